@@ -1,1 +1,1 @@
-"""Connectors change and read targets, one connector for each kind of cluster. No Django here."""
+"""Connectors that read and change targets, one for each kind of cluster. This package imports no Django."""

@@ -16,13 +16,14 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
 # Prefix of everything that Stint creates on a target, so that it can be recognized.
 MARK = "stint"
-# The most seconds that one connector call takes. A worker that waits longer has been stopped.
+# The time limit of one connector call, in seconds. A worker that takes longer is stopped.
 CALL_SECONDS = 25
 
 
 class ConnectorError(Exception):
-    """A target did not do, or did not confirm, what it was asked. ``permanent``: retrying fails until someone fixes the
-    cause.
+    """A target did not perform or confirm an operation.
+
+    ``permanent``: retries fail until someone fixes the cause.
     """
 
     def __init__(self, message: str, *, permanent: bool = False) -> None:
@@ -40,13 +41,13 @@ class ConnectionParameters(BaseModel):
 
     @classmethod
     def unused_secrets(cls, given: Mapping[str, Any]) -> frozenset[str]:
-        """Return the secrets that have no use with these values, so that stored ones are dropped."""
+        """Return the secrets that are unused with these values, so that stored ones are dropped."""
         del given
         return frozenset()
 
 
 def secret_fields(model: type[BaseModel]) -> frozenset[str]:
-    """The paths of the fields that hold secrets: `token`, or `inject.basic.password` of a nested model."""
+    """Return the paths of the secret fields: `token`, or `inject.basic.password` of a nested model."""
     found: set[str] = set()
     for name, about in model.model_fields.items():
         for part in get_args(about.annotation) or (about.annotation,):
@@ -59,7 +60,7 @@ def secret_fields(model: type[BaseModel]) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
-    """One target of a cluster, with what identifies it and how to log in to it."""
+    """One target of a cluster, with its identity and its connection parameters."""
 
     cluster: str
     target: TargetFacts
@@ -69,10 +70,11 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantSpec:
-    """A grant as a connector needs it on one target.
+    """A grant on one target, in the form that a connector needs.
 
-    ``mark`` (32 hexadecimal digits) names what is created for the grant there: every name on the target derives from
-    it. It authorizes nothing. ``made`` and ``before`` are what an earlier call returned, if known.
+    ``mark`` (32 hexadecimal digits) identifies what is created for the grant: every name on the target
+    derives from it. It authorizes nothing. ``made`` and ``before`` are the values that an earlier call
+    returned, if known.
     """
 
     grant_ref: str
@@ -87,11 +89,11 @@ class GrantSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseSpec:
-    """What was created, or may be left, for a grant on one target.
+    """What was created, or may remain, for a grant on one target.
 
-    ``made`` is what the connector needs in later calls. It holds no secret, and is empty if a crash lost it. ``before``
-    is the state of the target before anything was created, to compare with the state after the end. It is stored
-    unchanged from the first answer, before anyone can use the grant, and never shown.
+    ``made`` is the data that later calls need. It contains no secret, and is empty if a crash lost it.
+    ``before`` is the state of the target before anything was created, for comparison with the state after the
+    end. It is stored unchanged from the first result, before anyone can use the grant, and never shown.
     """
 
     grant_ref: str
@@ -99,9 +101,9 @@ class LeaseSpec:
     place: TargetSpec
     made: Mapping[str, Json] = field(default_factory=dict)
     before: Mapping[str, Json] = field(default_factory=dict)
-    # Since when something of the grant may be there; None if unknown. The marks of other grants that may have something
-    # at the same place. Whether all its commands ran where they could leave nothing behind (`contain: pidns`), and whether
-    # some ran as root.
+    # The earliest time at which something of the grant may exist; None if unknown. The marks of other grants
+    # that may have something at the same place. Whether all its commands ran contained (`contain: pidns`),
+    # and whether some ran as root.
     since: dt.datetime | None = None
     others: tuple[str, ...] = ()
     contained: bool = False
@@ -110,7 +112,10 @@ class LeaseSpec:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A target's answer to whether anything of a grant is left. ``left`` says what, and what to do about it."""
+    """A target's confirmation of whether anything of a grant is left.
+
+    ``left`` describes it and what to do about it.
+    """
 
     gone: bool
     detail: Mapping[str, Json] = field(default_factory=dict)
@@ -119,8 +124,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """Something on a target that carries a grant mark. ``intact``: it is as ``provision`` created it. ``detail`` says
-    what it is and what is wrong with it.
+    """Something on a target that carries a grant mark.
+
+    ``intact``: it is as ``provision`` created it. ``detail`` describes it and any deviation.
     """
 
     mark: str
@@ -131,8 +137,10 @@ class Observed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """The credential that a holder uses a grant with, shown once. ``fields`` maps labels to values, in the order of a
-    form. ``secret`` names the fields that are hidden at first. ``command`` is the line to paste into a terminal.
+    """The credential that a holder uses a grant with, shown once.
+
+    ``fields`` maps labels to values, in display order. ``secret`` names the fields that are initially hidden.
+    ``command`` is the line to paste into a terminal.
     """
 
     fields: Mapping[str, str] = field(repr=False)
@@ -143,7 +151,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class CheckStep:
-    """The result of one check on a target. ``fix`` says what to do; with ``ok`` it is advice."""
+    """The result of one check on a target. ``fix`` states what to do; if ``ok``, it is advice."""
 
     name: str
     ok: bool
@@ -152,7 +160,7 @@ class CheckStep:
 
 
 class Connector(Protocol):
-    """Creates and revokes access on targets of one kind.
+    """The operations on targets of one kind: create and revoke access.
 
     Every method can be called again after a crash at any point, from any number of threads, and ends within
     ``CALL_SECONDS``. Failures raise ConnectorError and nothing else.
@@ -164,16 +172,19 @@ class Connector(Protocol):
         """Create or repair what the grant needs on one target, and return what was created."""
 
     def revoke(self, lease: LeaseSpec) -> Evidence:
-        """Remove everything that derives from the lease's mark, read back, and return what was seen."""
+        """Remove everything that derives from the lease's mark, read back, and return the evidence."""
 
     def verify(self, lease: LeaseSpec) -> Evidence:
-        """Look for what is left of a grant, and change nothing."""
+        """Check what is left of a grant, and change nothing."""
 
     def observe(self, place: TargetSpec) -> list[Observed]:
-        """Return everything on a target that carries a grant mark, of any grant, and change nothing."""
+        """Return everything on a target that carries any grant's mark, and change nothing."""
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
-        """Report, step by step, whether the target is set up for Stint. Never raises because of what a target does."""
+        """Report, step by step, whether the target is set up for Stint.
+
+        Never raises because of the target's behavior.
+        """
 
 
 @runtime_checkable
@@ -186,7 +197,10 @@ class Issuer(Protocol):
 
 @runtime_checkable
 class Named(Protocol):
-    """Compiled commands that name roles of the target. Its administrators can change these roles at any time."""
+    """Compiled commands that name roles on the target.
+
+    Its administrators can change these roles at any time.
+    """
 
     def template_roles(self) -> tuple[str, ...]:
         """Return the roles that a grant can get, each once."""
@@ -194,27 +208,34 @@ class Named(Protocol):
 
 @runtime_checkable
 class RoleWatcher(Protocol):
-    """A connector that can tell which roles on a target no grant may have, whatever made them unfit."""
+    """A connector that can report which roles on a target no grant may have, for any reason."""
 
     def unfit_roles(self, place: TargetSpec, sets: Sequence[CompiledSet]) -> dict[str, str]:
-        """Check the roles that Stint can grant there, and those that command sets name. For each that no grant may
-        have, return the reason and the fix. Raises ConnectorError.
+        """Check the roles that Stint can grant on a target, and those that command sets name.
+
+        Returns the reason and the fix for each role that no grant may have. Raises ConnectorError.
         """
 
 
 @runtime_checkable
 class Sweeper(Protocol):
-    """A connector that can remove what carries any of many marks in one call."""
+    """A connector that can remove everything with any of many marks in one call."""
 
     def sweep(self, place: TargetSpec, marks: Sequence[str]) -> Evidence:
-        """Remove everything on a target that derives from one of the marks, and return what was seen. Raises
-        ConnectorError.
+        """Remove everything on a target that derives from one of the marks, and return the evidence.
+
+        Raises ConnectorError.
         """
 
 
 @runtime_checkable
 class CommandChecker(Protocol):
-    """A connector that can tell whether what command sets name exists on a target."""
+    """A connector that can check whether the programs, roles or tools that command sets name exist on a
+    target.
+    """
 
     def check_commands(self, place: TargetSpec, sets: Sequence[CompiledSet]) -> list[CheckStep]:
-        """Report, for each command set, what is missing on the target. Never raises because of what a target does."""
+        """Report, for each command set, what is missing on the target.
+
+        Never raises because of the target's behavior.
+        """

@@ -20,7 +20,7 @@ from sessions_app.policy.scope import TargetFacts
 
 
 def place_of(target: TargetFacts) -> str:
-    """Return the location of what is left on a target. Its name may refer to another host tomorrow."""
+    """Return the location of a target's objects. The target's name may later refer to another host."""
     return f"{target.account}@{target.address}:{target.port}"
 
 
@@ -28,9 +28,9 @@ def place_of(target: TargetFacts) -> str:
 class FakeConnector:
     """``left`` maps a location and a grant mark to the number of the grant's objects there.
 
-    Targets in ``down`` do not answer. A revoke removes nothing from targets in ``stubborn``. Targets in ``broken``
-    permanently refuse to create anything. ``tampered`` holds marks whose objects someone changed. ``after`` is called
-    after an object or a credential is created and before the answer, and may raise.
+    Targets in ``down`` do not respond. A revoke removes nothing from targets in ``stubborn``. Targets in
+    ``broken`` permanently refuse to create anything. ``tampered`` holds marks whose objects someone changed.
+    ``after`` is called after an object or a credential is created and before the call returns, and may raise.
     """
 
     kind: str = "fake"

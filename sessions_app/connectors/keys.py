@@ -1,4 +1,4 @@
-"""Keys by which others that ask Stint authenticate: a proxy, or an API server."""
+"""Keys with which callers of Stint authenticate: a proxy, or an API server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ SHORTEST, LONGEST = 32, 512
 
 
 def strong_key(key: SecretStr | None) -> SecretStr | None:
-    """Return a key as it is. Raises ValueError for one that could be guessed, or that a header can't carry."""
+    """Return the key unchanged.
+
+    Raises ValueError for a key that could be guessed, or that a header can't contain.
+    """
     text = "" if key is None else key.get_secret_value()
     if key is not None and (
         not SHORTEST <= len(text) <= LONGEST or not re.fullmatch(r"[A-Za-z0-9_~.+/=-]+", text)

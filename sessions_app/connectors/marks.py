@@ -1,4 +1,4 @@
-"""The entries of the environment by which a grant's processes are found on a target."""
+"""The environment entries that identify a grant's processes on a target."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _VALUE = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 class CannotWrap(ValueError):
-    """The words can't be run on a target under Stint's control; the message says why."""
+    """Words that can't be run on a target under Stint's control. The message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +29,8 @@ class Mark:
 
 
 def run_mark(grant_mark: str, run_id: int) -> Mark:
-    """Return the mark of one command. All commands of a grant have marks of one length, so none begins another."""
+    """Return the mark of one command.
+
+    All command marks of a grant have the same length, so none is a prefix of another.
+    """
     return Mark(RUN_MARK, f"{grant_mark[:40]}-{run_id:012d}")

@@ -21,13 +21,13 @@ def at(data: Mapping[str, Any], path: str) -> Any:
 
 
 def put(data: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """Return a copy with a value at a path. What is missing on the way is created."""
+    """Return a copy with a value at a path, creating missing mappings on the way."""
     name, _, rest = path.partition(".")
     return {**data, name: put(data.get(name) or {}, rest, value) if rest else value}
 
 
 def without(data: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
-    """Return a copy without the values at some paths. A mapping that this empties stays."""
+    """Return a copy without the values at some paths. A mapping that becomes empty stays."""
     found = dict(data)
     for path in paths:
         name, _, rest = path.partition(".")
@@ -39,7 +39,7 @@ def without(data: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
 
 
 def leaves(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values that are no mappings, by path."""
+    """Return the values that are not mappings, by path."""
     found: dict[str, Any] = {}
     for name, value in data.items():
         found |= leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}

@@ -1,6 +1,7 @@
-"""Which connector serves which kind of cluster.
+"""The connector for each kind of cluster.
 
-A third-party package adds one with an entry point in the group ``stint.connectors`` that names a ``ConnectorType``.
+A third-party package adds one with an entry point in the group ``stint.connectors`` that names a
+``ConnectorType``.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ GROUP = "stint.connectors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorType:
-    """One kind of cluster, before any login.
+    """One kind of cluster.
 
-    ``prepares``: something must be created on a target before a grant can be used. ``issues``: a grant is used with a
-    credential. ``account``: the usual login account of targets, which have one and a host key of their own; empty if
-    they have neither. ``runs``: its commands run through the SSH gateway. ``orders``: its gateway runs commands from the
-    pages. ``shows``: what was created can be observed on a target. ``single``: a cluster has one target. ``sees``: each use passes a gateway of
-    Stint, which sees what is tried. ``commands``: the kind of command sets that its clusters take; empty for its own.
+    ``prepares``: something must be created on a target before a grant can be used. ``issues``: a grant is
+    used with a credential. ``account``: the usual login account of targets, which have one and a host key of
+    their own; empty if they have neither. ``runs``: its commands run through the SSH gateway. ``orders``: its
+    gateway runs commands from the pages. ``shows``: created objects can be observed on a target. ``single``:
+    a cluster has one target. ``sees``: each use goes through a gateway of Stint, which sees every attempt.
+    ``commands``: the kind of command sets that its clusters use; empty for its own kind.
     """
 
     kind: str
@@ -49,14 +51,14 @@ _loading = threading.RLock()
 
 
 def load_by(loader: Callable[[], None]) -> None:
-    """Call ``loader`` to register types once one is needed. A process that needs none saves their memory."""
+    """Call ``loader`` to register types once one is needed, which saves memory in processes that need none."""
     _loaders.append(loader)
 
 
 def _load() -> None:
     if not _loaders:
         return
-    # A second thread waits, so that kinds that are being registered do not look unknown to it.
+    # A second thread waits, so that kinds that are being registered do not appear unknown to it.
     with _loading:
         while _loaders:
             _loaders[-1]()
@@ -64,7 +66,7 @@ def _load() -> None:
 
 
 def commands_of(kind: str) -> str:
-    """Return the kind of the command sets that clusters of a kind take."""
+    """Return the kind of the command sets that clusters of a kind use."""
     found = find(kind)
     return found.commands or kind if found else kind
 
@@ -81,20 +83,20 @@ def types() -> dict[str, ConnectorType]:
 
 
 def find(kind: str) -> ConnectorType | None:
-    """Return the type of a kind; None if nothing serves it, or no longer does."""
+    """Return the type of a kind; None if there is no connector for it, or no longer."""
     return types().get(kind)
 
 
 def type_of(kind: str) -> ConnectorType:
-    """Return the type of a kind. Raises ConnectorError for a kind that nothing serves."""
+    """Return the type of a kind. Raises ConnectorError for a kind without a connector."""
     found = find(kind)
     if found is None:
-        raise ConnectorError(f"No connector for clusters of kind {kind}.", permanent=True)
+        raise ConnectorError(f"There is no connector for clusters of kind {kind}.", permanent=True)
     return found
 
 
 def connector_for(kind: str) -> Connector:
-    """Return the connector for a kind. Raises ConnectorError for a kind that nothing serves."""
+    """Return the connector for a kind. Raises ConnectorError for a kind without a connector."""
     return type_of(kind).make()
 
 

@@ -1,10 +1,11 @@
 """The connector for HTTP clusters.
 
-Nothing is created on a target. Stint decides at each request what a token may do: nothing, once its grant is over.
+Nothing is created on a target. Stint decides at each request what a token allows: nothing, once its grant is
+over.
 
-Behind another proxy, what can be proven at the target is that it is closed: its proxy asks Stint, and refuses requests
-without a valid token. Behind Stint's own gateway, holders never have a credential of the target, so there is nothing to
-prove there: the gateway alone gave access, and cut it.
+Behind another proxy, what can be verified at the target is that access is closed: its proxy consults Stint,
+and refuses requests without a valid token. Behind Stint's own gateway, holders never have a credential for
+the target, so there is nothing to verify there: only the gateway gave access, and it cut it.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ from sessions_app.connectors.base import (
 from sessions_app.connectors.http.parameters import HTTPParameters, parameters_of
 from sessions_app.connectors.registry import ConnectorType
 
-# Per request. One connector call sends at most two.
+# Per request. A connector call sends at most two.
 TIMEOUT_S = 6.0
 _REFUSALS = (401, 403)
-# A proxy asks only at the start of a request, so it can't cut an answer that has begun.
+# A proxy consults Stint only at the start of a request, so it can't cut a response that has begun.
 NOT_CUT = ["responses that began before the end"]
 _PROBE = re.compile(r'probe="([0-9a-f]{64})"')
 _MOST_READ = 64 * 1024
@@ -48,23 +49,26 @@ SETUP = (
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """The proxy's answer."""
+    """The proxy's response."""
 
     status: int
     challenge: str
 
 
 class HTTPConnector:
-    """Sends requests to proxies without a valid token. Targets of Stint's own gateway get connections alone."""
+    """Sends requests to proxies without a valid token.
+
+    For targets of Stint's own gateway, only opens connections.
+    """
 
     kind = "http"
 
     def provision(self, spec: GrantSpec) -> LeaseSpec:
-        """Return a lease: nothing has to be created."""
+        """Return a lease. Nothing has to be created."""
         return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
 
     def revoke(self, lease: LeaseSpec) -> Evidence:
-        """Verify that access is closed: nothing has to be removed."""
+        """Verify that access is closed. Nothing has to be removed."""
         return self.verify(lease)
 
     def verify(self, lease: LeaseSpec) -> Evidence:
@@ -88,7 +92,7 @@ class HTTPConnector:
         )  # fmt: skip
 
     def observe(self, place: TargetSpec) -> list[Observed]:
-        """Return an empty list once the target has answered: Stint creates nothing there."""
+        """Return an empty list once the target has responded. Stint creates nothing there."""
         if parameters_of(place).own:
             _connect(place)
         else:
@@ -96,8 +100,10 @@ class HTTPConnector:
         return []
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
-        """Check that the proxy is reachable, refuses requests without a token, and asks Stint with the right key. For
-        Stint's own gateway, check that the target takes connections.
+        """Check that the proxy is reachable, refuses requests without a token, and consults Stint with the
+        right key.
+
+        For Stint's own gateway, check that the target accepts connections.
         """
         if parameters_of(place).own:
             return [_takes_connections(place)]
@@ -116,7 +122,7 @@ class HTTPConnector:
             ]
         steps = [CheckStep("reachable", True, f"{_where(place)} returned {said.status}")]
         if said.status not in _REFUSALS:
-            detail = f"a request without a token got {said.status}, so the proxy does not ask Stint"
+            detail = f"a request without a token got {said.status}, so the proxy does not consult Stint"
             return [*steps, CheckStep("refuses requests without a token", False, detail, fix)]
         steps.append(
             CheckStep("refuses requests without a token", True, "a request without a token is refused")
@@ -124,7 +130,8 @@ class HTTPConnector:
         return [*steps, _asks_stint(place, nonce, said, fix)]
 
 
-# What is true without asking the target, which would tell nobody apart without its credential.
+# Facts that need no request to the target, because without its credential it responds to everyone in the same
+# way.
 _BY_GATEWAY: Mapping[str, Json] = {
     "access": "gateway", "made": 0, "removed": 0, "credential": "the gateway's alone", "not_cut": [],
 }  # fmt: skip
@@ -137,11 +144,11 @@ def _takes_connections(place: TargetSpec) -> CheckStep:
     except ConnectorError as error:
         fix = "Start the target, or fix the address, port and TLS settings."
         return CheckStep("reachable", False, error.message, fix)
-    return CheckStep("reachable", True, f"{_where(place)} takes {how} connections from Stint")
+    return CheckStep("reachable", True, f"{_where(place)} accepts {how} connections from Stint")
 
 
 def _access(statuses: Iterable[int]) -> str:
-    """Describe what the statuses of requests without a valid token mean."""
+    """Return what the statuses of requests without a valid token mean."""
     seen = set(statuses)
     if seen <= set(_REFUSALS):
         return "refused by Stint"
@@ -158,14 +165,15 @@ def _asks_stint(place: TargetSpec, nonce: str, said: _Said, fix: str) -> CheckSt
     key = stored.get_secret_value() if stored else ""
     wanted = hmac.new(key.encode(), f"stint-probe:{nonce}".encode(), hashlib.sha256).hexdigest()
     if found is None:
-        return CheckStep("asks Stint", False, "it refuses, but not because of Stint", fix)
+        return CheckStep("consults Stint", False, "it refuses requests, but not because of Stint", fix)
     if not hmac.compare_digest(found[1], wanted):
-        return CheckStep("asks Stint", False, "it uses a different proxy key than the cluster", fix)
-    return CheckStep("asks Stint", True, "Stint refused it, using the cluster's proxy key")
+        return CheckStep("consults Stint", False, "it uses a different proxy key than the cluster", fix)
+    return CheckStep("consults Stint", True, "Stint refused the request, using the cluster's proxy key")
 
 
 def origin_of(place: TargetSpec) -> str:
-    """Return the public address of a target behind a proxy of others, without the path: ``https://api.example.com``.
+    """Return the public address of a target, without the path: ``https://api.example.com``.
+
     Raises ConnectorError.
     """
     parameters, target = parameters_of(place), place.target
@@ -173,7 +181,7 @@ def origin_of(place: TargetSpec) -> str:
         raise ConnectorError(f"Holders reach {place.cluster} only through Stint's gateway.", permanent=True)
     scheme, usual = ("https", 443) if parameters.tls else ("http", 80)
     if parameters.host:
-        # The address that clients use, whatever is in between.
+        # The address that clients use, regardless of what is in between.
         return f"{scheme}://{parameters.host}"
     host = f"[{target.address}]" if ":" in target.address else target.address
     return f"{scheme}://{host}" + ("" if target.port == usual else f":{target.port}")
@@ -192,7 +200,10 @@ def _now() -> str:
 
 
 def _ask(place: TargetSpec, headers: Mapping[str, str]) -> _Said:
-    """GET the base path. Raises ConnectorError for a target that does not answer as a proxy does."""
+    """Send a GET request for the base path.
+
+    Raises ConnectorError for a target that does not respond like a proxy.
+    """
     parameters, target = parameters_of(place), place.target
     connection = _connection(place, parameters)
     named = {"Host": parameters.host or target.address, "Connection": "close", **headers}
@@ -218,7 +229,7 @@ def _connect(place: TargetSpec) -> None:
 
 @contextlib.contextmanager
 def _reported(place: TargetSpec) -> Iterator[None]:
-    """Raise what a connection fails with as a ConnectorError in words."""
+    """Convert connection errors to a ConnectorError with a readable message."""
     what = f"{place.target.name} ({_where(place)})"
     try:
         yield
@@ -232,7 +243,7 @@ def _reported(place: TargetSpec) -> Iterator[None]:
 
 
 class _Named(http.client.HTTPSConnection):
-    """HTTPS to an address, verified against the name that the certificate is for."""
+    """HTTPS to an address, verified against the name in the certificate."""
 
     def __init__(self, address: str, port: int, *, name: str, context: ssl.SSLContext) -> None:
         super().__init__(address, port, timeout=TIMEOUT_S, context=context)

@@ -1,4 +1,4 @@
-"""How an HTTP cluster is reached: through a proxy that asks Stint, or through Stint's own gateway."""
+"""How an HTTP cluster is reached: through a proxy that consults Stint, or through Stint's own gateway."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Basic(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     user: str = Field(
-        min_length=1, max_length=255, pattern=r"^[^:\x00-\x1f\x7f]+$", description="User at the target"
+        min_length=1, max_length=255, pattern=r"^[^:\x00-\x1f\x7f]+$", description="User name at the target"
     )
     password: SecretStr = Field(description="Password at the target")
 
@@ -37,14 +37,14 @@ class Basic(BaseModel):
 
 
 class OAuth(BaseModel):
-    """OAuth 2.0 client credentials (RFC 6749 §4.4), by which the gateway gets tokens for the target."""
+    """OAuth 2.0 client credentials (RFC 6749 §4.4), with which the gateway obtains tokens for the target."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     token_url: str = Field(max_length=2000, description="Token endpoint; must be https")
     client_id: str = Field(
-        min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$", description="Client at the token endpoint"
+        min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$", description="Client ID at the token endpoint"
     )
-    client_secret: SecretStr = Field(description="Secret of the client")
+    client_secret: SecretStr = Field(description="Client secret")
     scope: str = Field(
         default="", max_length=1000, pattern=r"^[\x20-\x7e]*$", description="Requested scope, if any"
     )
@@ -57,13 +57,14 @@ class OAuth(BaseModel):
         parts = urlsplit(url)
         plain = re.fullmatch(r"https://[\x21-\x7e]+", url) and parts.hostname
         if not plain or parts.username is not None or parts.fragment:
-            raise ValueError("must be an https address without a user and a fragment")
+            raise ValueError("must be an https URL without a user name or a fragment")
         return url
 
 
 class Injection(BaseModel):
-    """The target's credential, which the gateway adds to each request and no holder sees: one of header and query, with
-    its value, basic, or oauth.
+    """The target's credential, which the gateway adds to each request and no holder sees.
+
+    Exactly one of header and query, with its value, basic, or oauth.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -93,7 +94,7 @@ class Injection(BaseModel):
         if len(ways) != 1:
             raise ValueError("needs exactly one of header, query, basic and oauth")
         if (ways[0] in ("header", "query")) != (self.value is not None):
-            raise ValueError("needs a value with header or query, and none with basic or oauth")
+            raise ValueError("needs a value with header or query, and no value with basic or oauth")
         return self
 
 
@@ -101,7 +102,7 @@ class HTTPParameters(ConnectionParameters):
     """Connection settings for an application, or for the proxy in front of it."""
 
     proxy: Literal["stint", "nginx", "traefik", "caddy", "envoy"] = Field(
-        description="stint: requests pass Stint's own gateway. Otherwise the proxy in front of the application"
+        description="stint: requests go through Stint's own gateway. Otherwise the proxy in front of the application"
     )
     proxy_key: SecretStr | None = Field(
         default=None,
@@ -111,10 +112,10 @@ class HTTPParameters(ConnectionParameters):
         default="",
         max_length=253,
         pattern=rf"^({_LABEL}(\.{_LABEL})+)?$",
-        description="Host name of its own at Stint's gateway, in lowercase. Default: a path of the gateway",
+        description="A separate host name at Stint's gateway, in lowercase. Default: a path of the gateway",
     )
     inject: Injection | None = Field(
-        default=None, description="Credential of the target that Stint's gateway adds and no holder sees"
+        default=None, description="Credential for the target, which Stint's gateway adds and no holder sees"
     )
     host: str = Field(
         default="", max_length=253, description="Host name for TLS and Host, if not the address"
@@ -134,12 +135,12 @@ class HTTPParameters(ConnectionParameters):
 
     @classmethod
     def unused_secrets(cls, given: Mapping[str, Any]) -> frozenset[str]:
-        """Return the secrets without a use: Stint's own gateway has no proxy to authenticate."""
+        """Return the unused secrets: with Stint's own gateway, there is no proxy to authenticate."""
         return frozenset({"proxy_key"}) if given.get("proxy") == OWN else frozenset()
 
     @property
     def own(self) -> bool:
-        """Whether requests pass Stint's own gateway."""
+        """Whether requests go through Stint's own gateway."""
         return self.proxy == OWN
 
     _strong = field_validator("proxy_key")(strong_key)
@@ -154,12 +155,12 @@ class HTTPParameters(ConnectionParameters):
             if given:
                 raise ValueError(f"{name} is not used with proxy: {self.proxy}: remove it")
         if not self.own and self.proxy_key is None:
-            raise ValueError(f"proxy_key is missing, by which {self.proxy} authenticates: add it")
+            raise ValueError(f"proxy_key is missing, with which {self.proxy} authenticates: add it")
         return self
 
 
 def parameters_of(place: TargetSpec) -> HTTPParameters:
-    """Return how a target is reached. Raises ConnectorError for a place of another kind."""
+    """Return the connection parameters of a target. Raises ConnectorError for a place of another kind."""
     if not isinstance(place.parameters, HTTPParameters):
         raise ConnectorError(
             f"The connection to {place.target.name} is not configured. Save the cluster's connection again.",

@@ -1,8 +1,9 @@
-"""Configuration snippets that make a proxy ask Stint about every request to a cluster.
+"""Configuration snippets that make a proxy consult Stint about every request to a cluster.
 
-All four do the same. They send Stint the method and the request target as they came, and prove with the proxy key that
-the cluster's proxy asks. They overwrite or drop what a client may have sent under the same names. They remove the token
-from what the application gets, and tell it the holder. They let nothing through when Stint does not answer.
+All four do the same. They send Stint the method and the request target unchanged, and authenticate with the
+proxy key. They overwrite or drop headers that a client may have sent under the same names. They remove the
+token from what the application receives, and add the holder. They refuse every request when Stint does not
+respond.
 
 Sources: nginx.org, ngx_http_auth_request_module; doc.traefik.io, ForwardAuth; caddyserver.com, forward_auth;
 envoyproxy.io, ext_authz and header_mutation.
@@ -24,8 +25,8 @@ PROXIES = ("nginx", "traefik", "caddy", "envoy")
 class Site:
     """One target of a cluster as its proxy serves it.
 
-    ``origin`` is its public address (``https://api.example.com``). ``upstream`` is the application's
-    (``http://127.0.0.1:9000``). ``stint`` is Stint's, as the proxy reaches it.
+    ``origin`` is its public address (``https://api.example.com``). ``upstream`` is the application's address
+    (``http://127.0.0.1:9000``). ``stint`` is Stint's address, as the proxy reaches it.
     """
 
     target: str
@@ -37,12 +38,12 @@ class Site:
 
     @property
     def host(self) -> str:
-        """The host name that the application gets, whatever the client sent."""
+        """The host name that the application receives, whatever the client sent."""
         return urlsplit(self.origin).netloc
 
     @property
     def scheme(self) -> str:
-        """How clients reach it: ``https`` or ``http``."""
+        """The scheme that clients use: ``https`` or ``http``."""
         return urlsplit(self.origin).scheme
 
     @property
@@ -60,27 +61,29 @@ def snippet(proxy: str, site: Site) -> str:
     return write(site)
 
 
-# A client could name another host, path or client in these. Each proxy says the rest of it itself.
+# A client could claim another host, path or client in these. Each proxy sets the others itself.
 _FORWARDED = (
     "X-Forwarded-Method", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Host", "X-Forwarded-Port",
     "X-Forwarded-Server", "Forwarded", "X-Real-IP", "X-Envoy-Original-Path", "X-Envoy-Original-Method",
 )  # fmt: skip
 _STRIPPED = (*OVERRIDES, *_FORWARDED, "DPoP", "Upgrade")
-# Headers from Stint: the holder of the token, and the grant. And from the proxy: who asks, and how.
+# Headers set by Stint: the holder of the token, and the grant. Headers set by the proxy: the client, and the
+# connection.
 _SAID = ("Stint-Holder", "Stint-Grant", "X-Forwarded-For", "X-Forwarded-Proto")
 
 
 def _spellings(name: str) -> list[str]:
-    """Return the name, then its spellings with `_` instead of `-`: many applications treat both alike (CGI, WSGI, Rack,
-    PHP).
+    """Return the name, then its spellings with `_` instead of `-`, which many applications treat alike (CGI,
+    WSGI, Rack, PHP).
     """
     first, *rest = name.split("-")
     return ["".join((first, *parts)) for parts in product(*(("-" + word, "_" + word) for word in rest))]
 
 
 def _spelled() -> list[str]:
-    """Return every spelling of headers that the application must not get. Of headers from Stint and from the proxy, only
-    the canonical one may pass.
+    """Return every header spelling that the application must not receive.
+
+    Of the headers from Stint and from the proxy, only the canonical spelling may pass.
     """
     others = [_spellings(name)[1:] for name in _SAID]
     return [spelled for names in (*map(_spellings, _STRIPPED), *others) for spelled in names]

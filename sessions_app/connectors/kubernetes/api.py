@@ -1,7 +1,7 @@
 """Calls to an API server, each with a timeout, and all calls of one task before its deadline.
 
-urllib3 is used directly. The generated client would bring fourteen more packages to send nine kinds of request, and
-decides itself what is retried.
+Uses urllib3 directly. The generated client would add fourteen packages to send nine kinds of request, and has
+its own retry policy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 8.0
-# A connector has 25 s. The rest is for storing the answer.
+# A connector call has 25 s. The rest is for storing the result.
 TASK_SECONDS = 22.0
 MAX_ANSWER = 32 * 1024 * 1024
 PAGE = 500
@@ -33,11 +33,14 @@ Data = dict[str, Any]
 
 
 class Away(ConnectorError):
-    """The API server does not answer."""
+    """The API server does not respond."""
 
 
 def tls_context(ca: str) -> ssl.SSLContext:
-    """Return a context that trusts a cluster's CA certificate (PEM) alone. Raises ssl.SSLError or ValueError for others."""
+    """Return a context that trusts only a cluster's CA certificate (PEM).
+
+    Raises ssl.SSLError or ValueError if it is invalid.
+    """
     context = ssl.create_default_context(cadata=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # From Python 3.13 this flag requires extensions that the CA certificates of many clusters lack.
@@ -57,7 +60,7 @@ def _pool(process: int, address: str, port: int, ca: str, name: str) -> urllib3.
 
 
 def is_object(made: object) -> bool:
-    """Whether something has the shape of an account, a role or a binding."""
+    """Whether an object has the structure of an account, a role or a binding."""
     if not isinstance(made, dict) or not isinstance(meta := made.get("metadata"), dict):
         return False
     texts = isinstance(meta.get("name"), str) and isinstance(meta.get("namespace", ""), str)
@@ -99,7 +102,10 @@ class Api:
         self, method: str, path: str, body: Data | None = None, *, query: Mapping[str, str] | None = None,
         also: tuple[int, ...] = (),
     ) -> tuple[int, Data]:  # fmt: skip
-        """Return the status and the answer. Raises ConnectorError for an error status that is not in ``also``."""
+        """Return the status and the response.
+
+        Raises ConnectorError for an error status that is not in ``also``.
+        """
         url = f"{path}?{urlencode(query)}" if query else path
         status, answer = self._send(method, url, body)
         if status >= 300 and status not in also:
@@ -122,27 +128,30 @@ class Api:
             asked["continue"] = str(more)
 
     def sound(self, made: object, path: str) -> Data:
-        """Return an object after checking the types of its parts. Raises ConnectorError if one is wrong."""
+        """Return an object after checking the types of its parts.
+
+        Raises ConnectorError if a type is wrong.
+        """
         if not is_object(made):
             raise self.nonsense(path)
         found: Data = made  # type: ignore[assignment]  # just checked
         return found
 
     def nonsense(self, path: str) -> ConnectorError:
-        """Return the error for an answer that no Kubernetes API server would send."""
+        """Return the error for a response that no Kubernetes API server would send."""
         return ConnectorError(f"{self.name} did not respond to {path} as Kubernetes does. Stint retries.")
 
     def wait(self, seconds: float) -> bool:
-        """Wait if the task has the time, and return whether it had."""
+        """Wait if the task has enough time, and return whether it had."""
         if time.monotonic() + seconds > self._ends:
             return False
         time.sleep(seconds)
         return True
 
     def _send(self, method: str, url: str, body: Data | None) -> tuple[int, Data]:
-        """Send a call, and once more if its connection was dropped: API servers close idle connections.
+        """Send a call, and retry it once if the connection was dropped: API servers close idle connections.
 
-        Repeating any of these calls has no further effect.
+        All of these calls are idempotent.
         """
         for last in (False, True):
             try:
@@ -182,7 +191,10 @@ class Api:
             ) from error
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> Data:
-        """Return the whole answer, within the limits of time and size. A connection with unread data is not reused."""
+        """Return the whole response, within the limits of time and size.
+
+        A connection with unread data is not reused.
+        """
         text, whole = bytearray(), False
         try:
             while part := response.read1(65536):
@@ -205,8 +217,8 @@ class Api:
     def _away(self, error: Exception) -> ConnectorError:
         if why := _untrusted(error):
             return ConnectorError(
-                f"{self.name} failed TLS verification: {why.rstrip('.')}. Fix ca and "
-                "server_name, or find out which server is answering there.",
+                f"{self.name} failed TLS verification: {why.rstrip('.')}. Fix ca and server_name, or find "
+                "out which server is responding at this address.",
                 permanent=True,
             )
         return Away(f"{self.name} did not respond ({type(error).__name__}). Stint retries.")

@@ -15,10 +15,10 @@ _ROUNDS = 4
 
 
 def ensure(api: Api, plural: str, namespace: str, wanted: Data) -> bool:
-    """Ensure that the object exists as wanted, and return whether an object of its name existed before.
+    """Ensure that the object exists as wanted, and return whether an object with its name existed before.
 
-    A different object is deleted and created again. This needs no permission to update, and a binding's role can't be
-    changed in any other way.
+    A different object is deleted and created again. This requires no update permission, and a binding's role
+    can't be changed in any other way.
     """
     if _made(api, plural, namespace, wanted):
         return False
@@ -32,7 +32,7 @@ def ensure(api: Api, plural: str, namespace: str, wanted: Data) -> bool:
         if _made(api, plural, namespace, wanted):
             return True
     raise ConnectorError(
-        f"{wanted['kind']} {wanted['metadata']['name']} on {api.name} is being changed by someone else."
+        f"{wanted['kind']} {wanted['metadata']['name']} on {api.name} is being changed by another client."
     )
 
 
@@ -43,7 +43,7 @@ def _made(api: Api, plural: str, namespace: str, wanted: Data) -> bool:
 
 @dataclass
 class Removal:
-    """Removes the objects of one grant. A failure does not stop the removal of the rest."""
+    """Removes the objects of one grant. A failure does not stop the removal of the others."""
 
     api: Api
     mark: str
@@ -52,7 +52,7 @@ class Removal:
 
     @contextlib.contextmanager
     def trying(self) -> Iterator[None]:
-        """Continue after an error, unless the API server does not answer at all."""
+        """Continue after an error, unless the API server does not respond at all."""
         try:
             yield
         except Away:
@@ -61,7 +61,7 @@ class Removal:
             self._errors.append(error)
 
     def remove(self, plural: str, namespaces: Iterable[str]) -> None:
-        """Remove the object with the grant's name from each of the namespaces."""
+        """Remove the object with the grant's name from each namespace."""
         for namespace in sorted(set(namespaces)):
             with self.trying():
                 path = path_of(plural, namespace, name_of(self.mark))
@@ -70,13 +70,13 @@ class Removal:
                     self.removed.append(f"{plural.removesuffix('s')} in {namespace or 'the whole cluster'}")
 
     def remove_found(self, found: Found) -> None:
-        """Remove what was found, bindings first."""
+        """Remove the objects found, bindings first."""
         self.remove("rolebindings", found.bindings)
         if found.account:
             self.remove("serviceaccounts", [self.api.parameters.accounts])
         self.remove("roles", found.roles)
 
     def finish(self) -> None:
-        """Raise the first error, preferring a permanent one."""
+        """Raise the first error. Permanent errors take precedence."""
         for error in sorted(self._errors, key=lambda error: not error.permanent):
             raise error

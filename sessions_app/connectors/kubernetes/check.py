@@ -1,4 +1,4 @@
-"""Check whether a cluster is set up for Stint: who answers, whether it accepts Stint, and what Stint may do there."""
+"""Check whether a cluster is set up for Stint: its API server, Stint's token, and Stint's permissions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAMED = 10
 
 
 def check_place(place: TargetSpec, now: dt.datetime) -> list[CheckStep]:
-    """Run the checks in order, up to the first failure that makes the rest impossible."""
+    """Run the checks in order, until a failure makes the remaining ones impossible."""
     steps: list[CheckStep] = []
     apply = _APPLY.format(cluster=place.cluster)
     try:
@@ -30,7 +30,7 @@ def check_place(place: TargetSpec, now: dt.datetime) -> list[CheckStep]:
         steps.append(_accounts(api, apply))
         steps += _rights(api, apply)
         steps.append(_not_too_much(api, apply))
-        if all(step.ok for step in steps):  # otherwise Stint may be unable to list bindings
+        if all(step.ok for step in steps):  # otherwise Stint may not be able to list bindings
             steps.append(_by_others(api))
     except ConnectorError as error:
         name, fix = _where(steps, error, apply)
@@ -40,11 +40,11 @@ def check_place(place: TargetSpec, now: dt.datetime) -> list[CheckStep]:
 
 def _where(steps: list[CheckStep], error: ConnectorError, apply: str) -> tuple[str, str]:
     if not steps and "401" in error.message:
-        return "token", apply + " Then set the token as its first lines explain."
+        return "token", apply + " Then set the token as described at the top of the file."
     if not steps:
         return (
             "API server",
-            "Set address, port, ca and server_name as in a working kubeconfig, and allow the connection from Stint.",
+            "Copy address, port, ca and server_name from a working kubeconfig. Allow connections from Stint.",
         )
     return "rights", apply
 
@@ -56,7 +56,7 @@ def _version(api: Api) -> CheckStep:
     )
     name = str(said.get("gitVersion", "an unknown version"))
     if numbers < _OLDEST:
-        return CheckStep("API server", ok=False, detail=f"Kubernetes {name} answers", fix="Stint needs Kubernetes 1.22 or later.")  # fmt: skip
+        return CheckStep("API server", ok=False, detail=f"Kubernetes {name} responds", fix="Stint needs Kubernetes 1.22 or later.")  # fmt: skip
     return CheckStep("API server", ok=True, detail=f"Kubernetes {name} responds with a valid certificate")
 
 
@@ -78,7 +78,9 @@ def _end_of(token: str) -> dt.datetime | None:
 
 
 def _accounts(api: Api, apply: str) -> CheckStep:
-    """Create an account as a dry run: it needs the namespace and the permission, and leaves nothing."""
+    """Check that Stint can create an account, as a dry run: this needs the namespace and the permission, and
+    creates nothing.
+    """
     accounts = api.parameters.accounts
     body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "stint-check"}}
     status, answer = api.call(
@@ -109,11 +111,11 @@ def _rights(api: Api, apply: str) -> Iterator[CheckStep]:
     if missing:
         yield CheckStep("rights", ok=False, detail=f"Stint may not {'; '.join(missing)}", fix=apply)
     else:
-        yield CheckStep("rights", ok=True, detail="Stint has all permissions it needs")
+        yield CheckStep("rights", ok=True, detail="Stint has all permissions that it needs")
 
 
 def _not_too_much(api: Api, apply: str) -> CheckStep:
-    """Check for excess permissions: whoever has Stint's token can do what Stint may do."""
+    """Check for excess permissions, because anyone with Stint's token has Stint's permissions."""
     asks = (Ask("", "*", "*", "*"), Ask("", "escalate", GROUP, "clusterroles"), Ask("", "bind", GROUP, "clusterroles"),
             Ask("", "impersonate", "", "users"), Ask("", "get", "", "secrets"),
             Ask("", "create", "authorization.openshift.io", "clusterrolebindings"),
@@ -128,15 +130,18 @@ def _not_too_much(api: Api, apply: str) -> CheckStep:
 
 
 def _by_others(api: Api) -> CheckStep:
-    """Name what others give to the accounts of grants: every holder has it too, and no end takes it away."""
+    """List the rights that others give to the accounts of grants.
+
+    Every holder has them too, and no grant's end removes them.
+    """
     found = bindings_by_others(api)
     if not found:
         return CheckStep(
-            "bindings by others", ok=True, detail="accounts of grants have only what Stint gives"
+            "bindings by others", ok=True, detail="grant accounts have only the rights that Stint gives"
         )
     more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    detail = f"accounts of grants have more than Stint gives: {'; '.join(found[:_NAMED])}{more}"
-    fix = "Bind to the accounts that need it, or remove these bindings."
+    detail = f"grant accounts have more rights than Stint gives: {'; '.join(found[:_NAMED])}{more}"
+    fix = "Bind these roles to the accounts that need them, or remove these bindings."
     return CheckStep("bindings by others", ok=True, detail=detail, fix=fix)
 
 

@@ -1,7 +1,8 @@
-"""Access to Kubernetes: each grant has its own account, bound to what was approved until it is unbound and deleted.
+"""Access to Kubernetes: each grant has its own account, bound to the approved roles until it is unbound and
+deleted.
 
-Bindings go first: authorization is not cached, so access stops with them within milliseconds. Deleting only the account
-would leave its tokens valid for the ten seconds of the API server's cache.
+Bindings are removed first: authorization is not cached, so access stops within milliseconds. Deleting only
+the account would leave its tokens valid for the ten seconds of the API server's cache.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ def _utc_now() -> dt.datetime:
 class KubernetesConnector:
     """Creates and revokes accounts, roles and bindings. Safe to use from any number of threads.
 
-    ``settle`` is how many seconds an API server gets to notice a deletion before it is asked about a token. It would
-    cache an answer that came too early for ten seconds. ``now`` is the clock that grants end by. ``stint_url`` is where
-    the exec plugin of a holder's kubeconfig asks.
+    ``settle`` is how many seconds to wait after a deletion before testing a token: the API server would cache
+    a premature positive result for ten seconds. ``now`` is the clock that decides when grants end.
+    ``stint_url`` is the URL that the exec plugin in a holder's kubeconfig calls.
     """
 
     kind: str = "kubernetes"
@@ -66,12 +67,15 @@ class KubernetesConnector:
         for one in wanted:
             met.append(ensure(api, "roles", one.namespace, one.role()))
             met.append(ensure(api, "rolebindings", one.namespace, one.binding()))
-        if any(met):  # something existed before, so there may be more than wanted
+        if any(met):  # something existed before, so there may be excess objects
             _remove_others(api, spec.mark, {one.namespace for one in wanted})
         return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=_made(spec, wanted))
 
     def revoke(self, lease: LeaseSpec) -> Evidence:
-        """Unbind, ask what the account may do, delete it, and read everything back. Raises ConnectorError."""
+        """Remove the bindings, check what the account may do, delete it, and read everything back.
+
+        Raises ConnectorError.
+        """
         api, asked_at = Api(lease.place), self._stamp()
         removal = Removal(api, lease.mark)
         asks, found = _remembered(lease), Found()
@@ -115,7 +119,10 @@ class KubernetesConnector:
         )
 
     def verify(self, lease: LeaseSpec) -> Evidence:
-        """Look for account, roles and bindings, and ask what the account may do. Raises ConnectorError."""
+        """Look for the account, roles and bindings, and check what the account may do.
+
+        Raises ConnectorError.
+        """
         api, asked_at = Api(lease.place), self._stamp()
         left = look(api, lease.mark)
         answers = ask_all(api, lease.mark, _remembered(lease) or left.asks, patience=0)
@@ -131,18 +138,19 @@ class KubernetesConnector:
         )
 
     def observe(self, place: TargetSpec) -> list[Observed]:
-        """Return everything with a name that Stint gives, and bindings by others that refer to its accounts."""
+        """Return all objects with a name that Stint gives, and bindings by others that refer to its accounts."""
         return look_around(Api(place))
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
-        """Check whether the cluster accepts Stint and lets it do what it has to."""
+        """Check whether the cluster accepts Stint and gives it the permissions that it needs."""
         return check_place(place, self.now())
 
     def issue(self, spec: GrantSpec, lease: LeaseSpec) -> Credential:
-        """Create the account again, which invalidates its tokens, and request a token that ends with the grant.
+        """Recreate the account, which invalidates its tokens, and request a token that expires with the
+        grant.
 
-        API servers issue no token for less than ten minutes. In the last ten minutes of a grant, the removal of the
-        bindings ends its use. Raises ConnectorError.
+        API servers issue tokens for at least ten minutes. In the last ten minutes of a grant, removing the
+        bindings makes the token useless. Raises ConnectorError.
         """
         del lease
         api = Api(spec.place)
@@ -164,7 +172,10 @@ class KubernetesConnector:
 
 
 def _wanted(spec: GrantSpec, api: Api) -> list[Wanted]:
-    """Return what a grant needs, one item for each namespace. Raises ConnectorError for what is not allowed."""
+    """Return what a grant needs, one item for each namespace.
+
+    Raises ConnectorError if something is not allowed.
+    """
     if not isinstance(spec.commands, CompiledSet) or not (rules := spec.commands.rules()):
         raise ConnectorError(f"{spec.grant_ref} allows nothing on a Kubernetes cluster.", permanent=True)
     if still := spec.commands.open_names():
@@ -175,7 +186,8 @@ def _wanted(spec: GrantSpec, api: Api) -> list[Wanted]:
     outside = [name or "the whole cluster" for name in rules if limit is not None and name not in limit]
     if outside:
         raise ConnectorError(
-            f"{spec.grant_ref} reaches {', '.join(outside)}, which {api.name} is not set up for: add it to namespaces.",
+            f"{spec.grant_ref} reaches {', '.join(outside)}, which {api.name} is not configured for: add "
+            "it to namespaces.",
             permanent=True,
         )
     return [
@@ -185,7 +197,10 @@ def _wanted(spec: GrantSpec, api: Api) -> list[Wanted]:
 
 
 def _check_bound(api: Api, wanted: Wanted) -> None:
-    """Delete the account if a revoke has removed its binding meanwhile. A later revoke removes both itself."""
+    """Delete the account if a revoke has removed its binding in the meantime.
+
+    A later revoke removes both itself.
+    """
     name = name_of(wanted.mark)
     status, _ = api.call("GET", path_of("rolebindings", wanted.namespace, name), also=(404,))
     if status == 404:
@@ -196,7 +211,7 @@ def _check_bound(api: Api, wanted: Wanted) -> None:
 
 
 def _remove_others(api: Api, mark: str, wanted: set[str]) -> None:
-    """Remove objects with the grant's name from namespaces where the grant has nothing."""
+    """Remove objects with the grant's name from namespaces that the grant does not use."""
     found, removal = look(api, mark), Removal(api, mark)
     removal.remove("rolebindings", set(found.bindings) - wanted)
     removal.remove("roles", set(found.roles) - wanted)
@@ -226,11 +241,14 @@ def _remembered(lease: LeaseSpec) -> list[Ask]:
 
 
 def _not_cut(lease: LeaseSpec, found: Found, api: Api) -> list[Json]:
-    """Return what the end did not reach. On a cluster that holders reach through the gateway, it cut all that was open."""
+    """Return what the end did not reach.
+
+    On a cluster reached through the gateway, the gateway cut everything that was open.
+    """
     if api.parameters.direct:
         return [*(_streams(lease) or found.streams), NOT_CUT]
     return [
-        f"what `{line}` started: its processes were not contained" for line in _noted(lease, "uncontained")
+        f"processes started by `{line}`, which were not contained" for line in _noted(lease, "uncontained")
     ]
 
 
@@ -267,8 +285,9 @@ def _credential(spec: GrantSpec, api: Api, token: str, expires: dt.datetime, sti
 
 
 def _token_id(token: str) -> str:
-    """Return the `jti` of a token, or an empty string. From 1.34 the API server logs it with each use, in its audit
-    log.
+    """Return the `jti` of a token, or an empty string.
+
+    From 1.34 on, the API server's audit log has it with each use.
     """
     try:
         part = token.split(".")[1]

@@ -1,4 +1,4 @@
-"""The gateway's end of a guard: starts it, keeps it waiting, and learns what it found."""
+"""The gateway's side of a guard: starts it, sends its heartbeats, and receives its result."""
 
 from __future__ import annotations
 
@@ -21,17 +21,21 @@ from sessions_app.connectors.kubernetes.left_in_pods import (
 from sessions_app.connectors.kubernetes.remote import STDOUT, Container, Exec, Server, exec_in
 from sessions_app.connectors.marks import Mark
 
-# A guard is ready in some 30 ms, and a sweep takes less than two seconds unless something keeps starting others.
+# A guard is ready in about 30 ms, and a sweep takes less than two seconds unless a process keeps starting
+# others.
 READY_SECONDS, SWEEP_SECONDS = 10.0, 20.0
 _LONGEST = 4096
 
 
 class CannotGuard(ConnectorError):
-    """No guard can run in the container, so no command may; the message says what it needs."""
+    """No guard can run in the container, so no command may run.
+
+    The message states what the container needs.
+    """
 
 
 class Guard:
-    """A guard that watches. ``pid`` is its process id in the container."""
+    """A running guard. ``pid`` is its process ID in the container."""
 
     def __init__(self, stream: Exec) -> None:
         self._stream, self._text = stream, ""
@@ -40,7 +44,7 @@ class Guard:
         self.pid = 0
 
     async def start(self, container: Container) -> None:
-        """Wait until it watches. Raises CannotGuard if it does not."""
+        """Wait until the guard is watching. Raises CannotGuard if it is not."""
         line = await self._line(READY_SECONDS)
         pid = parse_ready(line) if line else None
         if pid is None:
@@ -48,18 +52,20 @@ class Guard:
         self.pid = pid
 
     async def lost(self) -> None:
-        """Return once the guard's stream is over: nothing watches what runs any more."""
+        """Return once the guard's stream has closed, after which nothing watches the command."""
         await asyncio.shield(self._tasks[0])
 
     async def end(self, seconds: float = SWEEP_SECONDS) -> LeftInPod | None:
-        """Let it terminate what carries the mark, and return what it found; None if it did not say within so many seconds."""
+        """Let it terminate everything that carries the mark, and return the result; None if there is none
+        within ``seconds``.
+        """
         with contextlib.suppress(ConnectionError):
             await self._stream.send(END)
         line = await self._line(seconds)
         return parse_left(line) if line else None
 
     async def close(self) -> None:
-        """Stop the tasks. The stream that closes next makes a guard sweep that has not been ended."""
+        """Stop the tasks. A guard that was not ended sweeps when its stream closes."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -93,18 +99,24 @@ def _why(status: dict[str, object] | None, container: Container) -> str:
     said = "".join(char if char.isprintable() else " " for char in str((status or {}).get("message") or ""))[
         :300
     ]
-    needs = f"Container {container.name} of {container.pod} can't be watched: its image needs sh, sleep and /proc."
-    return f"{needs} It said: {said}" if said else needs
+    needs = (
+        f"Container {container.name} of {container.pod} can't be watched: its image needs sh, sleep and "
+        "/proc."
+    )
+    return f"{needs} Its output: {said}" if said else needs
 
 
 @contextlib.asynccontextmanager
 async def guarded(
     session: aiohttp.ClientSession, server: Server, container: Container, mark: Mark, *, seconds: float
 ) -> AsyncIterator[Guard]:
-    """Watch over what carries a mark, for at most so many seconds. Start what is to be watched inside, and leave by
-    ``end``: a guard whose stream just closes terminates everything too, and nobody learns of it.
+    """Watch everything that carries a mark, for at most ``seconds``.
 
-    Raises CannotGuard if the container can't run one, and ConnectorError if the API server is away or refuses.
+    Start the watched command inside the context, and leave by ``end``: a guard whose stream just closes also
+    terminates everything, but reports nothing.
+
+    Raises CannotGuard if the container can't run one, and ConnectorError if the API server is away or
+    refuses.
     """
     async with exec_in(session, server, container, guard_argv(mark, seconds=seconds), stdin=True) as stream:
         guard = Guard(stream)
@@ -118,7 +130,7 @@ async def guarded(
 async def sweep_pod(
     session: aiohttp.ClientSession, server: Server, container: Container, mark: Mark
 ) -> LeftInPod | None:
-    """Terminate everything in a container that carries a mark, and return what was found; None if it did not say.
+    """Terminate everything in a container that carries a mark, and return the result; None if there is none.
 
     Raises as ``guarded`` does.
     """

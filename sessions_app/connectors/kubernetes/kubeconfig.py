@@ -1,6 +1,6 @@
 """The kubeconfig of a grant's holder.
 
-It is written as JSON, which is valid YAML, so that no value can be read as anything but text. Source:
+It is written as JSON, which is valid YAML, so that every value is read as text. Source:
 https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 """
 
@@ -25,11 +25,13 @@ def exec_kubeconfig(
     *, name: str, server: str, ca: str, namespace: str, grant_ref: str, stint_url: str, server_name: str = "",
     target: str = "", command: Sequence[str] = (PLUGIN,),
 ) -> str:  # fmt: skip
-    """Return a kubeconfig without secrets: kubectl runs ``command`` with the grant's reference, and the command asks
-    Stint. Without ``ca`` (PEM), the system's authorities are trusted.
+    """Return a kubeconfig without secrets.
 
-    ``name`` is the cluster's. ``target`` names one if the grant has several. ``stint_url`` is where Stint's API is;
-    without it, the holder's STINT_URL says so. The holder's own API token is in STINT_TOKEN.
+    kubectl runs ``command`` with the grant's reference, and the command requests the credential from Stint.
+    Without ``ca`` (PEM), the system's authorities are trusted.
+
+    ``name`` is the cluster's. ``target`` selects one if the grant has several. ``stint_url`` is the URL of
+    Stint's API; without it, the holder's STINT_URL applies. The holder's own API token is in STINT_TOKEN.
     """
     plugin = {
         "apiVersion": "client.authentication.k8s.io/v1",
@@ -38,13 +40,15 @@ def exec_kubeconfig(
         "env": [{"name": "STINT_URL", "value": stint_url}] if stint_url else [],
         "interactiveMode": "Never",
         "provideClusterInfo": False,
-        "installHint": f"Install sessions_app/connectors/kubernetes/plugin.py of Stint on your PATH as {PLUGIN}.",
+        "installHint": f"Install sessions_app/connectors/kubernetes/plugin.py from Stint on your PATH as {PLUGIN}.",
     }
     return _kubeconfig(name, server, ca, namespace, {"exec": plugin}, server_name)
 
 
 def install_command(grant_ref: str) -> str:
-    """Return the command that takes a kubeconfig from its input, so that it does not stay in the shell's history."""
+    """Return the command that reads a kubeconfig from standard input, so that it stays out of the shell's
+    history.
+    """
     file = f"~/.kube/{grant_ref.lower()}"
     return f"install -m 600 /dev/stdin {file} && export KUBECONFIG={file}"
 

@@ -1,15 +1,17 @@
-"""The guard: a second program in a container that terminates what a command left there, and says what it found.
+"""The guard: a second program in a container that terminates what a command left there, and reports the
+result.
 
-Nothing in Kubernetes ends a process when its stream does. So each command runs beside a guard, which is another exec in
-the same container, started first. The gateway sends it a line every few seconds. The guard sweeps as soon as its input
-ends, a line says so, no line came for ``SILENT_SECONDS``, or its time is over. If the gateway is killed, the kubelet
-closes the guard's input at once; if the network is gone, the silence counts. The command's own input can't serve:
-it belongs to the holder, who may close it or never read it.
+Nothing in Kubernetes ends a process when its stream closes. So each command runs beside a guard, another exec
+in the same container that starts first. The gateway sends it a line every few seconds. The guard sweeps as
+soon as its input ends, a line requests it, no line arrived for ``SILENT_SECONDS``, or its time is over. If
+the gateway is killed, the kubelet closes the guard's input at once; if the network is down, the silence
+counts. The command's own input can't be used: it belongs to the holder, who may close it or never read it.
 
-The guard needs POSIX sh, sleep and /proc; it uses grep where it has ``-z``. It finds processes by a mark in their
-environment, as the sweep of SSH targets does, and with the same limits: a command can't drop its mark by changing its own
-environment, but what it starts without the mark is not found. Processes whose environment can't be read, and were not
-there before, are counted. A container whose limit of processes is reached runs neither guard nor sweep.
+The guard needs POSIX sh, sleep and /proc; it uses grep if that supports ``-z``. It finds processes by a mark
+in their environment, like the sweep of SSH targets, and with the same limits: a command can't drop its mark
+by changing its own environment, but a process that it starts without the mark is not found. Processes whose
+environment can't be read, and that did not exist before, are counted. A container that has reached its
+process limit can run neither guard nor sweep.
 """
 
 from __future__ import annotations
@@ -21,32 +23,33 @@ from dataclasses import dataclass
 from sessions_app.connectors.marks import Mark
 
 SILENT_SECONDS = 15
-# How often the gateway sends a line: two may be lost.
+# How often the gateway sends a line. Two may be lost.
 HEARTBEAT_SECONDS = 4.0
 HEARTBEAT, END = b"\n", b"end\n"
 
-# Hundredths of a second of a clock that nobody sets, without starting a program: proc_uptime(5) has two decimals. In whole
-# seconds, a deadline would come up to one too early.
+# Hundredths of a second of a monotonic clock, without starting a program: proc_uptime(5) has two decimals.
+# With whole seconds, a deadline could be up to one second early.
 CLOCK = "clock() { read -r now rest </proc/uptime || return 1; now=${now%.*}${now#*.}; }; "
-# What /proc says about process $1. Its name may contain anything, also line breaks and brackets.
+# The facts in /proc about process $1. Its name may contain anything, including line breaks and brackets.
 _LOOK = (
     'look() { stat=; while IFS= read -r part; do stat=$stat$part\\ ; done 2>/dev/null <"/proc/$1/stat"; '
     "case $stat in *') '*) ;; *) return 1 ;; esac; set -- ${stat##*\\) }; up=$2 tty=$5 memory=${21}; }; "
 )
-# Whether process $1 has the mark; 2 if its environment can't be read, or is empty as that of a program just starting. sh
-# drops the NULs, so nothing shows where an entry ends: no mark begins another.
+# Whether process $1 has the mark; 2 if its environment can't be read, or is empty, as for a program that is
+# just starting. sh drops the NULs, so entries have no visible end: no mark is a prefix of another.
 _HOLDS = (
     'holds() { text=; while IFS= read -r part || [ -n "$part" ]; do text=$text$part; done 2>/dev/null <"/proc/$1/environ" '
     '|| return 2; case $text in "") return 2 ;; *"$entry"*) return 0 ;; esac; return 1; }; '
 )
-# Sets the processes whose environment can't be read, but for those of which that was so when the guard began. What has
-# no memory is dead, or a thread of the kernel.
+# Sets the processes whose environment can't be read, except those that were unreadable when the guard
+# started. A process without memory is dead, or a kernel thread.
 _BLIND = (
     "blind() { unread=; for at in /proc/[0-9]*; do pid=${at#/proc/}; "
     '{ true <"$at/environ"; } 2>/dev/null || ! look "$pid" || case "$memory $before " in 0\\ *|*" $pid "*) ;; '
     '*) unread="$unread $pid" ;; esac; done; }; '
 )
-# One scan. grep reads a thousand environments in the time in which sh reads ten, so sh reads each once in a sweep.
+# One scan. grep reads a thousand environments in the time in which sh reads ten, so sh reads each once per
+# sweep.
 _SCAN = (
     'scan() { marked=; if [ -n "$fast" ]; then '
     'for file in $(grep -lzxF -- "$entry" /proc/[0-9]*/environ 2>/dev/null); do '
@@ -54,7 +57,7 @@ _SCAN = (
     'else for at in /proc/[0-9]*; do pid=${at#/proc/}; case " $clean " in *" $pid "*) continue ;; esac; '
     'holds "$pid"; case $? in 0) marked="$marked $pid" ;; 1) clean="$clean $pid" ;; esac; done; fi; blind; }; '
 )
-# Who gets what is left without a parent: process 1, or a subreaper above (PR_SET_CHILD_SUBREAPER(2const)).
+# Which process adopts orphans: process 1, or a subreaper above (PR_SET_CHILD_SUBREAPER(2const)).
 _REAPERS = (
     "reaper=$(read -r own rest </proc/self/stat; { "
     'while look self && [ "$up" = "$own" ]; do :; done; echo "$up"; } &); '
@@ -64,15 +67,16 @@ _ORPHANS = (
     "orphans() { kids=; for at in $reapers; do for list in /proc/$at/task/*/children; do more=; "
     'read -r more 2>/dev/null <"$list"; kids="$kids $more"; done; done; }; '
 )
-# A process that forks and exits without a pause is gone before its environment is read. Its oldest member is always a
-# child of a reaper, so a new one that can't be read counts, and the scan is incomplete.
+# A process that forks and exits at once is gone before its environment is read. Its oldest descendant is
+# always a child of a reaper, so a new child that can't be read counts, and the scan is incomplete.
 _STRAYS = (
     'strays() { fleeting=0; orphans; for pid in $kids; do case " $known " in *" $pid "*) continue ;; esac; '
     'known="$known $pid"; holds "$pid"; case $? in 0) left=$((left + 1)) ;; '
     "2) fleeting=$((fleeting + 1)) ;; esac; done; }; "
 )
-# If such a process keeps the scans from being complete, it is stopped so that it can be read, and killed if it has the
-# mark. Nothing on the terminal of the container's own process is stopped: an interactive shell there would notice.
+# If such a process keeps the scans incomplete, it is stopped so that it can be read, and killed if it has the
+# mark. Nothing on the terminal of the container's main process is stopped: an interactive shell there would
+# notice.
 _HUNT = (
     "hunt() { for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do for at in $reapers; do kids=; "
     'read -r kids 2>/dev/null <"/proc/$at/task/$at/children"; look "$at"; own=$tty pid=${kids% }; pid=${pid##* }; '
@@ -80,8 +84,8 @@ _HUNT = (
     'look "$pid" && case $tty in 0) ;; "$own") false ;; esac && kill -STOP "$pid" || continue; '
     'if holds "$pid"; then kill -KILL "$pid"; found=$((found + 1)); else kill -CONT "$pid"; fi; done; done 2>/dev/null; }; '
 )
-# TERM, a moment, then KILL until two complete scans find nothing: a program that is just starting has no visible
-# environment. Not every sleep knows fractions.
+# TERM, a pause, then KILL until two complete scans find nothing: a program that is just starting has no
+# visible environment. Not every sleep supports fractions.
 _SWEEP = (
     'sweep() { found=0 rounds=0 none=0 seen= clean= signal=TERM; while [ "$none" -lt 2 ] && [ "$rounds" -lt 40 ]; do '
     'rounds=$((rounds + 1)) left=0; scan; for pid in $marked; do left=$((left + 1)); kill -$signal "$pid" 2>/dev/null; '
@@ -91,14 +95,14 @@ _SWEEP = (
     '[ "$signal" = KILL ] || [ "$left" = 0 ] || pause=0.2; [ "$left" = 0 ] || signal=KILL; '
     '[ "$none" -gt 1 ] || sleep "$pause" 2>/dev/null || sleep 1; done; }; '
 )
-# Sets what the functions need. An empty scan proves nothing if grep can't find itself.
+# Sets the variables that the functions need. An empty scan proves nothing if grep can't find itself.
 _BEGIN = (
     'fast= before= known= unread=; STINT_SEEKER=$$ grep -qzxF -- "STINT_SEEKER=$$" /proc/self/environ 2>/dev/null && fast=1; '
     f"{_REAPERS}"
 )
-# Everything that a sweep needs; the mark is in `entry`.
+# Everything that a sweep needs. The mark is in `entry`.
 SWEEPER = f"{CLOCK}{_LOOK}{_HOLDS}{_BLIND}{_SCAN}{_ORPHANS}{_STRAYS}{_HUNT}{_SWEEP}{_BEGIN}"
-# The reader of the input tells the guard by signals, because a shell that reads waits for nothing else.
+# The input reader signals the guard, because a shell that reads can't wait for anything else.
 _READ = (
     'main=$$; { while read -r beat; do case $beat in end) break ;; esac; kill -USR1 "$main"; done; '
     'look self && [ "$up" = "$main" ] && kill -TERM "$main"; } <&3 >/dev/null & reader=$!; exec 3<&-; '
@@ -120,15 +124,16 @@ _GUARD = (
 
 
 def hundredths(seconds: float) -> str:
-    """Return a time of at least so many seconds in the unit of the scripts' clock."""
+    """Return a duration of at least ``seconds`` in hundredths, the unit of the scripts' clock."""
     return str(math.ceil(max(0.0, seconds) * 100))
 
 
 def guard_argv(mark: Mark, *, seconds: float) -> list[str]:
-    """Return the words of a guard for what carries a mark, which sweeps after so many seconds at the latest; at once if
-    that is 0.
+    """Return the argv of a guard for everything that carries a mark.
 
-    It prints ``ready PID`` as soon as it watches, and what it found at its end.
+    It sweeps after ``seconds`` at the latest; at once if that is 0.
+
+    It prints ``ready PID`` as soon as it watches, and the result when it ends.
     """
     return ["sh", "-c", _GUARD, "stint", str(mark), hundredths(seconds), hundredths(SILENT_SECONDS)]
 
@@ -139,8 +144,10 @@ _SUMMARY = re.compile(r"found=(\d+) left=(\d+) unread=(\d+) fleeting=(\d+) round
 
 @dataclass(frozen=True, slots=True)
 class LeftInPod:
-    """The result of a sweep. ``found`` counts all processes that it found, ``left`` those in its last scan, ``unread``
-    those whose environment it could not read, ``fleeting`` those that were gone before the last scan could read them, and
+    """The result of a sweep.
+
+    ``found`` counts all processes that it found, ``left`` those in its last scan, ``unread`` those whose
+    environment it could not read, ``fleeting`` those that were gone before the last scan could read them, and
     ``rounds`` its scans.
     """
 
@@ -152,17 +159,17 @@ class LeftInPod:
 
     @property
     def gone(self) -> bool:
-        """Whether nothing is left, as far as the container can tell."""
+        """Whether nothing is left, as far as the container shows."""
         return not (self.left or self.unread or self.fleeting)
 
 
 def parse_ready(output: str) -> int | None:
-    """Return the process id in the first line of a guard; None for anything else."""
+    """Return the process ID in the first line of a guard's output; None for anything else."""
     match = _READY.fullmatch(output)
     return int(match[1]) if match else None
 
 
 def parse_left(output: str) -> LeftInPod | None:
-    """Return what the last line of a guard says; None for anything else."""
+    """Return the result in the last line of a guard's output; None for anything else."""
     match = _SUMMARY.fullmatch(output)
     return LeftInPod(*map(int, match.groups())) if match else None

@@ -1,4 +1,4 @@
-"""Find what Stint created on a cluster, by name: unlike a label, a name can't be removed from an object."""
+"""Find what Stint created on a cluster, by name. Unlike a label, a name can't be removed from an object."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BOOTSTRAPPED = "kubernetes.io/bootstrapping"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The objects found for one grant. Bindings and roles are by namespace, "" for those of the whole cluster."""
+    """The objects found for one grant. Bindings and roles are by namespace, "" for the whole cluster."""
 
     bindings: Mapping[str, Data] = field(default_factory=dict)
     roles: Mapping[str, Data] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Found:
 
     @property
     def streams(self) -> list[str]:
-        """Permissions whose open connections a revoke can't cut."""
+        """The permissions whose open connections a revoke can't cut."""
         rules = [rule for role in self.roles.values() for rule in role.get("rules") or []]
         watched = {
             f"watch {one}"
@@ -74,7 +74,7 @@ def _said(kind: str, namespace: str) -> str:
 
 
 def look(api: Api, mark: str) -> Found:
-    """Read the objects of a grant in every namespace. Takes five calls."""
+    """Read the objects of a grant in every namespace, with five calls."""
     name = name_of(mark)
     lists: dict[str, dict[str, Data]] = {plural: {} for plural in _LISTS}
     for plural in _LISTS:
@@ -101,7 +101,7 @@ def look_around(api: Api) -> list[Observed]:
 
 @dataclass
 class _Seen:
-    """What exists for one grant, and what is wrong with it."""
+    """What exists for one grant, and its faults."""
 
     ref: str = ""
     account: bool = False
@@ -151,7 +151,7 @@ def _accounts_in(made: Data, accounts: str) -> Iterator[str]:
 
 
 def _account_of(subject: Data, accounts: str) -> str:
-    """Return the name of an account of grants, in either of the ways to name one; empty for other subjects."""
+    """Return the account name if a subject is a grant account, in either notation; empty for other subjects."""
     kind, name = subject.get("kind"), str(subject.get("name", ""))
     if kind == "ServiceAccount" and subject.get("namespace") == accounts:
         return name
@@ -160,9 +160,10 @@ def _account_of(subject: Data, accounts: str) -> str:
 
 
 def bindings_by_others(api: Api) -> list[str]:
-    """Describe each binding, not created by Stint, of an account of grants or of a group that has all of them.
+    """Return a description of each binding by others to a grant account, or to a group that contains all of
+    them.
 
-    What every cluster binds to such groups itself is left out: its API server creates those bindings again.
+    Bindings that every cluster has by default are left out: its API server recreates them.
     """
     accounts = api.parameters.accounts
     groups = {group_of(accounts), "system:serviceaccounts", "system:authenticated"}

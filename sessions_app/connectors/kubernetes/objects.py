@@ -1,8 +1,8 @@
-"""The objects of a grant on a cluster: one account, and a role and a binding for each namespace. All have the same
-name.
+"""The objects of a grant on a cluster: one account, and a role and a binding for each namespace, all with the
+same name.
 
-Each grant has its own roles, even if other grants have the same rules. Sharing would save no call, and would need a
-count that a crash could leave wrong.
+Each grant has its own roles, even if other grants have the same rules. Sharing would save no call, and would
+require a reference count, which a crash could corrupt.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ def mark_in(name: str) -> str:
 
 
 def user_of(accounts: str, mark: str) -> str:
-    """Return the user that the API server takes the account of a grant for, in the namespace of such accounts."""
+    """Return the user name that the API server gives to a grant's account in the namespace of such accounts."""
     return f"{_USER}:{accounts}:{name_of(mark)}"
 
 
 def group_of(accounts: str) -> str:
-    """Return the group that the API server puts all accounts of a namespace in."""
+    """Return the group that contains all accounts of a namespace."""
     return f"{_USER}s:{accounts}"
 
 
 def mark_of_user(accounts: str, user: str) -> str:
-    """Return the mark of the grant whose account a user is; empty for any other user."""
+    """Return the mark of the grant that a user is the account of; empty for any other user."""
     mark = mark_in(user.rpartition(":")[2])
     return mark if mark and user == user_of(accounts, mark) else ""
 
@@ -101,7 +101,9 @@ class Wanted:
 
 
 def content_of(made: Data) -> Data:
-    """Return the content of a role or a binding in a canonical form: the API server fills in optional fields."""
+    """Return the content of a role or a binding in canonical form, because the API server fills in optional
+    fields.
+    """
     if "roleRef" in made:
         keys = ("kind", "name", "namespace")
         subjects = [{key: one[key] for key in keys if one.get(key)} for one in made.get("subjects") or []]
@@ -129,8 +131,9 @@ def same(made: Data, wanted: Data) -> bool:
 
 
 def path_of(plural: str, namespace: str, name: str = "") -> str:
-    """Return the path of an object, or of the list without ``name``. ``plural`` is `roles`, `rolebindings` or
-    `serviceaccounts`.
+    """Return the path of an object, or of the list if there is no ``name``.
+
+    ``plural`` is `roles`, `rolebindings` or `serviceaccounts`.
     """
     tail = f"/{name}" if name else ""
     if plural == "serviceaccounts":
@@ -142,7 +145,7 @@ def path_of(plural: str, namespace: str, name: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One permission of an account, to ask the API server about."""
+    """One permission of an account, for a query to the API server."""
 
     namespace: str
     verb: str
@@ -167,7 +170,7 @@ class Ask:
 
 
 def ask_about(namespace: str, rules: Sequence[Data]) -> Ask | None:
-    """Return the first permission of a role's first complete rule; None without one."""
+    """Return the first permission of a role's first complete rule; None if there is none."""
     for rule in rules:
         verbs, groups, resources = rule.get("verbs"), rule.get("apiGroups"), rule.get("resources")
         if verbs and groups and resources:

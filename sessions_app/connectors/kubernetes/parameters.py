@@ -21,7 +21,7 @@ class KubernetesParameters(ConnectionParameters):
     accounts: str = Field(default=ACCOUNTS, description="Namespace for the service accounts of grants")
     namespaces: tuple[str, ...] | None = Field(
         default=None,
-        description="Namespaces that grants may reach. Default: all that the cluster lets Stint grant",
+        description="Namespaces that grants may reach. Default: all that the cluster allows Stint to grant",
     )
     server_name: str = Field(
         default="", description="Name in the API server's certificate, if not the address"
@@ -30,17 +30,18 @@ class KubernetesParameters(ConnectionParameters):
 
     direct: bool = Field(
         default=False,
-        description="Give holders a credential of the cluster itself. Default: every request passes Stint's gateway",
+        description="Give holders a credential for the cluster itself. Default: every request goes through Stint's "
+        "gateway",
     )
     webhook_key: SecretStr | None = Field(
         default=None,
-        description="Key that authenticates the API servers of a cluster with direct at Stint's authorization webhook; "
-        "at least 32 random characters",
+        description="Key with which the API servers of a cluster with direct authenticate to Stint's authorization "
+        "webhook; at least 32 random characters",
     )
 
     @classmethod
     def unused_secrets(cls, given: Mapping[str, Any]) -> frozenset[str]:
-        """Return the secrets without a use: behind Stint's gateway, nothing else decides requests of grants."""
+        """Return the unused secrets: behind Stint's gateway, no webhook decides the requests of grants."""
         return frozenset() if given.get("direct") else frozenset({"webhook_key"})
 
     _strong = field_validator("webhook_key")(strong_key)
@@ -56,13 +57,14 @@ class KubernetesParameters(ConnectionParameters):
     @classmethod
     def _namespace(cls, accounts: str) -> str:
         if not is_namespace(accounts):
-            raise ValueError("must be the name of a namespace")
+            raise ValueError("must be a valid namespace name")
         return accounts
 
     @model_validator(mode="after")
     def _together(self) -> Self:
         if self.webhook_key is not None and not self.direct:
             raise ValueError(
-                "webhook_key is only used with direct: true: remove it, or let holders reach the cluster directly"
+                "webhook_key is only used with direct: true. Remove it, or let holders reach the cluster "
+                "directly"
             )
         return self

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ask Stint for a grant's credential, for kubectl. Put this file on the PATH as `stint-kube-credential`.
+"""Request a grant's credential from Stint, for kubectl. Put this file on the PATH as `stint-kube-credential`.
 
     STINT_URL=https://stint.example STINT_TOKEN=… stint-kube-credential GR-7F3K [TARGET]
 
@@ -33,16 +33,16 @@ _REF = re.compile(r"GR-[0-9A-Z]{4,13}")
 
 
 class CannotAsk(Exception):
-    """There is no credential; the message says why and what to do."""
+    """No credential could be obtained. The message gives the reason and the fix."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Follow no redirect: it would send the token to another place."""
+        """Follow no redirect, because it could send the token to another host."""
 
 
 def exec_credential(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what kubectl reads, from an answer of Stint's API. Raises CannotAsk."""
+    """Return an ExecCredential for kubectl from a response of Stint's API. Raises CannotAsk."""
     values, ends = answer.get("values"), answer.get("expires_at")
     token = values.get("Token") if isinstance(values, Mapping) else None
     if not isinstance(token, str) or not token or not isinstance(ends, str):
@@ -56,7 +56,10 @@ def exec_credential(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ask(ref: str, target: str | None, env: Mapping[str, str]) -> dict[str, Any]:
-    """Ask the API at STINT_URL for a grant's credential. ``target`` names one if it has several. Raises CannotAsk."""
+    """Request a grant's credential from the API at STINT_URL.
+
+    ``target`` selects one if the grant has several. Raises CannotAsk.
+    """
     if not _REF.fullmatch(ref):
         raise CannotAsk(f"{ref[:40]!r} is not a grant reference, such as GR-7F3K.")
     url = f"{_base(env)}/api/v1/grants/{ref}/credential"
@@ -68,7 +71,7 @@ def ask(ref: str, target: str | None, env: Mapping[str, str]) -> dict[str, Any]:
     body = json.dumps({"target": target} if target else {}).encode()
     request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310  # _base rejects other schemes
     context = ssl.create_default_context(cafile=env.get("STINT_CA_FILE") or None)
-    # Ignore proxies from the environment: the token is for Stint alone.
+    # Ignore proxy settings in the environment: only Stint may receive the token.
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _NoRedirect
     )

@@ -1,4 +1,5 @@
-"""Proof of an end: the API server itself confirms that an account may do nothing, and that its tokens are refused.
+"""Proof of an end: the API server itself confirms that an account has no permissions, and that its tokens are
+refused.
 
 Source: authorization.k8s.io/v1 SubjectAccessReview, authentication.k8s.io/v1 TokenReview and TokenRequest.
 """
@@ -13,15 +14,17 @@ from sessions_app.connectors.kubernetes.api import Api, Data
 from sessions_app.connectors.kubernetes.objects import Ask, name_of, path_of, user_of
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 
-# API servers issue no token for less.
+# API servers issue no token for a shorter time.
 LEAST_SECONDS = 600
-# They cache for ten seconds that a token is valid. Authorizers learn of a deletion within a third of a second.
+# API servers cache a valid token for ten seconds. Authorizers notice a deletion within a third of a second.
 CACHE_SECONDS = 12.0
 PATIENCE = 3.0
 
 
 def token_request(parameters: KubernetesParameters, name: str, seconds: int) -> tuple[str, Data]:
-    """Return the path and the body of a request for a token of an account, for so many seconds at least."""
+    """Return the path and the body of a request for an account's token that is valid for at least
+    ``seconds``.
+    """
     spec: Data = {"expirationSeconds": max(LEAST_SECONDS, seconds)}
     if parameters.audience:
         spec["audiences"] = [parameters.audience]
@@ -38,10 +41,13 @@ def request_token(api: Api, name: str, seconds: int, also: tuple[int, ...] = ())
 
 
 def ask_all(api: Api, mark: str, asks: Iterable[Ask], *, patience: float = PATIENCE) -> dict[Ask, bool]:
-    """Return whether a grant's account may do each of these. A yes is asked again for up to ``patience`` seconds.
+    """Return whether a grant's account may do each of these.
 
-    Only the account's own name is asked about: what every account of the cluster may do is not part of the grant. Without
-    its groups, an API server that asks Stint first gets no opinion, so that its other authorizers answer.
+    A positive answer is queried again for up to ``patience`` seconds.
+
+    Only the account's own name is queried: what every account of the cluster may do is not part of the grant.
+    Without its groups, an API server that consults Stint first gets no opinion, so its other authorizers
+    decide.
     """
     user = user_of(api.parameters.accounts, mark)
     ends = time.monotonic() + patience
@@ -58,38 +64,42 @@ def _may(api: Api, user: str, ask: Ask) -> bool:
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
     _, answer = api.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
     status = answer.get("status")
-    # A missing answer proves nothing.
+    # A missing response proves nothing.
     return not isinstance(status, dict) or status.get("allowed") is not False
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A token of the account, created just before its deletion to check afterwards. Empty: the account was already
-    gone.
+    """A token of the account, requested just before its deletion for a test afterwards.
 
-    The holder's own token is stored nowhere. What is true of one token of an account is true of all, except for those
-    in the API server's cache.
+    Empty if the account was already gone.
+
+    The holder's own token is not stored anywhere. All tokens of an account become invalid together, except
+    for those in the API server's cache.
     """
 
     token: str = field(repr=False, default="")
 
     @classmethod
     def take(cls, api: Api, mark: str) -> Canary:
-        """Request a token for the canary."""
+        """Request the canary's token."""
         made = request_token(api, name_of(mark), LEAST_SECONDS, also=(404,))
         return cls(str(made.get("token") or ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Whether tokens are refused, with words for the receipt."""
+    """Whether tokens are refused, with a description for the receipt."""
 
     good: bool
     words: str
 
 
 def refused(api: Api, canary: Canary, *, settle: float) -> Refusal:
-    """Ask until the canary is refused or the API server's cache has expired. ``settle``: the first wait, in seconds."""
+    """Poll until the canary is refused or the API server's cache has expired.
+
+    ``settle`` is the first wait, in seconds.
+    """
     if not canary.token:
         return Refusal(True, "the account and its tokens were already gone")
     began = time.monotonic()

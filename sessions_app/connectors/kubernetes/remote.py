@@ -24,13 +24,15 @@ STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 CONNECT_SECONDS = 5.0
 _STATUS = re.compile(r"[0-9]{1,9}")
-# What a container writes comes in pieces of 32 KiB; a larger message is none of a kubelet's.
+# A container's output arrives in pieces of 32 KiB. A larger message can't be from a kubelet.
 MAX_MESSAGE = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An API server and who asks it: the URL without a path, a bearer token, and how its certificate is checked."""
+    """An API server and its client: the URL without a path, a bearer token, and how to verify its
+    certificate.
+    """
 
     url: str
     token: str = field(repr=False)
@@ -61,7 +63,10 @@ class Container:
 
 @dataclass(slots=True)
 class Exec:
-    """A program that runs in a container. ``status`` is how it ended, once the API server has said so."""
+    """A program that runs in a container.
+
+    ``status`` is its exit status, once the API server has reported it.
+    """
 
     socket: aiohttp.ClientWebSocketResponse
     status: dict[str, Any] | None = None
@@ -71,7 +76,7 @@ class Exec:
         await self.socket.send_bytes(bytes([STDIN]) + data)
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        """Yield what it writes, as the channel and the bytes, until it ends or the stream is closed."""
+        """Yield its output as the channel and the bytes, until it ends or the stream is closed."""
         async for message in self.socket:
             if message.type is not aiohttp.WSMsgType.BINARY or not message.data:
                 continue
@@ -83,12 +88,12 @@ class Exec:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit status; None if it is not known, because the program did not start or the stream broke."""
+        """The exit status; None if unknown, because the program did not start or the stream broke."""
         return exit_code(self.status)
 
 
 def status_of(data: bytes) -> dict[str, Any] | None:
-    """Parse the Status that the channel of errors carries; None for anything else."""
+    """Parse the Status that the error channel carries; None for anything else."""
     try:
         found = json.loads(data)
     except ValueError:
@@ -97,7 +102,7 @@ def status_of(data: bytes) -> dict[str, Any] | None:
 
 
 def exit_code(status: dict[str, Any] | None) -> int | None:
-    """Return the exit status in a Status: 0 for success, and what its causes say; None if it says nothing of one."""
+    """Return the exit status in a Status: 0 for success, otherwise from its causes; None if it has none."""
     if not status:
         return None
     if status.get("status") == "Success":
@@ -123,7 +128,7 @@ async def exec_in(
     *,
     stdin: bool = False,
 ) -> AsyncIterator[Exec]:
-    """Run a program in a container. Leaving the context closes the stream; that does not end the program.
+    """Run a program in a container. Leaving the context closes the stream, which does not end the program.
 
     Raises ConnectorError if the API server is away or refuses.
     """
@@ -141,7 +146,7 @@ async def exec_in(
         ) from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise ConnectorError(
-            f"The API server did not answer exec in {container.pod} ({type(error).__name__})."
+            f"The API server did not respond to exec in {container.pod} ({type(error).__name__})."
         ) from error
     async with socket:
         yield Exec(socket)

@@ -1,9 +1,10 @@
-"""What the gateway really runs in a container: the approved words, below a shell that terminates them.
+"""The command that the gateway actually runs in a container: the approved words, under a shell that
+terminates them.
 
-The shell starts the command with its marks, in the foreground, so that input, output and exit status are the command's
-own. Beside it, a watch looks each second at the container's clock and at the guard of this command (`left_in_pods.py`).
-If the time is over or the guard is gone, it terminates everything with the command's mark. So the two watch over each
-other's work: what kills one of them leaves the other.
+The shell starts the command with its marks, in the foreground, so that input, output and exit status are
+those of the command. Beside it, a watcher checks the container's clock and this command's guard
+(`left_in_pods.py`) every second. When the time is over or the guard is gone, it terminates everything with
+the command's mark. So the two back each other up: killing one leaves the other.
 
 It needs POSIX sh, sleep and /proc in the image.
 """
@@ -16,18 +17,21 @@ from collections.abc import Sequence
 from sessions_app.connectors.kubernetes.left_in_pods import SWEEPER, hundredths
 from sessions_app.connectors.marks import GRANT_MARK, CannotWrap, Mark, run_mark
 
-# The status if the command was never started, as that of `timeout` and `env`.
+# The exit status if the command was never started, like that of `timeout` and `env`.
 NOT_STARTED = 125
-# A shell ends at once by TERM only while it waits, so it waits for each sleep. A sweep that has begun is not interrupted.
+# A shell reacts to TERM at once only while it waits, so it waits for each sleep. A sweep that has begun is
+# not interrupted.
 _WATCH = (
     """watch() { trap 'kill "$nap"; wait "$nap"; exit' TERM; """
     'while kill -0 "$guard" && clock && [ "$now" -lt "$ends" ]; do sleep 1 & nap=$!; wait "$nap"; done; '
     "trap '' TERM; sweep; }; "
 )
-# On a terminal, Ctrl-C and Ctrl-\\ reach the shell as well. They are the program's own to handle, and have no effect here.
+# On a terminal, Ctrl-C and Ctrl-\\ reach the shell as well. The program handles them, and they have no effect
+# here.
 _HEED = "trap : INT QUIT; "
-# `exec` runs the program and no builtin of the same name. What the shell itself says about a command that a signal
-# ended goes nowhere. The guard is looked for at the last moment: a sweep that has ended finds nothing more.
+# `exec` runs the program and no builtin of the same name. The shell's own message about a command that a
+# signal ended is discarded. The guard is checked at the last moment, because a finished sweep finds nothing
+# more.
 _RUN = f'(export "$grant" "$entry"; kill -0 "$guard" || exit {NOT_STARTED}; exec 2>&4 4>&-; exec "$@"); status=$?; '
 _WRAPPER = (
     "time=$1 guard=$2 grant=$3 entry=$4; shift 4; exec 4>&2 2>/dev/null; "
@@ -39,10 +43,11 @@ _WRAPPER = (
 
 
 def wrapped(argv: Sequence[str], *, grant_mark: str, run_id: int, seconds: float, guard: int) -> list[str]:
-    """Return the words to exec in a container so that ``argv`` runs there for at most so many seconds.
+    """Return the words to exec in a container so that ``argv`` runs there for at most ``seconds``.
 
-    ``guard`` is the process id of this command's guard. The exit status is that of the command, 128 + n if signal n ended
-    it, and ``NOT_STARTED`` if the guard is gone. Raises CannotWrap for no words or no time left.
+    ``guard`` is the process ID of this command's guard. The exit status is that of the command, 128 + n if
+    signal n ended it, and ``NOT_STARTED`` if the guard is gone. Raises CannotWrap if there are no words or no
+    time is left.
     """
     if not argv or not argv[0] or argv[0].startswith("-"):
         raise CannotWrap("There is no command to run.")

@@ -1,1 +1,1 @@
-"""MCP servers: how Stint talks to them, and what is checked before access to one starts."""
+"""MCP servers: Stint's client for them, and the checks before access to one starts."""

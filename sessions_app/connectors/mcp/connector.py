@@ -1,8 +1,9 @@
 """The connector for MCP clusters.
 
-Nothing is created on a server. Only Stint's gateway has a credential for it, and Stint decides at each call what a
-token may do. Before access starts, the definitions of the grant's tools are read and stored as digests, so that a tool
-that changes later is not called. What can be proven at the target is whether it answers strangers.
+Nothing is created on a server. Only Stint's gateway has a credential for it, and Stint decides at each call
+what a token allows. Before access starts, the definitions of the grant's tools are read and stored as
+digests, so that a tool that changes later is not called. What can be verified at the target is whether it
+accepts requests without a token.
 """
 
 from __future__ import annotations
@@ -35,19 +36,20 @@ _REFUSALS = (401, 403)
 
 
 class MCPConnector:
-    """Asks MCP servers which tools they have, and checks whether they answer requests without a token."""
+    """Queries MCP servers for their tools, and checks whether they accept requests without a token."""
 
     kind = "mcp"
 
     def provision(self, spec: GrantSpec) -> LeaseSpec:
-        """Read the definitions of the grant's tools and return their digests. Digests from an earlier call stay:
-        reading again does not change what was approved.
+        """Read the definitions of the grant's tools and return their digests.
+
+        Digests from an earlier call stay, because reading again must not change what was approved.
         """
         if not isinstance(spec.commands, CompiledSet):
-            raise ConnectorError("Its commands are not for MCP.", permanent=True)
+            raise ConnectorError("The grant's commands are not for MCP.", permanent=True)
         there = _run(spec.place, _tools)
         kept = _pinned(spec.made)
-        # A tool that did not exist when the grant started is not added later, when nobody reviews it.
+        # A tool that did not exist when the grant started is not added later, because nobody would review it.
         wanted = set(spec.commands.tools & there.keys()) if not kept else set(kept)
         if not wanted and spec.commands.tools:
             named = ", ".join(sorted(spec.commands.tools)[:5])
@@ -56,14 +58,19 @@ class MCPConnector:
         return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made={"tools": tools})
 
     def revoke(self, lease: LeaseSpec) -> Evidence:
-        """Check how the server treats strangers: nothing has to be removed."""
+        """Check whether the server accepts requests without a token. Nothing has to be removed."""
         return self.verify(lease)
 
     def verify(self, lease: LeaseSpec) -> Evidence:
-        """Report whether the server answers requests without Stint's token. Nothing of a grant is ever on it."""
+        """Report whether the server accepts requests without Stint's token.
+
+        A server never has anything of a grant.
+        """
         asked_at = dt.datetime.now(dt.UTC).isoformat()
         status = _run(lease.place, _stranger)
-        access = "refuses requests without a token" if status in _REFUSALS else "answers without a token"
+        access = (
+            "refuses requests without a token" if status in _REFUSALS else "accepts requests without a token"
+        )
         return Evidence(
             gone=True,
             detail={
@@ -74,12 +81,12 @@ class MCPConnector:
         )  # fmt: skip
 
     def observe(self, place: TargetSpec) -> list[Observed]:
-        """Return an empty list once the server has answered: Stint creates nothing there."""
+        """Return an empty list once the server has responded. Stint creates nothing there."""
         _run(place, _stranger)
         return []
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
-        """Check that the server is reachable, refuses requests without a token, speaks MCP to Stint, and has tools."""
+        """Check that the server is reachable, refuses requests without a token, supports MCP, and has tools."""
         reach = "Start the server, or fix the address, port, path and TLS settings."
         try:
             status = _run(place, _stranger)
@@ -96,15 +103,15 @@ class MCPConnector:
         try:
             said, count = _run(place, _about)
         except ConnectorError as error:
-            return [*steps, CheckStep("speaks MCP", False, error.message, "Fix the path or the token.")]
+            return [*steps, CheckStep("supports MCP", False, error.message, "Fix the path or the token.")]
         return [
             *steps,
-            CheckStep("speaks MCP", True, said),
+            CheckStep("supports MCP", True, said),
             CheckStep("has tools", count > 0, f"{count} tools", "Add one."),
         ]
 
     def check_commands(self, place: TargetSpec, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
-        """Report which tools of the command sets are missing: a call to one would fail."""
+        """Report which tools of the command sets are missing, because a call to one would fail."""
         try:
             there = _run(place, _tools)
         except ConnectorError:
@@ -113,7 +120,7 @@ class MCPConnector:
             CheckStep(
                 f"tools of {one.name}", not missing,
                 f"not found: {', '.join(missing)}" if missing else "all found",
-                "Fix their names in the command set, or add them to the server." if missing else "",
+                "Correct their names in the command set, or add them to the server." if missing else "",
             )
             for one in sets
             if isinstance(one, CompiledSet)
@@ -141,7 +148,7 @@ def _run(place: TargetSpec, ask: Callable[[TargetSpec], Coroutine[Any, Any, T]])
 
 async def _tools(place: TargetSpec) -> dict[str, str]:
     """Return the digest of each tool's definition, by name."""
-    # Imported here to save the client's memory in processes that ask no MCP server.
+    # Imported here to save the client's memory in processes that query no MCP server.
     from sessions_app.connectors.mcp.wire import digest_of  # noqa: PLC0415
 
     talk = conversation_with(place)
@@ -160,7 +167,7 @@ async def _about(place: TargetSpec) -> tuple[str, int]:
 
 
 async def _stranger(place: TargetSpec) -> int:
-    """Return the status of the answer to a request without a token."""
+    """Return the status of the response to a request without a token."""
     return await status_for_strangers(place)
 
 

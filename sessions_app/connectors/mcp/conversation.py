@@ -1,4 +1,4 @@
-"""Talk to an MCP server in the era that it supports."""
+"""Communicate with an MCP server in the protocol era that it supports."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ _ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "app
 
 
 class SessionLost(ConnectorError):
-    """The server no longer knows the session of the older era. A new conversation has to begin."""
+    """The server no longer recognizes the session of the older era. A new conversation has to begin."""
 
 
 class Conversation:
-    """One conversation with a server. ``begin`` detects the era. ``close`` ends the session at a server of the older
-    era.
+    """One conversation with a server.
+
+    ``begin`` detects its era. ``close`` ends the session with a server of the older era.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -37,7 +38,7 @@ class Conversation:
 
     @property
     def modern(self) -> bool:
-        """Whether the server is of the newer era, where each request stands alone."""
+        """Whether the server is of the newer era, in which each request is independent."""
         return self.version == wire.MODERN
 
     async def begin(self) -> None:
@@ -61,7 +62,7 @@ class Conversation:
         try:
             answer = await self.ask("initialize", hello)
         except _NotSpoken as error:
-            raise self._error(f"does not speak MCP: it responded with {error.status}") from error
+            raise self._error(f"does not support MCP: it responded with {error.status}") from error
         result = answer.get("result")
         if not isinstance(result, dict) or result.get("protocolVersion") not in wire.LEGACIES:
             raise self._error("supports no MCP version that Stint supports")
@@ -70,8 +71,9 @@ class Conversation:
         self.ready = True
 
     async def ask(self, method: str, params: Mapping[str, Any]) -> Message:
-        """Send a request and return its answer, a result or an error. Messages before it are ignored. Raises
-        ConnectorError.
+        """Send a request and return its response, a result or an error.
+
+        Messages before it are ignored. Raises ConnectorError.
         """
         last: Message = {}
         async for message in self.call(method, params):
@@ -81,9 +83,12 @@ class Conversation:
     async def call(
         self, method: str, params: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[Message]:
-        """Send a request and yield every message that follows; the last is the answer. Raises ConnectorError.
+        """Send a request and yield every message that follows; the last is the response.
 
-        ``headers`` are additional ones that the newer era requires. Leaving the loop ends the request at the server.
+        Raises ConnectorError.
+
+        ``headers`` are additional headers that the newer era requires. Leaving the loop ends the request at
+        the server.
         """
         number = next(self._numbers)
         asked = {"jsonrpc": "2.0", "id": number, "method": method, "params": self._enveloped(params)}
@@ -110,7 +115,7 @@ class Conversation:
         await self._send(told)
 
     async def decline(self, asked: Message) -> None:
-        """Decline a request that the server makes: it is not forwarded to the client. Raises ConnectorError."""
+        """Decline a request from the server: it is not forwarded to the client. Raises ConnectorError."""
         error = {
             "code": wire.METHOD_NOT_FOUND,
             "message": "This gateway does not forward requests to the client.",
@@ -118,7 +123,7 @@ class Conversation:
         await self._send({"jsonrpc": "2.0", "id": asked.get("id"), "error": error})
 
     async def close(self) -> None:
-        """End the session at a server of the older era. Raises ConnectorError."""
+        """End the session with a server of the older era. Raises ConnectorError."""
         if self._session:
             session, self._session = self._session, ""
             headers = {"MCP-Protocol-Version": self.version, "MCP-Session-Id": session}
@@ -126,7 +131,10 @@ class Conversation:
                 pass
 
     async def tools(self) -> dict[str, Message]:
-        """Return every tool by name, as the server describes it. Raises ConnectorError, also for a duplicate name."""
+        """Return every tool by name, as the server describes it.
+
+        Raises ConnectorError, including for a duplicate name.
+        """
         found: dict[str, Message] = {}
         cursor: str | None = None
         for _ in range(MOST_PAGES):
@@ -207,7 +215,7 @@ class Conversation:
             raise
 
     def _check(self, answer: Message, number: int) -> None:
-        # The answer to an unreadable request has no id.
+        # The response to an unreadable request has no id.
         if answer.get("id") not in (number, None) or ("result" in answer) == ("error" in answer):
             raise self._error("responded with a different id than the request's")
 
@@ -231,7 +239,7 @@ class Conversation:
 
 
 class _NotSpoken(ConnectorError):
-    """An answer in HTTP, but not in MCP."""
+    """A response in HTTP, but not in MCP."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)

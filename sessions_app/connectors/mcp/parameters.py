@@ -1,4 +1,4 @@
-"""How an MCP server is reached."""
+"""Connection parameters of an MCP server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MCPParameters(ConnectionParameters):
         default="/mcp", max_length=200, pattern=r"^/[A-Za-z0-9_./-]*$", description="Path of the MCP endpoint"
     )
     token: SecretStr | None = Field(
-        default=None, description="Bearer token of Stint, if the server requires one"
+        default=None, description="Stint's bearer token, if the server requires one"
     )
     host: str = Field(
         default="", max_length=253, description="Host name for TLS and Host, if not the address"
@@ -37,7 +37,7 @@ class MCPParameters(ConnectionParameters):
 
 
 def parameters_of(place: TargetSpec) -> MCPParameters:
-    """Return how a server is reached. Raises ConnectorError for a place of another kind."""
+    """Return the connection parameters of a server. Raises ConnectorError for a place of another kind."""
     if not isinstance(place.parameters, MCPParameters):
         raise ConnectorError(
             f"The connection to {place.target.name} is not configured. Save the cluster's connection again.",

@@ -12,7 +12,7 @@ from sessions_app.connectors.mcp.upstream import Endpoint, request
 
 
 def endpoint_of(place: TargetSpec, *, idle: float = 6.0) -> Endpoint:
-    """Return where the server is, with Stint's own token for it. Raises ConnectorError."""
+    """Return the server's endpoint, with Stint's own token for it. Raises ConnectorError."""
     parameters, target = parameters_of(place), place.target
     return Endpoint(
         name=target.name, address=target.address, port=target.port, path=parameters.path, host=parameters.host,
@@ -27,7 +27,7 @@ def conversation_with(place: TargetSpec, *, idle: float = 6.0) -> Conversation:
 
 
 async def status_for_strangers(place: TargetSpec) -> int:
-    """Return the status of the answer to a request without a token. Raises ConnectorError."""
+    """Return the status of the response to a request without a token. Raises ConnectorError."""
     endpoint = replace(endpoint_of(place), token="")
     asked = {
         "jsonrpc": "2.0", "id": 1, "method": "server/discover",

@@ -1,7 +1,8 @@
-"""HTTP/1.1 to one MCP server from an event loop. Each request has its own connection, so canceling it also ends it
-there.
+"""HTTP/1.1 to one MCP server from an event loop.
 
-Source: RFC 9112, by h11.
+Each request has its own connection, so canceling the request also ends it at the server.
+
+Source: RFC 9112, implemented by h11.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ _BRACKETED = re.compile(r"\[(.+)\](?::[0-9]+)?")
 
 
 class Unreached(ConnectorError):
-    """No connection to the server came about, so nothing was sent."""
+    """No connection to the server could be opened, so nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where an MCP server is, and how Stint authenticates to it. ``idle`` is how long it may be silent, in seconds."""
+    """The address of an MCP server, and how Stint authenticates to it.
+
+    ``idle`` is how long it may be silent, in seconds.
+    """
 
     name: str
     address: str
@@ -44,12 +48,12 @@ class Endpoint:
 
     @property
     def where(self) -> str:
-        """Address and port, for messages."""
+        """The address and port, for messages."""
         return f"{self.address}:{self.port}"
 
 
 class Answer:
-    """A server's answer: status and headers (names in lower case), then the body piece by piece."""
+    """A server's response: status and headers (lowercase names), then the body piece by piece."""
 
     def __init__(
         self,
@@ -109,8 +113,9 @@ class Answer:
 async def request(
     endpoint: Endpoint, method: str, headers: Mapping[str, str], body: bytes = b""
 ) -> AsyncIterator[Answer]:
-    """Send one request and yield the answer. Leaving the block closes the connection. Raises ConnectorError,
-    namely Unreached if nothing was sent.
+    """Send one request and yield the response. Leaving the block closes the connection.
+
+    Raises ConnectorError, and specifically Unreached if nothing was sent.
     """
     reader, writer = await _connect(endpoint)
     state = h11.Connection(h11.CLIENT)
@@ -156,9 +161,7 @@ async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.St
 
 
 def name_for_tls(host: str) -> str:
-    """Return the name or address that a server's certificate must be for, without a port or the brackets of an IPv6
-    address.
-    """
+    """Return the name or address that a server's certificate must match, without a port or IPv6 brackets."""
     if bracketed := _BRACKETED.fullmatch(host):
         return bracketed[1]
     try:

@@ -1,7 +1,8 @@
 """Messages of the Model Context Protocol on the wire, in both eras, and the digest that pins a tool.
 
-Source: Model Context Protocol 2026-07-28, "Transports" (every request stands alone, with its version in header and
-body) and 2025-11-25, "Transports" (a handshake, then a session); WHATWG HTML, "Server-sent events".
+Source: Model Context Protocol 2026-07-28, "Transports" (every request is independent, with its version in
+header and body) and 2025-11-25, "Transports" (a handshake, then a session); WHATWG HTML, "Server-sent
+events".
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ META = "io.modelcontextprotocol/"
 VERSION_KEY, CAPABILITIES_KEY = f"{META}protocolVersion", f"{META}clientCapabilities"
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
-# Error codes of JSON-RPC 2.0, and those that MCP reserves.
+# Error codes of JSON-RPC 2.0, and those reserved by MCP.
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 INVALID_PARAMS, INTERNAL_ERROR = -32602, -32603
 HEADER_MISMATCH, UNSUPPORTED_VERSION = -32020, -32022
@@ -36,7 +37,7 @@ _TOLD = ("name", "title", "description", "inputSchema", "outputSchema", "annotat
 
 
 class BadMessage(ValueError):
-    """Not a message of the protocol; the text says why."""
+    """Not a message of the protocol. The text gives the reason."""
 
 
 def message_of(data: bytes | str) -> Message:
@@ -67,8 +68,9 @@ def dump(message: Mapping[str, Any]) -> bytes:
 
 
 def digest_of(tool: Mapping[str, Any]) -> str:
-    """Return the SHA-256, in hex, of what a model and its host are told about a tool, from its name to its read-only
-    hint. Equal definitions have equal digests.
+    """Return the SHA-256, in hex, of the parts of a tool's definition that a model and its host receive.
+
+    These run from its name to its read-only hint. Equal definitions have equal digests.
     """
     told = {key: tool.get(key) for key in _TOLD}
     text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -76,14 +78,14 @@ def digest_of(tool: Mapping[str, Any]) -> str:
 
 
 def header_value(value: str) -> str:
-    """Encode a value for a header: as it is, or as marked base64 if a header can't carry it."""
+    """Encode a value for a header: unchanged, or as marked base64 if a header can't contain it."""
     if _SAFE.fullmatch(value) and not _ENCODED.fullmatch(value):
         return value
     return f"=?base64?{base64.b64encode(value.encode('utf-8', 'surrogatepass')).decode()}?="
 
 
 def value_in_header(text: str) -> str | None:
-    """Decode the value of a header; None for marked base64 that can't be read."""
+    """Decode the value of a header; None for invalid marked base64."""
     found = _ENCODED.fullmatch(text)
     if found is None:
         return text
@@ -94,14 +96,16 @@ def value_in_header(text: str) -> str | None:
 
 
 def routing_headers(method: str, params: Mapping[str, Any]) -> dict[str, str]:
-    """Return the headers that route a modern request, derived from its body."""
+    """Return the routing headers of a request in the newer era, derived from its body."""
     headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method}
     name = params.get(NAMED_BY.get(method, ""))
     return {**headers, "Mcp-Name": header_value(name)} if isinstance(name, str) else headers
 
 
 def parameter_headers(schema: Any, arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Return the headers that a tool's schema requests by ``x-mcp-header``, derived from the arguments alone."""
+    """Return the headers that a tool's schema requests with ``x-mcp-header``, derived only from the
+    arguments.
+    """
     found = {}
     for path, token in _annotated(schema, ()):
         value: Any = arguments
@@ -138,14 +142,15 @@ def without_envelope(params: Mapping[str, Any]) -> Message:
 
 
 class Events:
-    """Parses server-sent events from pieces of a stream, and returns the data of each."""
+    """Parses server-sent events from pieces of a stream, and returns the data of each event."""
 
     def __init__(self, *, most: int) -> None:
         self._most, self._rest, self._data = most, b"", list[bytes]()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Take one piece and return the data of the events that it completes. Raises BadMessage for one that is too
-        large.
+        """Consume one piece and return the data of the events that it completes.
+
+        Raises BadMessage for an event that is too large.
         """
         *lines, self._rest = _LINE.split(self._rest + chunk)
         found = [data for line in lines if (data := self._line(line)) is not None]

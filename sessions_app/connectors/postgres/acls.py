@@ -1,6 +1,8 @@
-"""The privileges on objects that belong to roles or name them, and what these roles gave to others.
+"""Privileges on objects that roles own or are named in, and the privileges that these roles granted to
+others.
 
-pg_shdepend, shared by all databases, lists such objects. Sources: PostgreSQL's pg_shdepend, aclexplode, GRANT.
+pg_shdepend, shared by all databases, lists such objects. Sources: PostgreSQL's pg_shdepend, aclexplode,
+GRANT.
 """
 
 from __future__ import annotations
@@ -17,17 +19,17 @@ from sessions_app.connectors.postgres.connection import Server
 from sessions_app.connectors.postgres.defaults import grantee_word
 from sessions_app.connectors.postgres.parameters import parameters_of
 
-# Names that the text of a privilege has without quotes.
+# Names that appear without quotes in the text of a privilege.
 _PLAIN = re.compile(r"[a-zA-Z0-9_]+")
-# What pg_identify_object names differently from GRANT.
+# Types that pg_identify_object and GRANT name differently.
 _WORDS = {
     "view": "TABLE", "materialized view": "TABLE", "foreign table": "TABLE", "aggregate": "FUNCTION",
     "foreign-data wrapper": "FOREIGN DATA WRAPPER", "server": "FOREIGN SERVER", "parameter acl": "PARAMETER",
 }  # fmt: skip
-# The objects that belong to one of the roles or name it, with their privileges. Those that all databases share are
-# listed in only one of them. For owned tables all columns are read: what an owner granted on one is not recorded under
-# the owner. Everyone can execute a function by default: its privileges are then not stored, and read as if they were.
-# ``like`` filters the kinds that can be very many, by the text of their privileges.
+# The objects that one of the roles owns or is named in, with their privileges. Those that all databases share
+# are listed in only one database. For owned tables all columns are read: a grant on a column is not recorded
+# under the owner. By default everyone can execute a function: these privileges are not stored, and are read
+# as if they were. ``like`` filters the kinds that can be very numerous, by the text of their privileges.
 _MINE: LiteralString = """
 SELECT classid, objid, objsubid, refobjid, deptype FROM pg_shdepend
     WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s)
@@ -67,12 +69,15 @@ acls(classid, objid, objsubid, acl) AS (
 
 
 def _acls(more: sql.Composable = sql.SQL("")) -> sql.Composed:  # noqa: B008 - immutable
-    """Return `mine`, `named` and `acls` for a WITH clause. ``more`` is a UNION that adds to `mine`."""
+    """Return the queries `mine`, `named` and `acls` for a WITH clause.
+
+    ``more`` is a UNION that adds to `mine`.
+    """
     return sql.SQL("mine AS MATERIALIZED ({} {}), {}").format(sql.SQL(_MINE), more, sql.SQL(_ACLS))
 
 
 ACLS = _acls()
-# What built-in roles own. pg_shdepend omits it, because they can't be dropped.
+# Objects owned by built-in roles. pg_shdepend omits them, because built-in roles can't be dropped.
 _FIXED = sql.SQL("""
 UNION ALL SELECT classid, objid, 0, owner, 'o' FROM ({}) o(owner, classid, objid)
 WHERE owner = ANY (%(fixed)s)
@@ -100,7 +105,7 @@ WHERE a.grantor = ANY (%(oids)s) AND a.grantor <> a.grantee GROUP BY 1, 3, 4, 5 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Privileges on one object that one role gave to another, as GRANT spells them."""
+    """Privileges on one object that one role granted to another, as GRANT spells them."""
 
     giver_oid: int
     giver: str
@@ -111,34 +116,39 @@ class Given:
 
     @property
     def text(self) -> str:
-        """What was given, in words."""
-        return f"{self.giver} gave {self.privileges} on {self.type} {self.identity} to {self.grantee}"
+        """A description of what was granted."""
+        return f"{self.giver} granted {self.privileges} on {self.type} {self.identity} to {self.grantee}"
 
     @property
     def taking(self) -> str:
-        """The SQL that takes it back, for the owner or a superuser in the name of the owner."""
+        """The SQL that revokes it, for the owner or for a superuser acting as the owner."""
         word = grant_word(self.type)
         return (
             f"REVOKE {self.privileges} ON {word} {self.identity} FROM {grantee_word(self.grantee)} CASCADE;"
         )
 
     def revoke(self) -> str:
-        """Return the SQL that takes it back in the name of the one who gave it."""
+        """Return the SQL that revokes it as the role that granted it."""
         return f"SET ROLE {sql.Identifier(self.giver).as_string()}; {self.taking} RESET ROLE;"
 
 
 def grant_word(type_: str) -> str:
-    """Return the keyword of GRANT and REVOKE for a type of object in pg_identify_object."""
+    """Return the keyword of GRANT and REVOKE for an object type of pg_identify_object."""
     return _WORDS.get(type_.lower(), type_.upper())
 
 
 def asking(there: Server, oids: Sequence[int]) -> dict[str, Any]:
-    """Return the values for `ACLS` in a database, so that what all databases share is listed only once."""
+    """Return the values for `ACLS` in a database, such that objects shared by all databases are listed only
+    once.
+    """
     return {"oids": list(oids), "shared": there.connection.info.dbname == parameters_of(there.place).database}
 
 
 def given_by(names: Collection[str]) -> list[str]:
-    """Return LIKE patterns for the text of privileges that one of the roles granted. Others may match as well."""
+    """Return LIKE patterns for the text of privileges that one of the roles granted.
+
+    They may match others too.
+    """
     plain = [name.replace("_", r"\_") for name in names if _PLAIN.fullmatch(name)]
     return [f"%/{name}%" for name in plain] if len(plain) == len(names) else ["%"]
 
@@ -147,8 +157,9 @@ Gifts = Mapping[tuple[int, str, str], Sequence[Given]]
 
 
 def given(there: Server, roles: Mapping[int, str], fixed: Sequence[int] = ()) -> list[Given]:
-    """Return what the roles gave to others in a database. ``fixed`` are those of them that are built in and could own
-    something. Raises ConnectorError.
+    """Return what the roles granted to others in a database.
+
+    ``fixed`` are the built-in ones among them that could own something. Raises ConnectorError.
     """
     values = {**asking(there, list(roles)), "like": given_by(list(roles.values())), "fixed": list(fixed)}
     rows = there.rows_by_names(_GIVEN.format(WITH_FIXED if fixed else ACLS), values)
@@ -156,7 +167,7 @@ def given(there: Server, roles: Mapping[int, str], fixed: Sequence[int] = ()) ->
 
 
 def by_object(gifts: Sequence[Given]) -> Gifts:
-    """Return gifts by who gave them, and the type and identity of the object."""
+    """Return grants by grantor, and by the type and identity of the object."""
     found: dict[tuple[int, str, str], list[Given]] = defaultdict(list)
     for one in gifts:
         found[one.giver_oid, one.type, one.identity].append(one)
@@ -164,9 +175,10 @@ def by_object(gifts: Sequence[Given]) -> Gifts:
 
 
 def owner_fix(there: Server, type_: str, identity: str, gifts: Sequence[Given]) -> str:
-    """Return the SQL that gives an object to the keeper, after its owner's ``gifts`` of it were taken back.
+    """Return the SQL that gives an object to the keeper, after its owner's grants (``gifts``) on it are
+    revoked.
 
-    A change of the owner changes who gave it as well: afterwards it would look like the keeper's own.
+    A change of owner also changes the grantor: afterwards the grants would look like the keeper's own.
     """
     keeper = sql.Identifier(parameters_of(there.place).reassign_to).as_string()
     return " ".join([*(one.taking for one in gifts), f"ALTER {type_.upper()} {identity} OWNER TO {keeper};"])

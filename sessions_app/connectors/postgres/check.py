@@ -1,4 +1,4 @@
-"""Check step by step whether a server is set up for Stint, with the SQL that fixes what is not."""
+"""Check step by step whether a server is set up for Stint, with the SQL that fixes what is missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessions_app.policy.commands.postgres.decide import CompiledSet
 
 OLDEST = 15
 SKEW_SECONDS = 2.0
-# With hundreds of databases, logging in to every one would take longer than anyone waits.
+# With hundreds of databases, logging in to each would take too long.
 DATABASES_SECONDS = 10.0
 
 _TEMPLATES: LiteralString = """
@@ -28,7 +28,7 @@ SELECT ARRAY(SELECT r.rolname::text FROM pg_auth_members m JOIN pg_roles r ON r.
 
 
 def check_place(place: TargetSpec, budget: Budget) -> list[CheckStep]:
-    """Log in and check each thing that Stint needs. Never raises because of what the server does."""
+    """Log in and check everything that Stint needs. Never raises because of the server's behavior."""
     steps: list[CheckStep] = []
     try:
         with connected(place, budget, purpose="stint check") as server:
@@ -50,7 +50,10 @@ def check_place(place: TargetSpec, budget: Budget) -> list[CheckStep]:
 def _login_fix(place: TargetSpec, error: ConnectorError) -> str:
     said = error.message
     if "authentication failed" in said or "permitted to log in" in said:
-        return "Check the user and password of the cluster. `manage.py postgres_target_setup` prints how to create the role."
+        return (
+            "Check the user name and password of the cluster. `manage.py postgres_target_setup` prints "
+            "how to create the role."
+        )
     if "pg_hba.conf" in said:
         return (
             "Add a line for Stint's role and address to pg_hba.conf, with method scram-sha-256, and reload."
@@ -58,10 +61,10 @@ def _login_fix(place: TargetSpec, error: ConnectorError) -> str:
     if "certificate" in said or "SSL" in said:
         return "Set sslrootcert to the CA certificate, or enable ssl on the server (ssl = on, ssl_cert_file)."
     if "database" in said and "does not exist" in said:
-        return "Set dbname to a database of the server in the cluster's connection."
+        return "Set dbname to an existing database in the cluster's connection."
     return (
-        f"Check that PostgreSQL listens at {place.target.address}:{place.target.port} (listen_addresses), and that no "
-        "firewall is in between."
+        f"Check that PostgreSQL listens at {place.target.address}:{place.target.port} (listen_addresses), "
+        "and that no firewall blocks the connection."
     )
 
 
@@ -86,8 +89,9 @@ def _version(server: Server) -> CheckStep:
     fix = "" if fine else f"Stint needs PostgreSQL {OLDEST} or later."
     if server.version == OLDEST:
         fix = (
-            "Up to PostgreSQL 15, holders of a template role can use SET ROLE, and what they then create belongs to "
-            "that role. Do not grant CREATE to template roles, or upgrade to PostgreSQL 16."
+            "Up to PostgreSQL 15, holders of a template role can use SET ROLE, and objects that they then "
+            "create belong to that role. Don't grant CREATE to template roles, or upgrade to PostgreSQL "
+            "16."
         )
     return CheckStep("version", fine, f"PostgreSQL {server.version}", fix)
 
@@ -106,7 +110,7 @@ def _encryption(server: Server, parameters: PostgresParameters) -> CheckStep:
 
 def _superuser(server: Server, broker: str) -> CheckStep:
     said = (
-        "Stint's role is a superuser and can do more than it needs"
+        "Stint's role is a superuser, which is more than it needs"
         if server.superuser
         else "Stint's role is not a superuser"
     )
@@ -147,9 +151,14 @@ def _givable(server: Server, broker: str, found: Sequence[str]) -> CheckStep:
         return CheckStep(
             "template roles",
             True,
-            "in PostgreSQL 15, CREATEROLE can grant every role that is not a superuser",
+            "in PostgreSQL 15, CREATEROLE allows granting every role that is not a superuser",
         )
-    return CheckStep("template roles", True, "Stint can grant single privileges, but no template roles", fix)
+    return CheckStep(
+        "template roles",
+        True,
+        "Stint can grant single privileges, but no template roles",
+        fix,
+    )
 
 
 def _keeper(server: Server, parameters: PostgresParameters, broker: str) -> CheckStep:
@@ -162,7 +171,7 @@ def _keeper(server: Server, parameters: PostgresParameters, broker: str) -> Chec
     if not rows:
         known = keeper == KEEPER
         said = (
-            f"{keeper}, the owner of holders' objects, is created when needed"
+            f"{keeper}, which takes ownership of holders' objects, is created when needed"
             if known
             else f"role {keeper} not found"
         )
@@ -175,9 +184,15 @@ def _keeper(server: Server, parameters: PostgresParameters, broker: str) -> Chec
     powerful, member = rows[0]
     fix = f"GRANT {name} TO {broker};" if not member else ""
     if powerful:
-        fix = f"Set reassign_to to a role without login and privileges: holders' functions would run as {keeper}."
+        fix = (
+            "Set reassign_to to a role without login and privileges, because holders' functions would run "
+            f"as {keeper}."
+        )
     return CheckStep(
-        "owner of holders' objects", member and not powerful, f"holders' objects go to {keeper}", fix
+        "owner of holders' objects",
+        member and not powerful,
+        f"holders' objects go to {keeper}",
+        fix,
     )
 
 
@@ -204,7 +219,9 @@ def _clock(server: Server) -> CheckStep:
     ahead = there - (before.timestamp() + after.timestamp()) / 2
     fine = abs(ahead) <= SKEW_SECONDS
     said = f"the server's clock is {abs(ahead):.1f} s {'ahead' if ahead > 0 else 'behind'}"
-    return CheckStep("clock", fine, said, "" if fine else "Use NTP: VALID UNTIL uses the server's clock.")
+    return CheckStep(
+        "clock", fine, said, "" if fine else "Use NTP, because VALID UNTIL uses the server's clock."
+    )
 
 
 def _databases(server: Server, broker: str, budget: Budget) -> Iterator[CheckStep]:
@@ -224,13 +241,13 @@ def _databases(server: Server, broker: str, budget: Budget) -> Iterator[CheckSte
         else:
             good += 1
     said = f"Stint can connect to {good} databases" + (
-        f"; {untried} were not tried in time" if untried else ""
+        f"; {untried} were not tried for lack of time" if untried else ""
     )
     yield CheckStep("databases", True, said)
 
 
 def unfit_roles(place: TargetSpec, sets: Sequence[answers.CompiledSet], budget: Budget) -> dict[str, str]:
-    """Return the template roles that no grant may have, each with the reason and the fix.
+    """Return the template roles that no grant may include, each with the reason and the fix.
 
     Checks the roles that Stint can grant, and those that command sets name.
     """
@@ -247,8 +264,9 @@ def _named(sets: Sequence[answers.CompiledSet]) -> set[str]:
 
 
 def check_sets(place: TargetSpec, sets: Sequence[answers.CompiledSet], budget: Budget) -> list[CheckStep]:
-    """Check the template roles that command sets name, including every open choice. Never raises because of what the
-    server does.
+    """Check the template roles that command sets name, including every open choice.
+
+    Never raises because of the server's behavior.
     """
     named = _named(sets)
     try:

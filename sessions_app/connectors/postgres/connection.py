@@ -1,7 +1,7 @@
 """Connections to a server, with limits on connecting, on each statement, on each lock, and on the whole call.
 
-The server enforces statement limits. These do not help if it is stopped, or if a network swallows packets. So each
-connection has a timer that cuts it at the deadline of the call.
+The server enforces statement limits. They don't help if the server is stopped or the network drops packets,
+so each connection has a timer that cuts it at the deadline of the call.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ BUDGET_SECONDS = CALL_SECONDS - 3.0
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
 LOCK_SECONDS = 4
-# Two sessions changed the same row of the system catalog (`tuple concurrently updated`, which has no state of its own),
-# or deadlocked. Or another session created (23505, 42710) or dropped (42704) a name meanwhile.
+# Two sessions changed the same row of the system catalog (`tuple concurrently updated`, which has no SQLSTATE
+# of its own), or deadlocked. Or another session created (23505, 42710) or dropped (42704) a name in the
+# meantime.
 _COLLISIONS = ("XX000", "40001", "40P01", "23505", "42710", "42704")
 # lock_not_available: a lock_timeout expired.
 _LOCKED = "55P03"
@@ -44,16 +45,16 @@ _PERMANENT = (
     "password authentication failed", "no pg_hba.conf entry", "certificate verify failed", "does not support SSL",
     "is not permitted to log in", "does not exist", "does not match host name", "root certificate",
 )  # fmt: skip
-# Class 28: login refused; 3D: no such database; 42501: insufficient privilege.
+# Class 28: login refused; 3D: unknown database; 42501: insufficient privilege.
 _STATES_THAT_STAY = ("28", "3D", "42501")
 
 
 class CollisionError(ConnectorError):
-    """Someone else changed the same roles or privileges at the same moment. A retry may succeed."""
+    """Another session changed the same roles or privileges at the same moment. A retry may succeed."""
 
 
 class LockedError(ConnectorError):
-    """Someone holds a lock on an object being changed."""
+    """Another session holds a lock on an object being changed."""
 
 
 class Budget:
@@ -64,12 +65,12 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Seconds until the deadline; never negative."""
+        """The seconds until the deadline; never negative."""
         return max(0.0, self._ends - time.monotonic())
 
 
 class Server:
-    """One connection to one database of a place. Errors of the server are raised as ConnectorError."""
+    """One connection to one database of a place. Server errors are raised as ConnectorError."""
 
     def __init__(self, place: TargetSpec, connection: psycopg.Connection[Row]) -> None:
         self.place = place
@@ -149,7 +150,7 @@ def _connect(
             dbname=database,
             sslmode=parameters.sslmode,
             sslrootcert=root,
-            # An unverified server must not talk the client into sending the password in cleartext.
+            # An unverified server must not get the client to send the password in cleartext.
             require_auth=None if verified else "!password",
             connect_timeout=min(CONNECT_SECONDS, int(budget.left) or 1),
             tcp_user_timeout=CONNECT_SECONDS * 1000,
@@ -173,7 +174,9 @@ def _options() -> str:
 
 @contextlib.contextmanager
 def _authorities(parameters: PostgresParameters) -> Iterator[str | None]:
-    """Yield libpq's sslrootcert, a file that it reads only while it connects; None if certificates are not verified."""
+    """Yield libpq's sslrootcert, a file that exists only while libpq connects; None if certificates are not
+    verified.
+    """
     if not parameters.sslmode.startswith("verify"):
         yield None
     elif not parameters.sslrootcert:
@@ -186,7 +189,7 @@ def _authorities(parameters: PostgresParameters) -> Iterator[str | None]:
 
 
 def _system_authorities() -> str:
-    # The binary packages of psycopg look for CA certificates where the build machine had them.
+    # psycopg's binary packages look for CA certificates where the build machine had them.
     found = (
         os.environ.get("SSL_CERT_FILE"),
         ssl.get_default_verify_paths().cafile,
@@ -216,7 +219,7 @@ def _cut(wire: socket.socket) -> None:
 
 @contextlib.contextmanager
 def said_by(place: TargetSpec) -> Iterator[None]:
-    """Turn errors of the server into ConnectorError without the statement, which may contain a password verifier."""
+    """Convert server errors to ConnectorError without the statement, which may contain a password verifier."""
     try:
         yield
     except psycopg.Error as error:
@@ -229,10 +232,10 @@ def said_by(place: TargetSpec) -> Iterator[None]:
 
 
 def repeated(budget: Budget, work: Callable[[], Result]) -> Result:
-    """Repeat ``work``, which must be repeatable, until it no longer collides with others.
+    """Repeat ``work``, which must be repeatable, until it no longer collides with other sessions.
 
-    PostgreSQL has no lock for this that others could not hold forever: anyone can take advisory locks, including
-    holders.
+    PostgreSQL has no lock for this that others could not hold forever: anyone, including holders, can take
+    advisory locks.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -246,7 +249,7 @@ def repeated(budget: Budget, work: Callable[[], Result]) -> Result:
 
 
 def reason_of(error: psycopg.Error) -> str:
-    """Return the server's message in one line."""
+    """Return the server's message on one line."""
     if error.diag.message_primary:
         said = (
             f"{error.diag.message_primary}: {error.diag.message_detail}" if error.diag.message_detail else ""

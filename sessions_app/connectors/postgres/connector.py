@@ -1,4 +1,4 @@
-"""Access to PostgreSQL: a role for each grant, never reused, that the server itself admits until the grant's end."""
+"""Access to PostgreSQL: a role for each grant, never reused, which can log in until the grant ends."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ DEFAULT_PORT = 5432
 
 
 class PostgresConnector:
-    """Creates and revokes roles. Stateless; safe to use from any number of threads."""
+    """Creates and revokes roles. Stateless and safe to use from any number of threads."""
 
     kind = "postgres"
 
     def provision(self, spec: GrantSpec) -> LeaseSpec:
-        """Create or repair the grant's roles. Roles that can't be repaired are created again."""
+        """Create or repair the grant's roles. Roles that can't be repaired are recreated."""
         budget = Budget()
         try:
             return repeated(budget, lambda: self._make(spec, budget))
@@ -75,7 +75,7 @@ class PostgresConnector:
         return check_place(place, Budget())
 
     def check_commands(self, place: TargetSpec, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
-        """Report which template roles of the command sets no grant may have, and why."""
+        """Report which template roles of the command sets no grant may include, and why."""
         return check_sets(place, sets, Budget())
 
     def unfit_roles(self, place: TargetSpec, sets: Sequence[answers.CompiledSet]) -> dict[str, str]:
@@ -83,17 +83,18 @@ class PostgresConnector:
         return unfit_roles(place, sets, Budget())
 
     def issue(self, spec: GrantSpec, lease: LeaseSpec) -> Credential:
-        """Give the grant's role a new password. The server gets only a SCRAM verifier of it.
+        """Set a new password for the grant's role. The server receives only its SCRAM verifier.
 
-        Open sessions continue. The previous password no longer works for logins. The holder can change the password,
-        but not VALID UNTIL.
+        Open sessions continue. The previous password no longer works for logins. The holder can change the
+        password, but not VALID UNTIL.
         """
         password = new_password()
         names = role_names(lease.mark)
         with connected(spec.place, Budget(), purpose=f"stint {spec.grant_ref}") as server:
             if names.login not in facts.grant_roles(server, names.both):
                 raise ConnectorError(
-                    f"{spec.place.target.name} has no role for {spec.grant_ref}: the grant has ended or is not ready yet."
+                    f"{spec.place.target.name} has no role for {spec.grant_ref}: the grant has ended or is "
+                    "not ready yet."
                 )
             statement = sql.SQL("ALTER ROLE {} PASSWORD {} VALID UNTIL {}").format(
                 sql.Identifier(names.login),

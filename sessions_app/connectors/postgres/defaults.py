@@ -1,7 +1,7 @@
-"""Default privileges: what roles get on objects that others create later.
+"""Default privileges: the privileges that roles get on objects that others create later.
 
-DROP OWNED BY a role removes those that name it, for whoever has the role's privileges. Sources: PostgreSQL's ALTER
-DEFAULT PRIVILEGES, DROP OWNED, pg_default_acl.
+DROP OWNED BY removes the default privileges that name a role, and anyone with the role's privileges can run
+it. Sources: PostgreSQL's ALTER DEFAULT PRIVILEGES, DROP OWNED, pg_default_acl.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from psycopg import sql
 
 from sessions_app.connectors.postgres.connection import Server
 
-# What one of the roles grants to others, or gets from others.
+# What one of the roles grants to others, or is granted by others.
 _DEFAULTS: LiteralString = """
 SELECT r.rolname::text, d.defaclobjtype::text, n.nspname::text, coalesce(e.rolname::text, 'public'), a.privilege_type,
        a.is_grantable
@@ -39,7 +39,10 @@ _LATER = {
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """A privilege that ``grantee`` will have on what ``owner`` creates. ``schema`` None: in all schemas."""
+    """A privilege that ``grantee`` will have on objects that ``owner`` creates.
+
+    ``schema`` None: in all schemas.
+    """
 
     owner: str
     type: str
@@ -55,9 +58,9 @@ class Default:
 
     @property
     def text(self) -> str:
-        """What it does, in words."""
+        """A description of its effect."""
         where = self.schema or "every schema"
-        return f"{self.owner} gives {self.privilege} on {self.things.lower()} of {where} to {self.grantee}"
+        return f"{self.owner} grants {self.privilege} on {self.things.lower()} of {where} to {self.grantee}"
 
     def grant(self) -> str:
         """Return the SQL that grants it again."""
@@ -86,13 +89,17 @@ def grantee_word(name: str) -> str:
 
 
 def defaults(there: Server, oids: Collection[int]) -> list[Default]:
-    """Return what the roles grant to others on future objects, and what others grant them. Raises ConnectorError."""
+    """Return what the roles grant to others on future objects, and what others grant them.
+
+    Raises ConnectorError.
+    """
     return [Default(*row) for row in there.rows_by_names(_DEFAULTS, {"oids": list(oids)})]
 
 
 def could_stand(there: Server, lost: Sequence[Default]) -> list[Default]:
-    """Return those whose roles and schema still exist. The others went with what only an administrator can drop. Raises
-    ConnectorError.
+    """Return those whose roles and schema still exist.
+
+    The others disappeared with objects that only an administrator can drop. Raises ConnectorError.
     """
     return [
         one

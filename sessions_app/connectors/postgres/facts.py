@@ -1,7 +1,8 @@
-"""What a server's system catalog says about the roles of grants. Nothing here changes anything.
+"""What a server's system catalog contains about the roles of grants. Read-only.
 
-Sources: PostgreSQL's pg_roles, pg_auth_members, pg_shdepend, pg_stat_activity, pg_prepared_xacts. Everyone can read
-these. All but the last two are shared by the server's databases, so that one connection answers for all.
+Sources: PostgreSQL's pg_roles, pg_auth_members, pg_shdepend, pg_stat_activity, pg_prepared_xacts. Everyone
+can read these. All but the last two are shared by the server's databases, so one connection covers all of
+them.
 """
 
 from __future__ import annotations
@@ -51,8 +52,10 @@ _LEFT_NAMES = ("roles", "backends", "owned_or_granted", "memberships", "prepared
 
 @dataclass(frozen=True, slots=True)
 class RoleFacts:
-    """One role of a grant in the system catalog. ``until`` is in seconds since 1970. ``loose``: a membership can be
-    granted on or used by SET ROLE, or is not inherited.
+    """One role of a grant in the system catalog.
+
+    ``until`` is in seconds since 1970. ``loose``: a membership can be granted to others or used with SET
+    ROLE, or is not inherited.
     """
 
     oid: int
@@ -88,7 +91,7 @@ def left_of(server: Server, names: RoleNames, oids: Sequence[int]) -> dict[str, 
 
 
 def faults(names: RoleNames, found: Mapping[str, RoleFacts]) -> list[str]:
-    """Return what differs from what the comment says was created; empty if nothing does."""
+    """Return the differences from what the comment describes; empty if there are none."""
     login, rights = found.get(names.login), found.get(names.rights)
     if login is None or rights is None:
         return [f"the role {names.login if login is None else names.rights} is missing"]
@@ -111,7 +114,7 @@ def _login_faults(names: RoleNames, login: RoleFacts, said: Comment) -> list[str
         (login.connections != said.connections, f"its connection limit is not {said.connections}"),
         (bool(extra), f"it is a member of {', '.join(extra)}"),
         (bool(missing), f"it is not a member of {', '.join(missing)}"),
-        (login.loose, "a membership can be granted on or used by SET ROLE"),
+        (login.loose, "a membership can be granted to others or used with SET ROLE"),
         (bool(login.members), f"{', '.join(login.members)} is a member of it"),
         (login.acls > 0, "it has privileges of its own"),
     )
@@ -133,7 +136,10 @@ def _rights_faults(rights: RoleFacts, names: RoleNames, said: Comment) -> list[s
 
 
 def observed(found: Mapping[str, RoleFacts], unfit: Mapping[str, str]) -> list[Observed]:
-    """Return every grant that has a role on the server. ``unfit`` maps template roles to why no grant may have them."""
+    """Return every grant that has a role on the server.
+
+    ``unfit`` maps template roles to the reason why no grant may have them.
+    """
     marks = dict.fromkeys(mark for name in found if (mark := mark_of(name)))
     return [_observed(mark, found, unfit) for mark in marks]
 

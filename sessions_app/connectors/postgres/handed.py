@@ -1,13 +1,15 @@
-"""Find what could have been handed on: compare the state before a grant was created with the state after its end.
+"""Find privileges that could have been passed on, by comparing the states before a grant and after its end.
 
-A grant's template roles can hand nothing on (see `reach`), but they may gain a privilege later. Some acts also need no
-owner: a trigger on a table, or objects created in a template's name up to PostgreSQL 15. So everything that the roles
-could have created is compared. This covers what they own, granted, and set as default privileges, memberships that they
-granted, their settings, and prepared transactions. It also covers triggers on tables where they, or everyone, can
-create some. The state before is stored with the grant as short digests, so that it is small and names nothing.
+A grant's template roles can pass nothing on (see `reach`), but they may gain a privilege later. Some actions
+also need no ownership: a trigger on a table, or objects created in a template's name up to PostgreSQL 15. So
+everything that the roles could have created is compared: what they own, granted, and set as default
+privileges, memberships that they granted, their settings, and prepared transactions. Triggers on tables where
+they, or everyone, can create triggers are compared too. The state before is stored with the grant as short
+digests, so that it is small and contains no names.
 
-DROP OWNED BY a template removes default privileges that others gave it, and needs no right of theirs. These are stored
-as the SQL that grants them again: whatever is missing at the end can be restored.
+DROP OWNED BY a template removes default privileges that others granted it, without needing any of their
+rights. These are stored as the SQL that grants them again, so that anything missing at the end can be
+restored.
 """
 
 from __future__ import annotations
@@ -27,11 +29,12 @@ from sessions_app.connectors.postgres.defaults import Default, could_stand, defa
 from sessions_app.connectors.postgres.parameters import parameters_of
 from sessions_app.connectors.postgres.reach import above, databases_of
 
-# The most things that are stored per server, some 35 bytes each. Roles that could touch more are refused.
+# The maximum number of things that are stored per server, about 35 bytes each. Roles that could affect more
+# are refused.
 MOST = 5000
 # How much of a SHA-256 is compared: 128 bits, in hexadecimal digits.
 DIGITS = 32
-# The most new things that are reported one by one.
+# The maximum number of new things that are reported individually.
 TOLD = 20
 
 _OWNED = sql.SQL("""
@@ -39,7 +42,8 @@ WITH {}
 SELECT m.refobjid::bigint, i.type, i.identity FROM mine m, pg_identify_object(classid, objid, 0) i
 WHERE m.deptype = 'o' AND m.classid <> 'pg_default_acl'::regclass ORDER BY 3
 """)
-# Databases to which everyone or one of the roles can connect. pg_shdepend does not list what PUBLIC has there.
+# Databases to which everyone or one of the roles can connect. pg_shdepend does not list PUBLIC's privileges
+# there.
 _OPEN: LiteralString = """
 SELECT d.datname::text, d.datallowconn FROM pg_database d WHERE EXISTS (
     SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
@@ -47,8 +51,8 @@ SELECT d.datname::text, d.datallowconn FROM pg_database d WHERE EXISTS (
 """
 # The first OID that is not reserved for built-in objects.
 _FIRST_OWN = 16384
-# Omits triggers that the table's owner, or a superuser, claimed in a comment: nobody else can comment on them. A holder
-# can replace a trigger, so nobody may be able to make another one with the same digest.
+# Omits triggers that the table's owner, or a superuser, accepted in a comment: nobody else can comment on
+# them. A holder can replace a trigger, so nobody must be able to create another one with the same digest.
 _TRIGGERS: LiteralString = """
 SELECT tgname, identity, digest FROM (
     SELECT t.oid, t.tgname::text, i.identity,
@@ -71,14 +75,15 @@ SELECT r.oid::bigint, p.gid, p.database::text FROM pg_prepared_xacts p JOIN pg_r
 WHERE r.oid = ANY (%(oids)s) ORDER BY 2
 """
 SHARED = ""
-# What was given away is told first: what undoes the others can hide it.
+# Changes of ownership and grants are reported first, because the SQL that reverts the others can hide them.
 GAVE, OWNS, HAS = range(3)
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One thing that a role could have done, in words, and the SQL that undoes it. ``database`` is where to run that.
-    ``rank`` is the order in which things are told.
+    """One change that a role could have made: its description, and the SQL that reverts it.
+
+    ``database`` is where to run that SQL. ``rank`` is the order of reporting.
     """
 
     database: str
@@ -88,14 +93,16 @@ class Thing:
 
     @property
     def digest(self) -> str:
-        """What is stored of it: the first digits of a SHA-256."""
+        """The stored digest: the first digits of a SHA-256."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:DIGITS]
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was found in one database. ``defaults`` are those that name the roles. ``lost`` are those of them that were
-    there before and are gone.
+    """What was found in one database.
+
+    ``defaults`` are the default privileges that name the roles. ``lost`` are those that existed before and
+    are gone.
     """
 
     things: list[Thing]
@@ -110,8 +117,9 @@ def snapshot(server: Server, templates: Sequence[str], budget: Budget) -> dict[s
     count = sum(len(seen.things) + len(seen.defaults) for seen in found.values())
     if count > MOST:
         raise ConnectorError(
-            f"{server.place.target.name}: {', '.join(templates) or 'PUBLIC'} can create triggers on tables with {count} of them, "
-            f"or has default privileges, or more; Stint compares {MOST}. Revoke TRIGGER on tables from the role, or from PUBLIC.",
+            f"{server.place.target.name}: {', '.join(templates) or 'PUBLIC'} can create triggers on tables "
+            f"with {count} of them, or has default privileges, or more; Stint compares at most {MOST}. "
+            "Revoke TRIGGER on tables from the role, or from PUBLIC.",
             permanent=True,
         )
     return {
@@ -129,7 +137,10 @@ def snapshot(server: Server, templates: Sequence[str], budget: Budget) -> dict[s
 def appeared(
     server: Server, before: Mapping[str, Any], budget: Budget
 ) -> tuple[dict[str, Json], list[Thing]]:
-    """Return what was compared, and what differs from the state before the grant. Raises ConnectorError."""
+    """Return what was compared, and the differences from the state before the grant.
+
+    Raises ConnectorError.
+    """
     if not before:
         return {"compared": "nothing: it never became usable"}, []
     roles: dict[int, str] = {oid: name for name, oid in before["roles"].items()}
@@ -157,10 +168,11 @@ def appeared(
 
 
 def _risen(server: Server, before: Mapping[str, Any], budget: Budget) -> Iterator[Thing]:
-    """Yield what roles gave to others that a template has become a member of meanwhile, and then the membership, if they
-    gave or own something.
+    """Yield grants by roles that a template has joined since, and then the membership itself, if they granted
+    or own something.
 
-    Which of it is older than the grant is unknown. Once the membership is revoked, none of it is compared anymore.
+    It is unknown which of these are older than the grant. Once the membership is revoked, none of them is
+    compared anymore.
     """
     for role in above(server, before["templates"]):
         if role.oid in before["roles"].values():
@@ -169,24 +181,28 @@ def _risen(server: Server, before: Mapping[str, Any], budget: Budget) -> Iterato
         things = [one for seen in found.values() for one in seen.things]
         for one in things:
             if one.rank == GAVE:
-                yield replace(one, text=f"{one.text} ({role.template} has {role.name} since the grant)")
+                yield replace(
+                    one,
+                    text=f"{one.text} ({role.template} has been a member of {role.name} since the grant began)",
+                )
         if things:
             fix = sql.SQL("REVOKE {} FROM {};").format(
                 sql.Identifier(role.name), sql.Identifier(role.template)
             )
-            said = f"{role.template} has {role.name}, which owns or gave {len(things)} things"
+            said = f"{role.template} is a member of {role.name}, which owns or granted {len(things)} things"
             yield Thing(SHARED, said, fix.as_string(), HAS)
 
 
 def complaint(server: Server, new: Sequence[Thing]) -> ConnectorError:
-    """Return the error for differences that may be the holder's, with the exact SQL to review."""
+    """Return the error for differences that the holder may have caused, with the exact SQL to review."""
     parts = [
         f"{one.text}{f' (database {one.database})' if one.database else ''}: {one.fix}" for one in new[:TOLD]
     ]
     more = f" And {len(new) - TOLD} more." if len(new) > TOLD else ""
     return ConnectorError(
-        f"{server.place.target.name}: something changed during the grant that its roles could have changed. Stint can't tell "
-        f"who did it. An administrator must review it and run what undoes it. {' '.join(parts)}{more}",
+        f"{server.place.target.name}: something changed during the grant that its roles could have "
+        "changed. Stint can't determine who did it. An administrator must review it and run the SQL that "
+        f"reverts it. {' '.join(parts)}{more}",
         permanent=True,
     )
 
@@ -199,8 +215,9 @@ def _look(
     triggers: bool = True,
     had: Mapping[str, Sequence[Default]] = MappingProxyType({}),
 ) -> dict[str, _Seen]:
-    """Return what the roles could have done, by database; shared things are under ``SHARED``. ``had`` are the default
-    privileges that named the roles before, for each database that was compared then.
+    """Return what the roles could have done, by database; shared things are under ``SHARED``.
+
+    ``had`` are the default privileges that named the roles before, for each database that was compared then.
     """
     own = parameters_of(server.place).database
     found = {SHARED: _Seen(list(_shared(server, roles)), [], [])}
@@ -237,19 +254,20 @@ def _shared(server: Server, roles: Mapping[int, str]) -> Iterator[Thing]:
             sql.Identifier(role), sql.Identifier(member),
             sql.SQL(" GRANTED BY {}").format(sql.Identifier(roles[oid])) if server.version >= 16 else sql.SQL(""),
         )  # fmt: skip
-        yield Thing(SHARED, f"{roles[oid]} gave the role {role} to {member}", fix.as_string())
+        yield Thing(SHARED, f"{roles[oid]} granted the role {role} to {member}", fix.as_string())
     for oid, setting in server.rows_by_names(_SETTINGS, values):
         name = sql.Identifier(roles[oid])
         fix = sql.SQL("ALTER ROLE {} RESET ALL;").format(name)
-        yield Thing(SHARED, f"{roles[oid]} is set {setting}", fix.as_string())
+        yield Thing(SHARED, f"{roles[oid]} has the setting {setting}", fix.as_string())
     for oid, gid, database in server.rows_by_names(_PREPARED, values):
         fix = sql.SQL("ROLLBACK PREPARED {};").format(sql.Literal(gid))
         yield Thing(database, f"{roles[oid]} prepared the transaction {gid}", fix.as_string())
 
 
 def _fixed(server: Server, roles: Mapping[int, str]) -> list[int]:
-    """Return the built-in roles in whose name a member can create objects. Up to PostgreSQL 15, every membership allows
-    SET.
+    """Return the built-in roles in whose name a member can create objects.
+
+    Up to PostgreSQL 15, every membership allows SET ROLE.
     """
     return [oid for oid in roles if oid < _FIRST_OWN] if server.version < 16 else []
 

@@ -1,7 +1,7 @@
-"""A statement as the record stores it: without the passwords in it, and with everything else.
+"""A statement as the record stores it: without the passwords in it, but otherwise complete.
 
-Only text that every setting of the server reads as a string is replaced, so no holder can hide what a statement does.
-Source: PostgreSQL 18, chapter 4.1 (lexical structure) and src/backend/parser/scan.l.
+Only text that the server reads as a string under every setting is replaced, so no holder can hide what a
+statement does. Source: PostgreSQL 18, chapter 4.1 (lexical structure) and src/backend/parser/scan.l.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ _CONTINUED = re.compile(r"(?:[ \t\f\v]++|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]++|
 
 
 class _Token(NamedTuple):
-    """A part of a statement. An ``unclear`` one is a string whose end depends on ``standard_conforming_strings``."""
+    """A part of a statement. The end of an ``unclear`` string depends on ``standard_conforming_strings``."""
 
     kind: Literal["space", "word", "string", "unclear", "other"]
     text: str
 
 
 def masked(text: str) -> str:
-    """Return SQL with ``'…'`` in place of each string that carries a password: those of CREATE or ALTER ROLE, USER,
-    GROUP, USER MAPPING and SUBSCRIPTION, also if they are incomplete or wrong. All other text stays.
+    """Return SQL with ``'…'`` in place of each string that contains a password.
+
+    Covers CREATE and ALTER ROLE, USER, GROUP, USER MAPPING and SUBSCRIPTION, even if incomplete or invalid.
+    All other text stays.
     """
     return "".join(_parts(text)) if _COULD_HAVE_ONE.search(text) else text
 
@@ -50,7 +52,7 @@ def _parts(text: str) -> Iterator[str]:
         secret = token.kind in ("string", "unclear") and _is_secret(before)
         yield MASK if secret else token.text
         if token.kind == "unclear":
-            # Whatever follows may be a string or not, so it stays.
+            # The rest may or may not be a string, so it stays.
             yield text[at:]
             return
         if token.text == ";":
@@ -60,7 +62,7 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _is_secret(before: Sequence[str]) -> bool:
-    """Whether a string carries a password, from the words before it in its statement."""
+    """Whether a string contains a password, judging by the words before it in its statement."""
     if len(before) < 2 or before[0] not in _CHANGES or before[1] not in _HAVE_PASSWORDS:
         return False
     if before[1] == "subscription" or before[2:4] == ["mapping", "for"]:
@@ -70,7 +72,7 @@ def _is_secret(before: Sequence[str]) -> bool:
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    """Split a text at the borders that the server sees, up to its end or the first unclear string."""
+    """Split text at the boundaries that the server sees, up to its end or the first unclear string."""
     at = 0
     while at < len(text):
         token = _comment(text, at) or _string(text, at) or _simple(text, at)
@@ -101,7 +103,7 @@ def _comment(text: str, at: int) -> _Token | None:
 
 
 def _string(text: str, at: int) -> _Token | None:
-    """Return the string that begins here; to the end of the text if nothing closes it."""
+    """Return the string that begins here, or the rest of the text if it is not closed."""
     if opening := _DOLLARS.match(text, at):
         end = text.find(opening[0], opening.end())
         return _Token("string", text[at:] if end < 0 else text[at : end + len(opening[0])])

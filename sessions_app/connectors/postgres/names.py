@@ -1,9 +1,9 @@
 """The names of a grant's roles, and the comment on them.
 
-A grant has two roles. The holder logs in as ``stint_<mark>``, which has no privilege of its own. It is a member of the
-template roles, and of ``stint_<mark>_may``. That role can't log in, and has the privileges that the command set names
-one by one. So one REVOKE of a membership removes privileges in all databases at once, including those that can't be
-reached.
+A grant has two roles. The holder logs in as ``stint_<mark>``, which has no privileges of its own. It is a
+member of the template roles, and of ``stint_<mark>_may``. That role can't log in, and has the individual
+privileges of the command set. So revoking one membership removes privileges in all databases at once,
+including those that can't be reached.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PATTERN = f"^{MARK}_[0-9a-f]{{32}}(_may)?$"
 
 @dataclass(frozen=True, slots=True)
 class RoleNames:
-    """The names of a grant's roles: the one to log in with, and the one that holds privileges."""
+    """The names of a grant's roles: the login role, and the role with the privileges."""
 
     login: str
     rights: str
@@ -40,15 +40,17 @@ def role_names(mark: str) -> RoleNames:
 
 
 def mark_of(role: str) -> str | None:
-    """Return the mark in a role's name; None for a role that is not one of Stint's."""
+    """Return the mark in a role's name; None for a role that Stint did not create."""
     found = _ROLE.fullmatch(role)
     return found[1] if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comment:
-    """The COMMENT ON ROLE of a grant's role: its grant, and how it was created. ``acls`` counts the objects whose
-    privileges name the role that holds privileges. ``slots`` are replication slots that its sessions held at the end.
+    """The COMMENT ON ROLE of a grant's role: its grant, and how it was created.
+
+    ``acls`` counts the objects whose privileges name the privilege role. ``slots`` are replication slots that
+    its sessions held at the end.
     """
 
     grant: str
@@ -60,7 +62,7 @@ class Comment:
     slots: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """Return the comment as it is stored on the role."""
+        """Return the comment in its stored form."""
         return json.dumps({"stint": 1, **asdict(self)}, sort_keys=True)
 
 

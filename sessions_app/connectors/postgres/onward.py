@@ -1,11 +1,12 @@
-"""Remove what is certainly the holder's and would outlive the grant's roles.
+"""Remove what certainly comes from the holder and would outlive the grant's roles.
 
-This is what these roles granted to others, their code, and foreign keys from their tables, which keep others from
-changing rows. Code is functions, procedures, aggregates and operators. What a holder copied is kept, and a function
-could open it to everyone as the role that keeps it. Code with the name of something built in runs as whoever happens to
-call it, including superusers.
+This covers what these roles granted to others, their code, and foreign keys from their tables, which prevent
+others from changing rows. Code means functions, procedures, aggregates and operators. Data that a holder
+copied is kept, and a function could expose it to everyone as the role that keeps it. Code with the name of a
+builtin runs as anyone who happens to call it, including superusers.
 
-All of it was done by roles that nobody else ever has, and that own what it rests on. So it is removed without asking.
+All of it was done by roles that nobody else ever has, and depends on objects that they own. So it is removed
+without a review.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from sessions_app.connectors.postgres.acls import ACLS, grant_word
 from sessions_app.connectors.postgres.connection import Server
 from sessions_app.connectors.postgres.defaults import grantee_word
 
-# Anyone can create large objects, or tables where PUBLIC can, by the ten thousand, and grant privileges on each. Each
-# object that is dropped stays in the server's lock table until the transaction ends. So each batch is one of its own:
-# it fits there, however small the table is, and an attempt that does not come to an end has made progress.
+# Anyone can create tens of thousands of large objects, or of tables where PUBLIC can, and grant privileges on
+# each. Each dropped object stays in the server's lock table until the transaction ends. So each batch is its
+# own transaction: it fits in any lock table, and an attempt that does not finish still makes progress.
 BATCH = 100
-# How many names of a holder's code are reported if others created something with it.
+# How many names of a holder's code are reported if others created something that depends on it.
 TOLD = 5
 
 _GIVEN = sql.SQL(
@@ -36,7 +37,8 @@ FROM acls, aclexplode(acl) a LEFT JOIN pg_roles e ON e.oid = a.grantee, pg_ident
 WHERE a.grantor = ANY (%(oids)s) AND a.grantee <> ALL (%(oids)s) ORDER BY 3, 1, 2
 """
 ).format(ACLS)
-# The owner of an extension can add their code to it. It is then dropped only with the extension, until it is taken out.
+# The owner of an extension can add code to it. It can then be dropped only with the extension, until it is
+# removed from it.
 _CODE = sql.SQL("""
 WITH {}
 SELECT i.type, i.identity, quote_ident(x.extname) FROM mine m
@@ -45,8 +47,8 @@ LEFT JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND x.oid = 
      pg_identify_object(m.classid, m.objid, 0) i
 WHERE m.deptype = 'o' AND m.classid IN ('pg_proc'::regclass, 'pg_operator'::regclass) ORDER BY 1, 2
 """).format(ACLS)
-# What others created that depends on the code, directly or not. It would be dropped too, including columns with their
-# values. A trigger may be dropped.
+# Objects of others that depend on the code, directly or indirectly. They would be dropped too, including
+# columns with their values. A trigger may be dropped.
 _RESTING = sql.SQL("""
 WITH RECURSIVE {}, rest(classid, objid) AS (
     SELECT classid, objid FROM mine WHERE deptype = 'o' AND classid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
@@ -75,10 +77,12 @@ JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles e ON e.oid = m.member WHERE m.
 
 
 def revoke_onward(there: Server, oids: Sequence[int]) -> list[str]:
-    """Remove, in one database, what the roles left on objects of others and granted on their own. Return it in words.
+    """Remove, in one database, what the roles left on objects of others or granted on their own.
 
-    Has to run before what they own is reassigned, because it needs the owner's privileges. Each statement is a
-    transaction: what was done stays done if the rest can't be. Raises ConnectorError.
+    Return descriptions.
+
+    Must run before their objects are reassigned, because it needs the owner's privileges. Each statement is
+    its own transaction, so earlier ones persist if a later one fails. Raises ConnectorError.
     """
     done = [*_privileges(there, oids), *_code(there, oids)]
     for identity, name in there.rows_by_names(_KEYS, {"oids": list(oids)}):
@@ -113,8 +117,9 @@ def _batches(texts: Sequence[str]) -> Iterator[list[sql.SQL]]:
 
 
 def _code(there: Server, oids: Sequence[int]) -> list[str]:
-    """Drop the roles' code and return it in words. Only a table's owner can drop its triggers, but they go with their
-    function.
+    """Drop the roles' code and return descriptions.
+
+    Only a table's owner can drop its triggers, but they are dropped with their function.
     """
     asked = {"oids": list(oids), "shared": False, "like": ["%"]}
     found = there.rows_by_names(_CODE, asked)
@@ -128,7 +133,7 @@ def _code(there: Server, oids: Sequence[int]) -> list[str]:
         _run_or_tell(there, sql.SQL("; ").join(statements))
     for word, identities in code.items():
         for names in _batches(identities):
-            # Dropping one also drops what depends on it, maybe others of the list.
+            # Dropping an object also drops its dependents, which may be in the list too.
             dropped = sql.SQL("DROP {} IF EXISTS {} CASCADE")
             _run_or_tell(there, dropped.format(spelled(word), sql.SQL(", ").join(names)))
     return [f"{type_} {identity}" for type_, identity, _ in found]
@@ -156,14 +161,18 @@ def _rested_on(
     what = ", ".join(f"{type_} {identity}" for type_, identity in resting)
     mine = " ".join(f"ALTER {word} {one} OWNER TO …;" for word, names in code.items() for one in names[:TOLD])
     return ConnectorError(
-        f"{there.place.target.name}: in database {there.connection.info.dbname} other roles made {what} with code of the grant's "
-        f"holder, which would be dropped too. An administrator must drop them, or change the owner of the code: {mine}",
+        f"{there.place.target.name}: in database {there.connection.info.dbname} other roles created {what} "
+        "with code of the grant's holder, which would be dropped too. An administrator must drop them, or "
+        f"change the owner of the code: {mine}",
         permanent=True,
     )
 
 
 def revoke_onward_memberships(server: Server, oids: Sequence[int]) -> list[str]:
-    """Revoke the memberships that the roles granted. Raises ConnectorError with what an administrator has to run."""
+    """Revoke the memberships that the roles granted.
+
+    Raises ConnectorError with the SQL that an administrator must run.
+    """
     done = []
     for role, member in server.rows_by_names(_MEMBERSHIPS, {"oids": list(oids)}):
         statement = sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(role), sql.Identifier(member))
@@ -175,10 +184,10 @@ def revoke_onward_memberships(server: Server, oids: Sequence[int]) -> list[str]:
             raise ConnectorError(
                 f"{error} An administrator must run: {statement.as_string()};", permanent=True
             ) from None
-        done.append(f"{member} as a member of {role}")
+        done.append(f"membership of {member} in {role}")
     return done
 
 
 def spelled(text: str) -> sql.SQL:
-    """Return text that PostgreSQL itself has written, with its own quotes, as SQL."""
+    """Return text that PostgreSQL itself has quoted as SQL."""
     return sql.SQL(text)  # type: ignore[arg-type]  # not a literal: it comes from pg_identify_object

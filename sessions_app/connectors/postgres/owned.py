@@ -1,7 +1,7 @@
 """What the roles of a grant own or were granted, in every database of a server.
 
-pg_shdepend is shared by all databases and lists each object that depends on a role; DROP ROLE itself relies on it. So
-one query tells in which databases there is something, and only these are visited.
+pg_shdepend is shared by all databases and lists each object that depends on a role; DROP ROLE itself relies
+on it. So one query finds the databases that contain something, and only these are visited.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sessions_app.connectors.postgres.connection import Budget, Server, connecte
 from sessions_app.connectors.postgres.onward import revoke_onward, spelled
 from sessions_app.connectors.postgres.parameters import parameters_of
 
-# Databases and other shared objects have number 0. Any database will do for these.
+# Databases and other shared objects have number 0, and can be handled in any database.
 _DEPENDENCIES: LiteralString = """
 SELECT coalesce(d.datname::text, ''), coalesce(d.datallowconn, true),
        count(s.refobjid) FILTER (WHERE s.deptype = 'o'), count(s.refobjid) FILTER (WHERE s.deptype <> 'o')
@@ -25,7 +25,7 @@ FROM (SELECT oid, datname, datallowconn FROM pg_database UNION ALL SELECT 0, NUL
 LEFT JOIN pg_shdepend s ON s.dbid = d.oid AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = ANY (%s)
 GROUP BY 1, 2 ORDER BY 1
 """
-# A sequence of a column changes its owner with its table.
+# A column's sequence changes its owner with its table.
 _RELATIONS: LiteralString = """
 SELECT i.identity, quote_ident(n.nspname), has_schema_privilege(%(keeper)s, n.oid, 'CREATE')
 FROM pg_shdepend s JOIN pg_class c ON c.oid = s.objid JOIN pg_namespace n ON n.oid = c.relnamespace,
@@ -36,20 +36,22 @@ AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AN
     AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i'))) ORDER BY 1
 """
 SHARED = "(shared)"
-# REASSIGN OWNED keeps a lock on each table, view, sequence and index until it ends. More than this many could fill the
-# server's lock table, so that other sessions fail as well; they change their owner in parts.
+# REASSIGN OWNED locks each table, view, sequence and index until it ends. More than this number could fill
+# the server's lock table, which would make other sessions fail too, so their owner is changed in batches.
 AT_ONCE, PART = 1000, 100
-# The most kinds of revoked privileges that are reported for each database.
+# The maximum number of kinds of revoked privileges that are reported for each database.
 TOLD = 20
 
 
 def clean_databases(
     server: Server, roles: Sequence[str], oids: Sequence[int], budget: Budget
 ) -> dict[str, Json]:
-    """Reassign what the roles own and revoke what they were granted. Return the answer of each database.
+    """Reassign the roles' objects and revoke what the roles were granted.
 
-    What the roles granted to others is revoked first, and reported as `onward_revoked`. Raises ConnectorError that
-    names the databases where it failed, after all others are done.
+    Return the result for each database.
+
+    What the roles granted to others is revoked first, and reported as `onward_revoked`. Raises ConnectorError
+    that names the databases where it failed, after all others are done.
     """
     answers: dict[str, Json] = {}
     failed: list[ConnectorError] = []
@@ -82,8 +84,8 @@ def _clean(
     where = database or parameters_of(server.place).database
     if not connectable:
         raise ConnectorError(
-            f"{server.place.target.name}: database {where} does not accept connections, and access of the grant is "
-            f"left in it. An administrator must run: {_allow(where)}",
+            f"{server.place.target.name}: database {where} does not accept connections, and access from "
+            f"the grant remains in it. An administrator must run: {_allow(where)}",
             permanent=True,
         )
     if owned:
@@ -95,9 +97,10 @@ def _clean(
 def _clean_there(
     there: Server, roles: Sequence[str], oids: Sequence[int], owned: int, budget: Budget
 ) -> list[Json]:
-    # Anyone can create large objects by the hundred thousand; one statement reassigns them all.
+    # Anyone can create hundreds of thousands of large objects. One statement reassigns them all.
     there.run(sql.SQL("SET statement_timeout = {}").format(sql.Literal(f"{budget.left * 1000:.0f}ms")))
-    # Done even if the rest can't be reassigned: once someone else owns it, nothing shows that a holder handed it on.
+    # Done even if the rest can't be reassigned: once someone else owns an object, nothing shows that a holder
+    # passed it on.
     taken = revoke_onward(there, oids)
     if owned:
         _give_in_parts(there, oids)
@@ -116,18 +119,22 @@ def _list(roles: Sequence[str]) -> sql.Composed:
 
 
 def _give_in_parts(there: Server, oids: Sequence[int]) -> None:
-    """Give the keeper tables, views and sequences if there are very many. Each part is a transaction."""
+    """Give the keeper tables, views and sequences in batches if there are very many.
+
+    Each batch is a transaction.
+    """
     keeper = parameters_of(there.place).reassign_to
     found = there.rows_by_names(_RELATIONS, {"oids": list(oids), "keeper": keeper})
     if len(found) <= AT_ONCE:
         return
     name = sql.Identifier(keeper).as_string()
-    # REASSIGN OWNED does not ask for this privilege, but ALTER does.
+    # REASSIGN OWNED does not require this privilege, but ALTER does.
     if closed := sorted({schema for _, schema, open_ in found if not open_}):
         fixes = " ".join(f"GRANT CREATE ON SCHEMA {schema} TO {name};" for schema in closed)
         raise ConnectorError(
-            f"{there.place.target.name}: the grant's role owns {len(found)} tables, views and sequences, more than can change "
-            f"their owner at once. An administrator must run in database {there.connection.info.dbname}: {fixes}",
+            f"{there.place.target.name}: the grant's role owns {len(found)} tables, views and sequences, "
+            "too many to change their owner at once. An administrator must run in database "
+            f"{there.connection.info.dbname}: {fixes}",
             permanent=True,
         )
     changes = [f"ALTER TABLE {identity} OWNER TO {name}" for identity, *_ in found]
@@ -152,8 +159,9 @@ def _give_away(there: Server, roles: Sequence[str], owned: int) -> None:
 
 
 def _ensure_keeper(server: Server) -> None:
-    """Ensure the role that takes over what holders created. It can do nothing, and the broker's role needs its
-    privileges.
+    """Ensure that the role that takes over holders' objects exists.
+
+    It has no rights, and the broker's role needs its privileges.
     """
     keeper = parameters_of(server.place).reassign_to
     if not server.value("SELECT count(*) FROM pg_roles WHERE rolname = %s", (keeper,)):
@@ -169,7 +177,7 @@ def _create(server: Server, keeper: str) -> None:
     try:
         server.connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(keeper)))
     except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-        return  # another revoke created it meanwhile
+        return  # another revoke created it in the meantime
     except psycopg.Error as error:
         raise ConnectorError(
             f"{server.place.target.name}: the role {keeper} can't be created: {error.diag.message_primary}."

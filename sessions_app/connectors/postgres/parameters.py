@@ -1,4 +1,4 @@
-"""How Stint logs in to a PostgreSQL server."""
+"""Connection parameters of a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from sessions_app.connectors.base import ConnectionParameters, ConnectorError, TargetSpec
 
 Encryption = Literal["verify-full", "verify-ca", "require", "prefer", "disable"]
-# The role that takes over what holders created. It can do nothing, so that their functions can do nothing either.
+# The role that takes over holders' objects. It has no rights, so that holders' functions have none either.
 KEEPER = "stint_kept"
 MAX_NAME_BYTES = 63
 
@@ -33,12 +33,13 @@ class PostgresParameters(ConnectionParameters):
     password: SecretStr = Field(description="The password of that role")
     database: Name = Field(
         default="postgres", min_length=1,
-        description="Database in which holders work and privileges are granted. Holders' objects are removed from all databases",
+        description="Database that holders use and in which privileges are granted. Holders' objects are removed from "
+        "all databases",
     )  # fmt: skip
     sslmode: Encryption = Field(
         default="verify-full",
-        description="verify-full checks the server's certificate and name. require only encrypts; "
-        "prefer also connects without encryption. Use these only on a trusted network",
+        description="verify-full checks the server's certificate and name. require only encrypts; prefer also "
+        "connects without encryption. Use the latter two only on a trusted network",
     )
     sslrootcert: str = Field(
         default="", max_length=65536,
@@ -49,7 +50,7 @@ class PostgresParameters(ConnectionParameters):
     )
     reassign_to: Name = Field(
         default=KEEPER, min_length=1,
-        description="Role that becomes the owner of holders' objects. It should have no login and no privileges; "
+        description="Role that takes ownership of holders' objects. It should have no login and no privileges; "
         f"{KEEPER} is created when needed",
     )  # fmt: skip
     read_statements: bool = Field(
@@ -64,12 +65,14 @@ class PostgresParameters(ConnectionParameters):
                 "sslrootcert must be a PEM certificate that begins with -----BEGIN CERTIFICATE-----"
             )
         if self.sslmode == "verify-ca" and not self.sslrootcert:
-            raise ValueError("sslmode verify-ca needs sslrootcert: otherwise any system CA would be accepted")
+            raise ValueError(
+                "sslmode verify-ca requires sslrootcert: otherwise any system CA would be accepted"
+            )
         return self
 
 
 def parameters_of(place: TargetSpec) -> PostgresParameters:
-    """Return the place's parameters. Raises ConnectorError for those of another kind."""
+    """Return the place's parameters. Raises ConnectorError for another kind of cluster."""
     if not isinstance(place.parameters, PostgresParameters):
         raise ConnectorError(
             f"{place.target.name} has no PostgreSQL login. Set up its cluster.",

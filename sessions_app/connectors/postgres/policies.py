@@ -1,9 +1,9 @@
 """Row-level security policies that name a role in TO.
 
-Whoever has a role's privileges can run DROP OWNED BY for it. PostgreSQL then removes the role from policies on the tables
-of others, and drops a policy that names no other, without asking whether they own the table. A policy TO PUBLIC that
-asks `pg_has_role` in its conditions can't be removed in this way. Sources: PostgreSQL's DROP OWNED, CREATE POLICY,
-pg_policy, and shdepDropOwned in src/backend/catalog/pg_shdepend.c.
+Anyone with a role's privileges can run DROP OWNED BY for it. PostgreSQL then removes the role from policies
+on other owners' tables, and drops a policy that names no other role, without checking who owns the table. A
+policy TO PUBLIC that checks `pg_has_role` in its conditions can't be removed in this way. Sources:
+PostgreSQL's DROP OWNED, CREATE POLICY, pg_policy, and shdepDropOwned in src/backend/catalog/pg_shdepend.c.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import LiteralString
 
 from sessions_app.connectors.postgres.connection import Server
 
-# pg_has_role with USAGE is the test by which the server itself applies a policy to a role. A missing condition stays
-# missing: the policy then neither permits nor restricts anything.
+# pg_has_role with USAGE is the test with which the server itself applies a policy to a role. A missing
+# condition stays missing: the policy then neither permits nor restricts anything.
 _POLICIES: LiteralString = """
 SELECT s.refobjid::bigint, format('%%I on %%s', p.polname, i.identity),
        format('ALTER POLICY %%I ON %%s TO PUBLIC%%s%%s;', p.polname, i.identity,
@@ -32,7 +32,9 @@ AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) OR
 
 
 def policies_naming(there: Server, oids: Sequence[int], most: int) -> list[tuple[int, str, str]]:
-    """Return the policies of a database that name the roles: a role's OID, the policy and its table, and the SQL that
-    makes it ask for the role instead. Raises ConnectorError.
+    """Return the policies of a database that name the roles: the role's OID, the policy and its table, and
+    the fix.
+
+    The fix is the SQL that makes the policy check membership in the role instead. Raises ConnectorError.
     """
     return [(*row,) for row in there.rows_by_names(_POLICIES, {"oids": list(oids), "most": most})]

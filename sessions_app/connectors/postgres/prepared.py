@@ -1,7 +1,7 @@
 """Prepared transactions of a grant's roles: they outlive their session and keep its locks.
 
-Only the role that prepared one can roll it back, in the same database. So the broker's role becomes that role for it.
-Sources: PostgreSQL's PREPARE TRANSACTION and ROLLBACK PREPARED.
+Only the role that prepared a transaction can roll it back, in the same database. So the broker's role becomes
+that role for it. Sources: PostgreSQL's PREPARE TRANSACTION and ROLLBACK PREPARED.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from sessions_app.connectors.postgres.connection import Budget, Server, connecte
 
 
 def roll_back_prepared(server: Server, roles: Sequence[str], budget: Budget) -> int:
-    """Roll back what the roles prepared, in every database, and return how many there were. Raises ConnectorError."""
+    """Roll back the roles' prepared transactions in every database, and return their number.
+
+    Raises ConnectorError.
+    """
     found = server.rows(
         "SELECT database, owner, gid FROM pg_prepared_xacts WHERE owner = ANY (%s) ORDER BY database",
         (list(roles),),

@@ -1,7 +1,7 @@
-"""The privileges of a command set in SQL: how each is granted, and how the server is asked about it.
+"""The privileges of a command set in SQL: how each is granted, and how it is checked on the server.
 
-Names are inserted as identifiers and literals. Objects are looked up by name in the system catalog. `to_regclass` and
-the like are not used, because they fail if the broker's role can't use a schema.
+Names are inserted as identifiers and literals. Objects are looked up by name in the system catalog.
+`to_regclass` and similar functions are not used, because they fail if the broker's role can't use a schema.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WORDS: Mapping[ObjectKind, str] = {"sequence": "SEQUENCE", "schema": "SCHEMA", 
 
 
 def has(role: str, one: Privilege) -> sql.Composed:
-    """Return an expression that is true if the role has the privilege in any way, and NULL if the object does not
+    """Return an expression that is true if the role has the privilege in any way; NULL if the object does not
     exist.
     """
     return _QUESTIONS[one.kind](sql.Literal(role), one, [sql.Literal(name) for name in one.plain_names])
@@ -115,7 +115,7 @@ def grant_option(role: str, one: Privilege) -> str:
 
 
 def _wanted(one: Privilege) -> sql.Composed:
-    # The keywords are the policy's own, from a closed list.
+    # The keywords come from the policy's own closed list.
     word = sql.SQL(one.privilege)  # type: ignore[arg-type]
     if one.kind != "column":
         return sql.Composed([word])
@@ -135,14 +135,15 @@ def _object(one: Privilege) -> sql.Composed:
 
 
 def grant_missing(server: Server, login: str, rights: str, wanted: Sequence[Privilege]) -> None:
-    """Grant what the login role still lacks to its rights role, then ask the server whether it has everything.
+    """Grant the login role's missing privileges to its rights role, then check on the server that it has all
+    of them.
 
-    Raises a permanent ConnectorError for a missing object, and for what the broker can't grant.
+    Raises a permanent ConnectorError for a missing object, and for a privilege that the broker can't grant.
     """
     before = held(server, login, wanted)
     _refuse_absent(server, [one for one, has_it in zip(wanted, before, strict=True) if has_it is None])
     missing = [one for one, has_it in zip(wanted, before, strict=True) if not has_it]
-    # In one order for all, so that two sessions do not wait for each other.
+    # In the same order everywhere, so that two sessions don't deadlock.
     for one in sorted(missing, key=str):
         _give(server, rights, one)
     after = held(server, login, missing)
@@ -155,8 +156,8 @@ def _refuse_absent(server: Server, absent: Sequence[Privilege]) -> None:
     if absent:
         named = ", ".join(f"`{one}`" for one in absent[:5])
         raise ConnectorError(
-            f"{server.place.target.name}: database {server.connection.info.dbname} does not have what {named} names. Create it, "
-            "or remove it from the command set.",
+            f"{server.place.target.name}: database {server.connection.info.dbname} does not have the "
+            f"objects that {named} names. Create them, or remove them from the command set.",
             permanent=True,
         )
 

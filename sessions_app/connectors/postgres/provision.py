@@ -20,13 +20,13 @@ from sessions_app.policy.commands.postgres.privileges import Privilege
 
 
 class NotIntactError(ConnectorError):
-    """The roles are not as they should be, and only creating them again can help."""
+    """The roles deviate from what they should be, and only recreating them can help."""
 
 
 def make(server: Server, spec: GrantSpec, budget: Budget) -> LeaseSpec:
-    """Create or repair the roles of a grant. Return what to know about them later, and the state before.
+    """Create or repair the roles of a grant. Return the data for later calls, and the state before.
 
-    Raises NotIntactError if they can't be repaired, ConnectorError for anything else.
+    Raises NotIntactError if the roles can't be repaired, and ConnectorError for anything else.
     """
     names = role_names(spec.mark)
     wanted = privileges_of(server, spec)
@@ -83,7 +83,7 @@ def _make_roles(server: Server, spec: GrantSpec, names: RoleNames) -> None:
 
 
 def _make_memberships(server: Server, names: RoleNames, templates: Sequence[str]) -> None:
-    """Make the login role a member of its rights role and of the templates, and of nothing else."""
+    """Make the login role a member of exactly its rights role and the templates."""
     found = grant_roles(server, names.both)
     login, rights = found[names.login], found[names.rights]
     wanted = [names.rights, *templates]
@@ -109,7 +109,7 @@ def _revoke(server: Server, role: str, member: str) -> None:
 
 
 def _join(server: Server, role: str, member: str) -> None:
-    # Without SET nobody can create objects in a template role's name. PostgreSQL 15 has no such option.
+    # Without SET, nobody can create objects in a template role's name. PostgreSQL 15 has no such option.
     how = sql.SQL(" WITH ADMIN FALSE, INHERIT TRUE, SET FALSE" if server.version >= 16 else "")
     try:
         server.run(sql.SQL("GRANT {} TO {}{}").format(sql.Identifier(role), sql.Identifier(member), how))
@@ -124,8 +124,9 @@ def _join(server: Server, role: str, member: str) -> None:
 
 
 def _log_statements(server: Server, login: str) -> bool:
-    """Make the server log what the holder runs, if Stint can set that. Return whether it does. The holder can't turn it
-    off.
+    """Make the server log the holder's statements, if Stint can set that. Return whether it does.
+
+    The holder can't turn it off.
     """
     if not server.value("SELECT has_parameter_privilege(current_user, 'log_statement', 'SET')"):
         return False
@@ -153,8 +154,8 @@ def _checked(server: Server, spec: GrantSpec, names: RoleNames) -> RoleFacts:
     wrong = faults(names, found)
     if wrong:
         raise NotIntactError(
-            f"{server.place.target.name}: the role of {spec.grant_ref} can't be fixed: {'; '.join(wrong)}. An "
-            f"administrator must revoke that, or drop the role {names.login}.",
+            f"{server.place.target.name}: the role of {spec.grant_ref} can't be fixed: {'; '.join(wrong)}. "
+            f"An administrator must revert that, or drop the role {names.login}.",
             permanent=True,
         )
     return found[names.login]

@@ -1,11 +1,13 @@
-"""What the template roles of a grant, and the roles above them, can hand on or destroy: what they own, what they can
-grant to others, and row-level security policies that name them.
+"""What a grant's template roles, and the roles above them, can pass on or destroy.
 
-A holder of such a role could grant it to PUBLIC or to a friend, or drop the policy, and this would not end with the
-grant. So no grant gets one. pg_shdepend, shared by all databases, lists each object that a role owns or whose privileges name it. So a check
-costs as much as the roles have, however large the system catalog is. Predefined roles are pinned and not in it: they
-own nothing, and those that a grant can get can hand nothing on. Sources: PostgreSQL's pg_shdepend, aclexplode,
-pg_auth_members, and GRANT.
+This is what they own, what they can grant to others, and row-level security policies that name them. A holder
+of such a role could grant it to PUBLIC or another role, or drop the policy, and the effect would not end with
+the grant. So no grant gets one.
+
+pg_shdepend, shared by all databases, lists each object that a role owns or whose privileges name it. So the
+cost of a check depends on what the roles have, not on the size of the system catalog. Predefined roles are
+pinned and not listed there: they own nothing, and those that a grant can get can pass nothing on. Sources:
+PostgreSQL's pg_shdepend, aclexplode, pg_auth_members, and GRANT.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from sessions_app.connectors.postgres.defaults import defaults
 from sessions_app.connectors.postgres.policies import policies_naming
 from sessions_app.policy.commands.postgres.roles import SCHEDULERS, role_fault
 
-# The most faults that are reported per database. One is enough to refuse a role.
+# The maximum number of faults reported per database. One is enough to refuse a role.
 MOST = 5
 
 _ABOVE: LiteralString = """
@@ -44,7 +46,7 @@ _WHERE: LiteralString = """
 SELECT d.datname::text, d.datallowconn FROM pg_database d WHERE d.datname = ANY (%(always)s) OR d.oid IN (
     SELECT dbid FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s)) ORDER BY 1
 """
-# A column is reported as its table: what is revoked on a table is revoked on its columns.
+# A column is reported as its table, because a revoke on a table includes its columns.
 _FAULTS = sql.SQL("""
 WITH {}
 SELECT role, what, type, identity FROM (
@@ -63,7 +65,10 @@ SELECT role, what, type, identity FROM (
 
 @dataclass(frozen=True, slots=True)
 class Above:
-    """A role that a template has, including itself. ``powerful``: it has attributes that affect the whole server."""
+    """A role that a template is a member of, or the template itself.
+
+    ``powerful``: it has server-wide attributes.
+    """
 
     template: str
     name: str
@@ -73,7 +78,10 @@ class Above:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why no grant may have a template role, and the SQL that fixes it. ``role`` is the template or a role above it."""
+    """Why no grant may have a template role, and the SQL that fixes it.
+
+    ``role`` is the template or a role above it.
+    """
 
     template: str
     role: str
@@ -86,19 +94,20 @@ class Fault:
 
 
 def above(server: Server, templates: Sequence[str]) -> list[Above]:
-    """Return every role that the templates have, with those above them at any level, inherited or not."""
+    """Return the templates and every role above them at any level, inherited or not."""
     return [Above(*row) for row in server.rows(_ABOVE, (list(templates),))]
 
 
 def databases_of(server: Server, oids: Sequence[int], always: Collection[str]) -> dict[str, bool]:
-    """Return the databases where something belongs to the roles or names them, and those of ``always`` that exist. The
-    value is whether the database accepts connections.
+    """Return the databases where the roles own or are named in something, and those of ``always`` that exist.
+
+    The value is whether the database accepts connections.
     """
     return dict(server.rows_by_names(_WHERE, {"oids": list(oids), "always": list(always)}))
 
 
 def faults_of(server: Server, templates: Sequence[str], budget: Budget) -> list[Fault]:
-    """Return why grants may not have these roles; empty if they may. Raises ConnectorError.
+    """Return why grants may not include these roles; empty if they may. Raises ConnectorError.
 
     Checks, in order: names and attributes, the roles that they can grant, and what they own or can grant in each
     database, including shared objects.
@@ -125,7 +134,7 @@ def faults_of(server: Server, templates: Sequence[str], budget: Budget) -> list[
 def _by_name(role: Above, broker: str) -> Fault | None:
     reason = "has attributes such as SUPERUSER or CREATEROLE" if role.powerful else role_fault(role.name)
     if role.name == broker:
-        reason = reason or "is Stint’s own"
+        reason = reason or "is Stint’s own role"
     if not reason:
         return None
     return Fault(role.template, role.name, reason, "Use another role, or create one for this.")
@@ -163,7 +172,7 @@ def _faults_here(there: Server, known: Mapping[int, Sequence[Above]]) -> list[Fa
     later = [one for one in defaults(there, known) if one.grantable]
     return found + [
         Fault(
-            role.template, role.name, f"will hold {one.things.lower()} that {one.owner} makes WITH GRANT OPTION",
+            role.template, role.name, f"will get privileges WITH GRANT OPTION on {one.things.lower()} that {one.owner} creates",
             one.revoke("GRANT OPTION FOR "),
         )
         for one in later for roles in known.values() for role in roles if role.name == one.grantee
@@ -194,11 +203,13 @@ def _fault(there: Server, role: Above, gifts: Gifts, what: str, type_: str, iden
             f"REVOKE ALL ON SCHEMA {identity} FROM {name};",
         )  # fmt: skip
     fix = f"REVOKE GRANT OPTION FOR ALL ON {grant_word(type_)} {identity} FROM {name} CASCADE;"
-    return Fault(role.template, role.name, f"holds {type_} {identity} WITH GRANT OPTION {inside}", fix)
+    return Fault(
+        role.template, role.name, f"has privileges on {type_} {identity} WITH GRANT OPTION {inside}", fix
+    )
 
 
 def refuse_faults(server: Server, templates: Sequence[str], budget: Budget) -> None:
-    """Raise a permanent ConnectorError if one of the templates is missing or could be handed on."""
+    """Raise a permanent ConnectorError if one of the templates is missing or could be passed on."""
     known = {role.template for role in above(server, templates)}
     for name in templates:
         if name not in known:
@@ -209,7 +220,8 @@ def refuse_faults(server: Server, templates: Sequence[str], budget: Budget) -> N
     found = faults_of(server, templates, budget)
     if found:
         raise ConnectorError(
-            f"{server.place.target.name}: no grant may use the role {found[0].template}: {found[0]}, so what its "
-            f"holder does could outlive the grant. An administrator must run: {found[0].fix}",
+            f"{server.place.target.name}: no grant may use the role {found[0].template}: {found[0]}, so "
+            "the effects of its holder's actions could outlive the grant. An administrator must run: "
+            f"{found[0].fix}",
             permanent=True,
         )

@@ -1,13 +1,13 @@
-"""Remove the roles of a grant, in an order that lets nothing slip through.
+"""Remove the roles of a grant, in an order that leaves no gap.
 
-First, new logins are refused. Sessions are then terminated by the role's OID until there are none. Memberships are
-revoked, so that privileges are gone in every database. Prepared transactions, which keep locks, are rolled back. Then
-comes what the roles own, were granted, or granted to others, in each database that the server's shared catalog names.
-The roles are dropped, and sessions are looked for once more. Last, the state before the grant is compared with the
-state now.
+First, new logins are refused. Sessions are then terminated by the role's OID until there are none.
+Memberships are revoked, so that privileges are gone in every database. Prepared transactions, which keep
+locks, are rolled back. Then, in each database that the server's shared catalog lists, what the roles own,
+were granted, or granted to others is removed. The roles are dropped, and sessions are checked once more.
+Last, the state before the grant is compared with the current state.
 
-A database that can't be reached does not stop the others, but makes the revoke fail. Until it is reached, the role
-stays, without login, session or privilege.
+A database that can't be reached does not stop the others, but makes the revoke fail. Until it is reached, the
+role remains, without login, session or privilege.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from sessions_app.connectors.postgres.slots import drop_slots, held_slots
 
 BACKENDS_SECONDS = 8.0
 FIRST_PAUSE, LAST_PAUSE = 0.004, 0.1
-# How long to wait for the row of a role before ending its sessions and prepared transactions, and how often.
+# How long to wait for the lock on a role's row before ending its sessions and prepared transactions, and how
+# often.
 LOCK_PATIENCE = "100ms"
 LOCKED_ATTEMPTS = 10
 
@@ -51,7 +52,7 @@ _TERMINATE: LiteralString = (
 
 @dataclass
 class _Work:
-    """One revoke in progress: what it found, what it did, and how many milliseconds each step took."""
+    """One revoke in progress: what it found and did, and how many milliseconds each step took."""
 
     server: Server
     lease: LeaseSpec
@@ -72,7 +73,7 @@ class _Work:
         return sorted(self.numbers)
 
     def look(self) -> None:
-        """Find the roles and keep their OIDs: sessions continue under them when the roles are dropped."""
+        """Find the roles and store their OIDs, because sessions keep these when the roles are dropped."""
         self.found = grant_roles(self.server, role_names(self.lease.mark).both)
         self.numbers |= {facts.oid for facts in self.found.values()} | set(_known_oids(self.lease))
 
@@ -84,12 +85,12 @@ class _Work:
 
 
 def _known_oids(lease: LeaseSpec) -> list[int]:
-    """Return the OIDs of the roles as created, in case someone dropped the roles."""
+    """Return the OIDs of the roles as created, in case someone has dropped the roles."""
     return [oid for key in ("oid", "rights_oid") if isinstance(oid := lease.made.get(key), int)]
 
 
 def revoke(lease: LeaseSpec, budget: Budget) -> Evidence:
-    """Remove everything of a grant and return what was seen. Raises ConnectorError."""
+    """Remove everything of a grant and return the evidence. Raises ConnectorError."""
     asked = now_text()
     names = role_names(lease.mark)
     with connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server:
@@ -108,7 +109,7 @@ def revoke(lease: LeaseSpec, budget: Budget) -> Evidence:
 
 
 def verify(lease: LeaseSpec, budget: Budget) -> Evidence:
-    """Look for what is left of a grant. Raises ConnectorError."""
+    """Check what is left of a grant. Raises ConnectorError."""
     asked = now_text()
     names = role_names(lease.mark)
     with connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server:
@@ -143,13 +144,15 @@ def _unmake(work: _Work) -> None:
     with work.step("drop"):
         _drop(work)
     with work.step("last_look"):
-        # A session that was logging in during NOLOGIN shows up now, and has no privileges left.
+        # A session that was logging in during NOLOGIN is visible now, and has no privileges left.
         work.detail["late_backends_ended"] = end_backends(work.server, work.oids, work.budget)
 
 
 def _forbid_login(work: _Work) -> ConnectorError | None:
-    """Refuse new logins. A role that someone made more powerful than the broker's keeps its login, and the error is
-    returned. Its sessions and memberships are ended before that error is raised.
+    """Refuse new logins, and return the error if that fails.
+
+    A role that someone made more powerful than the broker's keeps its login. Its sessions and memberships are
+    ended before the error is raised.
     """
     failed = None
     for role in work.roles:
@@ -166,10 +169,10 @@ def _forbid_login(work: _Work) -> ConnectorError | None:
 
 
 def _alter_no_login(work: _Work, role: str) -> None:
-    """Set NOLOGIN, ending what locks the row of the role.
+    """Set NOLOGIN, ending whatever locks the row of the role.
 
-    A holder can change their own password and leave that open, in a session or a prepared transaction, which locks the
-    row. Whoever waits for the row gets it before a new login does, so this comes to an end.
+    A holder can change their own password and leave that transaction open, in a session or prepared, which
+    locks the row. Sessions that wait for the row get it before a new login does, so this terminates.
     """
     for _ in range(LOCKED_ATTEMPTS):
         try:
@@ -193,15 +196,15 @@ def _roll_back(work: _Work) -> None:
 def end_backends(server: Server, oids: Sequence[int], budget: Budget) -> int:
     """Terminate the sessions of roles until none is left, and return how many there were.
 
-    Raises ConnectorError when one does not end.
+    Raises ConnectorError if a session does not end.
     """
     ends, pause, ended = time.monotonic() + min(BACKENDS_SECONDS, budget.left), FIRST_PAUSE, set[int]()
     while seen := _signal(server, oids):
         ended |= seen
         if time.monotonic() > ends:
             raise ConnectorError(
-                f"{server.place.target.name}: {len(seen)} sessions of the grant do not end. They can't log in again; "
-                "terminate them on the server."
+                f"{server.place.target.name}: {len(seen)} sessions of the grant did not end. They can't "
+                "log in again; terminate them on the server."
             )
         time.sleep(pause)
         pause = min(LAST_PAUSE, pause * 2)
@@ -209,7 +212,7 @@ def end_backends(server: Server, oids: Sequence[int], budget: Budget) -> int:
 
 
 def _signal(server: Server, oids: Sequence[int]) -> set[int]:
-    """Ask every session of the roles to end, and return their process ids."""
+    """Signal every session of the roles to end, and return their process IDs."""
     try:
         return {row[0] for row in server.rows(_TERMINATE, (list(oids),))}
     except ConnectorError as error:
@@ -222,8 +225,9 @@ def _signal(server: Server, oids: Sequence[int]) -> set[int]:
 
 
 def _leave_roles(work: _Work) -> int:
-    """Revoke every membership of the roles, and return how many. What another role granted can't be revoked here; it
-    goes with the role.
+    """Revoke every membership of the roles, and return their number.
+
+    A membership that another role granted can't be revoked here; it ends with the role.
     """
     count = 0
     for facts in work.found.values():
@@ -243,7 +247,7 @@ def _leave(server: Server, role: str, member: str) -> bool:
 
 
 def _become_member(work: _Work) -> None:
-    """Join the roles: only with a role's privileges can one reassign and drop what it owns."""
+    """Join the roles, because reassigning and dropping what a role owns requires its privileges."""
     if work.server.superuser:
         return
     how = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if work.server.version >= 16 else "")

@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256 verifiers, computed here so that no server ever gets a password to store or to log.
+"""SCRAM-SHA-256 verifiers, computed here so that no server ever stores or logs a password.
 
 Sources: RFC 5802 section 3, RFC 7677, and PostgreSQL's pg_authid.rolpassword.
 """
@@ -16,14 +16,17 @@ PASSWORD_BYTES = 24
 
 
 def new_password() -> str:
-    """Return a password of 192 random bits. It has letters, digits, `-` and `_`, so that SASLprep and URIs leave it
-    unchanged.
+    """Return a password with 192 random bits.
+
+    It contains letters, digits, `-` and `_`, so that SASLprep and URIs leave it unchanged.
     """
     return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
 def verifier(password: str, *, salt: bytes | None = None, iterations: int = ITERATIONS) -> str:
-    """Return what PostgreSQL stores of an ASCII password: ``SCRAM-SHA-256$rounds:salt$stored key:server key``."""
+    """Return the form in which PostgreSQL stores an ASCII password: ``SCRAM-SHA-256$rounds:salt$stored
+    key:server key``.
+    """
     salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
     salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, iterations)
     stored = hashlib.sha256(_keyed(salted, b"Client Key")).digest()

@@ -1,7 +1,8 @@
-"""The one-time setup that a server's administrator runs: the broker's role with minimal rights, and the optional login
-trigger.
+"""The one-time setup that a server's administrator runs: the broker's role with minimal rights, and an
+optional login trigger.
 
-Sources: PostgreSQL's CREATE ROLE, GRANT and section 22.5 (Role memberships), and 39 (Event Triggers, `login`).
+Sources: PostgreSQL's CREATE ROLE, GRANT and section 22.5 (Role memberships), and 39 (Event Triggers,
+`login`).
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def target_setup(
 ) -> str:
     """Return the SQL that creates the broker's role and lets it grant the template roles, which must exist.
 
-    Raises ValueError for a name that no sane administrator gives a role.
+    Raises ValueError for an unsafe role name.
     """
     for name in (broker, keeper, *templates):
         if "$" in name or not name.isprintable():
@@ -114,8 +115,9 @@ def target_setup(
 
 
 def login_trigger() -> str:
-    """Return the SQL of an event trigger that refuses logins of grant roles after their end. The trigger writes
-    nothing.
+    """Return the SQL of an event trigger that refuses logins of grant roles after their end.
+
+    It writes nothing.
     """
     return _TRIGGER.format(pattern=_literal(PATTERN))
 

@@ -1,8 +1,8 @@
-"""Replication slots that sessions of a grant's role hold. They outlive the session, and retain the server's log
-forever.
+"""Replication slots that sessions of a grant's role hold.
 
-The system catalog records no owner of a slot, only the session that uses it. So a slot is saved in the role's comment
-before that session is terminated, and looked for again at each attempt to end the grant.
+They outlive the session, and retain the server's WAL forever. The system catalog records no owner of a slot,
+only the session that uses it. So a slot is saved in the role's comment before that session is terminated, and
+looked up again at each attempt to end the grant.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ WHERE NOT s.temporary AND (a.usesysid = ANY (%s) OR s.slot_name = ANY (%s)) ORDE
 
 
 def held_slots(server: Server, found: Mapping[str, RoleFacts], oids: Sequence[int]) -> list[str]:
-    """Return the slots that sessions of the roles hold, or held at an earlier attempt. Raises ConnectorError."""
+    """Return the slots that sessions of the roles hold, or held at an earlier attempt.
+
+    Raises ConnectorError.
+    """
     commented = [facts for facts in found.values() if facts.comment]
     known = [slot for facts in commented for slot in (facts.comment.slots if facts.comment else ())]
     held: list[str] = [row[0] for row in server.rows(_HELD, (list(oids), known))]
@@ -41,7 +44,10 @@ def _write_down(server: Server, facts: RoleFacts, held: Sequence[str]) -> None:
 
 
 def drop_slots(server: Server, slots: Sequence[str]) -> int:
-    """Drop slots and return how many. Raises ConnectorError that names one that only an administrator can drop."""
+    """Drop slots and return their number.
+
+    Raises ConnectorError that names a slot that only an administrator can drop.
+    """
     for slot in slots:
         try:
             server.run("SELECT pg_drop_replication_slot(%s)", (slot,))

@@ -1,9 +1,10 @@
-"""The statements that holders run, as far as the server's administrator lets Stint see them.
+"""The statements that holders run, as far as the server's administrator lets Stint read them.
 
-With pg_read_all_stats, pg_stat_activity has the last statement of each session; those between two reads are missed.
-With EXECUTE on pg_current_logfile, pg_stat_file and pg_read_binary_file, and ``log_destination = jsonlog``, the
-server's log has every one. An administrator should grant these with care: they can also read the server's data files.
-Source: PostgreSQL 18, tables 19.4 (keys of JSON log entries) and 9.103 (generic file access functions).
+With pg_read_all_stats, pg_stat_activity has the last statement of each session; statements between two reads
+are missed. With EXECUTE on pg_current_logfile, pg_stat_file and pg_read_binary_file, and ``log_destination =
+jsonlog``, the server's log has every statement. An administrator should grant these with care, because they
+can also read the server's data files. Source: PostgreSQL 18, tables 19.4 (keys of JSON log entries) and 9.103
+(generic file access functions).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from sessions_app.connectors.postgres.masked import masked
 from sessions_app.connectors.postgres.names import role_names
 from sessions_app.connectors.postgres.parameters import parameters_of
 
-# How much of the end of the log is read, in bytes, and the most statements that are returned: the newest.
+# How much of the end of the log is read, in bytes, and the maximum number of statements that are returned
+# (the newest).
 LOG_TAIL = 4 * 1024 * 1024
 MOST = 1000
 LONGEST = 10_000
@@ -45,8 +47,10 @@ _STATEMENT = re.compile(r"(?:statement|execute [^:]*|fastpath function call): (.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatement:
-    """One statement of a holder. ``key`` is the same at each read. ``at`` is the server's time. The log has a statement
-    when it starts, and again with ``error`` if it fails.
+    """One statement of a holder.
+
+    ``key`` is the same at each read. ``at`` is the server's time. The log has a statement when it starts, and
+    again with ``error`` if it fails.
     """
 
     key: str
@@ -59,7 +63,7 @@ class RunStatement:
 
 
 def statements(place: TargetSpec, lease: LeaseSpec, since: dt.datetime) -> list[RunStatement]:
-    """Return what the holder of a lease ran since then, oldest first: at most `MOST`, the newest of them.
+    """Return the newest `MOST` statements that the holder of a lease ran since ``since``, oldest first.
 
     Empty unless the cluster's parameters enable it. Raises ConnectorError.
     """
@@ -85,7 +89,7 @@ def _active(server: Server, role: str, since: dt.datetime) -> list[RunStatement]
 
 
 def _log_file(server: Server) -> str | None:
-    """Return the path of the JSON log that the server writes to now; None if there is none or Stint can't read it."""
+    """Return the path of the server's current JSON log; None if there is none or Stint can't read it."""
     if not server.value(_MAY_READ_LOG):
         return None
     path = server.value("SELECT pg_current_logfile('jsonlog')")
@@ -135,10 +139,13 @@ def _entry(entry: Mapping[str, Any], zone: dt.tzinfo) -> RunStatement | None:
 
 
 def _moment(text: str, zone: dt.tzinfo) -> dt.datetime:
-    """Parse a log's time, `2026-11-25 15:28:38.234 CET`. The abbreviation is ambiguous; the server's setting is not."""
+    """Parse a log's timestamp, `2026-11-25 15:28:38.234 CET`.
+
+    The abbreviation is ambiguous; the server's setting is not.
+    """
     return dt.datetime.fromisoformat(text.rpartition(" ")[0]).replace(tzinfo=zone).astimezone(dt.UTC)
 
 
 def _shown(text: str) -> str:
-    """Return the text as it is stored: holders can change their own password."""
+    """Return the text as it is stored, masked because holders can change their own password."""
     return masked(text[:LONGEST])

@@ -1,8 +1,8 @@
-"""What lets an account other than root run approved commands as root: a script that ends them, and lines of sudoers.
+"""A script and sudoers lines that let an account other than root run approved commands as root, and end them.
 
-An account can't end what runs as root, so the kernel does: the script arms the parent death signal and a PID namespace as
-root, below sshd's process for the connection. sudo must not stay in between. It replaces itself by the script if it keeps no
-terminal, session or log of its own.
+An account can't end root's processes, so the kernel does: as root, the script arms the parent death signal
+and a PID namespace, below sshd's process for the connection. sudo must not stay in between. It execs the
+script if it keeps no terminal, session or log of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sessions_app.policy.commands.argv.quoting import quote_argv
 from sessions_app.policy.commands.ssh.as_root import RootLine, SudoCannotSay, root_lines
 from sessions_app.policy.commands.ssh.decide import CompiledSSHCommand
 
-# Where `--end` finds the mark that it looks for. Under the name of the mark, it would find itself.
+# Where `--end` finds the mark to look for. Under the mark's own name, it would find itself.
 _END, _END_WORD = "STINT_END", "--end"
 _KEPT = f"{GRANT_MARK} {RUN_MARK} {SECONDS} {_END}"
 
@@ -54,7 +54,7 @@ exec {quote_argv([*GUARDED, "unshare", *IN_NAMESPACE])} "${SECONDS}" "$@"
 
 
 def sudoers(accounts: Sequence[str], lines: Sequence[RootLine]) -> str:
-    """Return the file of sudoers that lets these accounts run these lines as root, and nothing else."""
+    """Return the sudoers file that lets these accounts run exactly these lines as root."""
     allowed = [_END_WORD, *(line.arguments for line in lines)]
     return "".join(
         (
@@ -66,8 +66,9 @@ def sudoers(accounts: Sequence[str], lines: Sequence[RootLine]) -> str:
 
 
 def root_lines_of(commands: Iterable[CompiledSSHCommand]) -> list[RootLine]:
-    """Return the lines of sudoers for those of the commands that run as root, each once. What sudoers can't state is left
-    out: it is never published.
+    """Return the sudoers lines for the commands that run as root, each once.
+
+    Commands that sudoers can't express are left out: they are never published.
     """
     found: dict[str, RootLine] = {}
     for command in commands:
@@ -78,10 +79,12 @@ def root_lines_of(commands: Iterable[CompiledSSHCommand]) -> list[RootLine]:
 
 
 def line_of(account: str, arguments: str) -> str:
-    """Return the line of sudoers for one account and command."""
+    """Return the sudoers line for one account and command."""
     return f"{account} ALL=(root) NOPASSWD: {AS_ROOT} {arguments}"
 
 
 def end_command(mark: Mark) -> str:
-    """Return the command line that kills every process of root with the mark of a grant, and counts them as a sweep does."""
+    """Return the command line that kills every root process with the mark of a grant, and counts them like a
+    sweep.
+    """
     return "exec " + quote_argv(["env", f"{_END}={mark.value}", *SUDO, _END_WORD])

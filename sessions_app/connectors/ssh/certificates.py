@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import asyncssh
 
-# Seconds. A target whose clock is a little behind must still accept the certificate.
+# Seconds. A target whose clock is slightly behind must still accept the certificate.
 BACKDATED = 30
 LIFETIME = 60
 
 
 class ForceCommandMissing(ValueError):
-    """A certificate without a forced command would allow everything; none is ever created."""
+    """A certificate without a forced command would allow everything, so none is ever created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,17 @@ def mint(
     now: float,
     pty: bool = False,
 ) -> Credential:
-    """Return a new ed25519 key with a certificate for one principal and one command, valid for 60 s from ``now``.
+    """Return a new ed25519 key with a certificate for one principal and one command, valid for 60 s from
+    ``now``.
 
-    It permits no forwarding, no user rc, and a terminal only if ``pty``. ``source_addresses`` are addresses or networks
-    that it may be used from. ``now`` is in seconds since the epoch. Raises ForceCommandMissing, and ValueError for an
-    empty principal or address list.
+    It permits no forwarding, no user rc, and a terminal only if ``pty``. ``source_addresses`` are the
+    addresses or networks from which it may be used. ``now`` is in seconds since the epoch. Raises
+    ForceCommandMissing, and ValueError for an empty principal or address list.
     """
     if not force_command.strip():
-        raise ForceCommandMissing("A certificate needs the command that it is for.")
+        raise ForceCommandMissing("A certificate requires a command.")
     if not principal or not source_addresses:
-        raise ValueError("A certificate needs one principal and the address that it comes from.")
+        raise ValueError("A certificate requires one principal and a source address.")
     key = asyncssh.generate_private_key("ssh-ed25519")
     certificate = ca.generate_user_certificate(
         key,
@@ -66,7 +67,7 @@ def mint(
         valid_before=int(now) + LIFETIME,
         force_command=force_command,
         source_address=list(source_addresses),
-        # These are on by default.
+        # These are enabled by default.
         permit_x11_forwarding=False,
         permit_agent_forwarding=False,
         permit_port_forwarding=False,

@@ -1,4 +1,4 @@
-"""Log in to a target and report, step by step, whether its setup lets Stint keep its promises there."""
+"""Log in to a target and report, step by step, whether its setup enforces Stint's guarantees."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HOST_KEY, _ACCEPTED = "host key matches", "certificate accepted"
 _SAID_AGAIN = ("config", "tunnel", "proxy_command", "family", "local_addr", "client_version", "kex_algs")
 _TOOLS = ("setpriv", "timeout", "grep", "unshare")
 
-# Prints one `name=value` line for each fact, and does not depend on the tools that it looks for.
+# Prints one `name=value` line for each fact, without depending on the tools that it checks for.
 _PROBE = (
     'nonce=$1; echo "nonce=$nonce"; '
     'me=$(id -un 2>/dev/null); echo "account=$me"; '
@@ -46,7 +46,7 @@ _PROBE = (
 async def check_target(
     dialer: Dialer, place: TargetSpec, *, clock: Callable[[], float] = time.time
 ) -> list[CheckStep]:
-    """Return the steps in order, up to the first failure that makes the rest impossible."""
+    """Return the steps in order, until a failure makes the remaining ones impossible."""
     target = place.target
     steps: list[CheckStep] = []
     try:
@@ -88,14 +88,15 @@ async def check_target(
 
 
 def _lacks(place: TargetSpec) -> str:
-    """Describe what a target that refuses the certificate may lack. The target itself does not say."""
+    """Return what a target that refuses the certificate may lack. The target itself does not report it."""
     account = place.target.account
     return (
-        f"The target needs three things for {account}: the account itself, with a login shell and permitted by "
-        "AllowUsers and AllowGroups; Stint's key in the file that TrustedUserCAKeys names; and the line "
-        f"`{principal_of(place.cluster)}` in the file that AuthorizedPrincipalsFile names, {PRINCIPALS}/{account}. "
-        f"To set up all three, run the output of `manage.py ssh_target_setup {place.cluster}` on the target as root; "
-        "it is also on the cluster's page. The target's log says what was missing: `journalctl -u ssh`."
+        f"The target needs three things for {account}: the account itself, with a login shell and "
+        "permitted by AllowUsers and AllowGroups; Stint's key in the file that TrustedUserCAKeys names; "
+        f"and the line `{principal_of(place.cluster)}` in the file that AuthorizedPrincipalsFile names, "
+        f"{PRINCIPALS}/{account}. To set up all three, run the output of `manage.py ssh_target_setup "
+        f"{place.cluster}` on the target as root; it is also on the cluster's page. The target's log shows "
+        "what was missing: `journalctl -u ssh`."
     )
 
 
@@ -122,7 +123,7 @@ async def _shown_key(target: TargetFacts) -> str:
                 target.address,
                 target.port,
                 sock=sock,
-                # Arguments beside ``options`` have their own defaults, unless they are passed again.
+                # Arguments beside ``options`` have their own defaults, so they are passed again.
                 options=asyncssh.SSHClientConnectionOptions(**CLIENT_OPTIONS),
                 **{name: CLIENT_OPTIONS[name] for name in _SAID_AGAIN},
             )
@@ -143,7 +144,7 @@ def _judge(
     yield CheckStep(
         "forced command", forced,
         "the certificate's command ran, not the requested one" if forced else "another command ran",
-        "" if forced else "Remove `ForceCommand` for this account from sshd_config; it overrides certificates.",
+        "" if forced else "Remove `ForceCommand` for this account from sshd_config, because it overrides certificates.",
     )  # fmt: skip
     if not forced:
         return
@@ -161,15 +162,15 @@ def _judge(
     spaces = facts.get("pidns") == "yes"
     yield CheckStep(
         "PID namespaces", spaces, "each command can have its own" if spaces else "commands can't have their own here",
-        "" if spaces else "Allow user namespaces for this account. Without them, only command sets with "
-        "`contain: group` run here, and what a command leaves behind can hide.",
+        "" if spaces else "Allow user namespaces for this account. Without them, only command sets with `contain: group` "
+        "run here, and processes that a command leaves behind can hide.",
     )  # fmt: skip
     yield _clock(facts.get("clock", ""), asked)
     yield _penalties(version, facts.get("exempt", ""))
 
 
 def _principals(listed: str, place: TargetSpec) -> CheckStep:
-    """Report which principals the account accepts, as far as it can read the file."""
+    """Report which principals the account accepts, as far as the account can read the file."""
     mine = principal_of(place.cluster)
     others = sorted(set(listed.split()) - {mine})
     says = f"{place.target.account} accepts certificates for {mine}"
@@ -219,10 +220,10 @@ def _clock(text: str, asked: float) -> CheckStep:
 def _penalties(version: str, line: str) -> CheckStep:
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", version)
     if found is None or (int(found[1]), int(found[2])) < (9, 8):
-        return CheckStep("penalties", True, "this server has none")
+        return CheckStep("penalties", True, "this server has no penalties")
     if line:
         return CheckStep("penalties", True, line)
     return CheckStep(
         "penalties", True, "PerSourcePenaltyExemptList was not found in /etc/ssh",
-        "Add the gateway's address there. Otherwise a few failed logins lock the gateway out for everyone.",
+        "Add the gateway's address to it. Otherwise a few failed logins lock out the gateway for everyone.",
     )  # fmt: skip

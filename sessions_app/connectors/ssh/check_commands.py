@@ -1,4 +1,6 @@
-"""Ask a target whether the commands of command sets can run there: their programs exist, and sudo allows what runs as root."""
+"""Check whether the commands of command sets can run on a target: their programs exist, and sudo allows those
+that run as root.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ from sessions_app.policy.commands.argv.matching import text_of
 from sessions_app.policy.commands.argv.quoting import quote_argv, readable
 from sessions_app.policy.commands.ssh.decide import CompiledSet, CompiledSSHCommand
 
-# Of all sets together, as many questions are asked.
+# The maximum number of questions for all sets together.
 MOST = 300
 _ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Prints the number of each question whose answer is no. An answer without its last line is none.
+# Prints the number of each question whose answer is no. Output without its last line is incomplete.
 _SCRIPT = (
     "set -f; number=0; for one; do rest=${one#?}; case $one in "
     'p*) command -v -- "$rest" ;; '
@@ -27,7 +29,7 @@ _SCRIPT = (
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question to a target: what it is called there, and what a no means and how to fix it, as clauses."""
+    """One question to a target: its wire form, and as clauses what a negative answer means and how to fix it."""
 
     asks: str
     about: str
@@ -36,7 +38,7 @@ class Question:
 
 
 def questions_of(compiled: CompiledSet, account: str) -> list[Question]:
-    """Return what to ask about one command set: each program once, and each line of sudoers."""
+    """Return the questions for one command set: each program once, and each sudoers line."""
     found: dict[str, Question] = {}
     for command in compiled.commands:
         for question in _questions(command, account):
@@ -48,23 +50,24 @@ def _questions(command: CompiledSSHCommand, account: str) -> Iterator[Question]:
     by_sudo = command.rule.as_root and account != "root"
     program = command.plain[0] or ""
     yield Question(
-        f"{'r' if by_sudo else 'p'}{program}", f"`{readable([program])}`", "is not on the PATH there",
+        f"{'r' if by_sudo else 'p'}{program}", f"`{readable([program])}`", "is not on the target's PATH",
         "install it, or write its full path in the command set",
     )  # fmt: skip
     for line in root_lines_of([command]) if by_sudo else ():
         yield Question(
             f"s{' '.join(line.sample)}", f"`{text_of(command.words)}`", "is not allowed as root by sudo",
-            f"run the setup again as root; this line is missing there: `{line_of(account, line.arguments)}`",
+            "run the setup again as root; this line is missing on the target: "
+            f"`{line_of(account, line.arguments)}`",
         )  # fmt: skip
 
 
 def questions_command(questions: Sequence[Question]) -> str:
-    """Return the command line that asks at most ``MOST`` questions."""
+    """Return the command line for at most ``MOST`` questions."""
     return "exec " + quote_argv(["sh", "-c", _SCRIPT, "stint", *(one.asks for one in questions[:MOST])])
 
 
 def parse_answers(output: str) -> set[int] | None:
-    """Return the numbers of the questions that were answered with no; None for anything else."""
+    """Return the numbers of the questions with a negative answer; None for invalid output."""
     *lines, last = output.splitlines() or [""]
     if last != "end" or not all(line.isdecimal() for line in lines):
         return None
@@ -75,7 +78,7 @@ def step_of(name: str, questions: Sequence[Question], refused: Sequence[Question
     """Return the step for one command set."""
     if not refused:
         return CheckStep(
-            f"commands of {name}", True, f"its programs and rights are there ({len(questions)} checked)"
+            f"commands of {name}", True, f"its programs and rights are present ({len(questions)} checked)"
         )
     says = "; ".join(dict.fromkeys(f"{one.about} {one.no}" for one in refused))
     fix = refused[0].fix

@@ -20,7 +20,7 @@ from sessions_app.connectors.ssh.options import CLOSED, HOST_CERTIFICATES, HOST_
 from sessions_app.connectors.ssh.setup import principal_of
 from sessions_app.policy.scope import TargetFacts
 
-# sshd drops connections at random when more than ten are not authenticated yet (MaxStartups).
+# sshd randomly drops connections while more than ten are unauthenticated (MaxStartups).
 HANDSHAKES = 4
 ATTEMPTS = 5
 CONNECT_TIMEOUT = 8.0
@@ -29,7 +29,9 @@ KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 5, 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """The purpose of one connection: the serial number and key id for the target's log, and the forced command."""
+    """The purpose of one connection: the serial number and key ID for the target's log, and the forced
+    command.
+    """
 
     serial: int
     key_id: str
@@ -44,13 +46,13 @@ class _Client(asyncssh.SSHClient):
         self.authenticated = False
 
     async def public_key_auth_requested(self) -> list[asyncssh.SSHKeyPair] | None:  # type: ignore[override]  # awaitable
-        # A second request means that the certificate was refused. A retry would only earn the gateway a penalty at the
-        # target.
+        # A second request means that the certificate was refused. A retry would only earn the gateway a
+        # penalty on the target.
         if self._credential is None:
             return None
         wanted, self._credential = self._credential, None
         made = await wanted()
-        # Without the bare key, which nobody trusts: it would be offered after its certificate.
+        # Without the bare key, which no target trusts: it would be offered after its certificate.
         return list(asyncssh.load_keypairs([(made.key, made.certificate)]))[:1]
 
     def auth_completed(self) -> None:
@@ -58,7 +60,7 @@ class _Client(asyncssh.SSHClient):
 
 
 class Dialer:
-    """Opens connections to targets from one event loop, a few handshakes at a time for each target."""
+    """Opens connections to targets from one event loop, with a few handshakes at a time for each target."""
 
     def __init__(
         self,
@@ -80,8 +82,8 @@ class Dialer:
     ) -> asyncssh.SSHClientConnection:
         """Return an authenticated connection. Raises ConnectorError.
 
-        ``errand`` is awaited when the target asks for authentication, so the handshake can start before it is known.
-        A connection that is lost before that is retried: nothing can have run.
+        ``errand`` is awaited when the target requests authentication, so the handshake can start before the
+        errand is known. A connection that is lost before that is retried, because nothing can have run.
         """
         target, known = place.target, known_hosts(place.target, place.host_ca)
         slot = self._slots.setdefault((target.address, target.port), asyncio.Semaphore(self._handshakes))
@@ -132,14 +134,14 @@ class Dialer:
                 )
         except asyncssh.HostKeyNotVerifiable as error:
             raise ConnectorError(
-                f"{target.name} does not present the host key in the catalog. If it was reinstalled, update its host "
-                "key in the catalog. Otherwise, find out which host is answering.",
+                f"{target.name} does not present the host key in the catalog. If it was reinstalled, "
+                "update its host key in the catalog. Otherwise, find out which host is responding.",
                 permanent=True,
             ) from error
         except asyncssh.PermissionDenied as error:
             raise ConnectorError(
                 f"{target.name} did not accept Stint's certificate for {principal} as {target.account}. "
-                f"Run `manage.py ssh_check {place.cluster}` for what to fix.",
+                f"Run `manage.py ssh_check {place.cluster}` to see what to fix.",
                 permanent=True,
             ) from error
         except TimeoutError as error:
@@ -182,13 +184,14 @@ CLIENT_OPTIONS: dict[str, Any] = {
 
 
 def cut(connection: asyncssh.SSHClientConnection) -> None:
-    """Close a connection at once, so that its target learns of it before this returns.
+    """Close a connection at once, so that its target is notified before this returns.
 
-    ``abort`` alone leaves the close to a later turn of the event loop, which takes long when hundreds are cut together.
+    ``abort`` alone leaves the close to a later turn of the event loop, which is slow when hundreds are cut
+    together.
     """
     of_loop = connection.get_extra_info("socket")
     if of_loop is not None:
-        # What an event loop gives out has no `shutdown` of its own everywhere.
+        # Not every socket wrapper of an event loop has its own `shutdown`.
         with contextlib.suppress(OSError):
             same = socket.socket(fileno=of_loop.fileno())
             try:
@@ -199,7 +202,7 @@ def cut(connection: asyncssh.SSHClientConnection) -> None:
 
 
 class _Lost(Exception):
-    """The connection broke before the target asked for authentication."""
+    """The connection was lost before the target requested authentication."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -253,7 +256,7 @@ def known_hosts(
 ) -> tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]:
     """Return the keys that verify the host: its pinned keys, or else the cluster's host CA.
 
-    Raises ConnectorError, also for a pinned key that can't be read: the CA was not meant to replace it.
+    Raises ConnectorError, also for an invalid pinned key, because the CA was not meant to replace it.
     """
     pinned = read_public_keys(target.host_key.splitlines())
     if target.host_key.strip() and not pinned:
@@ -273,8 +276,10 @@ def known_hosts(
 
 
 def _proofs(pinned: Sequence[asyncssh.SSHKey]) -> list[str]:
-    """Return the algorithms that a host may prove itself with: those of its pinned keys, or else of certificates. With
-    only a CA, bare keys are looked at too, so that the error can say that one is wrong.
+    """Return the algorithms with which a host may authenticate: those of its pinned keys, or else of
+    certificates.
+
+    With only a CA, bare keys are accepted here too, so that the error can name the wrong one.
     """
     if not pinned:
         return [*HOST_CERTIFICATES, *HOST_KEYS]
@@ -282,7 +287,7 @@ def _proofs(pinned: Sequence[asyncssh.SSHKey]) -> list[str]:
 
 
 def read_public_keys(lines: Iterable[str]) -> list[asyncssh.SSHKey]:
-    """Parse keys in OpenSSH's one-line form, with or without host names before them. Other lines are skipped."""
+    """Parse keys in OpenSSH's one-line form, optionally preceded by host names. Other lines are skipped."""
     keys = []
     for line in lines:
         words = line.split()

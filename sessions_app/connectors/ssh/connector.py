@@ -1,4 +1,7 @@
-"""Access over SSH: nothing is created on a target beforehand. What a grant's commands leave running is killed."""
+"""Access over SSH: nothing is created on a target in advance.
+
+Processes that a grant's commands leave behind are killed.
+"""
 
 from __future__ import annotations
 
@@ -47,16 +50,17 @@ from sessions_app.policy.scope import TargetFacts
 ANSWER_TIMEOUT = 25.0
 # Characters.
 LONGEST_ANSWER = 200_000
-# Seconds. Clocks may be this far apart.
+# Seconds. The maximum difference between clocks.
 SLACK = 5
-UNTOLD = "as root, they can't be told from the system's own"
-# Shared by all threads: sweeps of many grants on one target at once would exceed its MaxStartups.
+UNTOLD = "as root, they can't be distinguished from the system's own"
+# Shared by all threads, because simultaneous sweeps of many grants on one target would exceed its
+# MaxStartups.
 _slots: dict[tuple[str, int], threading.BoundedSemaphore] = {}
 _slots_lock = threading.Lock()
 
 
 class _Said(NamedTuple):
-    """What a target printed, and its errors."""
+    """A target's output and error output."""
 
     answer: str
     complaint: str
@@ -83,8 +87,9 @@ class SSHConnector:
         return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
 
     def revoke(self, lease: LeaseSpec) -> Evidence:
-        """Kill every process that carries the grant mark, until scans find none, and look for those that may be the
-        grant's without it. Raises ConnectorError.
+        """Kill every process that carries the grant mark, until scans find none. Raises ConnectorError.
+
+        Also look for processes without the mark that may belong to the grant.
         """
         mark = Mark(GRANT_MARK, lease.mark)
         others = [Mark(GRANT_MARK, other) for other in lease.others]
@@ -104,7 +109,7 @@ class SSHConnector:
         return evidence
 
     def _with_root(self, lease: LeaseSpec, evidence: Evidence) -> Evidence:
-        """Kill what carries the grant mark as root, too, and add it to the evidence."""
+        """Also kill root processes that carry the grant mark, and add them to the evidence."""
         command = end_command(Mark(GRANT_MARK, lease.mark))
         swept = _swept(lease.place.target, self._run(lease.place, f"{lease.grant_ref} root sweep", command))
         detail = {"processes_of_root_found": swept.found, "processes_of_root_left": swept.left}
@@ -134,11 +139,13 @@ class SSHConnector:
         return [Observed(mark=mark, detail=f"{count} processes") for mark, count in sorted(counts.items())]
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
-        """Log in and report step by step what is right and what to fix."""
+        """Log in and report, step by step, what is right and what to fix."""
         return asyncio.run(checks.check_target(self._dialer(), place, clock=self._clock))
 
     def check_commands(self, place: TargetSpec, sets: Sequence[CompiledSet]) -> list[CheckStep]:
-        """Report for each command set whether its programs exist on the target, and whether sudo allows what runs as root."""
+        """Report for each command set whether its programs exist on the target, and whether sudo allows those
+        that run as root.
+        """
         account = place.target.account
         asked = {one.name: questions_of(one, account) for one in sets if isinstance(one, CompiledSet)}
         questions = [question for some in asked.values() for question in some]
@@ -165,7 +172,7 @@ class SSHConnector:
 
 
 async def sweep_target(dialer: Dialer, place: TargetSpec, label: str, *marks: Mark) -> Evidence:
-    """Kill every process that carries one of the marks, and return what the target saw. Raises ConnectorError."""
+    """Kill every process that carries one of the marks, and return the evidence. Raises ConnectorError."""
     asked = _now()
     return _evidence(place, await _ask(dialer, place, f"{label} sweep", sweep_command(*marks)), asked)
 
@@ -192,16 +199,17 @@ def _evidence(place: TargetSpec, said: _Said, asked: str) -> Evidence:
 def _what_is_left(swept: Swept) -> str:
     if swept.left:
         return (
-            f"{swept.left} processes of the grant are still there after {swept.rounds} attempts to kill them."
+            f"{swept.left} processes of the grant are still running after {swept.rounds} attempts to kill "
+            "them."
         )
     if swept.fleeting:
         return (
-            "Processes end there before they can be read, so some may be the grant's. Find what starts them "
-            "(`pidstat 1`), and stop it."
+            "Processes end before they can be read, so some may belong to the grant. Find what starts "
+            "them (`pidstat 1`), and stop it."
         )
     return (
-        f"{swept.unknown} processes have no mark, began after the grant did, and may be its own: "
-        f"{', '.join(swept.named)}. Stop them, or start them again as a service."
+        f"{swept.unknown} processes without a mark began after the grant did and may belong to it: "
+        f"{', '.join(swept.named)}. Stop them, or restart them as a service."
     )
 
 
@@ -221,12 +229,12 @@ async def _ask(dialer: Dialer, place: TargetSpec, key_id: str, command: str) -> 
 
 
 async def _read(reader: asyncssh.SSHReader[str], place: TargetSpec) -> str:
-    """Read to the end, but no more than any answer is long."""
+    """Read to the end, up to the maximum length of an answer."""
     try:
         await reader.readexactly(LONGEST_ANSWER)
     except asyncio.IncompleteReadError as error:
         return str(error.partial)
-    raise ConnectorError(f"{place.target.name} answered with more than {LONGEST_ANSWER} characters.")
+    raise ConnectorError(f"{place.target.name} responded with more than {LONGEST_ANSWER} characters.")
 
 
 def _swept(target: TargetFacts, said: _Said) -> Swept:

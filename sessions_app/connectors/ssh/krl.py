@@ -14,5 +14,5 @@ def empty_krl() -> bytes:
 
 
 def empty_krl_base64() -> str:
-    """Return the same in base64."""
+    """Return the empty list in base64."""
     return base64.b64encode(empty_krl()).decode()

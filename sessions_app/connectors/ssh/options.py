@@ -1,4 +1,7 @@
-"""What SSH connections may negotiate, at the gateway and to targets. They take nothing from their environment."""
+"""The algorithms and options of SSH connections, at the gateway and to targets.
+
+They take nothing from the environment.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-# The first is the hybrid with ML-KEM. The groups of 4096 and 8192 bits are for peers that support none of these curves.
+# The first is the hybrid with ML-KEM. The 4096-bit and 8192-bit groups are for peers that support none of
+# these curves.
 KEY_EXCHANGES = (
     "mlkem768x25519-sha256",
     "curve25519-sha256",
@@ -16,11 +20,11 @@ KEY_EXCHANGES = (
     "diffie-hellman-group16-sha512",
     "diffie-hellman-group18-sha512",
 )
-# AES-GCM is the fastest here by half; the client's order wins.
+# AES-GCM is by far the fastest here. The client's order decides.
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com")
-# Encrypt-then-MAC. No cipher above needs a MAC, but each side must name one.
+# Encrypt-then-MAC. No cipher above needs a MAC, but each side must offer one.
 MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
-# For the keys that people can register; no SHA-1.
+# For the keys that people can register. No SHA-1.
 SIGNATURES = (
     "ssh-ed25519",
     "sk-ssh-ed25519@openssh.com",
@@ -43,9 +47,9 @@ HOST_KEYS = (
 HOST_CERTIFICATES = tuple(f"{name}-cert-v01@openssh.com" for name in HOST_KEYS)
 _REKEY_BYTES, _REKEY_SECONDS = 1 << 30, 3600
 
-# Everything that the library would otherwise take from configuration files, the home directory, agents, tickets or the
-# host name. Options that it takes from elsewhere by default have `()` as their default. A test ensures that none is
-# left out.
+# Everything that the library would otherwise take from configuration files, the home directory, agents,
+# tickets or the host name. Options that it takes from elsewhere by default have `()` as their default. A test
+# ensures that none is missing.
 CLOSED: dict[str, Any] = {
     "config": None,
     "tunnel": None,
@@ -82,9 +86,9 @@ CLOSED: dict[str, Any] = {
 
 
 def have_an_account() -> None:
-    """Ensure that the library finds a user name and a home directory. It asks for them and does not use them.
+    """Ensure that the library finds a user name and a home directory, which it requires but does not use.
 
-    A container may run as an account that has neither, and nothing else would work there.
+    A container may run as an account that has neither, and every connection would fail.
     """
     try:
         getpass.getuser()

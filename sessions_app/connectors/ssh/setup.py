@@ -12,37 +12,41 @@ from sessions_app.connectors.ssh.krl import empty_krl_base64
 from sessions_app.connectors.ssh.wrapper import AS_ROOT
 from sessions_app.policy.commands.ssh.as_root import RootLine
 
-# The login account on targets, unless their document names another.
+# The login account on targets, unless a target's document names another.
 ACCOUNT = "stint"
 CA_FILE, KRL_FILE = "/etc/ssh/stint_ca.pub", "/etc/ssh/stint_krl"
 # One file for each account, with one line for each cluster whose certificates it accepts.
 PRINCIPALS = "/etc/ssh/stint_principals"
-# Settings for root must not apply to everyone: they would limit an administrator's own key to forced commands.
+# Settings for root must not apply to every address: they would restrict an administrator's own key to forced
+# commands.
 ROOT_NEEDS_ADDRESS = (
-    "The setup may change logins as root only from the gateway's address; otherwise administrators could lock "
-    "themselves out. Set STINT_SSH_SOURCE_ADDRESS to the address from which the gateway connects to targets, or use "
-    f"a separate account on the targets, such as {ACCOUNT}."
+    "The setup may change root logins only from the gateway's address; otherwise administrators could "
+    "lock themselves out. Set STINT_SSH_SOURCE_ADDRESS to the address from which the gateway connects to "
+    f"targets, or use a separate account on the targets, such as {ACCOUNT}."
 )
 
 
 def principal_of(cluster: str) -> str:
-    """Return the principal of a cluster's certificates. It is never the name of an account: one CA signs for all
-    clusters, so targets must be able to tell whose commands they accept.
+    """Return the principal of a cluster's certificates.
+
+    It is never an account name: one CA signs for all clusters, so targets must be able to distinguish the
+    clusters whose commands they accept.
     """
     return f"stint:{cluster}"
 
 
 class NoSetup(ValueError):
-    """No setup is safe to run; the message says what is missing."""
+    """No safe setup exists. The message states what is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """The setup of a cluster's targets, as text.
 
-    ``accounts`` are those that Stint logs in to. ``ca_keys`` are the public keys of all CAs that are not retired.
-    ``gateways`` are the addresses or networks that targets see gateways come from; without any, the settings apply to
-    every address. ``root_lines`` are what its command sets run as root through sudo. Raises NoSetup without a CA, and for root without an address.
+    ``accounts`` are the accounts that Stint logs in to. ``ca_keys`` are the public keys of all CAs that are
+    not retired. ``gateways`` are the source addresses or networks of gateways as targets see them; without
+    any, the settings apply to every address. ``root_lines`` are the commands that its command sets run as
+    root through sudo. Raises NoSetup without a CA, and for root without an address.
     """
 
     cluster: str
@@ -59,7 +63,7 @@ class Setup:
 
     @property
     def config_file(self) -> str:
-        """The file of sshd's settings, one for each cluster: a host may be a target of several."""
+        """The file of sshd's settings, one for each cluster, because a host may be a target of several."""
         return f"/etc/ssh/sshd_config.d/10-stint-{self.cluster}.conf"
 
     @property
@@ -74,7 +78,7 @@ class Setup:
 
     @property
     def config(self) -> str:
-        """The settings in sshd_config. All but the exemption from penalties are in a Match block."""
+        """The settings for sshd_config. All except the exemption from penalties are in a Match block."""
         where = f" Address {','.join(self.gateways)}" if self.gateways else ""
         lines = [
             f"Match User {','.join(self._accounts)}{where}",
@@ -92,24 +96,24 @@ class Setup:
 
     @property
     def sudoers_file(self) -> str:
-        """The file of sudoers, one for each cluster."""
+        """The sudoers file, one for each cluster."""
         return f"/etc/sudoers.d/stint-{self.cluster}"
 
     @property
     def sudoers(self) -> str:
-        """What the accounts can run as root; empty if nothing, or if they are root."""
+        """The sudoers lines of the accounts; empty if there are none, or if the accounts are root."""
         return sudoers(self._by_sudo, self.root_lines) if self._by_sudo else ""
 
     @property
     def krl(self) -> str:
-        """The command that creates an empty key revocation list if there is none: without the file every login is
-        refused.
+        """The command that creates an empty key revocation list if none exists, because without the file
+        every login is refused.
         """
         return f"[ -e {KRL_FILE} ] || echo {empty_krl_base64()} | base64 -d > {KRL_FILE}"
 
     @property
     def changes(self) -> list[str]:
-        """What the setup changes, and for whom, in sentences."""
+        """What the setup changes, and for which logins, in sentences."""
         names, addresses = _listed(self._accounts), _listed(self.gateways)
         found = [
             f"Logins as {names} from {addresses} change; from all other addresses they stay unchanged."
@@ -120,24 +124,26 @@ class Setup:
         ]
         if "root" in self.accounts:
             found.append(
-                f"As root, from {addresses}, passwords and your own keys no longer work, unless the key has a "
-                "forced command. Keep another way in."
+                f"As root, from {addresses}, passwords and your own keys no longer work, unless the key "
+                "has a forced command. Keep another way to log in."
             )
         if ACCOUNT in self.accounts:
             found.append(
-                f"The account {ACCOUNT} is created if needed, without a password or keys: only Stint can log in as "
-                "it. It has no rights "
-                "of its own: a command that needs root says `as: root` in its command set."
+                f"The account {ACCOUNT} is created if needed, without a password or keys: only Stint can "
+                "log in as it. It has no rights of its own: a command that needs root has `as: root` in "
+                "its command set."
             )
         if self._by_sudo:
             found.append(
-                f"sudo lets {_listed(self._by_sudo)} run exactly the {len(self.root_lines)} lines of {self.sudoers_file} as "
-                f"root, each through {AS_ROOT}, which ends it. They are those of the command sets."
+                f"sudo lets {_listed(self._by_sudo)} run exactly the {len(self.root_lines)} lines of "
+                f"{self.sudoers_file} as root, each through {AS_ROOT}, which ends it. These are the "
+                "commands of the command sets."
             )
         if self.gateways:
             found.append(
-                f"From OpenSSH 9.8, failed logins from {addresses} lock no one out, for any account. A "
-                "PerSourcePenaltyExemptList of your own must include these addresses: sshd reads only one."
+                f"From OpenSSH 9.8 on, failed logins from {addresses} lock no one out, for any account. A "
+                "PerSourcePenaltyExemptList of your own must include these addresses, because sshd reads "
+                "only one."
             )
         return [*found, "No other logins change."]
 
@@ -152,7 +158,7 @@ class Setup:
                 "set -eu\numask 022\nPATH=$PATH:/usr/sbin:/sbin\n",
                 _make_account() if ACCOUNT in self.accounts else "",
                 _write(CA_FILE, self.keys),
-                # An existing list may revoke something.
+                # An existing list may contain revocations.
                 f"{self.krl}\n",
                 self._let_in(),
                 _write(self.config_file, self.config),
@@ -174,7 +180,10 @@ class Setup:
         return [name for name in self._accounts if name != "root"] if self.root_lines else []
 
     def _let_run_as_root(self) -> str:
-        """Write the lines of sudoers only if sudo accepts and reads them. Without any, remove those of before."""
+        """Write the sudoers lines only if sudo accepts and reads them.
+
+        If there are none, remove the previous ones.
+        """
         if not self._by_sudo:
             return f"rm -f {self.sudoers_file}\n"
         account, sample = self._by_sudo[0], " ".join(self.root_lines[0].sample)
@@ -184,7 +193,7 @@ class Setup:
                 _NEW_SUDO if any(line.is_expression for line in self.root_lines) else "",
                 _write(AS_ROOT, SCRIPT),
                 f"chmod 0755 {AS_ROOT}\n",
-                # sudo skips files with a period in their names.
+                # sudo skips files with a period in their name.
                 _write(f"{self.sudoers_file}.new", self.sudoers),
                 _INSTALL_SUDOERS.format(
                     file=self.sudoers_file, account=account, command=f"{AS_ROOT} {sample}"
@@ -203,7 +212,7 @@ class Setup:
         )
 
     def _keep_only_if_good(self) -> str:
-        """Remove the settings if sshd rejects them: it would not start again, and would lock everyone out."""
+        """Remove the settings if sshd rejects them, because it could not restart and would lock everyone out."""
         return (
             # With socket activation, sshd's runtime directory may not exist yet.
             "mkdir -p /run/sshd\n"
@@ -211,8 +220,9 @@ class Setup:
         )
 
     def _prove_read(self) -> str:
-        """Check that sshd reads the settings. In a file that nothing includes, or after another Match, they would
-        silently do nothing.
+        """Check that sshd reads the settings.
+
+        In a file that is not included, or after another Match, they would silently have no effect.
         """
         came_from = self.gateways[0].partition("/")[0] if self.gateways else "192.0.2.1"
         return "".join(
@@ -240,7 +250,7 @@ sudo -n -l -U {account} {command} >/dev/null || {{
   exit 1
 }}
 """
-# Before that, an expression would be taken for a word.
+# Older versions would read an expression as a plain word.
 _NEW_SUDO = (
     "[ \"$(printf '%s\\n' 1.9.10 \"$(sudo -V | sed -n '1s/.* //p')\" | sort -V | head -n 1)\" = 1.9.10 ] || {\n"
     "  echo 'Numbers and patterns in commands that run as root need sudo 1.9.10 or newer; list choices instead.' >&2\n"
@@ -250,7 +260,8 @@ _NEW_SUDO = (
 
 
 def _make_account() -> str:
-    # A command can't write to this home. `*` is no valid password, and not the lock that sshd refuses.
+    # A command can't write to this home directory. `*` is no valid password, and not the lock that sshd
+    # refuses.
     return (
         f"id {ACCOUNT} >/dev/null 2>&1 || "
         f"useradd --system --no-create-home --home-dir / --shell /bin/sh --password '*' {ACCOUNT}\n"
@@ -262,8 +273,9 @@ def _write(path: str, text: str) -> str:
 
 
 def _exempt(config_file: str, gateways: Sequence[str]) -> str:
-    """Exempt the gateways from penalties. Before OpenSSH 9.8 there are none, and the option is unknown. It can't be in
-    a Match block.
+    """Exempt the gateways from penalties.
+
+    Before OpenSSH 9.8 there are none, and the option is unknown. It can't be in a Match block.
     """
     return (
         "if sshd -T 2>/dev/null | grep -qi '^persourcepenalt'; then\n"

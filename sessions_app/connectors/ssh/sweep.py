@@ -1,9 +1,9 @@
-"""The scripts that find and kill what a grant left on a target, and what they answer.
+"""The scripts that find and kill what a grant left on a target, and their output.
 
-They need POSIX sh, grep, coreutils, sed and /proc. A process is found by the mark in its environment, which is read as
-it was when its program started. So a command can't drop its mark by changing its own, but one that starts another
-without it, overwrites it in memory, or becomes unreadable has none. Such a process is not taken for gone: if it may be
-the grant's, it is unknown.
+They need POSIX sh, grep, coreutils, sed and /proc. A process is found by the mark in its environment, which
+is read as it was when its program started. So a command can't drop its mark by changing its own environment,
+but a process that is started without it, overwrites it in memory, or becomes unreadable has none. Such a
+process is not considered gone: if it may belong to the grant, it is unknown.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from sessions_app.policy.commands.argv.quoting import quote_argv
 
 # Carried by a script that scans for marks, so that it can find itself.
 _SEEKER = "STINT_SEEKER"
-# How many marks a target is asked for, and how many a sweep can name.
+# How many marks a target is queried for, and how many a sweep can name.
 MOST_MARKS = 500
-# Of the processes that may be a grant's, as many are named.
+# The maximum number of processes that are named as possibly the grant's.
 MOST_NAMED = 20
 
 # An empty scan proves nothing if it can't find itself: without grep on the PATH, or without /proc.
 _SEES = 'grep -qzxF -- "$2" "/proc/$$/environ" 2>/dev/null || exit 3; '
-# Sets what /proc says about process $1. Its name may contain anything, also line breaks and brackets.
+# The facts in /proc about process $1. Its name may contain anything, including line breaks and brackets.
 _LOOK = (
     'look() { stat=; while IFS= read -r part; do stat=$stat$part\\ ; done 2>/dev/null <"/proc/$1/stat"; '
     "case $stat in *') '*) ;; *) return 1 ;; esac; name=${stat#*\\(}; name=${name%\\)*}; "
     "set -- ${stat##*\\) }; state=$1 up=$2 tty=$5 began=${20}; }; "
 )
-# Any process of the account can start others with the mark of any grant, faster than they are killed. If these keep
-# coming, their parent is killed too, if it carries a mark of another grant.
+# Any process of the account can start others with the mark of any grant, faster than they are killed. If they
+# keep appearing, their parent is killed too, if it carries a mark of another grant.
 _MARKED = f"^({GRANT_MARK}|{RUN_MARK})="
 _KILL_FORGER = (
     'kill -STOP "$pid" 2>/dev/null; if look "$pid" && [ "$up" -gt 1 ] && '
@@ -41,25 +41,26 @@ _KILL_FORGER = (
     # Until it is dead, it is the parent of more than one.
     'then kill -KILL "$up" 2>/dev/null; case " $forgers " in *" $up "*) ;; *) forgers="$forgers$up " ;; esac; fi; '
 )
-# Names this login's own processes, and what is above it: nothing but sshd below process 1, as usual, or others.
+# This login's own processes, and what is above it: only sshd below process 1, as usual, or others.
 _ABOVE = (
     'at=$$ above=; while look "$at"; do case $name in sshd*) above=${above:-sshd} ;; '
     '*) [ "$at" -le 1 ] || above=${above:+others} ;; esac; mine="$mine $at" at=$up; done; '
 )
-# Who gets what is left without a parent: process 1, or a subreaper above this login (PR_SET_CHILD_SUBREAPER(2const)),
-# which sshd is not. Only a process left without a parent can find that out, and other sweeps can't read it in time.
+# Which process adopts orphans: process 1, or a subreaper above this login (PR_SET_CHILD_SUBREAPER(2const)),
+# which sshd is not. Only an orphan can find that out, and other sweeps can't read it in time.
 _REAPERS = (
     'reapers=1; if [ "$above" != sshd ] || [ "$at" != 0 ]; then reaper=$(read -r own rest </proc/self/stat; { '
     'while look self && [ "$up" = "$own" ]; do :; done; echo "$up"; } &); '
     '[ "${reaper:-0}" -le 1 ] || reapers="1 $reaper"; fi; '
 )
-# A process that forks and exits without a pause is gone before its environment is read. Its oldest member is always a
-# child of a reaper, and as these are few and lasting, a new one that can't be read counts, and the scan is incomplete.
+# A process that forks and exits at once is gone before its environment is read. Its oldest descendant is
+# always a child of a reaper. These are few and long-lived, so a new child that can't be read counts, and the
+# scan is incomplete.
 _ORPHANS = (
     "orphans() { kids=; for at in $reapers; do for list in /proc/$at/task/*/children; do more=; "
     'read -r more 2>/dev/null <"$list"; kids="$kids $more"; done; done; }; '
 )
-# If such a process keeps the scans from being complete, it is stopped so that it can be read, and killed if it has the
+# If such a process keeps the scans incomplete, it is stopped so that it can be read, and killed if it has the
 # mark. Nothing with a terminal is stopped: no command has one.
 _HUNT = (
     "hunt() { for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do for at in $reapers; do kids=; "
@@ -69,7 +70,7 @@ _HUNT = (
     'if grep -qzxE -- "$1" "/proc/$pid/environ" 2>/dev/null; then kill -KILL "$pid" 2>/dev/null; found=$((found + 1)); '
     'else kill -CONT "$pid" 2>/dev/null; fi; done; done; }; '
 )
-# Reads the environments of new children of a reaper. One is unread if it is gone, dead, or just starting.
+# Reads the environments of new children of a reaper. A child is unread if it is gone, dead, or just starting.
 _STRAYS = (
     "strays() { fleeting=0 fresh= files=; for try in 1 2 3; do orphans; for pid in $kids; do "
     'case " $known $fresh " in *" $pid "*) ;; *) fresh="$fresh $pid" files="$files /proc/$pid/environ" ;; esac; '
@@ -77,32 +78,34 @@ _STRAYS = (
     'for file in $(grep -lzxE -- "$1" $files 2>/dev/null); do left=$((left + 1)); done; '
     'read=" $(grep -lzE -- . $files 2>/dev/null | tr "\\n" " ")"; '
     'for pid in $fresh; do case $read in *" /proc/$pid/environ "*) continue ;; esac; '
-    # Those of other accounts can't be read, and are not the grant's.
+    # Those of other accounts can't be read, and don't belong to the grant.
     'if [ "$me" = 0 ] || [ -O "/proc/$pid" ] || ! [ -e "/proc/$pid" ]; then fleeting=$((fleeting + 1)); fi; done; }; '
 )
-# One scan: kills what has the mark, and counts what could not be read.
+# One scan: kills processes with the mark, and counts those that could not be read.
 _SCAN = (
     f"scan() {{ left=0; for file in $({FIND_MARKED}); do left=$((left + 1)) pid=${{file#/proc/}}; pid=${{pid%/environ}}; "
     f'if [ "$round" -gt 2 ]; then {_KILL_FORGER}fi; kill -KILL "$pid" 2>/dev/null; '
     # A process that is exiting may be seen twice.
     'case " $seen " in *" $pid "*) ;; *) seen="$seen $pid" found=$((found + 1)) ;; esac; done; strays "$1"; }; '
 )
-# What a service manager started is in another cgroup, which no process can enter by itself. Each login has its own.
+# A process started by a service manager is in another cgroup, which no process can enter by itself. Each
+# login has its own.
 _CGROUP = "cgroup() { sed -nE 's,/session-[^/]*[.]scope,,; /^0:|:name=systemd:/p' \"/proc/$1/cgroup\" 2>/dev/null; }; "
-# Whether a process is below a connection that is open: sshd's part that runs as root is above it. What a command left
-# behind is not, because its parents are dead. A parent that stays, and can't be seen, is someone else's.
+# Whether a process is below an open connection: sshd's root process is above it. Processes that a command
+# left behind are not, because their parents are dead. A parent that stays and can't be read is another
+# account's.
 _HELD = (
     'held() { at=$1; while look "$at" && [ "$up" -gt 1 ]; do below=$at at=$up; '
     'look "$at" || { look "$below" && [ "$up" = "$at" ]; return; }; '
     "case $name in sshd*) grep -qE '^Uid:[[:space:]]+0[[:space:]]' \"/proc/$at/status\" 2>/dev/null && return 0 ;; esac; "
     "done; return 1; }; "
 )
-# Lists what may be the grant's and has no mark: processes of the account that began after the grant was first used
-# here ($3 seconds ago), in the same cgroup, without an open connection above, and without the mark of another grant
-# that is live ($4).
+# Lists processes without a mark that may belong to the grant: processes of the account that began after the
+# grant was first used here ($3 seconds ago), in the same cgroup, without an open connection above, and
+# without the mark of another active grant ($4).
 _JUDGE = (
     "judge() { unknown= many=0; for file in $("
-    # It names itself first: it is of the account, too.
+    # It lists itself first, because it also belongs to the account.
     "sh -c 'echo $PPID $$; exec grep -lE \"$1\" /proc/[0-9]*/status 2>/dev/null' sh "
     '"^Uid:([[:space:]]+[0-9]+)*[[:space:]]+$me([[:space:]]|\\$)"); do '
     'case $file in /proc/*) ;; *) mine="$mine $file"; continue ;; esac; pid=${file#/proc/}; pid=${pid%/status}; case " $mine " in *" $pid "*) continue ;; esac; '
@@ -115,21 +118,21 @@ _JUDGE = (
 )
 _BEGIN = (
     f"{_SEES}{_LOOK}me=$(id -u) found=0 round=0 left=1 fleeting=0 none=0 forgers=' ' many=0 unknown= seen= known= mine=; "
-    # A command substitution takes line breaks at its end away.
+    # A command substitution strips trailing line breaks.
     "newline=$(printf '\\nx'); newline=${newline%x}; "
     f"{_ABOVE}{_REAPERS}"
 )
 _SWEEP = (
     f"{_BEGIN}{_ORPHANS}{_HUNT}{_STRAYS}{_SCAN}{_CGROUP}{_HELD}{_JUDGE}"
-    # A program that is just starting briefly has no visible environment, and what a process starts meanwhile carries its
-    # mark too. So only two complete scans that find nothing, one after the other, count.
+    # A program that is just starting briefly has no visible environment, and processes that it starts in the
+    # meantime carry its mark too. So only two consecutive complete scans that find nothing count.
     'while [ "$none" -lt 2 ] && [ "$round" -lt 60 ]; do round=$((round + 1)); scan "$1"; '
     'if [ "$left" -gt 0 ] || [ "$fleeting" -gt 0 ]; then none=0; else none=$((none + 1)); fi; '
     'if [ "$fleeting" -gt 0 ] && [ "$round" -gt 3 ]; then hunt "$1"; fi; [ "$none" -gt 1 ] || sleep 0.02; done; '
-    # As root, a process without the mark can't be told from the system's own.
+    # For root, a process without the mark can't be distinguished from the system's own.
     'if [ "$me" != 0 ] && [ -n "$3" ]; then look $$; home=$(cgroup $$); '
     "since=$((began - $3 * $(getconf CLK_TCK 2>/dev/null || echo 100))); "
-    # What changes with each look may be the beginning and end of other sweeps, which pass.
+    # Differences between scans may be the beginning and end of other sweeps, which pass.
     'before=; for again in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18; do judge "$@"; strays "$1"; '
     '[ "$((many + fleeting))" -gt 0 ] || break; '
     '[ "$again" -lt 6 ] || [ -z "$unknown" ] || [ "$unknown" != "$before" ] || break; before=$unknown; sleep 0.1; done; '
@@ -138,7 +141,7 @@ _SWEEP = (
     'echo "found=$found left=$left rounds=$round forgers=$forgers fleeting=$fleeting unknown=$many"; printf %s "$unknown"'
 )
 _COUNT = f'{_SEES}set -- $({FIND_MARKED}); echo "found=$# left=$# rounds=1 forgers=0 fleeting=0 unknown=0"'
-# The first of each process. It can carry any number, and those after its own say nothing.
+# The first mark of each process. It can carry any number, and those after its own mean nothing.
 _MARKS = (
     f'{_SEES}grep -azhxE -m 1 -- "$1[A-Za-z0-9_-]{{8,64}}" /proc/[0-9]*/environ 2>/dev/null | tr "\\0" "\\n" '
     f"| sort | uniq -c | head -n {MOST_MARKS}; echo end"
@@ -146,13 +149,15 @@ _MARKS = (
 
 
 def sweep_command(*marks: Mark, used_for: int | None = None, others: Sequence[Mark] = ()) -> str:
-    """Return the command line that kills every process with one of the marks until two complete scans find none, in at
-    most 60 scans.
+    """Return the command line that kills every process with one of the marks, in at most 60 scans.
 
-    ``used_for``: the seconds since the grant was first used there. With it, and unless the account is root, processes
-    without a mark that may be the grant's are reported. ``others`` are marks whose processes are not.
+    It stops when two complete scans find none.
+
+    ``used_for``: the seconds since the grant was first used there. With it, and unless the account is root,
+    processes without a mark that may belong to the grant are reported. ``others`` are marks whose processes
+    are not reported.
     """
-    # Without any, a pattern that nothing matches.
+    # Without any, a pattern that matches nothing.
     known = "|".join(map(str, others)) or "STINT_NONE"
     return "exec " + _script(
         _SWEEP, "|".join(map(str, marks)), "" if used_for is None else str(used_for), known
@@ -165,8 +170,9 @@ def count_command(mark: Mark) -> str:
 
 
 def marks_command() -> str:
-    """Return the command line that lists up to ``MOST_MARKS`` grant marks of processes, with how many processes have
-    each as their first.
+    """Return the command line that lists up to ``MOST_MARKS`` grant marks of processes.
+
+    It prints the number of processes that have each as their first mark.
     """
     return "exec " + _script(_MARKS, f"{GRANT_MARK}=")
 
@@ -184,10 +190,13 @@ _SUMMARY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """The result of a sweep. ``found`` counts all processes that it found, ``left`` those in its last scan, and
-    ``rounds`` its scans. ``forgers`` counts processes of other grants that it killed because they kept starting some
-    with this mark. ``fleeting`` counts those that were gone before the last scan could read them. ``unknown`` counts
-    processes without a mark that may be the grant's, and ``named`` names the first of them, as `1234 perl`.
+    """The result of a sweep.
+
+    ``found`` counts all processes that it found, ``left`` those in its last scan, and ``rounds`` its scans.
+    ``forgers`` counts processes of other grants that it killed because they kept starting processes with this
+    mark. ``fleeting`` counts those that were gone before the last scan could read them. ``unknown`` counts
+    processes without a mark that may belong to the grant, and ``named`` names the first of them, as `1234
+    perl`.
     """
 
     found: int
@@ -200,12 +209,12 @@ class Swept:
 
     @property
     def gone(self) -> bool:
-        """Whether nothing is left, as far as the target can tell."""
+        """Whether nothing is left, as far as the target shows."""
         return not (self.left or self.fleeting or self.unknown)
 
 
 def parse_sweep(output: str) -> Swept | None:
-    """Parse what a sweep printed; None for anything else."""
+    """Parse the output of a sweep; None for anything else."""
     match = _SUMMARY.fullmatch(output)
     if match is None:
         return None
@@ -217,7 +226,8 @@ _COUNTED = re.compile(rf" *(\d+) {GRANT_MARK}=([A-Za-z0-9_-]{{8,64}})")
 
 
 def parse_marks(output: str) -> dict[str, int] | None:
-    """Return how many processes carry each grant mark, as ``marks_command`` printed it; None for anything else.
+    """Return how many processes carry each grant mark, from the output of ``marks_command``; None for
+    anything else.
 
     Marks that Stint can't have created are skipped: any process can carry one.
     """

@@ -1,7 +1,7 @@
 """The command that a certificate forces: the approved words inside a wrapper that the target itself ends.
 
-It relies on two features. The parent death signal (prctl(2), PR_SET_PDEATHSIG) kills the command when sshd's process
-for the connection exits. coreutils' ``timeout`` is the target's own clock.
+It relies on two features. The parent death signal (prctl(2), PR_SET_PDEATHSIG) kills the command when sshd's
+process for the connection exits. coreutils' ``timeout`` uses the target's own clock.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ Contain = Literal["group", "pidns"]
 # If sshd exits before the death signal is armed, the parent is process 1, and nothing may start.
 _CHECK = '[ "$PPID" != 1 ] || exit 125; '
 _GUARD = _CHECK + 'exec "$@"'
-# `$1` is the mark, or several separated by bars. The characters of a mark have no special meaning in a pattern.
+# `$1` is the mark, or several separated by bars. The characters of a mark have no special meaning in a
+# pattern.
 FIND_MARKED = 'grep -lzxE -- "$1" /proc/[0-9]*/environ 2>/dev/null'
 _PID = "pid=${file#/proc/}; pid=${pid%/environ}; "
 _KILL = _PID + 'kill -KILL "$pid" 2>/dev/null; '
-# Runs above the command and carries no mark itself. When sshd exits, or the command's time is over, it kills the group
-# and then everything else with the command's mark. So what left the group dies even if no gateway asks for it. `$!` is
-# set before any trap can run. A program that is just starting briefly has no visible environment, so only two empty
-# scans count. A scan reads all of /proc. When hundreds of commands end together, their scans would take the CPU from those
-# whose group is not killed yet, so they wait for each other: by a lock on the input, /dev/null, and for a second at most.
+# Runs above the command and carries no mark itself. When sshd exits, or the command's time is over, it kills
+# the group and then everything else with the command's mark. So processes that left the group end even
+# without a gateway. `$!` is set before any trap can run. A program that is just starting briefly has no
+# visible environment, so only two empty scans count. A scan reads all of /proc. When hundreds of commands end
+# together, their scans would take CPU time from commands whose group is not killed yet, so they wait for each
+# other: by a lock on the input, /dev/null, for at most a second.
 _SUPERVISOR = (
     _CHECK + "mark=$1; shift; "
     "sweep() { flock -w 1 0; none=0; for round in 1 2 3 4 5 6; do "
@@ -36,7 +38,7 @@ _SUPERVISOR = (
     "for round in 1 2 3 4 5 6; do sleep 0.05; kill -0 $! || break; done; "
     "kill -KILL -- -$! $!; sweep; exit 143; }; "
     "trap 'end 2>/dev/null' TERM HUP; "
-    # A shell gives background processes an empty input, unless it comes through another descriptor.
+    # A shell gives background processes an empty input, unless it uses another descriptor.
     'exec 3<&0; "$@" <&3 3<&- & exec 3<&- </dev/null >/dev/null 2>&1; '
     "wait $!; status=$?; [ $status != 137 ] || sweep; exit $status"
 )
@@ -63,9 +65,9 @@ def force_command(
 ) -> str:
     """Return the command line that a certificate forces, safe for sh, bash, dash, zsh and fish.
 
-    ``seconds`` is how long the command may run. ``as_root``: it goes through the target's sudo, unless the account is
-    root. Raises CannotWrap for no words, no time left, or words that can't be
-    passed on.
+    ``seconds`` is how long the command may run. ``as_root``: it runs through the target's sudo, unless the
+    account is root. Raises CannotWrap if there are no words, no time is left, or the words can't be passed
+    on.
     """
     if not argv or not argv[0] or argv[0].rpartition("/")[2] == _NEVER_FIRST:
         raise CannotWrap("There is no command to run.")

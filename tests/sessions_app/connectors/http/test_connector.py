@@ -43,13 +43,13 @@ def test_a_entry_point_that_is_open_is_not_gone(connector, site):
 @pytest.mark.processes
 def test_a_proxy_that_refuses_by_itself_does_not_ask_stint(connector):
     with nginx("location / { return 403; }") as own:
-        assert not steps(connector, place_at(own.port))["asks Stint"].ok
+        assert not steps(connector, place_at(own.port))["consults Stint"].ok
 
 
 @pytest.mark.processes
 def test_a_proxy_with_another_key_is_told(connector, site):
     with nginx(snippet("nginx", replace(site, proxy_key="another" * 6))) as other:
-        found = steps(connector, place_at(other.port))["asks Stint"]
+        found = steps(connector, place_at(other.port))["consults Stint"]
         assert not found.ok
         assert "different proxy key" in found.detail
 

@@ -26,7 +26,7 @@ def test_the_end_says_that_access_was_through_the_gateway_alone(connector):
 
 def test_the_check_connects_and_says_what_it_found(connector, proxy):
     (step,) = connector.check(own(proxy.port))
-    assert (step.ok, "takes TCP connections" in step.detail) == (True, True)
+    assert (step.ok, "accepts TCP connections" in step.detail) == (True, True)
     (step,) = connector.check(own(1))
     assert (step.ok, "did not respond" in step.detail) == (False, True)
     assert "Start the target" in step.fix

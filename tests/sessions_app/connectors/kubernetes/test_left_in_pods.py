@@ -464,7 +464,7 @@ def test_an_image_without_a_shell_can_not_be_watched(cluster):
     for pod in _pod(cluster, "all"):
         pod.container.spec["image"] = "distroless:1"
         with pytest.raises(
-            CannotGuard, match="needs sh, sleep and /proc. It said: .*executable file not found"
+            CannotGuard, match="needs sh, sleep and /proc. Its output: .*executable file not found"
         ) as error:
             played(lambda session, pod=pod: sweep_pod(session, pod.server, pod.place, pod.run))
         assert error.value.permanent
@@ -499,7 +499,7 @@ def test_nothing_is_wrapped_that_can_not_run(argv, seconds):
 
 @pytest.mark.parametrize(("change", "message", "permanent"), [
     ({"token": "none"}, r"refused exec in app \(401\)", True),
-    ({"url": "https://127.0.0.1:1"}, "did not answer exec in app", False),
+    ({"url": "https://127.0.0.1:1"}, "did not respond to exec in app", False),
     ({"context": ssl.create_default_context()}, "ClientConnectorCertificateError", False),
 ])  # fmt: skip
 def test_an_api_server_that_refuses_or_is_away_is_told(full, change, message, permanent):

@@ -112,7 +112,7 @@ GOOD = b'{"jsonrpc":"2.0","id":ID,"result":{"supportedVersions":["2026-07-28"],"
 @pytest.mark.parametrize(
     ("said", "kind", "why"),
     [
-        (b"hello", "text/html", "does not speak MCP"),
+        (b"hello", "text/html", "does not support MCP"),
         (b"{", "application/json", "sent invalid JSON"),
         (b"[]", "application/json", "did not send a single JSON-RPC message"),
         (b'{"jsonrpc":"2.0","id":7,"result":{}}', "application/json", "responded with a different id"),

@@ -66,7 +66,7 @@ def test_a_database_that_stint_may_not_connect_to_is_named(shop):
 def test_a_wrong_login_and_a_missing_database_are_told_with_what_to_do(shop):
     (step,) = shop.connector.check(shop.place(password="wrong"))
     assert (step.name, step.ok) == ("login", False)
-    assert "user and password" in step.fix
+    assert "user name and password" in step.fix
     (step,) = shop.connector.check(shop.place(database="nothing"))
     assert "Set dbname" in step.fix
     assert shop.broker_password not in str(shop.connector.check(shop.place()))

@@ -112,7 +112,7 @@ def test_a_membership_that_was_given_on_is_taken_back_or_told(shop):
             ends_after(shop, given, 'REVOKE "treasure" FROM "bystander" GRANTED BY "worker";')
         else:
             assert given.revoke().detail["onward_memberships_revoked"] == [
-                "bystander as a member of treasure"
+                "membership of bystander in treasure"
             ]
         assert shop.one("SELECT pg_has_role('bystander', 'treasure', 'MEMBER')") is False
     finally:

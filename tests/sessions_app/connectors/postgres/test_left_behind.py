@@ -140,7 +140,7 @@ def test_what_was_given_to_a_role_of_the_servers_own_keeps_the_grant_from_ending
     with pytest.raises(ConnectorError) as caught:
         given.revoke()
     assert not shop.connector.verify(given.lease).gone
-    assert 'pg_read_all_data gave SELECT on view room."window" to public' in caught.value.message
+    assert 'pg_read_all_data granted SELECT on view room."window" to public' in caught.value.message
     for fix in (
         'REVOKE EXECUTE ON FUNCTION room.door() FROM PUBLIC CASCADE; ALTER FUNCTION room.door() OWNER TO "stint_kept";',
         'REVOKE SELECT ON TABLE room."window" FROM PUBLIC CASCADE; ALTER VIEW room."window" OWNER TO "stint_kept";',

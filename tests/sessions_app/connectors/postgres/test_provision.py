@@ -161,10 +161,10 @@ def test_an_extension_moves_the_end_and_keeps_sessions(shop):
 @pytest.mark.parametrize(
     ("grants", "said"),
     [
-        (["SELECT ON app.missing"], "does not have what `SELECT ON app.missing` names"),
-        (["SELECT (missing) ON app.orders"], "does not have what"),
-        (["EXECUTE ON FUNCTION app.close(text)"], "does not have what"),
-        (["USAGE ON SEQUENCE app.orders"], "does not have what"),
+        (["SELECT ON app.missing"], "does not have the objects that `SELECT ON app.missing` names"),
+        (["SELECT (missing) ON app.orders"], "does not have the objects"),
+        (["EXECUTE ON FUNCTION app.close(text)"], "does not have the objects"),
+        (["USAGE ON SEQUENCE app.orders"], "does not have the objects"),
         (["ROLE missing"], "has no role missing"),
         (
             ["SELECT ON hidden.secrets"],
@@ -238,7 +238,7 @@ def test_names_with_quotes_are_names_and_nothing_else(shop):
         assert session.execute('SELECT * FROM app."Weird; DROP TABLE x"').fetchall() == []
     hostile = 'orders TO PUBLIC; --"'
     allowed = commands("SELECT ON app.{table}", parameters={"table": {"choice": [hostile]}}, table=hostile)
-    with pytest.raises(ConnectorError, match="does not have what"):
+    with pytest.raises(ConnectorError, match="does not have the objects"):
         shop.connector.provision(replace(shop.spec(), commands=allowed))
 
 

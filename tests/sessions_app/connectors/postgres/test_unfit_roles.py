@@ -110,7 +110,7 @@ def test_a_right_that_comes_while_a_grant_is_in_use_is_seen_within_a_minute(worl
     assert not Drift.objects.filter(gone_at=None).exists()
     shop.admin(FAULT)
     look()
-    assert "holds table app.orders WITH GRANT OPTION" in Drift.objects.get(gone_at=None).detail
+    assert "has privileges on table app.orders WITH GRANT OPTION" in Drift.objects.get(gone_at=None).detail
     again = prepare_grant(grant_id=made.pk, now=clock.now)
     assert MENDED in again.last_error
     shop.admin(MENDED)

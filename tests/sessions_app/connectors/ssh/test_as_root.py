@@ -164,7 +164,7 @@ def test_the_check_tries_each_line_and_says_which_is_missing(bare, public_ca, co
     (step,) = connector.check_commands(place(bare), [compiled])
     assert step.ok, step
     (step,) = connector.check_commands(place(bare), [compile_open(make("rebootd now"))])
-    assert step.detail == "`rebootd` is not on the PATH there"
+    assert step.detail == "`rebootd` is not on the target's PATH"
 
 
 def test_without_its_lines_a_command_fails_and_its_end_is_not_proven(bare, public_ca, ca, connector):

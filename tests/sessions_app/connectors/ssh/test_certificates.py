@@ -89,7 +89,7 @@ def test_without_a_command_none_is_made(ca, command):
 
 @pytest.mark.parametrize("changes", [{"principal": ""}, {"source_addresses": []}])
 def test_without_a_principal_or_an_address_none_is_made(ca, changes):
-    with pytest.raises(ValueError, match="needs one principal"):
+    with pytest.raises(ValueError, match="requires one principal"):
         minted(ca, **changes)
 
 

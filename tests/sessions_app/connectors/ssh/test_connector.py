@@ -162,14 +162,14 @@ def test_of_an_account_that_is_not_root_only_what_a_command_left_is_in_question(
             eventually(lambda: _words(hidden.pid).startswith(b"sleep\0"))
             evidence = connector.revoke(leases[0])
             assert not evidence.gone
-            assert f"may be its own: {hidden.pid} sleep. Stop them" in evidence.left
+            assert f"may belong to it: {hidden.pid} sleep. Stop them" in evidence.left
             hidden.kill()
         assert connector.revoke(leases[0]).gone
 
 
 def test_as_root_the_evidence_says_what_it_can_not_know(case):
     detail = case.connector.revoke(case.lease()).detail
-    assert detail["processes_without_mark"] == "as root, they can't be told from the system's own"
+    assert detail["processes_without_mark"] == "as root, they can't be distinguished from the system's own"
     contained = replace(case.lease(), contained=True)
     assert "processes_without_mark" not in case.connector.revoke(contained).detail
 

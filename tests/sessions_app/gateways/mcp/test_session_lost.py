@@ -39,5 +39,5 @@ def test_a_call_that_can_not_be_made_in_a_new_conversation_is_recorded_with_its_
     assert told["error"] == "not_made"
     run = CommandRun.objects.filter(grant=grant).latest("pk")
     assert (run.pk, run.state) == (told["run"], "failed")
-    assert "does not speak MCP" in run.reason
+    assert "does not support MCP" in run.reason
     assert not client.call("read_ticket", {"id": "T-42"}).json["result"]["isError"]
