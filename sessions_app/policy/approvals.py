@@ -1,4 +1,4 @@
-"""Count verdicts. Pure functions, so that the count can be repeated at any time."""
+"""Count verdicts. Pure functions, so that a count can be repeated at any time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CountedVerdict:
-    """One verdict, with what is currently known about its author.
+    """One verdict, with the current facts about its author.
 
-    ``person`` is the same for all accounts of a person. ``counts`` is false for those who may not decide this request.
+    ``person`` is the same for all accounts of a person. ``counts`` is false for people who may not decide
+    this request.
     """
 
     person: str
@@ -40,7 +41,10 @@ class Resolution:
 
 
 def resolve(*, clauses: Sequence[Clause], verdicts: Sequence[CountedVerdict], digest: str) -> Resolution:
-    """Count the verdicts on exactly this digest. A denial wins. Each person's approval counts for only one clause."""
+    """Count the verdicts on exactly this digest.
+
+    A denial takes precedence. Each person's approval counts for only one clause.
+    """
     counted = [verdict for verdict in verdicts if verdict.counts and verdict.digest == digest]
     people: dict[str, frozenset[str]] = {}
     for verdict in counted:
@@ -61,8 +65,10 @@ def lacking(
     people: Sequence[frozenset[str]],
     fits: Callable[[frozenset[str], frozenset[str]], bool] = _shares,
 ) -> tuple[int, ...]:
-    """Return how many people each clause lacks if ``people``, each given by their groups, are assigned in the best way
-    (bipartite matching). ``fits`` says whether someone in these groups counts for a clause with those.
+    """Return how many people each clause lacks under the best assignment of ``people`` (bipartite matching).
+
+    Each person is given by their groups. ``fits`` tests whether someone in these groups counts for a clause
+    with those groups.
     """
     wanted = [frozenset(clause.groups) for clause in clauses]
     seats = [index for index, clause in enumerate(clauses) for _ in range(clause.count)]
@@ -86,7 +92,9 @@ def lacking(
 
 
 def at_least(after: Sequence[Clause], before: Sequence[Clause]) -> bool:
-    """Whether everyone who meets the clauses ``after`` also meets those ``before``, each by a different person."""
+    """Whether everyone who meets the clauses ``after`` also meets the clauses ``before``, each by a different
+    person.
+    """
     people = [frozenset(clause.groups) for clause in after for _ in range(clause.count)]
     return not any(lacking(before, people, frozenset.issubset))
 
@@ -94,8 +102,8 @@ def at_least(after: Sequence[Clause], before: Sequence[Clause]) -> bool:
 def short_of(clauses: Sequence[Clause], people: Sequence[frozenset[str]], one: str, many: str) -> str:
     """Return what is missing for these people to meet the clauses; empty if they can.
 
-    Each approval needs a different person. ``people`` are given by their groups. ``one`` and ``many`` are the words for
-    them. Example: `2 approvals from leads, but only 1 person is available`.
+    Each approval needs a different person. ``people`` are given by their groups. ``one`` and ``many`` are the
+    nouns for them. Example: `2 approvals from leads, but only 1 person is available`.
     """
     if not any(lacking(clauses, people)):
         return ""

@@ -1,4 +1,4 @@
-"""One request or grant, with everything that a judgment of it depends on."""
+"""One request or grant, with everything that its evaluation depends on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sessions_app.policy.rules import UNTOLD, Ask, Doing, Facts, WorkflowFacts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A request or a grant as it is at one moment, `facts.now`.
+    """A request or a grant at one moment, `facts.now`.
 
-    ``policy`` is the document of its policy, with terms no wider than those that were approved, and ``version`` the
-    number of that document; 0 for a draft of a policy. ``counted`` says whether the workflow was counted as approval when
-    the request was submitted; None before that.
+    ``policy`` is the document of its policy, with terms no wider than those that were approved, and
+    ``version`` the number of that document; 0 for a draft of a policy. ``counted`` is whether the workflow
+    counted as an approval when the request was submitted; None before that.
     """
 
     ask: Ask
@@ -30,7 +30,7 @@ class Case:
 
     @property
     def doing(self) -> Doing:
-        """Who opened or changed the named workflow. Unknown if none is named."""
+        """Return who opened or changed the named workflow. Unknown if none is named."""
         return self.facts.workflow.doing if self.facts.workflow else UNTOLD
 
     @property
@@ -49,7 +49,9 @@ class Case:
 
     @property
     def review_within(self) -> int | None:
-        """Within how many seconds someone else must review the access, because nobody approves it; None: no review."""
+        """Return within how many seconds someone else must review access that nobody approves; None for no
+        review.
+        """
         terms = self.policy
         if self.ask.break_glass:
             return terms.break_glass.review_within if terms.break_glass else LATEST_REVIEW
@@ -61,8 +63,9 @@ class Case:
 def clauses_for(
     policy: PolicyDocument, *, break_glass: bool, incident: bool, vouched: bool = False
 ) -> tuple[Clause, ...]:
-    """Return the approvals that this kind of access needs; none if the workflow vouches for the requester, as the policy
-    still allows.
+    """Return the approvals that this kind of access needs.
+
+    None are needed if the workflow vouches for the requester and the policy still allows that.
     """
     if break_glass:
         return ()
@@ -72,8 +75,9 @@ def clauses_for(
 
 
 def vouches(policy: PolicyDocument, workflow: WorkflowFacts | None) -> bool:
-    """Whether the policy lets the facts of this workflow replace approvals. Only if it is known to be another person's
-    doing.
+    """Whether the policy lets the facts of this workflow replace approvals.
+
+    Only a workflow that is known to be another person's can.
     """
     return bool(_by_workflow(policy) and workflow and workflow.doing.is_others)
 

@@ -1,6 +1,6 @@
 """Catalog files: clusters, groups, policies, command sets, webhooks, workflow sources and trust policies.
 
-One document per file. The folder decides its kind.
+One document per file. The folder determines its kind.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ Account = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 
 
 def fingerprint_of(key: str) -> str:
-    """Return the `SHA256:…` fingerprint of a public key in OpenSSH's one-line form, as `ssh-keygen -l` prints it; empty
-    for anything else.
+    """Return the `SHA256:…` fingerprint of a public key in OpenSSH's one-line form, as `ssh-keygen -l` prints
+    it.
+
+    Returns an empty string for anything else.
     """
     words = key.split()
     try:
@@ -95,7 +97,7 @@ class ClusterDocument(_File):
     )
     targets: tuple[TargetDocument, ...] = Field(min_length=1, max_length=1000)
     requesters: Who | None = Field(
-        default=None, description="Can request access under every policy that covers the cluster"
+        default=None, description="Can request access under any policy that covers the cluster"
     )
     approvers: Who | None = Field(default=None, description="Can allow held commands on the cluster")
     viewers: Who | None = Field(default=None, description="Can see who has access to the cluster")
@@ -111,8 +113,8 @@ class ClusterDocument(_File):
         unknown = [target.name for target in self.targets if self.kind == "ssh" and not target.host_key]
         if unknown and not self.host_ca:
             raise ValueError(
-                f"{', '.join(unknown)}: give a host_key (`cat /etc/ssh/ssh_host_ed25519_key.pub` on the host), or a host_ca for the cluster; "
-                "Stint never connects to a host that it can't verify"
+                f"{', '.join(unknown)}: add a host_key (`cat /etc/ssh/ssh_host_ed25519_key.pub` on the "
+                "host), or a host_ca for the cluster; Stint never connects to a host that it can't verify"
             )
         return self
 
@@ -139,20 +141,20 @@ class SourceDocument(_File):
         description="Secrets that its webhooks are signed with; two during a rotation",
     )
     clusters: tuple[Name, ...] = Field(
-        default=(), max_length=200, description="Clusters that all of its workflows are on"
+        default=(), max_length=200, description="Clusters of all its workflows"
     )
     services: Mapping[str, tuple[Name, ...]] = Field(
         default={},
-        description="Clusters that the workflows of one service are on, by its ID or name; instead of `clusters`",
+        description="Clusters for the workflows of each service, by its ID or name; instead of `clusters`",
     )
     people: Literal["email", "username"] = Field(
-        default="email", description="How the people that it names are matched to identities"
+        default="email", description="How people named by the source are matched to identities"
     )
     trusted_openers: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
         default=(),
         max_length=50,
-        description="Systems such as monitoring, as the source names them. What they open counts as opened by someone "
-        "else, so only list what no requester can make open something",
+        description="Systems such as monitoring, as the source names them. Workflows that they open count as opened "
+        "by someone else, so list only systems that no requester can trigger",
     )
 
     @model_validator(mode="after")
@@ -160,13 +162,13 @@ class SourceDocument(_File):
         if self.name == "stint":
             raise ValueError("name: `stint` is reserved for Stint's own workflows; choose another")
         if not self.clusters and not self.services:
-            raise ValueError("name the clusters that its workflows are on, under `clusters` or `services`")
+            raise ValueError("name the clusters of its workflows, under `clusters` or `services`")
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class CommandSetFile:
-    """A command set with the warnings that its author accepts: `code where` to the reason."""
+    """A command set with the warnings that its author accepts: `code where` mapped to the reason."""
 
     document: CommandSetDocument
     accept: Mapping[str, str]
@@ -204,7 +206,7 @@ def _catalog(found: Mapping[str, dict[str, Any]]) -> Catalog:
 
 
 def read_catalog(files: Mapping[str, str]) -> Catalog:
-    """Return the catalog in files, given by relative path (`clusters/web.yaml`).
+    """Return the catalog from files, given by relative path (`clusters/web.yaml`).
 
     Raises DocumentError with every problem of every file. The path of each problem begins with the file's name.
     """
@@ -228,7 +230,7 @@ def read_catalog(files: Mapping[str, str]) -> Catalog:
 
 
 def holds_for_nobody(catalog: Catalog) -> list[str]:
-    """Return a sentence for each policy under which commands would wait for approval that nobody could give."""
+    """Return a sentence for each policy whose held commands nobody could approve."""
     found = []
     for policy, _ in catalog.policies.values():
         clusters = [catalog.clusters.get(name) for name in policy.clusters]
@@ -237,15 +239,16 @@ def holds_for_nobody(catalog: Catalog) -> list[str]:
         held = [each.name for each in sets if each and any(rule.held for rule in each.document.commands)]
         if alone and held and not policy.approver_groups:
             found.append(
-                f"policies/{policy.name}: commands of {', '.join(held)} need a second person's approval, but no one can give it on "
-                f"{', '.join(alone)}: add approvers to the cluster, require approvals, or remove `hold`"
+                f"policies/{policy.name}: commands of {', '.join(held)} need a second person's approval, "
+                f"but no one can approve them on {', '.join(alone)}: add approvers to the cluster, require "
+                "approvals, or remove `hold`"
             )
     return found
 
 
 def bodies_unseen(catalog: Catalog) -> list[str]:
-    """Return a sentence for each policy with requests whose bodies the proxy of a cluster does not send, so that they are
-    refused there.
+    """Return a sentence for each policy with requests that a cluster's proxy refuses because it does not send
+    bodies.
     """
     found = []
     for policy, _ in catalog.policies.values():
@@ -260,8 +263,9 @@ def bodies_unseen(catalog: Catalog) -> list[str]:
         texts = [rule.text for rule in rules if isinstance(rule, HTTPRequest) and rule.content == "json"]
         if blind and texts:
             found.append(
-                f"policies/{policy.name}: the proxy of {', '.join(blind)} sends no body, so it refuses {', '.join(texts)}: set proxy: "
-                "stint there, or let the application itself ask by AuthZEN"
+                f"policies/{policy.name}: the proxy of {', '.join(blind)} does not send bodies, so it "
+                f"refuses {', '.join(texts)}: set proxy: stint there, or let the application itself query "
+                "Stint with AuthZEN"
             )
     return found
 
@@ -298,7 +302,7 @@ def _command_set(data: dict[str, Any], lines: Lines, text: str) -> CommandSetFil
 
 
 def read_one(folder: str, text: str) -> Catalog:
-    """Return a catalog of the single document in ``text``. Raises DocumentError with lines."""
+    """Return a catalog with the single document in ``text``. Raises DocumentError with lines."""
     _, item = _read(f"{folder}/", text)
     name = item[0].name if isinstance(item, tuple) else item.name
     found: dict[str, dict[str, Any]] = {one: {} for one in FOLDERS}

@@ -1,4 +1,4 @@
-"""The results of a single rule and of a whole evaluation."""
+"""The result of a single rule, and of a whole evaluation."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from sessions_app.policy.policies import Clause
 
 
 def say_utc(moment: dt.datetime) -> str:
-    """Format a time as rules write it: `Saturday 28 November 01:00 UTC`."""
+    """Format a time as in rule messages: `Saturday 28 November 01:00 UTC`."""
     return f"{moment.astimezone(dt.UTC):%A %d %B %H:%M} UTC"
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The rule permits the request. ``message`` says why."""
+    """The rule permits the request. ``message`` gives the reason."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """The rule denies the request: the reason, what to do, and the values that would fix it in one click, if any.
+    """The rule denies the request: the reason, the fix, and values that would fix it in one click, if any.
 
-    ``moments`` are the times that the text names through `say_utc`, so that a page can also show them in the reader's
-    time zone.
+    ``moments`` are the times that the text names through `say_utc`, so that a page can also show them in the
+    reader's time zone.
     """
 
     message: str
@@ -44,8 +44,9 @@ class Tagged(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """The result of one rule, as pages and the API show it. ``of`` is the rule's class, by which results are told
-    apart.
+    """The result of one rule, as pages and the API show it.
+
+    ``of`` is the rule's class, which identifies the result.
     """
 
     of: type[Tagged]
@@ -57,7 +58,7 @@ class RuleResult:
 
     @property
     def rule(self) -> str:
-        """The rule's name, for people and programs outside."""
+        """The public name of the rule."""
         return self.of.tag
 
 

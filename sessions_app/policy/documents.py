@@ -1,9 +1,9 @@
 """Strict parser for the YAML documents that people write: command sets, policies, catalog files.
 
-A document is plain data: mappings with text keys, lists, text, integers and decimals, true, false and null. The parser
-refuses every YAML feature that lets two readers understand one text differently. These are anchors, aliases, tags,
-directives, merge keys, repeated keys, and several documents in one file. Unquoted `yes`, `no`, `on`, `off`, dates and
-`1:30` stay text, as in YAML 1.2. JSON text is valid YAML and is parsed by the same function.
+A document is plain data: mappings with text keys, lists, text, integers and decimals, true, false and null.
+The parser refuses every YAML feature that lets two parsers read one text differently: anchors, aliases, tags,
+directives, merge keys, repeated keys, and several documents in one file. Unquoted `yes`, `no`, `on`, `off`,
+dates and `1:30` stay text, as in YAML 1.2. JSON text is valid YAML and is parsed by the same function.
 """
 
 import re
@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 _LOADER: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})(\.[0-9]{1,30}|(\.[0-9]{1,30})?[eE][-+]?[0-9]{1,3})")
-# YAML allows them as escapes, but they are invisible, and a database can't store all of them.
+# YAML allows these as escapes, but they are invisible, and a database can't store all of them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WORDS: Mapping[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
@@ -38,8 +38,10 @@ _WORDS: Mapping[str, bool | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem in a document: the path (`commands[2].run`; empty for the whole), the problem with its fix, and the
-    line, from 1.
+    """One problem in a document.
+
+    It has the path (`commands[2].run`; empty for the whole document), the problem with its fix, and the line,
+    from 1.
     """
 
     path: str
@@ -48,7 +50,7 @@ class Problem:
 
     @property
     def said(self) -> str:
-        """The problem as a whole sentence with its period, like ``Line 4: `max_duration` must be a whole number``."""
+        """The problem as a full sentence, like ``Line 4: `max_duration` must be a whole number``, with its period."""
         file, _, path = self.path.rpartition(": ")
         place = ", ".join(
             part for part in (file, f"{'line' if file else 'Line'} {self.line}" if self.line else "") if part
@@ -72,14 +74,14 @@ class Problem:
 
 
 class DocumentError(ValueError):
-    """A document that cannot be used. `problems` lists everything that was found, in document order."""
+    """A document that can't be used. `problems` lists all of its problems, in document order."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 
-# Beginnings of messages that can follow the name of the key.
+# Message beginnings that can follow the name of the key.
 _PREDICATES = (
     "is ", "are ", "needs ", "need ", "has ", "have ", "holds ", "contains ", "begins ", "must ", "may ", "can ", "can't ", "cannot ",
     "names ", "uses ", "lists ", "allows ", "takes ",
@@ -87,7 +89,7 @@ _PREDICATES = (
 
 
 def _key_in_words(path: str) -> str:
-    """Return the last key of a path in words: `max_duration`, or entry 2 of `clusters`."""
+    """Return the last key of a path for display: `max_duration`, or entry 2 of `clusters`."""
     found = re.search(r"([^.\[\]]*)((?:\[\d+\])*)$", path)
     name, places = (found[1], re.findall(r"\d+", found[2])) if found else ("", [])
     entry = f"entry {int(places[-1]) + 1}" if places else ""
@@ -135,7 +137,7 @@ def _events(text: str) -> Iterator[Any]:
         yield from yaml.parse(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it can't be read"
+        what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it can't be parsed"
         raise DocumentError(
             [Problem("", f"this is not valid YAML: {what}", mark.line + 1 if mark else None)]
         ) from None
@@ -238,8 +240,8 @@ _PLAIN_WORDS: Mapping[str, str] = {
     "set_type": "must be a list",
     "frozen_set_type": "must be a list",
     "none_required": "must be empty",
-    "is_instance_of": "has the wrong form: see its description",
-    "union_tag_not_found": "must say which kind it is: see its description",
+    "is_instance_of": "has the wrong structure: see its description",
+    "union_tag_not_found": "must specify its kind: see its description",
     "union_tag_invalid": "names an unknown kind: see its description",
     "date_type": "must be a date, such as 2026-11-28",
     "date_parsing": "must be a date, such as 2026-11-28",
@@ -272,7 +274,7 @@ _LIMITS = {
     "multiple_of": ("a multiple of", "multiple_of"),
 }
 
-# Descriptions of patterns, by how they begin, where an example alone is not enough.
+# Descriptions of patterns, by their beginning, if an example alone is not enough.
 _FORMS = {
     "^[a-z0-9][a-z0-9_-]": "lowercase letters, digits, hyphens and underscores, such as web-eu",
     "^[a-z0-9]([a-z0-9-]": "lowercase letters, digits and hyphens, such as restart-web",
@@ -284,8 +286,10 @@ _FORMS = {
 
 
 def _plain(kind: str, message: str, context: Mapping[str, Any], written: Any) -> str:
-    """Return pydantic's message in plain words. ``written`` is the value in the document: durations are text there, so
-    their limits are shown as durations.
+    """Return pydantic's message in plain language.
+
+    ``written`` is the value in the document: durations are text there, so their limits are shown as
+    durations.
     """
     if kind == "literal_error":
         return f"must be {context['expected']}"
@@ -307,19 +311,22 @@ def _plain(kind: str, message: str, context: Mapping[str, Any], written: Any) ->
 
 
 def _form(pattern: str) -> str:
-    """Describe a pattern in words, or by an example."""
+    """Return a description of a pattern, or an example."""
     words = next((words for begin, words in _FORMS.items() if pattern.startswith(begin)), "")
     sample = sample_of(pattern)
     return words or (f"like {sample}" if sample else "in the documented form: see its description")
 
 
 def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None) -> list[Problem]:
-    """Convert pydantic's errors to plain words, with paths and lines of the document; at most 50."""
+    """Convert pydantic's errors to plain language, with paths and lines of the document.
+
+    Returns at most 50.
+    """
     found = []
     for detail in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]:
         path = _written_path(detail["loc"], data)
         if detail["type"] == "too_short" and _written(data, path):
-            # Its entries were invalid, and those errors are reported on their own.
+            # Its entries were invalid, and those errors are reported separately.
             continue
         message = _plain(detail["type"], detail["msg"], detail.get("ctx", {}), _written(data, path))
         found.append(Problem(path_text(path), message, _line_of(path, lines or {})))
@@ -327,7 +334,7 @@ def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None
 
 
 def _written_path(loc: Sequence[str | int], data: Any) -> Path:
-    """Return where in the document an error points, without pydantic's labels for union members."""
+    """Return the location of an error in the document, without pydantic's labels for union members."""
     path: list[str | int] = []
     for position, part in enumerate(loc):
         inside = (isinstance(data, dict) and part in data) or (

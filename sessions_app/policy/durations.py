@@ -1,4 +1,4 @@
-"""Durations in documents and on pages: parsing, exact formatting, and formatting for reading."""
+"""Durations in documents and on pages: parsing, exact formatting, and display formatting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def show_duration(seconds: int) -> str:
-    """Format seconds exactly, as people write them: 5400 is `1h30m`."""
+    """Format seconds exactly, in document notation: 5400 is `1h30m`."""
     parts = []
     for unit, size in _UNITS.items():
         count, seconds = divmod(seconds, size)
@@ -24,7 +24,7 @@ def show_duration(seconds: int) -> str:
 
 
 def say_duration(seconds: int) -> str:
-    """Format seconds for reading on pages: 5400 is `1 h 30 min`."""
+    """Format seconds for display: 5400 is `1 h 30 min`."""
     words = {"d": "d", "h": "h", "m": "min", "s": "s"}
     return " ".join(
         f"{count} {words[unit]}" for count, unit in re.findall(r"(\d+)([dhms])", show_duration(seconds))

@@ -1,4 +1,4 @@
-"""Answer whether a request or a grant may be requested, approved, started, go on, or be extended."""
+"""Decide whether a request or a grant may be requested, approved, started, continued, or extended."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ from sessions_app.policy.steps import STEPS, Step
 
 
 def evaluate(case: Case, step: Step) -> Decision:
-    """Return what would come of the case at a step, with the result of each rule. Changes nothing and reads nothing."""
+    """Return the outcome of a case at a step, with the result of each rule.
+
+    Pure: changes nothing and reads nothing.
+    """
     results = tuple(_results(case, step))
     if not all(result.permitted for result in results):
         return Decision(Outcome.REFUSED, results, case.clauses)
@@ -61,12 +64,15 @@ def evaluate(case: Case, step: Step) -> Decision:
 
 
 def refusal(case: Case, step: Step) -> RuleResult | None:
-    """Return the first rule that refuses the case at a step; None if none does. The rules after it are not asked."""
+    """Return the first rule that refuses the case at a step; None if none does.
+
+    Later rules are not evaluated.
+    """
     return next((result for result in _results(case, step) if not result.permitted), None)
 
 
 def rules_of(case: Case, step: Step) -> tuple[Rule, ...]:
-    """Return the rules that a case must meet at a step, in the order in which they are asked."""
+    """Return the rules that a case must meet at a step, in evaluation order."""
     rules = (*_of_extension(case), *_of_grant(case), *_of_access(case), *_of_longer_access(case))
     return tuple(rule for rule in rules if step in STEPS[type(rule)])
 
@@ -150,9 +156,9 @@ def _for_incidents(policy: PolicyDocument) -> list[Rule]:
 
 
 def _of_grant(case: Case) -> list[Rule]:
-    """Return the rules about that for which a grant was given."""
+    """Return the rules about what a grant was given for."""
     anew = case.ask.extension is not None and bool(case.policy.extension_clauses)
-    # People who approve an extension approve the access again.
+    # Approvers of an extension approve the access again.
     given: list[Rule] = [] if anew else [ApprovalsStand(case.clauses), WorkflowStillVouches()]
     return [ScopeUnchanged(), *given]
 
@@ -163,7 +169,7 @@ def _of_extension(case: Case) -> list[Rule]:
 
 
 def _of_longer_access(case: Case) -> list[Rule]:
-    """Return the rules about the later end of a grant. Windows and freezes do not apply to incidents."""
+    """Return the rules about a later end of a grant. Windows and freezes do not apply to incidents."""
     policy = case.policy
     rules: list[Rule] = [OneExtension(), ExtensionsLeft(policy.extension), ExtensionWithinWorkflow()]
     if policy.windows is not None and not case.is_incident:

@@ -14,9 +14,9 @@ from sessions_app.policy.durations import Duration
 from sessions_app.policy.windows import Freeze, Window
 
 Name = Annotated[str, Field(pattern=f"^{references.NAME}$")]
-# Seconds after which an unread workflow counts as closed, if the policy sets no other limit.
+# Seconds after which a workflow that could not be read counts as closed, if the policy sets no other limit.
 STALENESS = 900
-# Seconds within which access that began without approval must be reviewed, at the latest.
+# The maximum number of seconds until access that began without approval must be reviewed.
 LATEST_REVIEW = 86400
 Person = Annotated[str, Field(min_length=1, max_length=100)]
 _Review = Annotated[
@@ -72,7 +72,7 @@ class Extension(_Document):
 
 
 class BreakGlass(_Document):
-    """Who can start immediately with a reason, and how soon someone else must review it."""
+    """Who can start immediately with a reason, and how soon someone else must review the access."""
 
     groups: tuple[Name, ...] = Field(
         min_length=1, description="Groups whose members can start such access", examples=[["sre"]]
@@ -84,10 +84,10 @@ class BreakGlass(_Document):
 class Incident(_Document):
     """Who can start immediately while an incident is open on the cluster. The access ends with the incident.
 
-    ``own`` is for people who opened the incident themselves, or last changed its severity, urgency or assignee, and for
-    incidents of which this is unknown. With ``review``, they need a reason, and someone else must review the access
-    within ``review_within``, as with break-glass access. With ``forbid``, they get no access. Machines never get access
-    for such incidents.
+    ``own`` applies to people who opened the incident themselves, or last changed its severity, urgency or
+    assignee, and to incidents for which this is unknown. With ``review``, they need a reason, and someone
+    else must review the access within ``review_within``, as with break-glass access. With ``forbid``, they
+    get no access. Machines never get access for such incidents.
     """
 
     on_call: tuple[Name, ...] = Field(
@@ -107,10 +107,10 @@ class Incident(_Document):
 class WorkflowNeeded(_Document):
     """The workflow that access requires, and who can have access because of it.
 
-    ``sources`` are names of sources, with ``stint`` for Stint's own workflows. By default, any source is accepted.
-    ``staleness`` is in seconds: a workflow that could not be read for longer counts as closed. With
-    ``approvals: none``, people who are assigned or on call start immediately if someone else is known to have opened the
-    workflow, and they did not last change its severity, urgency or assignee.
+    ``sources`` are names of sources, with ``stint`` for Stint's own workflows. By default, any source is
+    accepted. ``staleness`` is in seconds: a workflow that could not be read for longer counts as closed. With
+    ``approvals: none``, people who are assigned or on call start immediately if someone else is known to have
+    opened the workflow, and they were not the last to change its severity, urgency or assignee.
     """
 
     kinds: tuple[Literal["incident", "change", "ticket", "task", "pipeline"], ...] = Field(
@@ -149,8 +149,9 @@ class WorkflowNeeded(_Document):
 
 
 class Deviations(_Document):
-    """How many refused commands before a grant is held or ended. A machine's grant is ended. A person's grant is held
-    until an approver releases it, or is ended.
+    """How many refused commands are tolerated before a grant is held or ended.
+
+    A machine's grant is ended. A person's grant is held until an approver releases it, or is ended.
     """
 
     limit: Annotated[int, Field(ge=1, le=1000)] = Field(description="The number of refused commands")
@@ -159,7 +160,7 @@ class Deviations(_Document):
     )
 
 
-# The defaults. Each refusal is an entry of the record, so no grant may have an unlimited number of them.
+# The defaults. Each refusal is an entry in the record, so no grant may have an unlimited number of them.
 MACHINES_LIMIT = Deviations(limit=50)
 PEOPLES_LIMIT = Deviations(limit=500)
 
@@ -193,7 +194,7 @@ class Next(_Document):
 
 
 class Step(_Document):
-    """Who is notified when no one has answered for this long."""
+    """Who is notified if no one has responded for this long."""
 
     after: Duration = Field(description="How long nobody has decided")
     notify: Next
@@ -217,8 +218,10 @@ class Delegation(_Document):
 
 
 class Terms(_Document):
-    """What holds for access after it was approved: how it can be extended and delegated, how many refused commands it
-    survives, and how often its holder must report, in seconds.
+    """The terms of access after its approval.
+
+    How it can be extended and delegated, how many refused commands it tolerates, and how often its holder
+    must send a heartbeat, in seconds.
     """
 
     extension: Extension | None = None
@@ -324,7 +327,7 @@ class PolicyDocument(_Document):
     @model_validator(mode="after")
     def _no_empty_lists(self) -> PolicyDocument:
         if self.approvals == ():
-            raise ValueError("approvals: use `none` when no approval is needed; an empty list is not allowed")
+            raise ValueError("approvals: use `none` if no approval is needed; an empty list is not allowed")
         if self.windows == ():
             raise ValueError("windows: remove the key to allow any time; an empty list allows none")
         first = set(self.notify.first if self.notify else ()) - set(self.approver_groups)
@@ -341,7 +344,7 @@ class PolicyDocument(_Document):
             raise ValueError("escalation: steps must be in ascending order of time")
         if self.incident and self.incident.approvals == "same" and self.approvals == "none":
             raise ValueError(
-                "incident: approvals can't be `same` when the policy needs none; use `approvals: none`"
+                "incident: approvals can't be `same` if the policy needs none; use `approvals: none`"
             )
         return self
 

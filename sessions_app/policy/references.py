@@ -1,6 +1,7 @@
-"""The references that people see and type, as patterns that match a whole reference, and what they say.
+"""The references that people see and type: patterns that match a whole reference, and helpers.
 
-`broker/cli/served.py` and `connectors/kubernetes/plugin.py` are installed alone, and have copies of the pattern of grants.
+`broker/cli/served.py` and `connectors/kubernetes/plugin.py` are installed separately, and have copies of the
+grant pattern.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 
 _LONGEST = 13
-# Characters of a grant's reference, at most.
+# The maximum number of characters of a grant's reference.
 LONGEST_GRANT = len("GR-") + _LONGEST
 GRANT = f"GR-[0-9A-Z]{{4,{_LONGEST}}}"
 REQUEST = "REQ-[0-9]{1,9}"
@@ -17,7 +18,7 @@ PREFIXES = {"incident": "INC", "change": "CHG", "ticket": "TKT", "task": "TSK"}
 INCIDENT = f"{PREFIXES['incident']}-[0-9]{{1,9}}"
 # The name of a cluster, target, command set, policy, group or source.
 NAME = "[a-z0-9][a-z0-9_-]{0,62}"
-# Workflows that are opened in Stint, or in a source, whose id follows its name.
+# Workflows that are opened in Stint, or in a source, whose ID follows its name.
 WORKFLOW = f"(({'|'.join(PREFIXES.values())})-[0-9]{{1,9}}|{NAME}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{{0,124}})"
 
 _BEGINNING = re.compile(f"GR-[0-9A-Z]{{0,{_LONGEST}}}", re.IGNORECASE)
@@ -25,7 +26,9 @@ _TYPED = re.compile(f"(GR|REQ|{'|'.join(PREFIXES.values())})-?([0-9A-Z]+)", re.I
 
 
 def spelled(text: str) -> str:
-    """Return what may be a reference in Stint's spelling: `gr7f3k` is GR-7F3K, and `inc-0101` is INC-101."""
+    """Return a possible reference in canonical spelling: `gr7f3k` becomes GR-7F3K, and `inc-0101` becomes
+    INC-101.
+    """
     typed = _TYPED.fullmatch(text)
     if typed is None:
         return text
@@ -34,7 +37,7 @@ def spelled(text: str) -> str:
 
 
 def grants_beginning(text: str) -> tuple[str, str] | None:
-    """Return the first and the last reference of a grant that can begin with a text; None if none can."""
+    """Return the first and the last grant reference that can begin with a text; None if none can."""
     start = text.upper()
     return (start, f"{start}{'Z' * _LONGEST}") if _BEGINNING.fullmatch(text) else None
 
@@ -45,5 +48,5 @@ def request_ref(number: int) -> str:
 
 
 def request_number(ref: str) -> int:
-    """Return the number of a request; 0, which none has, if this is not the reference of one."""
+    """Return the number of a request; 0, which no request has, if this is not a request's reference."""
     return int(ref.removeprefix("REQ-")) if re.fullmatch(REQUEST, ref) else 0

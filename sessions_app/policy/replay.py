@@ -22,7 +22,8 @@ Approvers = Callable[["PastRequest"], tuple[frozenset[str], ...]]
 class PastRequest:
     """A request as it was submitted.
 
-    ``by_cluster``: the cluster itself lets the requester ask, under any policy. ``workflow`` is the named workflow.
+    ``by_cluster``: the cluster itself allows the requester to request access, under any policy. ``workflow``
+    is the named workflow.
     """
 
     ref: str
@@ -53,7 +54,7 @@ def named(who: Who, username: str, groups: Iterable[str]) -> bool:
 def replay(
     pasts: Iterable[PastRequest], *, before: PolicyDocument, after: PolicyDocument, approvers: Approvers
 ) -> Iterator[Changed]:
-    """Yield the requests whose decision differs between ``before`` and ``after``, in their order."""
+    """Yield the requests whose decision differs between ``before`` and ``after``, in order."""
     for past in pasts:
         one, other = (
             evaluate(_case_then(past, document, approvers), Step.REQUEST) for document in (before, after)
@@ -63,15 +64,16 @@ def replay(
 
 
 def _needs(decision: Decision) -> tuple[Outcome, frozenset[tuple[int, frozenset[str]]]]:
-    """Return what to compare of a decision: the outcome, and the required approvals if there are any."""
+    """Return the parts of a decision to compare: the outcome, and the required approvals if there are any."""
     waits = decision.outcome is Outcome.NEEDS_APPROVAL
     clauses = decision.clauses if waits else ()
     return decision.outcome, frozenset((clause.count, frozenset(clause.groups)) for clause in clauses)
 
 
 def _case_then(past: PastRequest, document: PolicyDocument, approvers: Approvers) -> Case:
-    """Return the case at the time of the request. Facts that would have refused it are assumed to be fine, because it
-    was stored.
+    """Return the case at the time of the request.
+
+    Facts that would have refused it are assumed to be acceptable, because the request was stored.
     """
     ask = past.ask
     facts = Facts(

@@ -1,4 +1,6 @@
-"""Example texts for patterns, for people who don't read regular expressions: `CHG-123` for `(CHG|INC)-[0-9]+`."""
+"""Example texts for patterns, for people who don't read regular expressions: `CHG-123` for
+`(CHG|INC)-[0-9]+`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ _MANY = 3
 
 
 def sample_of(pattern: str) -> str | None:
-    """Return a simple text that an RE2 pattern matches as a whole; None if none is found."""
+    """Return a simple text that an RE2 pattern matches in full; None if none is found."""
     try:
         text = _Reader(pattern).whole()
     except (IndexError, ValueError):
@@ -33,15 +35,16 @@ def sample_of(pattern: str) -> str | None:
 
 
 class _Reader:
-    """Reads a pattern from left to right and always takes the first alternative. Raises IndexError if it ends too
-    early.
+    """Reads a pattern from left to right and always takes the first alternative.
+
+    Raises IndexError if the pattern ends early.
     """
 
     def __init__(self, pattern: str) -> None:
         self._pattern, self._at = pattern, 0
 
     def whole(self) -> str:
-        """Read to the end, or to the parenthesis that closes the group."""
+        """Parse to the end, or to the parenthesis that closes the group."""
         first = self._sequence()
         while self._next("|"):
             self._sequence()
@@ -81,7 +84,10 @@ class _Reader:
         return self._pattern[self._at - 1]
 
     def _class(self) -> str:
-        """Return characters of a class, from its first part. For a negated class, return some that are not in it."""
+        """Return characters of a class, from its first part.
+
+        For a negated class, return characters that are not in it.
+        """
         end = self._pattern.index("]", self._at + (2 if self._pattern[self._at] == "^" else 1))
         inside, self._at = self._pattern[self._at : end], end + 1
         if inside.startswith("^"):

@@ -11,7 +11,7 @@ from sessions_app.policy.policies import digest_of
 
 
 class CannotWiden(ValueError):
-    """A narrowing asked for more than the request, or left nothing. The message says which."""
+    """A narrowing that exceeds the request, or leaves nothing. The message states which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,18 +84,18 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What approvers can reduce: seconds, indices of commands, ids of targets."""
+    """What approvers can reduce: the seconds, the indices of commands, and the IDs of targets."""
 
     duration: int
     commands: frozenset[int]
     targets: frozenset[int]
 
     def narrowed(self, narrowing: Mapping[str, Any]) -> Extent:
-        """Return the part that a narrowing leaves.
+        """Return the extent that remains after a narrowing.
 
-        It can contain `duration` (whole seconds), and `commands` and `targets` (lists of whole numbers). Raises
-        CannotWiden if it asks for more than the request, leaves nothing, or contains anything else. Otherwise an
-        approver could believe that something was reduced when it was not.
+        It can contain `duration` (whole seconds), and `commands` and `targets` (lists of whole numbers).
+        Raises CannotWiden if it exceeds the request, leaves nothing, or contains anything else, so that no
+        approver believes that something was reduced when it was not.
         """
         if unknown := sorted(set(map(str, narrowing)) - {"duration", "commands", "targets"}):
             raise CannotWiden(f"Only duration, commands and targets can be reduced, not {unknown[0]}.")
@@ -106,7 +106,7 @@ class Extent:
         )
 
     def meet(self, others: Iterable[Extent]) -> Extent:
-        """Return what all extents have in common. Raises CannotWiden if nothing is left."""
+        """Return the intersection of all extents. Raises CannotWiden if nothing is left."""
         duration, commands, targets = self.duration, self.commands, self.targets
         for other in others:
             duration = min(duration, other.duration)

@@ -1,4 +1,4 @@
-"""At which steps each rule applies."""
+"""The steps at which each rule applies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sessions_app.policy.decision import Tagged
 
 
 class Step(Enum):
-    """A step of access. At each of them it is judged again whether the access may be given, or kept."""
+    """A step of access. At each step it is evaluated again whether the access may be given, or kept."""
 
     REQUEST = auto()
     APPROVE = auto()
@@ -21,11 +21,11 @@ class Step(Enum):
 
 _ALWAYS = frozenset(Step)
 _ON_GRANTS = frozenset({Step.START, Step.GO_ON, Step.EXTEND})
-# A request alone. No grant is refused for the time at which it was to start, or for a review that its holder owes since
-# then. Its approvals are counted again by a rule of their own.
+# Only a request. No grant is refused because of its planned start time, or because of a review that its
+# holder has owed since then. Its approvals are counted again by a separate rule.
 _ON_REQUESTS = frozenset({Step.REQUEST, Step.APPROVE})
-# A request and the start. A running grant is not refused for its time, or because a responder handed over the duty. What
-# leaves the planned time of its workflow ends when that time changes.
+# A request and the start. A running grant is not refused because of its time, or because a responder handed
+# over on-call duty. Access outside the planned time of its workflow ends when that time changes.
 _UNTIL_THE_START = _ON_REQUESTS | {Step.START}
 _ON_EXTENSION = frozenset({Step.EXTEND})
 
@@ -58,11 +58,11 @@ STEPS: Mapping[type[Tagged], frozenset[Step]] = {
     rules.WorkflowFresh: _ALWAYS,
     rules.WithinWorkflow: _UNTIL_THE_START,
     rules.WorkflowVouches: _ON_REQUESTS,
-    # A planned end that moved is no reason to refuse an extension: it moves for one.
+    # A planned end that moved does not refuse an extension: it moves for the extension.
     rules.ScopeUnchanged: frozenset({Step.START, Step.GO_ON}),
-    # An extension that people approve has approvals of its own.
+    # An extension that people approve has its own approvals.
     rules.ApprovalsStand: _ON_GRANTS,
-    # Who changed the workflow of a running grant could end it for others.
+    # Otherwise, someone who changes the workflow of a running grant could end it for others.
     rules.WorkflowStillVouches: frozenset({Step.START, Step.EXTEND}),
     rules.NotDelegated: _ON_EXTENSION,
     rules.MayExtend: _ON_EXTENSION,

@@ -1,7 +1,9 @@
-"""Trust policies: whose tokens authenticate a machine, and as which identity. Pure functions that accept nothing by
-default.
+"""Trust policies: whose tokens authenticate a machine, and as which identity.
 
-Sources: RFC 8725 (best practice for JWT), RFC 8693, and the documentation of GitHub's and GitLab's OIDC tokens.
+Pure functions that accept nothing by default.
+
+Sources: RFC 8725 (best practice for JWT), RFC 8693, and the documentation of GitHub's and GitLab's OIDC
+tokens.
 """
 
 from __future__ import annotations
@@ -18,22 +20,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from sessions_app.policy.durations import Duration
 from sessions_app.policy.policies import Name, Person
 
-# All verify with a public key (RFC 7518, RFC 9864). With a shared key, anyone who can verify tokens could also create
-# them.
+# All verify with a public key (RFC 7518, RFC 9864). With a shared key, anyone who can verify tokens could
+# also create them.
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"
 ]  # fmt: skip
 # These claims identify the repository or project itself. A name can be given up and taken by someone else.
 BY_ID = ("repository_id", "project_id")
 SCOPES = ("end", "read", "request")
-# How far an issuer's clock may be ahead.
+# The maximum clock skew of an issuer that is ahead.
 AHEAD = dt.timedelta(seconds=30)
 # The maximum age of a token under any trust policy.
 OLDEST = dt.timedelta(hours=1)
-# Events of changes that are only proposed: nobody has reviewed their code.
+# Events for changes that are only proposed: nobody has reviewed their code.
 _PROPOSED_EVENTS = re.compile(r"pull_request.*")
 _PROPOSED_PIPELINES = frozenset({"merge_request_event", "external_pull_request_event"})
-# Started by another pipeline, about which the token says nothing. That one may have been for a merge request.
+# Started by another pipeline, about which the token says nothing. It may have run for a merge request.
 _BEGUN_BY_ANOTHER = frozenset({"parent_pipeline", "pipeline"})
 _SAYS_FOR_WHAT = ("event_name", "pipeline_source", "ref_protected", "sub", "ref", "ref_path")
 _PROPOSED_REFS = ("refs/pull/", "refs/merge-requests/")
@@ -83,8 +85,8 @@ Wanted = Annotated[tuple[ClaimValue, ...], Field(min_length=1, max_length=50), A
 
 
 class TrustPolicyDocument(BaseModel):
-    """Which tokens are accepted (`issuer`, its keys), for which runs (`required_claims`), and which identity they act as
-    (`speaks_as`).
+    """Which tokens are accepted (`issuer`, its keys), for which runs (`required_claims`), and as which
+    identity they act (`speaks_as`).
 
     The keys are those that the issuer publishes, those at `jwks_uri`, or those in `keys`. Claims are compared as text with
     each listed value; patterns are not supported.
@@ -119,7 +121,8 @@ class TrustPolicyDocument(BaseModel):
         named = [claim for claim in BY_ID if claim in self.required_claims]
         if not named:
             raise ValueError(
-                "required_claims: add repository_id or project_id; without it, anyone with an account at the issuer could get a token"
+                "required_claims: add repository_id or project_id; otherwise anyone with an account at "
+                "the issuer could get a token"
             )
         if not any(f"{{{claim}}}" in self.workflow for claim in named):
             raise ValueError(f"workflow: must name {{{named[0]}}}, or two projects could share a key")
@@ -157,8 +160,9 @@ def conditions(document: TrustPolicyDocument, claims: Claims, now: dt.datetime) 
 
 
 def text_of(value: Any) -> str | None:
-    """Return a claim as text for comparison; None if it is not text, a whole number or a boolean. Issuers write the
-    same number as 22 and as "22".
+    """Return a claim as text for comparison; None if it is not text, a whole number or a boolean.
+
+    Issuers may write the same number as 22 or as "22".
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -168,8 +172,9 @@ def text_of(value: Any) -> str | None:
 
 
 def workflow_key(document: TrustPolicyDocument, claims: Claims) -> str | None:
-    """Return the reference of the workflow that a token is for; None if a claim is missing or can't be part of a
-    reference.
+    """Return the reference of the workflow that a token is for.
+
+    Returns None if a claim is missing or can't be part of a reference.
     """
     parts = {name: text_of(claims.get(name)) for name in _PLACE.findall(document.workflow)}
     if not all(part is not None and _PART.fullmatch(part) for part in parts.values()):
@@ -218,8 +223,9 @@ def _required(document: TrustPolicyDocument, claim: str, claims: Claims) -> Cond
 
 
 def _reviewed(document: TrustPolicyDocument, claims: Claims) -> Condition:
-    """Refuse runs for proposed changes, unless the policy allows them. Anyone can start one from a fork, so it is not
-    the project's own.
+    """Refuse runs for proposed changes, unless the policy allows them.
+
+    Anyone can start such a run from a fork, so it is not the project's own.
     """
     said = {name: text_of(claims.get(name)) or "" for name in _SAYS_FOR_WHAT}
     proposed = (

@@ -19,7 +19,7 @@ from sessions_app.policy.policies import Name, Who
 SECRET_PREFIX = "whsec_"  # noqa: S105  # the prefix of keys
 SHORTEST_KEY, LONGEST_KEY = 24, 64
 TEST_EVENT = "webhook.test"
-# What endpoints of policies get instead of many messages that one person asks approvers by.
+# A summary that policy endpoints receive instead of many messages about one person's requests to approvers.
 DIGEST_EVENT = "approvals.digest"
 _TEXT: Mapping[str, Any] = {"type": "string"}
 _TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
@@ -31,7 +31,9 @@ LONGEST_URL = 500
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One event that can be sent: its meaning, and the facts of its entry that are sent, with their JSON Schema."""
+    """One event that can be sent: its meaning, and the facts of its entry that are sent, with their JSON
+    Schema.
+    """
 
     summary: str
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -68,7 +70,7 @@ EVENTS: Mapping[str, Sent] = {
     ),
     Event.COMMAND_HELD.value: Sent("A held command is waiting for approval", {"target": _TEXT, "argv": _TEXTS}),
     Event.COMMAND_HOLD_DECIDED.value: Sent(
-        "A held command was allowed, was denied or timed out",
+        "A held command was allowed, denied or timed out",
         {"target": _TEXT, "argv": _TEXTS, "allowed": _FLAG, "lapsed": _FLAG},
     ),
     Event.COMMAND_ESCALATED.value: Sent(
@@ -89,12 +91,15 @@ EVENTS: Mapping[str, Sent] = {
 }  # fmt: skip
 
 
-# What every endpoint can get.
+# Events that every endpoint can receive.
 OTHERS: Mapping[str, Sent] = {
     TEST_EVENT: Sent("A test message"),
     DIGEST_EVENT: Sent(
-        "More requests and held commands of one person wait, for which no message of their own is sent",
-        {"count": _COUNT, "refs": {**_TEXTS, "description": "Of requests, and of grants with held commands"}},
+        "More requests and held commands of one person are pending, without individual messages",
+        {
+            "count": _COUNT,
+            "refs": {**_TEXTS, "description": "References of requests, and of grants with held commands"},
+        },
     ),
 }
 
@@ -146,12 +151,12 @@ class WebhookDocument(BaseModel):
 
     @property
     def host(self) -> str:
-        """The host of the URL. Logs and the record contain no other part of it."""
+        """The host of the URL. Logs and the record contain no other part of the URL."""
         return urlsplit(self.url).hostname or ""
 
 
 def key_of_secret(text: str) -> bytes:
-    """Return the bytes of a signing secret. Raises ValueError with what to do."""
+    """Return the bytes of a signing secret. Raises ValueError with the fix."""
     try:
         if not text.startswith(SECRET_PREFIX):
             raise ValueError
@@ -172,7 +177,7 @@ def secret_of_key(key: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """The subject of an event, by names that people use. Empty if it has none."""
+    """The subject of an event, by human-readable names. Empty if it has none."""
 
     type: str
     ref: str
@@ -184,7 +189,7 @@ class Subject:
 def message(
     *, event: str, at: dt.datetime, entry: int | None, about: Subject, data: Mapping[str, Any]
 ) -> str:
-    """Return the JSON text of a message: references, names, and the facts that ``EVENTS`` lists, nothing else."""
+    """Return the JSON text of a message: references, names, and only the facts that ``EVENTS`` lists."""
     known = {**EVENTS, **OTHERS}[event].facts
     body = {
         "type": event,

@@ -1,7 +1,7 @@
 """What a changed document may allow that it did not allow before.
 
-Everything that is not proven to only narrow counts as wider, keys that this module does not know included. Another
-administrator must publish what is wider.
+Any change that is not proven to only narrow counts as wider, including keys that this module does not
+support. Another administrator must publish a wider document.
 """
 
 from __future__ import annotations
@@ -33,32 +33,36 @@ from sessions_app.policy.policies import (
 )
 from sessions_app.policy.windows import Freeze, Window
 
-# Whether a key of a document, with its value before and after, only narrows what the document gives.
+# Whether a key of a document, with its value before and after, only narrows what the document grants.
 Narrows = Callable[[Any, Any], bool]
 
 
 def wider_policy(before: PolicyDocument, after: PolicyDocument) -> list[str]:
-    """Return the keys of a policy that may allow more, or ask for less, than before."""
+    """Return the keys of a policy that may allow more, or require less, than before."""
     return _wider(_POLICY, before, after)
 
 
 def within_terms(policy: PolicyDocument, terms: Terms) -> PolicyDocument:
-    """Return the policy with those of its terms that are wider than ``terms`` replaced by them."""
+    """Return the policy with the terms that are wider than ``terms`` replaced by those in ``terms``."""
     return policy.model_copy(update={key: getattr(terms, key) for key in _wider(_POLICY, terms, policy)})
 
 
 def wider_cluster(before: ClusterDocument, after: ClusterDocument) -> list[str]:
-    """Return the keys of a cluster that may give more people a right on it. Where it is counts as unchanged."""
+    """Return the keys of a cluster that may give more people a right on it.
+
+    Its location counts as unchanged.
+    """
     return _wider(_CLUSTER, before, after)
 
 
 def wider_commands(before: CommandSetDocument, after: CommandSetDocument) -> str | None:
-    """Return why a command set may allow more than before, as a clause; None if it never does.
+    """Return, as a clause, why a command set may allow more than before; None if it never does.
 
-    A parameter has one value for the whole grant, which approvers read. Commands that use one must stay as they are.
+    A parameter has one value for the whole grant, which approvers see. Commands that use one must stay
+    unchanged.
     """
     if before.parameters and not _same_places(before, after):
-        return "its parameters changed, or commands beside them"
+        return "its parameters changed, or commands that use them"
     return covers(compile_open(before), compile_open(after))
 
 
@@ -88,7 +92,7 @@ def _any(before: Any, after: Any) -> bool:
 
 
 def _fewer(before: tuple[Any, ...] | None, after: tuple[Any, ...] | None) -> bool:
-    """Whether every item was there before. None stands for everything."""
+    """Whether every item existed before. None means everything."""
     return before is None or (after is not None and set(after) <= set(before))
 
 
@@ -103,17 +107,20 @@ def _people(before: Who | None, after: Who | None) -> bool:
 
 
 def _stays(word: str) -> Narrows:
-    """Return whether a key has the strict value, or the value that it had."""
+    """Return whether a key has the strict value, or an unchanged one."""
     return lambda before, after: after in (word, before)
 
 
 def _added(before: Any, after: Any) -> bool:
-    """Whether a condition is as it was, or new."""
+    """Whether a condition is unchanged or new."""
     return before is None or before == after
 
 
 def _approvals(before: Any, after: Any) -> bool:
-    """Whether as many people must approve, and no others can: approvers also release, review and allow commands."""
+    """Whether at least as many people must approve, and no others can.
+
+    Approvers also release, review and allow commands.
+    """
     was, now = (() if value == "none" else value for value in (before, after))
     return at_least(now, was) and _groups(now) <= _groups(was)
 
@@ -129,7 +136,10 @@ def _windows(before: tuple[Window, ...] | None, after: tuple[Window, ...] | None
 
 
 def _in_window(inner: Window, outer: Window) -> bool:
-    """Whether it is the same window, on no other days. Other times are not compared: clocks change."""
+    """Whether it is the same window, on no additional days.
+
+    Other times are not compared, because clocks change.
+    """
     same = (inner.start, inner.end, inner.zone) == (outer.start, outer.end, outer.zone)
     return same and set(inner.days) <= set(outer.days)
 
@@ -194,7 +204,8 @@ _POLICY: Mapping[str, Narrows] = {
     "extension": _extension, "break_glass": _break_glass, "incident": _incident, "deviations": _deviations,
     "workflow": _workflow, "heartbeat": _heartbeat, "delegation": _delegation,
 }  # fmt: skip
-# Where a cluster is, how Stint logs in, and who administers it is not for its administrators at all.
+# The location of a cluster, how Stint logs in, and who administers it are not editable by its administrators
+# at all.
 _CLUSTER: Mapping[str, Narrows] = {
     "summary": _any, "environment": _any, "risk": _any, "connection": _any, "targets": _any, "host_ca": _any,
     "requesters": _people, "approvers": _people, "viewers": _people, "administrators": _any,

@@ -1,7 +1,7 @@
 """Freezes, and recurring windows in local time that are correct across daylight saving time changes.
 
-If a local time is missing or occurs twice, the choice never lengthens a window. Starts take the later instant, ends the
-earlier one.
+If a local time is missing or occurs twice, a window is never lengthened: starts take the later instant, ends
+the earlier one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _zone(name: str) -> str:
 
 
 def _clock_time(value: object) -> dt.time:
-    # YAML 1.1 reads an unquoted 02:00 as a base-60 number.
+    # YAML 1.1 parses an unquoted 02:00 as a base-60 number.
     match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError('must be a time of day in quotes, such as "02:00"')
@@ -73,7 +73,7 @@ class Window(BaseModel):
     def occurrences(
         self, after: dt.datetime, days: int = _LOOK_AHEAD_DAYS
     ) -> Iterator[tuple[dt.datetime, dt.datetime]]:
-        """Yield (start, end) in UTC of each occurrence that ends after the instant, soonest first."""
+        """Yield (start, end) in UTC of each occurrence that ends after the instant, earliest first."""
         first = after.astimezone(zoneinfo.ZoneInfo(self.zone)).date() - dt.timedelta(days=2)
         for offset in range(days + 3):
             day = first + dt.timedelta(days=offset)
@@ -108,7 +108,8 @@ class Freeze(BaseModel):
         return self.start < end and start < self.end
 
 
-# Cached: the same days and times recur with every evaluated request, and zone lookups cost more than the rest.
+# Cached, because the same days and times recur with every evaluated request, and zone lookups dominate the
+# cost.
 @functools.lru_cache(maxsize=8192)
 def _instants(day: dt.date, time: dt.time, zone: str) -> tuple[dt.datetime, dt.datetime]:
     """Return both readings of a local time. They differ only around a daylight saving time change."""
@@ -125,7 +126,7 @@ def covering(windows: Iterable[Window], start: dt.datetime, end: dt.datetime) ->
 def upcoming(
     windows: Iterable[Window], after: dt.datetime, count: int = 3
 ) -> list[tuple[dt.datetime, dt.datetime]]:
-    """Return the next occurrences that have not ended, soonest first."""
+    """Return the next occurrences that have not ended, earliest first."""
     found = [
         pair for window in windows for _, pair in zip(range(count), window.occurrences(after), strict=False)
     ]
@@ -133,10 +134,9 @@ def upcoming(
 
 
 def next_free(windows: Iterable[Window], after: dt.datetime, seconds: int) -> tuple[dt.datetime | None, int]:
-    """Find the first time that has ``seconds`` within windows. Return it, or None if there is none, and the longest
-    available time in seconds.
+    """Return the first time with ``seconds`` inside windows, and the longest available time in seconds.
 
-    Looks ahead only as far as windows are listed.
+    The time is None if there is none. Looks ahead only as far as windows are listed.
     """
     found = allowed(windows, after, after + dt.timedelta(days=_LOOK_AHEAD_DAYS))
     fitting = (opens for opens, closes in found if (closes - opens).total_seconds() >= seconds)
@@ -147,7 +147,7 @@ def next_free(windows: Iterable[Window], after: dt.datetime, seconds: int) -> tu
 def allowed(
     windows: Iterable[Window], start: dt.datetime, end: dt.datetime
 ) -> list[tuple[dt.datetime, dt.datetime]]:
-    """Return the parts of [start, end) that are in a window, merged where they touch, soonest first."""
+    """Return the parts of [start, end) that are in a window, merged where they touch, earliest first."""
     days = max(0, (end - start).days) + 2
     found = sorted(
         (max(opens, start), min(closes, end))
@@ -167,7 +167,7 @@ def allowed(
 def frozen(
     freezes: Iterable[Freeze], start: dt.datetime, end: dt.datetime
 ) -> list[tuple[dt.datetime, dt.datetime, str]]:
-    """Return the part of each freeze that is in [start, end), with its reason, soonest first."""
+    """Return the part of each freeze that is in [start, end), with its reason, earliest first."""
     return sorted(
         (max(freeze.start, start), min(freeze.end, end), freeze.reason)
         for freeze in freezes

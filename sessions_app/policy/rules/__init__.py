@@ -1,6 +1,6 @@
-"""The rules, each a frozen dataclass that returns Permit or Deny. A rule denies if it lacks facts.
+"""The rules, each a frozen dataclass that returns Permit or Deny. A rule denies if facts are missing.
 
-To change a rule, only add fields that have a default. A new meaning is a new rule.
+To change a rule, only add fields that have a default. A new meaning requires a new rule.
 """
 
 from __future__ import annotations

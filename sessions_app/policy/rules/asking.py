@@ -1,4 +1,4 @@
-"""Rules about the requester, the requested access, and whether anyone could approve and end it."""
+"""Rules about the requester, the requested access, and whether anyone can approve and end it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SWEEPER_SILENCE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class RequesterEnabled:
-    """Disabled identities, and machines of disabled owners, get no access."""
+    """Requires an enabled requester. Disabled identities, and machines of disabled owners, get no access."""
 
     tag: ClassVar[str] = "requester_enabled"
 
@@ -30,7 +30,7 @@ class RequesterEnabled:
 
 @dataclass(frozen=True, slots=True)
 class MayRequest:
-    """The policy or the cluster must allow the requester to request access."""
+    """Requires that the policy or the cluster allows the requester to request access."""
 
     tag: ClassVar[str] = "may_request"
     policy: str
@@ -46,7 +46,7 @@ class MayRequest:
 
 @dataclass(frozen=True, slots=True)
 class Covers:
-    """The policy must cover the cluster and the command set, and both must exist."""
+    """Requires that the policy covers the cluster and the command set, and that both exist."""
 
     tag: ClassVar[str] = "covers"
     policy: str
@@ -76,7 +76,7 @@ class Covers:
 
 @dataclass(frozen=True, slots=True)
 class KindsFit:
-    """The command set must be of the cluster's kind."""
+    """Requires a command set of the cluster's kind."""
 
     tag: ClassVar[str] = "kinds_fit"
 
@@ -91,7 +91,7 @@ class KindsFit:
 
 @dataclass(frozen=True, slots=True)
 class HasTargets:
-    """At least one target is required. A removed target voids the request."""
+    """Requires at least one target. A removed target voids the request."""
 
     tag: ClassVar[str] = "has_targets"
 
@@ -107,7 +107,7 @@ class HasTargets:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A reason is required if the policy says so."""
+    """Requires a reason if the policy does."""
 
     tag: ClassVar[str] = "reason"
     required: bool
@@ -120,7 +120,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The ticket must have the format that the policy requires."""
+    """Requires a ticket in the format of the policy."""
 
     tag: ClassVar[str] = "ticket"
     pattern: str
@@ -129,7 +129,9 @@ class Ticket:
         if re2.fullmatch(self.pattern, ask.ticket.strip()):
             return Permit(f"Ticket {ask.ticket.strip()} has the required format.")
         sample = sample_of(self.pattern)
-        wanted = f"Enter one like {sample}." if sample else "Enter one in the format the policy requires."
+        wanted = (
+            f"Enter one like {sample}." if sample else "Enter one in the format that the policy requires."
+        )
         if not ask.ticket.strip():
             return Deny("A ticket is required.", wanted)
         return Deny(f"“{ask.ticket}” does not have the required format.", wanted)
@@ -137,7 +139,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class SweeperAlive:
-    """Nothing new starts while no process could end it."""
+    """Requires a running process that can end access; otherwise nothing new starts."""
 
     tag: ClassVar[str] = "sweeper_alive"
 
@@ -151,17 +153,19 @@ class SweeperAlive:
 
 
 def nobody_else(facts: Facts) -> Deny:
-    """Return the denial for a requester without an email address: anyone who decides could be the same person."""
+    """Return the denial for a requester without an email address, because any approver could be the same
+    person.
+    """
     whose = "Your account" if facts.is_person else "The account of your owner"
     return Deny(
-        f"{whose} has no email address, so nobody is known to be another person.",
+        f"{whose} has no email address, so no approver can be verified to be another person.",
         "Ask an administrator to add one.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class EnoughApprovers:
-    """A request that nobody could ever approve is refused at once, with the reason."""
+    """Refuses a request immediately, with the reason, if nobody could ever approve it."""
 
     tag: ClassVar[str] = "enough_approvers"
     clauses: tuple[Clause, ...]

@@ -1,4 +1,4 @@
-"""Whose doing a workflow is: a workflow stands in for an approval or a review only as another person's."""
+"""Who opened or changed a workflow. It replaces an approval or a review only if that was another person."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Whose(StrEnum):
-    """Whose doing a workflow is, as far as the requester's access is concerned."""
+    """Who is responsible for a workflow, from the viewpoint of the requester's access."""
 
     OWN = "own"
     OTHER = "other"
@@ -15,7 +15,7 @@ class Whose(StrEnum):
 
 
 class Act(StrEnum):
-    """What someone did to a workflow, before its reference."""
+    """An action on a workflow, worded to precede its reference."""
 
     OPENED = "opened"
     CHANGED = "last changed the severity, urgency or assignee of"
@@ -25,9 +25,9 @@ class Act(StrEnum):
 class Doing:
     """Who opened a workflow, or last changed what access can depend on, compared with the requester.
 
-    ``by`` is the person or system as the source names them, or a username for Stint's own workflows; empty if nobody is
-    named. The requester's own are what they did through their owner, their machine, or another account of theirs.
-    Without facts it is unknown, which counts as their own.
+    ``by`` is the person or system as the source names them, or a username for Stint's own workflows; empty if
+    nobody is named. Actions through the requester's owner, machine, or another account count as the
+    requester's own. Without facts it is unknown, which also counts as their own.
     """
 
     whose: Whose = Whose.UNKNOWN
@@ -40,8 +40,9 @@ class Doing:
         return self.whose is Whose.OTHER
 
     def said(self, workflow: str, who: str = "You") -> str:
-        """Return what is known of the workflow with this reference, as a sentence without its period. ``who`` stands for
-        the requester.
+        """Return who opened or changed the workflow with this reference, as a sentence without a period.
+
+        ``who`` stands for the requester.
         """
         if self.whose is Whose.OWN:
             return f"{who} {self.act} {workflow}"
@@ -51,5 +52,5 @@ class Doing:
         return f"Who {self.act} {workflow} is unknown{unmatched}"
 
 
-# What is known without any facts: nothing.
+# The value without any facts: unknown.
 UNTOLD = Doing()

@@ -16,7 +16,7 @@ _INCIDENT = "incident"
 
 @dataclass(frozen=True, slots=True)
 class MayBreakGlass:
-    """Break-glass access is limited to those whom the policy names."""
+    """Limits break-glass access to the people that the policy names."""
 
     tag: ClassVar[str] = "may_break_glass"
     policy: str
@@ -35,7 +35,7 @@ class MayBreakGlass:
 
 @dataclass(frozen=True, slots=True)
 class BreakGlassReviewed:
-    """Break-glass access needs a reason, and no overdue review."""
+    """Requires a reason for break-glass access, and no overdue review."""
 
     tag: ClassVar[str] = "break_glass_reviewed"
 
@@ -45,7 +45,7 @@ class BreakGlassReviewed:
 
 @dataclass(frozen=True, slots=True)
 class IncidentOpen:
-    """Incident access is bound to an open incident and to no other kind of workflow. Closed incidents never reopen."""
+    """Requires an open incident, and no other kind of workflow. Closed incidents never reopen."""
 
     tag: ClassVar[str] = "incident_open"
 
@@ -67,7 +67,7 @@ class IncidentOpen:
 
 @dataclass(frozen=True, slots=True)
 class IncidentOnCluster:
-    """The incident must be on the requested cluster."""
+    """Requires an incident on the requested cluster."""
 
     tag: ClassVar[str] = "incident_on_cluster"
 
@@ -82,7 +82,7 @@ class IncidentOnCluster:
 
 @dataclass(frozen=True, slots=True)
 class OnCall:
-    """Only those whom the policy puts on call for incidents get access."""
+    """Limits incident access to the people that the policy puts on call for incidents."""
 
     tag: ClassVar[str] = "on_call"
     policy: str
@@ -101,7 +101,7 @@ class OnCall:
 
 @dataclass(frozen=True, slots=True)
 class AtOnce:
-    """Incident access and break-glass access start immediately, so they have no start time of their own."""
+    """Requires an immediate start: incident access and break-glass access have no start time of their own."""
 
     tag: ClassVar[str] = "at_once"
 
@@ -114,8 +114,11 @@ class AtOnce:
 
 @dataclass(frozen=True, slots=True)
 class OwnIncident:
-    """Opening an incident is not an approval, and neither is changing one. The policy can forbid access for incidents
-    that are, or may be, the requester's own, and machines never get it.
+    """Restricts access for the requester's own incidents, because opening or changing an incident is not an
+    approval.
+
+    The policy can forbid access for incidents that are, or may be, the requester's own. Machines never get
+    it.
     """
 
     tag: ClassVar[str] = "own_incident"
@@ -124,7 +127,7 @@ class OwnIncident:
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.workflow is None:
-            return Deny("The incident has no known opener.", "Choose an open incident.")
+            return Deny("Who opened the incident is unknown.", "Choose an open incident.")
         doing = facts.workflow.doing
         said = said_of(doing, ask, facts)
         if doing.is_others:
@@ -142,8 +145,10 @@ class OwnIncident:
 
 @dataclass(frozen=True, slots=True)
 class OwnIncidentReviewed:
-    """Access without approval, for an incident that is or may be one's own, is like break-glass access: it needs a
-    reason, and no overdue review.
+    """Requires a reason, and no overdue review, for access without approval for an incident that may be one's
+    own.
+
+    Such access is treated like break-glass access.
     """
 
     tag: ClassVar[str] = "own_incident_reviewed"
@@ -160,7 +165,7 @@ def _reviewed(ask: Ask, facts: Facts, kind: str) -> Permit | Deny:
     if not facts.is_known:
         return nobody_else(facts)
     if facts.overdue_reviews is None:
-        return Deny("The reviews that are due could not be determined.", "Try again.")
+        return Deny("The pending reviews could not be determined.", "Try again.")
     if facts.overdue_reviews:
         them = " and ".join(facts.overdue_reviews)
         return Deny(

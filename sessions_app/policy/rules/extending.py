@@ -17,7 +17,7 @@ _NO_GRANT = Deny("No grant is named.", "Open the grant to extend it.")
 
 @dataclass(frozen=True, slots=True)
 class NotDelegated:
-    """A delegated grant ends with its parent grant, so it can't be extended."""
+    """Refuses to extend a delegated grant, which ends with its parent grant."""
 
     tag: ClassVar[str] = "not_delegated"
 
@@ -34,7 +34,7 @@ class NotDelegated:
 
 @dataclass(frozen=True, slots=True)
 class MayExtend:
-    """The policy must allow extensions. Access that started without approval has none."""
+    """Requires that the policy allows extensions. Access that started without approval can't be extended."""
 
     tag: ClassVar[str] = "may_extend"
     policy: str
@@ -48,7 +48,7 @@ class MayExtend:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionLength:
-    """One extension must be within the policy's limit."""
+    """Limits the length of one extension."""
 
     tag: ClassVar[str] = "extension_length"
     terms: Extension | None
@@ -64,7 +64,7 @@ class ExtensionLength:
 
 @dataclass(frozen=True, slots=True)
 class OneExtension:
-    """One extension waits for approval at a time."""
+    """Allows only one pending extension at a time."""
 
     tag: ClassVar[str] = "one_extension"
 
@@ -73,12 +73,12 @@ class OneExtension:
             return _NO_GRANT
         if facts.grant.waiting:
             return Deny("An extension is already waiting for approval.", "Wait for it, or withdraw it.")
-        return Permit("No other extension waits.")
+        return Permit("No other extension is pending.")
 
 
 @dataclass(frozen=True, slots=True)
 class ExtensionsLeft:
-    """A grant can be extended as often as the policy says."""
+    """Limits how often a grant can be extended."""
 
     tag: ClassVar[str] = "extensions_left"
     terms: Extension | None
@@ -92,7 +92,7 @@ class ExtensionsLeft:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionWithinWorkflow:
-    """An extension must end within the planned time of the workflow."""
+    """Requires that an extension ends within the planned time of the workflow."""
 
     tag: ClassVar[str] = "extension_within_workflow"
 
@@ -110,7 +110,7 @@ class ExtensionWithinWorkflow:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionInWindow:
-    """The time from now until the new end must be within the policy's windows."""
+    """Requires that the time from now until the new end is within the policy's windows."""
 
     tag: ClassVar[str] = "extension_in_window"
     windows: tuple[Window, ...]
@@ -128,7 +128,7 @@ class ExtensionInWindow:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionNotFrozen:
-    """No extension runs into a freeze."""
+    """Refuses an extension that runs into a freeze."""
 
     tag: ClassVar[str] = "extension_not_frozen"
     freezes: tuple[Freeze, ...]

@@ -16,10 +16,10 @@ from sessions_app.policy.starts import begins_at
 class Ask:
     """The request as rules see it.
 
-    ``duration`` is in seconds. Without ``starts_at`` the time starts with the approval. ``incident`` is the reference
-    of the incident, empty if none is named, and None for other kinds of access. ``workflow`` is the reference of the
-    named workflow, for any kind of request. ``extension`` is the time in seconds by which a grant is to be extended; None
-    if nothing is to be extended.
+    ``duration`` is in seconds. Without ``starts_at`` the time starts with the approval. ``incident`` is the
+    reference of the incident, empty if none is named, and None for other kinds of access. ``workflow`` is the
+    reference of the named workflow, for any kind of request. ``extension`` is the number of seconds by which
+    to extend a grant; None if nothing is to be extended.
     """
 
     requester: str
@@ -41,8 +41,9 @@ class Ask:
 class WorkflowFacts:
     """The facts of the named workflow.
 
-    ``roles`` are the requester's: `assignee`, `member` and `on_call`. ``silence`` is the time in seconds since its
-    source confirmed that it is open; None for Stint's own workflows. ``doing`` says who opened or changed it.
+    ``roles`` are the requester's: `assignee`, `member` and `on_call`. ``silence`` is the time in seconds
+    since its source last confirmed that it is open; None for Stint's own workflows. ``doing`` is who opened
+    or changed it.
     """
 
     kind: str
@@ -59,10 +60,10 @@ class WorkflowFacts:
 class GrantFacts:
     """The facts of a grant.
 
-    ``holder`` is the name to show. ``unchanged``: its targets, commands and workflow are those that were approved.
-    ``verdicts`` are all that count on its request, whose digest is ``digest``. ``by_workflow``: it was given because of
-    its workflow, without approvals. ``reviewed``: someone else has to review it, or did. ``extended`` counts its approved
-    extensions, and ``waiting`` says whether another one waits for approval.
+    ``holder`` is the display name. ``unchanged``: its targets, commands and workflow are those that were
+    approved. ``verdicts`` are all that count on its request, whose digest is ``digest``. ``by_workflow``: it
+    was given because of its workflow, without approvals. ``reviewed``: someone else has reviewed it, or must.
+    ``extended`` counts its approved extensions, and ``waiting`` is whether another extension is pending.
     """
 
     ref: str
@@ -80,7 +81,7 @@ class GrantFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known just before the evaluation. Pass unknown values as the ones that deny."""
+    """The facts just before the evaluation. Pass unknown values as the ones that deny."""
 
     now: dt.datetime
     requester_enabled: bool
@@ -90,24 +91,25 @@ class Facts:
     command_set_published: bool
     targets_live: bool
     sweeper_silence: float | None
-    # Grants that began without approval and whose review is overdue. These are break-glass access, or access for an
-    # incident that may be the requester's own. None if unknown.
+    # Grants that began without approval and whose review is overdue. These are break-glass access, or access
+    # for an incident that may be the requester's own. None if unknown.
     overdue_reviews: tuple[str, ...] | None
-    # For each person whose approval would count, their groups among those of the policy; None if unknown.
+    # For each person whose approval would count, their groups that the policy names; None if unknown.
     approvers: tuple[frozenset[str], ...] | None
     # The named workflow: whether it is open, whether it is on the cluster, and its other facts.
     workflow_open: bool = False
     workflow_on_cluster: bool = False
     workflow: WorkflowFacts | None = None
-    # References of open workflows that the policy would accept, to offer.
+    # References of open workflows that the policy would accept, as suggestions.
     fitting: tuple[str, ...] = ()
     # Whether the command set is of the cluster's kind.
     kinds_fit: bool = False
     # Whether the requester is a person, not a machine.
     is_person: bool = False
-    # Whether others can be known to be other people: the requester, and the owner of a machine, have an email address.
+    # Whether approvers can be verified to be other people: the requester, and the owner of a machine, have an
+    # email address.
     is_known: bool = False
-    # The grant that is judged. None for a request.
+    # The grant being evaluated. None for a request.
     grant: GrantFacts | None = None
 
 
@@ -117,20 +119,24 @@ class Rule(Protocol):
     tag: ClassVar[str]
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        """Decide on one ask, from the facts alone."""
+        """Decide on one ask, using only the facts."""
         ...
 
 
 def start_of(ask: Ask, facts: Facts) -> dt.datetime:
-    """Return when the requested time begins. Without its own start it begins with the workflow, or at once."""
+    """Return when the requested time begins.
+
+    Without its own start, it begins with the workflow, or immediately.
+    """
     return ask.starts_at or begins_at(
         facts.now, workflow=facts.workflow.starts_at if facts.workflow else None
     )
 
 
 def said_of(doing: Doing, ask: Ask, facts: Facts) -> str:
-    """Return what is known of whose doing the named workflow is, without a period. A machine may also be meant by its
-    owner.
+    """Return who opened or changed the named workflow, without a period.
+
+    For a machine, this may also be its owner.
     """
     return doing.said(
         ask.workflow or ask.incident or "the workflow",

@@ -1,4 +1,4 @@
-"""Rules about a grant: whether that for which it was given still holds."""
+"""Rules about a grant: whether the reasons for which it was given still hold."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AGAIN = "Request new access, which is approved or reviewed."
 
 @dataclass(frozen=True, slots=True)
 class ScopeUnchanged:
-    """The targets, the commands and the facts of the workflow must be those that were approved."""
+    """Requires the targets, the commands and the facts of the workflow that were approved."""
 
     tag: ClassVar[str] = "scope_unchanged"
 
@@ -28,7 +28,7 @@ class ScopeUnchanged:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalsStand:
-    """The approvals must be those that the policy requires now, by people who could give them now."""
+    """Requires the approvals that the policy requires now, by people who could give them now."""
 
     tag: ClassVar[str] = "approvals_stand"
     clauses: tuple[Clause, ...]
@@ -46,7 +46,7 @@ class ApprovalsStand:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStillVouches:
-    """A workflow that was taken for an approval or a review must still be known to be another person's doing."""
+    """Requires that a workflow that replaced an approval or a review is still known to be another person's."""
 
     tag: ClassVar[str] = "workflow_still_vouches"
 

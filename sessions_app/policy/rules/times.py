@@ -19,7 +19,7 @@ _SHORTEST = 60
 
 @dataclass(frozen=True, slots=True)
 class MaxDuration:
-    """The duration must be within the policy's limit."""
+    """Limits the duration to the policy's maximum."""
 
     tag: ClassVar[str] = "max_duration"
     policy: str
@@ -36,7 +36,7 @@ class MaxDuration:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The start must not be in the past, nor further ahead than the policy allows."""
+    """Requires a start that is not in the past, and not further ahead than the policy allows."""
 
     tag: ClassVar[str] = "start"
     horizon: int
@@ -46,7 +46,7 @@ class Start:
         if start + _TOLERANCE < facts.now:
             return Deny("The start is in the past.", "Choose a later start.", {"starts_at": None})
         if start > facts.now + dt.timedelta(seconds=self.horizon):
-            # A start time of the request can be moved earlier, that of a workflow can't.
+            # A start time in the request can be moved earlier; the start of a workflow can't.
             latest = (facts.now + dt.timedelta(seconds=self.horizon)).replace(second=0, microsecond=0)
             return Deny(
                 f"The start is more than {say_duration(self.horizon)} ahead.",
@@ -72,7 +72,7 @@ def _before_workflow(moment: dt.datetime, facts: Facts) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class InWindow:
-    """The whole requested time must be within the policy's windows."""
+    """Requires that the whole requested time is within the policy's windows."""
 
     tag: ClassVar[str] = "in_window"
     windows: tuple[Window, ...]
@@ -101,7 +101,9 @@ class InWindow:
                 (opens,),
             )
         if longest < _SHORTEST:
-            return Deny("There is no upcoming allowed window.", "Ask an administrator of the policy for one.")
+            return Deny(
+                "There is no upcoming allowed window.", "Ask an administrator of the policy to add one."
+            )
         return Deny(
             f"No allowed window is long enough for {say_duration(ask.duration)}.",
             f"The longest is {say_duration(longest)}.",
@@ -111,7 +113,7 @@ class InWindow:
 
 @dataclass(frozen=True, slots=True)
 class NotFrozen:
-    """No planned access during a freeze."""
+    """Refuses planned access during a freeze."""
 
     tag: ClassVar[str] = "not_frozen"
     freezes: tuple[Freeze, ...]

@@ -15,7 +15,7 @@ _PARTS = {"assignee": "assigned to", "member": "a member of", "on_call": "on cal
 
 @dataclass(frozen=True, slots=True)
 class WorkflowOpen:
-    """The named workflow must be open. A closed one is never opened again."""
+    """Requires that the named workflow is open. A closed workflow never reopens."""
 
     tag: ClassVar[str] = "workflow_open"
 
@@ -27,7 +27,7 @@ class WorkflowOpen:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowOnCluster:
-    """The workflow must be on the requested cluster."""
+    """Requires that the workflow is on the requested cluster."""
 
     tag: ClassVar[str] = "workflow_on_cluster"
 
@@ -42,7 +42,7 @@ class WorkflowOnCluster:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowFits:
-    """The workflow must have a kind, a source and a severity that the policy requires."""
+    """Requires a workflow of a kind, a source and a severity that the policy accepts."""
 
     tag: ClassVar[str] = "workflow_fits"
     policy: str
@@ -61,7 +61,7 @@ class WorkflowFits:
             return Deny(
                 f"{ask.workflow} {wrong}.", f"{self.policy} requires {self._wanted()}.", _offered(facts)
             )
-        return Permit(f"{ask.workflow} meets the terms of {self.policy}.")
+        return Permit(f"{ask.workflow} meets the requirements of {self.policy}.")
 
     def _wrong(self, workflow: WorkflowFacts) -> str:
         terms = self.terms
@@ -89,7 +89,7 @@ def _offered(facts: Facts) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class RoleInWorkflow:
-    """The requester must have the role in the workflow that the policy requires."""
+    """Requires that the requester has the role in the workflow that the policy requires."""
 
     tag: ClassVar[str] = "role_in_workflow"
     part: str
@@ -106,23 +106,24 @@ class RoleInWorkflow:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowVouches:
-    """Whether the workflow replaces approvals, as the policy says. If it may be the requester's own doing, people approve,
-    so this never denies.
+    """Reports whether the workflow replaces approvals under the policy.
+
+    If the workflow may be the requester's own, people approve, so this rule never denies.
     """
 
     tag: ClassVar[str] = "workflow_vouches"
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.workflow is None:
-            return Permit("No workflow is named, so people approve.")
+            return Permit("No workflow is named, so people must approve.")
         doing = facts.workflow.doing
-        so = "no approval is needed" if doing.is_others else "people approve"
+        so = "no approval is needed" if doing.is_others else "people must approve"
         return Permit(f"{said_of(doing, ask, facts)}, so {so}.")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowFresh:
-    """A workflow that could not be read for too long counts as closed."""
+    """Treats a workflow that could not be read for too long as closed."""
 
     tag: ClassVar[str] = "workflow_fresh"
     staleness: int
@@ -135,13 +136,13 @@ class WorkflowFresh:
             return Permit(f"The status of {ask.workflow} is current.")
         return Deny(
             f"{ask.workflow} could not be read for {say_duration(int(silence))}, so it counts as closed.",
-            f"Try again when {facts.workflow.source} answers.",
+            f"Try again when {facts.workflow.source} responds.",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class WithinWorkflow:
-    """Access must stay within the planned time of the workflow."""
+    """Requires that access stays within the planned time of the workflow."""
 
     tag: ClassVar[str] = "within_workflow"
 

@@ -110,7 +110,7 @@ def test_a_command_that_nobody_could_allow_is_told_with_its_policy():
     assert alone != text
     (told,) = holds_for_nobody(read_catalog({**CATALOG, "policies/web-work.yaml": alone}))
     assert (
-        "policies/web-work: commands of restart-web need a second person's approval, but no one can give it on web"
+        "policies/web-work: commands of restart-web need a second person's approval, but no one can approve them on web"
         in told
     )
     assert holds_for_nobody(read_catalog(CATALOG)) == []
@@ -134,7 +134,7 @@ def test_a_proxy_that_sends_no_body_is_told_which_requests_it_refuses():
         "requesters: {groups: [staff]}\napprovals: none\nmax_duration: 1h\n",
     }
     (told,) = bodies_unseen(read_catalog(files))
-    assert told.startswith("policies/pay: the proxy of pay sends no body, so it refuses POST /pay: ")
+    assert told.startswith("policies/pay: the proxy of pay does not send bodies, so it refuses POST /pay: ")
     own = files["clusters/pay.yaml"].replace(f"{{proxy: nginx, proxy_key: {'k' * 40}}}", "{proxy: stint}")
     assert bodies_unseen(read_catalog({**files, "clusters/pay.yaml": own})) == []
 
