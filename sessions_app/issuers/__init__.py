@@ -1,1 +1,1 @@
-"""Adapters that prove identities with the tokens of others: machines by their issuers, people by a provider."""
+"""Adapters that verify identities with external tokens: machines by their issuers, people by a provider."""

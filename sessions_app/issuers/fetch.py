@@ -1,5 +1,6 @@
-"""Fetch the keys of an issuer under strict limits: https only, no redirects, no internal addresses, a small answer, a
-short time.
+"""Fetch the keys of an issuer under strict limits.
+
+Only https, no redirects, no internal addresses, and limits on size and time.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from broker.kernel.networks import Network
 from broker.kernel.outgoing import Forbidden, Outgoing, Reply, Unreached
 
 TOTAL_SECONDS = 6.0
-# The key sets of the largest issuers take some tens of kilobytes.
+# The key sets of the largest issuers take tens of kilobytes.
 MOST = 256 * 1024
 
 
 class CannotFetch(Exception):  # named for what it means, so without the suffix Error
-    """The fetch failed; the message says why. ``status`` is the HTTP status that came instead of 200; 0 if none did."""
+    """The fetch failed.
+
+    The message gives the reason. ``status`` is the HTTP status if it was not 200; 0 if there was no response.
+    """
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -34,12 +38,12 @@ def fetch_json(
     form: Mapping[str, str] | None = None,
     authorization: str = "",
 ) -> dict[str, Any]:
-    """Return the JSON object at an https address. ``allowed`` are internal networks that may be reached, also over
-    http.
+    """Return the JSON object at an https URL.
 
-    A ``form`` is sent by POST, with ``authorization`` as the Authorization header.
-    Raises CannotFetch for any status but 200, more than 256 KiB, more than 6 s, and addresses that lead to internal
-    networks.
+    ``allowed`` are internal networks that may be reached, also over http.
+
+    A ``form`` is sent by POST, with ``authorization`` as the Authorization header. Raises CannotFetch for any
+    status other than 200, more than 256 KiB, more than 6 s, and addresses in internal networks.
     """
     sent = {"Accept": "application/json"}
     if authorization:

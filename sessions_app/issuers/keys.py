@@ -1,4 +1,4 @@
-"""The keys of issuers: cached, and fetched again, with a limit, when a token names an unknown key."""
+"""The keys of issuers: cached, and fetched again, with a rate limit, when a token names an unknown key."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from joserfc.errors import JoseError
 from broker.kernel.networks import Network
 from sessions_app.issuers.fetch import CannotFetch, fetch_json
 
-# Seconds that fetched keys are cached.
+# Seconds for which fetched keys are cached.
 KEPT = 600
-# Seconds between two requests to one issuer. A token can name any key, and not every name may trigger a request.
+# Seconds between two requests to one issuer. A token can name any key, so not every name may trigger a
+# request.
 AGAIN = 30
 # Seconds that a token waits for a request that another token started, and how many tokens may wait.
 PATIENCE = 2.0
@@ -32,7 +33,10 @@ _WELL_KNOWN = "/.well-known/openid-configuration"
 
 
 class Signer(Protocol):
-    """An issuer of tokens: its algorithms and keys. The keys are given, at ``jwks_uri``, or where its metadata says."""
+    """An issuer of tokens: its algorithms and keys.
+
+    The keys are given, or at ``jwks_uri``, or found through its metadata.
+    """
 
     @property
     def issuer(self) -> str:
@@ -62,7 +66,10 @@ class _Known:
 
 
 class Keyring:
-    """The keys of all issuers that one process has asked. ``allowed``: internal networks that may be asked."""
+    """The keys of all issuers that one process has queried.
+
+    ``allowed``: internal networks that may be reached.
+    """
 
     def __init__(
         self, *, allowed: Sequence[Network] = (), clock: Callable[[], float] = time.monotonic
@@ -78,7 +85,7 @@ class Keyring:
     def find(self, document: Signer, kid: str) -> Key | None:
         """Return the public key that ``kid`` names; None if the issuer has no such key. Raises CannotFetch.
 
-        While another token's request to the issuer is running, the cached keys count.
+        While another token's request to the issuer is running, the cached keys are used.
         """
         if document.keys is not None:
             return read_keys({"keys": list(document.keys)}).get(kid)
@@ -90,7 +97,7 @@ class Keyring:
             and self._young(known)
         ):
             return known.keys.get(kid)
-        # If two threads create the lock at the same moment, both get the first one.
+        # If two threads create the lock simultaneously, both get the first one.
         lock = self._locks.setdefault(place, threading.Lock())
         if known is not None and self._young(known):
             mine = lock.acquire(blocking=False)
@@ -106,8 +113,10 @@ class Keyring:
         return known.keys.get(kid)
 
     def _waited(self, lock: threading.Lock) -> bool:
-        """Return whether the lock was acquired. A few threads may wait, because a healthy issuer answers soon. A
-        hanging one must not occupy every process.
+        """Return whether the lock was acquired.
+
+        A few threads may wait, because a healthy issuer responds soon. A hanging issuer must not block every
+        process.
         """
         if lock.acquire(blocking=False):
             return True
@@ -125,7 +134,7 @@ class Keyring:
         return known
 
     def _asked(self, place: str, document: Signer) -> Mapping[str, Key]:
-        """Fetch the keys, but leave an unresponsive issuer alone for a while, so that tokens of strangers don't occupy
+        """Fetch the keys, but back off from an unresponsive issuer, so that tokens of strangers don't block
         every process.
         """
         why, at = self._failed.get(place, ("", 0.0))
@@ -146,8 +155,9 @@ class Keyring:
         return read_keys(self._get(document.jwks_uri or self._published(document.issuer)))
 
     def _published(self, issuer: str) -> str:
-        """Return the address of the keys from the issuer's metadata (OpenID Connect Discovery 1.0 section 4). It must
-        be on the issuer's own host.
+        """Return the address of the keys from the issuer's metadata (OpenID Connect Discovery 1.0 section 4).
+
+        The address must be on the issuer's own host.
         """
         told = self._get(issuer.removesuffix("/") + _WELL_KNOWN)
         if told.get("issuer") != issuer:
@@ -162,8 +172,10 @@ class Keyring:
 
 
 def read_keys(found: Mapping[str, Any]) -> Mapping[str, Key]:
-    """Return the public keys of a set (RFC 7517) by their kid. Keys of an unknown type are skipped, and so are keys
-    without a kid, for encryption, private or short. Raises CannotFetch for an invalid set.
+    """Return the public keys of a set (RFC 7517) by their kid.
+
+    Keys of an unknown type are skipped, and so are keys without a kid, for encryption, private or short.
+    Raises CannotFetch for an invalid set.
     """
     listed = found.get("keys")
     if not isinstance(listed, list) or len(listed) > _MOST_KEYS:

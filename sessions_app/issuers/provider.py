@@ -24,22 +24,26 @@ from sessions_app.issuers.keys import AGAIN, KEPT, PATIENCE, Keyring
 from sessions_app.issuers.tokens import NoToken, read_unproven, signature
 from sessions_app.policy.trust import AHEAD, Algorithm, seconds_of
 
-# The ID token is issued when the code is redeemed, so an older one is from another sign-in.
+# The ID token is issued when the code is redeemed, so an older token is from another sign-in.
 OLDEST = dt.timedelta(minutes=10)
 LONGEST_CODE = 4096
 _LONGEST_SUBJECT = 255
-# How many sign-ins of one process may wait for the provider. A hanging provider must not occupy all its threads.
+# How many sign-ins of one process may wait for the provider. A hanging provider must not block all its
+# threads.
 _SEATS = 2
 _WELL_KNOWN = "/.well-known/openid-configuration"
 
 
 class NotProven(Exception):  # named for what it means, so without the suffix Error
-    """The provider's answer does not prove who signed in. The message says why, and repeats no part of a token."""
+    """The provider's response does not prove who signed in.
+
+    The message gives the reason, and contains no part of a token.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Stint's registration at the provider, with the address that the provider sends browsers back to."""
+    """Stint's registration at the provider, with the redirect URI for browsers."""
 
     issuer: str
     client_id: str
@@ -49,7 +53,10 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The values that one sign-in sent, which its answer must match. Known only to the session of one browser."""
+    """The values that one sign-in sent, which its response must match.
+
+    Only one browser's session has them.
+    """
 
     state: str = field(repr=False)
     nonce: str = field(repr=False)
@@ -57,13 +64,13 @@ class Asked:
 
     @classmethod
     def anew(cls) -> Asked:
-        """Return new random values that nobody can guess."""
+        """Return new, unguessable random values."""
         return cls(*(secrets.token_urlsafe(32) for _ in range(3)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """The provider's metadata. It serves as the ``Signer`` that `issuers/keys.py` needs."""
+    """The provider's metadata. It implements the ``Signer`` protocol of `issuers/keys.py`."""
 
     issuer: str
     authorization_endpoint: str
@@ -78,7 +85,10 @@ class _Published:
 
 
 class Provider:
-    """The provider of this installation. ``allowed``: internal networks that may be asked, also over http."""
+    """The provider of this installation.
+
+    ``allowed``: internal networks that may be reached, also over http.
+    """
 
     def __init__(
         self, client: Client, *, allowed: Sequence[Network] = (), clock: Callable[[], float] = time.monotonic
@@ -86,16 +96,16 @@ class Provider:
         self._client, self._allowed, self._clock = client, tuple(allowed), clock
         self._keyring = Keyring(allowed=allowed, clock=clock)
         self._known: _Published | None = None
-        # Why the provider could not be asked, and when.
+        # Why the provider could not be reached, and when.
         self._failed: tuple[str, float] = ("", 0.0)
         self._seats = threading.BoundedSemaphore(_SEATS)
 
     def address(self, asked: Asked, *, max_age: int) -> str:
         """Return the address to send the browser to. Raises CannotFetch.
 
-        ``max_age``: how many seconds ago the provider may have asked the person last. It also makes the provider say
-        when that was (`auth_time`). 0: it asks them now, whatever it remembers. Providers that ignore 0 understand
-        `prompt`.
+        ``max_age``: the maximum age of the person's last authentication, in seconds. It also makes the
+        provider return that time (`auth_time`). 0 forces a new authentication. For providers that ignore 0,
+        `prompt` does the same.
         """
         there = self._published().authorization_endpoint
         challenge = base64.urlsafe_b64encode(hashlib.sha256(asked.verifier.encode()).digest())
@@ -110,7 +120,9 @@ class Provider:
     def claims(
         self, *, code: str, answered_by: str | None, asked: Asked, now: dt.datetime
     ) -> Mapping[str, Any]:
-        """Redeem a code, and return the claims of the ID token that it yields. ``answered_by`` is the answer's `iss`.
+        """Redeem a code, and return the claims of the resulting ID token.
+
+        ``answered_by`` is the response's `iss`.
 
         Raises NotProven, CannotFetch.
         """
@@ -187,7 +199,7 @@ class Provider:
         )
         yield (
             "auth_time" not in claims or (authenticated is not None and 0 <= authenticated <= at + ahead),
-            "the time of the authentication is not a past time",
+            "auth_time is not in the past",
         )
         same = isinstance(nonce, str) and nonce.isascii() and hmac.compare_digest(nonce, asked.nonce)
         yield same, "nonce mismatch"
@@ -249,7 +261,7 @@ class Provider:
     @contextlib.contextmanager
     def _seat(self) -> Iterator[None]:
         if not self._seats.acquire(timeout=PATIENCE):
-            raise CannotFetch(f"{self._client.issuer} is slow, and other sign-ins are waiting for it")
+            raise CannotFetch(f"{self._client.issuer} is slow, and other sign-ins are already waiting for it")
         try:
             yield
         finally:

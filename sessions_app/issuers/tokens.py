@@ -1,4 +1,4 @@
-"""Read and verify tokens of issuers (RFC 7515, RFC 7519, RFC 8725)."""
+"""Parse and verify tokens of issuers (RFC 7515, RFC 7519, RFC 8725)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sessions_app.policy.trust import Condition
 
 LONGEST = 16 * 1024
 _LONGEST_KID = 200
-# A token of one of these types is for another purpose, whatever its claims say.
+# A token of one of these types has another purpose, whatever its claims are.
 _OTHER_KINDS = frozenset({"at+jwt", "dpop+jwt", "secevent+jwt", "logout+jwt"})
 
 
@@ -26,8 +26,9 @@ class NoToken(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Unproven:
-    """The content of a token before anything is verified. Use it only to look up the issuer that it claims, and to show
-    it to people.
+    """The content of a token before anything is verified.
+
+    Use it only to look up the issuer that it claims, and to display it.
     """
 
     header: dict[str, Any]
@@ -42,18 +43,17 @@ def read_unproven(token: str) -> Unproven:
         parts = jws.extract_compact(token.encode("ascii"))
         header, claims = parts.headers(), json.loads(parts.payload or b"", object_pairs_hook=_once_each)
     except (JoseError, ValueError, TypeError, RecursionError) as error:
-        raise NoToken(f"it can't be read: {type(error).__name__}") from error
+        raise NoToken(f"it can't be parsed: {type(error).__name__}") from error
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise NoToken("it has no claims")
     return Unproven(header, claims)
 
 
 def signature(token: str, document: Signer, keyring: Keyring) -> Iterator[Condition]:
-    """Yield whether the header is acceptable, the key known and the signature right; stop where nothing more can be
-    told.
+    """Yield whether the header is acceptable, the key known and the signature valid.
 
-    Keys come only from the issuer. What the header says about keys (`jwk`, `jku`, `x5u`, `x5c`) is ignored, and `kid`
-    is only a name in the issuer's set.
+    Stops at the first result that makes the rest impossible. Keys come only from the issuer. Key references
+    in the header (`jwk`, `jku`, `x5u`, `x5c`) are ignored, and `kid` is only a name in the issuer's set.
     """
     header = read_unproven(token).header
     fit = _fit(header, document)

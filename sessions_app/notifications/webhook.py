@@ -52,8 +52,10 @@ class Forbidden(NotTaken):
 
 
 def sign(*, key: str, timestamp: int, body: bytes, secrets: Sequence[bytes]) -> str:
-    """Return the value of ``webhook-signature``: for each secret, ``v1,`` and the base64 of HMAC-SHA256 of
-    ``id.timestamp.body``, separated by spaces (Standard Webhooks 1.0, "Signature scheme").
+    """Return the value of ``webhook-signature``.
+
+    For each secret, it has ``v1,`` and the base64 of HMAC-SHA256 of ``id.timestamp.body``, separated by
+    spaces (Standard Webhooks 1.0, "Signature scheme").
     """
     signed = f"{key}.{timestamp}.".encode() + body
     digests = (hmac.digest(secret, signed, hashlib.sha256) for secret in secrets)
@@ -101,7 +103,10 @@ class Webhook:
         )
 
     def send(self, post: Post) -> Answer:
-        """Post one message and read its answer. Raises NotTaken for every status but 2xx, and Forbidden."""
+        """Post one message and read its response.
+
+        Raises NotTaken for every status except 2xx, and Forbidden.
+        """
         began = time.monotonic()
         try:
             reply = self._outgoing.exchange(post.url, method="POST", headers=_headers(post), body=post.body)

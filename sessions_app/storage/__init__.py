@@ -1,1 +1,1 @@
-"""Adapters that keep finished recordings and archives. No Django here."""
+"""Adapters that store finished recordings and archives. This package imports no Django."""

@@ -1,4 +1,4 @@
-"""What an object store does for Stint: keep objects by name, and give them back from any byte on."""
+"""The interface of an object store: store objects by name, and read them from any offset."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 
 class StoreError(OSError):
-    """The store did not do what it was asked for; the message says why. It may later."""
+    """The store failed to perform an operation. The message gives the reason. A retry may succeed."""
 
     def __init__(self, why: str) -> None:
         super().__init__(errno.EIO, why)
@@ -28,29 +28,32 @@ class Stream(Protocol):
     """The bytes of an object, in order. Raises StoreError."""
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most ``size``; none at the end."""
+        """Return the next bytes, at most ``size``; empty at the end."""
 
     def close(self) -> None:
-        """End the reading."""
+        """Close the stream."""
 
 
 class ObjectStore(Protocol):
     """A store. Names are paths of lowercase letters, digits, ``.`` and ``-``. Every method raises StoreError."""
 
     def put(self, name: str, source: BinaryIO) -> None:
-        """Write an object, all of ``source`` or nothing. An object of this name is replaced."""
+        """Write an object, either all of ``source`` or nothing.
+
+        An existing object with this name is replaced.
+        """
 
     def size(self, name: str) -> int | None:
         """Return the size of an object in bytes; None if there is none."""
 
     def read(self, name: str, start: int) -> Stream:
-        """Return the bytes of an object from ``start`` on."""
+        """Return the bytes of an object from the offset ``start``."""
 
     def delete(self, name: str) -> None:
-        """Delete an object. It is no error if there is none."""
+        """Delete an object. A missing object is not an error."""
 
     def objects(self, folder: str) -> Iterator[StoredObject]:
         """Yield all objects whose names begin with ``folder`` and a slash."""
 
     def check(self) -> None:
-        """Ask whether the store can be reached and used."""
+        """Check whether the store can be reached and used."""

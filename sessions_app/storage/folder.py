@@ -1,4 +1,4 @@
-"""An object store in a folder, such as one on a file system that several machines share."""
+"""An object store in a folder, such as on a file system that several machines share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.storage.base import StoredObject, StoreError, Stream
 
 
 class Folder:
-    """Objects as files below ``root``, which must exist: a file system that is not mounted is no empty store."""
+    """Objects as files below ``root``, which must exist: an unmounted file system is not an empty store."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

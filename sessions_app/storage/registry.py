@@ -11,7 +11,10 @@ from sessions_app.storage.folder import Folder
 
 @functools.lru_cache(maxsize=8)
 def store_at(address: str) -> ObjectStore:
-    """Return the store at an address that the settings have checked, one for each process. Raises StoreError."""
+    """Return the store at an address that the settings have validated, one for each process.
+
+    Raises StoreError.
+    """
     kind, _, place = address.partition("://")
     if kind == "file":
         return Folder(Path(place))

@@ -1,7 +1,7 @@
-"""An object store that speaks the API of Amazon S3, by boto3.
+"""An object store with the Amazon S3 API, using boto3.
 
-Credentials, region and the address of the store are those that boto3 finds in the environment: AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3, or the role of the machine.
+boto3 takes the credentials, the region and the address of the store from the environment: AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3, or the machine's role.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from s3transfer.exceptions import S3UploadFailedError
 
 from sessions_app.storage.base import StoredObject, StoreError, Stream
 
-# A store that does not answer must not hold up what waits behind it. Seconds.
+# Seconds. An unresponsive store must not block queued work.
 _CONNECT_S, _READ_S = 3, 20
 _NOT_FOUND = ("404", "NoSuchKey", "NotFound")
 _TRANSFER = TransferConfig(multipart_threshold=64 * 2**20, multipart_chunksize=64 * 2**20, use_threads=False)
@@ -29,7 +29,7 @@ class S3:
 
     def __init__(self, bucket: str, prefix: str) -> None:
         self._bucket, self._prefix = bucket, prefix
-        # A session of its own: the default one is not safe to make in several threads.
+        # Its own session, because the default session is not thread-safe to create.
         with _asked():
             self._client: Any = boto3.session.Session().client(
                 "s3",
@@ -37,7 +37,8 @@ class S3:
                     connect_timeout=_CONNECT_S,
                     read_timeout=_READ_S,
                     retries={"total_max_attempts": 2, "mode": "standard"},
-                    # Objects are authenticated anyway, and other stores than Amazon's don't know the newer checksums.
+                    # Objects are authenticated anyway, and stores other than Amazon's don't support the newer
+                    # checksums.
                     request_checksum_calculation="when_required",
                     response_checksum_validation="when_required",
                 ),
@@ -87,7 +88,7 @@ class S3:
 
 
 class _Body:
-    """The body of an answer, whose errors are those of a store."""
+    """The body of a response. Its errors are converted to store errors."""
 
     def __init__(self, body: Any) -> None:
         self._body = body

@@ -1,4 +1,5 @@
-"""Encrypted objects: AES-256-GCM in chunks, so that a reader can begin anywhere and nothing altered is ever read.
+"""Encrypted objects: AES-256-GCM in chunks, so that a reader can begin anywhere and nothing altered is ever
+read.
 
 In bytes, with ``||`` for concatenation::
 
@@ -7,7 +8,7 @@ In bytes, with ``||`` for concatenation::
     nonce   the chunk's number (11 bytes, big-endian) || 1 for the last chunk, otherwise 0 (1 byte)
     data    the magic, as the associated data of each chunk
 
-A key encrypts one content only, so that its nonces never repeat. A missing end, or chunks in another order, don't
+Each key encrypts only one object, so that its nonces never repeat. Truncated or reordered chunks fail to
 decrypt. This is the STREAM construction (https://eprint.iacr.org/2015/189).
 """
 
@@ -28,19 +29,22 @@ CHUNK, TAG = 64 * 1024, 16
 
 
 class Altered(OSError):
-    """The object is not what was encrypted with this key."""
+    """The object does not match what was encrypted with this key."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(errno.EBADMSG, f"the object {name} was altered, or is not of this key")
+        super().__init__(errno.EBADMSG, f"the object {name} was altered, or belongs to another key")
 
 
 def new_key() -> bytes:
-    """Return a new key, for one content."""
+    """Return a new key, for one object."""
     return AESGCM.generate_key(256)
 
 
 def encrypt(source: BinaryIO, key: bytes, into: BinaryIO) -> str:
-    """Write ``source``, encrypted with a new key, and return the SHA-256 of what was written, in hex. Raises OSError."""
+    """Write ``source`` encrypted with a new key, and return the SHA-256 of the ciphertext in hex.
+
+    Raises OSError.
+    """
     cipher, digest, number = AESGCM(key), hashlib.sha256(), 0
     _add(MAGIC, digest, into)
     data = source.read(CHUNK)
@@ -62,19 +66,21 @@ def _nonce(number: int, *, last: bool) -> bytes:
 
 
 def opened(store: ObjectStore, name: str, key: bytes) -> io.BufferedReader | None:
-    """Return the decrypted content of an object, to read and to seek in; None if there is no such object.
+    """Return the decrypted content of an object, readable and seekable; None if there is no such object.
 
-    Reading raises StoreError, and Altered before anything that was altered is returned.
+    Reading raises StoreError, and raises Altered before any altered content is returned.
     """
     size = store.size(name)
     return None if size is None else io.BufferedReader(_Reader(store, name, key, size), CHUNK)
 
 
 class _Reader(io.RawIOBase):
-    """Decrypts chunk by chunk what it fetches. After a seek, it fetches anew from there."""
+    """Decrypts chunk by chunk while reading. After a seek, it fetches again from the new offset."""
 
     def __init__(self, store: ObjectStore, name: str, key: bytes, size: int) -> None:
-        """Raises Altered if an encrypted object can't have this size, or is empty and was not."""
+        """Raise Altered if an encrypted object can't have this size, or is empty although its content was
+        not.
+        """
         self._store, self._name, self._cipher = store, name, AESGCM(key)
         body = size - len(MAGIC)
         self._last = (body - 1) // (CHUNK + TAG)

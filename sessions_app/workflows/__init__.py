@@ -1,1 +1,4 @@
-"""Adapters that read the workflows that justify access. No Django here: frozen facts in, frozen answers out."""
+"""Adapters that read the workflows that justify access.
+
+This package imports no Django: it takes and returns frozen data.
+"""

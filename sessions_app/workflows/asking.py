@@ -1,4 +1,4 @@
-"""Ask a source over HTTPS: with a short timeout, no redirects, and a bounded answer."""
+"""Query a source over HTTPS, with a short timeout, no redirects, and a bounded response."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ _TOO_MANY = 429
 _FIRST_FAULT = 500
 _NOT_FOUND = 404
 _REFUSED = (401, 403)
-# Administrators choose where sources are, and many are on internal networks.
+# Administrators choose the addresses of sources, many of which are on internal networks.
 _outgoing = Outgoing(agent="stint", allowed=None, total=CALL_SECONDS, most=MAX_ANSWER)
 
 
 def ask(url: str, headers: Mapping[str, str]) -> Any:
-    """Return the JSON answer to a GET; None if it is not found. Raises SourceError with what to do, and OddAnswer or
-    InTrouble if another address might answer better.
+    """Return the JSON response to a GET; None if it is not found.
+
+    Raises SourceError with the fix, and OddAnswer or InTrouble if another address might give a better
+    response.
     """
     try:
         reply = _outgoing.exchange(url, headers=headers)
     except Unreached as error:
-        # The message contains no address, because that may contain an id.
-        raise SourceError(f"It does not answer. {error}") from error
+        # The message contains no address, because an address may contain an ID.
+        raise SourceError(f"It does not respond. {error}") from error
     return _read(reply)
 
 
@@ -34,14 +36,15 @@ def _read(reply: Reply) -> Any:
     if status == _NOT_FOUND:
         return None
     if status in _REFUSED:
-        # Some sources refuse with these what the token may not read, such as one restricted ticket.
+        # Some sources use these statuses for objects that the token may not read, such as one restricted
+        # ticket.
         raise InTrouble(f"it rejects Stint's token (status {status}). Enter a token with read access.")
     if status == _TOO_MANY:
         raise SourceError("It is rate limiting Stint (status 429). Stint retries later.")
     if status >= _FIRST_FAULT:
-        raise InTrouble(f"it answered with status {status}.")
+        raise InTrouble(f"it responded with status {status}.")
     if status != 200:
-        raise OddAnswer(f"It answered with status {status}: check the address.")
+        raise OddAnswer(f"It responded with status {status}: check the address.")
     if not reply.whole:
         raise SourceError("Its response was cut off or too slow. Stint retries later.")
     if len(reply.body) > MAX_ANSWER:

@@ -1,6 +1,7 @@
 """The contract of workflow sources: report the status of a workflow, and verify their own webhooks.
 
-A webhook only ends access, so it is a hint that is always safe to follow. Starting or extending access asks ``status``.
+A webhook only ends access, so it is a hint that is always safe to follow. Starting or extending access calls
+``status``.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
-# The most seconds that one request to a source takes.
+# The time limit of one request to a source, in seconds.
 CALL_SECONDS = 5.0
-# The largest answer and the largest delivery that are read, in bytes.
+# The maximum size of a response and of a delivery, in bytes.
 MAX_ANSWER = 1024 * 1024
 MAX_DELIVERY = 1024 * 1024
 LONGEST_ID = 120
-# The most people that are read from one list of an answer.
+# The maximum number of people that are read from one list.
 MOST_NAMES = 100
-# Nobody plans beyond these dates. Far beyond them, times can't be shown in every time zone, or read back from the
+# Nobody plans beyond these dates. Times far beyond them can't be shown in every time zone, or stored in the
 # database.
 EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 LATEST = dt.datetime(2100, 12, 31, tzinfo=dt.UTC)
@@ -41,39 +42,47 @@ class Standing(StrEnum):
 
 
 class SourceError(Exception):
-    """A source gave no usable answer. The message says what is wrong and what to do."""
+    """A source gave no usable response. The message gives the problem and the fix."""
 
 
 class OddAnswer(SourceError):
-    """A source gave no usable answer about one workflow, which says nothing about others."""
+    """A source gave no usable response about one workflow, which means nothing for others."""
 
 
 class InTrouble(SourceError):
-    """A source failed, or refused, when it was asked about one workflow. Others show whether all of it does."""
+    """A source failed or refused a query about one workflow.
+
+    Queries about others show whether the whole source is affected.
+    """
 
     def __init__(self, why: str) -> None:
         super().__init__(f"It gave no status: {why}")
 
 
 class DeliveryRefused(Exception):
-    """A delivery does not prove that the source sent it, or sent it recently. The message says what is missing."""
+    """A delivery does not prove that the source sent it, or sent it recently.
+
+    The message states what is missing.
+    """
 
 
 class NotAnId(ValueError):
-    """The text can't be an id of the source."""
+    """The text can't be an ID of the source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """A source's answer about a workflow.
+    """A source's response about a workflow.
 
-    ``outside_id`` is the source's own id of an open workflow, which may have been asked for by another, such as its
-    number. ``assigned`` and ``on_call`` are email addresses or names in lowercase. ``services`` are ids and names of what it
-    concerns. ``values`` maps names to texts that commands can be bound to. ``reason`` says why it is not open.
+    ``outside_id`` is the source's own ID of an open workflow, which may differ from the queried ID, such as a
+    number. ``assigned`` and ``on_call`` are email addresses or names in lowercase. ``services`` are IDs and
+    names of the affected services. ``values`` maps names to texts that commands can be bound to. ``reason``
+    states why it is not open.
 
-    ``opened_by`` are those who opened it, and ``changed_by`` those who last changed its severity, urgency or assignees, in
-    the same form; systems by their id. Nobody in ``opened_by``, or None in ``changed_by``, means that the source does not
-    tell. Nobody whom a requester could choose, such as by an editable name, may be in either.
+    ``opened_by`` are those who opened it, and ``changed_by`` those who last changed its severity, urgency or
+    assignees, in the same form; systems by their ID. An empty ``opened_by``, or None in ``changed_by``, means
+    that the source does not report it. Neither may contain anything that a requester could choose, such as an
+    editable name.
     """
 
     standing: Standing
@@ -95,7 +104,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A verified delivery. ``key`` is unique, because it comes from what the sender signed."""
+    """A verified delivery. ``key`` is unique, because it is derived from what the sender signed."""
 
     key: str
     event: str = ""
@@ -103,8 +112,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
-    """A delivery's claim about one workflow. With ``whole``, it covers all whose outside id begins with ``outside_id``
-    and a colon.
+    """A delivery's claim about one workflow.
+
+    With ``whole``, it covers all workflows whose outside ID begins with ``outside_id`` and a colon.
     """
 
     outside_id: str
@@ -113,8 +123,9 @@ class Hint:
 
 
 class SourceParameters(BaseModel):
-    """Connection settings of a source. Fields of type SecretStr are stored encrypted, and never shown, logged or
-    recorded.
+    """Connection settings of a source.
+
+    Fields of type SecretStr are stored encrypted, and never shown, logged or recorded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -124,26 +135,30 @@ class Adapter(Protocol):
     """Reads the workflows of one provider. Can be called from any number of threads."""
 
     def status(self, outside_id: str) -> Status:
-        """Ask the source, for at most ``CALL_SECONDS`` per request.
+        """Query the source, for at most ``CALL_SECONDS`` per request.
 
-        Raises SourceError; OddAnswer if only this workflow is affected; InTrouble if that is not known; and NotAnId for
-        an invalid id.
+        Raises SourceError; OddAnswer if only this workflow is affected; InTrouble if that is unknown; and
+        NotAnId for an invalid ID.
         """
 
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
     ) -> Delivery:
-        """Verify, with one of the secrets, that the source sent these bytes. Header names are in lowercase. Raises
-        DeliveryRefused.
+        """Verify, with one of the secrets, that the source sent these bytes.
+
+        Header names are in lowercase. Raises DeliveryRefused.
         """
 
     def parse(self, body: bytes) -> list[Hint]:
-        """Return what a verified delivery says; empty for unknown events. Raises ValueError for invalid JSON."""
+        """Return the hints in a verified delivery; empty for unknown events.
+
+        Raises ValueError for invalid JSON.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterType:
-    """One provider, before any of its sources is set up. ``kind`` is the default kind of its workflows."""
+    """One provider. ``kind`` is the default kind of its workflows."""
 
     provider: str
     title: str
@@ -153,7 +168,7 @@ class AdapterType:
 
 
 def secret_fields(model: type[SourceParameters]) -> frozenset[str]:
-    """The names of the fields that hold secrets."""
+    """Return the names of the secret fields."""
     return frozenset(
         name
         for name, about in model.model_fields.items()
@@ -180,7 +195,7 @@ def hex_digest(secret: str, body: bytes) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two texts are equal, compared in constant time. Text that is not ASCII equals nothing."""
+    """Whether two texts are equal, compared in constant time. Non-ASCII text equals nothing."""
     return one.isascii() and other.isascii() and hmac.compare_digest(one, other)
 
 
@@ -190,14 +205,14 @@ def body_key(body: bytes) -> str:
 
 
 def text_of(value: Any, longest: int = 200) -> str:
-    """Return a value of an external answer as printable text; empty if it is not text or a number."""
+    """Return a value from an external response as printable text; empty if it is not text or a number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     return "".join(char for char in str(value) if char.isprintable())[:longest].strip()
 
 
 def id_of(value: Any, pattern: re.Pattern[str]) -> str:
-    """Return an id of an external answer; empty if it is not in the form of the source's ids."""
+    """Return an ID from an external response; empty if it does not have the form of the source's IDs."""
     found = text_of(value)
     return found if pattern.fullmatch(found) else ""
 
@@ -205,8 +220,8 @@ def id_of(value: Any, pattern: re.Pattern[str]) -> str:
 def moment_of(value: Any) -> dt.datetime | None:
     """Return an ISO 8601 time with a time zone in UTC; None for anything else.
 
-    A time beyond what anyone plans becomes the limit. As None, it would start what has yet to start, and keep open what
-    is over.
+    A time beyond the planning limits becomes the limit. As None, it would start workflows early and keep
+    finished ones open.
     """
     try:
         moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else None
@@ -214,12 +229,12 @@ def moment_of(value: Any) -> dt.datetime | None:
         return None
     if moment is None or moment.tzinfo is None:
         return None
-    # Compared before the conversion, which fails near the ends of time.
+    # Compared before the conversion, which fails near the limits of datetime.
     return min(max(moment, EARLIEST), LATEST).astimezone(dt.UTC)
 
 
 def names_of(values: Any) -> tuple[str, ...]:
-    """Return texts in lowercase, without duplicates, at most a hundred."""
+    """Return texts in lowercase, without duplicates, at most 100."""
     found = [text_of(value).casefold() for value in values] if isinstance(values, list | tuple) else []
     return tuple(dict.fromkeys(name for name in found if name))[:MOST_NAMES]
 
@@ -243,7 +258,7 @@ def each(data: Any, *path: str | int) -> list[Any]:
 
 
 def event_of(body: bytes, *path: str) -> str:
-    """Return the event type that a delivery names at a path; empty if it can't be read."""
+    """Return the event type at a path of a delivery; empty if it can't be parsed."""
     try:
         return text_of(at(json.loads(body), *path), 100)
     except (ValueError, RecursionError):

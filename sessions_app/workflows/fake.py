@@ -27,8 +27,10 @@ from sessions_app.workflows.base import (
 
 @dataclass
 class FakeAdapter:
-    """``workflows`` maps ids to statuses, which have the same id unless they name another. Questions about ids in ``odd`` get no usable answer, and those about
-    ids in ``in_trouble`` a failure. While ``down``, it does not answer.
+    """A fake adapter. ``workflows`` maps ids to statuses, which have the same id unless they name another.
+
+    Queries about ids in ``odd`` get no usable response, and queries about ids in ``in_trouble`` fail. While
+    ``down``, it does not respond.
     """
 
     workflows: dict[str, Status] = field(default_factory=dict)
@@ -38,16 +40,16 @@ class FakeAdapter:
     asked: list[str] = field(default_factory=list)
 
     def status(self, outside_id: str) -> Status:
-        """Note the question, and return the stored status."""
+        """Note the query, and return the stored status."""
         if not outside_id.isascii() or not outside_id.replace("-", "").isalnum():
             raise NotAnId("An id has letters, digits and hyphens.")
         self.asked.append(outside_id)
         if self.down:
-            raise SourceError("It does not answer.")
+            raise SourceError("It does not respond.")
         if outside_id in self.odd:
-            raise OddAnswer("It answered with status 422: check the address.")
+            raise OddAnswer("It responded with status 422: check the address.")
         if outside_id in self.in_trouble:
-            raise InTrouble("it answered with status 500.")
+            raise InTrouble("it responded with status 500.")
         found = self.workflows.get(
             outside_id, Status(standing=Standing.UNKNOWN, reason="Workflow not found.")
         )

@@ -1,5 +1,6 @@
-"""Jobs of GitHub Actions. The outside id is `{repository_id}:{run_id}:{run_attempt}:{job_id}`. A job has the id of its
-check run.
+"""Jobs of GitHub Actions.
+
+The outside ID is `{repository_id}:{run_id}:{run_attempt}:{job_id}`. A job has the ID of its check run.
 
 Sources: https://docs.github.com/en/rest/actions/workflow-jobs and …/webhooks/webhook-events-and-payloads.
 """
@@ -35,7 +36,7 @@ from sessions_app.workflows.base import (
     text_of,
 )
 
-# GitHub ignores leading zeros, so an id has none.
+# GitHub ignores leading zeros, so an ID must not have any.
 _ID = re.compile(r"[1-9][0-9]{0,17}:[1-9][0-9]{0,17}:[1-9][0-9]{0,5}:[1-9][0-9]{0,17}")
 _OVER = ("success", "failure", "error", "inactive")
 
@@ -58,7 +59,7 @@ class GitHub:
         self._token = parameters.token
 
     def status(self, outside_id: str) -> Status:
-        """Ask for one job, and for its run. Raises SourceError, NotAnId."""
+        """Query one job, and its run. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
             raise NotAnId(
                 "A GitHub job has the form repository_id:run_id:run_attempt:job_id, in digits without leading zeros."
@@ -83,7 +84,7 @@ class GitHub:
         values = {
             "commit": text_of(at(run, "head_sha")),
             "branch": branch,
-            # For the event `release`, GitHub puts the release's tag there.
+            # For the `release` event, GitHub puts the release's tag here.
             "release": branch if event == "release" else "",
             "event": event,
             "repository": text_of(at(run, "repository", "full_name")),
@@ -98,7 +99,7 @@ class GitHub:
             url=text_of(at(job, "html_url"), 500),
             services=tuple(filter(None, (text_of(at(run, "repository", "id")), values["repository"]))),
             values={name: value for name, value in values.items() if value},
-            # Who started the run, and who ran this attempt. Nothing about a job can be changed.
+            # Who started the run, and who ran this attempt. A job itself can't be changed.
             opened_by=_both(at(run, "actor", "login"), at(run, "triggering_actor", "login")),
             changed_by=(),
         )
@@ -123,7 +124,7 @@ class GitHub:
         return Delivery(key=body_key(body), event=text_of(headers.get("x-github-event"), 100))
 
     def parse(self, body: bytes) -> list[Hint]:
-        """Return a hint for a job or run that changed, or for a deployment that belongs to one and is over."""
+        """Return a hint for a job or run that changed, or for a finished deployment of one."""
         said = json.loads(body)
         repository = text_of(at(said, "repository", "id"))
         if job := at(said, "workflow_job"):
@@ -138,7 +139,7 @@ class GitHub:
 
 
 def _both(*logins: Any) -> tuple[str, ...]:
-    """Return the names; none if one is missing, since it could be anyone's."""
+    """Return the names; empty if one is missing, because it could be anyone's."""
     found = [text_of(login) for login in logins]
     return names_of(found) if all(found) else ()
 

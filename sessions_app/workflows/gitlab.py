@@ -1,7 +1,7 @@
 """Jobs of GitLab CI/CD. The outside id is `{project_id}:{job_id}`.
 
-A webhook contains the secret itself (`X-Gitlab-Token`). If a signing token is set, it is signed as in Standard
-Webhooks.
+A webhook contains the secret itself (`X-Gitlab-Token`). If a signing token is set, the webhook is signed as
+in Standard Webhooks.
 
 Sources: https://docs.gitlab.com/api/jobs/ and …/user/project/integrations/webhook_events/.
 """
@@ -38,7 +38,7 @@ from sessions_app.workflows.base import (
 )
 from sessions_app.workflows.standard import verify_standard
 
-# GitLab ignores leading zeros, so an id has none.
+# GitLab ignores leading zeros, so an ID must not have any.
 _ID = re.compile(r"[1-9][0-9]{0,17}:[1-9][0-9]{0,17}")
 _OVER = ("success", "failed", "canceled", "canceling", "skipped")
 
@@ -58,7 +58,7 @@ class GitLab:
         self._token = parameters.token
 
     def status(self, outside_id: str) -> Status:
-        """Ask for one job. Raises SourceError, NotAnId."""
+        """Query one job. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
             raise NotAnId("A GitLab job has the form project_id:job_id, in digits without leading zeros.")
         project, job_id = outside_id.split(":")
@@ -93,7 +93,7 @@ class GitLab:
             url=text_of(at(job, "web_url"), 500),
             services=(project,),
             values={name: value for name, value in values.items() if value},
-            # Who started the pipeline, played the job, or ran it again. Nothing about a job can be changed.
+            # Who started the pipeline, played the job, or ran it again. A job itself can't be changed.
             opened_by=names_of([at(job, "user", "username")]),
             changed_by=(),
         )
@@ -101,8 +101,9 @@ class GitLab:
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
     ) -> Delivery:
-        """Check the signature if there is one; otherwise compare `X-Gitlab-Token` with the secrets. Raises
-        DeliveryRefused.
+        """Check the signature if there is one; otherwise compare `X-Gitlab-Token` with the secrets.
+
+        Raises DeliveryRefused.
         """
         event = text_of(headers.get("x-gitlab-event"), 100)
         if "webhook-signature" in headers:
@@ -114,7 +115,7 @@ class GitLab:
         return Delivery(key=body_key(body), event=event)
 
     def parse(self, body: bytes) -> list[Hint]:
-        """Return a hint for a job that changed, or for each job of a pipeline that is over."""
+        """Return a hint for a job that changed, or for each job of a finished pipeline."""
         said = json.loads(body)
         kind = at(said, "object_kind")
         if kind == "build":

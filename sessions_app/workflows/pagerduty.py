@@ -51,7 +51,7 @@ _NO_CHANGE = frozenset(
     )
 )  # fmt: skip
 _ACKNOWLEDGED = "acknowledge_log_entry"
-# The entries on one page of the log, and the most pages that are read.
+# The number of entries on one page of the log, and the maximum number of pages that are read.
 _PAGE, _MOST_PAGES = 100, 5
 
 
@@ -72,7 +72,7 @@ class PagerDuty:
         self._token = parameters.token
 
     def status(self, outside_id: str) -> Status:
-        """Ask for one incident and, if it is open, for the people behind it. Raises SourceError, NotAnId."""
+        """Query one incident and, if it is open, the people behind it. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
             raise NotAnId("A PagerDuty incident has an ID like Q1ABCDEF2GHIJK.")
         incident = at(
@@ -100,7 +100,7 @@ class PagerDuty:
         }
         return Status(
             standing=Standing.OPEN,
-            # It also answers about the number of an incident.
+            # The API also accepts the number of an incident.
             outside_id=outside_id,
             title=text_of(at(incident, "title")) or text_of(at(incident, "summary")),
             url=text_of(at(incident, "html_url"), 500),
@@ -121,7 +121,7 @@ class PagerDuty:
         return names_of([at(one, "user", "email") for one in each(answer, "oncalls")])
 
     def _changed_by(self, outside_id: str) -> tuple[str, ...] | None:
-        """Return who last changed an incident, for each kind of change; None if its log is too long to tell."""
+        """Return who last changed an incident, for each kind of change; None if its log is too long."""
         entries: list[Any] = []
         for page in range(_MOST_PAGES):
             answer = self._ask(f"/incidents/{outside_id}/log_entries?limit={_PAGE}&offset={page * _PAGE}")
@@ -131,8 +131,9 @@ class PagerDuty:
         return None
 
     def _names(self, agents: Sequence[Any]) -> tuple[str, ...]:
-        """Return the email addresses of users; of anything else, its ID. People can edit their names there, so they are
-        never told by these.
+        """Return the email addresses of users, and the IDs of anything else.
+
+        People can edit their names in PagerDuty, so names never identify them.
         """
         found = {text_of(at(agent, "id")): _is_user(agent) for agent in agents}
         return names_of([self._email(one) or one if user else one for one, user in found.items() if one])
@@ -169,8 +170,10 @@ class PagerDuty:
 
 
 def _changers(entries: Sequence[Any]) -> list[Any]:
-    """Return the users who last made each kind of change. What PagerDuty does by itself, such as an escalation, is
-    nobody's. Whoever acknowledges an incident that they were not assigned to takes it.
+    """Return the users who last made each kind of change.
+
+    PagerDuty's own changes, such as an escalation, are nobody's. A user who acknowledges an incident without
+    being assigned to it becomes its assignee.
     """
     assigned = {text_of(at(one, "id")) for entry in entries for one in each(entry, "assignees")}
     last: dict[str, tuple[dt.datetime, Any]] = {}

@@ -1,6 +1,7 @@
 """The registry of adapters, by provider.
 
-Third-party packages add one with an entry point of the group ``stint.workflows`` that names an ``AdapterType``.
+Third-party packages add one with an entry point in the group ``stint.workflows`` that names an
+``AdapterType``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Workflows of any system that answers JSON and signs its webhooks as in Standard Webhooks
+"""Workflows of any system with a JSON API and webhooks signed as in Standard Webhooks
 (https://www.standardwebhooks.com).
 
-A delivery is `{"type": …, "data": {"id": …, "status": …}}`. An answer has id and status at ``root``. It can also have
-`title`, `url`, `severity`, `assignees`, `on_call`, `service`, `starts_at`, `ends_at`, `opened_by`, `changed_by` and `facts`.
+A delivery is `{"type": …, "data": {"id": …, "status": …}}`. A response has the ID and the status at ``root``.
+It can also have `title`, `url`, `severity`, `assignees`, `on_call`, `service`, `starts_at`, `ends_at`,
+`opened_by`, `changed_by` and `facts`.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Parameters(SourceParameters):
         default="ticket", description="Kind of its workflows"
     )
     root: str = Field(default="", description="Path to the workflow in the response, such as `result.0`")
-    id: str = Field(default="id", description="Key of the ID, as webhooks also send it")
+    id: str = Field(default="id", description="Key of the ID, with the same value that webhooks send")
     status: str = Field(default="status", description="Key of the status")
     open: tuple[str, ...] = Field(default=("open",), min_length=1, description="Status values that mean open")
     closed: tuple[str, ...] = Field(
@@ -74,15 +75,15 @@ class Parameters(SourceParameters):
 
 
 class Standard:
-    """Reads JSON in a configured form."""
+    """Reads JSON in a configured format."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._with = parameters
 
     def status(self, outside_id: str) -> Status:
-        """Ask for one workflow. Raises SourceError, NotAnId."""
+        """Query one workflow. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
-            raise NotAnId("An id has letters, digits, _ and -.")
+            raise NotAnId("An ID may only contain letters, digits, _ and -.")
         token = self._with.token
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         answer = ask(self._with.url.replace("{id}", outside_id), {"Accept": "application/json", **headers})
@@ -106,7 +107,7 @@ class Standard:
             values["service"] = service
         return Status(
             standing=Standing.OPEN,
-            # Many systems ignore the case of an id, or accept several for one workflow.
+            # Many systems ignore the case of an ID, or accept several IDs for one workflow.
             outside_id=id_of(at(workflow, *self._with.id.split(".")), _ID),
             kind=self._with.kind,
             title=text_of(workflow.get("title")),
@@ -125,7 +126,7 @@ class Standard:
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
     ) -> Delivery:
-        """Check the signature over id, time and body. Raises DeliveryRefused."""
+        """Check the signature over ID, time and body. Raises DeliveryRefused."""
         key = verify_standard(headers, body, secrets, now)
         return Delivery(key=key, event=event_of(body, "type"))
 
@@ -141,14 +142,16 @@ class Standard:
 
 
 def _changed_by(names: Any) -> tuple[str, ...] | None:
-    """Return who last changed it; None if that is not a list of names, since a lost one could be anyone's."""
+    """Return who last changed it; None if that is not a list of names, because a missing name could be
+    anyone's.
+    """
     found = names_of(names)
     whole = isinstance(names, list) and len(names) <= MOST_NAMES and all(text_of(name) for name in names)
     return found if whole else None
 
 
 def verify_standard(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime) -> str:
-    """Check `webhook-signature` (v1: HMAC-SHA256 of `id.timestamp.body`) and return the signed id.
+    """Check `webhook-signature` (v1: HMAC-SHA256 of `id.timestamp.body`) and return the signed ID.
 
     The timestamp may differ by up to five minutes. Secrets are `whsec_` and base64. Raises DeliveryRefused.
     """

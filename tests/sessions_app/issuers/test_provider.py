@@ -39,7 +39,7 @@ def test_two_wait_for_a_provider_that_hangs_and_the_third_is_told_so(provider, o
     outside.awake.clear()
     waiting = [Started(lambda: redeem(provider, outside)) for _ in range(2)]
     eventually(lambda: outside.asked.count("/token") == 2)
-    with pytest.raises(CannotFetch, match="other sign-ins are waiting for it"):
+    with pytest.raises(CannotFetch, match="other sign-ins are already waiting for it"):
         redeem(provider, outside)
     assert outside.asked.count("/token") == 2
     outside.awake.set()

@@ -102,7 +102,7 @@ class TestEveryAdapter:
         assert made(type_, system.url).status(IDS[type_.provider]).standing is Standing.UNKNOWN
 
     def test_a_source_that_is_not_there_is_an_error(self, type_):
-        with pytest.raises(SourceError, match="does not answer"):
+        with pytest.raises(SourceError, match="does not respond"):
             made(type_, "http://127.0.0.1:1").status(IDS[type_.provider])
 
     @pytest.mark.parametrize(
