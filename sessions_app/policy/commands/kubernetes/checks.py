@@ -1,6 +1,4 @@
-"""What a request of a line may carry besides its target: query parameters and a body, compared value by
-value.
-"""
+"""What a request of a line may carry besides its target: query parameters and a body."""
 
 from __future__ import annotations
 
@@ -85,10 +83,7 @@ class Check:
         return ()
 
     def take(self, request: KubeRequest, sent: Sent, types: Types, known: Values) -> Taken:
-        """Compare a request with this check.
-
-        Raises Differs, and RuleRefused for a body that can't be parsed.
-        """
+        """Compare a request with this check. Raises Differs, and RuleRefused for an unreadable body."""
         return Taken(known)
 
     def unseen(self, request: KubeRequest, sent: Sent) -> tuple[str, ...]:
