@@ -41,12 +41,10 @@ class Who(_Document):
     """Groups and identities, by name. At least one is required."""
 
     groups: tuple[Name, ...] = Field(default=(), description="Names of groups", examples=[["engineers"]])
-    identities: tuple[Person, ...] = Field(
-        default=(), description="Names of identities", examples=[["deploy"]]
-    )
+    identities: tuple[Person, ...] = Field(default=(), description="Identities", examples=[["deploy"]])
 
     @model_validator(mode="after")
-    def _somebody(self) -> Who:
+    def _not_empty(self) -> Who:
         if not self.groups and not self.identities:
             raise ValueError("name at least one group or identity; an empty list means no one")
         return self
@@ -187,7 +185,7 @@ class Next(_Document):
     )
 
     @model_validator(mode="after")
-    def _somebody(self) -> Next:
+    def _not_empty(self) -> Next:
         if not self.groups and not self.webhooks:
             raise ValueError("name at least one group or webhook; an empty list means no one")
         return self

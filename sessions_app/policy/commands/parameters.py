@@ -42,10 +42,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class ValueRefused(ValueError):
-    """A value outside its type. The message is a clause: "needs a number from 1 to 1000".
-
-    ``name`` is the parameter, if the clause names it.
-    """
+    """A value outside its type. The message is a clause: "needs a number from 1 to 1000". ``name`` is the parameter in it."""
 
     def __init__(self, message: str, name: str = "") -> None:
         self.name = name
