@@ -17,9 +17,9 @@ class ProposalState(models.TextChoices):
 
     PENDING = "pending"
     PUBLISHED = "published"
-    REFUSED = "refused"
+    REFUSED = "refused", "Denied"
     WITHDRAWN = "withdrawn"
-    LAPSED = "lapsed"
+    LAPSED = "lapsed", "Expired"
 
 
 class ProposalQuerySet(models.QuerySet["Proposal"]):

@@ -38,7 +38,7 @@ class RequestState(models.TextChoices):
     APPROVED = "approved"
     DENIED = "denied"
     WITHDRAWN = "withdrawn"
-    LAPSED = "lapsed"
+    LAPSED = "lapsed", "Expired"
 
 
 class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):

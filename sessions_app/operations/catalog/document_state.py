@@ -105,7 +105,7 @@ def pending_proposal(*, proposal_id: int, actor: Identity, now: dt.datetime) -> 
         raise NotFound("Proposal not found.")
     if (state := standing_of(proposal, now)) is not ProposalState.PENDING:
         raise ProposalOver(
-            f"This proposal for {proposal.name} is already {state}.",
+            f"This proposal for {proposal.name} is already {state.label.lower()}.",
             hint="If the change is still wanted, edit the document again.",
         )
     return proposal
@@ -129,7 +129,7 @@ def settle_proposal(
         kind: Kind = proposal.kind  # type: ignore[assignment]  # written from one
         notify(
             people=[proposal.proposed_by], event=event, now=now, path=PAGES[kind].format(proposal.name),
-            subject=f"{actor} {'denied' if state == ProposalState.REFUSED else state} your change to {proposal.name}", body=comment,
+            subject=f"{actor} {state.label.lower()} your change to {proposal.name}", body=comment,
         )  # fmt: skip
 
 

@@ -175,7 +175,10 @@ def _is_repeated(
 
 def _check_open(request: AccessRequest, now: dt.datetime) -> None:
     if request.state != RequestState.PENDING:
-        raise AlreadyDecided(f"{request.ref} is already {request.state}.", hint="Open it to see who decided.")
+        raise AlreadyDecided(
+            f"{request.ref} is already {RequestState(request.state).label.lower()}.",
+            hint="Open it to see who decided.",
+        )
     if request.lapses_at <= now:
         raise AlreadyDecided(f"{request.ref} has expired.", hint="The requester can submit a new one.")
     if request.workflow is not None and (over := why_over(request.workflow, now)):

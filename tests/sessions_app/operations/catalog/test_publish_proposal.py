@@ -56,10 +56,10 @@ def test_others_are_told_that_there_is_none(world, who):
 def test_it_is_void_when_the_document_changed_or_after_a_week(world):
     delegate(world)
     proposal = propose(world)
-    with pytest.raises(ProposalOver, match="lapsed"):
+    with pytest.raises(ProposalOver, match="expired"):
         publish_proposal(proposal_id=proposal.pk, actor=world.bob, now=proposal.lapses_at)
     change(world, {"policies/web-work.yaml": web_work(world, summary="Changed meanwhile")})
-    with pytest.raises(ProposalOver, match="lapsed"):
+    with pytest.raises(ProposalOver, match="expired"):
         publish(world, proposal)
 
 

@@ -22,6 +22,6 @@ def test_a_refused_proposal_changes_nothing_and_its_proposer_learns_why(world):
     assert last("proposal.refused", "web-work").data["comment"] == "Two must approve."
     told = Notice.objects.get(event="proposal.refused")
     assert (told.identity, told.body) == (world.dora, "Two must approve.")
-    with pytest.raises(ProposalOver, match="already refused"):
+    with pytest.raises(ProposalOver, match="already denied"):
         publish_proposal(proposal_id=proposal.pk, actor=world.bob, now=world.now)
     assert state_of("policies", "web-work") == before

@@ -222,7 +222,7 @@ def test_a_policy_that_can_not_be_read_approves_nothing(world):
 
 def test_a_request_that_lapsed_is_not_decided_also_before_the_sweep_saw_it(world):
     request = world.request()
-    with pytest.raises(AlreadyDecided, match="lapsed"):
+    with pytest.raises(AlreadyDecided, match="expired"):
         world.decide(request, now=request.lapses_at)
 
 

@@ -175,7 +175,7 @@ def test_an_extension_asked_for_before_the_end_and_approved_after_it_revives_not
     request.refresh_from_db()
     assert request.state == RequestState.PENDING
     assert end_of(grant) == after(world, minutes=60)
-    with pytest.raises(AlreadyDecided, match="lapsed"):
+    with pytest.raises(AlreadyDecided, match="expired"):
         world.decide(request, world.dora, now=after(world, minutes=60))
 
 

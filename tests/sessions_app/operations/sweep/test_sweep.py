@@ -290,13 +290,13 @@ def test_a_request_waits_no_longer_than_its_change(world):
     request = world.request(workflow=planned.ref)
     assert request.lapses_at == planned.ends_at
     late = after(world, hours=2)
-    with pytest.raises(AlreadyDecided, match="lapsed"):
+    with pytest.raises(AlreadyDecided, match="expired"):
         world.decide(request, now=late)
     Notice.objects.all().delete()
     sweep(now=lambda: late, name="test")
     request.refresh_from_db()
     assert (request.state, request.decided_at) == ("lapsed", late)
-    over = f"{request.ref} has expired: the planned time of {planned.ref} has passed"
+    over = f"{request.ref} expired: the planned time of {planned.ref} has passed"
     told = Notice.objects.filter(subject=over).values_list("identity__username", flat=True)
     assert set(told) == {"alice", "bob", "dora"}
 

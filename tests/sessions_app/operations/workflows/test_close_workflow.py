@@ -55,7 +55,7 @@ def test_requests_that_wait_lapse_and_no_approval_revives_them(world):
     close(world, incident)
     assert fresh(request).state == RequestState.LAPSED
     assert last("request.lapsed", request.ref).data == {"closed": incident.ref}
-    with pytest.raises(Exception, match="already lapsed"):
+    with pytest.raises(Exception, match="already expired"):
         world.decide(request)
     assert not Grant.objects.exists()
 
