@@ -93,11 +93,11 @@ def test_what_clouds_keep_on_link_local_addresses_is_refused_even_where_the_sett
 
 
 def test_without_a_setting_only_https_is_sent_to():
-    with pytest.raises(Forbidden, match="https"):
+    with pytest.raises(Forbidden, match="HTTPS"):
         Webhook(agent="x", resolve=lambda _host, _port: ["8.8.8.8"]).send(post("http://hooks.example.com/"))
-    with pytest.raises(Forbidden, match="https"):
+    with pytest.raises(Forbidden, match="HTTPS"):
         inside(resolve=lambda _host, _port: ["8.8.8.8"]).send(post("http://hooks.example.com/"))
-    with pytest.raises(Forbidden, match="https"):
+    with pytest.raises(Forbidden, match="HTTPS"):
         check_url("http://hooks.example.com/")
     with pytest.raises(Forbidden, match="not a public address"):
         check_url("https://[::1]/")
@@ -108,7 +108,7 @@ def test_without_a_setting_only_https_is_sent_to():
 def test_a_redirect_is_not_followed(hook, status):
     with receiver() as other:
         hook.answer = answered(status, f"Location: {other.url}")
-        with pytest.raises(NotTaken, match="redirects are not followed"):
+        with pytest.raises(NotTaken, match="Redirects are not followed"):
             inside().send(post(hook.url))
         assert other.came == []
 
