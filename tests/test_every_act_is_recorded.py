@@ -44,8 +44,8 @@ READS = {
         /requests/preview/ /command-sets/<slug:name>/try/ /policies/<slug:name>/simulate/ tool:what_may_i_do
         sessions_app.operations.requests.check_request.check_request sessions_app.operations.identities.prove_token.prove_token""",
     "the same for everybody, and nobody's secret": """
-        /docs/ /docs/<slug:name>/ /docs/reference/<slug:name>/ /api/schema/ /api/docs/ /schemas/ /schemas/<str:folder>.json /metrics /pulse/ /streams/changes
-        /.well-known/oauth-authorization-server/oauth GET:/api/v1/ssh-gateway
+        /docs/ /docs/<slug:name>/ /docs/reference/<slug:name>/ /api/schema/ /api/docs/ /schemas/ /schemas/<str:folder>.json /metrics /pulse/
+        /streams/changes /.well-known/oauth-authorization-server/oauth GET:/api/v1/ssh-gateway
         GET:/api/v1/web-gateway""",
     "tells whoever has a token what that is good for; the use of it is recorded": "/oauth/introspect",
     "a challenge, kept in the browser's own session; what is answered to it is recorded": """
