@@ -20,7 +20,7 @@ from sessions_app.api.shapes.requests import OffersShape, PreviewShape, RequestD
 from sessions_app.models import AccessRequest
 from sessions_app.operations.requests import check_request as dry_run
 from sessions_app.operations.requests.decide_request import decide_request
-from sessions_app.operations.requests.request_access import request_access
+from sessions_app.operations.requests.request_access import read_its_workflow, request_access
 from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.queries.requests import deciders
 from sessions_app.queries.requests.offers import offers
@@ -81,8 +81,10 @@ class RequestPreview(_Asking):
     @described(PreviewShape, body=NewRequest)
     @once
     def post(self, request: Request) -> Response:
-        """Dry run: return what would happen, with the result of each rule. Changes nothing."""
-        preview = dry_run.check_request(requester=self.identity, ask=self.ask(), now=clock.now())
+        """Dry run: return what would happen, with the result of each rule. Reads the workflow, and changes nothing else."""
+        now = clock.now()
+        ask = read_its_workflow(self.identity, dry_run.for_its_workflow(self.identity, self.ask()), now)
+        preview = dry_run.check_request(requester=self.identity, ask=ask, now=now)
         return self.answer(PreviewShape, reads.outcome_of(preview))
 
 

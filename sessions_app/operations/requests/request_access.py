@@ -79,7 +79,7 @@ def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) ->
         )
     ask = for_its_workflow(requester, ask)
     try:
-        return _sent_before(requester, ask) or _ask(requester, _workflow_read(requester, ask, now), now)
+        return _sent_before(requester, ask) or _ask(requester, read_its_workflow(requester, ask, now), now)
     except IntegrityError:
         # Both submissions arrived at the same moment.
         if sent := _sent_before(requester, ask):
@@ -118,7 +118,7 @@ class RequestRefusedKind(StintError):
     status = 400
 
 
-def _workflow_read(requester: Identity, ask: NewRequest, now: dt.datetime) -> NewRequest:
+def read_its_workflow(requester: Identity, ask: NewRequest, now: dt.datetime) -> NewRequest:
     """Read the named workflow from its source, and return the request with its reference. The rules refuse a workflow
     that the source does not know.
 

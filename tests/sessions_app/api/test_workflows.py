@@ -3,6 +3,8 @@
 import pytest
 
 from sessions_app.models import Grant
+from tests.support.world.acts import change
+from tests.support.world.sources import SOURCE, is_open, speaking_for
 
 INCIDENT = {"title": "Checkout is slow", "severity": "P2", "clusters": ["web"]}
 ASK = {
@@ -40,6 +42,14 @@ def test_who_is_on_call_asks_for_it_and_starts_at_once(api, opened):
     preview = api("robot").post("/requests/preview", {**ASK, "workflow": opened["ref"]}).body
     assert preview["outcome"] == "refused"
     assert {rule["rule"] for rule in preview["rules"] if not rule["permitted"]} == {"on_call"}
+
+
+def test_a_preview_reads_a_workflow_that_nobody_has_named_before(api, world):
+    with speaking_for() as source:
+        source.workflows["INC-1"] = is_open()
+        change(world, {"workflow-sources/pager.yaml": SOURCE})
+        api("alice").post("/requests/preview", {**ASK, "workflow": "pager:INC-1"})
+    assert source.asked == ["INC-1"]
 
 
 def test_closing_ends_what_is_bound_to_it_and_stays(api, opened):
