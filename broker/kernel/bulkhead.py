@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import structlog
-from django.db import connections
+from django.db import close_old_connections, connections
 
 from broker.kernel.errors import Overtaken
 from broker.kernel.threads import Threads
@@ -136,6 +136,8 @@ class Bulkhead:
     def _do(self, work: _Work) -> None:
         self._go.wait()
         work.since = time.monotonic()
+        # As before each request: with a connection that was lost, this thread would fail for as long as it has items.
+        close_old_connections()
         try:
             self._act(work.item)
         except Overtaken as error:
