@@ -60,11 +60,12 @@ class _Grown:
 
 
 def checkpoint_is_due(*, now: dt.datetime, log: str = MAIN_LOG) -> bool:
-    """Whether the last attempt failed, or the newest checkpoint is almost a minute old and the log has grown since.
+    """Whether the last attempt failed, the newest checkpoint is almost a minute old and the log has grown since, or
+    nothing can start until the file outside the database is complete.
 
     This is read from the database, so that a restarted worker loses no time.
     """
-    if AuditTrouble.objects.filter(log=log).exists():
+    if AuditTrouble.objects.filter(log=log).exists() or (log == MAIN_LOG and standing() == (False, None)):
         return True
     newest = newest_checkpoint(log=log)
     if newest is not None and now - newest.at < _DUE:

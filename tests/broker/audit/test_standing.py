@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from broker.audit.checkpoint import CheckpointRefused, make_checkpoint
+from broker.audit.checkpoint import CheckpointRefused, checkpoint_is_due, make_checkpoint
 from broker.audit.models import AuditStanding
 from broker.audit.standing import RecordContradicted, check_stands, settle, standing, stands
 from tests.broker.audit.build import AT, bulk_build
@@ -98,6 +98,21 @@ def test_an_old_copy_of_the_file_and_none_at_all_vouch_for_nothing(db, kept):
         make_checkpoint(now=AT)
         assert stands()
         kept.write_text(new)
+
+
+def test_a_checkpoint_is_due_at_once_while_nothing_can_start_without_it(db, kept):
+    """As after a failover just when a checkpoint was in the database, but not yet in the file."""
+    signed()
+    old = kept.read_text()
+    signed()
+    kept.write_text(old)
+    assert not checkpoint_is_due(now=AT)
+    started_again()
+    assert not stands()
+    assert checkpoint_is_due(now=AT)
+    make_checkpoint(now=AT)
+    assert stands()
+    assert not checkpoint_is_due(now=AT)
 
 
 def test_a_rewritten_table_is_compared_again(stint_db, owner_connection, kept):
