@@ -35,7 +35,8 @@ _COLLISIONS = ("XX000", "40001", "40P01", "23505", "42710", "42704")
 # lock_not_available: a lock_timeout expired.
 _LOCKED = "55P03"
 ATTEMPTS = 25
-LONGEST_PAUSE = 0.06
+# Seconds. Pauses grow, because on a busy machine two that collided are at it for longer.
+PAUSE, LONGEST_PAUSE = 0.03, 0.3
 
 Row = tuple[Any, ...]
 Result = TypeVar("Result")
@@ -237,11 +238,11 @@ def repeated(budget: Budget, work: Callable[[], Result]) -> Result:
     PostgreSQL has no lock for this that others could not hold forever: anyone, including holders, can take
     advisory locks.
     """
-    for _ in range(ATTEMPTS):
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             return work()
         except CollisionError:
-            pause = secrets.SystemRandom().uniform(0, LONGEST_PAUSE)
+            pause = secrets.SystemRandom().uniform(0, min(PAUSE * attempt, LONGEST_PAUSE))
             if budget.left < pause + CONNECT_SECONDS:
                 raise
             time.sleep(pause)

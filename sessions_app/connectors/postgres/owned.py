@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from sessions_app.connectors.base import ConnectorError, Json
-from sessions_app.connectors.postgres.connection import Budget, Server, connected, repeated
+from sessions_app.connectors.postgres.connection import Budget, CollisionError, Server, connected
 from sessions_app.connectors.postgres.onward import revoke_onward, spelled
 from sessions_app.connectors.postgres.parameters import parameters_of
 
@@ -51,7 +51,8 @@ def clean_databases(
     Return the result for each database.
 
     What the roles granted to others is revoked first, and reported as `onward_revoked`. Raises ConnectorError
-    that names the databases where it failed, after all others are done.
+    that names the databases where it failed, after all others are done; CollisionError if
+    another revoke may be the reason.
     """
     answers: dict[str, Json] = {}
     failed: list[ConnectorError] = []
@@ -66,7 +67,9 @@ def clean_databases(
         except ConnectorError as error:
             failed.append(error)
     if failed:
-        raise ConnectorError(
+        # After a collision, the caller looks again: whoever else revokes the grant may have dropped its roles.
+        collided = any(isinstance(error, CollisionError) for error in failed)
+        raise (CollisionError if collided else ConnectorError)(
             " ".join(str(error) for error in failed), permanent=all(one.permanent for one in failed)
         )
     return answers
@@ -91,7 +94,7 @@ def _clean(
     if owned:
         _ensure_keeper(server)
     with connected(server.place, budget, database=where) as there:
-        return repeated(budget, lambda: _clean_there(there, roles, oids, owned, budget))
+        return _clean_there(there, roles, oids, owned, budget)
 
 
 def _clean_there(

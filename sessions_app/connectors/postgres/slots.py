@@ -14,7 +14,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from sessions_app.connectors.base import ConnectorError
-from sessions_app.connectors.postgres.connection import Server
+from sessions_app.connectors.postgres.connection import CollisionError, Server
 from sessions_app.connectors.postgres.facts import RoleFacts
 
 _HELD: LiteralString = """
@@ -51,6 +51,8 @@ def drop_slots(server: Server, slots: Sequence[str]) -> int:
     for slot in slots:
         try:
             server.run("SELECT pg_drop_replication_slot(%s)", (slot,))
+        except CollisionError:
+            raise
         except ConnectorError as error:
             fix = sql.SQL("SELECT pg_drop_replication_slot({});").format(sql.Literal(slot)).as_string()
             raise ConnectorError(
