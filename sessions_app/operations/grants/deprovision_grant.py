@@ -37,12 +37,16 @@ log = structlog.get_logger(__name__)
 Answer = Future[Evidence | ConnectorError]
 
 DEPROVISIONER = Actor.system("deprovision")
-# Another worker takes over a grant after this long, if the one that claimed it died. A worker that waits for targets
-# renews its claim, but not for longer than any call to them takes.
-CLAIM = dt.timedelta(seconds=5)
-RENEWED = dt.timedelta(seconds=1)
-# The renewal interval if the wait takes longer, each time on a new connection.
-RENEWED_SILENT = dt.timedelta(seconds=2)
+# Another process takes over a grant after this long, if the one that claimed it died, so that the end still comes within
+# two seconds. A process that waits for targets renews its claim, but not for longer than any call to them takes.
+CLAIM, RENEWED = dt.timedelta(seconds=1.25), dt.timedelta(seconds=0.5)
+# The same once the targets have been silent for two seconds, where each renewal takes a new connection, and for a grant
+# that was claimed so often that processes may be too slow to renew.
+SILENT = dt.timedelta(seconds=2)
+CLAIM_SILENT, RENEWED_SILENT = dt.timedelta(seconds=5), dt.timedelta(seconds=2)
+OFTEN = 8
+# What a process had sent to a target when it died may still arrive for this long.
+ARRIVES = dt.timedelta(seconds=5)
 LONGEST = dt.timedelta(seconds=CALL_SECONDS + 5)
 WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
 # A live gateway has cut everything long before this. It renews its lease each second. One that has not done so for
@@ -114,18 +118,23 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
             ],
         )
         (taken,) = cursor.fetchone()
-    return Grant.objects.select_related("cluster", "holder").get(pk=grant_id) if taken else None
+    if not taken:
+        return None
+    grant = Grant.objects.select_related("cluster", "holder").get(pk=grant_id)
+    if grant.attempts > OFTEN:
+        _renew(grant, now, now + CLAIM_SILENT)
+    return grant
 
 
 def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
     """Return until when a process may be creating something for the grant; None if there is no such process.
 
-    What a dead process had sent may still arrive, but for no longer than a claim lasts.
+    What a dead process had sent may still arrive for a while.
     """
     making = grant.leases.filter(gone_at__isnull=True, making_until__gt=now)
     until: dt.datetime | None = making.aggregate(until=Max("making_until"))["until"]
-    if until is not None and until > now + CLAIM and not is_shown(*maker_of(grant.pk)):
-        until = now + CLAIM
+    if until is not None and until > now + ARRIVES and not is_shown(*maker_of(grant.pk)):
+        until = now + ARRIVES
         making.filter(making_until__gt=until).update(making_until=until)
     return until
 
@@ -156,7 +165,7 @@ def _waits_for(grant: Grant, now: dt.datetime) -> tuple[dt.datetime, str]:
         return again, "Waiting for the gateway to report that its sessions are closed."
     until = _made_until(grant, now)
     # The process that creates it may be killed meanwhile.
-    again = min(until, now + CLAIM) if until else now
+    again = min(until, now + ARRIVES) if until else now
     return again, "Waiting for provisioning that is still running on its targets." if until else ""
 
 
@@ -207,14 +216,16 @@ def _as_answered(asked: Iterable[Answer], grant: Grant, now: Callable[[], dt.dat
     A long wait holds no database connection, because many hanging targets may be waited for.
     """
     began = renewed = now()
-    waiting, every = set(asked), RENEWED
+    waiting, every, lasts = set(asked), RENEWED, CLAIM
     while waiting:
         answers, waiting = wait(waiting, timeout=every.total_seconds(), return_when=FIRST_COMPLETED)
         yield from answers
         if waiting and (at := now()) - renewed >= every:
-            _renew(grant, at, min(at + CLAIM, began + LONGEST))
-            renewed, every = at, RENEWED_SILENT
-            if not connection.in_atomic_block:
+            if at - began >= SILENT:
+                every, lasts = RENEWED_SILENT, CLAIM_SILENT
+            _renew(grant, at, min(at + lasts, began + LONGEST))
+            renewed = at
+            if every == RENEWED_SILENT and not connection.in_atomic_block:
                 connection.close()
 
 

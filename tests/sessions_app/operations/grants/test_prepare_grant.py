@@ -12,7 +12,7 @@ from broker.kernel.lock import is_shown
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import EndReason, Grant, GrantState, Lease
-from sessions_app.operations.grants.deprovision_grant import CLAIM
+from sessions_app.operations.grants.deprovision_grant import ARRIVES
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import (
     MAKING,
@@ -214,7 +214,7 @@ def test_a_revoke_waits_for_no_target_that_hangs_while_something_is_made_longer(
     end(world, grant)
     waiting = undo(grant, now=world.now)
     assert hung.at() == set(), "it is not in use any more, whatever the maker does"
-    assert (waiting.state, waiting.next_attempt_at) == (GrantState.REVOKING, world.now + CLAIM)
+    assert (waiting.state, waiting.next_attempt_at) == (GrantState.REVOKING, world.now + ARRIVES)
     assert not waiting.leases.filter(gone_at__isnull=False).exists(), "what is being made may still come"
     hung.go_on.set()
     assert maker.result().state == GrantState.REVOKING
@@ -252,7 +252,7 @@ def test_a_maker_that_was_stopped_is_not_waited_for_longer_than_it_can_live(live
     process = maker(grant)
     process.send_signal(signal.SIGSTOP)
     end(live_world, grant, now)
-    for later in (dt.timedelta(0), CLAIM, 2 * CLAIM):
+    for later in (dt.timedelta(0), ARRIVES, 2 * ARRIVES):
         assert undo(grant, now=now + later).state == GrantState.REVOKING
     assert undo(grant, now=clock.now() + MAKING).state == GrantState.ENDED
 
@@ -262,12 +262,12 @@ def test_a_maker_that_was_killed_is_waited_for_no_longer_than_a_claim_lasts(live
     process = maker(grant)
     end(live_world, grant, now)
     waiting = undo(grant, now=now)
-    assert (waiting.state, waiting.next_attempt_at) == (GrantState.REVOKING, now + CLAIM)
+    assert (waiting.state, waiting.next_attempt_at) == (GrantState.REVOKING, now + ARRIVES)
     process.kill()
     process.wait()
     eventually(lambda: not is_shown(*maker_of(grant.pk)))
-    assert undo(grant, now=now + CLAIM).state == GrantState.REVOKING, "what it had sent may still come"
-    assert undo(grant, now=now + 2 * CLAIM).state == GrantState.ENDED
+    assert undo(grant, now=now + ARRIVES).state == GrantState.REVOKING, "what it had sent may still come"
+    assert undo(grant, now=now + 2 * ARRIVES).state == GrantState.ENDED
     assert intact()
 
 
