@@ -22,6 +22,9 @@ def main(argv: list[str]) -> int:
         "--only", default="", help="break only what has this in its name; 'nothing' breaks nothing"
     )
     parser.add_argument("--people", type=int, default=6, help="how many have one grant after the other")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for the logs of all processes and a dump of the database"
+    )
     options = parser.parse_args(argv)
     if INSIDE not in os.environ:
         return _in_namespaces(argv)
@@ -56,7 +59,10 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
     from tests.faults.stack import stack
 
     with stack(folder, people=options.people) as made:
-        return run(made, minutes=options.minutes, seed=options.seed, only=options.only)
+        status = run(made, minutes=options.minutes, seed=options.seed, only=options.only)
+        if options.keep:
+            made.keep(options.keep)
+        return status
 
 
 def _prepare(folder: Path) -> None:

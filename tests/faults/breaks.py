@@ -13,7 +13,7 @@ import psycopg
 from tests.faults.clients import PUBLIC, TrustingConnection
 from tests.faults.plan import Kind
 from tests.faults.stack import Stack
-from tests.support.servers.proxy import BlackHole
+from tests.faults.ways import Way
 from tests.support.waits import eventually
 
 Fault = Callable[[Stack, str, float], contextlib.AbstractContextManager[None]]
@@ -169,7 +169,7 @@ def _fail_over(stack: Stack, place: str, lasts: float) -> Iterator[None]:
     stack.pair.promote()
 
 
-def _ways_closed(ways: list[BlackHole]) -> Iterator[None]:
+def _ways_closed(ways: list[Way]) -> Iterator[None]:
     for way in ways:
         way.freeze()
     try:

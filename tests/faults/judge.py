@@ -13,14 +13,16 @@ AFTERMATH = 3.0
 # Seconds, at the 99th percentile.
 DEADLINE_P99, REVOKE_P99 = 0.3, 1.5
 RECOVERED = 15.0
-# Runnable tasks for each processor, on the average of a run. With more, everything that takes the processor takes longer: limits grow
-# with them, and the figures at the 99th percentile are printed, and not judged.
-BUSY = 4.0
+# Of how many ends one may be later than that. In a run with fewer, one may.
+OF = 100
 
 
 @dataclass(frozen=True)
 class Outage:
-    """A fault as it happened: from when to when, in seconds of the same clock as all moments here."""
+    """A fault as it happened: from when to when, in seconds of the same clock as all moments here.
+
+    ``recovered`` is how many seconds later access could be started again, and ``stalled`` for how many of them the machine stalled.
+    """
 
     kind: str
     place: str
@@ -29,6 +31,7 @@ class Outage:
     away: Sequence[str] = ()
     untold: bool = False
     recovered: float | None = None
+    stalled: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.kind} {self.place}".strip()
@@ -63,12 +66,9 @@ class Facts:
     outages: list[Outage] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     grants: int = 0
-    load: float = 0.0
-
-    @property
-    def slow(self) -> float:
-        """By what limits grow, because the machine is busy."""
-        return max(1.0, self.load / BUSY)
+    # For how many seconds the machine let nothing run that was ready, of how many.
+    stalled: float = 0.0
+    lasted: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Late:
 
     @property
     def broken(self) -> bool:
-        """Whether it was later than it may be."""
-        return self.seconds > self.limit
+        """Whether it was later than it may be. What is left out is measured: the time in which the machine let nothing run."""
+        return self.seconds - self.use.stalled > self.limit
 
 
-def lateness(use: Use, outages: Iterable[Outage], *, slow: float = 1.0) -> Late:
+def lateness(use: Use, outages: Iterable[Outage]) -> Late:
     """Return how late a use ended: after its end, or after its target came back."""
     gone = math.inf if use.gone is None else use.gone
     last = max(use.ended, gone)
@@ -97,12 +97,7 @@ def lateness(use: Use, outages: Iterable[Outage], *, slow: float = 1.0) -> Late:
     limit = LATEST_AWAY if away else LATEST_UNTOLD if untold else LATEST
     since = max([use.ended, *(one.healed for one in away)])
     seconds = max(0.0, gone - since)
-    return Late(
-        use,
-        seconds,
-        limit * slow + use.stalled,
-        ", ".join(sorted({str(one) for one in near})) or "nothing broken",
-    )
+    return Late(use, seconds, limit, ", ".join(sorted({str(one) for one in near})) or "nothing broken")
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -112,45 +107,46 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def broken(facts: Facts) -> list[str]:
-    """Return a sentence for each promise that was not kept."""
-    lates = [lateness(use, facts.outages, slow=facts.slow) for use in facts.uses]
+    """Return a sentence for each promise that was not kept. However busy the machine is, all of them are judged."""
+    lates = [lateness(use, facts.outages) for use in facts.uses]
     return [
         *(
             f"late: {one.use.kind} of {one.use.grant} on {one.use.target} ended {one.seconds:.2f} s after its {one.use.cause} "
-            f"(limit {one.limit:.2f} s, {one.during})"
+            f"(limit {one.limit:.2f} s, stalled {one.use.stalled:.2f} s, {one.during})"
             for one in lates
             if one.broken
         ),
         *(
-            f"late: {cause} at the 99th percentile {value:.2f} s (limit {most:g} s)"
+            f"late: {len(over)} of {count} ended more than {most:g} s after their {cause} ({_may(count)} may)"
             for cause, most in (("deadline", DEADLINE_P99), ("revoke", REVOKE_P99))
-            if facts.load <= BUSY and (value := _percentile_of(lates, cause)) > most
+            for count, over in [_over(lates, cause, most)]
+            if len(over) > _may(count)
         ),
         *(
-            f"slow: {one} was over, but nothing could be started for another {one.recovered:.1f} s (limit {RECOVERED * facts.slow:g} s)"
+            f"slow: {one} was over, but nothing could be started for another {one.recovered:.1f} s "
+            f"(limit {RECOVERED:g} s, stalled {one.stalled:.1f} s)"
             for one in facts.outages
-            if one.recovered is not None and one.recovered > RECOVERED * facts.slow
+            if one.recovered is not None and one.recovered - one.stalled > RECOVERED
         ),
         *(f"{promise}: {what}" for promise, what in facts.problems),
         *([] if facts.uses else ["nothing: no grant was used, so no promise was shown"]),
     ]
 
 
-def _percentile_of(lates: Sequence[Late], cause: str) -> float:
-    """The 99th percentile of those that met nothing for which another limit is promised. The machine's stalls are left out."""
-    return percentile(
-        [
-            max(0.0, one.seconds - one.use.stalled)
-            for one in lates
-            if one.use.cause == cause and one.limit - one.use.stalled == LATEST
-        ],
-        99,
-    )
+def _may(count: int) -> int:
+    """How many may be later than the 99th percentile's limit."""
+    return math.ceil(count / OF)
+
+
+def _over(lates: Sequence[Late], cause: str, most: float) -> tuple[int, list[Late]]:
+    """Return how many met nothing for which another limit is promised, and those of them that were later than ``most``."""
+    judged = [one for one in lates if one.use.cause == cause and one.limit == LATEST]
+    return len(judged), [one for one in judged if one.seconds - one.use.stalled > most]
 
 
 def report(facts: Facts) -> str:
     """Return the figures: lateness by cause and by what was broken at the time, and counts."""
-    lates = [lateness(use, facts.outages, slow=facts.slow) for use in facts.uses]
+    lates = [lateness(use, facts.outages) for use in facts.uses]
     lines = [f"{'end':10} {'while':58} {'uses':>5} {'median':>8} {'p99':>8} {'last':>8}"]
     for cause in ("deadline", "revoke"):
         of_cause = [one for one in lates if one.use.cause == cause]
@@ -177,9 +173,10 @@ def report(facts: Facts) -> str:
         f"{words.count(word)} {word}"
         for word in ("lost", "doubled", "unrecorded", "stuck", "used after the end")
     )
-    busy = (
-        f"; the machine is busy ({facts.load:.1f} tasks for each processor), so the 99th percentiles are not judged"
-        if facts.load > BUSY
-        else ""
+    for cause, most in (("deadline", DEADLINE_P99), ("revoke", REVOKE_P99)):
+        count, over = _over(lates, cause, most)
+        lines.append(f"{cause}: {len(over)} of {count} were later than {most:g} s; {_may(count)} may be")
+    lines.append(
+        f"the machine stalled for {facts.stalled:.1f} of {facts.lasted:.0f} s; no limit leaves out more than that"
     )
-    return "\n".join([*lines, f"{facts.grants} grants, {len(facts.uses)} uses: {counts}{busy}"])
+    return "\n".join([*lines, f"{facts.grants} grants, {len(facts.uses)} uses: {counts}"])

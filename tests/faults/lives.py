@@ -9,13 +9,15 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.clients import PUBLIC, SSH_PORTS, Client, Means, TrustingConnection
+from tests.faults.clients import PUBLIC, SSH, SSH_PORTS, Client, Means, TrustingConnection
 from tests.faults.watch import Watch
 from tests.support.servers.gateway import new_tag
 
 # Seconds: of a grant, of a request to the API, of the wait for something that a fault may hold up, and until something counts as stuck.
 DURATIONS = (6, 8, 12)
 WAIT_S, STUCK_S = 40.0, 90.0
+# Who decides, and who asks for access only to see whether that is possible.
+APPROVER, PROBER = "bob", "prober"
 
 
 class Refused(Exception):
@@ -68,7 +70,7 @@ class People:
 
     def begin(self, seed: int) -> None:
         """Let each holder have one grant after the other."""
-        for number, name in enumerate(sorted(self.tokens.keys() - {"bob"})):
+        for number, name in enumerate(sorted(self.tokens.keys() - {APPROVER, PROBER})):
             chance = random.Random(seed * 1000 + number)
             thread = threading.Thread(target=self._live_on, args=(name, chance), name=name, daemon=True)
             self._threads.append(thread)
@@ -81,6 +83,14 @@ class People:
         for thread in self._threads:
             thread.join(max(0.1, until - time.monotonic()))
         return [thread.name for thread in self._threads if thread.is_alive()]
+
+    def can_start(self, who: str) -> bool:
+        """Ask for access to a host, and return whether it was active in time."""
+        hosts = next(one for one in self.uses if isinstance(one, SSH))
+        life = Life(who, hosts, hosts.kinds[0], hosts.targets[0], next(iter(SSH_PORTS)), revokes=False, tag=0)
+        with contextlib.suppress(Refused):
+            return self._wait(life, self._approved(life, DURATIONS[0]))
+        return False
 
     def _live_on(self, name: str, chance: random.Random) -> None:
         while not self.over.is_set():
@@ -131,7 +141,7 @@ class People:
         request = self.call(life.holder, "POST", "/requests", asked)
         life.acts.append(Act("request.created", request["ref"]))
         self.call(
-            "bob",
+            APPROVER,
             "POST",
             f"/requests/{request['ref']}/verdicts",
             {"verdict": "approve", "digest": request["digest"]},

@@ -2,11 +2,10 @@
 
 import math
 import os
-import statistics
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.db import connections
 
@@ -14,7 +13,7 @@ from tests.faults import breaks
 from tests.faults.clients import HTTP, MCP, SQL, SSH, Kubernetes, Means
 from tests.faults.evidence import facts, unsettled
 from tests.faults.judge import Outage, broken, report
-from tests.faults.lives import People
+from tests.faults.lives import PROBER, People
 from tests.faults.plan import Break, planned
 from tests.faults.stack import Stack
 from tests.faults.watch import Watch
@@ -32,7 +31,6 @@ class Breaker:
     stack: Stack
     people: People
     outages: list[Outage]
-    loads: list[float] = field(default_factory=list)
 
     def follow(self, plan: list[Break], began: float) -> None:
         """Break one after the other, each in its time."""
@@ -42,7 +40,6 @@ class Breaker:
 
     def _break(self, one: Break) -> None:
         say(f"{one.kind} {one.place}".strip() + (f" for {one.lasts:g} s" if one.lasts else ""))
-        self.loads.append(os.getloadavg()[0] / (os.cpu_count() or 1))
         begun = time.time()
         with breaks.broken(self.stack, one.kind, one.place, one.lasts):
             time.sleep(one.lasts)
@@ -51,17 +48,17 @@ class Breaker:
         self.outages.append(
             Outage(
                 one.kind, one.place, begun, healed, away=breaks.away(one.kind, one.place), untold=breaks.is_untold(one.kind),
-                recovered=recovered,
+                recovered=recovered, stalled=self.people.watch.stalled(healed, time.time()),
             )
         )  # fmt: skip
         breaks.mend(self.stack, one.kind)
 
     def _recovered(self, healed: float) -> float:
-        """Return after how many seconds a grant became active. Infinite if none did for as long as is looked, however busy the machine."""
+        """Return after how many seconds somebody who asks for access has it. Infinite if that took longer than is looked."""
         until = time.monotonic() + LOOK_S
         while time.monotonic() < until:
-            if began := [life.active_at for life in list(self.people.lives) if life.active_at > healed]:
-                return min(began) - healed
+            if self.people.can_start(PROBER):
+                return time.time() - healed
             time.sleep(0.1)
         return math.inf
 
@@ -85,7 +82,8 @@ def run(stack: Stack, *, minutes: float, seed: int, only: str = "") -> int:
     stuck += _settled()
     watch.stop()
     found = facts(people, watch, breaker.outages, stack.runs, stuck)
-    found.load = statistics.fmean(breaker.loads or [0.0])
+    found.lasted = time.monotonic() - began
+    found.stalled = sum(lost for _, lost in watch.stalls)
     return _told(stack, people, found)
 
 

@@ -18,7 +18,9 @@ from broker.demo.ports import free_port
 from broker.demo.sshd import SshTarget
 from broker.embedded.binaries import find_valkey
 from tests.environment import ROOT
+from tests.faults.lives import APPROVER, PROBER
 from tests.faults.processes import Processes, manage, settings
+from tests.faults.ways import Way, ways
 from tests.support.servers.endpoints import policies
 from tests.support.servers.gateway import ACT, Place
 from tests.support.servers.http_place import COMMAND_SET, HEADER, cluster
@@ -32,7 +34,6 @@ from tests.support.servers.mcp_desk import Desk, desk
 from tests.support.servers.postgres_pair import Pair, postgres_pair
 from tests.support.servers.postgres_server import PostgresServer, majors, self_signed
 from tests.support.servers.postgres_shop import BROKER, Shop, set_up
-from tests.support.servers.proxy import BlackHole
 from tests.support.servers.receiver import Receiver, receiver
 from tests.support.waits import eventually
 from tests.support.world.mcp_site import files
@@ -57,7 +58,7 @@ class Stack:
     urls: dict[str, str]
     processes: Processes
     targets: dict[str, SshTarget]
-    ways: dict[str, list[BlackHole]]
+    ways: dict[str, list[Way]]
     mail: MailServer
     hook: Receiver
     http: Target | None = None
@@ -82,6 +83,19 @@ class Stack:
     @property
     def state(self) -> Path:
         return self.folder / "state"
+
+    def keep(self, folder: Path) -> None:
+        """Copy what explains a run to a folder: the logs of all processes, and a dump of the database."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for log in self.folder.rglob("*.log"):
+            shutil.copy(log, folder / log.name)
+        dump = [
+            str(self.pair.primary.binaries.folder / "pg_dump"),
+            "--file",
+            str(folder / "stint.sql"),
+            self.pair.url("stint_owner"),
+        ]
+        subprocess.run(dump, check=True)
 
     def start_valkey(self) -> None:
         """Start the queue, empty."""
@@ -148,18 +162,11 @@ def _made(folder: Path, pair: Pair, all_of: contextlib.ExitStack) -> Stack:
     controller.start()
     all_of.callback(controller.stop)
     valkey_port = free_port()
-    ways, ports = {}, {}
     behind = {f"database-{node}": [server.port for server in pair.servers] for node in _NODES}
-    for name, to in {
-        **behind,
-        "queue": [valkey_port],
-        "mail": [controller.port],
-        "webhook": [hook.port],
-    }.items():
-        ports[name] = [free_port() for _ in to]
-        ways[name] = [
-            all_of.enter_context(BlackHole(at, one)) for at, one in zip(ports[name], to, strict=True)
-        ]
+    behind |= {"queue": [valkey_port], "mail": [controller.port], "webhook": [hook.port]}
+    ports = {name: [free_port() for _ in to] for name, to in behind.items()}
+    passed = {at: one for name, to in behind.items() for at, one in zip(ports[name], to, strict=True)}
+    opened = all_of.enter_context(ways(passed))
     (folder / "state").mkdir(mode=0o700)
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={_STATE_MIB}m,mode=700", "tmpfs", str(folder / "state")],
@@ -170,9 +177,10 @@ def _made(folder: Path, pair: Pair, all_of: contextlib.ExitStack) -> Stack:
         "STINT_GATEWAY_HOST": "127.0.0.1", "STINT_SMTP_HOST": "127.0.0.1", "STINT_SMTP_PORT": str(ports["mail"][0]), "STINT_SMTP_TLS": "0",
         "STINT_WEBHOOK_NETWORKS": "127.0.0.0/8", "STINT_API_PER_MINUTE": "6000",
     }  # fmt: skip
-    urls = {name: pair.url(ports=tuple(ports[name])) for name in behind}
+    urls = {f"database-{node}": pair.url(ports=tuple(ports[f"database-{node}"])) for node in _NODES}
     urls["webhook"] = f"http://127.0.0.1:{ports['webhook'][0]}/stint"
-    return Stack(folder, pair, env, urls, Processes(folder), {}, ways, mail, hook, valkey_port=valkey_port)
+    by_name = {name: [opened[at] for at in ats] for name, ats in ports.items()}
+    return Stack(folder, pair, env, urls, Processes(folder), {}, by_name, mail, hook, valkey_port=valkey_port)
 
 
 def _set_up_django(made: Stack) -> None:
@@ -230,7 +238,7 @@ def _people(made: Stack, world: World, now: dt.datetime, count: int) -> None:
     from tests.support.servers.receiver import webhook_file
     from tests.support.world.world import SETUP
 
-    names = [f"holder-{number}" for number in range(1, count + 1)]
+    names = [*(f"holder-{number}" for number in range(1, count + 1)), PROBER]
     for name in names:
         person = create_identity(
             username=name, name=name.title(), email=f"{name}@example.com", actor=SETUP, now=now
@@ -254,7 +262,7 @@ def _people(made: Stack, world: World, now: dt.datetime, count: int) -> None:
         },
         now,
     )
-    for name in [*names, "bob"]:
+    for name in [*names, APPROVER]:
         _, made.tokens[name] = create_token(
             identity_id=getattr(world, name).pk, label="faults", scopes=["read", "request", "decide", "end"], lifetime=dt.timedelta(days=1),
             actor=SETUP, now=now,
