@@ -196,6 +196,16 @@ class Issuer(Protocol):
 
 
 @runtime_checkable
+class Expirer(Protocol):
+    """A connector whose targets know until when a grant lasts, but refuse only what begins later."""
+
+    def expire(self, lease: Lease) -> int:
+        """End what goes on although its time is over, as the target knows it, and return how much there was. Needs nothing
+        that the target does not know, such as an extension. Raises ConnectorError.
+        """
+
+
+@runtime_checkable
 class Named(Protocol):
     """Compiled commands that name roles on the target.
 

@@ -57,6 +57,10 @@ class PostgresConnector:
         """Terminate the grant's sessions and remove its roles from every database."""
         return revoke.revoke(lease, Budget())
 
+    def expire(self, lease: LeaseSpec) -> int:
+        """Terminate the grant's sessions if the server no longer admits its role."""
+        return revoke.expire(lease, Budget())
+
     def verify(self, lease: LeaseSpec) -> Evidence:
         """Look for roles, sessions, objects and prepared transactions of the grant."""
         return revoke.verify(lease, Budget())

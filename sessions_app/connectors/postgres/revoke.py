@@ -49,6 +49,11 @@ _TERMINATE: LiteralString = (
     "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ANY (%s)"
 )
 
+_EXPIRE: LiteralString = """
+SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+WHERE r.rolname = ANY (%s) AND r.rolvaliduntil <= clock_timestamp()
+"""
+
 
 @dataclass
 class _Work:
@@ -104,6 +109,12 @@ def revoke(lease: LeaseSpec, budget: Budget) -> Evidence:
         gone=not any(left.values()),
         detail={"asked_at": asked, "answered_at": now_text(), **left, **work.detail, "ms": work.timings},
     )
+
+
+def expire(lease: LeaseSpec, budget: Budget) -> int:
+    """Terminate the sessions of roles whose VALID UNTIL has passed, and return how many. Raises ConnectorError."""
+    with connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server:
+        return int(server.value(_EXPIRE, (list(role_names(lease.mark).both),)))
 
 
 def verify(lease: LeaseSpec, budget: Budget) -> Evidence:

@@ -19,6 +19,7 @@ from broker.kernel import clock
 from broker.kernel.bulkhead import Bulkhead
 from broker.kernel.errors import Overtaken, StintError, Unavailable
 from sessions_app.gateways.core.database import Database, guarded
+from sessions_app.gateways.core.expiry import Expiry
 from sessions_app.gateways.core.spread import FEW, spread
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.sweep.sweep import SweepReport, end_baseless, sweep
@@ -37,16 +38,23 @@ HURRY = 0.25
 
 
 class Sweeper:
-    """The thread that sweeps, and one that ends grants without a basis, so that no end ever waits for the latter."""
+    """The thread that sweeps, one that ends grants without a basis, so that no end ever waits for it, and one for deadlines on
+    targets while the database is away.
+    """
 
     def __init__(self, name: str, database: Database, *, gateways: Callable[[], int] = lambda: 1) -> None:
         """``gateways`` says how many there are. Grants without a basis are ended in a thread of ``database``."""
         self._name, self._database, self._gateways = f"gateway:{name}"[:100], database, gateways
         self._wake = threading.Event()
         self._stop = threading.Event()
+        self._expiry = Expiry()
         self._threads = [
             threading.Thread(target=work, name=name, daemon=True)
-            for name, work in (("sweeper", self._sweep_on), ("baseless", self._end_baseless_on))
+            for name, work in (
+                ("sweeper", self._sweep_on),
+                ("baseless", self._end_baseless_on),
+                ("expiry", self._expire_on),
+            )
         ]
         self._revokers = revokers(on_idle=self._wake.set)
 
@@ -69,6 +77,9 @@ class Sweeper:
         while not self._stop.is_set():
             self._wake.clear()
             self._wake.wait(_kept_alive(self._sweep, LONGEST_SLEEP))
+
+    def _expire_on(self) -> None:
+        self._expiry.keep(self._stop)
 
     def _end_baseless_on(self) -> None:
         while not self._stop.is_set():
@@ -108,7 +119,9 @@ class Sweeper:
         due = next_due()
         longest = self._shared(LONGEST_SLEEP, most=SLEEP_OF_MANY)
         left = longest if due is None else (due - clock.now()).total_seconds()
-        return report, min(longest, max(0.0, left))
+        left = min(longest, max(0.0, left))
+        self._expiry.heard(clock.now(), again_in=left)
+        return report, left
 
 
 def _end_baseless() -> int:

@@ -273,7 +273,7 @@ def test_what_has_lost_its_basis_is_ended_by_the_started_threads(sweeper, live_w
 
 
 def test_the_threads_keep_no_process_alive_and_end_with_the_stop(sweeper):
-    assert [thread.name for thread in sweeper._threads] == ["sweeper", "baseless"]
+    assert [thread.name for thread in sweeper._threads] == ["sweeper", "baseless", "expiry"]
     assert all(thread.daemon for thread in sweeper._threads)
     sweeper.start()
     assert all(thread.is_alive() for thread in sweeper._threads)

@@ -1,0 +1,97 @@
+"""Deadlines on targets that people reach directly, while Stint's database is away.
+
+Nothing can be revoked without the database. But a gateway remembers which access is about to end, and the target knows until
+when it lasts. So once the gateway has not heard from its database for a while, it asks the target to end what is overdue.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from broker.kernel.crew import Crew
+from sessions_app.connectors.base import ConnectorError, Expirer
+from sessions_app.connectors.base import Lease as Place
+from sessions_app.models import Lease
+from sessions_app.operations.targets.connect import connector_for, lease_of
+
+log = structlog.get_logger(__name__)
+
+# How long before its deadline access is remembered, and for how long after it.
+AHEAD = dt.timedelta(seconds=30)
+# Seconds: how late the database may answer, how often that is looked at, and after which a target is asked again.
+LATE, EVERY, AGAIN = 1.0, 0.1, 1.0
+PLACES = 8
+
+
+@dataclass(slots=True)
+class _Due:
+    """Access on one target, which is asked next ``at`` a moment of the monotonic clock."""
+
+    connector: Expirer
+    lease: Place
+    at: float
+
+
+class Expiry:
+    """Remembers what ends soon, and ends it if the database is away by then."""
+
+    def __init__(self) -> None:
+        self._due: dict[tuple[int, dt.datetime | None], _Due] = {}
+        self._expected = math.inf
+        self._crew = Crew(PLACES)
+
+    def heard(self, now: dt.datetime, *, again_in: float) -> None:
+        """Read from the database what ends soon. It is asked again in so many seconds."""
+        soon = Lease.objects.filter(
+            gone_at__isnull=True, made_until__gt=now - AHEAD, made_until__lte=now + AHEAD
+        )
+        rows = soon.select_related("target", "grant__cluster")
+        self._due = {
+            key: due for row in rows if (due := self._known(row, now, key := (row.pk, row.made_until)))
+        }
+        self._expected = time.monotonic() + again_in
+
+    def keep(self, stop: threading.Event) -> None:
+        """End what is overdue while the database is away, until ``stop`` is set."""
+        while not stop.wait(EVERY):
+            if time.monotonic() - self._expected >= LATE:
+                self.expire()
+
+    def expire(self) -> None:
+        """Ask the targets of what is overdue, each in a thread of its own. Each is asked again, because a login may have been
+        under way.
+        """
+        now = time.monotonic()
+        for key, due in list(self._due.items()):
+            if due.at <= now and self._crew.start(key, partial(_expire, due)):
+                due.at = now + AGAIN
+
+    def _known(self, row: Lease, now: dt.datetime, key: tuple[int, dt.datetime | None]) -> _Due | None:
+        if key in self._due or row.made_until is None:
+            return self._due.get(key)
+        try:
+            connector = connector_for(row.grant.cluster.kind)
+            if not isinstance(connector, Expirer):
+                return None
+            at = time.monotonic() + (row.made_until - now).total_seconds()
+            return _Due(connector, lease_of(row, row.grant), at)
+        except ConnectorError as error:
+            log.warning("expiry.unknown", grant=row.grant.ref, error=error.message)
+            return None
+
+
+def _expire(due: _Due) -> None:
+    try:
+        if count := due.connector.expire(due.lease):
+            log.info(
+                "expiry.ended", grant=due.lease.grant_ref, target=due.lease.place.target.name, ended=count
+            )
+    except ConnectorError as error:
+        log.warning("expiry.failed", grant=due.lease.grant_ref, error=error.message)
