@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.faults.clients import SQL
 from tests.faults.judge import Facts, Outage, Use
 from tests.faults.lives import Life, People
 from tests.faults.watch import Watch
@@ -45,6 +46,7 @@ def _use(life: Life, watch: Watch) -> Use | None:
         ended,
         gone,
         watch.stalled(ended, gone or ended),
+        direct=isinstance(life.uses, SQL),
     )
 
 

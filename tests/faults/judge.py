@@ -46,7 +46,7 @@ class Use:
     """What ran on a target for a grant, and was there until ``gone``; None: it still is.
 
     ``ended`` is when the grant ended, by ``cause``: `deadline` or `revoke`. ``stalled`` is for how many seconds the machine stalled
-    after that.
+    after that. ``direct`` is what passes no gateway: a deadline is then kept by asking the target.
     """
 
     grant: str
@@ -56,6 +56,7 @@ class Use:
     ended: float
     gone: float | None
     stalled: float = 0.0
+    direct: bool = False
 
 
 @dataclass
@@ -73,12 +74,16 @@ class Facts:
 
 @dataclass(frozen=True)
 class Late:
-    """How late a use was, the limit for it, and the fault that it met."""
+    """How late a use was, the limit for it, and the fault that it met.
+
+    ``usual``: it met nothing for which anything else is promised.
+    """
 
     use: Use
     seconds: float
     limit: float
     during: str
+    usual: bool = True
 
     @property
     def broken(self) -> bool:
@@ -93,11 +98,13 @@ def lateness(use: Use, outages: Iterable[Outage]) -> Late:
     near = [one for one in outages if one.overlaps(use.ended, last, after=AFTERMATH)]
     met = [one for one in near if one.overlaps(use.ended, last)]
     away = [one for one in met if use.target in one.away]
-    untold = use.cause == "revoke" and any(one.untold for one in met)
+    silent = any(one.untold for one in met)
+    untold = silent and use.cause == "revoke"
+    usual = not away and not untold and not (silent and use.direct)
     limit = LATEST_AWAY if away else LATEST_UNTOLD if untold else LATEST
     since = max([use.ended, *(one.healed for one in away)])
     seconds = max(0.0, gone - since)
-    return Late(use, seconds, limit, ", ".join(sorted({str(one) for one in near})) or "nothing broken")
+    return Late(use, seconds, limit, ", ".join(sorted({str(one) for one in near})) or "nothing broken", usual)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -140,7 +147,7 @@ def _may(count: int) -> int:
 
 def _over(lates: Sequence[Late], cause: str, most: float) -> tuple[int, list[Late]]:
     """Return how many met nothing for which another limit is promised, and those of them that were later than ``most``."""
-    judged = [one for one in lates if one.use.cause == cause and one.limit == LATEST]
+    judged = [one for one in lates if one.use.cause == cause and one.usual]
     return len(judged), [one for one in judged if one.seconds - one.use.stalled > most]
 
 

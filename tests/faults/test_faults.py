@@ -100,6 +100,13 @@ def test_one_end_in_a_hundred_may_be_late_and_one_in_a_short_run(uses, late, kep
     assert f"{late} of {uses} were later than 0.3 s" in report(facts)
 
 
+def test_without_a_database_direct_access_has_the_two_seconds_and_gateways_are_as_prompt_as_ever():
+    direct = replace(USE, gone=101.9, direct=True)
+    assert broken(Facts([direct] * 2, [UNTOLD])) == []
+    assert broken(Facts([replace(direct, gone=102.1)], [UNTOLD])) != []
+    assert broken(Facts([replace(direct, direct=False)] * 2, [UNTOLD])) != []
+
+
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
