@@ -199,8 +199,8 @@ class Issuer(Protocol):
 class Expirer(Protocol):
     """A connector whose targets know until when a grant lasts, but refuse only what begins later."""
 
-    def expire(self, lease: Lease) -> int:
-        """End what goes on although its time is over, as the target knows it, and return how much there was. Needs nothing
+    def expire(self, lease: LeaseSpec) -> int:
+        """End access whose time is over by the target's own record, and return how much was ended. Requires nothing
         that the target does not know, such as an extension. Raises ConnectorError.
         """
 

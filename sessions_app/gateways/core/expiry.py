@@ -15,9 +15,8 @@ from functools import partial
 
 import structlog
 
-from broker.kernel.crew import Crew
-from sessions_app.connectors.base import ConnectorError, Expirer
-from sessions_app.connectors.base import Lease as Place
+from broker.kernel.keyed_threads import KeyedThreads
+from sessions_app.connectors.base import ConnectorError, Expirer, LeaseSpec
 from sessions_app.models import Lease
 from sessions_app.operations.targets.connect import connector_for, lease_of
 
@@ -35,7 +34,7 @@ class _Due:
     """Access on one target, which is asked next ``at`` a moment of the monotonic clock."""
 
     connector: Expirer
-    lease: Place
+    lease: LeaseSpec
     at: float
 
 
@@ -45,7 +44,7 @@ class Expiry:
     def __init__(self) -> None:
         self._due: dict[tuple[int, dt.datetime | None], _Due] = {}
         self._expected = math.inf
-        self._crew = Crew(PLACES)
+        self._threads = KeyedThreads(PLACES)
 
     def heard(self, now: dt.datetime, *, again_in: float) -> None:
         """Read from the database what ends soon. It is asked again in so many seconds."""
@@ -70,7 +69,7 @@ class Expiry:
         """
         now = time.monotonic()
         for key, due in list(self._due.items()):
-            if due.at <= now and self._crew.start(key, partial(_expire, due)):
+            if due.at <= now and self._threads.start(key, partial(_expire, due)):
                 due.at = now + AGAIN
 
     def _known(self, row: Lease, now: dt.datetime, key: tuple[int, dt.datetime | None]) -> _Due | None:
