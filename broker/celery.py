@@ -61,7 +61,7 @@ def _lapse_by_the_database(headers: dict[str, Any], **_: object) -> None:
 
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "broker.processes.transport:Transport"
 TRANSPORT_ALIASES["sentinel"] = "broker.processes.transport:SentinelTransport"
-app = Celery("stint", task_cls=StintTask)
+app = Celery("stint", task_cls=StintTask, fixups=["broker.processes.fixup:fixup"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
 # Time-critical tasks have queues of their own, apart from mail, webhooks and housekeeping.
 _QUEUES = {

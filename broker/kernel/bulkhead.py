@@ -139,6 +139,7 @@ class Bulkhead:
         # As before each request: with a connection that was lost, this thread would fail for as long as it has items.
         close_old_connections()
         try:
+            close_old_connections()
             self._act(work.item)
         except Overtaken as error:
             log.info("bulkhead.overtaken", item=work.item, why=str(error))

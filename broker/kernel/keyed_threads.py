@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Hashable
 
 import structlog
-from django.db import connections
+from django.db import close_old_connections
 
 from broker.kernel.errors import Overtaken
+from broker.kernel.threads import Threads
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +22,8 @@ class KeyedThreads:
         self._most = most
         self._busy: set[Hashable] = set()
         self._lock = threading.Lock()
+        # Idle threads keep their database connections for a while.
+        self._threads = Threads(most, name="keyed-threads")
 
     def start(self, key: Hashable, act: Callable[[], object]) -> bool:
         """Start an act, unless one with its key is running or all threads are busy. Return whether it was started."""
@@ -30,13 +33,12 @@ class KeyedThreads:
             self._busy.add(key)
         # Keep the context of the request that started it.
         run = contextvars.copy_context().run
-        threading.Thread(
-            target=run, args=(self._work, key, act), name=f"keyed-thread-{key}", daemon=True
-        ).start()
+        self._threads.submit(run, self._work, key, act)
         return True
 
     def _work(self, key: Hashable, act: Callable[[], object]) -> None:
         try:
+            close_old_connections()
             act()
         except Overtaken as error:
             log.info("keyed_threads.overtaken", key=str(key), why=str(error))
@@ -44,6 +46,5 @@ class KeyedThreads:
             # Outermost in the thread: nothing else could catch the error, and the row will be found again.
             log.exception("keyed_threads.failed", key=str(key))
         finally:
-            connections.close_all()
             with self._lock:
                 self._busy.discard(key)

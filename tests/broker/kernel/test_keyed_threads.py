@@ -33,6 +33,15 @@ def test_one_that_fails_makes_room_for_the_next():
     settled(keyed_threads)
 
 
+def test_a_thread_that_is_idle_takes_the_next_act_and_keeps_its_connection():
+    keyed_threads, threads = KeyedThreads(4), set()
+    for _ in range(3):
+        assert keyed_threads.start("a", lambda: threads.add(threading.get_ident()))
+        settled(keyed_threads)
+        eventually(lambda: keyed_threads._threads._idle)
+    assert len(threads) == 1
+
+
 def test_one_whose_work_another_process_has_done_is_no_error(caplog):
     caplog.set_level(logging.INFO)
     keyed_threads = KeyedThreads(1)
