@@ -10,7 +10,7 @@ from broker.kernel import clock
 from sessions_app.models import Notice
 from sessions_app.operations.notifications.read_all_notices import read_all_notices
 from sessions_app.operations.notifications.read_notice import read_notice
-from sessions_app.queries.notifications.notices import outcome_of, unread_of, with_outcomes
+from sessions_app.queries.notifications.notices import outcome_of, unread_ids, with_outcomes
 from sessions_app.web.layout.pagination import page_of
 from sessions_app.web.layout.views import ACT, page, who
 
@@ -22,15 +22,13 @@ def index(request: HttpRequest) -> HttpResponse:
     """List the reader's notifications: first the unread ones that still concern them, then the others, page by page."""
     me, now = who(request), clock.now()
     before = request.GET.get("before", "")
-    unread = unread_of(me, now)
-    new = [] if before else list(unread[: MOST_NEW + 1])
-    all_read = not before and len(new) <= MOST_NEW
-    listed = [notice.pk for notice in new] if all_read else list(unread.values_list("pk", flat=True))
-    others = Notice.objects.filter(identity=me).exclude(pk__in=listed)
+    unread = unread_ids(me, now)
+    new = [] if before else list(Notice.objects.filter(pk__in=unread[:MOST_NEW]).order_by("-pk"))
+    others = Notice.objects.filter(identity=me).exclude(pk__in=unread)
     page = page_of(with_outcomes(others, me, now), key="pk", before=before)
     context = {
-        "new": new[:MOST_NEW],
-        "more": len(new) > MOST_NEW,
+        "new": new,
+        "more": not before and len(unread) > MOST_NEW,
         "page": page,
         "outcomes": {notice.pk: outcome_of(notice, now) for notice in page.rows},
     }

@@ -36,7 +36,7 @@ from tests.support.world.world import SETUP
 MOST = 37
 MAIN = {
     "alice": {
-        "home": 28, "more": 6, "search": 6, "notices": 9, "requests": 9, "request": 21, "request_new": 19, "grants": 9,
+        "home": 28, "more": 6, "search": 6, "notices": 10, "requests": 9, "request": 21, "request_new": 19, "grants": 9,
         "grant": 24, "timeline": 15, "incident": 27, "workflows": 10, "account": 12,
     },
     "bob": {"home": 19, "approvals": 16, "approval": 23, "who_can": 10, "cluster": 15, "command_set": 11, "policy": 9, "record": 23, "recordings": 9},
