@@ -6,11 +6,11 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db import connection
 from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q
 from django.db.models.functions import Least
 
 from broker.kernel.each_free import BATCH
+from broker.kernel.statement import Statement, moment, number
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, RunState
 from sessions_app.models.grant import all_above_usable, why_over
 
@@ -105,7 +105,7 @@ def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
     return HoldNow("over", "", f"The command is already {run.state}.")
 
 
-_NEXT = """
+_NEXT = Statement("stint_next_due", """
 SELECT least(
     (SELECT min(expires_at) FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning', 'active')),
     (SELECT min(greatest(starts_at, next_attempt_at)) FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning')),
@@ -113,27 +113,26 @@ SELECT least(
     (SELECT clock_timestamp() + interval '100 milliseconds' WHERE EXISTS (SELECT FROM sessions_app_endintent)),
     (SELECT min(lapses_at) FROM sessions_app_accessrequest WHERE state = 'pending'),
     (SELECT min(hold_lapses_at) FROM sessions_app_commandrun WHERE state = 'held'))
-"""
+""")  # fmt: skip
 
 
 def next_due() -> dt.datetime | None:
     """Return when something falls due next, which may be in the past; None if nothing is pending."""
-    with connection.cursor() as cursor:
-        cursor.execute(_NEXT)
-        (due,) = cursor.fetchone()
-    return due  # type: ignore[no-any-return]  # a timestamptz or NULL
+    due = _NEXT(()).get_value(0, 0)
+    return moment(due) if due else None
 
 
-_TO_REVOKE = """
-WITH due AS (SELECT id, cluster_id, next_attempt_at FROM sessions_app_grant WHERE state = 'revoking' AND next_attempt_at <= %s),
+_TO_REVOKE = Statement("stint_to_revoke", """
+WITH due AS (SELECT id, cluster_id, next_attempt_at FROM sessions_app_grant
+               WHERE state = 'revoking' AND next_attempt_at <= $1::timestamptz),
      host AS (SELECT DISTINCT ON (grant_id) grant_id, address, port, bool_or(answered_at IS NOT NULL OR failed_at IS NOT NULL)
                      OVER (PARTITION BY grant_id) AS again FROM sessions_app_lease
                WHERE gone_at IS NULL AND grant_id IN (SELECT id FROM due) ORDER BY grant_id, id),
      line AS (SELECT id, next_attempt_at, coalesce(again, false) AS again, row_number() OVER
                      (PARTITION BY cluster_id, address, port, again ORDER BY next_attempt_at, id) AS place
                 FROM due LEFT JOIN host ON host.grant_id = due.id)
-SELECT id FROM line ORDER BY place * CASE WHEN again THEN 4 ELSE 1 END, again, next_attempt_at, id LIMIT %s
-"""
+SELECT id FROM line ORDER BY place * CASE WHEN again THEN 4 ELSE 1 END, again, next_attempt_at, id LIMIT $2::int
+""")  # fmt: skip
 
 
 def to_revoke_now(now: dt.datetime, limit: int = BATCH) -> tuple[int, ...]:
@@ -141,9 +140,8 @@ def to_revoke_now(now: dt.datetime, limit: int = BATCH) -> tuple[int, ...]:
     and so on. So the many that wait for a busy host hide none at another. Of each host's retries, one comes after every
     four others.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_TO_REVOKE, [now, limit])
-        return tuple(id_ for (id_,) in cursor.fetchall())
+    found = _TO_REVOKE([str(value).encode() for value in (now, limit)])
+    return tuple(number(found.get_value(row, 0)) for row in range(found.ntuples))
 
 
 def overdue(now: dt.datetime) -> tuple[int, float]:
