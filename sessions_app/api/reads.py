@@ -154,6 +154,19 @@ def seen_request(identity: Identity, ref: str) -> AccessRequest:
     return _one(found.only("targets", "cluster"), "request")
 
 
+def any_request(ref: str) -> int:
+    """Return the id of a request, whoever may see it; 0 if there is none. Only for an operation that looks for it among what
+    the caller may see.
+    """
+    found = AccessRequest.objects.filter(number=references.request_number(ref))
+    return found.values_list("pk", flat=True).first() or 0
+
+
+def any_grant(ref: str) -> int:
+    """Return the id of a grant, like ``any_request``."""
+    return Grant.objects.filter(ref=ref).values_list("pk", flat=True).first() or 0
+
+
 def id_of_grant(identity: Identity, ref: str) -> int:
     """Return the id of a grant, by its reference: the operation reads the rest. Raises NotFound."""
     return _one(Grant.objects.visible_to(identity).filter(ref=ref).values_list("pk", flat=True), "grant")

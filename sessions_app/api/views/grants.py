@@ -83,8 +83,7 @@ class GrantEnd(Endpoint):
     def post(self, request: Request, ref: str) -> Response:
         """End a grant now: access closes at once, and what it left on targets is revoked and verified."""
         sent = self.body(End)
-        grant_id = reads.id_of_grant(self.identity, ref)
-        stop_grant(grant_id=grant_id, actor=self.identity, now=clock.now(), **sent)
+        stop_grant(grant_id=reads.any_grant(ref), actor=self.identity, now=clock.now(), **sent)
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
 
 

@@ -119,10 +119,15 @@ class RequestVerdicts(_Asking):
     def post(self, request: Request, ref: str) -> Response:
         """Approve or deny exactly what you read. An approval can reduce the scope, never widen it."""
         sent = self.body(NewVerdict)
-        seen = reads.seen_request(self.identity, ref)
-        narrowing = _by_id(seen, sent.pop("narrowing") or {})
+        narrowing = sent.pop("narrowing")
+        if narrowing:
+            narrowing = _by_id(reads.seen_request(self.identity, ref), narrowing)
         decided = decide_request(
-            request_id=seen.pk, approver=self.identity, narrowing=narrowing, now=clock.now(), **sent
+            request_id=reads.any_request(ref),
+            approver=self.identity,
+            narrowing=narrowing,
+            now=clock.now(),
+            **sent,
         )
         return self.detail(decided)
 
