@@ -16,6 +16,21 @@ LARGE = (
 )  # fmt: skip
 
 
+# What bars of a chart show, and what places them, by the grant.
+BAR = (
+    "ref", "state", "starts_at", "expires_at", "revoking_at", "finish_seconds", "finish_until", "ended_at", "end_reason",
+    "break_glass",
+)  # fmt: skip
+WHOSE = ("username", "name", "kind")
+_WHERE = ("cluster__name", "command_set_version__number", "command_set_version__command_set__name")
+
+
+def with_bars(grants: QuerySet[Grant]) -> QuerySet[Grant]:
+    """Add to grants the names that their bars show, and read nothing else of them."""
+    named = grants.select_related("holder", "cluster", "command_set_version__command_set")
+    return named.only(*BAR, *(f"holder__{name}" for name in WHOSE), *_WHERE)
+
+
 def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Named]:
     """Add to grants or requests the related rows that name them. Of their documents, only the policy's and the terms of a
     grant's request are read, with ``rules``.

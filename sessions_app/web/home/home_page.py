@@ -24,7 +24,7 @@ from sessions_app.queries.grants.end_preview import endings
 from sessions_app.queries.grants.extensions import Extension, longest_extension
 from sessions_app.queries.requests import waiting
 from sessions_app.queries.requests.starts import would_run
-from sessions_app.queries.statements.related_names import with_names
+from sessions_app.queries.statements.related_names import with_bars, with_names
 from sessions_app.queries.status.problems import troubles
 from sessions_app.web.display import timeline_chart as timeline
 from sessions_app.web.display.cards import GrantCard, RequestCard, request_card, request_cards
@@ -230,7 +230,7 @@ def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime)
     """Return the chart. ``asked`` are the requests that wait for the reader, and the reader's own requests."""
     start = timezone.localtime(now - BEHIND).replace(minute=0, second=0, microsecond=0)
     end = start + BEHIND + AHEAD
-    grants = with_names(
+    grants = with_bars(
         Grant.objects.visible_to(identity)
         .filter(starts_at__lt=end)
         # Each half uses its own index. Few grants are past their deadline and not ended.

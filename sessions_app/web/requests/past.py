@@ -15,7 +15,7 @@ from sessions_app.models import (
     RunState,
 )
 from sessions_app.queries.grants.comparisons import comparison
-from sessions_app.queries.statements.related_names import with_names
+from sessions_app.queries.statements.related_names import LARGE
 
 PAST = dt.timedelta(days=90)
 # The maximum number of the requester's grants that are examined.
@@ -88,10 +88,13 @@ def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastR
     known = refused or request.cluster.observed == Observed.ALL
     visible = Grant.objects.visible_to(reader)
     seen = runs.filter(grant__in=visible).exclude(recording="")
-    # Order by time, which has no index. If ordered by primary key, PostgreSQL might read a million runs of other grants
-    # to find none.
-    last = seen.select_related("grant").order_by("-tried_at").first() if looked_at else None
-    mine = with_names(visible.filter(pk__in=same)).order_by("-created_at")
+    # Order by time, which has no index. If ordered by primary key, PostgreSQL might read a million runs of other grants to find
+    # none.
+    last = (
+        seen.select_related("grant").only("grant__ref").order_by("-tried_at").first() if looked_at else None
+    )
+    mine = visible.filter(pk__in=same).select_related("cluster", "command_set_version")
+    mine = mine.defer(*(large for large in LARGE if "policy" not in large)).order_by("-created_at")
     before = mine.first() if same else None
     return PastRecord(
         grants=len(ended), early=sum(bool(at and at < expires) for _, _, at, expires, _ in ended),

@@ -35,7 +35,7 @@ from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.deciders import counted_verdicts, eligible_approvers
 from sessions_app.queries.requests.extents import left_of
 from sessions_app.queries.requests.starts import would_run
-from sessions_app.queries.statements.related_names import with_names
+from sessions_app.queries.statements.related_names import with_bars, with_names
 from sessions_app.web.display import timeline_chart as timeline
 from sessions_app.web.display.states import in_order
 from sessions_app.web.requests.behind import Behind, behind_of
@@ -272,7 +272,7 @@ def _overlapping(
     request: AccessRequest, reader: Identity, starts_at: dt.datetime, ends_at: dt.datetime
 ) -> list[Grant]:
     return list(
-        with_names(Grant.objects.visible_to(reader).not_ended())
+        with_bars(Grant.objects.visible_to(reader).not_ended())
         .filter(cluster=request.cluster, starts_at__lt=ends_at, expires_at__gt=starts_at)
         .exclude(holder=request.requester)
         .order_by("starts_at")[:MOST]

@@ -234,11 +234,13 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 def find(request: HttpRequest, ref: str) -> AccessRequest:
     """Return a request. Raises Http404 if it doesn't exist or the reader may not see it."""
-    found = with_names(AccessRequest.objects.visible_to(who(request))).select_related(
-        "grant", "extends__request", "requester__owner", "workflow__source", "workflow__assignee"
-    )
+    # Few requests extend a grant, so it is read only for those.
+    found = AccessRequest.objects.visible_to(who(request)).select_related(
+        "grant", "requester__owner", "workflow__source", "workflow__assignee", "cluster", "policy",
+        "command_set_version__command_set",
+    )  # fmt: skip
     verdicts = Prefetch("approvals", Approval.objects.select_related("approver").order_by("pk"))
-    asked = found.defer(None).prefetch_related(verdicts).filter(number=references.request_number(ref)).first()
+    asked = found.prefetch_related(verdicts).filter(number=references.request_number(ref)).first()
     if asked is None:
         raise Http404
     return asked

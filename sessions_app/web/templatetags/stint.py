@@ -26,6 +26,7 @@ from sessions_app.models import (
 from sessions_app.operations.catalog.publish_command_set import accepted_findings
 from sessions_app.policy.decision import RuleResult, say_utc
 from sessions_app.web.display import states as words
+from sessions_app.web.display.timeline_chart import Tick
 from sessions_app.web.moment import page_now
 from sessions_app.web.templatetags.times import say_both
 
@@ -49,6 +50,13 @@ def face(identity: Identity, tone: str = "info") -> SafeString:
     if identity.is_person:
         return format_html('<span class="face t-{}" aria-hidden="true">{}</span>', tone, identity.initials)
     return format_html('<span class="face bot t-{}" aria-hidden="true">{}</span>', tone, icon("robot"))
+
+
+@register.filter
+def tick_lines(ticks: Sequence[Tick]) -> SafeString:
+    """Return the lines of a chart's ticks, which are the same in each of its rows."""
+    line = '<line class="tickline" x1="{}" x2="{}" y1="0" y2="100%"/>'
+    return format_html_join("", line, ((tick.x, tick.x) for tick in ticks))
 
 
 @register.simple_tag

@@ -235,7 +235,9 @@ def incident_page(incident: Workflow, reader: Identity, now: dt.datetime) -> Inc
     grants = with_names(Grant.objects.visible_to(reader).filter(workflow=incident))
     holding = list(grants.exclude(state=GrantState.ENDED).order_by("expires_at")[:MOST])
     ended = list(grants.filter(state=GrantState.ENDED).order_by("-ended_at")[:MOST])
-    runs = CommandRun.objects.visible_to(reader).filter(grant__in=Grant.objects.filter(workflow=incident))
+    tried = CommandRun.objects.visible_to(reader).filter(grant__in=Grant.objects.filter(workflow=incident))
+    # They are sorted before they are read in full.
+    runs = CommandRun.objects.filter(pk__in=tried.order_by("-tried_at", "-pk").values("pk")[:MOST])
     asked = with_names(AccessRequest.objects.visible_to(reader).filter(workflow=incident))
     call = next((one for one in calls_for(reader) if one.incident.pk == incident.pk), None)
     counts = run_counts([grant.pk for grant in (*holding, *ended)])
@@ -255,7 +257,7 @@ def incident_page(incident: Workflow, reader: Identity, now: dt.datetime) -> Inc
         requests=list(asked.select_related("grant", "extends").order_by("-number")[:MOST]),
         runs=[
             Tried(run, run.reason if run.state == RunState.REFUSED else "")
-            for run in runs.select_related("grant__holder", "target").order_by("-tried_at", "-pk")[:MOST]
+            for run in runs.select_related("grant__holder", "target").order_by("-tried_at", "-pk")
         ],
         counts=counts,
         ending=_ending(incident, now),
