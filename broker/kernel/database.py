@@ -1,4 +1,4 @@
-"""The name of this process at the database, and the connection string for LISTEN outside Django."""
+"""The name of this process at the database, and its connections outside Django."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ def name_process(kind: str, name: str = "") -> None:
     )
 
 
-def conninfo() -> str:
-    """Return the libpq connection string of the application's database, for LISTEN. It contains the password."""
+def conninfo(*, listens: bool = True) -> str:
+    """Return the libpq connection string of the application's database, which contains the password. ``listens``: the
+    connection is for LISTEN, and named so.
+    """
     database = settings.DATABASES["default"]
     parts = {name: database[key] for name, key in _NAMES.items() if database[key]}
     options = {name: value for name, value in database["OPTIONS"].items() if name not in _NOT_FOR_LIBPQ}
-    return make_conninfo(
-        **{**parts, **options, "application_name": f"{options['application_name']}{_LISTENS}"}
-    )
+    name = f"{options['application_name']}{_LISTENS if listens else ''}"
+    return make_conninfo(**{**parts, **options, "application_name": name})

@@ -52,9 +52,10 @@ class Statement:
     """One statement with parameters ``$1`` …, each with its type (``$1::text``)."""
 
     def __init__(self, name: str, sql: str, *, patience_ms: int = PATIENCE_MS) -> None:
-        self._patience_ms = patience_ms
+        self.patience_ms = patience_ms
         self.sql = sql
-        self._name, self._prepared = name.encode(), sql.encode()
+        # As libpq takes both.
+        self.name, self.prepared = name.encode(), sql.encode()
         # Connections on which it is prepared, with the poll object of each.
         self._polls: WeakKeyDictionary[psycopg.Connection[Any], select.poll] = WeakKeyDictionary()
 
@@ -90,11 +91,11 @@ class Statement:
         if poll is None:
             poll = select.poll()
             poll.register(pgconn.socket, select.POLLIN)
-            pgconn.send_prepare(self._name, self._prepared)
-            _result(pgconn, poll, pq.ExecStatus.COMMAND_OK, self._patience_ms)
+            pgconn.send_prepare(self.name, self.prepared)
+            _result(pgconn, poll, pq.ExecStatus.COMMAND_OK, self.patience_ms)
             self._polls[connection] = poll
-        pgconn.send_query_prepared(self._name, values, result_format=_BINARY)
-        return _result(pgconn, poll, pq.ExecStatus.TUPLES_OK, self._patience_ms)
+        pgconn.send_query_prepared(self.name, values, result_format=_BINARY)
+        return _result(pgconn, poll, pq.ExecStatus.TUPLES_OK, self.patience_ms)
 
 
 def _result(pgconn: pq.abc.PGconn, poll: select.poll, wanted: int, patience_ms: int) -> Answer:

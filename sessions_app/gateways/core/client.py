@@ -10,9 +10,11 @@ from typing import Any
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+from multidict import CIMultiDict
 from yarl import URL
 
 from broker.kernel import request_id, tracing
+from sessions_app.gateways.core.direct import METHODS, Answer, Direct, DirectAnswer
 from sessions_app.gateways.core.sockets import GOODBYE_S
 
 # Seconds to connect.
@@ -50,8 +52,10 @@ class Client:
         """``kept``: the seconds that a connection waits for its next request. ``ahead``: the bytes of an answer that are
         read ahead of the client.
         """
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=kept)
+        self._direct = Direct(connector, ahead=ahead, longest=HEAD_BYTES)
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=kept),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -65,18 +69,29 @@ class Client:
     async def send(
         self, where: str, method: str, url: URL, *, headers: Mapping[str, str], data: Any, silent: float | None = None,
         **tls: Any,
-    ) -> ClientResponse:  # fmt: skip
+    ) -> Answer:  # fmt: skip
         """Send a request and return the answer, of which only the head was read. Redirects are not followed.
 
         ``where`` names the target in errors. ``silent``: the most seconds between two pieces of the answer; None: any
         number. Raises NotReached.
         """
         try:
+            if data is None and method in METHODS:
+                return await self._ask(method, url, headers, silent, tls)
             return await self.session.request(
                 method, url, headers=headers, data=data, allow_redirects=False, timeout=_limit(silent), **tls
             )
         except CUT as error:
             raise _not_reached(where, error) from error
+
+    async def _ask(
+        self, method: str, url: URL, headers: Mapping[str, str], silent: float | None, tls: dict[str, Any]
+    ) -> Answer:
+        head = CIMultiDict(headers)
+        _identify(head)
+        answer = await self._direct.send(method, url, head, _limit(silent), **tls)
+        _check_head(answer)
+        return answer
 
     @contextlib.asynccontextmanager
     async def websocket(
@@ -105,7 +120,7 @@ class Client:
         await self.session.close()
 
 
-async def read_small(answer: ClientResponse, most: int) -> bytes:
+async def read_small(answer: Answer, most: int) -> bytes:
     """Return the body of an answer. Raises TooLarge once it has more than ``most`` bytes."""
     data = b""
     async for piece in answer.content.iter_any():
@@ -116,25 +131,33 @@ async def read_small(answer: ClientResponse, most: int) -> bytes:
 
 
 async def _checked(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Pass a request on, as a middleware. Raises what ``_sent_once`` does, HeadTooLarge for an answer whose whole head is too
-    large, for aiohttp bounds each line of it alone, and WSServerHandshakeError instead of following a redirect of a
-    WebSocket: it leads to another place than was decided. The request has the id that it has here, unless its client gave it
-    one that is let through.
+    """Pass a request on, as a middleware. Raises what ``_sent_once`` does, HeadTooLarge, and WSServerHandshakeError instead
+    of following a redirect of a WebSocket: it leads to another place than was decided.
     """
-    if id_ := request_id.current():
-        request.headers.setdefault(request_id.HEADER, id_)
-    if parent := tracing.traceparent():
-        request.headers.setdefault(tracing.HEADER, parent)
+    _identify(request.headers)
     answer = await _sent_once(request, handler)
-    if sum(len(name) + len(value) + 4 for name, value in answer.raw_headers) > HEAD_BYTES:
-        answer.close()
-        raise HeadTooLarge
+    _check_head(answer)
     if answer.status != 101 and "upgrade" in request.headers:
         answer.close()
         raise aiohttp.WSServerHandshakeError(
             answer.request_info, (), status=answer.status, headers=answer.headers
         )
     return answer
+
+
+def _identify(headers: CIMultiDict[str]) -> None:
+    """Add the id and the trace that a request has here, unless its client gave it some that are let through."""
+    if id_ := request_id.current():
+        headers.setdefault(request_id.HEADER, id_)
+    if parent := tracing.traceparent():
+        headers.setdefault(tracing.HEADER, parent)
+
+
+def _check_head(answer: ClientResponse | DirectAnswer) -> None:
+    """Raise HeadTooLarge, and drop the connection, if the whole head of an answer is too large: aiohttp bounds each line."""
+    if sum(len(name) + len(value) + 4 for name, value in answer.raw_headers) > HEAD_BYTES:
+        answer.close()
+        raise HeadTooLarge
 
 
 async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

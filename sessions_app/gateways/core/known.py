@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -54,29 +54,43 @@ class Admissions:
         return await asyncio.shield(asking)
 
     async def share(
-        self, key: Hashable, digest: str, client: str, function: Callable[..., T], /, **arguments: Any
-    ) -> T:
+        self, key: Hashable, digest: str, client: str, directly: Callable[[], Awaitable[T | None]],
+        function: Callable[..., T], /, **arguments: Any,
+    ) -> T:  # fmt: skip
         """Like ``ask``, once for all that come with the same key before the database is asked. Each gets what was true after
         it came. A refusal is nobody else's, so that each is recorded.
+
+        ``directly`` asks without a thread, and returns None if only ``function`` can tell.
         """
         if not self._is_known(digest):
             return await self.ask(digest, client, function, **arguments)
         others = self._open.get(key)
         if others is None:
-            soon = self._ask_soon(key, digest, partial(function, **arguments))
+            soon = self._ask_soon(key, digest, directly, partial(function, **arguments))
             asking = self._open[key] = self._begin(soon)
             return await asyncio.shield(asking)
-        await asyncio.wait((others,))
-        error = others.exception()
-        if error is None or isinstance(error, StintError):
-            return cast("T", others.result())
-        return await self.ask(digest, client, function, **arguments)
+        try:
+            return cast("T", await asyncio.shield(others))
+        except StintError:
+            raise
+        except Exception:  # noqa: BLE001  # a refusal, of which each has its own
+            return await self.ask(digest, client, function, **arguments)
 
-    async def _ask_soon(self, key: Hashable, digest: str, function: Callable[[], T]) -> T:
+    async def _ask_soon(
+        self,
+        key: Hashable,
+        digest: str,
+        directly: Callable[[], Awaitable[T | None]],
+        function: Callable[[], T],
+    ) -> T:
         # Let those come along that arrived in the same turn of the event loop.
         await asyncio.sleep(0)
         del self._open[key]
-        return await self._ask(digest, function)
+        found = await directly()
+        if found is None:
+            return await self._ask(digest, function)
+        self._note(digest, valid=True)
+        return found
 
     def _is_known(self, digest: str) -> bool:
         return self._known.get(digest, 0.0) >= time.monotonic()

@@ -16,6 +16,7 @@ from django.conf import settings
 
 from broker.kernel import clock
 from broker.kernel.errors import StintError, Unavailable
+from broker.kernel.garbage import freeze_loaded
 from broker.kernel.metrics import serve_metrics
 from broker.processes.watchdog import report
 from sessions_app.gateways.core.database import Database
@@ -126,6 +127,7 @@ class Gateway:
         for endpoint in self._endpoints:
             await _opened(endpoint, shared)
         serve_metrics(settings.METRICS_HOST, self._options.metrics_port)
+        freeze_loaded()
         report(_turns(asyncio.get_running_loop()))
         log.info(
             "gateway.ready",

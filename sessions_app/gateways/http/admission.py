@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,9 +18,16 @@ from broker.kernel.crypto import token_digest
 from broker.kernel.problems import problem
 from sessions_app.gateways.core.known import Admissions
 from sessions_app.gateways.core.proofs import ProofRefused, check_proof
+from sessions_app.gateways.core.reads import Reads
 from sessions_app.gateways.http.denials import held
-from sessions_app.operations.sessions.authorize_use import authorize_use, used_from
-from sessions_app.operations.sessions.proofs.gateway import AtGateway, GatewayUse
+from sessions_app.operations.sessions.authorize_use import (
+    UNREADABLE,
+    authorize_use,
+    rows_in,
+    used_from,
+    values_of,
+)
+from sessions_app.operations.sessions.proofs.gateway import AT_GATEWAY, AtGateway, GatewayUse
 from sessions_app.operations.sessions.record_failed_proof import record_failed_proof
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
 
@@ -52,7 +60,7 @@ class Shown:
     client: str
 
 
-async def admit(admissions: Admissions, shown: Shown) -> GatewayUse:
+async def admit(admissions: Admissions, reads: Reads, shown: Shown) -> GatewayUse:
     """Return the use that a request may make now. Raises NotAdmitted and Unavailable."""
     token = _TOKEN.fullmatch(shown.authorization)
     if token is None:
@@ -62,7 +70,25 @@ async def admit(admissions: Admissions, shown: Shown) -> GatewayUse:
         # Each proof is for one request.
         return await admissions.ask(digest, shown.client, _admit, shown=shown, token=token[2], bound=True)
     key = (digest, shown.name, shown.client)
-    return await admissions.share(key, digest, shown.client, _admit, shown=shown, token=token[2], bound=False)
+    directly = partial(_admit_directly, reads, AtGateway(digest, shown.name), shown.client)
+    return await admissions.share(
+        key, digest, shown.client, directly, _admit, shown=shown, token=token[2], bound=False
+    )
+
+
+async def _admit_directly(reads: Reads, by: AtGateway, client: str) -> GatewayUse | None:
+    """Return the use of a token that is plainly valid. None for all else, which ``_admit`` has to look at. Raises
+    Unavailable.
+    """
+    values = values_of(by)
+    answer = await reads.read(AT_GATEWAY, values) if values is not None else None
+    if answer is None or answer.ntuples != 1:
+        return None
+    try:
+        use = by.use_without_database(next(rows_in(answer)))
+    except UNREADABLE:
+        return None
+    return used_from(use, client) if use is not None and not use.jkt else None
 
 
 def challenge(code: str, title: str, *, invalid: bool, detail: str = "") -> NotAdmitted:

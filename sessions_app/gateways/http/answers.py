@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import ClientResponse, web
+from aiohttp import web
 from multidict import CIMultiDict
 
 from broker.kernel.problems import CONTENT_TYPE
 from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.parameters import parameters_of
 from sessions_app.gateways.core.aside import aside
+from sessions_app.gateways.core.direct import Answer, media_in
 from sessions_app.gateways.http.upstream import host_of
 from sessions_app.policy.commands.http.carried import projected
 from sessions_app.policy.commands.http.limits import is_json
@@ -52,11 +53,6 @@ class Received:
         """Add a piece."""
         self.size += len(piece)
         self.digest.update(piece)
-
-
-def media_in(answer: ClientResponse) -> str:
-    """Return the media type of an answer without parameters."""
-    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def answer_json(
@@ -116,7 +112,7 @@ def picked_headers(headers: CIMultiDict[str]) -> CIMultiDict[str]:
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() in _PLAIN)
 
 
-async def picked(answer: ClientResponse, fields: tuple[str, ...], most: int | None) -> bytes:
+async def picked(answer: Answer, fields: tuple[str, ...], most: int | None) -> bytes:
     """Return the listed fields of an answer's JSON, of which at most ``most`` bytes are read. Raises Withheld."""
     refused = answer.status if answer.status >= 400 else 502
     if not is_json(media_in(answer)) or "content-encoding" in answer.headers:
@@ -128,7 +124,7 @@ async def picked(answer: ClientResponse, fields: tuple[str, ...], most: int | No
         raise Withheld(str(error), refused) from None
 
 
-async def pieces(answer: ClientResponse, most: int | None) -> AsyncIterator[bytes]:
+async def pieces(answer: Answer, most: int | None) -> AsyncIterator[bytes]:
     """Yield the body of an answer. Raises Withheld once it is larger than ``most`` bytes."""
     read = 0
     async for piece in answer.content.iter_any():
@@ -138,7 +134,7 @@ async def pieces(answer: ClientResponse, most: int | None) -> AsyncIterator[byte
         yield piece
 
 
-def begin(answer: ClientResponse, headers: CIMultiDict[str]) -> web.StreamResponse:
+def begin(answer: Answer, headers: CIMultiDict[str]) -> web.StreamResponse:
     """Return the answer to begin with, of the length that the target gave if it gave one."""
     begun = web.StreamResponse(status=answer.status, headers=headers)
     length = length_of(answer)
@@ -147,7 +143,7 @@ def begin(answer: ClientResponse, headers: CIMultiDict[str]) -> web.StreamRespon
     return begun
 
 
-def length_of(answer: ClientResponse) -> int:
+def length_of(answer: Answer) -> int:
     """Return the length of an answer that its target gave, in bytes; -1 if it gave none."""
     length = answer.headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdigit() else -1

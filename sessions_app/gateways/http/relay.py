@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from aiohttp import ClientResponse, web
+from aiohttp import web
 from multidict import CIMultiDict
 
 from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.parameters import parameters_of
 from sessions_app.gateways.core.client import NotReached
+from sessions_app.gateways.core.direct import Answer, media_in
 from sessions_app.gateways.core.heads import answered
 from sessions_app.gateways.core.sockets import drop, end_with, protocols_of
 from sessions_app.gateways.http import sockets
@@ -21,7 +22,6 @@ from sessions_app.gateways.http.answers import (
     begin,
     length_of,
     mapped,
-    media_in,
     picked,
     picked_headers,
     pieces,
@@ -154,7 +154,7 @@ class Relay:
         target = parameters_of(self._place).base_path.rstrip("/") + self._asked.target
         return f"{target}{'&' if '?' in target else '?'}{injected.query}" if injected.query else target
 
-    async def _send(self, decision: Allowed, injected: Injected) -> ClientResponse:
+    async def _send(self, decision: Allowed, injected: Injected) -> Answer:
         before, self.sent = self.sent, True
         try:
             return await self._upstream.send(
@@ -176,7 +176,7 @@ class Relay:
     def _most(self) -> int | None:
         return self._rule.response.max if self._rule.response else None
 
-    async def _pass(self, answer: ClientResponse, injected: Injected) -> web.StreamResponse:
+    async def _pass(self, answer: Answer, injected: Injected) -> web.StreamResponse:
         self.status = answer.status
         self._check(answer)
         headers = answered(answer.headers, injected.secrets)
@@ -194,7 +194,7 @@ class Relay:
             await self._write(piece)
         return await self._end()
 
-    async def _pass_whole(self, answer: ClientResponse, headers: CIMultiDict[str]) -> web.StreamResponse:
+    async def _pass_whole(self, answer: Answer, headers: CIMultiDict[str]) -> web.StreamResponse:
         """Pass a small answer with its head in one piece, which costs half as much."""
         # As long as it said, which is within its limit.
         data = await answer.read()
@@ -202,7 +202,7 @@ class Relay:
         await self._begin(web.Response(status=answer.status, headers=headers, body=data), len(data))
         return await self._end()
 
-    def _check(self, answer: ClientResponse) -> None:
+    def _check(self, answer: Answer) -> None:
         if answer.status < 200:
             raise Withheld("the target switched to a protocol that nobody asked for")
         if media_in(answer) == EVENTS and not self._rule.stream:
@@ -211,7 +211,7 @@ class Relay:
             raise Withheld(f"the answer is larger than {self._most} bytes")
 
     async def _pass_fields(
-        self, answer: ClientResponse, headers: CIMultiDict[str], fields: tuple[str, ...]
+        self, answer: Answer, headers: CIMultiDict[str], fields: tuple[str, ...]
     ) -> web.StreamResponse:
         if self._asked.method == "HEAD" or answer.status in (204, 304):
             await self._begin(web.StreamResponse(status=answer.status, headers=picked_headers(headers)), 0)

@@ -16,6 +16,7 @@ from broker.kernel.problems import problem
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.heads import HeadRefused
 from sessions_app.gateways.core.known import Admissions
+from sessions_app.gateways.core.reads import Reads
 from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.core.token_uses import TokenUses
 from sessions_app.gateways.core.web import proven
@@ -49,13 +50,14 @@ class HTTPSite:
         self._upstream = Upstream()
         self._parts = Parts(shared, self._upstream, Credentials(self._upstream), Tally())
         self._uses = TokenUses[GatewayUse](shared)
-        self._admissions = Admissions(shared.database)
+        self._admissions, self._reads = Admissions(shared.database), Reads()
         await self._hosts.read(shared.database)
         shared.node.keep(self._uses.drop_unused(), "http-uses")
         shared.node.keep(self._hosts.keep(shared), "http-hosts")
 
     async def close(self) -> None:
         """Close the connections to targets, and record what was counted, unless the database is away."""
+        self._reads.close()
         await self._upstream.close()
         with contextlib.suppress(TimeoutError, StintError):
             async with asyncio.timeout(COUNTED_S):
@@ -83,7 +85,7 @@ class HTTPSite:
         if closed := self._shared.closed_because():
             body = problem(status=503, code="unavailable", title=f"{closed.rstrip('.').capitalize()}.")
             return answer_json(503, body, {"retry-after": "1"})
-        use = await admit(self._admissions, _shown(asked))
+        use = await admit(self._admissions, self._reads, _shown(asked))
         proven(asked.request, use.grant_id)
         session = await self._uses.session_of(use, asked.client)
         return await Exchange(self._parts, session, use, asked).run()

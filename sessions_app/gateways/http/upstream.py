@@ -15,6 +15,7 @@ from yarl import URL
 from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.parameters import parameters_of
 from sessions_app.gateways.core.client import CUT, Client, NotReached, TooLarge, read_small
+from sessions_app.gateways.core.direct import Answer
 
 # Seconds between two pieces of an answer that is no event stream.
 SILENT_S = 300.0
@@ -41,7 +42,7 @@ class Upstream:
         body: Any,
         *,
         patient: bool,
-    ) -> aiohttp.ClientResponse:
+    ) -> Answer:
         """Send a request and return the answer, of which only the head was read. ``target`` is what stands on the
         request line. ``patient``: the answer may pause for as long as it likes. Redirects are not followed. Raises
         NotReached.

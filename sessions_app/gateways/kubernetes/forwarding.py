@@ -7,10 +7,11 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import ClientResponse, web
+from aiohttp import web
 from multidict import CIMultiDict
 
 from sessions_app.gateways.core.client import NotReached
+from sessions_app.gateways.core.direct import Answer
 from sessions_app.gateways.core.heads import answered
 from sessions_app.gateways.core.sockets import end_with
 from sessions_app.gateways.kubernetes.asked import Asked
@@ -68,7 +69,7 @@ class Forwarding:
             # A connection with unread data is not used again.
             there.close()
 
-    async def _send(self, body: Body) -> ClientResponse:
+    async def _send(self, body: Body) -> Answer:
         self._body, self.sent = body, True
         try:
             there = await self._upstream.send(
@@ -89,7 +90,7 @@ class Forwarding:
             head["Accept-Encoding"] = said["accept-encoding"]
         return head
 
-    async def _pass(self, there: ClientResponse) -> web.StreamResponse:
+    async def _pass(self, there: Answer) -> web.StreamResponse:
         here = web.StreamResponse(status=there.status, headers=_passed(there))
         length = there.headers.get("content-length", "")
         if length.isascii() and length.isdigit():
@@ -135,8 +136,8 @@ class Forwarding:
 
 
 async def send_bound(
-    send: Callable[[Body], Awaitable[ClientResponse]], body: Body, again: Callable[[], Awaitable[Body]] | None
-) -> ClientResponse:
+    send: Callable[[Body], Awaitable[Answer]], body: Body, again: Callable[[], Awaitable[Body]] | None
+) -> Answer:
     """Send a body, and once more as often as it was bound to an object that others have changed meanwhile, as ``again``
     returns it. Raises what ``send`` and ``again`` raise.
     """
@@ -150,7 +151,7 @@ async def send_bound(
     return there
 
 
-def _has_changed(body: Body, there: ClientResponse) -> bool:
+def _has_changed(body: Body, there: Answer) -> bool:
     """Whether an answer can mean that what a body was bound to has changed. A JSON patch whose test fails is only invalid."""
     return there.status == 409 or (there.status == 422 and body.media == JSON_PATCH)
 
@@ -161,7 +162,7 @@ def accepted(said: str) -> str:
     return ",".join(filter(None, kept)) or JSON
 
 
-def _passed(there: ClientResponse) -> CIMultiDict[str]:
+def _passed(there: Answer) -> CIMultiDict[str]:
     headers = answered(there.headers, ())
     # Nothing leads past the gateway.
     for name in ("location", "content-location", "www-authenticate"):

@@ -7,12 +7,13 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from aiohttp import ClientError, ClientResponse, ClientWebSocketResponse
+from aiohttp import ClientError, ClientWebSocketResponse
 
 from sessions_app.connectors.kubernetes.remote import STDERR, Container, Exec
 from sessions_app.gateways.core.aside import aside
 from sessions_app.gateways.core.body_budget import BodyBudget
 from sessions_app.gateways.core.client import NotReached
+from sessions_app.gateways.core.direct import Answer, media_in
 from sessions_app.gateways.core.ends import Report
 from sessions_app.gateways.core.live import Live
 from sessions_app.gateways.core.recording import Recorder
@@ -108,7 +109,7 @@ class OneRequest:
         self._body, self._again, self._room = body, again, room
         self._most = _MOST_OF_A_FAULT if isinstance(sending.check, Logs) else MOST
         self._live, self._agent = Live(recorder, self._unrecorded), agent
-        self._answer: ClientResponse | None = None
+        self._answer: Answer | None = None
         self._digest, self._status = hashlib.sha256(), 0
         self.sent = False
         self.size: int | None = 0
@@ -124,7 +125,7 @@ class OneRequest:
                 answer.close()
                 self._live.stop()
 
-    async def _send(self, body: Body) -> ClientResponse:
+    async def _send(self, body: Body) -> Answer:
         sending, self._body, self.sent = self._sending, body, True
         head = {"User-Agent": self._agent, "Accept": "*/*" if isinstance(sending.check, Logs) else _TABLE}
         if body.data:
@@ -140,7 +141,7 @@ class OneRequest:
         self._status = answer.status
         return answer
 
-    async def _print(self, answer: ClientResponse) -> Report:
+    async def _print(self, answer: Answer) -> Report:
         self._answer = answer
         try:
             await self._pass(answer)
@@ -151,7 +152,7 @@ class OneRequest:
             return Report("cut", unrecorded(self._live.error))
         return Report("done", f"the API server answered {answer.status}" if answer.status >= 400 else "")
 
-    async def _pass(self, answer: ClientResponse) -> None:
+    async def _pass(self, answer: Answer) -> None:
         plain = isinstance(self._sending.check, Logs) and answer.status < 400
         kept = bytearray()
         async for piece in answer.content.iter_any():
@@ -169,10 +170,10 @@ class OneRequest:
         if self._answer is not None:
             self._answer.close()
 
-    async def _show(self, answer: ClientResponse, data: bytes) -> None:
+    async def _show(self, answer: Answer, data: bytes) -> None:
         text = b"The answer is too large to print.\n"
         if self._read <= self._most:
-            text = await aside(len(data), printed, data, answer.content_type, self._sending.method)
+            text = await aside(len(data), printed, data, media_in(answer), self._sending.method)
         for start in range(0, len(text), _PIECE):
             self._live.add(text[start : start + _PIECE], error=answer.status >= 400)
             await asyncio.sleep(0)

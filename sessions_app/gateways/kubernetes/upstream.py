@@ -11,6 +11,7 @@ import aiohttp
 from sessions_app.connectors.base import ConnectorError, TargetSpec
 from sessions_app.connectors.kubernetes.remote import Server
 from sessions_app.gateways.core.client import Client, NotReached
+from sessions_app.gateways.core.direct import Answer
 from sessions_app.gateways.core.sockets import GOODBYE_S
 from sessions_app.gateways.kubernetes.accounts import Accounts
 from sessions_app.gateways.kubernetes.places import address_of, parameters_of, tls_of
@@ -33,7 +34,7 @@ class Upstream:
 
     async def send(
         self, use: AtCluster, method: str, target: str, headers: Mapping[str, str], data: bytes
-    ) -> aiohttp.ClientResponse:
+    ) -> Answer:
         """Send a request and return the answer, of which only the head was read. Redirects are not followed.
 
         A token that the API server does not accept is renewed once. Raises NotReached.
@@ -48,7 +49,7 @@ class Upstream:
 
     async def _send(
         self, use: AtCluster, method: str, target: str, headers: Mapping[str, str], data: bytes
-    ) -> aiohttp.ClientResponse:
+    ) -> Answer:
         return await self._client.send(
             use.target.name, method, address_of(use.place, target), headers=headers, data=data or None,
             **_tls(use.place),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, cast
 
@@ -27,6 +27,8 @@ from sessions_app.queries.catalog.command_sets import compiled_by_digest
 log = structlog.get_logger(__name__)
 
 Row = tuple[bytes | None, ...]
+# What a proof raises for a row of a grant that can't be read.
+UNREADABLE = (ValueError, CannotDecrypt, ConnectorError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,24 +111,35 @@ def authorize_use(*, by: Proof[Used]) -> list[Used]:
     A grant that can't be read is left out, so that it allows nothing and hides no others. Raises RecordContradicted,
     and the database's errors.
     """
-    asked = [None if value is None else value.encode() for value in by.values()]
-    if any(b"\0" in value for value in asked if value):
-        # libpq would stop reading at the NUL byte.
+    asked = values_of(by)
+    if asked is None:
         return []
     rows = by.ask(asked)
     if not rows.ntuples and settle():
         rows = by.ask(asked)
     uses = []
-    for at in range(rows.ntuples):
-        row = tuple(rows.get_value(at, column) for column in range(rows.nfields))
+    for row in rows_in(rows):
         try:
             use = by.use(row)
-        except (ValueError, CannotDecrypt, ConnectorError) as error:
+        except UNREADABLE as error:
             log.warning("grant.unreadable", grant=text(row[1]), error=str(error))
             continue
         if use is not None:
             uses.append(use)
     return sorted(uses, key=lambda use: use.expires_at, reverse=True)
+
+
+def values_of(by: Proof[Used]) -> list[bytes | None] | None:
+    """Return the values for a proof's statement as it takes them; None for those that it can't take."""
+    asked = [None if value is None else value.encode() for value in by.values()]
+    # libpq would stop reading at a NUL byte.
+    return None if any(b"\0" in value for value in asked if value) else asked
+
+
+def rows_in(answer: Answer) -> Iterator[Row]:
+    """Yield the rows of an answer."""
+    for at in range(answer.ntuples):
+        yield tuple(answer.get_value(at, column) for column in range(answer.nfields))
 
 
 def only(uses: list[Used]) -> Used | None:

@@ -11,12 +11,12 @@ from typing import Any
 from broker.kernel.statement import Answer, Statement, moment, number, text
 from sessions_app.connectors.base import ConnectionParameters, TargetSpec
 from sessions_app.operations.sessions.authorize_use import TOKENS, Row, TokenUse
-from sessions_app.operations.sessions.proofs.proxy import LIVE, approved
+from sessions_app.operations.sessions.proofs.proxy import LIVE, approved, approved_before
 from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.commands.http.compiling import CompiledSet
 
 # A cluster with one target is addressed by its name, and each target by its own.
-_AT_GATEWAY = Statement(
+AT_GATEWAY = Statement(
     "stint_authorize_at_gateway",
     f"""
 SELECT g.id, g.ref, t.id, g.expires_at, k.id, k.digest, k.jkt, least(g.expires_at, k.expires_at), c.id,
@@ -55,34 +55,31 @@ class AtGateway:
         return self.token_digest, self.name
 
     def ask(self, values: Sequence[bytes | None]) -> Answer:
-        return _AT_GATEWAY(values)
+        return AT_GATEWAY(values)
 
     def use(self, row: Row) -> GatewayUse:
-        (
-            grant,
-            ref,
-            target,
-            expires_at,
-            key,
-            digest,
-            jkt,
-            good_until,
-            cluster_id,
-            cluster,
-            connection,
-            sealed,
-        ) = row
-        fields = approved((ref or b"", number(grant), number(target)))
-        stored = (text(connection), sealed or b"")
-        place = TargetSpec(
-            cluster=text(cluster),
-            target=fields["target"],
-            parameters=_parameters(*stored, number(cluster_id)),
-        )
-        return GatewayUse(
-            **fields, expires_at=moment(expires_at), credential_id=number(key), credential_digest=text(digest),
-            jkt=text(jkt), good_until=moment(good_until), place=place, stored=stored,
-        )  # fmt: skip
+        return _use(row, approved(_key(row)))
+
+    def use_without_database(self, row: Row) -> GatewayUse | None:
+        """Return the use in a row; None if what was approved has to be read. Raises like ``use``."""
+        fields = approved_before(_key(row))
+        return None if fields is None else _use(row, fields)
+
+
+def _key(row: Row) -> tuple[bytes, int, int]:
+    return row[1] or b"", number(row[0]), number(row[2])
+
+
+def _use(row: Row, fields: dict[str, Any]) -> GatewayUse:
+    _, _, _, expires_at, key, digest, jkt, good_until, cluster_id, cluster, connection, sealed = row
+    stored = (text(connection), sealed or b"")
+    place = TargetSpec(
+        cluster=text(cluster), target=fields["target"], parameters=_parameters(*stored, number(cluster_id))
+    )
+    return GatewayUse(
+        **fields, expires_at=moment(expires_at), credential_id=number(key), credential_digest=text(digest),
+        jkt=text(jkt), good_until=moment(good_until), place=place, stored=stored,
+    )  # fmt: skip
 
 
 # Rows are read each time; only their interpretation is kept.

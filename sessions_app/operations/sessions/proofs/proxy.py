@@ -115,6 +115,11 @@ _Key = tuple[bytes, int, int]
 _known: OrderedDict[_Key, dict[str, Any]] = OrderedDict()
 
 
+def approved_before(key: _Key) -> dict[str, Any] | None:
+    """Return what ``approved`` would, without the database; None if it would have to ask."""
+    return _known.get(key)
+
+
 def approved(key: _Key) -> dict[str, Any]:
     """Return what never changes for a grant on a target, by the grant's reference and both ids. Raises ValueError."""
     found = _known.get(key)
