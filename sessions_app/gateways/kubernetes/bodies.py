@@ -21,7 +21,7 @@ from sessions_app.policy.commands.kubernetes.bodies import deeper_than
 MOST = 3 * 1024 * 1024
 # YAML, which only a server-side apply is sent as, takes many times as long to read as JSON.
 MOST_YAML, SLOWER = 256 * 1024, 16
-JSON = "application/json"
+JSON, PROTOBUF = "application/json", "application/vnd.kubernetes.protobuf"
 APPLY = "application/apply-patch+yaml"
 _PATCHES = (
     "application/json-patch+json",
@@ -47,24 +47,26 @@ def largest(asked: Asked) -> int:
     return min(MOST, MOST if asked.framing.length is None else asked.framing.length)
 
 
-async def read_body(asked: Asked) -> Body:
+async def read_body(asked: Asked, *, unread: bool = False) -> Body:
     """Return the body of a request. Raises HeadRefused for one that can't be decided, does not come, or is too large.
 
-    A body in protobuf is refused with 415, after which clients send JSON.
+    ``unread``: nothing in it is decided, so that it may be protobuf, and passes unchanged then. Any other body in protobuf
+    is refused with 415, after which most clients send JSON.
     """
     if asked.framing.empty:
         return Body()
     media = asked.media or JSON
     if "content-encoding" in asked.request.headers:
         raise HeadRefused(415, "An encoded body can't be checked: send it without Content-Encoding")
-    if media not in (JSON, APPLY, *_PATCHES):
+    unread = unread and media == PROTOBUF
+    if not unread and media not in (JSON, APPLY, *_PATCHES):
         raise HeadRefused(415, f"Bodies here are JSON or YAML, not {media[:100]}")
     if (asked.framing.length or 0) > MOST:
         raise HeadRefused(413, f"The body is larger than {MOST} bytes")
     await go_ahead(asked.request, asked.framing)
     data = b"".join([piece async for piece in pieces(asked.request, MOST)])
-    if not data:
-        return Body()
+    if not data or unread:
+        return Body(media, None, data) if data else Body()
     return await aside(len(data) * (SLOWER if media == APPLY else 1), _read, data, media)
 
 

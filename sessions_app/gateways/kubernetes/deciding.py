@@ -17,7 +17,12 @@ from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
-from sessions_app.policy.commands.kubernetes.decide import DISCOVERY, Allowed, decide_request
+from sessions_app.policy.commands.kubernetes.decide import (
+    DISCOVERY,
+    Allowed,
+    asks_about_oneself,
+    decide_request,
+)
 from sessions_app.policy.commands.kubernetes.existing import ASKS
 from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent, read_request
 from sessions_app.policy.commands.kubernetes.sending import Sending
@@ -74,6 +79,14 @@ def decided(compiled: CompiledSet, asked: Asked, body: Body, standing: Standing)
         return answer
 
     return Decided(decision, line, kind, request, question)
+
+
+def is_unread(asked: Asked) -> bool:
+    """Whether a request is decided without its body."""
+    try:
+        return asks_about_oneself(read_request(asked.method, asked.path, asked.query))
+    except RuleRefused:
+        return False
 
 
 def decided_order(compiled: CompiledSet, sending: Sending, version: str, standing: Standing) -> DecidedOrder:

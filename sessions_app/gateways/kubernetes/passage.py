@@ -29,7 +29,7 @@ from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.kubernetes.asked import Asked
 from sessions_app.gateways.kubernetes.bodies import Body, largest, read_body
-from sessions_app.gateways.kubernetes.deciding import Decided, compared, decided, still_allowed
+from sessions_app.gateways.kubernetes.deciding import Decided, compared, decided, is_unread, still_allowed
 from sessions_app.gateways.kubernetes.denials import refusal_of
 from sessions_app.gateways.kubernetes.ends import closed, report_of, unrecorded, why_broken
 from sessions_app.gateways.kubernetes.execution import Execution
@@ -154,7 +154,7 @@ class Passage(Cuttable):
     async def _read(self) -> Body:
         """Return the body. One that can't be read is a refusal, unless its client only has to try another form."""
         try:
-            return await read_body(self._asked)
+            return await read_body(self._asked, unread=is_unread(self._asked))
         except HeadRefused as error:
             if not self._asked.negotiates:
                 refused = Refused(of_the_client(error, self._asked.request).reason, None, "body")
@@ -170,7 +170,7 @@ class Passage(Cuttable):
 
     async def _count(self, decision: Allowed) -> None:
         """Count what kubectl asks beside a command. Raises StintError, also if the token is not valid anymore."""
-        if decision.index == DISCOVERY:
+        if decision.index == DISCOVERY and decision.argv[:2] == _DISCOVERY[:2]:
             # Its many paths are one thing: what the cluster can do.
             decision = replace(decision, argv=_DISCOVERY)
         recorded = await self._parts.shared.database.run(

@@ -15,17 +15,17 @@ from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.kubernetes.checks import ANYTHING
 from sessions_app.policy.commands.kubernetes.compiling import CompiledKubernetesCommand, CompiledSet
-from sessions_app.policy.commands.kubernetes.decide import DISCOVERY, LEFT_OUT, discover, nothing_allows
+from sessions_app.policy.commands.kubernetes.decide import (
+    DISCOVERY,
+    LEFT_OUT,
+    OF_ONESELF,
+    discover,
+    nothing_allows,
+)
 from sessions_app.policy.commands.kubernetes.reading import Sent, read_request
 from sessions_app.policy.commands.kubernetes.rights import NEVER_BY_RULE, Request
 from sessions_app.policy.commands.kubernetes.steps import Step
 from sessions_app.policy.commands.kubernetes.wants import Values
-
-# Every account may query its own permissions, as `kubectl auth` does.
-_OF_ONESELF = frozenset((
-    ("authorization.k8s.io", "selfsubjectaccessreviews"), ("authorization.k8s.io", "selfsubjectrulesreviews"),
-    ("authentication.k8s.io", "selfsubjectreviews"),
-))  # fmt: skip
 
 
 def decide_access(compiled: CompiledSet, asked: Request) -> Allowed | Refused:
@@ -34,7 +34,7 @@ def decide_access(compiled: CompiledSet, asked: Request) -> Allowed | Refused:
     Every grant may query its own permissions. Never raises because of a request.
     """
     asked = asked.placed
-    if asked.verb == "create" and (asked.group, asked.resource) in _OF_ONESELF:
+    if asked.verb == "create" and (asked.group, asked.resource) in OF_ONESELF:
         return Allowed(DISCOVERY, "read", False, None, {}, (str(asked),))
     faults: list[Refused] = []
     for command, step, values in _sent_by(compiled.commands, asked):

@@ -31,6 +31,11 @@ from sessions_app.policy.commands.kubernetes.wants import Differs
 DISCOVERY = -1
 LEFT_OUT = Refused("the approvers excluded this command from the grant", None, "left_out")
 _OPEN_QUERY = frozenset(("timeout", "hash"))
+# What every account may ask about itself, as `kubectl auth` does.
+OF_ONESELF = frozenset((
+    ("authorization.k8s.io", "selfsubjectaccessreviews"), ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    ("authentication.k8s.io", "selfsubjectreviews"),
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,8 @@ def decide_request(compiled: CompiledSet, request: KubeRequest, sent: Sent) -> A
     """
     if not request.is_resource or len(request.parts) < 1:
         return discover(request, sent)
+    if asks_about_oneself(request):
+        return _open(request, ("create", request.resource))
     faults: list[_Fault] = []
     found = list(_found(compiled.commands, request, sent, faults))
     asks = any(fault.code in ASKS for fault in faults)
@@ -108,9 +115,20 @@ def discover(request: KubeRequest, sent: Sent) -> Allowed | Refused:
     known = parts[:1] in (("api",), ("apis",)) or (parts[:1] == ("openapi",)) or parts == ("version",)
     if not known or request.verb != "get" or sent.body is not None:
         return Refused(f"nothing here allows you to {request}", None, "right")
+    return _open(request, ("get", "--raw", request.path))
+
+
+def asks_about_oneself(request: KubeRequest) -> bool:
+    """Whether a request asks the API server who its own account is, or what it may do. Its body decides nothing here."""
+    plain = not (request.namespace or request.name or request.subresource)
+    return plain and request.verb == "create" and (request.group, request.resource) in OF_ONESELF
+
+
+def _open(request: KubeRequest, argv: tuple[str, ...]) -> Allowed | Refused:
+    """Return the answer to a request that is open to every grant, and counted as ``argv``."""
     if other := next((key for key, _ in request.query if key not in _OPEN_QUERY), None):
-        return Refused(f"the query has {other}, which discovery does not need", None, "value")
-    return Allowed(DISCOVERY, "read", False, None, {}, ("get", "--raw", request.path), poll=True)
+        return Refused(f"the query has {other}, which it does not need", None, "value")
+    return Allowed(DISCOVERY, "read", False, None, {}, argv, poll=True)
 
 
 def _found(

@@ -66,12 +66,16 @@ async def test_a_token_that_was_valid_waits_for_no_stranger_until_it_is_not():
     database.stop()
 
 
+async def in_a_thread() -> None:
+    """Only a thread can tell."""
+
+
 async def test_requests_that_come_together_share_one_answer_and_one_that_comes_later_has_its_own():
     database = Database(threads=2, name="known")
     admissions = Admissions(database)
 
     async def share(key: str = "mine", answer: Callable[[], object] = object) -> object:
-        return await admissions.share(key, "mine", "192.0.2.1", answer)
+        return await admissions.share(key, "mine", "192.0.2.1", in_a_thread, answer)
 
     await share()
     one, other, elsewhere = await asyncio.gather(share(), share(), share("another target"))
@@ -96,7 +100,9 @@ async def test_a_refusal_is_shared_with_nobody_and_an_unreachable_database_is():
         raise error
 
     for error, times in ((Unavailable("No database.", hint="Wait."), 1), (ValueError("over"), 3)):
-        three = [admissions.share("mine", "mine", "192.0.2.1", refuse, error=error) for _ in range(3)]
+        three = [
+            admissions.share("mine", "mine", "192.0.2.1", in_a_thread, refuse, error=error) for _ in range(3)
+        ]
         assert await asyncio.gather(*three, return_exceptions=True) == [error] * 3
         assert asked.count(error) == times
     database.stop()

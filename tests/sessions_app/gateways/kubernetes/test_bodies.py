@@ -11,16 +11,16 @@ from aiohttp.test_utils import RawTestServer
 from sessions_app.gateways.core.heads import HeadRefused
 from sessions_app.gateways.kubernetes import bodies
 from sessions_app.gateways.kubernetes.asked import read_asked
-from sessions_app.gateways.kubernetes.bodies import APPLY, JSON, MOST_YAML, read_body
+from sessions_app.gateways.kubernetes.bodies import APPLY, JSON, MOST_YAML, PROTOBUF, read_body
 from tests.support.threads import runs_beside
 
 
-async def read(data: bytes, kind: str) -> tuple[int, bytes]:
+async def read(data: bytes, kind: str, **how: bool) -> tuple[int, bytes]:
     """Send a body to a server that reads it, and return the status and what it would send on, or why not."""
 
     async def handle(request):
         try:
-            return web.Response(body=(await read_body(read_asked(request))).data)
+            return web.Response(body=(await read_body(read_asked(request), **how)).data)
         except HeadRefused as error:
             return web.Response(status=error.status, text=error.reason)
 
@@ -67,6 +67,14 @@ def test_yaml_is_read_for_an_apply_alone_and_never_much_of_it():
     assert asyncio.run(read(b"a: 1", "application/yaml"))[0] == 415
     assert asyncio.run(read(b"a: 1", JSON))[0] == 400
     assert asyncio.run(read(b"a: 1\nb: " + b"x" * MOST_YAML, APPLY))[0] == 413
+
+
+def test_protobuf_passes_unchanged_where_nothing_in_it_is_decided_and_is_refused_elsewhere():
+    data = b"k8s\0\n\xff"
+    assert asyncio.run(read(data, PROTOBUF, unread=True)) == (200, data)
+    assert asyncio.run(read(data, PROTOBUF))[0] == 415
+    assert asyncio.run(read(data, JSON, unread=True))[0] == 400
+    assert asyncio.run(read(data, "application/cbor", unread=True))[0] == 415
 
 
 @pytest.mark.parametrize("size", [15_000, MOST_YAML])

@@ -965,3 +965,23 @@ def test_an_undo_with_one_null_more_is_refused(key):
 def test_what_is_no_port_is_refused(ports):
     compiled = allow("port-forward pod/web-1 -n shop 8080")
     assert isinstance(ask(compiled, "GET", f"{POD}/portforward?ports={ports}"), Refused)
+
+
+OWN_REVIEWS = [
+    "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
+    "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", OWN_REVIEWS)
+def test_every_grant_may_ask_who_its_account_is_and_what_it_may_do_whatever_the_body(path):
+    compiled = allow("get pods -n shop")
+    for body in (None, {"spec": {}}):
+        answer = ask(compiled, "POST", path, body)
+        assert isinstance(answer, Allowed)
+        assert (answer.poll, answer.argv) == (True, ("create", path.rpartition("/")[2]))
+    for method, other in (
+        ("POST", f"{path}?fieldManager=x"), ("GET", path), ("POST", f"{path}/web"), ("POST", path.replace("/self", "/")),
+        ("POST", path.replace("/v1/", "/v1/namespaces/shop/")),
+    ):  # fmt: skip
+        assert isinstance(ask(compiled, method, other, {}), Refused), other
