@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 # Seconds. The connection is opened once reads come at shorter intervals, and closed after a longer one: a network may drop
 # an idle connection without notice.
 BUSY_S = 2.0
+# Reads under way, which fit into the connection's buffer. More are for threads.
+MOST = 64
 _Connection = psycopg.AsyncConnection[Any]
 
 
@@ -59,6 +61,8 @@ class Reads:
         if self._connection is None:
             if self._opening is None and now - before < BUSY_S:
                 self._opening = asyncio.create_task(self._open())
+            return None
+        if len(self._under_way) >= MOST:
             return None
         read = _Read(self._loop.create_future())
         timer = self._loop.call_later(statement.patience_ms / 1000, self._silent, read)
@@ -110,8 +114,7 @@ class Reads:
         pgconn.send_query_prepared(statement.name, values, result_format=pq.Format.BINARY)
         pgconn.pipeline_sync()
         if pgconn.flush():
-            # Nobody sends this much.
-            raise psycopg.OperationalError("the connection takes nothing")
+            raise psycopg.OperationalError("the connection takes nothing more")
 
     def _readable(self) -> None:
         if self._connection is None:
