@@ -10,7 +10,7 @@ from sessions_app.gateways.core.reads import Reads
 from sessions_app.gateways.http.admission import NotAdmitted, Shown, admit
 from sessions_app.models import EndReason
 from sessions_app.operations.grants.end_grant import end_grant
-from tests.support.servers.doors import policies
+from tests.support.servers.endpoints import policies
 from tests.support.servers.http_place import COMMAND_SET, HEADER, cluster
 from tests.support.servers.http_target import Target
 from tests.support.waits import comes_true
