@@ -70,7 +70,7 @@ NO_ACTS = {
         sessions_app.operations.notifications.read_notice.read_notice sessions_app.operations.notifications.read_all_notices.read_all_notices
         sessions_app.operations.requests.save_bookmark.save_bookmark sessions_app.operations.requests.delete_bookmark.delete_bookmark""",
     "the answer is kept for whoever sends the same again; nothing else is written": """
-        POST:/api/v1/command-sets/<api_name:name>/try POST:/api/v1/requests/offers POST:/api/v1/requests/preview""",
+        POST:/api/v1/command-sets/<api_name:name>/try POST:/api/v1/requests/offers""",
     "each few seconds, for as long as its holder is there; the end when they come no more is recorded": """
         POST:/api/v1/grants/<api_grant:ref>/heartbeat sessions_app.operations.grants.heartbeat.heartbeat
         sessions_app.operations.sessions.renew_gateway.renew_gateway""",

@@ -144,7 +144,7 @@ class Outgoing:
                 if why := why_not(address, self.allowed):
                     raise Forbidden(why)
             if not secure and not all(within(address, self.allowed) for address in found):
-                raise Forbidden("https is required")
+                raise Forbidden("HTTPS is required")
         return [(str(address), port) for address in found]
 
     @contextlib.contextmanager

@@ -30,7 +30,7 @@ class Counting(Database):
 
 @pytest.fixture
 def grant(lone_db, live_world):
-    live_world.catalogue.update(
+    live_world.catalog.update(
         {
             "clusters/prices.yaml": cluster(Target(port=free_port()), inject=HEADER),
             "command-sets/price-work.yaml": COMMAND_SET,

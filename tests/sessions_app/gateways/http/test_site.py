@@ -265,7 +265,12 @@ def test_a_token_that_is_bound_to_a_key_needs_its_proof_for_this_address(place, 
     [
         ("PUT /prices/S-42", {"price": 999}, {}, "price"),
         ("PUT /prices/S-42", {"price": 9, "owner": "eve"}, {}, "owner"),
-        ("PUT /prices/S-42", b'{"price": 9, "price": 8}', {"Content_Type": "application/json"}, "repeated"),
+        (
+            "PUT /prices/S-42",
+            b'{"price": 9, "price": 8}',
+            {"Content_Type": "application/json"},
+            "repeats a key",
+        ),
         ("PUT /prices/S-42", b"price=9", FORM, ""),
         ("GET /prices/S-42", {"price": 9}, {}, "body"),
         ("GET /prices/S-41", None, {}, "Nearest: GET /prices/S-42"),

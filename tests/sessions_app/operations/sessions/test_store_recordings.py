@@ -206,7 +206,7 @@ def test_what_was_purged_while_it_waited_is_not_stored(world, folder, bucket, re
 def test_more_is_not_recorded_than_the_disk_takes_while_the_store_is_away(
     world, bucket, recorded, monkeypatch
 ):
-    from sessions_app.queries.record.entries import recording_files as recordings
+    from sessions_app.queries.record import recording_files as recordings
 
     monkeypatch.setattr(recordings, "free_disk", lambda: recordings.Disk(total=100 * 2**30, free=2**30 + 700))
     room = recordings.Rooms().room_for(grant_id=recorded.grant_id)

@@ -611,7 +611,7 @@ def pod(body):
 )  # fmt: skip
 def test_whatever_else_a_replacement_changes_is_refused_by_name(change, says):
     def both(body):
-        if "no field" not in says:
+        if "none of" not in says:
             scaled(body)
         change(body)
 
