@@ -34,7 +34,7 @@ test-all: ## Run all groups of tests; G="timing ssh" runs only tests of that gro
 	@.ci/bootstrap test
 	@FULL=1 $(PYTHON) -m tests.run $(G)
 
-lint: ## Check style, types, import rules, lengths and templates
+lint: ## Check style, types, import rules, lengths, words, spelling and templates
 	@.ci/bootstrap lint
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -43,6 +43,8 @@ lint: ## Check style, types, import rules, lengths and templates
 	$(UNUSED) $(PYTHON) -W ignore manage.py check --tag pickle
 	.venv/bin/lint-imports
 	$(PYTHON) -m tests.limits
+	$(PYTHON) -m tests.words
+	.venv/bin/typos
 	$(PYTHON) -m djlint --lint templates
 
 lock: ## Pin all dependencies of requirements.txt and .requirements by hash; UPGRADE=1 upgrades them

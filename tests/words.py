@@ -29,7 +29,6 @@ BANNED = {
     r"(?<!rollout )(?<!kubectl )undo(?:es|ne|ing)?": "revert, or roll back",
     r"stands?(?! for| in for| out| alone| by)": "is, or remains",
     r"in the guise": "as",
-    r"colour|behaviour|licence|catalogue|cancelled|labelled": "American spelling",
 }
 _ANY = re.compile(
     "|".join(rf"(?P<w{number}>\b(?:{word})\b)" for number, word in enumerate(BANNED)), re.IGNORECASE
@@ -65,10 +64,15 @@ def _files() -> Iterator[Path]:
 
 def _in(path: Path) -> Iterator[tuple[str, str, str]]:
     for line, text in _texts(path):
-        plain = _CODE.sub(lambda code: "\n" * code[0].count("\n"), text)
-        for match in _ANY.finditer(plain):
-            at = line + plain.count("\n", 0, match.start())
-            yield f"{path}:{at}", match[0], _HINTS[int((match.lastgroup or "w0")[1:])]
+        for below, word, hint in found_in(text):
+            yield f"{path}:{line + below}", word, hint
+
+
+def found_in(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield each banned word with the number of lines above it, and what to write instead. Code is not read."""
+    plain = _CODE.sub(lambda code: "\n" * code[0].count("\n"), text)
+    for match in _ANY.finditer(plain):
+        yield plain.count("\n", 0, match.start()), match[0], _HINTS[int((match.lastgroup or "w0")[1:])]
 
 
 def _texts(path: Path) -> Iterator[tuple[int, str]]:

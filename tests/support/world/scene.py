@@ -431,7 +431,7 @@ def _tools(scene: Scene) -> None:
     from tests.support.world.mcp_site import add_desk, grant_unseen, token_of
 
     add_desk(scene.world, 9000)
-    token = token_of(grant_unseen(scene.world, reason="Summarise what the customer wrote"), scene.world)
+    token = token_of(grant_unseen(scene.world, reason="Summarize what the customer wrote"), scene.world)
     use = only(authorize_use(by=ByToken(token_digest(token), "desk")))
     assert use is not None
     opened = acts.session(use, now=scene.now, gateway="mcp-1")

@@ -1,4 +1,4 @@
-"""Queueing what has happened for webhooks."""
+"""Queuing what has happened for webhooks."""
 
 import json
 
