@@ -9,7 +9,7 @@ from sessions_app.connectors.fake import FakeConnector
 from sessions_app.gateways.core.expiry import LATE, Expiry
 from sessions_app.models import Lease
 from tests.support.waits import eventually
-from tests.support.world.acts import enter
+from tests.support.world.acts import enter, run
 from tests.support.world.fakes import serving
 
 
@@ -31,7 +31,7 @@ def target():
 def lasting(world, seconds: float) -> str:
     """A grant with access on a target for so many seconds more. Returns its mark."""
     grant = world.grant()
-    enter(grant, "web-1", now=world.now)
+    run(*enter(grant, "web-1", now=world.now), now=world.now)
     Lease.objects.filter(grant=grant).update(made_until=world.now + dt.timedelta(seconds=seconds))
     return grant.mark
 

@@ -318,9 +318,8 @@ def test_a_thread_survives_every_failure_and_logs_it(caplog, failure, says):
 
 def revoked() -> tuple[float, float]:
     """How many revokes were proven, and the seconds that they took in all."""
-    return metric("stint_end_proven_seconds_count", cause="revoke"), metric(
-        "stint_end_proven_seconds_sum", cause="revoke"
-    )
+    name = "stint_end_proven_seconds"
+    return metric(f"{name}_count", cause="revoke"), metric(f"{name}_sum", cause="revoke")
 
 
 def test_how_long_a_revoke_took_until_its_proof_is_measured(sweeper, live_world, fake_targets):
