@@ -9,7 +9,7 @@ import pytest
 
 from broker.kernel.errors import Unavailable
 from broker.kernel.statement import Statement, number
-from sessions_app.gateways.core.reads import BUSY_S, Reads
+from sessions_app.gateways.core.reads import BUSY_S, MOST, Reads
 from tests.support.waits import comes_true
 from tests.support.world.holders import passes, settle
 
@@ -22,8 +22,10 @@ SLEEP = Statement("test_sleep", "SELECT pg_sleep(60)::text")
 async def connected() -> AsyncIterator[Reads]:
     reads = Reads()
     await comes_true(lambda: reads.read(BACKEND, []))
-    yield reads
-    reads.close()
+    try:
+        yield reads
+    finally:
+        reads.close()
 
 
 @pytest.fixture
@@ -49,9 +51,14 @@ async def test_the_first_read_is_for_a_thread_and_opens_nothing(lone_db):
 
 
 async def test_reads_under_way_together_each_have_their_own_answer(reads):
-    divisors = [1, 2, 3, 4, 5, 6] * 20
+    divisors = [1, 2, 3, 4, 5, 6] * 10
     answers = await asyncio.gather(*(reads.read(SHARE, [b"%d" % one]) for one in divisors))
     assert [number(answer.get_value(0, 0)) for answer in answers] == [60 // one for one in divisors]
+
+
+async def test_reads_beyond_those_that_fit_into_the_buffer_are_for_threads(reads):
+    answers = await asyncio.gather(*(reads.read(BACKEND, []) for _ in range(MOST + 3)))
+    assert [answer is None for answer in answers] == [False] * MOST + [True] * 3
 
 
 async def test_a_read_that_the_database_refuses_is_for_a_thread_and_later_ones_have_a_connection_again(reads):
