@@ -9,7 +9,7 @@ from tests.words import found_in
     ("text", "words"),
     [
         ("Somebody opens the door.", ["Somebody", "door"]), ("The approver opens `door.py` for a moment.", []),
-        ("kubectl rollout undo stands for an old version", []), ("It tells nobody.", ["tells"]),
+        ("`kubectl rollout undo` stands for an old version", []), ("It tells nobody.", ["tells"]),
     ],
 )  # fmt: skip
 def test_a_banned_word_is_found_outside_of_code(text, words):
