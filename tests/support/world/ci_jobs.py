@@ -64,8 +64,8 @@ class CI:
 
     def _gitlab(self, document: dict[str, Any], run: Run) -> None:
         (job,) = document.values()
-        ((name, wanted),) = job["id_tokens"].items()
-        claims = self.issuer.gitlab(dt.datetime.now(dt.UTC), iss="https://gitlab.com", aud=wanted["aud"])
+        (name,) = job["id_tokens"]
+        claims = self.issuer.gitlab(dt.datetime.now(dt.UTC), iss="https://gitlab.com")
         env = {key: value.replace("$CI_COMMIT_TAG", RELEASE) for key, value in job["variables"].items()}
         _succeeds(run("\n".join(job["script"]), env | {name: self.issuer.sign(claims)}))
 
