@@ -37,13 +37,13 @@ def apply_catalog(
     prune: bool = False,
     on_server: bool = False,
 ) -> Plan:
-    """Make groups, clusters, command sets, webhooks, sources, policies and trust policies match the files, and return
-    what changed.
+    """Make groups, clusters, command sets, webhooks, sources, policies and trust policies match the files,
+    and return what changed.
 
-    ``files`` are texts by relative path. Everything is applied, or nothing. ``plan_only`` changes nothing. Rows that
-    are in no file stay, unless ``prune``. ``on_server``: files may name secrets of the server, as `manage.py apply`
-    allows. Grants that lose their basis end.
-    Raises InvalidInput with every problem.
+    ``files`` are texts by relative path. It applies everything or nothing. ``plan_only`` changes nothing.
+    Rows that no file defines are kept, unless ``prune`` is set. With ``on_server``, files may refer to
+    secrets on the server, as for `manage.py apply`. Grants that lose their basis end. Raises InvalidInput,
+    which lists every problem.
     """
     try:
         catalog = read_catalog(files)
@@ -61,8 +61,9 @@ def apply_catalog(
 
 
 def _lint(catalog: Catalog) -> dict[str, list[Finding]]:
-    """Return the findings for each command set that is not published as in its file. Linting takes time, so it runs
-    before the lock is taken.
+    """Return the linter's findings for each command set that is not yet published as in its file.
+
+    Linting is slow, so it runs before the lock is taken.
     """
     return {
         name: lint(file.document)
@@ -82,7 +83,7 @@ def _apply(
     on_server: bool,
 ) -> None:
     check_names(catalog, alone=prune)
-    # Before the policies that name the rows change, so that the end reason of grants is the actual one.
+    # Apply this before the policies that name the rows, so that grants get the right end reason.
     _remove(catalog, plan, actor, now, prune=prune)
     for group in catalog.groups.values():
         write_group(group, plan, actor, now)
@@ -109,7 +110,7 @@ def _write_policies(catalog: Catalog, plan: Plan, actor: Actor, now: dt.datetime
 
 
 def _refuse(fields: Mapping[str, list[str]]) -> None:
-    """Raise InvalidInput if there are problems, by their paths."""
+    """Raise InvalidInput with the problems by path, if there are any."""
     if fields:
         told = "\n".join(f"{path}: {texts[0]}" for path, texts in fields.items())
         raise InvalidInput("The catalog can't be read. Nothing was changed.", hint=told, fields=dict(fields))
@@ -153,7 +154,10 @@ def _remove(catalog: Catalog, plan: Plan, actor: Actor, now: dt.datetime, *, pru
 
 
 def _remove_groups(catalog: Catalog, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
-    """Remove or list unused groups. They come last, because rows written before may still let their members request."""
+    """Remove unused groups, or list them.
+
+    They are removed last, because the rows written before decide who may still request.
+    """
     for group in Group.objects.exclude(name__in=list(catalog.groups)).order_by("name"):
         if prune:
             remove_group(group, plan, actor, now)

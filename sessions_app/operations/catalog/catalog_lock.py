@@ -1,4 +1,4 @@
-"""The lock that lets one transaction at a time change the catalog, and grants start only while it does not change."""
+"""The lock that serializes changes to the catalog and keeps grants from starting during a change."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from sessions_app.queries.catalog.freeze import CATALOG
 
 
 def lock_catalog() -> None:
-    """Let one transaction at a time change the catalog. Others wait here, before they take any other lock."""
+    """Take the catalog lock for this transaction.
+
+    Other transactions wait for it before they take any other lock.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CATALOG])

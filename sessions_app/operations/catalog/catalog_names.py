@@ -1,4 +1,4 @@
-"""Check that the names used in catalog documents exist."""
+"""Check that the names in catalog documents refer to something that exists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sessions_app.policy.catalog import (
 )
 from sessions_app.policy.policies import Who
 
-# The permission that each part of a cluster's document gives.
+# The permission that each section of a cluster's document grants.
 CLUSTER_PERMISSIONS = {
     "requesters": "request_cluster",
     "approvers": "approve_cluster",
@@ -31,8 +31,8 @@ CLUSTER_PERMISSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A name in a document that does not exist: the document (`policies/web-work`), what the name should be, and the
-    name.
+    """A name in a document that does not exist: the document (`policies/web-work`), the type of object, and
+    the name.
     """
 
     place: str
@@ -41,13 +41,14 @@ class Unknown:
 
     @property
     def message(self) -> str:
-        """The problem in words."""
+        """Return the problem as text."""
         return f"unknown {self.what} {self.name}"
 
 
 def unknown_names(catalog: Catalog, *, alone: bool = False) -> list[Unknown]:
-    """Return every unknown name in the documents. With ``alone``, everything but identities must be defined in the
-    documents themselves.
+    """Return every unknown name in the documents.
+
+    With ``alone``, the documents themselves must define everything except identities.
     """
     known = {canonical_username(name) for name in Identity.objects.values_list("username", flat=True)}
     clusters, sets, groups = set(catalog.clusters), set(catalog.command_sets), set(catalog.groups)
@@ -96,7 +97,7 @@ def _named_people(catalog: Catalog) -> Iterator[tuple[str, Who]]:
 
 
 def check_names(catalog: Catalog, *, alone: bool = False) -> None:
-    """Check that every name in the documents exists, and report all that don't at once. Raises InvalidInput."""
+    """Check that every name in the documents exists. Raises InvalidInput, which lists all that don't."""
     problems: dict[str, list[str]] = {}
     for unknown in unknown_names(catalog, alone=alone):
         problems.setdefault(unknown.place, []).append(unknown.message)

@@ -1,4 +1,4 @@
-"""The plan of one catalog change, and the transaction that applies it or only rehearses it."""
+"""The plan of a catalog change, and the transaction that applies it or performs a dry run."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from sessions_app.operations.catalog.keep_versions import keep_versions
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.policy.policies import digest_of
 
-# Each change has its own record entry. The entry of the whole change names at most this many; its digest is over the
-# type, name, number and digest of every version, in order.
+# Each change has its own record entry. The summary entry names at most this many changes; its digest covers
+# the type, name, number and digest of every version, in order.
 MOST_TOLD = 200
 
 Action = Literal["create", "change", "remove"]
@@ -31,10 +31,10 @@ Action = Literal["create", "change", "remove"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that is created, changed or removed.
+    """One object that is created, changed or removed.
 
-    ``diff`` has the lines of a unified diff. ``ends`` are the grants that end with the change. ``document`` is the new
-    document, with secrets masked.
+    ``diff`` has the lines of a unified diff, and ``ends`` the grants that end because of the change.
+    ``document`` is the new document, with secrets masked.
     """
 
     action: Action
@@ -47,11 +47,11 @@ class Change:
 
 @dataclass(slots=True)
 class Plan:
-    """The plan of a change, with its steps in order.
+    """The steps of a catalog change, in order.
 
-    ``unused`` are things that are in the catalog but in no file. ``ending`` are all grants that end. ``warnings``
-    name what can't be intended. ``wider`` are the keys because of which another administrator must publish the changes,
-    and ``proposal`` is what they publish.
+    ``unused`` lists objects that are in the catalog but in no file. ``ending`` lists all grants that end.
+    ``warnings`` describe likely mistakes. ``wider`` has the keys that require another administrator to
+    publish the changes, and ``proposal`` is what that administrator publishes.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Plan:
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """The references of all grants that end with the change."""
+        """Return the references of all grants that end with the change."""
         return tuple(ref for change in self.changes for ref in change.ends)
 
 
@@ -82,15 +82,14 @@ def one_change(
     told: Collection[str] | None = None,
     **grants: Any,
 ) -> Iterator[Plan]:
-    """Apply everything that the block does in one transaction, while nobody else changes the catalog; or only plan
-    it.
+    """Run the block in one transaction that holds the catalog lock; with ``plan_only``, roll it back.
 
-    ``grants`` filters the grants that may have to end. ``told`` are the grants whose end was announced before. If
-    others would also end, it raises MoreWouldEnd and changes nothing.
+    ``grants`` filters the grants that may have to end. ``told`` are the grants that the caller was shown as
+    ending. If others would end too, it raises MoreWouldEnd and changes nothing.
     """
     plan = Plan()
     if plan_only:
-        # A rehearsal waits for no lock, and makes nobody wait.
+        # A dry run neither waits for locks nor blocks anyone.
         with rehearsal():
             yield plan
         return
@@ -103,8 +102,10 @@ def one_change(
 
 
 def _lock_live_grants(**which: Any) -> None:
-    """Lock the grants that may have to end, before anything is recorded. The first entry locks the record, and a
-    transaction that has locked a grant may be waiting for the record.
+    """Lock the grants that may have to end, before anything is recorded.
+
+    The first entry locks the record, and a transaction that holds a lock on a grant may be waiting for the
+    record.
     """
     live = Grant.objects.before_end().filter(**which)
     locked = (
@@ -125,7 +126,9 @@ def _check_told(plan: Plan, told: Collection[str] | None) -> None:
 
 
 def _record_whole(plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Record the changes of one transaction together, if there are any, and store the new version of each document."""
+    """Record all changes of the transaction in one entry, if there are any, and store the new version of each
+    document.
+    """
     if plan.changes:
         documents = ((change.type, change.name, change.document) for change in plan.changes)
         kept = keep_versions(documents=documents, actor=actor, now=now)
@@ -143,7 +146,7 @@ def _record_whole(plan: Plan, actor: Actor, now: dt.datetime) -> None:
 def note(
     plan: Plan, action: Action, type_: str, name: str, before: Any, after: Any, ends: Iterable[str] = ()
 ) -> None:
-    """Add a change to the plan, with the lines that differ from the document before."""
+    """Add a change to the plan, with its diff."""
     lines = difflib.unified_diff(_lines(before), _lines(after), "now", "then", lineterm="", n=2)
     plan.changes.append(Change(action, type_, name, tuple(lines), tuple(ends), after))
 

@@ -1,4 +1,4 @@
-"""The rows of the catalog in the form of its files."""
+"""Catalog rows in the format of catalog files."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from sessions_app.queries.requests import facts
 
 
 def cluster_data(cluster: Cluster) -> dict[str, Any]:
-    """Return a stored cluster in the form of its file. For a row that can't be read, return the error: applying the
-    file fixes it.
+    """Return a stored cluster in the format of its file.
+
+    If the row can't be read, return the error; applying the file again fixes it.
     """
     try:
         return plain(cluster_document(cluster))
@@ -34,7 +35,7 @@ def cluster_data(cluster: Cluster) -> dict[str, Any]:
 
 
 def cluster_document(cluster: Cluster) -> ClusterDocument:
-    """Return a stored cluster as a document. Raises Unreadable for a row that no file could have produced."""
+    """Return a stored cluster as a document. Raises Unreadable if no file could have produced the row."""
     try:
         return ClusterDocument.model_validate(cluster_row(cluster))
     except ValueError as error:
@@ -44,7 +45,9 @@ def cluster_document(cluster: Cluster) -> ClusterDocument:
 
 
 def cluster_row(cluster: Cluster) -> dict[str, Any]:
-    """Return the rows of a cluster under the names of its document, even if they would not be a valid file."""
+    """Return a cluster's rows under the field names of its document, even if they would not form a valid
+    file.
+    """
     type_ = find(cluster.kind)
     port, account = (type_.default_port, type_.account) if type_ else (None, None)
     return {
@@ -65,8 +68,9 @@ def cluster_row(cluster: Cluster) -> dict[str, Any]:
 
 
 def policy_data(policy: AccessPolicy) -> dict[str, Any]:
-    """Return a stored policy in the form of its file. For a row that can't be read, return the error: applying the file
-    fixes it.
+    """Return a stored policy in the format of its file.
+
+    If the row can't be read, return the error; applying the file again fixes it.
     """
     try:
         return plain(facts.policy_document(policy))
@@ -75,7 +79,7 @@ def policy_data(policy: AccessPolicy) -> dict[str, Any]:
 
 
 def plain(document: ClusterDocument | PolicyDocument) -> dict[str, Any]:
-    """Return a document as plain data, with lists sorted where their order has no meaning."""
+    """Return a document as plain data. Lists whose order has no meaning are sorted."""
     data = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     if "targets" in data:
         data["targets"] = sorted(data["targets"], key=lambda target: str(target["name"]))

@@ -1,4 +1,4 @@
-"""The state of a document of the catalog, and of the proposals to change it."""
+"""The state of a catalog document and of proposals to change it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOUN: dict[Kind, str] = {
     "workflow-sources": "workflow source",
     "trust-policies": "trust policy",
 }
-# The pages of the kinds that can be proposed.
+# The page of each kind that can be proposed.
 PAGES: dict[Kind, str] = {
     "policies": "/policies/{}/", "clusters": "/clusters/{}/", "command-sets": "/command-sets/{}/",
 }  # fmt: skip
@@ -51,8 +51,9 @@ class ProposalOver(Conflict):
 
 
 def state_of(kind: Kind, name: str) -> str:
-    """Return a digest of what the catalog has under the name; empty if there is nothing. A draft of a command set is
-    part of its state.
+    """Return a digest of what the catalog stores under the name; empty if there is nothing.
+
+    The digest covers a command set's draft.
     """
     if kind == "clusters":
         cluster = Cluster.objects.live().filter(name=name).first()
@@ -80,7 +81,7 @@ def state_of(kind: Kind, name: str) -> str:
 
 
 def standing_of(proposal: Proposal, now: dt.datetime) -> ProposalState:
-    """Return the state of a proposal. It lapses after some days, and when its document changes."""
+    """Return the state of a proposal. It expires after a few days, or when its document changes."""
     state = ProposalState(proposal.state)
     if state is not ProposalState.PENDING:
         return state
@@ -90,7 +91,8 @@ def standing_of(proposal: Proposal, now: dt.datetime) -> ProposalState:
 
 
 def pending_proposal(*, proposal_id: int, actor: Identity, now: dt.datetime) -> Proposal:
-    """Return a proposal for a document that the actor administers, locked until the end of the transaction.
+    """Return a pending proposal for a document that the actor administers, and lock it until the end of the
+    transaction.
 
     Raises NotFound, ProposalOver.
     """
@@ -120,7 +122,10 @@ def settle_proposal(
     now: dt.datetime,
     comment: str = "",
 ) -> None:
-    """Write how a locked proposal was settled, and by whom. Notify its proposer unless they settled it."""
+    """Store how a locked proposal was settled, and by whom.
+
+    Notify its proposer, unless the proposer settled it.
+    """
     proposal.state, proposal.decided_by, proposal.decided_at = state, actor, now
     proposal.comment = comment
     proposal.save(update_fields=["state", "decided_by", "decided_at", "comment"])
@@ -134,7 +139,7 @@ def settle_proposal(
 
 
 def record_proposal(proposal: Proposal, event: Event, actor: Identity, now: dt.datetime) -> None:
-    """Record what became of a proposal, under the name of its document."""
+    """Record the outcome of a proposal, under the name of its document."""
     kind: Kind = proposal.kind  # type: ignore[assignment]  # written from one
     record(
         event=event, actor=actor_of(actor), object_type=NOUN[kind].replace(" ", "_"), object_ref=proposal.name, now=now,

@@ -1,4 +1,4 @@
-"""End grants that have lost their basis."""
+"""End grants that are no longer justified."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from sessions_app.operations.grants.provision_grant import why_not_start
 
 
 def end_without_basis(grants: models.QuerySet[Grant], plan: Plan, now: dt.datetime) -> tuple[str, ...]:
-    """End the live grants that could no longer start, and return their references. Scheduled ones are checked at their
-    start.
+    """End the active grants that would no longer be allowed to start, and return their references.
+
+    Scheduled grants are checked when they start.
     """
     ended = []
     for grant in grants.filter(state__in=[GrantState.PROVISIONING, GrantState.ACTIVE]):
@@ -32,9 +33,9 @@ def end_without_basis(grants: models.QuerySet[Grant], plan: Plan, now: dt.dateti
 
 
 def end_in(grant: Grant, plan: Plan, reason: EndReason, note: str, now: dt.datetime) -> None:
-    """End a grant as part of a plan. A rehearsal only notes that it would end."""
+    """End a grant as part of a plan. A dry run only notes that it would end."""
     plan.ending.add(grant.ref)
-    # Ending it in a rehearsal would lock the grant, so nobody else could end it meanwhile.
+    # A dry run must not end it: that would lock the grant, so nobody else could end it meanwhile.
     if not rehearsing():
         end_grant(grant_id=grant.pk, actor=None, reason=reason, now=now, note=note)
 

@@ -16,10 +16,10 @@ from sessions_app.policy.policies import digest_of
 def keep_versions(
     *, documents: Iterable[tuple[str, str, Any]], actor: Actor, now: dt.datetime
 ) -> Sequence[DocumentVersion]:
-    """Write the next version of each document, and return the versions.
+    """Store the next version of each document, and return the versions.
 
-    ``documents`` has type, name and document of each; None means that it was removed. Secrets must be masked. Call it
-    in the transaction of the change, while nobody else changes the catalog.
+    ``documents`` are tuples of type, name and document; a document of None means that it was removed. Secrets
+    must be masked. Call it in the transaction of the change, with the catalog locked.
     """
     kept = [_next(type_, name, document, actor, now) for type_, name, document in documents]
     return DocumentVersion.objects.bulk_create(kept)

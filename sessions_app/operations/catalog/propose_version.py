@@ -1,4 +1,4 @@
-"""Propose a version of a document that may widen what it gives."""
+"""Propose a version of a document that may allow more than the stored one."""
 
 from __future__ import annotations
 
@@ -41,10 +41,12 @@ def propose_version(
     now: dt.datetime,
     accepted: Mapping[str, str] | None = None,
 ) -> Proposal:
-    """Store a checked document that may widen the one of this name, until another administrator publishes or refuses it.
+    """Store a checked document that may allow more than the stored one, until another administrator publishes
+    or denies it.
 
-    ``wider`` are the keys that may, ``diff`` the lines that differ, and ``accepted`` the accepted warnings of a command
-    set. Replaces the actor's own proposal. Call it while the catalog is locked. Raises AlreadyProposed.
+    ``wider`` are the keys that may allow more, ``diff`` the lines that differ, and ``accepted`` the accepted
+    warnings of a command set. Replaces the actor's own pending proposal. Call it with the catalog locked.
+    Raises AlreadyProposed.
     """
     earlier = Proposal.objects.select_related("proposed_by").filter(
         kind=kind, name=name, state=ProposalState.PENDING
@@ -59,7 +61,7 @@ def propose_version(
     notify(
         people=publishers_of(proposal), event=Event.PROPOSAL_CREATED, now=now, path=PAGES[kind].format(name),
         subject=f"{actor} proposes a change to the {NOUN[kind]} {name}",
-        body=lambda say: f"It may widen: {', '.join(wider)}.\nWithout a decision, it expires {say.moment(proposal.lapses_at)}.",
+        body=lambda say: f"It may allow more: {', '.join(wider)}.\nWithout a decision, it expires {say.moment(proposal.lapses_at)}.",
     )  # fmt: skip
     return proposal
 
@@ -72,7 +74,7 @@ def _replace(earlier: Proposal, actor: Identity, now: dt.datetime) -> None:
     if earlier.proposed_by != actor:
         raise AlreadyProposed(
             f"{earlier.proposed_by} has already proposed another version of {earlier.name}. Nothing was saved.",
-            hint="Publish or refuse that one first.",
+            hint="Publish or deny that one first.",
         )
     settle_proposal(
         proposal=earlier, state=ProposalState.WITHDRAWN, event=Event.PROPOSAL_WITHDRAWN, actor=actor, now=now

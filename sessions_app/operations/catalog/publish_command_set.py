@@ -1,4 +1,4 @@
-"""Publish a draft, which then never changes."""
+"""Publish a draft of a command set. A published version never changes."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ class NotFitToPublish(StintError):
 def publish_command_set(
     *, version_id: int, actor: Identity, accepted: Mapping[str, str] | None = None, now: dt.datetime
 ) -> CommandSetVersion:
-    """Publish a draft. ``accepted`` maps `code where` of a warning to the reason for accepting it; approvers see the
-    reasons.
+    """Publish a draft.
 
-    Anyone who may write drafts of the set may publish them. If they are no administrator of Stint, and it may allow more
-    than the published version, it stays a draft, with a proposal that another administrator must publish. Live grants
-    keep the version that was approved.
-    Raises OnlyAdministratorsSetUp, NotFound, Conflict (already published), NotFitToPublish, AlreadyProposed.
+    ``accepted`` maps a warning's `code where` to the reason for accepting it, which approvers see.
+
+    Anyone who may write drafts of the set may publish them. If they are not Stint administrators and the
+    draft may allow more than the published version, it stays a draft, and another administrator must publish
+    the proposal. Existing grants keep the approved version. Raises OnlyAdministratorsSetUp, NotFound,
+    Conflict (already published), NotFitToPublish, AlreadyProposed.
     """
     with transaction.atomic():
         lock_catalog()
@@ -86,7 +87,9 @@ def _propose(
 def publish(
     *, version: CommandSetVersion, actor: Actor, by: Identity | None, now: dt.datetime
 ) -> CommandSetVersion:
-    """Publish a locked draft whose accepted warnings are set. This restores a command set that was removed.
+    """Publish a locked draft whose accepted warnings are already stored.
+
+    This also restores a removed command set.
 
     Raises NotFitToPublish.
     """
@@ -114,19 +117,22 @@ def _check_fit(version: CommandSetVersion) -> None:
 
 
 def key_of(finding: Mapping[str, str]) -> str:
-    """Return the key under which a warning is accepted."""
+    """Return the key that identifies a warning when it is accepted."""
     return f"{finding['code']} {finding['where']}"
 
 
 class AcceptedFinding(NamedTuple):
-    """A warning of the linter, with the reason for accepting it."""
+    """An accepted linter warning and the reason for accepting it."""
 
     message: str
     reason: str
 
 
 def accepted_findings(version: CommandSetVersion) -> list[AcceptedFinding]:
-    """Return the warnings that were accepted when the version was published. Approvers read them before they decide."""
+    """Return the warnings that were accepted when the version was published.
+
+    Approvers see them before they decide.
+    """
     return [
         AcceptedFinding(finding["message"], version.accepted[key])
         for finding in version.findings
@@ -135,7 +141,7 @@ def accepted_findings(version: CommandSetVersion) -> list[AcceptedFinding]:
 
 
 def problems_of(version: CommandSetVersion) -> dict[str, list[str]]:
-    """Return the problems that prevent publishing, by place."""
+    """Return the problems that prevent publishing, by location."""
     problems: dict[str, list[str]] = {}
     for finding in version.findings:
         if finding["severity"] == "error":

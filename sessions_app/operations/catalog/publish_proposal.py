@@ -39,11 +39,12 @@ def publish_proposal(
     told: Collection[str] | None = None,
     plan_only: bool = False,
 ) -> Plan:
-    """Make the document what another administrator proposed, and return what changed. ``told`` are the grants whose end
-    was announced before. ``plan_only`` changes nothing.
+    """Replace the document with the version that another administrator proposed, and return what changed.
 
-    The document must be the one that the proposal was compared with, and its proposer must still administer it.
-    Raises NotFound, MayNotPublish, ProposalOver, MoreWouldEnd.
+    ``told`` are the grants that the caller was shown as ending. ``plan_only`` changes nothing.
+
+    The document must not have changed since the proposal, and its proposer must still administer it. Raises
+    NotFound, MayNotPublish, ProposalOver, MoreWouldEnd.
     """
     asked = Proposal.objects.visible_to(actor).filter(pk=proposal_id).first()
     if asked is None:
@@ -54,15 +55,15 @@ def publish_proposal(
     ) as plan:
         proposal = pending_proposal(proposal_id=proposal_id, actor=actor, now=now)
         if why := may_not_publish(proposal, actor):
-            raise MayNotPublish(why, hint="Another administrator must decide it, or you can withdraw it.")
+            raise MayNotPublish(why, hint="Ask another administrator to decide it, or withdraw it.")
         try:
             catalog = _document(kind, proposal)
             check_names(catalog)
             write_documents(catalog, plan, actor, now)
         except (DocumentError, StintError) as error:
             raise ProposalOver(
-                f"The proposal for {proposal.name} can't be published any more: {error}",
-                hint="Refuse it, and propose the change again.",
+                f"The proposal for {proposal.name} can no longer be published: {error}",
+                hint="Deny it, and propose the change again.",
             ) from error
         settle_proposal(
             proposal=proposal,
@@ -75,7 +76,7 @@ def publish_proposal(
 
 
 def _document(kind: Kind, proposal: Proposal) -> Catalog:
-    """Return the proposed document as a catalog, if its proposer may still change the stored one."""
+    """Return the proposed document as a catalog, provided that its proposer may still change the stored one."""
     proposer = Identity.objects.active().filter(pk=proposal.proposed_by_id).first()
     if proposer is None:
         raise Forbidden(f"{proposal.proposed_by} is disabled.")

@@ -1,4 +1,4 @@
-"""Refuse a proposed version of a document."""
+"""Deny a proposed version of a document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from sessions_app.queries.catalog.widening import may_not_publish
 
 
 def refuse_proposal(*, proposal_id: int, actor: Identity, now: dt.datetime, comment: str = "") -> Proposal:
-    """Refuse what another administrator proposed; the comment tells them why. The document stays as it is.
+    """Deny another administrator's proposal.
+
+    The comment is sent to the proposer, and the document does not change.
 
     Raises NotFound, MayNotPublish, ProposalOver, InvalidInput.
     """

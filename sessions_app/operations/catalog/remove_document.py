@@ -1,4 +1,4 @@
-"""Remove a cluster, a policy, a command set, a webhook, a workflow source or a trust policy."""
+"""Remove a catalog document."""
 
 from __future__ import annotations
 
@@ -39,12 +39,11 @@ def remove_document(
     told: Collection[str] | None = None,
     plan_only: bool = False,
 ) -> Plan:
-    """Remove a document from the catalog as `manage.py apply --prune` would, and return the plan, with the grants
-    that end. Its history stays.
+    """Remove a document from the catalog, like `manage.py apply --prune`, and return the plan, including the
+    grants that end. The document's history is kept.
 
-    ``told`` are the grants whose end was announced before. ``plan_only`` changes nothing. Only its administrators may
-    remove it.
-    Raises NotFound, OnlyAdministratorsSetUp, MoreWouldEnd.
+    ``told`` are the grants that the caller was shown as ending. ``plan_only`` changes nothing. Only the
+    document's administrators may remove it. Raises NotFound, OnlyAdministratorsSetUp, MoreWouldEnd.
     """
     type_ = _TYPE[kind]
     which: dict[str, Any] = {_GRANTS[kind]: name} if kind in _GRANTS else {"pk": None}

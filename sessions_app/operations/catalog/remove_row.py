@@ -61,16 +61,16 @@ _REMOVALS: Mapping[str, _Removal] = {
 
 
 def live_rows(type_: str) -> Any:
-    """Return the rows of one type that were not removed, by name."""
+    """Return the rows of one type that are not removed, by name."""
     return _REMOVALS[type_].model.objects.live().order_by("name")
 
 
 def remove_row(type_: str, row: Any, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Remove one row, end the grants that it gave, and delete the messages that wait for a webhook."""
+    """Remove one row, end the grants that depend on it, and delete the messages queued for a webhook."""
     removal = _REMOVALS[type_]
     removal.model.objects.filter(pk=row.pk).update(removed_at=now)
     if isinstance(row, WebhookEndpoint) and not rehearsing():
-        # The removed row may come back under its name with another address and other owners.
+        # A removed webhook can be created again under its name with another address and other owners.
         row.messages.all().delete()
     taken = revoke_issued_tokens(policy=row, actor=actor, now=now) if isinstance(row, TrustPolicy) else None
     ended = []

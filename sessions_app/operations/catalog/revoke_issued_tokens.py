@@ -13,11 +13,12 @@ from sessions_app.queries.identities.machine_tokens import live_given
 
 
 def revoke_issued_tokens(*, policy: TrustPolicy, actor: Actor, now: dt.datetime) -> int:
-    """Revoke every live token that machines got through the trust policy, and return how many there were. Call it in
-    the transaction that changes the policy.
+    """Revoke every valid token that machines got through the trust policy, and return their number.
+
+    Call it in the transaction that changes the policy.
     """
-    # Lock first. A concurrent exchange has then either finished, so that its token is seen, or finds the policy
-    # changed.
+    # Lock first: a concurrent exchange then either has finished, so its token is found here, or sees the
+    # changed policy.
     TrustPolicy.objects.select_for_update(no_key=True).get(pk=policy.pk)
     given = list(
         live_given(policy, now)

@@ -62,16 +62,18 @@ def save_document(
     told: Collection[str] | None = None,
     plan_only: bool = False,
 ) -> Plan:
-    """Apply one YAML or JSON document to the catalog, as `manage.py apply` would, and return what changed. A command
-    set is also published.
+    """Apply one YAML or JSON document to the catalog, as `manage.py apply` would, and return what changed.
 
-    ``name`` is the only name that the document may have. ``based_on`` is the ``state_of`` that the writer saw. ``told``
-    are the grants whose end was announced before. ``plan_only`` changes nothing.
+    A command set is also published.
 
-    Administrators of Stint may save everything. Administrators of a cluster or a policy may change it. But they may
-    neither point a cluster elsewhere, nor add to a policy what is not theirs to give. What may widen a document changes
-    nothing yet: the plan has a ``proposal``, which another administrator must publish.
-    Raises CannotBeRead with lines, OnlyAdministratorsSetUp, ChangedMeanwhile, MoreWouldEnd, AlreadyProposed.
+    ``name`` is the name that the document must have. ``based_on`` is the ``state_of`` when the writer loaded
+    it. ``told`` are the grants that the caller was shown as ending. ``plan_only`` changes nothing.
+
+    Stint administrators may save every document. Administrators of a cluster or policy may change it, but
+    they can't change where a cluster's connection points, nor add to a policy anything that they don't
+    administer. A change that may allow more is not applied: the plan has a ``proposal``, which another
+    administrator must publish. Raises CannotBeRead with line numbers, OnlyAdministratorsSetUp,
+    ChangedMeanwhile, MoreWouldEnd, AlreadyProposed.
     """
     try:
         catalog = read_one(kind, source)
@@ -103,7 +105,7 @@ def save_document(
 
 
 def grants_of(kind: Kind, name: str) -> dict[str, Any]:
-    """Return the filter of the grants that a change of the document may end."""
+    """Return the filter for the grants that may end when the document changes."""
     filters = {"clusters": "cluster__name", "policies": "policy__name", "groups": "holder__groups__name"}
     return {filters[kind]: name} if kind in filters else {"pk": None}
 
@@ -117,7 +119,10 @@ def _propose(
     actor: Identity,
     now: dt.datetime,
 ) -> None:
-    """Put a proposal into the plan, if the document would change. Raises DocumentError if it could not be saved."""
+    """Add a proposal to the plan if the document would change.
+
+    Raises DocumentError if the document could not be saved.
+    """
     if any(map(names_secrets, catalog.clusters.values())):
         raise OnlyAdministratorsSetUp(
             "A change that another administrator must publish can't contain a secret. Nothing was saved.",
@@ -133,7 +138,7 @@ def _propose(
 
 
 def _documents(catalog: Catalog) -> Mapping[str, Any]:
-    """Return the one document of a catalog, by name."""
+    """Return the documents of a catalog by name; there is one."""
     others = (
         catalog.clusters,
         catalog.command_sets,
@@ -176,7 +181,7 @@ def _check_names(kind: Kind, source: str, catalog: Catalog) -> None:
 
 
 def _places_of_texts(source: str) -> dict[str, tuple[str, int | None]]:
-    """Return the path and the line of the first occurrence of each text in the document."""
+    """Return the path and line of the first occurrence of each text in the document."""
     data, lines = load_yaml_with_lines(source)
     found: dict[str, tuple[str, int | None]] = {}
     for path, line in lines.items():
@@ -192,9 +197,10 @@ def _at(data: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def wider_than_stored(kind: Kind, catalog: Catalog, actor: Identity) -> list[str]:
-    """Return the keys by which the one document may allow more than the stored one; none for administrators of Stint.
+    """Return the keys by which the document may allow more than the stored one; empty for Stint
+    administrators.
 
-    Raises OnlyAdministratorsSetUp for what the actor may not change at all.
+    Raises OnlyAdministratorsSetUp for changes that the actor may not make at all.
     """
     if actor.is_superuser:
         return []
@@ -216,19 +222,21 @@ def wider_than_stored(kind: Kind, catalog: Catalog, actor: Identity) -> list[str
 
 
 def _check_not_aimed(before: ClusterDocument, after: ClusterDocument) -> None:
-    """Stop administrators of one cluster from pointing Stint's credentials elsewhere: targets trust Stint, not them."""
+    """Prevent administrators of one cluster from sending Stint's credentials elsewhere: targets trust Stint,
+    not them.
+    """
     if plain(after).get("administrators") != plain(before).get("administrators"):
         raise OnlyAdministratorsSetUp("Only Stint administrators can choose who administers a cluster.")
     if changed := aimed_elsewhere(before, after):
         raise OnlyAdministratorsSetUp(
-            f"Only Stint administrators can change where a cluster is and how Stint logs in: {', '.join(changed)}.",
-            hint="Ask one of them, or leave it unchanged. You can remove targets and replace secrets.",
+            f"Only Stint administrators can change a cluster's address and how Stint logs in: {', '.join(changed)}.",
+            hint="Ask one of them, or leave them unchanged. You can remove targets and replace secrets.",
         )
 
 
 def _check_theirs(before: PolicyDocument, after: PolicyDocument, actor: Identity) -> None:
-    """Stop administrators of one policy from giving access to what others administer, and from choosing who else may
-    change it.
+    """Prevent administrators of one policy from giving access to what others administer, and from choosing
+    who else may change the policy.
     """
     clusters = Cluster.objects.live().administered_by(actor).values_list("name", flat=True)
     sets = CommandSet.objects.live().administered_by(actor).values_list("name", flat=True)

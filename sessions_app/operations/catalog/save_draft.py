@@ -49,7 +49,7 @@ class CannotBeRead(InvalidInput):
 
 
 def keep_name(name: str | None, found: str, what: str) -> None:
-    """Refuse a document that was written under the name of another one. Raises CannotBeRead."""
+    """Reject a document that replaces another one but has a different name. Raises CannotBeRead."""
     if name is not None and found != name:
         raise CannotBeRead(
             what, [Problem("name", f"must stay {name}: renaming it would create another {what}")]
@@ -59,11 +59,11 @@ def keep_name(name: str | None, found: str, what: str) -> None:
 def save_draft(
     *, source: str, actor: Identity, now: dt.datetime, name: str | None = None, based_on: int | None = None
 ) -> CommandSetVersion:
-    """Save YAML as the draft of the command set that it names, replacing an earlier draft.
+    """Save YAML as the draft of the command set that it names, replacing any earlier draft.
 
-    ``name``, if given, is the only name that it may have. ``based_on``, if given, is the id of the draft that the
-    writer saw; 0 for none. Only administrators of Stint may create a command set.
-    Raises OnlyAdministratorsSetUp, DraftReplaced, and CannotBeRead with the problems and their lines.
+    ``name`` is the name that it must have, if given. ``based_on``, if given, is the id of the draft that the
+    writer loaded; 0 if there was none. Only Stint administrators may create a command set. Raises
+    OnlyAdministratorsSetUp, DraftReplaced, and CannotBeRead with the problems and their lines.
     """
     try:
         file = read_command_set(source)
@@ -88,7 +88,10 @@ def save_draft(
 
 
 def may_set_up(actor: Identity, command_sets: CommandSetQuerySet) -> bool:
-    """Whether the actor may write and publish these: administrators of Stint, and of every policy that names them."""
+    """Whether the actor may write and publish these command sets.
+
+    Stint administrators may, and so may people who administer every policy that names them.
+    """
     return actor.is_superuser or command_sets.administered_by(actor).exists()
 
 
@@ -104,9 +107,9 @@ def write_draft(
     now: dt.datetime,
     findings: Sequence[Finding] | None = None,
 ) -> CommandSetVersion:
-    """Write a checked file as the one draft of its command set, which is created if it is missing.
+    """Store a checked file as the draft of its command set, and create the command set if needed.
 
-    ``findings`` are the linter's, if it ran before. Linting takes time.
+    ``findings`` are the linter's, if it has already run: linting is slow.
     """
     document = file.document
     command_set, _ = CommandSet.objects.get_or_create(

@@ -20,13 +20,11 @@ class NotItsProposer(Forbidden):
 
 
 def withdraw_proposal(*, proposal_id: int, actor: Identity, now: dt.datetime) -> Proposal:
-    """Withdraw a proposal of the actor. Raises NotFound, NotItsProposer, ProposalOver."""
+    """Withdraw one of the actor's own proposals. Raises NotFound, NotItsProposer, ProposalOver."""
     with transaction.atomic():
         proposal = pending_proposal(proposal_id=proposal_id, actor=actor, now=now)
         if proposal.proposed_by != actor:
-            raise NotItsProposer(
-                "Only the person who proposed it can withdraw it.", hint="Refuse it instead."
-            )
+            raise NotItsProposer("Only the person who proposed it can withdraw it.", hint="Deny it instead.")
         settle_proposal(
             proposal=proposal,
             state=ProposalState.WITHDRAWN,

@@ -1,4 +1,4 @@
-"""Make a cluster match its document."""
+"""Update a cluster to match its document."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ from sessions_app.queries.catalog.unenforceable import unenforced_on
 def write_cluster(
     document: ClusterDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
 ) -> None:
-    """Make a cluster and its targets match the document. Grants that lose their basis end.
+    """Update a cluster and its targets to match the document. Grants that are no longer justified end.
 
-    ``on_server``: the document may name secrets of the server. Raises DocumentError.
+    With ``on_server``, the document may refer to secrets on the server. Raises DocumentError.
     """
     cluster = Cluster.objects.filter(name=document.name).first()
     before = cluster_data(cluster) if cluster and cluster.removed_at is None else None
@@ -85,7 +85,10 @@ def write_cluster(
 
 
 def _check_public_host(name: str, host: str | None) -> None:
-    """Check that a host name leads to one cluster only, and not to Stint itself. Raises DocumentError."""
+    """Check that a public host name is used by only one cluster, and not by Stint itself.
+
+    Raises DocumentError.
+    """
     if not host:
         return
     why = ""
@@ -111,8 +114,9 @@ def _is_address(host: str) -> bool:
 
 
 def _renew_secrets(cluster: Cluster, document: ClusterDocument) -> None:
-    """Store the new secrets in open leases of targets that stay, so that revoking uses them. Targets that the cluster
-    no longer has get no new secret.
+    """Store the new secrets in open leases of the remaining targets, so that revocation uses them.
+
+    Removed targets get no new secret.
     """
     port = type_of(document.kind).default_port
     here = [models.Q(address=target.address, port=target.port or port) for target in document.targets]
@@ -125,8 +129,10 @@ def _renew_secrets(cluster: Cluster, document: ClusterDocument) -> None:
 
 
 def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> None:
-    """Write the targets. A target keeps its row as long as its name stays. A removed one is only marked, for grants
-    that used it.
+    """Write the targets.
+
+    A target keeps its row for as long as it keeps its name. A removed target is only marked, because grants
+    may have used it.
     """
     wanted, type_ = {target.name: target for target in document.targets}, type_of(document.kind)
     cluster.targets.filter(removed_at__isnull=True).exclude(name__in=wanted).update(removed_at=now)

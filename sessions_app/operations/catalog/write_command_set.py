@@ -1,4 +1,4 @@
-"""Publish the command set in a file."""
+"""Publish the command set that a file defines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sessions_app.policy.commands.findings import Finding
 
 
 def is_published(command_set: CommandSet | None, file: CommandSetFile) -> bool:
-    """Whether the command set is published as in the file."""
+    """Whether the command set is published exactly as the file defines it."""
     current = command_set.published if command_set and command_set.removed_at is None else None
     return (
         current is not None
@@ -40,10 +40,11 @@ def write_command_set(
     by: Identity | None = None,
     findings: Sequence[Finding] | None = None,
 ) -> None:
-    """Publish the command set in the file, unless it is already published. ``by`` is the person who does, if it is one.
-    ``findings`` are the linter's, if it ran before.
+    """Publish the command set in the file, unless it is already published.
 
-    Raises InvalidInput if it is not fit to publish.
+    ``by`` is the person who publishes it, if any. ``findings`` are the linter's, if it has already run.
+
+    Raises InvalidInput if it can't be published.
     """
     command_set = CommandSet.objects.filter(name=file.name).prefetch_related("versions").first()
     if is_published(command_set, file):

@@ -1,4 +1,4 @@
-"""Make a group match its document, or remove it."""
+"""Update a group to match its document, or remove it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from sessions_app.policy.catalog import (
 
 
 def write_group(document: GroupDocument, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Make a group and its members match the document. Grants of removed members that depended on it end."""
+    """Update a group and its members to match the document.
+
+    Grants that removed members had only through the group end.
+    """
     group, made = Group.objects.get_or_create(name=document.name)
     before = [] if made else sorted(group.user_set.values_list("username", flat=True))
     after = sorted(canonical_username(name) for name in document.members)
@@ -36,7 +39,7 @@ def write_group(document: GroupDocument, plan: Plan, actor: Actor, now: dt.datet
 
 
 def remove_group(group: Group, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Remove a group with its permissions. Grants of its members that depended on it end."""
+    """Remove a group and its permissions. Grants that its members had only through the group end."""
     before = sorted(group.user_set.values_list("username", flat=True))
     group.delete()
     ends = _end_of_members(before, plan, now)

@@ -1,4 +1,4 @@
-"""Make a policy match its document."""
+"""Update a policy to match its document."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from sessions_app.queries.requests.deciders import why_never_met
 
 
 def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Make a policy match the document. Grants that it no longer covers end. The plan gets a warning if the policy's
-    approvals can never be met.
+    """Update a policy to match the document.
+
+    Grants that it no longer covers end. The plan gets a warning if the policy's approvals can never be given.
     """
     if why := why_never_met(document):
         plan.warnings.append(f"policies/{document.name}: {why}")
@@ -64,8 +65,9 @@ def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor
 
 
 def _refuse_unfit(document: PolicyDocument) -> None:
-    """Refuse command sets with a role that a holder could pass on, on any of the policy's clusters. Raises
-    DocumentError.
+    """Reject command sets with a role that holders could grant to others on any of the policy's clusters.
+
+    Raises DocumentError.
     """
     sets = CommandSet.objects.live().filter(name__in=document.command_sets).prefetch_related("versions")
     found = unfit([version for one in sets if (version := one.published)], document.clusters)

@@ -1,4 +1,4 @@
-"""Make a workflow source match its document."""
+"""Update a workflow source to match its document."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sessions_app.policy.policies import digest_of
 def write_source(
     document: SourceDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
 ) -> None:
-    """Make a workflow source match the document. Raises DocumentError."""
+    """Update a workflow source to match the document. Raises DocumentError."""
     source = WorkflowSource.objects.filter(name=document.name).first()
     live = source is not None and source.removed_at is None
     before = shown_document(source) if source and live else None

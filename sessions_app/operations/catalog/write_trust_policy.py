@@ -1,4 +1,4 @@
-"""Make a trust policy match its document."""
+"""Update a trust policy to match its document."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sessions_app.policy.trust import TrustPolicyDocument
 def write_trust_policy(
     *, document: TrustPolicyDocument, source: str, plan: Plan, actor: Actor, now: dt.datetime
 ) -> None:
-    """Write the row and the record entry if the document differs from the row, and revoke the tokens that the row
-    issued.
+    """If the document differs from the row, update the row, record the change, and revoke the tokens issued
+    under it.
 
     Call it within ``one_change``. Raises DocumentError if ``speaks_as`` is a person or unknown.
     """

@@ -1,4 +1,4 @@
-"""Make a webhook endpoint match its document."""
+"""Update a webhook endpoint to match its document."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ from sessions_app.policy.webhooks import WebhookDocument
 def write_webhook(
     document: WebhookDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
 ) -> None:
-    """Make a webhook endpoint match the document. A new endpoint gets only events from now on, and so does one that
-    comes back.
+    """Update a webhook endpoint to match the document.
 
-    ``on_server``: the document may name a secret of the server. Raises DocumentError.
+    A new or restored endpoint receives only events from now on.
+
+    With ``on_server``, the document may refer to a secret on the server. Raises DocumentError.
     """
     stored = WebhookEndpoint.objects.filter(name=document.name).first()
     live = stored if stored and stored.removed_at is None else None
     before = endpoint_data(live) if live else None
     check_address(document)
     secret = read_secret(document.secret, live, on_server=on_server)
-    # One that comes back takes only the row of the old one.
+    # A restored endpoint reuses the row of the removed one, and nothing else of it.
     endpoint = live or WebhookEndpoint(
         pk=stored.pk if stored else None, name=document.name, created_at=now, after=last_number()
     )
@@ -43,7 +44,7 @@ def write_webhook(
     endpoint.events, other = sorted(set(document.events)), secret is not None
     if secret is not None:
         put_secret(endpoint, secret)
-        # This ends a key rotation in progress: nobody trusts the key before the last one anymore.
+        # This ends a key rotation in progress: the previous key is no longer accepted.
         endpoint.sealed_previous, endpoint.previous_until = b"", None
     endpoint.save()
     set_owners(endpoint, document.owners)
