@@ -18,10 +18,10 @@ UNFINISHED = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
 
 
 def cut_unfinished(*, runs: QuerySet[CommandRun], reason: str, now: dt.datetime) -> list[CommandRun]:
-    """Mark those of ``runs`` as cut whose end nobody reported, and return them.
+    """Mark those of ``runs`` as cut whose end was not reported, and return them.
 
-    The caller must then write every other row, and call ``record_finished`` for each run last, because the first entry
-    locks the record.
+    The caller must then write all other rows, and call ``record_finished`` for each run last, because the
+    first entry locks the record.
     """
     cut = list(
         runs.filter(state__in=UNFINISHED)
@@ -37,7 +37,7 @@ def cut_unfinished(*, runs: QuerySet[CommandRun], reason: str, now: dt.datetime)
 def record_finished(
     *, run: CommandRun, exchanged: Mapping[str, Json] | None = None, now: dt.datetime
 ) -> None:
-    """Append how a command ended to the record, with what was exchanged over HTTP."""
+    """Record how a command ended, with what was exchanged over HTTP."""
     record_end(
         event=Event.COMMAND_FINISHED, actor=Actor.system("gateway"), object_type="grant",
         object_ref=run.grant.ref, now=now,

@@ -1,4 +1,4 @@
-"""Delegate a part of a grant: person → pipeline → agent."""
+"""Delegate part of a grant, for example from a person to a pipeline to an agent."""
 
 from __future__ import annotations
 
@@ -72,16 +72,16 @@ class Part:
 
 
 def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.datetime) -> Grant:
-    """Create a grant for another identity that allows no more than this one in any respect, and ends with it.
+    """Create a grant for another identity that allows no more than this one, and ends with it.
 
-    The policy says who can receive it, and how often a grant can be delegated. Nobody approves it again, because it
-    gives nothing that was not approved. Its cluster and workflow are the same. Its targets, commands and time are
-    within those of the grant, and each command is at least as strict. Raises NotFound, NotItsHolder, GrantIsOver,
-    NotWithin, InvalidInput.
+    The policy sets who can receive it, and how many times a grant can be delegated. It needs no new approval,
+    because it gives nothing that was not approved. Its cluster and workflow are the same. Its targets,
+    commands and time are within those of the grant, and each command is at least as strict. Raises NotFound,
+    NotItsHolder, GrantIsOver, NotWithin, InvalidInput.
     """
     part = replace(part, reason=checked_text(part.reason, field="reason"))
     with transaction.atomic():
-        # An end of the grant waits for this transaction, or comes first.
+        # With this lock, the end of the grant either waits for this transaction or has already happened.
         parent = (
             Grant.objects.visible_to(actor)
             .select_for_update(no_key=True, of=("self",))
@@ -126,12 +126,14 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
     if why := _own_doing(delegate, parent):
         return f"{why}, and machines get no access from workflows that are, or may be, their own."
     holders = {grant.holder_id for grant in chain_of(parent)}
-    return f"{delegate} already holds it." if delegate.pk in holders else ""
+    return f"{delegate} already holds this grant." if delegate.pk in holders else ""
 
 
 def _own_doing(delegate: Identity, grant: Grant) -> str:
-    """Return how the workflow that let the grant start without approval may be the delegate's own doing, without a
-    period; empty for people, and if it is known to be another person's.
+    """Return how the workflow that let the grant start without approval may be the delegate's own, without a
+    period.
+
+    Empty for people, and if the workflow is known to be another person's.
     """
     first = chain_of(grant)[0].request
     by_workflow = first.kind == RequestKind.INCIDENT or first.vouched
@@ -142,7 +144,7 @@ def _own_doing(delegate: Identity, grant: Grant) -> str:
 
 
 def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
-    """Return the identities that the holder can delegate a part of a grant to now, by name."""
+    """Return the identities that the holder can delegate part of a grant to now, by name."""
     readable = facts.readable_document(parent.policy)
     terms = facts.approved_document(parent).delegation if readable else None
     if (
@@ -175,7 +177,7 @@ def why_not_within(parent: Grant, request: AccessRequest, now: dt.datetime) -> s
 
 
 def why_not_delegated(grant: Grant, now: dt.datetime) -> str:
-    """Return why a delegated grant may not start or go on, in a sentence; empty if it may."""
+    """Return why a delegated grant may not start or continue, as a sentence; empty if it may."""
     request = AccessRequest.objects.select_related(
         "requester__owner",
         "cluster",
@@ -193,8 +195,9 @@ def why_not_delegated(grant: Grant, now: dt.datetime) -> str:
 
 
 def kept(parent: Grant, request: AccessRequest) -> list[int] | None:
-    """Return the indices of the commands that a delegation has of its set. For the parent's own set, these are the
-    commands that approvers left in; for another set, None (all).
+    """Return the indices of the commands that a delegation keeps of its command set.
+
+    For the parent's own set, these are the commands that approvers kept; for another set, None (all).
     """
     same = parent.command_set_version_id == request.command_set_version_id
     return list(parent.commands) if same else None
@@ -228,7 +231,7 @@ def _request(parent: Grant, delegate: Identity, part: Part, now: dt.datetime) ->
 
 def _version(parent: Grant, name: str) -> CommandSetVersion:
     if parent.command_set_version.command_set.name == name:
-        # As it was approved, not as it was published since.
+        # The set as it was approved, not as published since.
         return parent.command_set_version
     found = commands.published_version(name)
     if found is None:
@@ -250,8 +253,10 @@ def _targets(parent: Grant, names: tuple[str, ...] | None) -> list[Target]:
 
 
 def _parameters(parent: Grant, version: CommandSetVersion, given: dict[str, str]) -> dict[str, str]:
-    """Return the parameters. What is taken from the workflow still is. What the grant's own set has stays as it is,
-    unless given.
+    """Return the parameters.
+
+    Those taken from the workflow stay bound to it, and those of the grant's own set keep their values unless
+    given.
     """
     workflow, taken = parent.workflow, facts.workflow_parameters(version)
     same = version.pk == parent.command_set_version_id

@@ -1,4 +1,4 @@
-"""Revoke what a grant may have left on targets, and prove that it is gone."""
+"""Revoke what a grant may have left on targets, and confirm that it is gone."""
 
 from __future__ import annotations
 
@@ -37,48 +37,52 @@ log = structlog.get_logger(__name__)
 Answer = Future[Evidence | ConnectorError]
 
 DEPROVISIONER = Actor.system("deprovision")
-# Another process takes over a grant after this long, if the one that claimed it died, so that the end still comes within
-# two seconds. A process that waits for targets renews its claim, but not for longer than any call to them takes.
+# If the process that claimed a grant died, another one takes over after this long, so that the end is still
+# confirmed within two seconds. A process that waits for targets renews its claim, but for no longer than any
+# call to a target takes.
 CLAIM, RENEWED = dt.timedelta(seconds=1.25), dt.timedelta(seconds=0.5)
-# The same once the targets have been silent for two seconds, where each renewal takes a new connection, and for a grant
-# that was claimed so often that processes may be too slow to renew.
+# The same once the targets have been silent for two seconds, because each renewal then takes a new connection,
+# and for a grant that was claimed so often that processes may be too slow to renew.
 SILENT = dt.timedelta(seconds=2)
 CLAIM_SILENT, RENEWED_SILENT = dt.timedelta(seconds=5), dt.timedelta(seconds=2)
 OFTEN = 8
-# What a process had sent to a target when it died may still arrive for this long.
+# What a process sent to a target before it died may still arrive for this long.
 ARRIVES = dt.timedelta(seconds=5)
 LONGEST = dt.timedelta(seconds=CALL_SECONDS + 5)
 WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
-# A live gateway has cut everything long before this. It renews its lease each second. One that has not done so for
-# longer is gone, frozen or disconnected, and is not waited for at all.
+# A live gateway renews its lease each second and has cut everything long before this. One that has not
+# renewed it for longer is gone, frozen or disconnected, and is not waited for.
 PATIENCE = dt.timedelta(seconds=1)
 UNSEEN = dt.timedelta(seconds=1.5)
 LONGEST_BACKOFF = 60.0
-# Administrators are notified at the fourth failure, after about ten seconds, so that a hiccup wakes nobody.
+# Administrators are notified at the fourth failure, after about ten seconds, so that a short outage pages
+# nobody.
 NOTIFY_AFTER = 3
-# How many grants can be revoked at once, so that hanging targets block few workers and delay no others: in one cluster,
-# at one host, and in one cluster at hosts in doubt, which failed or have been silent for two seconds and have not answered
-# since. Only one grant at a time asks such a host. Retries are counted apart, and have half of the places.
+# How many grants can be revoked at once: in one cluster, at one host, and in one cluster at unreliable hosts
+# (those that failed, or have been silent for two seconds and have not answered since). Hanging targets then
+# occupy few workers and delay no others. Only one grant at a time calls an unreliable host. Retries are
+# counted separately, and may use half of the slots.
 PLACES = 8
 PLACES_AT_HOST = 3
 PLACES_IN_DOUBT = 2
 
 
-# What `notify_of_end` reads of a grant.
+# The columns of a grant that `notify_of_end` reads.
 _NOTIFIED = ("holder__owner", "cluster", "command_set_version__command_set")
 
 
 @traced("stint.revoke", "grant_id")
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
-    """Bring a REVOKING grant to ENDED: wait until its sessions are reported closed, then ask each used target.
+    """Move a REVOKING grant to ENDED: wait until its sessions are reported closed, then query each used
+    target.
 
-    A gateway that has not reported them after a second, or was not seen for 1.5 seconds, is not waited for. Nor is a
-    process that is creating something for the grant. The targets are then asked to remove what is there, but the grant
-    is not ENDED until all have answered once more afterwards.
+    A gateway that has not reported them after a second, or has not been seen for 1.5 seconds, is not waited
+    for. Nor is a process that is creating something for the grant. The targets are then called to remove what
+    is there, but the grant is not ENDED until all have confirmed again afterwards.
 
-    Only one process does so at a time; one that was overtaken changes nothing. If a target does not answer, the grant
-    stays REVOKING with the error. It is retried after 1 s, 2 s, 4 s … up to a minute, forever; the other targets are
-    revoked meanwhile. ``now`` is called repeatedly, because asking targets takes time.
+    Only one process does this at a time; one that was overtaken changes nothing. If a target does not answer,
+    the grant stays REVOKING with the error. It is retried after 1 s, 2 s, 4 s … up to a minute, forever; the
+    other targets are revoked meanwhile. ``now`` is called repeatedly, because calls to targets take time.
     """
     began = now()
     grant = _claim(grant_id, began)
@@ -90,8 +94,8 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
         if not in_use and not _made_until(grant, now()):
             return _finish(grant, _revoke(leases, grant, now), now())
         if not in_use or _is_late(grant, now()):
-            # The answers prove nothing yet: a frozen gateway cuts nothing, and what a process is creating may arrive
-            # after the answer. So the targets are asked again later.
+            # These answers prove nothing yet: a frozen gateway cuts nothing, and what a process is creating
+            # may arrive after the answer. So the targets are queried again later.
             _revoke(leases, grant, now)
         return _wait(grant, now())
     finally:
@@ -99,10 +103,12 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
 
 
 def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
-    """Claim the grant for a while if its targets can be asked now. If not, return None; the sweep comes back.
+    """Claim the grant for a while if its targets can be called now.
 
-    ``attempts`` numbers the claims, so that a stale claim can be recognized. No lock is held meanwhile, so that a
-    process that is stopped or killed blocks nobody for longer than its claim lasts.
+    If not, return None; the sweep tries again.
+
+    ``attempts`` numbers the claims, so that a stale claim can be recognized. No lock is held meanwhile, so a
+    stopped or killed process blocks others for no longer than its claim lasts.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -129,7 +135,7 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
 def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
     """Return until when a process may be creating something for the grant; None if there is no such process.
 
-    What a dead process had sent may still arrive for a while.
+    What a dead process sent may still arrive for a while.
     """
     making = grant.leases.filter(gone_at__isnull=True, making_until__gt=now)
     until: dt.datetime | None = making.aggregate(until=Max("making_until"))["until"]
@@ -140,13 +146,14 @@ def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
 
 
 def _is_in_use(grant: Grant) -> bool:
-    """Whether a gateway has not reported a session closed."""
+    """Whether a gateway has yet to report that a session is closed."""
     return Session.objects.filter(grant=grant, closed_at__isnull=True).exists()
 
 
 def _wait(grant: Grant, now: dt.datetime) -> Grant:
-    """Schedule the next attempt for when the wait may be over. Whoever finishes sooner reschedules it, under the same
-    lock.
+    """Schedule the next attempt for when the wait may be over.
+
+    If the blocker finishes sooner, it reschedules the attempt, under the same lock.
     """
     with transaction.atomic():
         if _own(grant).select_for_update(no_key=True).exists():
@@ -157,20 +164,20 @@ def _wait(grant: Grant, now: dt.datetime) -> Grant:
 
 
 def _waits_for(grant: Grant, now: dt.datetime) -> tuple[dt.datetime, str]:
-    """Return when to try again, and why to wait until then."""
+    """Return when to try again, and the reason to wait until then."""
     if _is_in_use(grant):
         again = now + WAIT_FOR_SESSIONS
         if grant.finish_until is not None and grant.finish_until > now:
             again = min(grant.finish_until, now + dt.timedelta(seconds=1))
         return again, "Waiting for the gateway to report that its sessions are closed."
     until = _made_until(grant, now)
-    # The process that creates it may be killed meanwhile.
+    # The process that creates it may be killed in the meantime.
     again = min(until, now + ARRIVES) if until else now
     return again, "Waiting for provisioning that is still running on its targets." if until else ""
 
 
 def _is_late(grant: Grant, now: dt.datetime) -> bool:
-    """Whether the sessions should have been closed by now, or can't be, and no command may finish."""
+    """Whether the sessions should be closed by now, or can't be, and no command may finish."""
     if grant.revoking_at is None or (grant.finish_until is not None and grant.finish_until > now):
         return False
     if now - grant.revoking_at >= PATIENCE:
@@ -180,14 +187,14 @@ def _is_late(grant: Grant, now: dt.datetime) -> bool:
 
 
 def _own(grant: Grant) -> GrantQuerySet:
-    """Return the grant, but only while this claim is valid."""
+    """Return the grant, provided that this claim is still valid."""
     return Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, attempts=grant.attempts)
 
 
 def _revoke(
     leases: list[Lease], grant: Grant, now: Callable[[], dt.datetime]
 ) -> list[tuple[Lease, Evidence | ConnectorError]]:
-    """Ask all targets at once, so that one that hangs delays no others."""
+    """Call all targets in parallel, so that a hanging one delays no others."""
     if not leases:
         return []
     try:
@@ -204,7 +211,7 @@ def _revoke(
         for answer in _as_answered(asked, grant, now):
             result = answer.result()
             results.append((asked[answer], result))
-            # A target that answered must not be taken for one that hangs, however long the others take.
+            # A target that has answered must not count as hanging, however long the others take.
             said = "failed_at" if isinstance(result, ConnectorError) else "answered_at"
             Lease.objects.filter(pk=asked[answer].pk).update(**{"asked_at": None, said: now()})
     return sorted(results, key=lambda result: result[0].pk)
@@ -213,7 +220,7 @@ def _revoke(
 def _as_answered(asked: Iterable[Answer], grant: Grant, now: Callable[[], dt.datetime]) -> Iterator[Answer]:
     """Yield each answer as it arrives, and renew the claim on the grant meanwhile.
 
-    A long wait holds no database connection, because many hanging targets may be waited for.
+    A long wait holds no database connection, because many targets may hang.
     """
     began = renewed = now()
     waiting, every, lasts = set(asked), RENEWED, CLAIM
@@ -230,7 +237,7 @@ def _as_answered(asked: Iterable[Answer], grant: Grant, now: Callable[[], dt.dat
 
 
 def _renew(grant: Grant, now: dt.datetime, until: dt.datetime) -> None:
-    """Renew the claim. A claim that has lapsed, or was reset because something changed, must not be renewed."""
+    """Renew the claim, unless it has expired or was reset because something changed."""
     _own(grant).filter(next_attempt_at__gt=now).update(next_attempt_at=until)
 
 
@@ -270,7 +277,7 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
 
 
 def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt.datetime) -> str:
-    """Store what a target answered. Return the error; empty if there is none."""
+    """Store a target's answer. Return the error; empty if there is none."""
     if isinstance(result, Evidence) and result.gone:
         evidence = _storable(result)
         Lease.objects.filter(pk=lease.pk).update(
@@ -292,13 +299,13 @@ def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt
 
 
 def _storable(evidence: Evidence) -> dict[str, Json]:
-    """Return evidence with all text in a form that can be stored. A target that lies may say anything."""
+    """Return evidence with all text in a form that can be stored. A compromised target may send anything."""
     return {recordable(key): recorded(value) for key, value in evidence.detail.items()}
 
 
 def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime) -> Grant:
     text = "; ".join(errors)
-    # Full jitter would make the first retries late; half of the wait is fixed.
+    # Full jitter would delay the first retries too much, so half of the wait is fixed.
     pause = min(LONGEST_BACKOFF, 2.0 ** min(failed_before, 10)) * (0.5 + random.random() / 2)  # noqa: S311  # spreads retries
     if text != grant.last_error:
         record_end(

@@ -1,4 +1,6 @@
-"""Begin the end of a grant, for button, API, clock, disabled identity, changed policy and removed cluster."""
+"""Begin the end of a grant, for any reason: a button, the API, the deadline, a disabled identity, a changed
+policy or a removed cluster.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from sessions_app.operations.grants.transition import transition
 from sessions_app.operations.notifications.notify_of_end import notify_of_end
 
 _OVER = (GrantState.REVOKING, GrantState.ENDED)
-# For the grant and all below it that could not be locked. An end that is already intended is intended again only to cut more.
+# Records an end intent for the grant and all grants below it that could not be locked. An existing intent is
+# repeated only to cut more.
 _INTEND = """
 WITH RECURSIVE tree AS (
     SELECT id, state, finish_until FROM sessions_app_grant WHERE id = %(grant)s
@@ -49,13 +52,15 @@ def end_grant(
     cut: bool = True,
     patience: dt.timedelta = PATIENCE,
 ) -> Grant:
-    """Close access at once. Afterwards, what the grant left on targets is revoked, and confirmed before the grant is
-    ENDED.
+    """Close access at once.
 
-    ``cut`` false lets running commands whose end policy is `finish` continue for as long as approvers saw. A grant that
-    is already ending stays as it is, but a cut overrides a `finish` in progress. Everything delegated from it, at any
-    depth, ends in the same transaction. A grant that others keep locked for longer than ``patience`` is over all the same,
-    and its row follows (`EndIntent`). ``actor`` None is the clock or another part of Stint. Raises NotFound.
+    What the grant left on targets is then revoked, and confirmed gone before the grant is ENDED.
+
+    With ``cut`` false, running commands with the end policy `finish` may continue for as long as approvers
+    saw. A grant that is already ending does not change, except that a cut overrides a `finish` in progress.
+    Everything delegated from it, at any depth, ends in the same transaction. If others hold a lock on a grant
+    for longer than ``patience``, the grant is over all the same, and its row is updated later (`EndIntent`).
+    ``actor`` None is the clock or another part of Stint. Raises NotFound.
     """
     with transaction.atomic():
         grant = Grant.objects.filter(pk=grant_id).first()
@@ -73,16 +78,18 @@ def end_grant(
             else:
                 _end_one(one, actor, EndReason.PARENT_ENDED, grant.ref, now, cut=cut)
         _intend(grant, locked, actor, reason, note, now, cut=cut)
-        # What others have locked is over by our intent, by theirs, or by an end that they have committed.
+        # A grant that others hold locked is over by our intent, by theirs, or by an end that they have
+        # committed.
         return grant if grant_id in locked else Grant.objects.get(pk=grant_id)
 
 
 def settle(locked: Collection[int], now: dt.datetime) -> None:
-    """Let the rows of locked grants follow the ends that were intended for them. The record has who ended them and when, when that
-    took effect, and when the row followed.
+    """Update the rows of locked grants to the ends that were intended for them.
+
+    The record has who ended them and when, when that took effect, and when the row was updated.
     """
     intents = list(EndIntent.objects.filter(grant__in=locked).select_related("by"))
-    # Before the grants are read, because they count as over until then.
+    # Do this before the grants are read, because they count as over until then.
     EndIntent.objects.filter(pk__in=[intent.pk for intent in intents]).delete()
     ended: dict[int | None, EndIntent] = {}
     for grant in (
@@ -91,7 +98,7 @@ def settle(locked: Collection[int], now: dt.datetime) -> None:
         own = [intent for intent in intents if intent.grant_id == grant.pk]
         above = ended.get(grant.parent_id)
         if above and not own:
-            # Whoever had the row of the grant above delegated from it meanwhile.
+            # In the meantime, another process that held the row of the parent grant has delegated from it.
             own = [_handed_down(above, grant)]
         for intent in own:
             _follow(grant, intent, now, first=grant.pk not in ended)
@@ -118,7 +125,7 @@ def _follow(grant: Grant, intent: EndIntent, now: dt.datetime, *, first: bool) -
             grant, intent.by, EndReason(intent.reason), intent.note, intent.at, cut=intent.cut, more=moments
         )
         return
-    # It was in effect before the grant ended otherwise, such as by the clock.
+    # The intent took effect before the grant ended another way, such as at its deadline.
     if intent.cut:
         _cut_now(grant, intent.at)
     _record(grant, intent.by, intent.reason, intent.note, cut=intent.cut, now=intent.at, more=moments)
@@ -134,7 +141,10 @@ def _end_one(
     cut: bool,
     more: Mapping[str, Json] | None = None,
 ) -> None:
-    """End a locked grant, with ``more`` about it for the record. If it is already ending, only cut what it lets finish."""
+    """End a locked grant, with ``more`` details for the record.
+
+    If it is already ending, only cut what may still finish.
+    """
     if grant.state in _OVER:
         if cut and _cut_now(grant, now):
             _record(grant, actor, grant.end_reason, note, cut=True, now=now)
@@ -154,7 +164,7 @@ def _end_one(
 
 
 def _cut_now(grant: Grant, now: dt.datetime) -> bool:
-    """Cut what an ending grant lets finish, and return whether there was something."""
+    """Cut the commands that an ending grant lets finish, and return whether there were any."""
     if grant.state != GrantState.REVOKING or grant.finish_until is None or grant.finish_until <= now:
         return False
     Grant.objects.filter(pk=grant.pk).update(finish_until=now, next_attempt_at=now)
@@ -181,7 +191,7 @@ def _intend(
     grant: Grant, locked: Collection[int], actor: Identity | None, reason: EndReason, note: str, now: dt.datetime,
     *, cut: bool,
 ) -> None:  # fmt: skip
-    """Intend the end of what could not be locked."""
+    """Store end intents for the grants that could not be locked."""
     with connection.cursor() as cursor:
         cursor.execute(
             _INTEND,

@@ -1,4 +1,4 @@
-"""Heartbeats: a holder reports that it is still alive."""
+"""Heartbeats, by which a holder reports that it is still running."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ def heartbeat_due(grant: Grant, now: dt.datetime) -> dt.datetime | None:
 def heartbeat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     """Move the deadline by which an active grant needs its next heartbeat.
 
-    A grant that was silent for too long, or that was delegated from one, stays over, even if nobody has ended it yet. A heartbeat is not recorded, but
-    its absence is. Raises NotFound, NotItsHolder, NoHeartbeat, GrantIsOver.
+    A grant that missed its heartbeats, or was delegated from one that did, stays over, even if nothing has
+    ended it yet. Heartbeats are not recorded, but missed ones are. Raises NotFound, NotItsHolder,
+    NoHeartbeat, GrantIsOver.
     """
     grant = Grant.objects.visible_to(actor).filter(pk=grant_id).first()
     if grant is None:

@@ -1,4 +1,4 @@
-"""Issue the credential that a grant is used with on a target. It is shown once and stored nowhere."""
+"""Issue the credential for using a grant on a target. It is shown once and stored nowhere."""
 
 from __future__ import annotations
 
@@ -39,17 +39,21 @@ class TargetDidNotAnswer(StintError):
 def issue_credential(
     *, grant_id: int, actor: Identity, target: str | None, jkt: str = "", now: dt.datetime
 ) -> Credential:
-    """Return a new credential for one target of an active grant. The previous one stops working for new logins.
+    """Return a new credential for one target of an active grant.
 
-    It is for the holder, or for the owner of a machine that is the holder. ``target`` None means the only target.
-    ``jkt`` binds an HTTP token to a key of the holder (RFC 9449). The credential is recorded before the target is
-    asked. Raises NotFound, GrantIsOver, InvalidInput and TargetDidNotAnswer, and RuntimeError in a transaction.
+    The previous one stops working for new logins.
+
+    The actor must be the holder, or the owner of the machine that is the holder. ``target`` None means the
+    only target. ``jkt`` binds an HTTP token to a key of the holder (RFC 9449). The credential is recorded
+    before the target is called. Raises NotFound, GrantIsOver, InvalidInput, TargetDidNotAnswer, and
+    RuntimeError if called in a transaction.
     """
     grant = _usable(grant_id, actor, now)
     if takes_tokens(grant.cluster):
         return _token(grant, actor, target, jkt, now)
     lease = _lease(grant, target)
-    # Durable: in someone else's transaction the entry would not be committed, and the record would wait for the target.
+    # Durable: within a caller's transaction the entry would not be committed, and the record would stay
+    # locked during the call to the target.
     with transaction.atomic(durable=True):
         record(
             event=Event.CREDENTIAL_ISSUED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
@@ -96,7 +100,7 @@ def _lease(grant: Grant, target: str | None) -> Lease:
 
 
 def _token(grant: Grant, actor: Identity, target: str | None, jkt: str, now: dt.datetime) -> Credential:
-    """Return one token for all targets. Each request says which target it is for."""
+    """Return one token for all targets. Each request names its target."""
     if grant.cluster.kind == "mcp":
         return _agent_token(grant, actor, jkt, now)
     if grant.cluster.kind == "kubernetes":
@@ -119,7 +123,10 @@ def _agent_token(grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> C
 
 
 def _kubectl_token(lease: Lease, grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credential:
-    """Return a token for Stint's own gateway, with a kubeconfig that has no secret. The cluster accepts it nowhere."""
+    """Return a token for Stint's own gateway, with a kubeconfig that contains no secret.
+
+    The cluster itself does not accept the token.
+    """
     _, text = issue_http_token(grant_id=grant.pk, actor=actor, jkt=jkt, now=now)
     several = grant.leases.filter(gone_at__isnull=True).count() > 1
     name = lease.target.name if several else grant.cluster.name
@@ -141,7 +148,9 @@ def _kubectl_token(lease: Lease, grant: Grant, actor: Identity, jkt: str, now: d
 
 
 def _origins(grant: Grant) -> Sequence[str]:
-    """Return the origins of the targets. A cluster that can't be read gives no access, but must not hide the token."""
+    """Return the origins of the targets; none if the cluster can't be read, so that the token is still
+    returned.
+    """
     found = []
     targets = list(grant.targets.select_related("cluster").order_by("name"))
     for target in targets:
@@ -154,6 +163,6 @@ def _origins(grant: Grant) -> Sequence[str]:
 
 
 def _authorities(now: dt.datetime) -> str:
-    """What clients of the web gateways trust: before one has run, there may be nothing yet."""
+    """Return the certificates that clients of the web gateways trust; empty if no gateway has run yet."""
     ensure_authority(GATEWAY_CA, now=now)
     return gateway_bundle()

@@ -1,4 +1,4 @@
-"""Issue the token that a grant is used with at a gateway that takes tokens."""
+"""Issue the token for using a grant at a gateway that accepts tokens."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from sessions_app.operations.grants.errors import GrantIsOver
 
 PREFIX = "sgt"
 _KINDS = ("http", "mcp")
-# Clients of these kinds ask for a token each time they start, and several run at once. They get the same one.
+# Clients of these kinds request a token each time they start, and several run at once. They all get the same
+# one.
 _SHARED = ("kubernetes",)
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def takes_tokens(cluster: Cluster) -> bool:
-    """Whether grants on a cluster are used with a token, at a gateway where Stint itself decides each use."""
+    """Whether grants on a cluster are used with a token, at a gateway where Stint itself authorizes each use."""
     if cluster.kind == "kubernetes":
         return not cluster.connection.get("direct")
     return cluster.kind in _KINDS
@@ -47,12 +48,14 @@ class NotOverHTTP(InvalidInput):
 def issue_http_token(
     *, grant_id: int, actor: Identity, jkt: str = "", lifetime: dt.timedelta | None = None, now: dt.datetime
 ) -> tuple[GrantCredential, str]:
-    """Create a token for an active grant, and return it with its text, which is shown only once. Revoke the previous
-    token. On a kind whose clients ask each time they start, a token that is valid is returned again instead.
+    """Create a token for an active grant, and return it with its text, which is shown only once.
 
-    ``jkt`` binds the token to a key of the holder: the SHA-256 thumbprint (RFC 7638) in base64url. With a ``lifetime``,
-    the token can expire before its grant ends, never after. Raises NotFound, NotItsHolder, NotOverHTTP, GrantIsOver,
-    InvalidInput.
+    The previous token is revoked.
+
+    For kinds whose clients request a token each time they start, an existing valid token is returned instead.
+    ``jkt`` binds the token to a key of the holder: the SHA-256 thumbprint (RFC 7638) in base64url. With a
+    ``lifetime``, the token can expire before its grant ends, never after. Raises NotFound, NotItsHolder,
+    NotOverHTTP, GrantIsOver, InvalidInput.
     """
     if jkt and _THUMBPRINT.fullmatch(jkt) is None:
         raise InvalidInput(
@@ -77,10 +80,13 @@ def issue_http_token(
 
 
 def _shared(grant: Grant, now: dt.datetime, *, bound: bool) -> tuple[GrantCredential, str]:
-    """Return the token of a grant, the same until it is revoked. It is derived, so that it is stored nowhere."""
+    """Return the token of a grant, the same one until it is revoked.
+
+    It is derived from a key, so it is stored nowhere.
+    """
     if bound:
         raise InvalidInput(
-            f"The token for {grant.cluster} has no key and no lifetime of its own: leave them out."
+            f"The token for {grant.cluster} can't have a key or lifetime of its own. Remove them."
         )
     revoked = grant.credentials.filter(revoked_at__isnull=False).count()
     text = derived_token(PREFIX, f"{grant.mark}/{revoked}")

@@ -6,19 +6,21 @@ from collections.abc import Iterable
 
 from sessions_app.models import Grant
 
-# Deeper than any policy allows delegation.
+# Deeper than any policy lets grants be delegated.
 _DEEPEST = 10
 
 
 def lock_descendants(*, grant_ids: Iterable[int]) -> list[Grant]:
-    """Lock every grant that was delegated from these, at any depth, and is not over. Return them, nearest first.
+    """Lock every grant that was delegated from these, at any depth, and is not over.
+
+    Return them, nearest first.
 
     Call it in the transaction that ends them, before anything is recorded.
     """
     found: list[Grant] = []
     above = list(grant_ids)
     for _ in range(_DEEPEST):
-        # A grant in between may be over, while one below it still lets commands finish.
+        # A grant in between may be over while one below it still lets commands finish.
         above = list(Grant.objects.filter(parent__in=above).values_list("pk", flat=True))
         if not above:
             break

@@ -1,4 +1,4 @@
-"""Lock the grants that are about to end, without waiting long for anybody."""
+"""Lock the grants that are about to end, without waiting long."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 
 from django.db import connection
 
-# Whoever ends access waits for an answer. What can't be locked by then ends by an intent.
+# The person or process that ends access waits for this. What can't be locked by then ends by an intent.
 PATIENCE = dt.timedelta(milliseconds=100)
 AT_ONCE = dt.timedelta(0)
 
 
 def lock_to_end(*, grant_ids: Iterable[int], patience: dt.timedelta = PATIENCE) -> set[int]:
-    """Lock these grants and every grant that was delegated from them, at any depth, and is not over, as far as others let go of them
-    within ``patience`` altogether. Return the ids of those that are locked.
+    """Lock these grants and every grant delegated from them, at any depth, that is not over.
 
-    Call it in the transaction that ends them, before anything is recorded.
+    Grants that others hold locked are skipped after ``patience`` in total. Return the ids of the locked
+    grants. Call it in the transaction that ends them, before anything is recorded.
     """
     with connection.cursor() as cursor:
         cursor.execute(

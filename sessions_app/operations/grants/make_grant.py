@@ -1,4 +1,4 @@
-"""Turn an approved request into a grant."""
+"""Create the grant for an approved request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sessions_app.queries.catalog import command_sets as commands
 from sessions_app.queries.grants.delegations import chain_of
 from sessions_app.queries.grants.revocation import installation_mark
 
-# Omits letters and digits that are easily confused when read aloud at three in the morning.
+# Omits letters and digits that are easily confused when read aloud.
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TRIES = 20
 
@@ -37,11 +37,12 @@ def make_grant(
 ) -> Grant:
     """Create a SCHEDULED grant for what approvers left of the request. Call it in the approving transaction.
 
-    ``document`` is that of its policy, with terms no wider than those of the request. Someone else has to review the
-    access within ``review_within`` seconds; None: no review.
+    ``document`` is the policy's document, with terms no wider than those of the request. ``review_within`` is
+    in seconds: someone else must review the access within that time; None: no review.
 
-    Waiting does not use up the granted time: it begins at the requested start or now, whichever is later, and no
-    earlier than its workflow. It ends no later than the planned end of its workflow. Raises RecordContradicted.
+    Waiting for approval does not use up the granted time. The grant begins at the requested start or now,
+    whichever is later, but not before its workflow's planned start. It ends no later than the planned end of
+    its workflow. Raises RecordContradicted.
     """
     check_stands()
     starts_at, expires_at = _span(request, extent, now)
@@ -94,17 +95,22 @@ def _span(request: AccessRequest, extent: Extent, now: dt.datetime) -> tuple[dt.
 
 
 def as_words(parameters: Mapping[str, str]) -> list[str]:
-    """Return parameters as the record stores them: as values, because a parameter may be named `token`."""
+    """Return parameters as the record stores them: as a list of values, because a parameter could be named
+    `token`.
+    """
     return [f"{name}={value}" for name, value in sorted(parameters.items())]
 
 
 def workflow_fact(request: AccessRequest) -> dict[str, str]:
-    """Return the workflow of a request as the record stores it; empty if it names none."""
+    """Return the workflow of a request as the record stores it; empty if the request names none."""
     return {"workflow": request.workflow.ref} if request.workflow else {}
 
 
 def _insert(**fields: object) -> Grant:
-    """Insert a grant under a new reference. Tries short ones first, because people have to read them aloud."""
+    """Insert a grant under a new reference.
+
+    Short references are tried first, because people read them aloud.
+    """
     for attempt in range(_TRIES):
         length = 4 if attempt < _TRIES // 2 else 8
         ref = "GR-" + "".join(secrets.choice(_ALPHABET) for _ in range(length))

@@ -1,4 +1,6 @@
-"""Create on targets what a grant needs: at its start, after an extension, and if someone removed or changed it."""
+"""Create what a grant needs on its targets: at its start, after an extension, and when it was removed or
+changed.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,11 @@ from sessions_app.queries.grants.revocation import to_make
 log = structlog.get_logger(__name__)
 
 PREPARER = Actor.system("provision")
-# No call takes longer. So after this long, what a process began is finished or never arrives. Includes a little for the
-# process's own delays.
+# No call takes longer, so what a process began has either arrived by then or never will. Includes a margin
+# for delays in the process itself.
 MAKING = dt.timedelta(seconds=CALL_SECONDS + 5)
-# After this many temporary failures, about a minute, the grant ends and the holder is notified that it can't be
-# started.
+# After this many temporary failures, about a minute, the grant ends and the holder is notified that it could
+# not be started.
 TRIES = 6
 PLACES = 8
 PLACES_IN_CLUSTER = 2
@@ -46,19 +48,22 @@ _PLACES_LOCK, _MAKES = 7_403, 7_405
 
 @traced("stint.provision", "grant_id")
 def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
-    """Create what a PROVISIONING or ACTIVE grant lacks, on all its targets at once. A PROVISIONING one then becomes
-    ACTIVE.
+    """Create what a PROVISIONING or ACTIVE grant lacks, on all its targets in parallel.
 
-    A target that fails is retried a few times. After that, or if a failure is permanent, a grant that has not started
-    ends. A revocation in the meantime wins: what was created is revoked after it. A process that was overtaken changes
-    nothing. ``now`` is called repeatedly, because targets take time.
+    A PROVISIONING grant then becomes ACTIVE.
+
+    A target that fails is retried a few times. After that, or after a permanent failure, a grant that has not
+    started ends. If it is revoked in the meantime, what was created is revoked as well. A process that was
+    overtaken changes nothing. ``now`` is called repeatedly, because calls to targets take time.
     """
     with shown(*maker_of(grant_id)):
         return _prepare(grant_id, now)
 
 
 def maker_of(grant_id: int) -> tuple[int, int]:
-    """Return the two numbers by which a process shows that it is creating something for the grant."""
+    """Return the two numbers of the advisory lock that a process holds while it creates something for the
+    grant.
+    """
     return _MAKES, grant_id % 2**31
 
 
@@ -81,11 +86,12 @@ def _prepare(grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
 
 
 def _claim(grant_id: int, now: dt.datetime) -> list[Lease] | None:
-    """Return the leases to create, marked as in progress. Return None if there are none, or not now: another process is
-    working on the grant, or the cluster is crowded.
+    """Return the leases to create, marked as in progress; None if there are none or they can't be created
+    now.
 
-    The mark distinguishes this claim from a later one. No lock is held meanwhile, so that a stopped process blocks
-    nobody for longer than its claim lasts.
+    They can't if another process is working on the grant, or too many grants of the cluster are being
+    prepared. The mark distinguishes this claim from a later one. No lock is held meanwhile, so a stopped
+    process blocks nobody for longer than its claim lasts.
     """
     with transaction.atomic():
         grant = Grant.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=grant_id).first()
@@ -107,9 +113,11 @@ def _claim(grant_id: int, now: dt.datetime) -> list[Lease] | None:
 
 
 def _is_crowded(grant: Grant, now: dt.datetime) -> bool:
-    """Whether the cluster has no room for another grant being prepared, so that hanging targets block few workers."""
+    """Whether too many grants of the cluster are already being prepared, so that hanging targets occupy few
+    workers.
+    """
     with connection.cursor() as cursor:
-        # Otherwise, two processes that count at the same moment would both find the last place free.
+        # Otherwise, two processes that count at the same moment would both take the last slot.
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_PLACES_LOCK, grant.cluster_id % 2**31])
     busy = (
         Lease.objects.filter(making_until__gt=now, grant__cluster=grant.cluster_id).values("grant").distinct()
@@ -120,7 +128,7 @@ def _is_crowded(grant: Grant, now: dt.datetime) -> bool:
 def _make(
     leases: Sequence[Lease], grant: Grant, now: Callable[[], dt.datetime]
 ) -> list[tuple[Lease, Made | ConnectorError]]:
-    """Ask all targets, several at once, so that one that hangs delays few others."""
+    """Call all targets, several at once, so that a hanging one delays few others."""
     if not leases:
         return []
     try:
@@ -138,16 +146,17 @@ def _make(
                 asked[pool.submit(_ask, connector, grant, lease)] = lease
             else:
                 results.append(
-                    (lease, ConnectorError("It was not asked, because the grant or its claim ended."))
+                    (lease, ConnectorError("It was not called, because the grant or its claim ended."))
                 )
         return results + [(lease, answer.result()) for answer, lease in asked.items()]
 
 
 def _begin(leases: Sequence[Lease], now: dt.datetime) -> bool:
-    """Renew the claim on a target that is asked next, and on those that wait for their turn after it.
+    """Renew the claim on the target that is called next, and on those queued after it.
 
-    Return False if it must not be asked, because the grant has ended, or the claim has lapsed: others may already have
-    proven that nothing is there. A call ends before a claim lapses, so those that wait keep theirs.
+    Return False if it must not be called, because the grant has ended or the claim has expired: another
+    process may already have confirmed that nothing is there. A call ends before a claim expires, so the
+    queued ones keep theirs.
     """
     claimed, until = leases[0].making_until, now + MAKING
     live = Grant.objects.filter(state__in=_LIVE)
@@ -173,14 +182,14 @@ def _ask(connector: Connector, grant: Grant, lease: Lease) -> Made | ConnectorEr
 
 
 def _own(lease: Lease) -> QuerySet[Lease]:
-    """Return the lease, but only while this claim is valid and nobody has proven the lease gone."""
+    """Return the lease, provided that this claim is still valid and the lease has not been confirmed gone."""
     return Lease.objects.filter(pk=lease.pk, making_until=lease.making_until, gone_at__isnull=True)
 
 
 def _note(
     locked: Grant, asked: Grant, lease: Lease, result: Made | ConnectorError, now: dt.datetime
 ) -> ConnectorError | None:
-    """Store what a target answered. Return the error, if any."""
+    """Store a target's answer. Return the error, if any."""
     if isinstance(result, ConnectorError):
         error = f"{lease.target.name}: {recordable(result.message)}"
         _own(lease).update(making_until=None, last_error=recordable(result.message))
@@ -200,7 +209,7 @@ def _note(
 
 
 def recorded(made: Json) -> Json:
-    """Return what was created in a form that the record can store."""
+    """Return what was created, in a form that the record can store."""
     if isinstance(made, Mapping):
         return {recordable(str(key)): recorded(value) for key, value in made.items()}
     if isinstance(made, str):
@@ -212,8 +221,8 @@ def recorded(made: Json) -> Json:
 
 def _go_on(grant: Grant, errors: Sequence[ConnectorError], now: dt.datetime) -> None:
     if grant.state in (GrantState.REVOKING, GrantState.ENDED):
-        # Revoke what was created meanwhile. A process that is asking the targets right now may get answers from before
-        # that creation, so its claim is taken away.
+        # Revoke what was created meanwhile. A process that is calling the targets right now may get answers
+        # from before that creation, so its claim is canceled.
         Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING).update(
             next_attempt_at=now, attempts=F("attempts") + 1
         )

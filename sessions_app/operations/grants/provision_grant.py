@@ -36,9 +36,9 @@ AT_ONCE = dt.timedelta(minutes=1)
 
 @traced("stint.start", "grant_id")
 def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
-    """Move a due grant to ACTIVE, or end it if it may no longer start. Safe to call at any time, any number of times.
+    """Move a due grant to ACTIVE, or end it if it may no longer start. Safe to call repeatedly.
 
-    Verdicts are counted again, the policy is evaluated again, and the scope must still have the approved digest.
+    Verdicts are counted and the policy evaluated again, and the scope must still have the approved digest.
     """
     with transaction.atomic():
         locked = Grant.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
@@ -70,8 +70,9 @@ def _begin(grant: Grant, now: dt.datetime) -> Grant:
             Grant.objects.filter(pk=grant.pk).update(next_attempt_at=now + ASK_AGAIN)
             enqueue("grants.prepare", grant_id=grant.pk)
         else:
-            # Over SSH, nothing is created on a target before the first use: the target trusts the certificate
-            # authority, and each command brings its own certificate. So the grant can be used as soon as it is allowed.
+            # Over SSH, nothing is created on a target before the first use: the target trusts the
+            # certificate authority, and each command uses its own certificate. So the grant can be used as
+            # soon as it is allowed.
             activate(grant, now)
     except StaleGrant:
         grant.refresh_from_db()
@@ -82,10 +83,11 @@ def _begin(grant: Grant, now: dt.datetime) -> Grant:
 
 
 def _must_be_read(grant: Grant, now: dt.datetime) -> bool:
-    """Whether the start must wait until the workflow is read from its source, because that has not happened recently.
+    """Whether the start must wait until the workflow is read from its source, because it was not read
+    recently.
 
-    Nothing is read here, because other grants wait for their start. The policy refuses a workflow that is unread for
-    too long.
+    It is not read here, because other grants are waiting to start. The policy rejects a workflow that has
+    been unread for too long.
     """
     workflow = grant.workflow
     if workflow is None or workflow.state == WorkflowState.CLOSED or is_fresh(workflow, now):
@@ -132,15 +134,19 @@ def _notify_of_start(grant: Grant, now: dt.datetime) -> None:
 
 
 def _could_be_ended(now: dt.datetime) -> bool:
-    """Whether a process that ends access is running. If not, the grant waits: a sweep first reports that it is running,
-    then starts it.
+    """Whether a process that ends access is running.
+
+    If not, the grant waits: a sweep first reports that it is running, then starts the grant.
     """
     silence = facts.sweeper_silence(now)
     return silence is not None and silence <= SWEEPER_SILENCE
 
 
 def why_not_start(grant: Grant, now: dt.datetime) -> str:
-    """Return why a grant may not start, or not go on if it is active, in a sentence; empty if it may. Raises Unreadable."""
+    """Return why a grant may not start, or may not continue if it is active, as a sentence; empty if it may.
+
+    Raises Unreadable.
+    """
     if grant.parent_id is not None:
         return why_not_delegated(grant, now)
     step = Step.GO_ON if grant.state == GrantState.ACTIVE else Step.START

@@ -1,4 +1,4 @@
-"""Delete grants and requests that are older than the installation keeps them. The record keeps their entries."""
+"""Delete grants and requests whose retention time is over. The record keeps their entries."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from broker.audit.record import record_many
 from sessions_app.policy.references import request_ref
 
 PURGER = Actor.system("retention")
-# The most rows in one transaction, and how many of these follow each other.
+# The maximum number of rows per transaction, and of transactions in one run.
 BATCH, ROUNDS = 100, 20
 
 
 def purge_grants(*, now: dt.datetime) -> int:
-    """Delete grants that ended before STINT_GRANTS_DAYS, and requests that ended as long ago without a grant. Return how
-    many of both; 0 if they are kept for ever.
+    """Delete grants that ended before STINT_GRANTS_DAYS, and requests that ended as long ago without a grant.
 
-    A grant takes along its request, extensions, sessions, runs, leases, tokens and notices. One stays while its end or its
-    review is open, or a recording or a grant delegated from it is kept. Each deletion has an entry in the record.
+    Return how many of both; 0 if they are kept forever.
+
+    With a grant, its request, extensions, sessions, runs, leases, tokens and notices are deleted. A grant is
+    kept while its end or review is pending, or while a recording of it or a grant delegated from it is kept.
+    Each deletion has an entry in the record.
     """
     if not settings.GRANTS_DAYS:
         return 0

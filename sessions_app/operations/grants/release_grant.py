@@ -32,7 +32,9 @@ class MayNotRelease(Forbidden):
 
 
 def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.datetime) -> Grant:
-    """Let commands run again. Refusals until now, also those in grants delegated from it, no longer count.
+    """Allow commands to run again.
+
+    Earlier refusals no longer count, including those of grants delegated from it.
 
     Raises NotFound, MayNotRelease, NotHeld.
     """

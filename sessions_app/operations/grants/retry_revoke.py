@@ -16,13 +16,16 @@ from sessions_app.models import Grant, GrantState
 
 
 def retry_revoke(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
-    """Have the targets of an ending grant asked at once. A grant that has ended stays as it is. Raises NotFound."""
+    """Retry the revocation of an ending grant on its targets at once.
+
+    A grant that has ended does not change. Raises NotFound.
+    """
     with transaction.atomic():
         grant = Grant.objects.endable_by(actor).filter(pk=grant_id).first()
         if grant is None:
             raise NotFound("Grant not found, or you can't end it.")
         waits = Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, next_attempt_at__gt=now)
-        # Not while a process is asking, because it would lose its claim.
+        # Not while a process is calling the targets, because it would lose its claim.
         if not grant.leases.filter(asked_at__isnull=False).exists() and waits.update(next_attempt_at=now):
             record(
                 event=Event.GRANT_REVOKE_FAILING, actor=actor_of(actor), object_type="grant", object_ref=grant.ref,

@@ -15,7 +15,7 @@ from sessions_app.models import GrantCredential
 
 
 def revoke_http_token(*, text: str, now: dt.datetime) -> GrantCredential:
-    """Revoke the token with this text. Knowing the text is the only authorization. Raises NotFound."""
+    """Revoke the token with this text. No other authorization is needed. Raises NotFound."""
     with transaction.atomic():
         live = GrantCredential.objects.select_for_update(no_key=True, of=("self",)).select_related(
             "grant__holder"

@@ -1,4 +1,4 @@
-"""Let the row of a grant follow an end that did not wait for it."""
+"""Update the rows of grants whose end did not wait for them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from sessions_app.operations.grants.lock_to_end import AT_ONCE, lock_to_end
 
 log = structlog.get_logger(__name__)
 
-# How long a process may keep the row without asking the database anything. Nothing in Stint waits within a transaction.
+# How long a process may keep a row locked without a database query. Nothing in Stint waits within a
+# transaction.
 IDLE = dt.timedelta(seconds=1)
-# `xmax` is the transaction that has the row.
+# `xmax` is the transaction that holds the row.
 _END_IDLE = """
 SELECT g.ref, a.pid, pg_terminate_backend(a.pid)
   FROM sessions_app_endintent e
@@ -28,8 +29,10 @@ SELECT g.ref, a.pid, pg_terminate_backend(a.pid)
 
 
 def settle_end(*, grant_id: int, now: dt.datetime) -> bool:
-    """Carry out the ends that were intended for a grant and those delegated from it (`EndIntent`), if nobody else has them locked, and
-    return whether the grant was free. Safe to call any number of times.
+    """Carry out the ends intended for a grant and those delegated from it (`EndIntent`), if nobody else has
+    them locked. Return whether they were unlocked.
+
+    Safe to call repeatedly.
     """
     with transaction.atomic():
         locked = lock_to_end(grant_ids=[grant_id], patience=AT_ONCE)
@@ -38,9 +41,10 @@ def settle_end(*, grant_id: int, now: dt.datetime) -> bool:
 
 
 def settle_ends(failed: dict[str, str], now: dt.datetime) -> int:
-    """Do so for all grants that are free, and return how many there were. Those that fail are noted in ``failed``.
+    """Do this for all unlocked grants, and return their number. Failures are added to ``failed``.
 
-    Targets are asked only afterwards, so a process that keeps a row and does nothing, such as a stopped one, loses its connection.
+    Targets are called only afterwards. So a process that holds a row without doing anything, such as a
+    stopped one, loses its database connection.
     """
     waiting = Grant.objects.filter(pk__in=EndIntent.objects.order_by().values("grant")).order_by("pk")
     settled = each_free(waiting, lambda grant_id: settle_end(grant_id=grant_id, now=now), failed=failed)

@@ -14,7 +14,9 @@ from sessions_app.operations.grants.end_grant import end_grant
 def stop_grant(
     *, grant_id: int, actor: Identity, now: dt.datetime, note: str = "", kill: bool = False
 ) -> Grant:
-    """End a grant that the actor holds, owns, approves or administers. ``kill`` also cuts commands that could finish.
+    """End a grant that the actor holds, owns, approves or administers.
+
+    ``kill`` also cuts commands that may otherwise finish.
 
     Raises NotFound for grants that the actor can't end, InvalidInput (the note).
     """

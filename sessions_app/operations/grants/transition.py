@@ -1,4 +1,4 @@
-"""The only code that changes a grant's state, besides the sweep's SQL function."""
+"""Change the state of a grant: the only code that does, besides the sweep's SQL function."""
 
 from __future__ import annotations
 
@@ -40,17 +40,18 @@ def transition(
     data: dict[str, Json] | None = None,
     **changes: Any,
 ) -> Grant:
-    """Move the grant on from the state and version it was read in, and record that in the same transaction.
+    """Move the grant from the state and version in which it was read, and record that in the same
+    transaction.
 
-    Raises StaleGrant if another writer was first, and RecordContradicted for a start. The database refuses transitions
-    that are not allowed.
+    Raises StaleGrant if another writer was first, and RecordContradicted for a start. The database refuses
+    transitions that are not allowed.
     """
     starts = to in (GrantState.PROVISIONING, GrantState.ACTIVE)
     read = Grant.objects.filter(pk=grant.pk, version=grant.version)
     if starts:
         read = read.filter(RawSQL(STANDS, (), output_field=BooleanField()))  # noqa: S611  # fixed text
     if to not in (GrantState.REVOKING, GrantState.ENDED):
-        # An end that waits for the row stops a start, and no other end.
+        # A pending end prevents a start, but not another end.
         read = read.filter(state=grant.state)
     moved = read.update(state=to, version=F("version") + 1, **changes)
     if moved != 1:
@@ -69,10 +70,10 @@ def transition(
 
 
 def end_together(*, grants: Sequence[Grant], reason: EndReason, note: str, now: dt.datetime) -> None:
-    """Begin the end of many grants, as ``transition`` would for each, in one statement. Running commands are cut.
+    """Begin the end of many grants, as ``transition`` would for each, in one statement, so that all end at
+    the same time. Running commands are cut.
 
-    The grants must be locked, and PROVISIONING or ACTIVE. Whoever waits for the last of them waits no longer than for
-    the first. Raises StaleGrant if one of them changed.
+    The grants must be locked, and PROVISIONING or ACTIVE. Raises StaleGrant if one of them changed.
     """
     moved = Grant.objects.filter(
         pk__in=[grant.pk for grant in grants], revoking_at__isnull=True, ended_at__isnull=True

@@ -27,11 +27,13 @@ def write_lease(
     now: dt.datetime,
     ahead: bool = False,
 ) -> None:
-    """Store where a target is and how to log in to it, before it is called. A lease that was proven gone counts again.
+    """Store a target's address and how to log in to it, before it is called.
 
-    ``login`` is `facts.login_of` the target's cluster, for kinds whose connector logs in. ``ahead`` says that the grant
-    has not started. Raises GrantIsOver if the target has moved since the grant used it, because the old place would be
-    lost.
+    A lease that was confirmed gone is reopened.
+
+    ``login`` is `facts.login_of` for the target's cluster, for kinds whose connector logs in. ``ahead`` says
+    that the grant has not started. Raises GrantIsOver if the target has moved since the grant used it,
+    because the old address would be lost.
     """
     there = {
         "address": target.address, "port": target.port, "account": target.account, "host_key": target.host_key,
