@@ -33,10 +33,10 @@ class TooManyPasskeys(Conflict):
 def add_passkey(
     *, answer: str, state: State | None, name: str, actor: Identity, now: dt.datetime
 ) -> tuple[Authenticator, list[str]]:
-    """Add the passkey that a browser created for ``state``. Every other sign-in of the person ends.
+    """Add the passkey that a browser created for ``state``. Every other session of the person ends.
 
-    Also return recovery codes if these are the person's first. They are shown only once.
-    Raises InvalidInput (no name), BadPasskey, TooManyPasskeys, Forbidden (a machine), SignInEnded.
+    Also return recovery codes if these are the person's first. They are shown only once. Raises InvalidInput
+    (no name), BadPasskey, TooManyPasskeys, Forbidden (a machine), SignInEnded.
     """
     name = checked_text(name, field="name", longest=60)
     if not name:

@@ -28,10 +28,12 @@ class AppThere(Conflict):
 
 
 def add_totp(*, secret: str, code: str, actor: Identity, now: dt.datetime) -> list[str]:
-    """Add the app that has the secret, which the code proves. Every other sign-in of the person ends.
+    """Add the authenticator app that has the secret, as proven by the code.
 
-    Return recovery codes if these are the person's first. They are shown only once. Raises AppThere, WrongCode,
-    Forbidden, SignInEnded.
+    Every other session of the person ends.
+
+    Return recovery codes if these are the person's first. They are shown only once. Raises AppThere,
+    WrongCode, Forbidden, SignInEnded.
     """
     with transaction.atomic():
         identity = lock_self(actor)
@@ -44,7 +46,7 @@ def add_totp(*, secret: str, code: str, actor: Identity, now: dt.datetime) -> li
                 hint="Check that your phone's clock is correct, then enter the current six digits.",
                 fields={"code": ["Invalid code."]},
             )  # fmt: skip
-        # With the time step, so that this code can't be used again.
+        # Stores the time step, so that this code can't be used again.
         app = Authenticator(user=identity, type=Authenticator.Type.TOTP, data={"step": step}, created_at=now)
         put_secret(app, "secret", secret)
         app.save()

@@ -1,4 +1,4 @@
-"""Begin a sign-in through the company's identity provider, or a confirmation by it."""
+"""Begin a sign-in through the company's identity provider, or confirm a person's identity there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from broker.kernel.errors import NotFound, Unavailable
 from sessions_app.issuers.fetch import CannotFetch
 from sessions_app.issuers.provider import Asked, Client, Provider
 
-# The path that the provider sends browsers back to. It is registered there.
+# The path of the redirect URI, as registered at the provider.
 ANSWER_PATH = "/sign-in/provider/answer/"
 
 logger = structlog.get_logger(__name__)
@@ -25,12 +25,12 @@ class ProviderDoesNotAnswer(Unavailable):
 
 
 def begin_provider_sign_in(*, confirms: bool = False) -> tuple[str, Asked]:
-    """Return the address to send the browser to, and what its answer must match. Keep the latter only in the browser's
-    session.
+    """Return the URL to send the browser to, and what the response must match.
 
-    With ``confirms``, the provider has to ask the person now. Otherwise, it may remember them for as long as a sign-in
-    to Stint lasts.
-    Raises NotFound (no provider is configured), ProviderDoesNotAnswer.
+    Keep the latter only in the browser's session.
+
+    With ``confirms``, the provider must authenticate the person again. Otherwise, it may remember them for as
+    long as a sign-in to Stint lasts. Raises NotFound (no provider is configured), ProviderDoesNotAnswer.
     """
     asked = Asked.anew()
     try:
@@ -54,13 +54,14 @@ def provider() -> Provider:
 
 @functools.lru_cache(maxsize=1)
 def _provider(client: Client, networks: tuple[str, ...]) -> Provider:
-    """Cache the provider for this process, with its addresses and keys."""
+    """Return the provider, cached for this process with its endpoints and keys."""
     return Provider(client, allowed=[ipaddress.ip_network(text) for text in networks])
 
 
 def no_answer(error: CannotFetch) -> ProviderDoesNotAnswer:
-    """Log the reason and return the error for the page. The page does not show the reason: it is for those who set up
-    the provider.
+    """Log the reason and return the error for the page.
+
+    The page omits the reason, which is for administrators.
     """
     logger.warning("provider.no_answer", why=str(error))
     return ProviderDoesNotAnswer(

@@ -20,7 +20,10 @@ NOT_YOU = "If this was not you, change your password and contact an administrato
 
 
 def lock_person(identity_id: int) -> Identity:
-    """Lock a person, so that nobody changes their factors until the transaction ends. Raises NotFound, Forbidden."""
+    """Lock a person, so that their second factors can't change until the transaction ends.
+
+    Raises NotFound, Forbidden.
+    """
     identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("Identity not found.")
@@ -36,9 +39,10 @@ class SignInEnded(Forbidden):
 
 
 def lock_self(actor: Identity) -> Identity:
-    """Lock the acting person, who changes their own factors. Raises Forbidden, SignInEnded.
+    """Lock the acting person, who is changing their own second factors. Raises Forbidden, SignInEnded.
 
-    A request that waits while an administrator disables the person or resets their factors must not add one afterwards.
+    A request that waited while an administrator disabled the person or reset their factors must not add one
+    afterwards.
     """
     identity = lock_person(actor.pk)
     if not identity.is_active or identity.get_session_auth_hash() != actor.get_session_auth_hash():
@@ -47,8 +51,9 @@ def lock_self(actor: Identity) -> Identity:
 
 
 def end_sign_ins(identity: Identity) -> None:
-    """End every sign-in of a locked person. People who change their own factors stay signed in by
-    `update_session_auth_hash`.
+    """End every session of a locked person.
+
+    People who change their own factors stay signed in through `update_session_auth_hash`.
     """
     identity.sign_ins_ended += 1
     identity.save(update_fields=["sign_ins_ended"])

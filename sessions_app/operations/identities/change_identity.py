@@ -47,13 +47,14 @@ def change_identity(
     actor: Identity,
     now: dt.datetime,
 ) -> Identity:
-    """Set the name of an identity and, for a person, the email address. The people concerned are notified at the old
-    and the new address.
+    """Set the name of an identity and, for a person, the email address.
 
-    Accounts with the same address are one person, and none of them decides what another requests. So that nobody
-    becomes two people, all accounts with the old address get the new one. An address that someone else already has
-    needs ``one_person``, because this can't be undone.
-    Raises OnlyAdministrators, NotFound, InvalidInput, WouldBeOnePerson, WouldBeTwoPeople, Conflict (changed meanwhile).
+    The affected people are notified at the old and the new address.
+
+    Accounts with the same address count as one person, and none of them can decide another's requests. So
+    that no person is split in two, all accounts with the old address get the new one. Using an address that
+    someone else already has needs ``one_person``, because it is irreversible. Raises OnlyAdministrators,
+    NotFound, InvalidInput, WouldBeOnePerson, WouldBeTwoPeople, Conflict (changed meanwhile).
     """
     if not actor.is_superuser:
         raise OnlyAdministrators("Only administrators can change names and email addresses.")
@@ -99,12 +100,12 @@ def _checked_email(email: str) -> str:
 
 
 def _load(identity_id: int) -> tuple[Identity, list[Identity]]:
-    """Return the identity, and the other accounts with its address, all locked."""
+    """Return the identity and the other accounts with its address, all locked."""
     known = Identity.objects.filter(pk=identity_id).first()
     if known is None:
         raise NotFound("Identity not found.")
     wanted = Q(pk=identity_id) | (Q(email__iexact=known.email) if known.email else Q())
-    # This lock still lets others refer to the rows, in notices and grants.
+    # This lock still permits foreign keys to the rows, from notices and grants.
     locked = Identity.objects.select_for_update(no_key=True, of=("self",)).select_related("owner")
     found = {one.pk: one for one in locked.filter(wanted).order_by("pk")}
     identity = found.pop(identity_id)
@@ -116,8 +117,9 @@ def _load(identity_id: int) -> tuple[Identity, list[Identity]]:
 def _check_who_they_are(
     identity: Identity, same: Sequence[Identity], email: str, *, one_person: bool
 ) -> list[Identity]:
-    """Return the accounts that become one person with the identity. Machines are one person with their owner in any
-    case.
+    """Return the accounts that will count as one person with the identity.
+
+    Machines always count as one person with their owner.
     """
     if not identity.is_person:
         raise InvalidInput(
@@ -158,7 +160,7 @@ def _say(
     actor: Identity,
     now: dt.datetime,
 ) -> None:
-    """Record the change for each account, and notify them at the new address and the one before."""
+    """Record the change for each account, and notify them at the new and the previous address."""
     for one in (identity, *same):
         record(
             event=Event.IDENTITY_CHANGED, actor=actor_of(actor), object_type="identity", object_ref=one.username,

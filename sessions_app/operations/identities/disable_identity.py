@@ -1,4 +1,4 @@
-"""Disable an identity, and end at once everything that it holds."""
+"""Disable an identity, and end all of its access at once."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ class OnlyAdministrators(Forbidden):
 
 
 def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
-    """Disable an identity. Its sign-ins and tokens end for good. Its grants and those of its machines end, and their
-    pending requests are withdrawn.
+    """Disable an identity.
+
+    Its sessions and tokens end permanently. Its grants and those of its machines end, and their pending
+    requests are withdrawn.
 
     Raises OnlyAdministrators, NotFound, InvalidInput (oneself).
     """
@@ -37,7 +39,7 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
         if not identity.is_active:
             return identity
         identity.is_active, identity.disabled_at = False, now
-        # Enabling it again must not bring back a session or a token that someone may have taken meanwhile.
+        # Enabling it again must not restore a session or token that may have been stolen meanwhile.
         identity.sign_ins_ended += 1
         identity.save(update_fields=["is_active", "disabled_at", "sign_ins_ended"])
         own = list(
@@ -76,7 +78,10 @@ def _withdraw(request: AccessRequest, identity: Identity, actor: Identity, now: 
 
 
 def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
-    """Enable an identity again. Its ended access, sign-ins and tokens stay ended. Raises OnlyAdministrators, NotFound."""
+    """Enable an identity again.
+
+    Its ended access, sessions and tokens stay ended. Raises OnlyAdministrators, NotFound.
+    """
     with transaction.atomic():
         identity = _load(identity_id, actor)
         if not identity.is_active:
@@ -92,7 +97,7 @@ def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> I
 def _load(identity_id: int, actor: Identity) -> Identity:
     if not actor.is_superuser:
         raise OnlyAdministrators("Only administrators can disable and enable identities.")
-    # This lock still lets others refer to the identity, in notices and grants.
+    # This lock still permits foreign keys to the identity, from notices and grants.
     identity = Identity.objects.select_for_update(no_key=True, of=("self",)).filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("Identity not found.")

@@ -1,4 +1,4 @@
-"""Exchange an issuer's token of a machine for one of Stint's (RFC 8693)."""
+"""Exchange a token that an external issuer gave a machine for an API token of Stint (RFC 8693)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sessions_app.queries.requests import facts
 
 EXCHANGE = Actor.system("exchange")
 _LONGEST = 200
-# Enough to find the run. Other claims, such as the names of people, are not needed in the record.
+# Enough to identify the run. The record does not need other claims, such as people's names.
 _KEPT = (
     "repository_id", "repository_owner_id", "run_id", "run_attempt", "check_run_id", "project_id", "pipeline_id", "job_id",
     "environment", "ref", "sha",
@@ -61,10 +61,11 @@ class Exchanged:
 def exchange_token(
     *, subject_token: str, scopes: Iterable[str] = (), audience: str = "", address: str, now: dt.datetime
 ) -> Exchanged:
-    """Issue a token to the machine that a trust policy names, bound to the run that the issuer's token is for.
+    """Issue a token to the machine that a trust policy names, bound to the run that the issuer's token is
+    for.
 
-    The first of the issuer's trust policies, by name, whose conditions are all met decides; ``audience`` selects one.
-    Each jti is accepted once. All refusals give the same answer, and are recorded with the reason.
+    The first of the issuer's trust policies, by name, whose conditions are all met applies; ``audience``
+    selects one. Each jti is accepted once. All refusals get the same response, and the record has the reason.
     Raises TokenNotAccepted, ScopeNotGiven.
     """
     try:
@@ -79,7 +80,7 @@ def exchange_token(
         try:
             document = facts.trust_document(policy)
         except facts.Unreadable:
-            # An unreadable policy accepts no token, but must not stop another one from accepting it.
+            # A policy that can't be read accepts no token, but must not keep another one from accepting it.
             unmet.append(f"{policy.name}: can't be read")
             continue
         missing = [
@@ -112,12 +113,12 @@ def _given(
         )
     workflow = workflow_key(document, unproven.claims) or ""
     with transaction.atomic():
-        # Locked, so that a machine that is disabled meanwhile gets nothing.
+        # Locked, so that a machine disabled in the meantime gets no token.
         machine = lock_active(policy.identity_id).get(policy.identity_id)
         why = (
             "" if machine is not None and not machine.is_person else f"{policy.name}: the machine is disabled"
         )
-        # The policy is locked, too: a change of it revokes only what was issued before.
+        # The policy is locked too: a change to it revokes only tokens that were already issued.
         same = TrustPolicy.objects.live().filter(pk=policy.pk, version=policy.version)
         if not why and not same.select_for_update(no_key=True).exists():
             why = f"{policy.name}: changed in the meantime"
@@ -131,7 +132,7 @@ def _given(
 
 
 def _first_use(document: TrustPolicyDocument, unproven: Unproven, now: dt.datetime) -> bool:
-    # After that, it is too old for every trust policy of the issuer.
+    # By then, it is too old for every trust policy of the issuer.
     kept = OLDEST + 2 * AHEAD
     return use_proof(jkt=document.issuer, jti=str(unproven.claims["jti"]), expires_at=now + kept, now=now)
 

@@ -1,4 +1,4 @@
-"""Make a person's groups match what the identity provider says."""
+"""Update a person's groups to those that the identity provider reports."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from sessions_app.policy.catalog import GroupDocument
 def follow_provider_groups(
     *, identity_id: int, named: Collection[str], governed: Collection[str], now: dt.datetime
 ) -> None:
-    """Put a person into the governed groups that the provider named, and remove them from all other governed groups.
+    """Add a person to the governed groups that the provider named, and remove them from all other governed
+    groups.
 
-    This has the same effect as a change by an administrator: access that depended on a lost group ends. Groups that the
-    provider does not govern stay as they are.
+    This has the same effect as a change by an administrator: access that depended on a removed group ends.
+    Groups that the provider does not govern do not change.
     """
     wanted = {name: name in named for name in governed}
     if not _different(identity_id, wanted):
@@ -35,6 +36,8 @@ def follow_provider_groups(
 
 
 def _different(identity_id: int, wanted: dict[str, bool]) -> list[str]:
-    """Return the groups in which membership differs from ``wanted``, sorted, so that all processes use one order."""
+    """Return the groups in which membership differs from ``wanted``, sorted, so that all processes lock them
+    in the same order.
+    """
     inside = set(Group.objects.filter(user=identity_id).values_list("name", flat=True))
     return sorted(name for name, should in wanted.items() if should != (name in inside))

@@ -1,4 +1,4 @@
-"""Prove again who one is, at the company's identity provider."""
+"""Confirm a person's identity at the company's identity provider."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class NotConfirmed(Forbidden):
 
 
 def prove_by_provider(*, identity_id: int, answer: Answer, address: str, now: dt.datetime) -> dt.datetime:
-    """Return when the person, who has no second factor here, authenticated at the provider: within the last minutes.
+    """Return when a person without a second factor in Stint last authenticated at the provider, which must be
+    within the last few minutes.
 
-    Links no one and changes no groups. A failure is recorded as a failed sign-in of the person.
-    Raises NotFound (no provider is configured, no such identity), ProviderDoesNotAnswer, NotSignedIn, NotConfirmed.
+    Links no account and changes no groups. A failure is recorded as a failed sign-in of the person. Raises
+    NotFound (no provider is configured, no such identity), ProviderDoesNotAnswer, NotSignedIn, NotConfirmed.
     """
     identity = Identity.objects.active().filter(pk=identity_id).first()
     if identity is None:
@@ -49,11 +50,11 @@ def _refusal(
         return NotConfirmed(f"This is not your account at {name}.", hint="Use the one that you sign in with.")
     if factors_of(identity).any:
         return NotConfirmed(
-            f"{name} can't confirm for a person who has a second factor here.",
+            f"You have a second factor in Stint, so {name} can't confirm your identity.",
             hint="Use your second factor.",
         )
     if at is not None and now - at >= PROOF_LASTS:
-        return NotConfirmed(f"{name} did not ask who you are.", hint="Try again, and sign in there.")
+        return NotConfirmed(f"{name} did not authenticate you again.", hint="Try again, and sign in there.")
     return None
 
 

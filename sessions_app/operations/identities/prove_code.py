@@ -1,4 +1,4 @@
-"""Prove a second factor by a code of the authenticator app or a recovery code."""
+"""Verify a code from an authenticator app, or a recovery code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class WrongCode(InvalidInput):
 
 
 def prove_code(*, identity_id: int, code: str, address: str, now: dt.datetime) -> Authenticator:
-    """Return the factor that the code belongs to. Each code counts once; a wrong one is recorded as a failed sign-in.
+    """Return the factor that the code belongs to.
+
+    Each code is accepted once; a wrong one is recorded as a failed sign-in.
 
     Raises WrongCode, NotFound, Forbidden (a machine).
     """
@@ -44,9 +46,10 @@ def prove_code(*, identity_id: int, code: str, address: str, now: dt.datetime) -
 
 
 def step_of(secret: str, code: str, now: dt.datetime, after: int = 0) -> int | None:
-    """Return the time step (RFC 6238) of a code, if it is the current step or a neighbor, and later than ``after``.
+    """Return the time step (RFC 6238) of a code if it is the current or an adjacent step, and later than
+    ``after``.
 
-    Neighbors count because people type slowly and phone clocks are not exact.
+    Adjacent steps are accepted because typing takes time and phone clocks are not exact.
     """
     current = int(now.timestamp()) // int(app_settings.TOTP_PERIOD)
     steps = [step for step in (current, current - 1, current + 1) if step > after]

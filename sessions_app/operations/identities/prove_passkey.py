@@ -1,4 +1,4 @@
-"""Prove a passkey."""
+"""Verify a passkey."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ def prove_passkey(
 ) -> Authenticator:
     """Return the passkey with which a browser answered ``state``.
 
-    ``identity_id`` is the person who must own it. None: the passkey is the whole sign-in, so the device must have
-    verified the person. People who can't sign in with a password, because the provider does it, can't do so with a
-    passkey alone either. A wrong answer in the name of a person is recorded as a failed sign-in. Raises BadPasskey.
+    ``identity_id`` is the person who must own it. With None, the passkey is the whole sign-in, so the device
+    must have verified the person. People who can't sign in with a password, because the provider
+    authenticates them, can't sign in with a passkey alone either. A wrong answer for a known person is
+    recorded as a failed sign-in. Raises BadPasskey.
     """
     alone = identity_id is None
     people = Identity.objects.filter(
@@ -46,7 +47,7 @@ def _use(
         return None
     if alone and not (use.is_user_verified() and (settings.PASSWORD_SIGN_IN or identity.is_superuser)):
         return None
-    # On devices that count their uses, a counter that does not grow reveals a copy.
+    # On devices with a signature counter, a counter that does not increase indicates a cloned passkey.
     if max(use.counter, passkey.data["counter"]) and use.counter <= passkey.data["counter"]:
         return None
     passkey.data["counter"], passkey.last_used_at = use.counter, now

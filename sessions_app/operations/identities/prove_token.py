@@ -1,4 +1,4 @@
-"""Check an issuer's token against a trust policy."""
+"""Verify an issuer's token against a trust policy."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sessions_app.policy.trust import Condition, TrustPolicyDocument, conditions
 
 @functools.cache
 def keyring() -> Keyring:
-    """Return the keys of issuers that this process has asked."""
+    """Return the cached keys of the issuers that this process has queried."""
     return Keyring(allowed=[ipaddress.ip_network(text) for text in settings.ISSUER_NETWORKS])
 
 
 def prove_token(
     *, document: TrustPolicyDocument, token: str, now: dt.datetime, all_of_them: bool = False
 ) -> list[Condition]:
-    """Return every condition for the token, each met or not. Changes nothing and uses nothing up.
+    """Return every condition for the token, each met or not. Changes nothing and does not use up the token.
 
-    The claims are checked first. The issuer is asked for keys only if they fit, or with ``all_of_them``, so that
-    strangers can't make Stint send requests. Raises NoToken.
+    The claims are checked first. Keys are fetched from the issuer only if the claims fit, or with
+    ``all_of_them``, so that strangers can't make Stint send requests. Raises NoToken.
     """
     found = conditions(document, read_unproven(token).claims, now)
     if all_of_them or all(condition.met for condition in found):

@@ -1,4 +1,4 @@
-"""Remove a second factor from a person's sign-in."""
+"""Remove one of a person's second factors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def own_factor(factor_id: int, identity: Identity) -> Authenticator:
 
 
 def remove_factor(*, factor_id: int, actor: Identity, now: dt.datetime) -> Authenticator:
-    """Remove an app or a passkey. With the last one, the recovery codes go too. Every other sign-in of the person ends.
+    """Remove an authenticator app or a passkey.
+
+    When the last one is removed, so are the recovery codes. Every other session of the person ends.
 
     Raises NotFound, LastFactor, Forbidden (a machine), SignInEnded.
     """

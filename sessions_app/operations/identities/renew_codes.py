@@ -1,4 +1,4 @@
-"""Generate new recovery codes for oneself."""
+"""Generate new recovery codes for the acting person."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class NothingToRecover(Conflict):
 
 
 def renew_codes(*, actor: Identity, now: dt.datetime) -> list[str]:
-    """Return new recovery codes, to be shown once. The previous ones are no longer valid.
+    """Return new recovery codes, to be shown once. The previous codes become invalid.
 
     Raises NothingToRecover, Forbidden (a machine), SignInEnded.
     """

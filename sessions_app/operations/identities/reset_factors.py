@@ -23,11 +23,12 @@ class NoFactor(Conflict):
 
 
 def reset_factors(*, identity_id: int, reason: str, actor: Identity | Actor, now: dt.datetime) -> Identity:
-    """Remove all factors and recovery codes of a person, who then signs in with the password alone. All of their
-    sign-ins end.
+    """Remove all second factors and recovery codes of a person, who then signs in with only the password.
 
-    An administrator does this for others. An ``Actor`` is someone with a shell on the server.
-    Raises Forbidden, NotFound, InvalidInput (oneself, no reason), NoFactor.
+    All of their sessions end.
+
+    ``actor`` is an administrator, who does this for others, or an ``Actor`` for someone with a shell on the
+    server. Raises Forbidden, NotFound, InvalidInput (oneself, no reason), NoFactor.
     """
     if isinstance(actor, Identity) and not actor.is_superuser:
         raise Forbidden("Only administrators can reset two-factor authentication.")

@@ -1,4 +1,4 @@
-"""Identify the person who comes back from the company's identity provider."""
+"""Identify the person who returns from the company's identity provider."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class NotSignedIn(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a browser brought back from the provider to the sign-in that ``asked``: `code`, `iss` and `error`."""
+    """The response that a browser brought back from the provider to the sign-in that ``asked``: `code`, `iss`
+    and `error`.
+    """
 
     asked: Asked
     code: str = field(repr=False)
@@ -46,20 +48,22 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
-    """The person that the provider identified, and since when this proves who they are; None: it does not."""
+    """The person that the provider identified, and since when this proves their identity; None if it does
+    not.
+    """
 
     person: Identity
     proven_at: dt.datetime | None
 
 
 def sign_in_by_provider(*, answer: Answer, address: str, now: dt.datetime) -> Vouched:
-    """Redeem what a browser brought back, and return the person that the provider identified.
+    """Redeem the provider's response, and return the person that the provider identified.
 
-    They may be disabled: the common entry of all sign-ins refuses them. Otherwise, their governed groups are those that
-    the provider names. Failures are recorded with the ``address``.
+    The person may be disabled; the code that all sign-ins share rejects them. Otherwise, their governed
+    groups are updated to those that the provider names. Failures are recorded with the ``address``.
 
-    Raises NotFound (no provider is configured), ProviderDoesNotAnswer, NotSignedIn, NotLinked, and the errors of
-    changing groups.
+    Raises NotFound (no provider is configured), ProviderDoesNotAnswer, NotSignedIn, NotLinked, and the errors
+    of changing groups.
     """
     claims = claims_of(answer=answer, name="", address=address, now=now)
     email = _verified_address(claims)
@@ -76,12 +80,15 @@ def sign_in_by_provider(*, answer: Answer, address: str, now: dt.datetime) -> Vo
         except StintError as refused:
             note_failed_sign_in(name=person.username, address=address, reason=refused.message, now=now)
             raise
-    # Someone with a second factor here shows that one: the provider's password, like Stint's, is not enough.
+    # A person with a second factor in Stint must use that one: the provider's password, like Stint's, is not
+    # enough.
     return Vouched(person, None if factors_of(person).any else authenticated_at(claims, now))
 
 
 def claims_of(*, answer: Answer, name: str, address: str, now: dt.datetime) -> Mapping[str, Any]:
-    """Redeem an answer, and return the verified claims. Failures are recorded as failed sign-ins of ``name``.
+    """Redeem a response, and return the verified claims.
+
+    Failures are recorded as failed sign-ins of ``name``.
 
     Raises NotFound (no provider is configured), ProviderDoesNotAnswer, NotSignedIn.
     """
@@ -103,11 +110,13 @@ def claims_of(*, answer: Answer, name: str, address: str, now: dt.datetime) -> M
 
 
 def authenticated_at(claims: Mapping[str, Any], now: dt.datetime) -> dt.datetime | None:
-    """Return when the person last authenticated at the provider (`auth_time`, OpenID Connect Core 1.0 section 2), which
-    may be long before this sign-in; None if it does not say so.
+    """Return when the person last authenticated at the provider, which may be long before this sign-in; None
+    if the provider does not report it.
+
+    Source: `auth_time`, OpenID Connect Core 1.0 section 2.
     """
     at = seconds_of(claims.get("auth_time"))
-    # Its clock may be ahead of Stint's.
+    # The provider's clock may be ahead of Stint's.
     return None if at is None else min(dt.datetime.fromtimestamp(at, dt.UTC), now)
 
 
@@ -118,7 +127,10 @@ def _verified_address(claims: Mapping[str, Any]) -> str | None:
 
 
 def _groups(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names in the claim; none if it is missing, because providers omit an empty one. Raises NotSignedIn."""
+    """Return the names in the groups claim; none if it is missing, because providers omit an empty one.
+
+    Raises NotSignedIn.
+    """
     named = claims.get(settings.OIDC_GROUPS_CLAIM, [])
     listed = [named] if isinstance(named, str) else named
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):

@@ -16,10 +16,10 @@ from sessions_app.operations.notifications.notify import notify
 
 
 def unlink_provider(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
-    """Remove a person's link to the provider, end all of their sign-ins, and notify them. The next sign-in matches them
-    by address again, so disable people who must stay out.
+    """Remove a person's link to the provider, end all of their sessions, and notify them.
 
-    Raises Forbidden (only administrators), NotFound (no link).
+    The next sign-in matches them by email address again, so disable people who must not sign in. Raises
+    Forbidden (only administrators), NotFound (no link).
     """
     if not actor.is_superuser:
         raise Forbidden("Only administrators can unlink people from the identity provider.")

@@ -1,4 +1,4 @@
-"""Continue with a database that was restored from an older backup."""
+"""Resume operation with a database that was restored from an older backup."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ class NothingIsKept(Conflict):
 class Restored:
     """The outcome of accepting a restore: what was lost, as far as checkpoints show, and what was ended.
 
-    ``kept`` is the last checkpoint that was signed before, ``kept_at`` its time. ``agreed`` and ``agreed_at`` are the
-    size and time of the last one that also belongs to this record; 0 and None if there is none. ``head`` is the number
-    of the record's last entry. ``grants`` were ended.
+    ``kept`` is the last checkpoint that was signed before the restore, and ``kept_at`` its time. ``agreed``
+    and ``agreed_at`` are the size and time of the last one that also belongs to this record; 0 and None if
+    there is none. ``head`` is the number of the record's last entry. ``grants`` are the grants that were
+    ended.
     """
 
     kept: Statement
@@ -59,16 +60,17 @@ class Restored:
 
     @property
     def lost(self) -> int:
-        """The minimum number of lost entries: those that were signed and that this record does not have."""
+        """Return the minimum number of lost entries: those that were signed and are missing from this record."""
         return self.kept.size - self.agreed
 
 
 def accept_restore(*, reason: str, now: dt.datetime) -> Restored:
-    """End every grant and every sign-in, record what was lost, set the earlier checkpoints aside, and sign this record.
+    """End every grant and every session, record what was lost, archive the earlier checkpoints, and sign this
+    record.
 
-    Everything that was revoked, disabled or removed since the backup is back in its earlier state. Grants end because
-    nobody can tell which of them had ended. Everything else must be reviewed.
-    Raises InvalidInput, NothingWasRestored, NothingIsKept, and the errors of ``make_checkpoint``.
+    Everything that was revoked, disabled or removed since the backup is back in its earlier state. Grants end
+    because it is unknown which of them had ended. Everything else must be reviewed. Raises InvalidInput,
+    NothingWasRestored, NothingIsKept, and the errors of ``make_checkpoint``.
     """
     reason = checked_text(reason, field="reason")
     if not reason:
@@ -105,7 +107,7 @@ def _compare(now: dt.datetime) -> dict[str, Any]:
     notes = all_kept()
     if not notes:
         raise NothingIsKept(
-            "The checkpoints file has no checkpoint.",
+            "The checkpoints file contains no checkpoint.",
             hint="Run this where the worker keeps its checkpoints, or set STINT_CHECKPOINTS_FILE.",
         )
     mine = {(one.size, bytes(one.root)) for one in AuditCheckpoint.objects.filter(log=MAIN_LOG).defer("note")}

@@ -1,4 +1,4 @@
-"""Compare the files of recordings with their runs. Remove files that no run needs, and recover missed recordings."""
+"""Compare recording files with their runs. Remove files that no run needs, and recover missed recordings."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ log = structlog.get_logger(__name__)
 def reconcile_recordings(*, folder: Path, now: dt.datetime) -> int:
     """Check every recording in ``folder``. Return how many were recovered or removed.
 
-    A file of an unknown run, as after restoring a backup, is removed once it is older than the installation keeps
-    recordings. A record entry with its digest is appended first. A recording that was purged, but exists again, is
-    removed at once. Files that are not named like recordings are ignored. Does nothing if the folder does not exist.
+    A file of an unknown run, for example after a backup was restored, is removed once it is older than the
+    retention time of recordings. A record entry with its digest is appended first. A purged recording that
+    exists again is removed at once. Files that are not named like recordings are ignored. Does nothing if the
+    folder does not exist.
     """
     if not folder.is_dir():
         return 0
@@ -72,7 +73,9 @@ def _remove_orphan(path: str, file: Path, now: dt.datetime) -> bool:
 
 @transaction.atomic
 def _record_purge(path: str, file: Path, now: dt.datetime) -> None:
-    """Record what is about to be removed, unless a process that died before the removal already did."""
+    """Record that a file is about to be removed, unless a process that died before the removal already
+    recorded it.
+    """
     said = AuditEntry.objects.filter(
         object_ref=path, object_type="recording", event=Event.RECORDING_PURGED.value
     )

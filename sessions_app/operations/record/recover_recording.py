@@ -1,4 +1,7 @@
-"""Recover the recording of a run whose gateway never reported it. The file itself holds all that is needed."""
+"""Recover the recording of a run whose gateway never reported it.
+
+The file itself contains everything needed.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,12 @@ FINDER = Actor.system("recordings")
 
 
 def recover_recording(*, run: CommandRun, folder: Path, now: dt.datetime) -> bool:
-    """Store the recording's digest and size in the run and the record. Return whether there was anything to recover.
+    """Store the recording's digest and size in the run and the record.
 
-    Leaves a file that may still be being written, or that another process has already recovered. Removes an empty file.
-    Raises OSError.
+    Return whether there was anything to recover.
+
+    Skips a file that may still be being written, or that another process has already recovered. Removes an
+    empty file. Raises OSError.
     """
     path = recording_path(run.grant.ref, run.pk)
     file = folder / path
@@ -61,8 +66,9 @@ def take_recording(
 
 
 def _printed(file: io.BufferedReader) -> int:
-    """Return how many bytes the command printed. The recording has carriage returns before newlines that it did not
-    print.
+    """Return how many bytes the command printed.
+
+    The recording adds carriage returns before newlines, which don't count.
     """
     size = 0
     start: int | None = 0

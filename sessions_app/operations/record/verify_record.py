@@ -31,11 +31,13 @@ class NotForYou(NotFound):
 
 
 def verify_record(*, actor: Identity, now: dt.datetime) -> Verdict | None:
-    """Read what was appended since the last verification, and return the verdict. The worker then reads the whole
-    record, a part at a time.
+    """Verify what was appended since the last verification, and return the verdict.
 
-    Both compare it with the last signed checkpoint. None: there is nothing to continue from, or too much to read while
-    someone waits. Then only the worker reads. Raises NotForYou, CheckpointsUnreadable.
+    The worker then verifies the whole record, a part at a time.
+
+    Both compare it with the last signed checkpoint. Return None if there is nothing to continue from, or too
+    much to read while the caller waits; then only the worker verifies. Raises NotForYou,
+    CheckpointsUnreadable.
     """
     if not actor.is_superuser:
         raise NotForYou("Only administrators can verify the record.")

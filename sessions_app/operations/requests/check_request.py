@@ -44,10 +44,12 @@ class NotRequestable(NotFound):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRequest:
-    """A request for access, by names. ``duration`` is in seconds. ``targets`` None means all targets of the cluster.
+    """A request for access, by names.
 
-    ``workflow`` is the reference of the workflow that the access is for, and ends with. ``once`` identifies one
-    submission of a form, so that submitting it twice creates only one request.
+    ``duration`` is in seconds. ``targets`` None means all targets of the cluster.
+
+    ``workflow`` is the reference of the workflow that the access is for, and ends with. ``once`` identifies
+    one submission of a form, so that a repeated submission creates only one request.
     """
 
     cluster: str
@@ -67,7 +69,8 @@ class NewRequest:
 def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> Preview:
     """Return what the request would lead to, with the result of each rule. Changes nothing.
 
-    If several policies cover it, the one that asks the least of others is used. Raises NotRequestable, InvalidInput.
+    If several policies cover it, the one with the fewest approvals is used. Raises NotRequestable,
+    InvalidInput.
     """
     ask = for_its_workflow(requester, ask)
     _check_form(ask, now)
@@ -89,7 +92,7 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
         )
     targets = _targets(cluster, ask.targets)
     workflow = workflow_for(requester, ask.workflow) if ask.workflow else None
-    # If the workflow is missing, the rules say what is wrong with its reference.
+    # If the workflow does not exist, the rules report what is wrong with its reference.
     named = workflow.ref if workflow else ask.workflow or ""
     wanted = {
         "kind": ask.kind, "requester": requester, "cluster": cluster, "command_set_version": version,
@@ -110,7 +113,7 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
 
 
 def for_its_workflow(requester: Identity, ask: NewRequest) -> NewRequest:
-    """Return the request for the workflow that the requester's token is bound to, if any, even if it names none.
+    """Return the request with the workflow that the requester's token is bound to, if any, filled in.
 
     Raises BoundToOtherWorkflow if it names another.
     """
@@ -137,7 +140,10 @@ def _policies(
 
 
 def _readable(policies: list[AccessPolicy]) -> list[tuple[AccessPolicy, PolicyDocument]]:
-    """Return the readable policies, so that an unreadable one hides no others. Raises Unreadable if none is left."""
+    """Return the readable policies: an unreadable one must not hide others.
+
+    Raises Unreadable if none is readable.
+    """
     broken: facts.Unreadable | None = None
     kept = []
     for policy in policies:
@@ -151,7 +157,7 @@ def _readable(policies: list[AccessPolicy]) -> list[tuple[AccessPolicy, PolicyDo
 
 
 def _check_form(ask: NewRequest, now: dt.datetime) -> None:
-    """Refuse values that no rule could evaluate. The limits are far beyond what any policy allows."""
+    """Reject values that no rule could evaluate. The limits far exceed what any policy allows."""
     checked_text(ask.reason, field="reason")
     checked_text(ask.ticket, field="ticket", longest=MAX_TICKET)
     if ask.kind not in RequestKind.values:
@@ -175,10 +181,10 @@ def _check_form(ask: NewRequest, now: dt.datetime) -> None:
 
 
 def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | None) -> dict[str, str]:
-    """Return the parameters, including those that the command set takes from the workflow. These must match this
-    workflow.
+    """Return the parameters, including those that the command set takes from the workflow, which must match
+    the named one.
 
-    Raises InvalidInput if no workflow is named, if it does not have the fact, or if another value was given.
+    Raises InvalidInput if no workflow is named, if it lacks the fact, or if another value was given.
     """
     taken = {
         name: (fact, workflow.fact(fact) if workflow else "")
@@ -252,7 +258,7 @@ def _preview(draft: AccessRequest, case: Case, targets: list[Target], now: dt.da
 def _lapses_at(
     draft: AccessRequest, document: PolicyDocument, ends_at: dt.datetime, now: dt.datetime
 ) -> dt.datetime:
-    """Return until when the request can be decided: no later than the end of the requested time, or of the workflow."""
+    """Return when the request expires: no later than the end of the requested time, or of the workflow."""
     limits = [now + dt.timedelta(seconds=document.decision_time)]
     if draft.starts_at:
         limits.append(ends_at)
@@ -281,7 +287,7 @@ def _filled(version: CommandSetVersion, parameters: dict[str, str], decision: De
             hint="An administrator must publish it again.",
         ) from error
     except CompileError as error:
-        # Also report what the rules refuse, so that nobody has to fix one problem after the other.
+        # Also report what the rules deny, so that several problems can be fixed at once.
         fields = {**error.fields, **decision.faults}
         raise InvalidInput(str(error), fields=fields, moments=decision.moments) from error
 

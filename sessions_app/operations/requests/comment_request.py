@@ -30,9 +30,9 @@ class ThreadIsFull(Conflict):
 def comment_request(*, request_id: int, author: Identity, text: str, now: dt.datetime) -> Comment:
     """Add a comment to the thread of a request that the author can see, and notify the other side.
 
-    A comment by the requester, or by the requester's owner, goes to everyone who commented before, or to the approvers
-    if nobody did. Anyone else's goes to the requester. A comment decides nothing. Raises NotFound, InvalidInput,
-    ThreadIsFull.
+    A comment by the requester, or by the requester's owner, is sent to everyone who commented before, or to
+    the approvers if nobody did. Any other comment is sent to the requester. Comments do not approve or deny.
+    Raises NotFound, InvalidInput, ThreadIsFull.
     """
     text = checked_text(text, field="text", longest=LONGEST)
     if not text:
@@ -52,7 +52,7 @@ def comment_request(*, request_id: int, author: Identity, text: str, now: dt.dat
         if request.comments.count() >= MOST:
             raise ThreadIsFull(
                 f"The thread of {request.ref} has reached its limit.",
-                hint="Continue elsewhere, then submit a new request.",
+                hint="Continue elsewhere, or submit a new request.",
             )
         comment = Comment.objects.create(request=request, author=author, text=text, created_at=now)
         record(

@@ -78,23 +78,23 @@ def decide_request(
     left: str = "",
     now: dt.datetime,
 ) -> AccessRequest:
-    """Record a verdict on exactly the scope with this digest. If the verdict settles the request, act on it.
+    """Record a verdict on exactly the scope with this digest. If that settles the request, apply the outcome.
 
-    ``narrowing`` can reduce what an approval allows: ``duration`` in seconds, and the ``commands`` (indices) and
-    ``targets`` (ids) that are kept. ``left`` is the digest of what other approvers had left of the request when it was
-    read (`left_digest`). If another approver has reduced the request since then, an approval is not counted. A denial
-    settles the request at once and needs a comment. Repeating a verdict on the same scope, with the same reduction,
-    changes nothing.
+    ``narrowing`` can reduce what an approval allows: ``duration`` in seconds, and the ``commands`` (indices)
+    and ``targets`` (ids) to keep. ``left`` is the digest of what other approvers had left of the request when
+    it was read (`left_digest`). An approval is not counted if another approver has reduced the request since
+    then. A denial settles the request at once and needs a comment. Repeating a verdict on the same scope,
+    with the same reduction, changes nothing.
 
-    Raises NotFound, MayNotDecide, AlreadyDecided, ScopeChanged, InvalidInput, RequestRefused, and for extensions
-    MayNotExtend and GrantIsOver.
+    Raises NotFound, MayNotDecide, AlreadyDecided, ScopeChanged, InvalidInput, RequestRefused, and for
+    extensions MayNotExtend and GrantIsOver.
     """
-    # The database refuses a change of either.
+    # The database rejects changes to either.
     bound = AccessRequest.objects.filter(pk=request_id).values_list("workflow_id", "extends_id").first()
     workflow, extends = bound or (None, None)
     if verdict == Verdict.APPROVE and extends is not None:
-        # An extension takes effect with the verdict. Everything else takes effect with a start, which asks the source
-        # again.
+        # An extension takes effect with the verdict. Everything else takes effect at its start, which
+        # queries the source again.
         seen = AccessRequest.objects.visible_to(approver).filter(pk=request_id, state=RequestState.PENDING)
         read_workflow_of(Grant.objects.filter(pk__in=seen.values("extends_id")), now)
     with transaction.atomic():
@@ -119,7 +119,7 @@ def decide_request(
         resolution = _counted(approval)
         approved = resolution.standing is Standing.APPROVED
         case = _judged(request, targets, extent, now) if approved else None
-        # All is judged. From here on, it is written.
+        # Everything was checked above. From here on, it is written.
         if given is not None:
             given.voided_at = now
             given.save(update_fields=["voided_at"])
@@ -129,7 +129,8 @@ def decide_request(
 
 
 def _load(request_id: int, approver: Identity, workflow: int | None, extends: int | None) -> AccessRequest:
-    # Same lock order as closing a workflow and as ending a grant: first these, then what is bound to them.
+    # The same lock order as for closing a workflow and ending a grant: first these, then what is bound to
+    # them.
     if workflow is not None:
         Workflow.objects.select_for_update(no_key=True, of=("self",)).filter(pk=workflow).first()
     if extends is not None:
@@ -154,11 +155,11 @@ def _given_by(request: AccessRequest, approver: Identity) -> Approval | None:
 def _is_repeated(
     request: AccessRequest, given: Approval, verdict: str, digest: str, narrowing: dict[str, Any]
 ) -> bool:
-    """Whether this verdict is already recorded, as after a double click or a resubmitted form. If not, it replaces the
-    one that was given. Raises AlreadyDecided if it can't.
+    """Whether this verdict is already recorded, as after a double click or a resubmitted form.
 
-    Until the request is settled, an approver can still change an approval into a denial. An approval is not replaced by
-    one with another reduction: other approvers may have decided on what the first one left.
+    If not, it replaces the earlier one. Raises AlreadyDecided if it can't. Until the request is settled, an
+    approver can still change an approval into a denial. An approval can't be replaced by one with another
+    reduction: other approvers may have relied on the first one.
     """
     same = given.verdict == verdict and given.digest == digest
     if same and (verdict == Verdict.DENY or given.narrowing == narrowing):
@@ -237,7 +238,7 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
 
 
 def _counted(approval: Approval) -> Resolution:
-    """Count the verdicts on the request with this one, which is not stored yet."""
+    """Count the verdicts on the request, including this one, which is not stored yet."""
     request = approval.request
     return resolve(
         clauses=facts.clauses_of(request, facts.policy_document(request.policy)),
@@ -247,7 +248,8 @@ def _counted(approval: Approval) -> Resolution:
 
 
 def _judged(request: AccessRequest, targets: list[Target], extent: Extent, now: dt.datetime) -> Case:
-    """Return the case of an approved request, judged again, because people, clusters and windows may have changed.
+    """Return the case of an approved request, evaluated again because people, clusters and windows may have
+    changed.
 
     Raises RequestRefused, MayNotExtend.
     """
@@ -263,7 +265,10 @@ def _judged(request: AccessRequest, targets: list[Target], extent: Extent, now: 
 def _settle(
     approval: Approval, actor: Actor, resolution: Resolution, extent: Extent, case: Case | None
 ) -> None:
-    """Write what follows from a verdict. ``case`` is that of the approved request; None if it is not approved."""
+    """Write the consequences of a verdict.
+
+    ``case`` is that of the approved request; None if it is not approved.
+    """
     request, comment, now = approval.request, approval.comment, approval.created_at
     if resolution.standing is Standing.DENIED:
         _close(request, RequestState.DENIED, Event.REQUEST_DENIED, actor, comment, now)
@@ -322,7 +327,7 @@ def _what(request: AccessRequest, left: Extent, now: dt.datetime, say: Sayer) ->
 
 
 def _less(request: AccessRequest, left: Extent) -> str:
-    """Return in words what approvers left of a request; empty if they left all of it."""
+    """Return what approvers left of a request, as text; empty if they left all of it."""
     whole = extent_of(request)
     parts = [
         f"{say_duration(left.duration)} instead of {say_duration(whole.duration)}" if left.duration != whole.duration else "",

@@ -87,7 +87,9 @@ def extend_grant(
 
 
 def read_workflow_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
-    """Read the workflows of grants that are about to be extended from their source. Later checks find what that ends.
+    """Read the workflows of grants that are about to be extended from their source.
+
+    Later checks end what is no longer justified.
 
     Raises MayNotExtend if the source does not report a workflow's status.
     """
@@ -102,13 +104,15 @@ def read_workflow_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
 def check_extension(
     *, grant: Grant, seconds: int, now: dt.datetime, deciding: AccessRequest | None = None
 ) -> Case:
-    """Return the case of an extension that is allowed now. ``deciding`` is the extension about to be approved.
+    """Return the case of an extension that is allowed now.
+
+    ``deciding`` is the extension request that is about to be approved.
 
     Raises MayNotExtend.
     """
     case = case_of_grant(grant, now, extension=seconds, deciding=deciding)
     if refused := refusal(case, Step.EXTEND):
-        # What a rule about requests says is a way to change one.
+        # The hint of a rule about requests is about changing a request, so it does not fit here.
         hint = "Request new access." if Step.REQUEST in STEPS[refused.of] else refused.fix
         raise MayNotExtend(refused.message, hint=hint, moments=refused.moments)
     return case

@@ -1,4 +1,4 @@
-"""Limit how many requests of one person wait for approval."""
+"""Limit how many requests of one person can wait for approval."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ class TooManyOpenRequests(StintError):
 
 
 def limit_requests(*, requester: Identity, urgent: bool, now: dt.datetime) -> None:
-    """Refuse another request of a person, by any account or machine of theirs, if as many wait as may.
+    """Reject another request of a person, by any account or machine of theirs, if the maximum number is
+    already waiting.
 
-    Urgent ones (`AccessRequest.is_urgent`) and others are counted apart, so that neither keeps the other from being
-    sent. Call it in the transaction that saves the request. Raises TooManyOpenRequests.
+    Urgent requests (`AccessRequest.is_urgent`) are counted separately, so that neither kind blocks the other.
+    Call it in the transaction that saves the request. Raises TooManyOpenRequests.
     """
     lock_person(identity=requester)
     theirs = Identity.objects.filter(same_person(requester))
@@ -40,6 +41,6 @@ def limit_requests(*, requester: Identity, urgent: bool, now: dt.datetime) -> No
     seen = [one.ref for one in found.visible_to(requester).order_by("number")[:_NAMED]]
     which = f", such as {', '.join(seen)}" if seen else ""
     raise TooManyOpenRequests(
-        f"{count} requests of yours and your machines wait for approval, which is the limit.",
+        f"{count} requests from you and your machines are waiting for approval, which is the limit.",
         hint=f"Withdraw one that you no longer need{which}, or wait until one is decided.",
     )

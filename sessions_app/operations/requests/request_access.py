@@ -65,8 +65,8 @@ class RequestRefused(StintError):
 def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessRequest:
     """Request one command set on one cluster. If no approval is needed, the grant is created at once.
 
-    Submitting a form twice returns the request that the first submission created. Raises NotRequestable, InvalidInput,
-    RequestRefused, TooManyOpenRequests.
+    A repeated submission of a form returns the request that the first one created. Raises NotRequestable,
+    InvalidInput, RequestRefused, TooManyOpenRequests.
     """
     if ask.kind == RequestKind.EXTENSION:
         raise RequestRefusedKind(
@@ -81,7 +81,7 @@ def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) ->
     try:
         return _sent_before(requester, ask) or _ask(requester, read_its_workflow(requester, ask, now), now)
     except IntegrityError:
-        # Both submissions arrived at the same moment.
+        # Both submissions arrived at the same time.
         if sent := _sent_before(requester, ask):
             return sent
         raise
@@ -119,9 +119,9 @@ class RequestRefusedKind(StintError):
 
 
 def read_its_workflow(requester: Identity, ask: NewRequest, now: dt.datetime) -> NewRequest:
-    """Read the named workflow from its source, and return the request with its reference. The rules refuse a workflow
-    that the source does not know.
+    """Read the named workflow from its source, and return the request with its reference.
 
+    The rules deny a workflow that the source does not know.
     Raises SourceUnreadable.
     """
     if not ask.workflow:
@@ -133,7 +133,10 @@ def read_its_workflow(requester: Identity, ask: NewRequest, now: dt.datetime) ->
 
 
 def _hold_workflow(ask: NewRequest) -> None:
-    """Lock the workflow, so that it can't close between the check and the grant. Closing ends only existing grants."""
+    """Lock the workflow, so that it can't close between the check and the grant.
+
+    Closing ends only existing grants.
+    """
     if ask.workflow:
         list(Workflow.objects.select_for_update(no_key=True).filter(ref=ask.workflow).order_by("pk"))
 
@@ -156,7 +159,7 @@ def _save(actor: Actor, ask: NewRequest, preview: Preview, now: dt.datetime) -> 
 
 
 def _doing_fact(preview: Preview) -> dict[str, str]:
-    """Return whose doing the workflow was, as the record stores what the decision relied on."""
+    """Return whose workflow it was, for the record: the decision relied on it."""
     if preview.workflow is None:
         return {}
     said = preview.case.doing.said(preview.workflow.ref, preview.draft.requester.username)
@@ -203,7 +206,7 @@ def _notify_approvers(request: AccessRequest, preview: Preview, now: dt.datetime
 
 
 def _facts(request: AccessRequest, preview: Preview, say: Sayer) -> str:
-    """Return what an approver reads first, one fact per line."""
+    """Return the facts that an approver needs first, one per line."""
     facts = {
         "For": say_duration(request.duration),
         "Start": say.moment(preview.starts_at) if preview.starts_later else "as soon as it is approved",

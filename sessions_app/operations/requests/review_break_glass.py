@@ -1,4 +1,4 @@
-"""Review what someone else did with break-glass access."""
+"""Review another person's break-glass access."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ class StillInUse(Conflict):
 
 
 def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.datetime) -> Grant:
-    """Record a review. People who could have approved can review, and so can administrators, unless it is their own
-    access.
+    """Record a review.
 
-    Access that has not ended can't be reviewed, because more may be done with it. Raises NotFound, MayNotDecide,
+    The reviewer is an administrator or a person who could have approved the access, but not its own holder.
+
+    Access that has not ended can't be reviewed, because it may still be used. Raises NotFound, MayNotDecide,
     StillInUse, AlreadyDecided, InvalidInput (no note).
     """
     with transaction.atomic():
@@ -47,7 +48,7 @@ def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.
                 f"{grant.ref} is still active.", hint="Review it after it has ended, or end it now."
             )
         if grant.reviewed_at is not None:
-            raise AlreadyDecided("It has already been reviewed.")
+            raise AlreadyDecided("This access has already been reviewed.")
         note = checked_text(note, field="note")
         if not note:
             raise InvalidInput("A review note is required.", fields={"note": ["Describe what you found."]})

@@ -1,4 +1,4 @@
-"""Save the state of a page under a name, for next time."""
+"""Save the state of a page under a name."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class TooManyBookmarks(Conflict):
 
 
 def save_bookmark(*, identity: Identity, page: str, name: str, query: str, now: dt.datetime) -> Bookmark:
-    """Save a query string of the identity for a page. Saving under an existing name replaces it.
+    """Save a page's query string for the identity. Saving under an existing name replaces it.
 
-    A bookmark gives no access and nobody else sees it, so it is not recorded. Raises InvalidInput, TooManyBookmarks.
+    A bookmark gives no access and is private, so it is not recorded. Raises InvalidInput, TooManyBookmarks.
     """
     name = checked_text(name, field="name", longest=LONGEST_NAME)
     if len(query) > LONGEST_QUERY:

@@ -46,10 +46,10 @@ def test_it_is_as_of_when_the_person_authenticated_there(confirm, world):
 def test_what_is_more_than_five_minutes_old_confirms_nothing(confirm, world):
     at = int(world.now.timestamp())
     assert confirm(auth_time=at - 290)
-    with pytest.raises(NotConfirmed, match="did not ask who you are"):
+    with pytest.raises(NotConfirmed, match="did not authenticate you again"):
         confirm(auth_time=at - 301)
     entry = last("identity.sign_in_failed", "alice")
-    assert (entry.data["from"], entry.data["reason"]) == ("192.0.2.1", "Okta did not ask who you are.")
+    assert (entry.data["from"], entry.data["reason"]) == ("192.0.2.1", "Okta did not authenticate you again.")
 
 
 def test_another_account_confirms_nothing_whatever_its_address_says(confirm):
