@@ -1,8 +1,9 @@
-"""Decide whether a grant can be used here and now, and for what. Every entry point asks this, whatever proves the caller.
+"""Decide whether a grant can be used here and now, and for what.
 
-It is one prepared statement over partial indexes, sent and read in libpq's own formats. The deadline is part of it, so
-that the clock decides, and not what a worker has done so far. A listing, a session or an earlier answer is never
-authority. It runs at every command, call and request, so it costs as little as possible.
+Every entry point calls this, whatever its proof. It is one prepared statement over partial indexes, sent and
+read in libpq's own formats. The deadline is part of the statement, so access ends by the clock, even if no
+worker runs. A listing, a session or an earlier answer never authorizes anything. It runs for every command,
+call and request, so it must be cheap.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ UNREADABLE = (ValueError, CannotDecrypt, ConnectorError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnyUse:
-    """One grant on one target of any kind, ready to be used: what may run there, until when, and how to reach it.
-    ``credential_id`` is the grant's token that is used; None if there is none. ``client`` is the address that it is used
-    from; empty if nobody has said it.
+    """One grant on one target, of any kind, ready to be used: what may run there, until when, and how to
+    reach it.
+
+    ``credential_id`` is the grant's token in use; None if there is none. ``client`` is the address of the
+    client; empty if it is not known.
     """
 
     grant_id: int
@@ -55,7 +58,9 @@ class AnyUse:
 
     @property
     def login(self) -> Mapping[str, Any]:
-        """What its lease stores about reaching the target, for kinds whose connector asks there without a grant's key."""
+        """Return what the lease stores about reaching the target, for kinds whose connector calls it without
+        a key of the grant.
+        """
         return {}
 
 
@@ -63,8 +68,8 @@ class AnyUse:
 class TokenUse(AnyUse):
     """One grant on one target that is used with a token.
 
-    ``good_until`` is when the token expires, which can be before its grant ends. ``jkt`` is the thumbprint of the key
-    that must be proven; empty for none.
+    ``good_until`` is when the token expires, which can be before its grant ends. ``jkt`` is the thumbprint of
+    the key that each request must prove; empty if none.
     """
 
     credential_id: int
@@ -79,7 +84,7 @@ def holder_of(use: AnyUse) -> Actor:
 
 
 def place_of(use: AnyUse) -> dict[str, str]:
-    """Return the address that a use comes from, as entries of the record have it."""
+    """Return the client address of a use, as record entries have it."""
     return {"from": use.client} if use.client else {}
 
 
@@ -88,16 +93,19 @@ Used = TypeVar("Used", bound=AnyUse)
 
 
 class Proof(Protocol[Used_co]):
-    """A caller's proof at an entry point, with the target or cluster that it was shown at."""
+    """A caller's proof at an entry point, with the target or cluster that it was presented for."""
 
     def values(self) -> Sequence[str | None]:
         """Return the values for its statement."""
 
     def ask(self, values: Sequence[bytes | None]) -> Answer:
-        """Run its statement, whose second column is the grant's reference."""
+        """Run the proof's statement, whose second column is the grant's reference."""
 
     def use(self, row: Row) -> Used_co | None:
-        """Return the use in a row; None if the proof falls short. Raises ValueError for a grant that can't be read."""
+        """Return the use in a row; None if the proof is not sufficient.
+
+        Raises ValueError if the grant can't be read.
+        """
 
 
 def used_from(use: Used, client: str) -> Used:
@@ -106,10 +114,10 @@ def used_from(use: Used, client: str) -> Used:
 
 
 def authorize_use(*, by: Proof[Used]) -> list[Used]:
-    """Return what a proof lets someone use now, the latest deadline first. An empty list allows nothing.
+    """Return what a proof currently authorizes, the latest deadline first. An empty list allows nothing.
 
-    A grant that can't be read is left out, so that it allows nothing and hides no others. Raises RecordContradicted,
-    and the database's errors.
+    A grant that can't be read is left out, so that it allows nothing and hides no others. Raises
+    RecordContradicted, and the database's errors.
     """
     asked = values_of(by)
     if asked is None:
@@ -153,10 +161,10 @@ COLUMNS = """
 
 
 def live(at: str = "") -> str:
-    """Return the SQL condition that a grant and all those above it are usable now, by their active holders, while the
-    record is not contradicted.
+    """Return the SQL condition that a grant and all those above it are usable now, by their active holders,
+    while the record is not contradicted.
 
-    ``at`` is a moment as a SQL expression. The grant must be usable then, and still when the statement runs.
+    ``at`` is a time as a SQL expression. The grant must be usable both then and when the statement runs.
     """
     clock = "clock_timestamp()"
     late = f"greatest({at}, {clock})" if at else clock
@@ -173,7 +181,7 @@ def live(at: str = "") -> str:
 
 GOOD_TOKEN = """
        k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())"""  # noqa: S105  # a condition
-# Every grant with a token, once for each of its targets.
+# Every grant with a token, joined with each of its targets.
 TOKENS = """
   FROM sessions_app_grantcredential k
   JOIN sessions_app_grant g ON g.id = k.grant_id
@@ -181,7 +189,7 @@ TOKENS = """
   JOIN sessions_app_target t ON t.id = gt.target_id AND t.cluster_id = g.cluster_id
   JOIN sessions_app_cluster c ON c.id = g.cluster_id
   JOIN accounts_identity i ON i.id = g.holder_id"""
-# What it was approved for, and what was made for it at the target, unless the target has moved since.
+# The approved version, and the lease on the target, unless the target has moved since.
 MADE = """
   JOIN sessions_app_commandsetversion v ON v.id = g.command_set_version_id
   JOIN sessions_app_lease l ON l.grant_id = g.id AND l.target_id = t.id AND l.gone_at IS NULL AND l.made_until IS NOT NULL
@@ -190,8 +198,9 @@ _Compiled = TypeVar("_Compiled", bound=answers.CompiledSet)
 
 
 def fields_of(row: Row, digest: str, kind: type[_Compiled]) -> dict[str, Any]:
-    """Return the values of `COLUMNS` as the fields of a use, with commands of the given kind. Raises ValueError if they
-    can't be read.
+    """Return the values of `COLUMNS` as the fields of a use, with commands of the given kind.
+
+    Raises ValueError if they can't be read.
     """
     compiled = compiled_by_digest(
         number(row[13]), digest, _bound(json.loads(text(row[14]))), _kept(json.loads(text(row[15])))
@@ -217,7 +226,10 @@ def _bound(data: Any) -> dict[str, str]:
 
 
 def _kept(data: Any) -> list[int]:
-    """Return the stored indices of commands. Raises ValueError, also for null, which elsewhere could mean all."""
+    """Return the stored indices of commands.
+
+    Raises ValueError, also for null, which elsewhere could mean all commands.
+    """
     if not isinstance(data, list) or not all(type(index) is int for index in data):
         raise ValueError("The commands are not a list of numbers.")
     return data

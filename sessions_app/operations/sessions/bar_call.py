@@ -1,4 +1,6 @@
-"""Record a call that is not made: the tool has changed, its server does not answer, or its client gave up before."""
+"""Record a call that is not made, because the tool changed, its server does not answer, or its client
+disconnected.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from sessions_app.operations.sessions.try_command import MAX_REASON
 
 
 def bar_call(*, use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime) -> int:
-    """Record an attempt of which nothing was sent, and return its run's id. It does not count as a deviation.
+    """Record a call of which nothing was sent, and return its run's id. It does not count as a deviation.
 
     Raises GrantIsOver, but the attempt is recorded even then.
     """

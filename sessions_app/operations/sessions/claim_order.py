@@ -12,7 +12,7 @@ from sessions_app.operations.sessions.proofs.page import uses_from_page
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """An order that this gateway must run. ``use`` None: its holder can no longer use the target."""
+    """An order that this gateway must run. ``use`` is None if its holder can no longer use the target."""
 
     order_id: int
     grant_ref: str
@@ -22,9 +22,9 @@ class Claimed:
 
 
 def claim_order(*, order_id: int, gateway_id: int, now: dt.datetime) -> Claimed | None:
-    """Claim an order that nobody has claimed and that has not lapsed. Return None for any other.
+    """Claim an order that is unclaimed and has not expired. Return None for any other.
 
-    What the holder can use is checked again, because the order may be a while old.
+    The holder's access is checked again, because the order may have waited.
     """
     mine = CommandOrder.objects.filter(pk=order_id, claimed_at__isnull=True, lapses_at__gt=now)
     if mine.update(claimed_at=now, claimed_by_id=gateway_id) != 1:

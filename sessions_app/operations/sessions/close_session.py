@@ -1,4 +1,4 @@
-"""Close a session when the use of a grant is over."""
+"""Close a session when a grant is no longer used in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sessions_app.operations.grants.cut_unfinished import cut_unfinished, record
 
 
 def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
-    """Record that nothing of a session is connected anymore. A session that is already closed stays as it is.
+    """Record that a session has no connections left. A session that is already closed does not change.
 
     If the grant is ending and this was its last session, its revocation continues at once.
     """
@@ -32,7 +32,7 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
             return
         session.closed_at, session.close_reason = now, reason[:40]
         session.save(update_fields=["closed_at", "close_reason"])
-        # A command whose end nobody reported ended with its connection.
+        # A command whose end was not reported ended with its connection.
         cut = cut_unfinished(runs=session.runs.all(), reason=reason, now=now)
         _hurry_end(session.grant, now)
         for run in cut:
@@ -47,7 +47,7 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
 def _hurry_end(grant: Grant, now: dt.datetime) -> None:
     if Session.objects.filter(grant=grant, closed_at__isnull=True).exists():
         return
-    # One whose end waits for its row is left to whoever makes the row follow.
+    # If the grant's end waits for its row, the process that updates the row continues the revocation.
     if Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, revoking_at__isnull=False).update(
         next_attempt_at=now
     ):

@@ -32,12 +32,12 @@ def finish_run(
     exchanged: Mapping[str, Json] | None = None,
     now: dt.datetime,
 ) -> None:
-    """Record how a command ended, with the SHA-256 digest and the size of its recording. ``exchanged`` is what the record
-    has about a request over HTTP: its status, and the sizes and digests of both bodies.
+    """Record how a command ended, with the SHA-256 digest and the size of its recording.
 
-    A command that is already over stays as it is. But if it was cut because its gateway was lost, its recording is
-    added. ``state`` is `done` (it ended by itself, even with an error), `cut` (it was ended, or its end is unknown)
-    or `failed` (nothing was sent to the target). Anything else raises ValueError.
+    ``exchanged`` is recorded for requests over HTTP: the status, and the sizes and digests of both bodies. A
+    command that is already over does not change, except that a recording is added if its gateway was lost.
+    ``state`` is `done` (the command exited, even with an error), `cut` (it was terminated, or its end is
+    unknown) or `failed` (nothing was sent to the target). Anything else raises ValueError.
     """
     end = RunState(state)
     if end not in _ENDS:
@@ -68,7 +68,8 @@ def finish_run(
 
 
 def _is_late(run: CommandRun, digest: str) -> bool:
-    """Whether a gateway that was considered lost now reports its recording. What was recovered of it meanwhile may be
-    less.
+    """Whether a gateway that was considered lost reports its recording late.
+
+    What was recovered in the meantime may be shorter.
     """
     return run.state == RunState.CUT and run.recording_purged_at is None and run.recording_digest != digest

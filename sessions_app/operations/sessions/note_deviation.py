@@ -1,4 +1,6 @@
-"""Count the refused commands of a grant and of all in its tree of delegations, and end or hold it when there are too many."""
+"""Count the refused commands of a grant and its tree of delegations, and suspend or end the grant when there
+are too many.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from sessions_app.queries.requests.deciders import deciders_in
 
 WATCHER = Actor.system("deviations")
 SHOWN = 10
-# Characters per line. All the lines shown must fit in one entry and in an email. The runs have the whole lines.
+# Characters per line. All lines must fit in one entry and in an email. The runs have the full lines.
 SHOWN_LENGTH = 200
 
 
@@ -35,22 +37,23 @@ SELECT id FROM sessions_app_grant
 
 
 def lock_watched(*, grant_id: int) -> None:
-    """Lock all grants in the tree of delegations that a grant belongs to. Call it before any other lock, and before the
-    refusal is recorded.
+    """Lock all grants in the tree of delegations that a grant belongs to.
 
-    Ending a grant locks it, then those delegated from it, then the record. In another order, the two could deadlock.
+    Call it before any other lock, and before the refusal is recorded. Ending a grant locks the grant, then
+    those delegated from it, then the record. With another order here, the two could deadlock.
     """
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [grant_id, grant_id])
 
 
 def note_deviation(*, grant_id: int, now: dt.datetime) -> Grant:
-    """Check whether a grant, with all grants in its tree of delegations, has reached the limit on refusals of its
-    policy, or Stint's own if the policy sets none.
+    """Check whether a grant and its tree of delegations have reached the limit on refused commands, set by
+    its policy or else by Stint's default.
 
-    If so, the grant at the top is held or ends, as the policy says, and what was delegated from it ends. If a person is
-    at the top, and only the limit for machines is reached, the machine's grant below that person ends. Approvers are
-    notified of what was tried. Call it in the transaction of a refusal that began with ``lock_watched``.
+    If so, the grant at the top is suspended or ends, as the policy sets, and grants delegated from it end. If
+    a person holds the top grant and only the limit for machines is reached, the machine's grant below it ends
+    instead. Approvers are notified of the refused commands. Call it in the transaction of a refusal that
+    began with ``lock_watched``.
     """
     grant = Grant.objects.select_related("policy", "holder", "cluster").get(pk=grant_id)
     if grant.state != GrantState.ACTIVE or grant.held_at is not None:
@@ -70,7 +73,7 @@ def note_deviation(*, grant_id: int, now: dt.datetime) -> Grant:
 
 
 def _reached(grant: Grant) -> tuple[Grant | None, CommandRunQuerySet, int]:
-    """Return the grant whose limit is reached, if any, with the refusals that count and their number."""
+    """Return the grant whose limit is reached, if any, with the refused runs that count, and their number."""
     chain = chain_of(grant)
     tried = CommandRun.objects.filter(
         grant__in=in_tree_of(grant), state=RunState.REFUSED, pk__gt=chain[0].deviations_after
@@ -88,12 +91,14 @@ def _terms(grant: Grant) -> Deviations:
 
 
 def _is_held(grant: Grant) -> bool:
-    """Whether too many refusals hold the grant until an approver has reviewed it, instead of ending it."""
+    """Whether too many refused commands suspend the grant until an approver has reviewed it, instead of
+    ending it.
+    """
     return grant.holder.is_person and _terms(grant).people == "hold"
 
 
 def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
-    """Hold the grant, and end what was delegated from it, because its holder could continue through others."""
+    """Suspend the grant, and end those delegated from it, because its holder could continue through them."""
     for part in lock_descendants(grant_ids=[grant.pk]):
         end_grant(
             grant_id=part.pk,
@@ -115,5 +120,5 @@ def _notify(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) ->
         people=deciders_in(grant), event=Event.GRANT_HELD, now=now, path=f"/grants/{grant.ref}/",
         asks=Asks.RELEASE if held else Asks.NOTHING, of=grant,
         subject=f"{count} refused commands by {grant.holder} under {grant.ref} on {grant.cluster}",
-        body="\n".join([*lines, "", "Nothing more runs until an approver releases it." if held else "The grant has ended."]),
+        body="\n".join([*lines, "", "Nothing can run until an approver releases it." if held else "The grant has ended."]),
     )  # fmt: skip

@@ -15,15 +15,15 @@ from sessions_app.operations.sessions.open_session import lock_live
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.queries.requests.facts import login_of, target_facts
 
-# Requests hold no connection, so nothing has to be cut when a process that answers them is gone.
+# Requests hold no connection, so there is nothing to cut when the process that answers them is gone.
 NODE = "http"
 
 
 def open_request_session(*, use: RequestUse, client_address: str, now: dt.datetime) -> int:
-    """Record that a token is used, and that its target must be asked at the end. Return the session's id.
+    """Record that a token is used and that its target must be queried at the end. Return the session's id.
 
-    There is one session per token and target: a second call returns the first one's id. It counts as closed, because
-    each request is decided separately. Raises GrantIsOver.
+    There is one session per token and target: a second call returns the same id. The session counts as
+    closed, because each request is authorized separately. Raises GrantIsOver.
     """
     with transaction.atomic():
         lock_live(use, now)

@@ -42,11 +42,11 @@ class GrantIsHeld(GrantIsOver):
 def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
     """Lock the grant, and the token in use, against ending until the surrounding transaction is over.
 
-    So a use is either registered before the end and then cut by it, or it sees the end and does not begin. Raises
+    A use is then either registered before the end, which cuts it, or sees the end and does not begin. Raises
     GrantIsOver, GrantIsHeld, TokenIsOver, RecordContradicted.
     """
     check_stands()
-    # Lock only the grant, not its holder, so that a holder's uses of two grants do not wait for each other.
+    # Lock only the grant, not its holder, so that one holder's uses of two grants don't wait for each other.
     grant = (
         Grant.objects.select_for_update(no_key=True, of=("self",))
         .filter(
@@ -60,7 +60,7 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
         .filter(Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now), all_above_usable(now))
         .first()
     )
-    # One that ended while this waited for the lock is over.
+    # The grant may have ended while this waited for the lock.
     if grant is None or grant.end_intents.exists():
         if Grant.objects.filter(pk=use.grant_id, state=GrantState.ACTIVE, held_at__isnull=False).exists():
             raise GrantIsHeld(
@@ -73,7 +73,10 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
 
 
 def _lock_token(use: AnyUse, now: dt.datetime) -> None:
-    """Lock the token in use. Revoking a token locks only the token, so the lock on the grant would not make it wait."""
+    """Lock the token in use.
+
+    Revoking a token locks only the token, so it would not wait for the lock on the grant.
+    """
     if use.credential_id is None:
         return
     good = GrantCredential.objects.filter(pk=use.credential_id, revoked_at__isnull=True)
@@ -86,10 +89,10 @@ def _lock_token(use: AnyUse, now: dt.datetime) -> None:
 
 
 def lock_open(use: AnyUse, session_id: int) -> None:
-    """Lock an open session of the use against closing until the surrounding transaction is over. Raises SessionIsOver.
+    """Lock an open session of the use against closing until the surrounding transaction is over.
 
-    An end waits only for open sessions, so nothing may begin in a closed one. The gateway closed it, or it was closed
-    for a gateway that was silent for too long and then woke up.
+    Raises SessionIsOver. An end waits only for open sessions, so nothing may begin in a closed one. A session
+    is closed by its gateway, or on behalf of a gateway that was unresponsive for too long.
     """
     mine = Session.objects.filter(
         pk=session_id, grant=use.grant_id, target=use.target.id, closed_at__isnull=True
@@ -101,7 +104,10 @@ def lock_open(use: AnyUse, session_id: int) -> None:
 
 
 def check_proof(fingerprint: str) -> SSHPublicKey | None:
-    """Return the key that proved the holder, if it is registered. Raises SessionIsOver if it was removed meanwhile."""
+    """Return the key that authenticated the holder, if it is registered.
+
+    Raises SessionIsOver if it was removed meanwhile.
+    """
     key = registered_key(fingerprint)
     if key is not None and key.removed_at is not None:
         raise SessionIsOver("Your SSH key was removed.", hint="Connect with another registered key.")
@@ -110,7 +116,10 @@ def check_proof(fingerprint: str) -> SSHPublicKey | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """A session that begins with its first command. ``proof`` is the fingerprint of the proven key."""
+    """A session to open with its first command.
+
+    ``proof`` is the fingerprint of the key that authenticated the holder.
+    """
 
     gateway_id: int
     client_address: str
@@ -118,7 +127,10 @@ class Opening:
 
 
 def open_session(*, use: AnyUse, gateway_id: int, client_address: str, proof: str, now: dt.datetime) -> int:
-    """Register a session and return its id. ``proof`` is the fingerprint of the proven key. Raises GrantIsOver."""
+    """Register a session and return its id.
+
+    ``proof`` is the fingerprint of the key that authenticated the holder. Raises GrantIsOver.
+    """
     opening = Opening(gateway_id=gateway_id, client_address=client_address, proof=proof)
     with transaction.atomic():
         lock_live(use, now)
@@ -127,7 +139,10 @@ def open_session(*, use: AnyUse, gateway_id: int, client_address: str, proof: st
 
 @traced("stint.session")
 def add_session(use: AnyUse, opening: Opening, now: dt.datetime) -> int:
-    """Register a session of a grant that is locked, and return its id. Raises SessionIsOver if the key was removed."""
+    """Register a session of a locked grant, and return its id.
+
+    Raises SessionIsOver if the key was removed.
+    """
     key = check_proof(opening.proof)
     if key is not None:
         note_key_use(key=key, now=now)

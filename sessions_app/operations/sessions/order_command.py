@@ -55,12 +55,13 @@ def order_command(
     client_address: str = "",
     now: dt.datetime,
 ) -> CommandOrder:
-    """Order a gateway to run command ``index`` of a grant of the actor, with ``values`` for what is left open at each
-    run.
+    """Order a gateway to run command ``index`` of a grant of the actor, with ``values`` for its free
+    parameters.
 
-    The line is built with the command language's own quoting and decided by its own ``decide``; the gateway decides
-    again. A line that is not allowed is ordered too, so that the gateway refuses and records it as any other.
-    Then LineRefused is raised. Also raises NotFound (not the actor's grant), GrantIsOver, InvalidInput, TooManyOrders.
+    The line is quoted and checked by the command language, and the gateway checks it again. A line that is
+    not allowed is ordered as well, so that the gateway refuses and records it like any other; then
+    LineRefused is raised. Also raises NotFound (not the actor's grant), GrantIsOver, InvalidInput,
+    TooManyOrders.
     """
     use, forms = _use(grant_id, actor, target, now)
     decision = forms.lines_for(use.compiled, index, values)
@@ -104,7 +105,10 @@ def _use(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> tuple
 
 
 def _line(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str]) -> str:
-    """Return a line that is not allowed, as a person would have typed it. Raises InvalidInput if nobody could."""
+    """Return the line as a person would have typed it, even if it is not allowed.
+
+    Raises InvalidInput if nobody could type it.
+    """
     try:
         line = forms.line_of(use.compiled, index, values)
     except QuoteRefused as error:
@@ -121,7 +125,7 @@ def _line(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str]) -> s
 
 
 def _check_length(line: str, values: Mapping[str, str]) -> None:
-    """Raise InvalidInput for a line that can't be stored whole: the gateway runs what is stored."""
+    """Raise InvalidInput if a line is too long to store in full: the gateway runs what is stored."""
     if len(line) > MAX_STORED:
         says = f"The command is longer than {MAX_STORED} characters."
         longest = max(values, key=lambda name: len(values[name]), default="line")
@@ -131,7 +135,10 @@ def _check_length(line: str, values: Mapping[str, str]) -> None:
 
 
 def _make_room(grant_id: int, now: dt.datetime) -> None:
-    """Raise TooManyOrders if no more can be ordered now. Locks the grant's orders until the transaction is over."""
+    """Raise TooManyOrders if no more commands can be ordered now.
+
+    Locks the grant's orders until the transaction is over.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('stint_order', %s))", [grant_id])
     waiting = Q(claimed_at__isnull=True, lapses_at__gt=now) | Q(run__state__in=UNFINISHED)

@@ -24,19 +24,20 @@ from sessions_app.queries.record.recording_files import QUIET, kept_bytes, recor
 BATCH = 500
 # Administrators are notified again after this long.
 AGAIN = dt.timedelta(days=1)
-# For this long after a run was cut, its recording is looked for here. Later ones are found by `reconcile_recordings`.
+# For this long after a run was cut, its recording is searched for here. `reconcile_recordings` finds later
+# ones.
 LATELY = dt.timedelta(days=1)
 
 log = structlog.get_logger(__name__)
 
 
 def purge_recordings(*, folder: Path, now: dt.datetime) -> int:
-    """Delete recordings in ``folder``, and in the object store, that are older than their policies keep them. Return how
-    many were deleted.
+    """Delete recordings in ``folder``, and in the object store, that are older than their policies keep them.
 
-    First recovers recordings whose gateway was lost, so that limits count them and they expire too. Each deletion is
-    recorded beforehand, so that a crash leaves no file that nobody knows of. Notifies administrators, once a day, when
-    space is running out. Does nothing if there is neither a folder nor a store: another machine has the folder.
+    Return how many were deleted. First recovers recordings whose gateway was lost, so that they count toward
+    limits and expire as well. Each deletion is recorded beforehand, so that a crash leaves no unrecorded
+    file. Notifies administrators, once a day, when space is running out. Does nothing without a folder or a
+    store, because another machine has the folder.
     """
     if not folder.is_dir() and not settings.RECORDINGS_STORE:
         return 0

@@ -1,4 +1,4 @@
-"""Read back what the holder of a grant ran on a database, if the cluster's administrator allows it."""
+"""Read back the statements that a grant's holder ran on a database, if the cluster's administrator allows it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from sessions_app.models import (
 from sessions_app.operations.targets.connect import lease_of
 
 NODE = "postgres"
-# For this long after the end, the server's log is still read, because it may lack the last statements.
+# The server's log is still read for this long after the end, because the last statements may be missing.
 AFTER_THE_END = dt.timedelta(minutes=1)
 LONGEST = 4000
 
 
 def leases_to_read(*, now: dt.datetime) -> list[int]:
-    """Return the leases where a holder can run statements, or could until a moment ago."""
+    """Return the leases under which a holder can run statements, or could until a moment ago."""
     live = Q(grant__state__in=[GrantState.ACTIVE, GrantState.REVOKING])
     lately = Q(grant__state=GrantState.ENDED, grant__ended_at__gt=now - AFTER_THE_END)
     found = Lease.objects.filter(
@@ -47,7 +47,7 @@ def leases_to_read(*, now: dt.datetime) -> list[int]:
 def read_statements(*, lease_id: int, now: Callable[[], dt.datetime]) -> int:
     """Record the statements that the server reports since the last read, each once. Return how many were new.
 
-    This shows what was done, and stops nothing: the server decides what may be done. Raises ConnectorError.
+    This only observes: the server enforces what may be run. Raises ConnectorError.
     """
     lease = Lease.objects.select_related("grant__cluster", "grant__holder", "target").get(pk=lease_id)
     grant = lease.grant
@@ -58,7 +58,7 @@ def read_statements(*, lease_id: int, now: Callable[[], dt.datetime]) -> int:
     if not found:
         return 0
     with transaction.atomic():
-        # Otherwise, two processes that read at the same time would both find a statement new.
+        # Otherwise, two processes that read at the same time would both count a statement as new.
         Lease.objects.select_for_update(no_key=True).get(pk=lease_id)
         known = set(
             ReadStatement.objects.filter(lease=lease, key__in=[one.key for one in found]).values_list(
@@ -89,8 +89,9 @@ def _write(lease: Lease, grant: Grant, fresh: Sequence[RunStatement], now: dt.da
 
 
 def _session(lease: Lease, grant: Grant, now: dt.datetime) -> Session:
-    """Return the session that represents the use of a role. Connections come and go on the server, and Stint holds
-    none.
+    """Return the session that represents the use of a role.
+
+    Connections to the server come and go, and Stint holds none.
     """
     node, _ = GatewayNode.objects.get_or_create(
         name=NODE, defaults={"started_at": now, "seen_at": now, "stopped_at": now}

@@ -1,4 +1,4 @@
-"""Compare the object store with the recordings in it. Remove what no recording needs."""
+"""Compare the object store with the recordings in it. Remove objects that no recording needs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ BATCH = 1000
 
 
 def reconcile_objects(*, store: ObjectStore, now: dt.datetime) -> int:
-    """Delete objects of recordings that no row names, once they are older than the installation keeps recordings. Return
-    how many.
+    """Delete objects that no row names, once they are older than the retention time of recordings.
 
-    There are some after a backup of the database was restored. Each one has an entry in the record before it goes.
-    Raises StoreError.
+    Return their number. Such objects exist after a backup of the database was restored. Each gets an entry in
+    the record before it is deleted. Raises StoreError.
     """
     before = now - dt.timedelta(days=settings.RECORDINGS_DAYS)
     objects, removed = store.objects(FOLDER), 0
@@ -46,7 +45,9 @@ def _unknown(objects: Sequence[StoredObject]) -> list[StoredObject]:
 
 @transaction.atomic
 def _record_purge(one: StoredObject, now: dt.datetime) -> None:
-    """Record what is about to be removed, unless a process that died before the removal already did."""
+    """Record that an object is about to be removed, unless a process that died before the removal already
+    recorded it.
+    """
     said = AuditEntry.objects.filter(
         object_ref=one.name, object_type="recording", event=Event.RECORDING_PURGED.value
     )

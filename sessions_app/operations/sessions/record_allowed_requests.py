@@ -18,7 +18,7 @@ from sessions_app.policy.commands.answers import Allowed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedRequests:
-    """The same request, made ``times`` times in one session from ``first_at`` to ``last_at``."""
+    """Identical requests, made ``times`` times in one session from ``first_at`` to ``last_at``."""
 
     use: AnyUse
     session_id: int
@@ -31,10 +31,11 @@ class AllowedRequests:
 def record_allowed_requests(
     *, requests: Sequence[AllowedRequests], answered: bool, now: dt.datetime
 ) -> list[bool]:
-    """Store each as one run with its count, and append it to the record. Return for each whether it was recorded.
+    """Store each as one run with its count, and append it to the record.
 
-    Requests that are not ``answered`` yet are recorded only while their token is still valid, also after a wait for the
-    record. So each is either in the record before the end of its access, or it sees the end and must not pass.
+    Return for each whether it was recorded. Requests that are not ``answered`` yet are recorded only if their
+    token is still valid once the record is locked. So each is either in the record before its access ends, or
+    must be refused.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         until = {} if answered else lock_requests(one.use for one in requests)
@@ -57,7 +58,7 @@ def _row(one: AllowedRequests) -> dict[str, object]:
     return {
         "grant_id": use.grant_id, "session_id": one.session_id, "target_id": use.target.id, "ref": use.grant_ref,
         "holder": use.holder, "holder_id": use.holder_id, "target": use.target.name, "line": " ".join(argv), "argv": argv,
-        # What is allowed without a command has none.
+        # Requests that are allowed without a command have none.
         "command": decision.index if decision.index >= 0 else None, "effect": decision.effect, "times": one.times, "first_at": one.first_at.isoformat(),
         "last_at": one.last_at.isoformat(), "client": use.client,
     }  # fmt: skip

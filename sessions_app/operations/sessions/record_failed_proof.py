@@ -1,4 +1,4 @@
-"""Record the use of a token that is bound to a key, by someone who did not prove the key."""
+"""Record the use of a key-bound token without proof of the key."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from sessions_app.operations.sessions.try_command import MAX_REASON
 
 
 def record_failed_proof(*, use: AnyUse, line: str, reason: str, now: dt.datetime) -> None:
-    """Record an attempt with a valid token whose proof (RFC 9449) is missing or wrong. Attempts are counted by token.
+    """Record an attempt with a valid token whose proof (RFC 9449) is missing or wrong.
 
-    It never counts toward the limit of refused attempts: anyone who has only the token could end the grant with it.
+    Attempts are counted by token. It never counts toward the limit on refused commands. Otherwise, anyone
+    with only the token could end the grant.
     """
     record_attempt(
         event=Event.COMMAND_REFUSED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,

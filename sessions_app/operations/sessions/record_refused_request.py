@@ -47,7 +47,10 @@ def record_refused_request(
 
 @dataclass(frozen=True, slots=True)
 class DeadToken:
-    """The grant of a token that is not valid now. ``held``: it would be valid if an approver released the grant."""
+    """The grant of a token that is not valid now.
+
+    ``held``: the token would be valid if an approver released the grant.
+    """
 
     grant_ref: str
     held: bool
@@ -56,10 +59,9 @@ class DeadToken:
 def record_dead_token(
     *, token_digest: str, target_name: str, line: str, now: dt.datetime, note: str = ""
 ) -> DeadToken | None:
-    """Record an attempt with a token that is no longer valid, or not for this target. Return None for a token that
-    never existed.
+    """Record an attempt with a token that is no longer valid, or not for this target.
 
-    ``note`` says what else became of the attempt.
+    Return None for a token that never existed. ``note`` describes what else happened to the attempt.
     """
     credential = (
         GrantCredential.objects.select_related("grant__holder", "grant__cluster")
@@ -84,8 +86,9 @@ def record_dead_token(
 
 
 def _fault(credential: GrantCredential, target_name: str, now: dt.datetime) -> str:
-    """Return what is in the way, other than a hold; empty if nothing is. Called only if the statement of the hot path
-    found nothing.
+    """Return why the token can't be used, other than a suspension; empty if it can.
+
+    Called only if the hot path found nothing.
     """
     if credential.revoked_at is not None:
         return "the token was replaced"
@@ -96,7 +99,7 @@ def _fault(credential: GrantCredential, target_name: str, now: dt.datetime) -> s
 
 
 def why_over(grant: Grant, now: dt.datetime) -> str:
-    """Return why a grant is over or has not begun, as a clause; empty if neither."""
+    """Return why a grant is over or has not started, as a clause; empty if neither."""
     if grant.state != GrantState.ACTIVE:
         return f"the grant is {grant.state}"
     if grant.expires_at <= now:
@@ -109,6 +112,9 @@ def why_over(grant: Grant, now: dt.datetime) -> str:
 
 
 def _places(grant: Grant) -> set[str]:
-    """Return the names that gateways use for the targets of a grant. Stint's own gateways also take the name of the cluster."""
+    """Return the names that gateways use for the targets of a grant.
+
+    Stint's own gateways also use the name of the cluster.
+    """
     names = set(grant.targets.filter(removed_at__isnull=True).values_list("name", flat=True))
     return names | {grant.cluster.name} if grant.cluster.kind in ("mcp", "http", "kubernetes") else names

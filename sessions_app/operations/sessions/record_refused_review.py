@@ -1,6 +1,7 @@
-"""Record that an API server was told that the account of a grant may not do something.
+"""Record an access review of an API server that denied the account of a grant.
 
-A review is a question, which `kubectl auth can-i` asks as well, so it is no run and counts as no deviation.
+A review only checks access, as `kubectl auth can-i` does, so it is not a run and does not count as a
+deviation.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sessions_app.operations.sessions.try_command import MAX_REASON
 def record_refused_review(
     *, mark: str, cluster: str, line: str, reason: str, code: str, now: dt.datetime
 ) -> None:
-    """Record a refused review of the account with this mark. An unknown mark is nobody's, and is not recorded."""
+    """Record a denied review of the account with this mark. A review of an unknown mark is not recorded."""
     grant = Grant.objects.select_related("holder").filter(mark=mark).first()
     if grant is None:
         return
@@ -37,7 +38,7 @@ def record_refused_review(
 
 @dataclass(frozen=True, slots=True)
 class DeadAccount:
-    """The grant of an account that may do nothing now, the cluster that asked, and why."""
+    """The grant of an account that has no access now, the cluster that sent the review, and the reason."""
 
     grant_ref: str
     holder_id: int
@@ -48,8 +49,10 @@ class DeadAccount:
 def record_dead_account(
     *, mark: str, clusters: Mapping[int, str], line: str, now: dt.datetime
 ) -> DeadAccount | None:
-    """Record a review of an account whose grant can't be used on these clusters, names by id, of which any may have
-    asked. Return None for an unknown mark.
+    """Record a review of an account whose grant can't be used on these clusters.
+
+    Return None for an unknown mark. ``clusters`` maps ids to names of the clusters that the review may be
+    from.
     """
     grant = Grant.objects.filter(mark=mark).first()
     if grant is None:

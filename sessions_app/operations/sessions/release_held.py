@@ -1,4 +1,4 @@
-"""Start a held command after a second person has allowed it."""
+"""Start a held command after an approver has allowed it."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class StillHeld(Conflict):
 
 
 def release_held(*, use: AnyUse, run_id: int, line: str, decision: Allowed, now: dt.datetime) -> Tried:
-    """Move an allowed held command to running, once. Raises GrantIsOver, SessionIsOver, TokenIsOver, StillHeld.
+    """Move an allowed held command to running, once.
 
-    ``line`` and its ``decision`` are those of the attempt which waited, or of the same one made again. If the row that was
-    shown to the second person says anything else, nothing runs.
+    Raises GrantIsOver, SessionIsOver, TokenIsOver, StillHeld. ``line`` and its ``decision`` are those of the
+    held attempt, or of an identical one. If they differ from the row that the approver saw, nothing runs.
     """
     with transaction.atomic():
         grant = lock_live(use, now)
         allowed = CommandRun.objects.allowed_once(now).filter(pk=run_id, grant_id=use.grant_id)
-        # The session before its run, as who closes it locks them.
+        # Lock the session before its run, in the same order as closing a session.
         for session_id in allowed.values_list("session_id", flat=True):
             lock_open(use, session_id)
         run = allowed.select_for_update(no_key=True, of=("self",)).first()
         if run is None:
-            raise StillHeld("The command has not been allowed.", hint="Ask a second person to allow it.")
+            raise StillHeld("The command has not been allowed.", hint="Ask an approver to allow it.")
         if (line, list(decision.argv)) != (run.line, run.argv):
-            raise StillHeld("Another command was allowed.", hint="Ask a second person to allow this one.")
+            raise StillHeld("Another command was allowed.", hint="Ask an approver to allow this one.")
         run.deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
         run.state, run.started_at = RunState.RUNNING, now
         run.client_address = use.client or run.client_address

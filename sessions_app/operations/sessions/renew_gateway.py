@@ -1,4 +1,7 @@
-"""Renew a gateway's lease. Without a renewal for 10 s it counts as gone, and has cut everything itself."""
+"""Renew a gateway's lease.
+
+Without a renewal for 10 s, the gateway counts as gone and has cut all its sessions.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,12 @@ class OpenAtGateway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewed:
-    """What the database knows at a renewal.
+    """The state of the database at a renewal.
 
-    ``at`` is the database's time. ``gateways`` is how many of them hold a lease. ``open`` has what is open at this one by the
-    rows: it may hold fewer, because the answer to an opening can be lost. ``keys`` differs when a key that gateways share
-    was created, rotated or retired.
+    ``at`` is the database's time. ``gateways`` is the number of gateways with a lease. ``open`` has the
+    sessions that are open at this gateway according to their rows. The gateway may have fewer, because the
+    response to an opening can be lost. ``keys`` changes when a key that gateways share was created, rotated
+    or retired.
     """
 
     id: int
@@ -39,10 +43,10 @@ class Renewed:
 def renew_gateway(
     *, name: str, version: str, now: dt.datetime, host_key: str = "", tls_fingerprint: str = ""
 ) -> Renewed:
-    """Renew a gateway's lease, creating its row the first time, in a transaction of its own that does not wait for the disk.
+    """Renew a gateway's lease, creating its row the first time.
 
-    ``host_key`` is the public key that it identifies itself with. ``tls_fingerprint`` is the SHA-256 of the certificate
-    that clients of its web gateways trust.
+    It runs in its own transaction, which does not wait for the disk. ``host_key`` is the gateway's public
+    host key. ``tls_fingerprint`` is the SHA-256 of the certificate that clients of its web gateways trust.
     """
     with connection.cursor() as cursor:
         cursor.execute(

@@ -1,4 +1,4 @@
-"""Close the sessions of a gateway that is gone, because it stopped or was unreachable for too long."""
+"""Close the sessions of a gateway that stopped or was unreachable for too long."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from sessions_app.operations.sessions.renew_gateway import LEASE
 
 
 def stop_gateway(*, name: str, now: dt.datetime, reason: str = "gateway stopped") -> int:
-    """Close every session that the gateway still has open, mark it as stopped, and return how many there were."""
+    """Close every session that is still open at the gateway, mark the gateway as stopped, and return the
+    number of sessions.
+    """
     sessions = list(
         Session.objects.filter(gateway__name=name, closed_at__isnull=True).values_list("pk", flat=True)
     )
@@ -25,9 +27,9 @@ def stop_gateway(*, name: str, now: dt.datetime, reason: str = "gateway stopped"
 
 
 def stop_lost_gateways(*, now: dt.datetime, failed: dict[str, str] | None = None) -> int:
-    """Do the same for every gateway that has not renewed its lease, and return how many sessions were closed.
+    """Do this for every gateway that has not renewed its lease, and return the number of closed sessions.
 
-    What another process has locked at this moment is left for the next time. So is what fails, which is noted in
+    Gateways that another process has locked are left for the next time. So are failures, which are added to
     ``failed``.
     """
     noted = {} if failed is None else failed

@@ -20,17 +20,18 @@ from sessions_app.queries.record.recording_files import recording_files
 from sessions_app.storage.base import ObjectStore, StoreError
 from sessions_app.storage.sealed import encrypt, new_key
 
-# Where the objects of recordings are in the store.
+# The prefix of recordings' objects in the store.
 FOLDER = "recordings"
 
 log = structlog.get_logger(__name__)
 
 
 def store_recordings(*, folder: Path, store: ObjectStore, now: Callable[[], dt.datetime]) -> int:
-    """Store every finished recording in ``folder`` encrypted, and remove its file. Return how many were stored.
+    """Store every finished recording in ``folder`` encrypted, and remove its file.
 
-    Any number of processes may do so for one folder. First recovers what a lost gateway left, and removes what no run
-    needs. A file that its gateway still has open is left. Raises StoreError if the store fails, and then the rest waits.
+    Return how many were stored. Any number of processes may do this for one folder. It first recovers the
+    recordings of lost gateways, and removes files that no run needs. Skips files that a gateway still has
+    open. If the store fails, raises StoreError, and the remaining files wait.
     """
     if not folder.is_dir():
         return 0
@@ -45,7 +46,7 @@ def store_recordings(*, folder: Path, store: ObjectStore, now: Callable[[], dt.d
 
 
 def _note_waiting(runs: list[CommandRun], now: dt.datetime) -> None:
-    """Let everyone see how many wait, and for how long, before anything of the store is asked."""
+    """Save how many recordings wait, and for how long, before the store is called."""
     StoredRecording.objects.bulk_create(
         [StoredRecording(run=run, waits_since=now) for run in runs], ignore_conflicts=True
     )
@@ -54,7 +55,7 @@ def _note_waiting(runs: list[CommandRun], now: dt.datetime) -> None:
 def _store(run: CommandRun, folder: Path, store: ObjectStore, now: Callable[[], dt.datetime]) -> bool:
     try:
         with (folder / run.recording).open("rb") as file:
-            # Its gateway holds it while it writes, and another process while it stores it.
+            # A gateway locks the file while it writes, and another process while it stores it.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return _move(run, file, folder, store, now)
     except (FileNotFoundError, BlockingIOError):
@@ -80,7 +81,7 @@ def _move(
             key = new_key()
             name = f"{FOLDER}/{encrypt(file, key, sealed)}"
             if row.object:
-                # What a process that died had begun.
+                # Remove what a process that died left behind.
                 store.delete(row.object)
             if not _intend(row, name, key):
                 return False
@@ -91,19 +92,22 @@ def _move(
             return False
     path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        # Only if it was the last one of its grant.
+        # Only if it was the grant's last recording.
         path.parent.rmdir()
     return True
 
 
 def _intend(row: StoredRecording, name: str, key: bytes) -> bool:
-    """Save where the object will be, before it is. Return False if its recording was purged meanwhile."""
+    """Save where the object will be, before it is uploaded.
+
+    Return False if its recording was purged meanwhile.
+    """
     sealed_key = seal(key, place=place_of(row, "sealed_key"))
     rows = StoredRecording.objects.filter(run=row.run_id)
     return bool(rows.update(object=name, sealed_key=sealed_key, stored_at=None))
 
 
 def _settle(row: StoredRecording, name: str, size: int, now: dt.datetime) -> bool:
-    """Save that the object is there. Return False if its recording was purged meanwhile."""
+    """Save that the object was uploaded. Return False if its recording was purged meanwhile."""
     rows = StoredRecording.objects.filter(run=row.run_id, object=name)
     return bool(rows.update(stored_at=now, file_bytes=size))

@@ -17,18 +17,18 @@ from sessions_app.policy.commands.mcp.decide import DecidedCall
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A call that waits for a second person, or that one has denied. ``by`` is who denied it; empty while it waits."""
+    """A call that is waiting for approval, or was denied. ``by`` is who denied it; empty while it waits."""
 
     run_id: int
     by: str
 
 
 def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
-    """Record one call as it was decided. Nothing may be sent before this has returned `allowed`.
+    """Record one call with its decision. Nothing may be sent before this has returned `allowed`.
 
-    A call that must be held is answered at once. The same call, made again, runs once if a second person has allowed it
-    meanwhile. While it waits, and for five minutes after a denial, it asks nobody again. Raises GrantIsOver, but the
-    attempt is recorded even then.
+    A call that must be held is answered at once. If an approver allows it meanwhile and the same call is made
+    again, it runs once. While it waits, and for five minutes after a denial, no new approval is requested.
+    Raises GrantIsOver, but the attempt is recorded even then.
     """
     try:
         return _try(use, session_id, call, now)
@@ -65,6 +65,6 @@ def _again(use: CallUse, run: CommandRun, line: str, decision: Allowed, now: dt.
         try:
             return release_held(use=use, run_id=run.pk, line=line, decision=decision, now=now)
         except StillHeld:
-            # An identical call came first: an approval is valid for one run.
+            # An identical call came first, and an approval is valid for one run.
             return Waiting(run_id=run.pk, by="")
     return Waiting(run_id=run.pk, by=str(run.decided_by) if run.state == RunState.HOLD_DENIED else "")

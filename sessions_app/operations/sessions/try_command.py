@@ -27,9 +27,9 @@ NOBODY_MAY_ALLOW = (
     "This command needs approval, and no approver is available. Ask an administrator to name "
     "approvers for the cluster."
 )
-# The code of a refusal because too many others wait. Another grant would not change it.
+# The code of a refusal because too many commands wait for approval. Another grant would not help.
 TOO_MANY_WAITING = "too_many_waiting"
-# Characters. A reason may quote the line, and both must fit in one record entry.
+# In characters. A reason may quote the line, and both must fit in one record entry.
 MAX_REASON = 1000
 UNSHOWN = "it contains a private key, which is masked, so an approver could not read what they allow"
 UNREAD = "it is too long for an approver to read"
@@ -44,8 +44,10 @@ class NotDecidedHere(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """The outcome of a line, with the ``line`` as it is stored. ``deadline`` is when the command is over at the latest. ``serial`` identifies its
-    certificate. ``approvable``: someone can allow it, if it is held.
+    """The outcome of a line, with the ``line`` as it is stored.
+
+    ``deadline`` is the latest time at which the command ends. ``serial`` identifies its certificate.
+    ``approvable``: someone can approve it, if it is held.
     """
 
     run_id: int
@@ -59,7 +61,7 @@ class Tried:
 
     @property
     def serial(self) -> int:
-        """The serial number of the command's certificate, so that a target's log leads to the record."""
+        """Return the serial number of the command's certificate, which links a target's log to the record."""
         return self.run_id
 
 
@@ -72,17 +74,18 @@ def try_command(
     order_id: int | None = None,
     now: dt.datetime,
 ) -> Tried:
-    """Record the attempt of a line as it was decided, and the lease on the target, in one transaction.
+    """Record the attempt of a line with its decision, and the lease on the target, in one transaction.
 
-    What a grant allows never changes, so a decision stays right for as long as its grant lasts. Whether the grant lasts
-    is read here, under its lock. ``session`` is the id of an open session, or says how to open one. ``order_id`` is the
-    order that the attempt answers; it gets the run. Nothing may be sent to the target before this has returned
-    `allowed`. Raises GrantIsOver, SessionIsOver, TokenIsOver, NotDecidedHere.
+    What a grant allows never changes, so a decision stays valid for as long as its grant does. Whether the
+    grant is still active is read here, under its lock. ``session`` is the id of an open session, or says how
+    to open one. ``order_id`` is the order that the attempt answers; it gets the run. Nothing may be sent to
+    the target before this has returned `allowed`. Raises GrantIsOver, SessionIsOver, TokenIsOver,
+    NotDecidedHere.
     """
     decision = _storable(decision, line, ordered=order_id is not None)
     with transaction.atomic():
         if isinstance(decision, Refused):
-            # A refusal locks the grants above it first.
+            # A refusal locks the parent grants first.
             lock_watched(grant_id=use.grant_id)
         grant = lock_live(use, now)
         if isinstance(decision, Allowed) and decision.index not in grant.commands:
@@ -113,7 +116,9 @@ def try_command(
 
 
 def _storable(decision: Allowed | Refused, line: str, *, ordered: bool) -> Allowed | Refused:
-    """Return the decision, or a refusal if the line must be stored until it runs, but can't be stored as it is."""
+    """Return the decision, or a refusal if the line has to be stored until it runs, but can't be stored
+    unchanged.
+    """
     if isinstance(decision, Refused):
         return decision
     if decision.hold and len(line) > MAX_STORED:
@@ -135,13 +140,16 @@ def _tried(
 
 
 def explain(refused: Refused) -> str:
-    """Return a refusal in words, with the nearest allowed command."""
+    """Return a refusal as text, with the nearest allowed command."""
     nearest = f" Nearest: {refused.nearest}" if refused.nearest else ""
     return f"{refused.reason}.{nearest}" if not refused.reason.endswith(".") else f"{refused.reason}{nearest}"
 
 
 def lease(use: AnyUse, now: dt.datetime) -> None:
-    """Store that something of the grant may be on the target, and where that is. Raises GrantIsOver."""
+    """Store that something of the grant may be on the target, and the target's address.
+
+    Raises GrantIsOver.
+    """
     write_lease(
         grant_id=use.grant_id, grant_ref=use.grant_ref, target=use.target, host_ca=use.host_ca, login=use.login,
         actor=holder_of(use), now=now,
@@ -167,7 +175,7 @@ def _hold(
 def _put_off(
     use: AnyUse, session_id: int, line: str, why: str, now: dt.datetime, order_id: int | None
 ) -> Tried:
-    """Refuse a line that may be tried again later. It does not count as a deviation."""
+    """Refuse a line that may be tried again later. The refusal does not count as a deviation."""
     run = _save(use, session_id, line, RunState.FAILED, now, reason=why)
     run.ended_at = now
     run.save(update_fields=["ended_at"])

@@ -1,4 +1,4 @@
-"""Record that someone watches a recording."""
+"""Record that a person watches a recording."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from broker.audit.record import record
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun
 
-# Everything that one person opens of one recording within this time is one visit: the page, the file, a search, a
-# moment.
+# Everything that one person opens of one recording within this time is one visit: the page, the file, a
+# search, a position.
 VISIT = dt.timedelta(minutes=10)
 
 
@@ -44,8 +44,9 @@ def watch_recording(*, run_id: int, actor: Identity, now: dt.datetime) -> Comman
 
 
 def _visiting(run: CommandRun, actor: Identity, now: dt.datetime) -> bool:
-    """Whether the record already has this visit. The page and the player ask at the same time, so one waits for the
-    other.
+    """Whether the record already has this visit.
+
+    The page and the player send requests at the same time, so one waits for the other.
     """
     with connection.cursor() as cursor:
         cursor.execute(

@@ -16,10 +16,10 @@ from sessions_app.operations.requests.decide_request import AlreadyDecided
 
 
 def withdraw_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
-    """Withdraw a command that waits for a second person. Nobody can allow it anymore.
+    """Withdraw a command that is waiting for approval. It can no longer be allowed.
 
-    The command must be the actor's, or that of a machine that the actor owns. Raises NotFound (it is neither),
-    AlreadyDecided (it is no longer waiting).
+    The command must be the actor's, or belong to a machine that the actor owns. Raises NotFound (it is
+    neither), AlreadyDecided (it is no longer waiting).
     """
     with transaction.atomic():
         run = lock_own_hold(run_id, actor, now)
