@@ -1,4 +1,4 @@
-"""Count the ends of each day by how long they took to be proven."""
+"""Count each day's ends by the time until they were confirmed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sessions_app.queries.status.end_latency import BUCKET_GROWTH, BUCKET_S, DAY
 
 # An end that was written before midnight may be committed after it.
 _SETTLED = dt.timedelta(minutes=10)
-# The same time as `seconds_to_prove`.
+# Computes the same time as `seconds_to_prove`.
 _COUNT = """
 WITH proven AS (
     SELECT end_reason, greatest(0, extract(epoch FROM
@@ -28,7 +28,7 @@ SELECT cause, bucket, count(*), count(*) FILTER (WHERE took > %(promise)s), max(
 
 
 def count_ends(*, now: dt.datetime) -> None:
-    """Count the ends of today, and of the days in the window that were not counted to their end."""
+    """Count today's ends, and those of days in the window that are not fully counted."""
     today = now.astimezone(dt.UTC).date()
     first = today - dt.timedelta(days=DAYS - 1)
     last = EndsOfDay.objects.filter(day__gte=first).order_by("-day").values_list("day", flat=True).first()

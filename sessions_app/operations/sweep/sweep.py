@@ -1,4 +1,4 @@
-"""Do everything that is due, in batches. Two kinds of process run this: Celery beat each second, and every gateway."""
+"""Do everything that is due, in batches. Celery beat runs this each second, and so does every gateway."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ from sessions_app.queries.workflows.workflows import staleness_of, why_over
 log = structlog.get_logger(__name__)
 
 SWEEPER = Actor.system("sweep")
-# A row that can't be read is postponed by this long, so that it blocks no others.
+# A row that can't be read is postponed by this time, so that it blocks no others.
 PUT_OFF = dt.timedelta(seconds=30)
-# No policy allows a shorter time for a workflow to go unread.
+# No policy allows a workflow to be unread for a shorter time.
 SHORTEST_STALENESS = dt.timedelta(minutes=1)
 _OF_REQUEST = (
     "requester__owner", "policy", "cluster", "command_set_version__command_set", "extends", "workflow__source",
@@ -60,7 +60,7 @@ _OF_REQUEST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepReport:
-    """The result of a sweep. ``revocations``: grants may have to be revoked on targets now (`to_revoke_now`)."""
+    """The result of a sweep. ``revocations``: grants may have to be revoked on targets (`to_revoke_now`)."""
 
     ended: int = 0
     started: int = 0
@@ -75,14 +75,14 @@ class SweepReport:
 
 
 def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> SweepReport:
-    """End, start and lapse what is due, and say whether grants must be revoked on targets. Never calls a target.
+    """End, start and expire what is due, and return whether grants must be revoked on targets.
 
-    ``now`` is called again for each batch, so that a long sweep does not use an old time. Any number of processes can
-    sweep at once: rows that another one has locked are skipped.
+    Never calls a target. ``now`` is called again for each batch, so that a long sweep does not use an old
+    time. Any number of processes can sweep at once: rows that another one has locked are skipped.
     """
     due = _look(now(), name)
     failed: dict[str, str] = {}
-    # Ends come first: nothing that fails elsewhere may keep an end from being carried out.
+    # Ends come first, so that no other failure keeps an end from being carried out.
     ended = 0
     if "ends" in due:
         ended = _end_due(now, limit) + _guarded("intended", partial(settle_ends, failed), now(), failed)
@@ -117,9 +117,7 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """Wait at most a second for each lock: the next ends may become due, and whoever holds the lock may have been
-    stopped.
-    """
+    """Wait at most a second for each lock: its holder may be stopped, and the next ends may become due."""
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '1s'")
     try:
@@ -130,7 +128,7 @@ def _impatient() -> Iterator[None]:
 
 
 def _guarded(what: str, step: Callable[[dt.datetime], int], now: dt.datetime, failed: dict[str, str]) -> int:
-    """Run one step of housekeeping. A failure is reported, and stops no other step, unless the database is gone: then its error is raised."""
+    """Run one housekeeping step. Only the loss of the database stops the steps that follow."""
     try:
         return step(now)
     except (StintError, DatabaseError, ValueError) as error:
@@ -142,14 +140,12 @@ def _guarded(what: str, step: Callable[[dt.datetime], int], now: dt.datetime, fa
 
 
 def end_baseless(*, now: dt.datetime) -> int:
-    """End grants that have lost their basis. Run it every few seconds, as the safety net below the operations that do
-    so at once.
+    """End grants that are no longer justified.
 
-    These are grants whose holder was disabled, or whose cluster, policy or command set was removed. So are those whose
-    workflow is closed, over, or unread for longer than their policy allows. Requests lapse if their workflow is over,
-    and sessions of lost gateways are closed.
-
-    Nothing waits for long: what another process has locked, and what fails, is left for the next time.
+    Run it every few seconds, as the safety net for operations that do so at once. It covers holders that were
+    disabled; clusters, policies and command sets that were removed; and workflows that are closed, over, or
+    unread for too long. Requests expire with their workflow, and sessions of lost gateways are closed. What
+    is locked or fails is left for the next time.
     """
     failed: dict[str, str] = {}
     ended = 0
@@ -170,7 +166,8 @@ def _end_groundless(failed: dict[str, str], now: dt.datetime) -> int:
     live = Grant.objects.before_end().order_by("pk")
     disabled = Q(holder__is_active=False) | Q(holder__owner__is_active=False)
     removed = Q(cluster__removed_at__isnull=False)
-    # The package that served the kind was removed. Nothing new may start there, and what is there must be noticed.
+    # The package that provided the kind was removed. Nothing new may start on its clusters, and existing
+    # access must be noticed.
     unserved = ~Q(cluster__kind__in=list(types()))
     changed = Q(policy__removed_at__isnull=False) | Q(
         command_set_version__command_set__removed_at__isnull=False
@@ -200,7 +197,7 @@ def _close(workflow_id: int, *, now: dt.datetime) -> None:
 
 
 def _lapse_over(failed: dict[str, str], now: dt.datetime) -> int:
-    """Let requests lapse whose workflow is over."""
+    """Expire requests whose workflow is over."""
     over = (
         Q(workflow__state=WorkflowState.CLOSED)
         | Q(workflow__source__removed_at__isnull=False)
@@ -215,7 +212,7 @@ def _lapse(request_id: int, *, now: dt.datetime) -> None:
 
 
 def _lapse_if_over(request: AccessRequest, now: dt.datetime) -> bool:
-    """Let a request lapse if its workflow is over, and return whether it is."""
+    """Expire a request if its workflow is over, and return whether it is."""
     why = why_over(request.workflow, now) if request.workflow else ""
     if request.workflow is not None and why:
         lapse_request(request=request, workflow=request.workflow, why=why, by=SWEEPER, now=now)
@@ -228,7 +225,7 @@ def _end_over(failed: dict[str, str], now: dt.datetime) -> int:
     bound = live.filter(workflow__isnull=False).select_related("workflow__source", "policy")
     closed = Q(workflow__state=WorkflowState.CLOSED) | Q(workflow__source__removed_at__isnull=False)
     unread = Q(workflow__source__isnull=False, workflow__read_at__lt=now - SHORTEST_STALENESS)
-    # Check all of them: many that may go unread for longer must not hide those that may not.
+    # Check all of them, so that many that may be unread for longer don't hide those that may not.
     found = {grant.pk: _why_over(grant, now) for grant in bound.filter(closed | unread)}
     ended = 0
     for why in sorted({why for why in found.values() if why}):
@@ -263,7 +260,10 @@ def _look(now: dt.datetime, name: str) -> list[str]:
 
 
 def _say_seen(name: str, now: dt.datetime) -> int:
-    """Record that this sweeper is alive. A name can be shared, so whoever has locked the row does so in any case."""
+    """Record that this sweeper is running.
+
+    A locked row is being updated by another process of the same name.
+    """
     free = Sweeper.objects.select_for_update(skip_locked=True, no_key=True).filter(name=name)
     with transaction.atomic():
         if not Sweeper.objects.filter(pk__in=free.values("pk")).update(seen_at=now):
@@ -283,7 +283,7 @@ def _end_due(now: Callable[[], dt.datetime], limit: int) -> int:
 
 
 def _end_silent(failed: dict[str, str], now: dt.datetime) -> int:
-    """End grants whose holder has missed three heartbeats. A grant whose heartbeat arrives at this moment continues."""
+    """End grants whose holder missed three heartbeats. One whose heartbeat arrives meanwhile continues."""
     silent = Grant.objects.filter(state=GrantState.ACTIVE, heartbeat_due_at__lte=now).order_by(
         "heartbeat_due_at"
     )
@@ -344,7 +344,7 @@ def _lapse_requests(now: dt.datetime) -> int:
 
 
 def _lapse_holds(now: dt.datetime) -> int:
-    # A command that was allowed, but not started in time, lapses as well.
+    # A command that was allowed but not started in time expires as well.
     with transaction.atomic():
         due = list(
             CommandRun.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
@@ -380,7 +380,7 @@ def _escalate_reviews(now: dt.datetime) -> int:
         for grant in due:
             told = administrators(but=holders_of(grant))
             if not told:
-                # It stays due, so that the next administrator to become available is notified.
+                # It stays due, so that the next administrator who becomes available is notified.
                 log.warning("review.nobody_to_tell", grant=grant.ref)
                 continue
             escalated += 1
@@ -393,6 +393,6 @@ def _escalate_reviews(now: dt.datetime) -> int:
                 people=told, event=Event.BREAKGLASS_OVERDUE, now=now, path=f"/grants/{grant.ref}/",
                 asks=Asks.REVIEW, of=grant,
                 subject=f"The review of {grant.ref} is overdue",
-                body=f"{how_it_began(grant)} on {grant.cluster}, and can't do so again until it is reviewed.",
+                body=f"{how_it_began(grant)} on {grant.cluster}. The holder can't do this again until it is reviewed.",
             )  # fmt: skip
     return escalated

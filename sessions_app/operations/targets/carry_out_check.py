@@ -13,19 +13,19 @@ from sessions_app.connectors.base import CALL_SECONDS, CheckStep
 from sessions_app.models import TargetCheck
 from sessions_app.operations.targets.look_at_target import is_right, kept, record_look, steps_of
 
-# How long messages are given before a check counts as lost.
+# How long queue messages may take before a check counts as lost.
 PATIENCE = dt.timedelta(seconds=3)
 # An arbitrary number that nothing else in the database uses for two-key advisory locks.
 _CHECKS = 7_401
-# Seconds. A process that was silent for longer than the two calls of a check can take was stopped.
+# In seconds. A process that was silent for longer than the two calls of a check can take was stopped.
 SILENT = 2 * CALL_SECONDS + 15
 
 
 def carry_out_check(*, check_id: int, now: Callable[[], dt.datetime]) -> TargetCheck | None:
     """Carry out one check and return it; None if there is nothing to do or another process is doing it.
 
-    While the target is asked, nothing is held in the database except a lock. The lock ends with this process, or if
-    this process was stopped.
+    During the calls to the target, the only thing held in the database is a lock, which ends with this
+    process or if it is stopped.
     """
     with held(_CHECKS, check_id % 2**31, silent=SILENT) as mine:
         check = (
@@ -39,7 +39,7 @@ def carry_out_check(*, check_id: int, now: Callable[[], dt.datetime]) -> TargetC
 
 
 def lost_checks(*, now: dt.datetime) -> list[int]:
-    """Return the checks that no message brought to a worker, oldest first."""
+    """Return the checks whose queue message was lost, oldest first."""
     waiting = TargetCheck.objects.filter(finished_at__isnull=True, asked_at__lte=now - PATIENCE)
     return list(waiting.order_by("pk").values_list("pk", flat=True)[:20])
 

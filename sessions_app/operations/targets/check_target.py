@@ -11,7 +11,7 @@ from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import Forbidden, NotFound
 from sessions_app.models import Cluster, Target, TargetCheck
 
-# A check that has waited or run for this long was dropped, and another one is created.
+# A check that has waited or run for this long is considered lost, and another one is created.
 GIVEN_UP = dt.timedelta(minutes=2)
 
 

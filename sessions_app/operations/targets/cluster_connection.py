@@ -1,4 +1,6 @@
-"""The connection of a cluster: how Stint logs in to its targets, as documents say it and as it is stored."""
+"""A cluster's connection, which is how Stint logs in to its targets: its form in documents, and its stored
+form.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,14 @@ from sessions_app.workflows.registry import types as source_types
 
 log = structlog.get_logger(__name__)
 
-# Replaces stored secrets in documents. When it is submitted again, it means the stored secret.
+# Replaces stored secrets in documents. When it is submitted again, it stands for the stored secret.
 STORED = "(stored)"
 LONGEST_SECRET = 64 * 1024
 _FIELD = "sealed_connection"
 
 
 def names_secrets(document: ClusterDocument) -> bool:
-    """Whether the document contains a secret itself, not only that the stored one stays."""
+    """Whether the document contains a secret itself, as opposed to keeping the stored one."""
     given = document.connection
     return any(
         nested.has(given, name) and nested.at(given, name) != STORED
@@ -42,7 +44,10 @@ def names_secrets(document: ClusterDocument) -> bool:
 
 
 def settled(document: ClusterDocument) -> ClusterDocument:
-    """Return the document without what its kind implies. Raises DocumentError for what its kind does not use."""
+    """Return the document without the values that its kind implies.
+
+    Raises DocumentError for values that its kind does not use.
+    """
     type_ = _type(document)
     given = {"host_ca": document.host_ca}
     for at, target in enumerate(document.targets):
@@ -67,11 +72,11 @@ def _settled_target(target: TargetDocument, type_: ConnectorType) -> TargetDocum
 def read_connection(
     document: ClusterDocument, before: Cluster | None, *, on_server: bool
 ) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
-    """Return the public values of a connection, its secrets by path, and how it is shown in documents.
+    """Return a connection's public values, its secrets by path, and its form in documents.
 
-    ``{env: NAME}`` and ``{file: PATH}`` refer to what the server that Stint runs on has, so they are read only if
-    ``on_server``. Otherwise, anyone who edits a cluster on a page could send the server's files to a host of their own.
-    Raises DocumentError.
+    ``{env: NAME}`` and ``{file: PATH}`` refer to the server that Stint runs on, so they are read only with
+    ``on_server``. Otherwise, anyone who edits a cluster on a page could send the server's files to a host of
+    their own. Raises DocumentError.
     """
     parameters = _type(document).parameters
     secrets = secret_fields(parameters)
@@ -100,7 +105,7 @@ def read_connection(
 
 
 def _plain_secrets(parameters: ConnectionParameters, names: frozenset[str]) -> dict[str, str]:
-    """Return the secrets that are given, by path."""
+    """Return the given secrets by path."""
     found: dict[str, str] = {}
     for name in sorted(names):
         value: Any = parameters
@@ -114,7 +119,10 @@ def _plain_secrets(parameters: ConnectionParameters, names: frozenset[str]) -> d
 def _read_texts(
     document: ClusterDocument, parameters: type[ConnectionParameters], *, on_server: bool
 ) -> ClusterDocument:
-    """Return the document with the texts that it refers to, such as certificates. Raises DocumentError."""
+    """Return the document with the contents of the texts that it refers to, such as certificates.
+
+    Raises DocumentError.
+    """
     given, problems = dict(document.connection), []
     for name in _texts(parameters):
         if isinstance(reference := given.get(name), Mapping):
@@ -159,7 +167,7 @@ def _with_secrets(connection: Mapping[str, Any], secrets: Mapping[str, str]) -> 
 
 
 def readable_secrets(cluster: Cluster) -> dict[str, str]:
-    """Return the stored secrets; none if they can't be decrypted, so that they can be entered again."""
+    """Return the stored secrets; empty if they can't be decrypted, so that they can be entered again."""
     try:
         return stored_secrets(cluster.sealed_connection, cluster_id=cluster.pk)
     except CannotDecrypt:
@@ -167,9 +175,9 @@ def readable_secrets(cluster: Cluster) -> dict[str, str]:
 
 
 def stored_secrets(sealed: bytes | memoryview[int], *, cluster_id: int) -> dict[str, str]:
-    """Return the sealed secrets of a cluster by name. A lease has a copy, which opens for the cluster of its grant.
+    """Return a cluster's encrypted secrets by name.
 
-    Raises CannotDecrypt.
+    A lease has a copy, encrypted for the cluster of its grant. Raises CannotDecrypt.
     """
     if not sealed:
         return {}
@@ -179,8 +187,9 @@ def stored_secrets(sealed: bytes | memoryview[int], *, cluster_id: int) -> dict[
 
 @functools.lru_cache(maxsize=1024)
 def key_digest(sealed: bytes, name: str, *, cluster_id: int) -> bytes:
-    """Return the SHA-256 digest of the key of this name in a cluster's sealed connection. If there is none, return a
-    digest that no key has.
+    """Return the SHA-256 digest of the named key in a cluster's encrypted connection.
+
+    If there is none, return a digest that matches no key.
     """
     try:
         key = stored_secrets(sealed, cluster_id=cluster_id).get(name, "")
@@ -191,7 +200,7 @@ def key_digest(sealed: bytes, name: str, *, cluster_id: int) -> bytes:
 
 
 def sealed_secrets(secrets: Mapping[str, str], cluster: Cluster) -> bytes:
-    """Return the secrets of a cluster in their stored form, encrypted for its row; empty if there are none."""
+    """Return a cluster's secrets in their stored form, encrypted for its row; empty if there are none."""
     return seal(json.dumps(secrets).encode(), place=place_of(cluster, _FIELD)) if secrets else b""
 
 
@@ -206,7 +215,10 @@ def _type(document: ClusterDocument) -> ConnectorType:
 def _validated(
     parameters: type[ConnectionParameters], given: Mapping[str, Any], problems: Sequence[Problem]
 ) -> ConnectionParameters:
-    """Return the parameters. Raises DocumentError with ``problems``, those of secrets, and with those of other values."""
+    """Return the parameters.
+
+    Raises DocumentError with ``problems``, those of secrets, and with the problems of other values.
+    """
     known = {problem.path for problem in problems}
     try:
         checked = parameters.model_validate(given)
@@ -219,7 +231,7 @@ def _validated(
 
 
 def _moved(document: ClusterDocument, before: Cluster, secrets: frozenset[str]) -> bool:
-    """Whether a stored secret would be sent somewhere it has not been sent before."""
+    """Whether a stored secret would be sent to an address that has not received it before."""
     known = set(before.targets.filter(removed_at__isnull=True).values_list("address", "port"))
     port = _type(document).default_port
     wanted = {(target.address, target.port or port) for target in document.targets}
@@ -233,9 +245,10 @@ def _moved(document: ClusterDocument, before: Cluster, secrets: frozenset[str]) 
 
 
 def aimed_elsewhere(before: ClusterDocument, after: ClusterDocument) -> list[str]:
-    """Return, in words, what ``after`` changes about where a cluster's commands and secrets go; empty if nothing.
+    """Return, as text, what ``after`` changes about where a cluster's commands and secrets go; empty if
+    nothing.
 
-    A removed target receives nothing, and a new secret for the same place opens what the old one did.
+    A removed target receives nothing, and a new secret for the same address gives access to nothing new.
     """
     type_ = find(before.kind)
     if type_ is None or after.kind != before.kind:
@@ -274,8 +287,9 @@ def secret_of(given: Any, stored: str | None, *, on_server: bool, moved: bool) -
 
 
 def secret_of_server(given: Any, *, on_server: bool) -> str:
-    """Return the value that a document gives, either itself or as ``{env: NAME}`` or ``{file: PATH}``. These two are
-    read only if ``on_server``. Raises ValueError with what to do.
+    """Return the value that a document gives, either directly or as ``{env: NAME}`` or ``{file: PATH}``.
+
+    These two are read only with ``on_server``. Raises ValueError with what to do.
     """
     if isinstance(given, str):
         return given
@@ -301,7 +315,9 @@ def _from_server(how: str, where: Any) -> str:
 
 
 def catalog_schemas() -> dict[str, dict[str, Any]]:
-    """Return the JSON Schema of each kind of file, by folder, with the connection of each kind of cluster."""
+    """Return the JSON Schema of each kind of file, by folder, including the connection of each kind of
+    cluster.
+    """
     found = schemas()
     found["clusters"]["allOf"] = [
         {
@@ -325,12 +341,12 @@ def catalog_schemas() -> dict[str, dict[str, Any]]:
 
 
 def connection_schema(type_: ConnectorType) -> dict[str, Any]:
-    """Return the JSON Schema of ``connection``. A secret or a text can be a reference instead of its value."""
+    """Return the JSON Schema of ``connection``. A secret or a text can be given as a reference."""
     return schema_with_secrets(type_.parameters, secret_fields(type_.parameters) | _texts(type_.parameters))
 
 
 def schema_with_secrets(model: type[BaseModel], secrets: frozenset[str]) -> dict[str, Any]:
-    """Return the JSON Schema of parameters in which a secret can be a reference instead of its value."""
+    """Return the JSON Schema of parameters in which a secret can be given as a reference."""
     schema = model.model_json_schema()
     named = [
         {
@@ -352,7 +368,7 @@ def schema_with_secrets(model: type[BaseModel], secrets: frozenset[str]) -> dict
 
 
 def _properties(schema: Mapping[str, Any], path: str) -> tuple[dict[str, Any], str]:
-    """Return the properties of the object that a path leads into, and the path's last name."""
+    """Return the properties of the object that a path leads to, and the path's last name."""
     properties, parts = schema["properties"], path.split(".")
     for part in parts[:-1]:
         about = properties[part]

@@ -1,4 +1,4 @@
-"""Compare what should be on targets with what was seen there, and repair Stint's access."""
+"""Compare what was seen on targets with what should be there, and restore missing access."""
 
 from __future__ import annotations
 
@@ -21,38 +21,41 @@ from sessions_app.models import Drift, DriftKind, Grant, GrantState, Lease, Obse
 from sessions_app.queries.grants.revocation import installation_mark
 
 RECONCILER = Actor.system("reconcile")
-# Stands for all marks on a target that belong to no grant: a holder can make up any number of them.
+# Represents all marks on a target that belong to no grant: a holder can make up any number of them.
 UNKNOWN = "unknown"
 EXAMPLES = 3
-# What is being provisioned or revoked at this moment is compared the next time.
+# Grants that are being provisioned or revoked right now are compared the next time.
 SETTLED = dt.timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One difference: its kind, its grant, and what it is, in words. Unknown marks of a target are one difference."""
+    """One difference: its kind, its grant, and a description.
+
+    All unknown marks of a target are one difference.
+    """
 
     kind: DriftKind
     mark: str
     grant_ref: str = ""
     detail: str = ""
-    # What has to be removed, if it is left over.
+    # What has to be removed, if something is left over.
     marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The result of one look at a target: what is there of grants, and the roles that no grant may have."""
+    """The observation of a target: what exists there for grants, and the roles that no grant may have."""
 
     observed: Sequence[Observed]
     unfit: Mapping[str, str]
 
 
 def compare_targets(*, seen: Sequence[tuple[Target, Seen]], now: dt.datetime) -> list[tuple[Target, Found]]:
-    """Store what was seen on targets, and what differs from what should be there. Return what is left over there, which the
-    caller has removed.
+    """Store what was seen on targets, and how it differs from what should be there.
 
-    What active grants lack is created again by the worker. The same few queries serve any number of targets.
+    Return what is left over, which the caller must have removed. The worker creates what active grants lack
+    again. The number of queries does not depend on the number of targets.
     """
     if not seen:
         return []
@@ -82,7 +85,7 @@ def note_unseen(errors: Mapping[Target, str], now: dt.datetime) -> None:
 
 
 def note_removed(*, target: Target, orphan: Found, error: str, now: dt.datetime) -> None:
-    """Store that what was left over is gone, or the ``error`` if it is not."""
+    """Store that something left over was removed, or the ``error`` if it was not."""
     drift = Drift.objects.filter(target=target, kind=DriftKind.ORPHAN, mark=orphan.mark, gone_at__isnull=True)
     if error:
         drift.update(error=error)
@@ -107,7 +110,7 @@ def _keep(rows: Sequence[Observation], fields: Sequence[str]) -> None:
 
 
 def _leases(targets: Sequence[Target], now: dt.datetime) -> Mapping[int, list[Lease]]:
-    """Return, for each target, the leases of active grants that show on it."""
+    """Return, for each target, the leases of active grants that are visible on it."""
     kinds = {target.cluster.kind for target in targets}
     shown = {kind for kind in kinds if type_of(kind).prepares and type_of(kind).shows}
     found: dict[int, list[Lease]] = defaultdict(list)
@@ -144,11 +147,11 @@ def _lacking(leases: Iterable[Lease], there: Mapping[str, Observed]) -> Iterable
 def _orphans(
     there: Mapping[str, Observed], grants: Mapping[str, Grant], ours: str, now: dt.datetime
 ) -> Iterable[Found]:
-    """Yield what is there and should not be: of unknown grants, or of grants that are over and were proven gone."""
+    """Yield what should not be there: what belongs to unknown grants, or to grants that were confirmed gone."""
     for mark in there:
         if mark in grants and _is_over(grants[mark], now):
             yield Found(DriftKind.ORPHAN, mark, grants[mark].ref, recordable(there[mark].detail), (mark,))
-    # What another installation created on the same target is none of this one's business.
+    # Ignore what another installation created on the same target.
     unknown = [seen for mark, seen in there.items() if mark not in grants and mark.startswith(ours)]
     if unknown:
         yield _unknown(unknown)
@@ -168,7 +171,7 @@ def _is_over(grant: Grant, now: dt.datetime) -> bool:
 
 
 def _note(target: Target, found: Sequence[Found], before: Sequence[Drift], now: dt.datetime) -> None:
-    """Store which differences are new and which are gone, with a record entry for each."""
+    """Store which differences are new and which are resolved, with a record entry for each."""
     known = {(one.kind, one.mark): one for one in before}
     fresh = [one for one in found if known.pop((one.kind, one.mark), None) is None]
     if not fresh and not known:
@@ -196,14 +199,16 @@ def _record(event: Event, target: Target, kind: str, grant_ref: str, detail: str
 
 
 def _unmake(target: Target, lacking: Sequence[Found]) -> None:
-    """Note that what active grants lack on a target has to be created again."""
+    """Mark what active grants lack on a target, so that it is created again."""
     marks = [one.mark for one in lacking]
     Lease.objects.filter(target=target, grant__mark__in=marks, gone_at__isnull=True).update(made_until=None)
 
 
 def _have_made(cluster_ids: Iterable[int], now: dt.datetime) -> None:
-    """Have grants completed that are incomplete: by a change on a target, an extension, or a lost message. Nothing was
-    created, or not for as long as the grant lasts.
+    """Queue incomplete grants to be completed.
+
+    They are incomplete after a change on a target, an extension, or a lost message: nothing was created, or
+    it does not last as long as the grant.
     """
     short = Q(leases__made_until__isnull=True) | Q(leases__made_until__lt=F("expires_at"))
     unmade = Grant.objects.filter(state=GrantState.ACTIVE, cluster__in=cluster_ids, expires_at__gt=now)

@@ -27,12 +27,12 @@ from sessions_app.queries.requests.facts import lease_facts, target_facts
 
 
 def connector_for(kind: str) -> Connector:
-    """Return the connector for a kind of cluster. Raises ConnectorError for a kind that nothing serves."""
+    """Return the connector for a kind of cluster. Raises ConnectorError if there is none."""
     return registry.connector_for(kind)
 
 
 def place_of_target(target: Target) -> TargetSpec:
-    """Return a target of the catalog as a connector needs it. Raises ConnectorError."""
+    """Return a target of the catalog in the form that connectors need. Raises ConnectorError."""
     cluster = target.cluster
     return _place(
         cluster, target_facts(target), cluster.host_ca, cluster.connection, cluster.sealed_connection
@@ -40,7 +40,10 @@ def place_of_target(target: Target) -> TargetSpec:
 
 
 def place_of_lease(lease: Lease, cluster: Cluster) -> TargetSpec:
-    """Return where something of a grant is, even if the catalog has changed since. Raises ConnectorError."""
+    """Return the target on which something of a grant was created, even if the catalog has changed since.
+
+    Raises ConnectorError.
+    """
     return _place(cluster, lease_facts(lease), lease.host_ca, lease.connection, lease.sealed_connection)
 
 
@@ -66,7 +69,7 @@ def lease_of(
     contained: bool = False,
     as_root: bool = False,
 ) -> LeaseSpec:
-    """Return a stored lease as a connector needs it. Raises ConnectorError."""
+    """Return a stored lease in the form that connectors need. Raises ConnectorError."""
     return LeaseSpec(
         grant_ref=grant.ref,
         mark=grant.mark,
@@ -81,7 +84,7 @@ def lease_of(
 
 
 def spec_of(lease: Lease, grant: Grant) -> GrantSpec:
-    """Return a grant as a connector needs it on the target of one lease. Raises ConnectorError."""
+    """Return a grant in the form that connectors need, for the target of one lease. Raises ConnectorError."""
     try:
         commands = compiled(grant.command_set_version, grant.parameters, grant.commands)
     except ValueError as error:
@@ -94,7 +97,7 @@ def spec_of(lease: Lease, grant: Grant) -> GrantSpec:
 
 
 def _ssh() -> Connector:
-    # Thirty megabytes that a process that calls no targets does not need.
+    # Imported here because it takes 30 MB, which processes that call no targets don't need.
     from sessions_app.connectors.ssh.certificates import Authority  # noqa: PLC0415
     from sessions_app.connectors.ssh.connector import SSHConnector  # noqa: PLC0415
 
@@ -115,13 +118,16 @@ def _ssh() -> Connector:
 
 
 def _database_clock() -> Callable[[], float]:
-    """Return a clock that continues from the database's time. With a wrong clock, a node signs what targets refuse."""
+    """Return a clock that continues from the database's time.
+
+    A node with a wrong clock would sign certificates that targets reject.
+    """
     began, since = clock.now().timestamp(), time.monotonic()
     return lambda: began + time.monotonic() - since
 
 
 def _kubernetes() -> Connector:
-    # Also heavy, and also needed by few processes.
+    # Also large, and needed by few processes.
     from sessions_app.connectors.kubernetes.connector import KubernetesConnector  # noqa: PLC0415
 
     now = _database_clock()

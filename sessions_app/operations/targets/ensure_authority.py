@@ -1,4 +1,4 @@
-"""Make sure that there is a certificate authority."""
+"""Ensure that there is a certificate authority."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from sessions_app.queries.gateways.keys import active_authority
 
 
 def ensure_authority(purpose: str, *, now: dt.datetime) -> SigningKey:
-    """Return the authority that signs, and create the first one if there is none. Safe to call from many processes at
-    once.
+    """Return the active authority, and create the first one if there is none.
+
+    Safe to call from many processes at once.
     """
     found = active_authority(purpose)
     if found is not None:

@@ -17,13 +17,14 @@ from sessions_app.models import Target
 from sessions_app.operations.targets.connect import connector_for, place_of_target
 from sessions_app.queries.catalog.command_sets import published_sets
 
-# Characters. The answer of a step can be long; a page and the record need no more than this.
+# In characters. The output of a step can be long; a page and the record need no more than this.
 LONGEST = 1000
 
 
 def look_at_target(*, target: Target, actor: Actor, now: Callable[[], dt.datetime]) -> Sequence[CheckStep]:
-    """Log in to a target, check each step of its kind, and record the results. Nothing is held in the database
-    meanwhile.
+    """Log in to a target, check each step of its kind, and record the results.
+
+    No database lock is held meanwhile.
     """
     steps = steps_of(target)
     with transaction.atomic():
@@ -32,7 +33,7 @@ def look_at_target(*, target: Target, actor: Actor, now: Callable[[], dt.datetim
 
 
 def steps_of(target: Target) -> Sequence[CheckStep]:
-    """Check a target and return the steps. What keeps Stint from asking it is a step too."""
+    """Check a target and return the steps. If Stint can't call it, the reason is a step too."""
     if target.removed_at is not None or target.cluster.removed_at is not None:
         return [CheckStep("in the catalog", False, f"{target} was removed", "Add it again.")]
     try:
@@ -54,12 +55,12 @@ def record_look(*, target: Target, steps: Sequence[CheckStep], actor: Actor, now
 
 
 def is_right(steps: Sequence[CheckStep]) -> bool:
-    """Whether nothing has to be fixed."""
+    """Whether all steps passed."""
     return bool(steps) and all(step.ok for step in steps)
 
 
 def kept(steps: Sequence[CheckStep]) -> list[dict[str, Json]]:
-    """Return the steps as they are stored."""
+    """Return the steps in their stored form."""
     return [
         {key: recordable(value)[:LONGEST] if isinstance(value, str) else value for key, value in asdict(step).items()}
         for step in steps

@@ -1,4 +1,4 @@
-"""Record that the setup for the administrator of a target is printed on the server."""
+"""Record that a management command prints the setup of a cluster's targets."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from broker.audit.record import record
 
 
 def note_setup_shown(*, cluster: str, command: str, has_secret: bool = False, now: dt.datetime) -> None:
-    """Record that a management command is about to print the setup of a cluster's targets. ``has_secret``: it contains
-    a key.
+    """Record that a management command is about to print the setup of a cluster's targets.
 
-    Raises the database's errors; then nothing may be printed.
+    ``has_secret``: it contains a key. Raises the database's errors, in which case nothing may be printed.
     """
     with transaction.atomic():
         record(

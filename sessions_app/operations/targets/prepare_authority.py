@@ -1,4 +1,4 @@
-"""Create the next certificate authority, so that whoever trusts it knows it before it signs anything."""
+"""Create the next certificate authority, so that targets and clients trust it before it signs anything."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class AlreadyPrepared(Conflict):
 
 
 def prepare_authority(purpose: str, *, actor: Actor, now: dt.datetime) -> SigningKey:
-    """Create an authority that is to be trusted from now on, and that signs after ``rotate_authority``.
+    """Create an authority that is trusted from now on, and signs after ``rotate_authority``.
 
     Raises AlreadyPrepared.
     """
@@ -40,20 +40,20 @@ def prepare_authority(purpose: str, *, actor: Actor, now: dt.datetime) -> Signin
         if waiting is not None:
             raise AlreadyPrepared(
                 f"The authority {waiting.fingerprint} is already prepared.",
-                hint="Have it installed everywhere and rotate, or retire it.",
+                hint="Install it everywhere and rotate, or retire it.",
             )
         return make_key(purpose, actor=actor, now=now, active=False)
 
 
 def prepared_authority(purpose: str) -> SigningKey | None:
-    """Return the authority that was created but has never signed; None if there is none."""
+    """Return the authority that was prepared and has never signed; None if there is none."""
     return SigningKey.objects.filter(
         purpose=purpose, is_active=False, activated_at__isnull=True, retired_at__isnull=True
     ).first()
 
 
 def make_key(purpose: str, *, actor: Actor, now: dt.datetime, active: bool) -> SigningKey:
-    """Create an authority, sealed under STINT_SECRET_KEY, in the caller's transaction."""
+    """Create an authority, encrypted with STINT_SECRET_KEY, in the caller's transaction."""
     made = _MAKERS[purpose](now)
     key = SigningKey(
         purpose=purpose,
@@ -80,7 +80,7 @@ class _Made:
 
 
 def _for_ssh(now: dt.datetime) -> _Made:
-    """An Ed25519 key, its fingerprint as ssh-keygen(1) prints it."""
+    """Create an Ed25519 key. The fingerprint is as ssh-keygen(1) prints it."""
     private = Ed25519PrivateKey.generate()
     public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
@@ -92,7 +92,7 @@ def _for_ssh(now: dt.datetime) -> _Made:
 
 
 def _for_web(now: dt.datetime) -> _Made:
-    """A certificate, its fingerprint as the column has it: 64 digits without colons."""
+    """Create a certificate. The fingerprint is as the column stores it: 64 hex digits without colons."""
     made = make_authority(f"Stint gateway CA {now:%Y-%m-%d}", now=now)
     digest = fingerprint(made.certificate).replace(":", "").lower()
     return _Made(made.certificate.decode("ascii"), digest, made.key)

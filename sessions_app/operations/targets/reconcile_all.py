@@ -1,4 +1,4 @@
-"""Look at every target, and have compared what should be there with what is."""
+"""Observe every target, compare it with what should be there, and repair the differences."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from sessions_app.queries.catalog.unenforceable import sets_of_kind
 
 log = structlog.get_logger(__name__)
 
-# Seconds. A process that reconciles reports this often that it is alive, while it waits for targets. One that was
-# silent for longer than any call can take was stopped.
+# In seconds. While a reconciling process waits for targets, it reports this often that it is running. One
+# that was silent for longer than any call can take was stopped.
 BEAT = 5
 SILENT = CALL_SECONDS + 15
 # An arbitrary number that nothing else in the database uses for two-key advisory locks.
 _ROUND = 7_404
-# What was seen is compared when there is as much of it, or after as many seconds.
+# Observations are compared once there are this many, or after this many seconds.
 BATCH, BATCH_S = 200, 0.5
 _LATE = f"{{}} did not respond within {SILENT} s."
 
@@ -55,12 +55,12 @@ _threads = Threads(MOST, name="reconcile")
 
 
 def reconcile_all(*, now: Callable[[], dt.datetime]) -> None:
-    """Look at every target of every cluster, and store what was seen.
+    """Observe every target of every cluster, and store what was seen.
 
-    What an active grant lacks is created again, and what is left of a grant that is over is removed. Each is recorded when
-    it is first seen and when it is gone. Clusters take turns, with a few targets at once. Targets that did not answer the
-    last time come last, and those that hang hold up no other. One process at a time does this. If it is stopped halfway,
-    another one takes over.
+    What an active grant lacks is created again, and what is left of a grant that is over is removed. Each
+    difference is recorded when it is first seen and when it is resolved. Clusters take turns, with a few
+    targets at once. Targets that did not answer the last time come last, and hanging targets delay no others.
+    One process at a time does this. If it is stopped halfway, another one takes over.
     """
     with held(_ROUND, 0, silent=SILENT) as mine:
         if mine:
@@ -69,7 +69,7 @@ def reconcile_all(*, now: Callable[[], dt.datetime]) -> None:
 
 @dataclass
 class _Round:
-    """One look at all targets."""
+    """One pass over all targets."""
 
     now: Callable[[], dt.datetime]
     fan: FanOut = field(default_factory=lambda: FanOut(_threads, longest=SILENT))
@@ -158,8 +158,10 @@ class _Round:
 
 
 def _in_turn() -> list[Cluster]:
-    """Return the clusters, each with its ``live_targets``, in the order of reconciliation: those with targets that did not
-    answer come last, and before them those that waited longest come first.
+    """Return the clusters, each with its ``live_targets``, in the order of reconciliation.
+
+    Those with targets that did not answer come last; the others are sorted by how long they have waited,
+    longest first.
     """
     targets = Target.objects.filter(removed_at__isnull=True).select_related("cluster", "observation")
     error, tried = (F(f"observation__{one}").asc(nulls_first=True) for one in ("error", "tried_at"))
@@ -191,7 +193,7 @@ def _look(connector: Connector, target: Target, sets: Sequence[CompiledSet]) -> 
 
 
 def _removed(connector: Connector, target: Target, orphan: Found) -> str:
-    """Remove what is left over. Return why it is not gone, in a sentence; empty if it is."""
+    """Remove what is left over. Return why it still exists, as a sentence; empty if it is gone."""
     try:
         return recordable(_revoke(connector, orphan, place_of_target(target)))
     except ConnectorError as error:
@@ -202,7 +204,10 @@ def _removed(connector: Connector, target: Target, orphan: Found) -> str:
 
 
 def _revoke(connector: Connector, orphan: Found, place: TargetSpec) -> str:
-    """Remove what is left over, and return what still is, in a sentence; empty if nothing is. Raises ConnectorError."""
+    """Remove what is left over.
+
+    Return what still exists, as a sentence; empty if nothing does. Raises ConnectorError.
+    """
     if isinstance(connector, Sweeper):
         answers = [connector.sweep(place, orphan.marks)]
     else:
@@ -211,5 +216,5 @@ def _revoke(connector: Connector, orphan: Found, place: TargetSpec) -> str:
             for mark in for_a_while(orphan.marks)
         ]
         if len(answers) < len(orphan.marks):
-            return "More is left than could be removed at once. The rest follows within a minute."
+            return "More is left than could be removed in one run. The rest is removed within a minute."
     return next((answer.left for answer in answers if not answer.gone), "")

@@ -21,16 +21,16 @@ class StillSigns(Conflict):
 
 
 def retire_authority(purpose: str, *, fingerprint: str, actor: Actor, now: dt.datetime) -> SigningKey:
-    """Remove an authority from those that are to be trusted, and delete its private key.
+    """Remove an authority from the trusted ones, and delete its private key.
 
-    An authority that is already retired stays so. Raises NotFound and StillSigns.
+    An authority that is already retired does not change. Raises NotFound and StillSigns.
     """
     with transaction.atomic():
         in_turn(purpose)
         key = SigningKey.objects.filter(purpose=purpose, fingerprint=fingerprint).first()
         if key is None:
             raise NotFound(
-                f"Unknown authority {fingerprint}.", hint="The same command without a step lists them."
+                f"Unknown authority {fingerprint}.", hint="Run the same command without a step to list them."
             )
         if key.is_active:
             raise StillSigns(

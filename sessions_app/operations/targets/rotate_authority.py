@@ -1,4 +1,4 @@
-"""Use the prepared key from now on: let the next certificate authority sign, or the next host key identify gateways."""
+"""Activate the prepared key: the next certificate authority, or the next host key of gateways."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class TooSoon(Conflict):
 def rotate_authority(
     purpose: str, *, actor: Actor, now: dt.datetime, announced: dt.timedelta = dt.timedelta()
 ) -> SigningKey:
-    """Make the prepared authority the one that signs. The old one stays trusted until it is retired.
+    """Make the prepared authority the active one. The old one stays trusted until it is retired.
 
-    ``announced`` is for how long it must have been prepared. Raises NotPrepared and TooSoon.
+    ``announced`` is how long it must have been prepared. Raises NotPrepared and TooSoon.
     """
     with transaction.atomic():
         in_turn(purpose)
@@ -41,13 +41,13 @@ def rotate_authority(
         if fresh is None:
             raise NotPrepared(
                 "No new authority is prepared.",
-                hint="Prepare one, have both installed everywhere, then rotate.",
+                hint="Prepare one, install both everywhere, then rotate.",
             )
         if now - fresh.created_at < announced:
             raise TooSoon(
-                f"{fresh.fingerprint} is announced to clients since {fresh.created_at:%Y-%m-%d %H:%M} UTC only.",
+                f"{fresh.fingerprint} has been announced to clients only since {fresh.created_at:%Y-%m-%d %H:%M} UTC.",
                 hint=f"Rotate after {fresh.created_at + announced:%Y-%m-%d %H:%M} UTC, or now with --now: clients that do "
-                "not know it are warned.",
+                "not have the new key yet will warn about it.",
             )
         old = active_authority(purpose)
         if old is not None:

@@ -1,4 +1,6 @@
-"""The one-time setup on the targets of a cluster, generated from the cluster's settings and its command sets."""
+"""The one-time setup for the targets of a cluster, generated from the cluster's settings and its command
+sets.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ UPSTREAM = "http://127.0.0.1:9000"
 
 @dataclass(frozen=True, slots=True)
 class SetupText:
-    """One text to run or to install: its title, and what to do with it."""
+    """One text to run or to install: its title, its content, and instructions."""
 
     title: str
     says: str
@@ -44,9 +46,9 @@ class SetupText:
 
 
 def setup_texts(cluster: Cluster) -> list[SetupText]:
-    """Return the setup of a cluster's targets, without any secret; empty for kinds that need none.
+    """Return the setup of a cluster's targets, without secrets; empty for kinds that need no setup.
 
-    Raises ConnectorError for a cluster whose connection can't be read.
+    Raises ConnectorError if the cluster's connection can't be read.
     """
     makers = {"postgres": _postgres, "http": _http, "kubernetes": _kubernetes, "mcp": _mcp}
     make = makers.get(cluster.kind)
@@ -54,9 +56,10 @@ def setup_texts(cluster: Cluster) -> list[SetupText]:
 
 
 def ssh_setup(cluster: Cluster, *, gateways: Sequence[str]) -> Setup | None:
-    """Return the setup of an SSH cluster's targets, with what its published command sets run as root; None without any target.
+    """Return the setup of an SSH cluster's targets, including what its published command sets run as root;
+    None without targets.
 
-    ``gateways`` are the addresses or networks that targets see gateways come from. Raises NoSetup.
+    ``gateways`` are the addresses or networks from which targets see gateways connect. Raises NoSetup.
     """
     targets = Target.objects.live().filter(cluster=cluster)
     accounts = sorted(set(targets.values_list("account", flat=True)))
@@ -115,10 +118,10 @@ def _http(cluster: Cluster) -> list[SetupText]:
 
 
 def http_sites(cluster: Cluster, *, upstream: str = UPSTREAM, stint: str = "") -> list[tuple[str, Site]]:
-    """Return the proxy and the site of each target of an HTTP cluster; none behind Stint's own gateway. A site includes the
-    proxy key.
+    """Return the proxy and the site of each target of an HTTP cluster; empty behind Stint's own gateway.
 
-    ``stint`` is Stint's address as the proxy reaches it; empty means its public one. Raises ConnectorError.
+    A site includes the proxy key. ``stint`` is Stint's address as the proxy reaches it; empty means its
+    public one. Raises ConnectorError.
     """
     found: list[tuple[str, Site]] = []
     for place in _places(cluster):
@@ -158,7 +161,7 @@ def _mcp(cluster: Cluster) -> list[SetupText]:
     return [
         SetupText(
             "The server",
-            "Needs nothing from Stint. Require a token, give it only to Stint, and allow only Stint to reach the server: an agent "
+            "Stint installs nothing on it. Require a token, give it only to Stint, and allow only Stint to reach the server: an agent "
             "that can call it directly needs no grant.",
             "\n".join(
                 f"{place.target.name}: {place.target.address}:{place.target.port}"

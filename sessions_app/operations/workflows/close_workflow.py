@@ -1,4 +1,4 @@
-"""Close a workflow, which ends all access that is bound to it."""
+"""Close a workflow, which ends all access bound to it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ SOURCE = Actor.system("workflows")
 
 
 def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime, note: str = "") -> Workflow:
-    """Close a workflow that the actor may see. Seeing it is enough, because closing only takes access away.
+    """Close a workflow that the actor may see.
 
-    ``actor`` None: its source closed it, or its planned end has come. Every grant bound to it starts to end in the same
-    transaction, including running commands, and pending requests lapse. Closing a closed workflow changes nothing.
-    Raises NotFound, InvalidInput (the note).
+    No other permission is needed, because closing only ends access. ``actor`` None: its source closed it, or
+    its planned end has come. In the same transaction, every grant bound to it starts to end, running commands
+    are cut, and pending requests expire. Closing a closed workflow changes nothing. Raises NotFound,
+    InvalidInput (the note).
     """
     note = checked_text(note, field="note")
     with transaction.atomic():
@@ -82,8 +83,10 @@ def _end(
     actor: Identity | None,
     now: dt.datetime,
 ) -> None:
-    """End all grants that are bound to the workflow, and what was delegated from them. A source can end many at once:
-    these end in one statement, except for grants that others were delegated from.
+    """End all grants bound to the workflow, and those delegated from them.
+
+    A source can end many at once: these end in one statement, except for grants that others were delegated
+    from.
     """
     running = (GrantState.PROVISIONING, GrantState.ACTIVE)
     below = Grant.objects.not_ended().filter(parent__in=grants)

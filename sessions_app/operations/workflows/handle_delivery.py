@@ -1,4 +1,4 @@
-"""Apply a verified delivery, which can only end access."""
+"""Apply a verified webhook delivery, which can only end access."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from sessions_app.operations.workflows.close_workflow import close_workflow
 
 log = structlog.get_logger(__name__)
 
-# A delivery not handled by then belonged to a process that died.
+# By then, the process that was handling a pending delivery must have died.
 LOST_AFTER = dt.timedelta(seconds=3)
-# A delivery without meaning has none when it is sent again, so it can be deleted.
+# An ignored delivery would be ignored again if it was repeated, so it can be deleted.
 KEPT = dt.timedelta(days=30)
 BATCH = 2000
 
 
 def handle_delivery(*, delivery_id: int, now: dt.datetime) -> InboundDelivery:
-    """Close the open workflows that the delivery reports as closed, with all access bound to them.
+    """Close the open workflows that the delivery reports as closed, and end all access bound to them.
 
-    For workflows that it reports as open, the worker asks the source for news. Unknown workflows stay unknown. One that
-    can't be closed now stops no other; its error is raised at the end, and the delivery stays pending.
+    Workflows that it reports as open are read from the source by the worker. Unknown workflows are ignored.
+    One that can't be closed now stops no other; its error is raised at the end, and the delivery stays
+    pending.
     """
     delivery = InboundDelivery.objects.select_related("source").get(pk=delivery_id)
     if delivery.state != DeliveryState.RECEIVED:
@@ -47,7 +48,7 @@ def handle_delivery(*, delivery_id: int, now: dt.datetime) -> InboundDelivery:
 
 
 def _close(delivery: InboundDelivery, workflow_id: int, now: dt.datetime) -> None:
-    """Close one workflow in a transaction of its own, so that one that can't be closed stops no other."""
+    """Close one workflow in its own transaction, so that one that can't be closed stops no other."""
     with transaction.atomic():
         waiting = _lock(delivery)
         if waiting is None or not Workflow.objects.open().filter(pk=workflow_id).exists():
@@ -71,14 +72,17 @@ def _finish(delivery: InboundDelivery, now: dt.datetime) -> None:
 
 
 def _lock(delivery: InboundDelivery, *, skip_locked: bool = False) -> InboundDelivery | None:
-    """Lock a delivery; None if it was handled meanwhile. Its source is not locked, so that it can deliver more."""
+    """Lock a delivery; None if it was handled meanwhile.
+
+    Its source is not locked, so that it can deliver more.
+    """
     rows = InboundDelivery.objects.select_for_update(skip_locked=skip_locked, no_key=True)
     return rows.filter(pk=delivery.pk, state=DeliveryState.RECEIVED).first()
 
 
 def handle_lost_deliveries(*, now: dt.datetime) -> int:
-    """Handle what no process is handling, delete meaningless deliveries after a month, and return how many were
-    handled.
+    """Handle deliveries that no process is handling, delete ignored ones after a month, and return how many
+    were handled.
 
     Deliveries that another process holds, and those that fail, are retried later.
     """
@@ -92,7 +96,7 @@ def handle_lost_deliveries(*, now: dt.datetime) -> int:
 
 
 def _handle_if_free(delivery: InboundDelivery, now: dt.datetime) -> bool:
-    """Handle a delivery, unless another process holds it, and return whether it is handled."""
+    """Handle a delivery unless another process holds it, and return whether it was handled."""
     with transaction.atomic():
         if _lock(delivery, skip_locked=True) is None:
             return False

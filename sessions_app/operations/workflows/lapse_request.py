@@ -1,4 +1,4 @@
-"""Expire a request whose workflow ends before anyone has decided the request."""
+"""Expire a request whose workflow ends before the request is decided."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ def lapse_request(
 
 
 def _approvers(request: AccessRequest) -> list[Identity]:
-    """Return the people who can still decide the request, or already have. Return nobody if the policy can't be read:
-    nothing may hold up an end.
+    """Return the people who can still decide the request, or already have.
+
+    Empty if the policy can't be read: nothing may block an end.
     """
     if facts.readable_document(request.policy) is None:
         return []

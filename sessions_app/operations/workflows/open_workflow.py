@@ -35,12 +35,13 @@ def open_workflow(
     ends_at: dt.datetime | None = None,
     assignee: str = "",
 ) -> Workflow:
-    """Open a workflow on clusters that the actor may see, under the next free reference (INC-12, CHG-3, TKT-7, TSK-2).
+    """Open a workflow on clusters that the actor may see, under the next free reference (INC-12, CHG-3,
+    TKT-7, TSK-2).
 
-    An incident has a severity. A change has a planned start and end, which limit access for it. Every kind but
-    incidents can have an assignee, given by username. Only its source can open a pipeline.
-    Raises InvalidInput, which names the field. Raises BoundToOtherWorkflow with a token that is bound to a workflow: it
-    could not even see the new one.
+    An incident has a severity. A change has a planned start and end, which limit access for it. Every kind
+    but incidents can have an assignee, given by username. Only its source can open a pipeline. Raises
+    InvalidInput, which names the field, and BoundToOtherWorkflow for a token that is bound to a workflow,
+    because it could not see the new one.
     """
     if actor.bound_to:
         raise BoundToOtherWorkflow(

@@ -1,4 +1,4 @@
-"""Ask a source about all of its workflows that access depends on, so that an end is noticed even without a webhook."""
+"""Read all workflows of a source that access depends on, so that an end is noticed even without a webhook."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ from sessions_app.queries.workflows.workflows import resting_on_sources
 
 log = structlog.get_logger(__name__)
 
-# The minimum interval between two questions about one workflow.
+# The minimum interval between two reads of one workflow.
 EVERY = dt.timedelta(seconds=30)
-# One process at a time asks a source, for at most this long. The rest is asked next time.
+# One process at a time reads from a source, for at most this long. The rest is read next time.
 AT_ONCE = dt.timedelta(seconds=25)
 STARTING = [GrantState.SCHEDULED, GrantState.PROVISIONING]
 
 
 def sources_to_ask() -> list[int]:
-    """Return the ids of sources with open workflows that access depends on, or will."""
+    """Return the ids of sources with open workflows that access depends on, or will depend on."""
     return sorted(resting_on_sources().values_list("source_id", flat=True).distinct())
 
 
 def poll_source(*, source_id: int, now: Callable[[], dt.datetime]) -> int:
-    """Ask about each due workflow in turn, and return how many were asked about.
+    """Read each due workflow in turn, and return how many were read.
 
-    A source that fails to answer twice is left alone until next time. If another process is already asking, do nothing.
+    After two failures, the source is skipped until next time. If another process is already reading from it,
+    do nothing.
     """
     if not _claim(source_id, now()):
         return 0
@@ -68,7 +69,7 @@ def _poll(source: WorkflowSource, now: Callable[[], dt.datetime]) -> int:
 
 
 def reread_workflow(*, workflow_id: int, now: Callable[[], dt.datetime]) -> None:
-    """Ask about one workflow now, and start the grants that were waiting for the answer."""
+    """Read one workflow now, and start the grants that were waiting for it."""
     ref = Workflow.objects.open().filter(pk=workflow_id).values_list("ref", flat=True).first()
     if ref is None or _read(workflow_id, ref, now()) is not None:
         return
@@ -87,7 +88,7 @@ def _read(pk: int, ref: str, now: dt.datetime) -> SourceUnreadable | None:
         log.info("work.unread", ref=ref, error=str(error))
         return error
     except DataError as error:
-        # It waits its turn, like other unread workflows.
+        # This workflow waits its turn, like other unread ones.
         log.exception("work.unloadable", ref=ref)
         Workflow.objects.filter(pk=pk).update(
             asked_at=now, read_error=f"{type(error).__name__}: {error}", read_failed=False

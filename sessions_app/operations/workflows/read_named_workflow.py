@@ -1,4 +1,4 @@
-"""Read a workflow from its source, by a reference that someone entered."""
+"""Read a workflow from its source, by a reference that a person entered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sessions_app.queries.workflows.workflows import source_for, split_ref, work
 
 
 def read_named_workflow(*, reader: Identity, ref: str, now: dt.datetime) -> Workflow:
-    """Return the workflow with its current status at its source, if the reader may see it or ask its source.
+    """Return the workflow with its current status at its source, if the reader may see it or query its
+    source.
 
     Raises UnknownWorkflow, SourceUnreadable.
     """

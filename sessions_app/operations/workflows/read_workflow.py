@@ -30,8 +30,8 @@ from sessions_app.workflows.base import (
 
 __all__ = ["SourceUnreadable", "UnknownWorkflow", "WorkflowUnreadable", "read_workflow"]
 
-# A failed source is not asked again for this long. Neither is a workflow for which it fails while it answers for
-# others. Otherwise, those who wait for it would occupy every process.
+# A failed source is not queried again for this long. Neither is a workflow for which it fails while it
+# answers for others. Otherwise, requests that wait for it would occupy every process.
 RESPITE = dt.timedelta(seconds=5)
 # The minimum interval between two updates of the time of the source's last answer.
 NOTED_EVERY = dt.timedelta(seconds=10)
@@ -50,9 +50,9 @@ class WorkflowUnreadable(SourceUnreadable):
 def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
     """Return the workflow of a reference with its current status at its source; Stint's own as it is stored.
 
-    The row is created when the source reports the workflow as open, under the source's own id, and updated with what
-    changed. It is closed, with all access that is bound to it, when the source reports that. Grants that no longer fit
-    its new facts end. The source is asked outside of a transaction.
+    The row is created, under the source's own id, when the source reports the workflow as open, and updated
+    when it changes. When the source reports the workflow as closed, it is closed and all access bound to it
+    ends. Grants that no longer fit its new facts end. The source is queried outside of a transaction.
 
     Raises UnknownWorkflow. Raises WorkflowUnreadable if the source does not report the workflow's status, and
     SourceUnreadable if it does not answer.
@@ -81,10 +81,10 @@ def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
 def _own_id(
     source: WorkflowSource, asked: str, status: Status, now: dt.datetime, known: Workflow | None
 ) -> str:
-    """Return the source's own id of an open workflow. By any other id, a second row would stay open when webhooks and
-    people close the first.
+    """Return the source's own id of an open workflow.
 
-    Raises WorkflowUnreadable if the source names no id, or another one than for the workflow that is open here.
+    Under any other id, a second row would stay open when webhooks or people close the first. Raises
+    WorkflowUnreadable if the source reports no id, or another id than for the workflow that is already open.
     """
     own = status.outside_id
     if own == asked:
@@ -117,7 +117,8 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workf
             f"{source.name} has no such workflow.", hint=str(error), fields={"ref": ["Not found there."]}
         ) from error
     except OddAnswer as error:
-        # Anyone can ask for any id, so this must not stop questions to the source, or leave workflows of others unread.
+        # Anyone can request any id, so this must not stop other reads from the source, or leave other
+        # people's workflows unread.
         return Status(standing=Standing.UNKNOWN, reason=str(error))
     except SourceError as error:
         raise _failure(source, outside_id, error, now) from error
@@ -128,10 +129,10 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workf
 def _failure(
     source: WorkflowSource, outside_id: str, error: SourceError, now: dt.datetime
 ) -> SourceUnreadable:
-    """Note that a source failed for a workflow, and return what to raise.
+    """Note that a source failed for a workflow, and return the error to raise.
 
-    Only open workflows show that all of a source fails. Anyone can ask for any other id, and choose one that it refuses
-    or takes too long for.
+    Only failures for open workflows show that the whole source fails. Anyone can request any other id,
+    including one that the source rejects or takes too long for.
     """
     in_trouble = isinstance(error, InTrouble)
     known = _note_silence(source, outside_id, str(error), now, failed=in_trouble)
@@ -142,13 +143,13 @@ def _failure(
 
 
 def _failed_lately(workflows: QuerySet[Workflow], now: dt.datetime) -> Workflow | None:
-    """Return the last of these workflows for which the source failed, within the respite."""
+    """Return the last of these workflows for which the source failed within the retry interval."""
     failed = workflows.filter(read_failed=True, asked_at__gt=now - RESPITE)
     return failed.order_by("-asked_at").first()
 
 
 def _fails_for_others(source: WorkflowSource, outside_id: str, now: dt.datetime) -> bool:
-    """Whether the source just failed for other workflows, and has not answered since."""
+    """Whether the source recently failed for other workflows, and has not answered since."""
     open_ = Workflow.objects.open().filter(source=source)
     failed = _failed_lately(open_.exclude(outside_id=outside_id), now)
     return failed is not None and not open_.filter(read_at__gt=failed.asked_at).exists()
@@ -162,7 +163,7 @@ def _note_answer(source: WorkflowSource, now: dt.datetime) -> None:
 def _note_silence(
     source: WorkflowSource, outside_id: str, why: str, now: dt.datetime, *, failed: bool = False
 ) -> bool:
-    """Note why the source gave no status of a workflow. Return whether it is open here."""
+    """Store why the source reported no status for a workflow. Return whether it is open here."""
     open_ = Workflow.objects.open().filter(source=source, outside_id=outside_id)
     return bool(open_.update(asked_at=now, read_error=why, read_failed=failed))
 
@@ -194,7 +195,7 @@ def _learn(
         if workflow is None:
             _check_not_outrun(source, outside_id, known, now)
             return _make(source, outside_id, status, wanted, clusters, now)
-        # Who opened it never changes. Whoever can edit that there later was not the first to be named.
+        # Whoever opened it never changes: the source may let others edit that field later.
         wanted["named_openers"] = workflow.named_openers or wanted["named_openers"]
         changed = [name for name, value in wanted.items() if getattr(workflow, name) != value]
         for name, value in wanted.items():
@@ -218,7 +219,7 @@ def _learn(
 def _check_not_outrun(
     source: WorkflowSource, outside_id: str, known: Workflow | None, now: dt.datetime
 ) -> None:
-    """Refuse an answer from before a webhook closed the workflow: it must not reopen it.
+    """Reject an answer from before a webhook closed the workflow, so that it is not reopened.
 
     Raises WorkflowUnreadable.
     """
@@ -250,8 +251,8 @@ def _wanted(source: WorkflowSource, status: Status) -> dict[str, Any]:
 
 
 def _clusters(source: WorkflowSource, status: Status) -> list[Cluster]:
-    """Return the clusters of the workflow: those that the source's document maps its services to, or else the source's
-    own.
+    """Return the workflow's clusters: those that the source's document maps its services to, or else the
+    source's own.
     """
     services = source.document.get("services", {})
     by_service = [name for service in status.services for name in services.get(service, ())]
@@ -283,13 +284,14 @@ def _make(
 
 
 def _people_of(workflow: Workflow) -> dict[str, Any]:
-    """Return who opened and last changed it, as the record stores what the source says."""
+    """Return who opened and last changed it, for the record: decisions rely on what the source reports."""
     return {"opened_by": workflow.named_openers, "changed_by": workflow.named_changers}
 
 
 def _free_ref(source: WorkflowSource, outside_id: str) -> str:
-    """Return `source:id`, or `source:id~2` after an earlier one was closed: that one stays closed, and its grants stay
-    ended.
+    """Return `source:id`, or `source:id~2` if an earlier workflow with this id was closed.
+
+    The closed one stays closed, and its grants stay ended.
     """
     times = Workflow.objects.filter(source=source, outside_id=outside_id).count()
     ref = f"{source.name}:{outside_id}"
@@ -297,7 +299,9 @@ def _free_ref(source: WorkflowSource, outside_id: str) -> str:
 
 
 def _end_without_room(workflow: Workflow, clusters: list[Cluster], now: dt.datetime) -> list[str]:
-    """End grants on clusters that the workflow is no longer on, and grants that no longer fit into its planned time."""
+    """End grants on clusters that the workflow no longer includes, and grants that no longer fit into its
+    planned time.
+    """
     kept = {cluster.pk for cluster in clusters}
     live = (
         Grant.objects.before_end()

@@ -1,4 +1,4 @@
-"""Receive a webhook delivery of a source."""
+"""Receive a webhook delivery from a source."""
 
 from __future__ import annotations
 
@@ -43,12 +43,13 @@ class DeliveryTooLarge(StintError):
 def receive_delivery(
     *, source: str, headers: Mapping[str, str], body: bytes | None, now: dt.datetime
 ) -> InboundDelivery:
-    """Store a delivery whose raw bytes verify, and end at once what it reports as closed.
+    """Store a delivery whose signature over the raw bytes is valid, and close at once the workflows that it
+    reports as closed.
 
-    ``headers`` have lowercase names. ``body`` is None if it was too large to be read. A repeated delivery changes
-    nothing. If one can't be handled now, the worker handles it, because the row is the queue. Refused deliveries are
-    counted, and recorded once a minute. A delivery neither creates workflows nor starts access.
-    Raises NotFound, DeliveryTooLarge, NotFromSource, InvalidInput (no JSON), SourceUnreadable.
+    ``headers`` have lowercase names. ``body`` is None if it was too large to be read. A repeated delivery
+    changes nothing. If a delivery can't be handled now, the worker handles it later, because the row is the
+    queue. Rejected deliveries are counted, and recorded once a minute. A delivery never creates workflows or
+    starts access. Raises NotFound, DeliveryTooLarge, NotFromSource, InvalidInput (no JSON), SourceUnreadable.
     """
     kept = WorkflowSource.objects.live().filter(name=source).first()
     if kept is None:
@@ -96,7 +97,8 @@ def _handled(delivery: InboundDelivery, now: dt.datetime) -> InboundDelivery:
     try:
         return handle_delivery(delivery_id=delivery.pk, now=now)
     except (StintError, DatabaseError) as error:
-        # It is stored, and the worker handles it within seconds, so the source need not send it again.
+        # It is stored, and the worker handles it within seconds, so the source does not have to send it
+        # again.
         log.exception("hook.put_off", source=delivery.source.name, error=type(error).__name__)
         return delivery
 
@@ -105,7 +107,7 @@ def _note_refused(source: WorkflowSource, reason: str, now: dt.datetime) -> None
     WorkflowSource.objects.filter(pk=source.pk).update(refused=F("refused") + 1)
     long_ago = Q(refused_recorded_at__isnull=True) | Q(refused_recorded_at__lte=now - RECORDED_EVERY)
     with transaction.atomic():
-        # Only with `no_key` can deliveries of the source be stored meanwhile.
+        # Deliveries of the source can be stored concurrently only with `no_key`.
         rows = WorkflowSource.objects.select_for_update(skip_locked=True, no_key=True)
         row = rows.filter(long_ago, pk=source.pk).first()
         if row is None:

@@ -1,4 +1,4 @@
-"""Rotate the secret of a source's webhooks."""
+"""Rotate the webhook secret of a source."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import WorkflowSource
 from sessions_app.operations.workflows.workflow_sources import Secrets, sealed, secrets_of
 
-# The new and the previous secret, so that the source can be updated meanwhile.
+# The new and the previous secret are both accepted, so that the source can be updated meanwhile.
 KEPT = 2
 
 
 def rotate_source_secret(*, name: str, actor: Identity, now: dt.datetime) -> str:
-    """Return a new secret, shown only once, that verifies deliveries from now on. The previous one stays valid until
-    the next rotation.
+    """Return a new secret, shown only once, that verifies deliveries from now on.
 
-    Only administrators of Stint may do this. Raises NotFound, CannotDecrypt.
+    The previous one stays valid until the next rotation. Only Stint administrators may do this. Raises
+    NotFound, CannotDecrypt.
     """
     with transaction.atomic():
         rows = WorkflowSource.objects.live().administered_by(actor)

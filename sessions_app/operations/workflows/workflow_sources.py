@@ -1,4 +1,4 @@
-"""Workflow sources: between their documents, their stored rows and their adapters."""
+"""Convert workflow sources between their documents, stored rows and adapters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sessions_app.policy.documents import DocumentError, Problem, problems_of
 from sessions_app.workflows.base import Adapter, AdapterType, secret_fields
 from sessions_app.workflows.registry import find, types
 
-# With an empty secret, for example from an unset variable, anyone could sign.
+# Anyone could sign with an empty secret, for example from an unset variable.
 SHORTEST_SECRET = 8
 
 
@@ -32,7 +32,9 @@ class SourceUnreadable(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The encrypted part of a source: its secret parameters by name, and the secrets that sign its webhooks."""
+    """The encrypted part of a source: its secret parameters by name, and the secrets that its webhooks are
+    signed with.
+    """
 
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     webhook: tuple[str, ...] = field(default=(), repr=False)
@@ -47,13 +49,13 @@ def secrets_of(source: WorkflowSource) -> Secrets:
 
 
 def sealed(secrets: Secrets, source: WorkflowSource) -> bytes:
-    """Return the secrets of a source in their stored form, encrypted for its row alone."""
+    """Return a source's secrets in their stored form, encrypted for its row only."""
     text = json.dumps({"parameters": dict(secrets.parameters), "webhook": secrets.webhook})
     return seal(text.encode(), place=place_of(source, "sealed"))
 
 
 def adapter_of(source: WorkflowSource) -> Adapter:
-    """Return the adapter that asks a source. Raises SourceUnreadable."""
+    """Return the adapter for a source. Raises SourceUnreadable."""
     type_ = find(source.provider)
     if type_ is None:
         raise SourceUnreadable(
@@ -73,7 +75,9 @@ def adapter_of(source: WorkflowSource) -> Adapter:
 
 
 def kind_of(source: WorkflowSource, said: str) -> str:
-    """Return the kind of a source's workflow: as the source says, or else the default of its provider."""
+    """Return the kind of a source's workflow: the one that the source reports, or else its provider's
+    default.
+    """
     type_ = find(source.provider)
     return said or (type_.kind if type_ else "ticket")
 
@@ -83,8 +87,8 @@ def read_secrets(
 ) -> tuple[dict[str, Any], Secrets]:
     """Return the visible part of a source's document, and its secrets.
 
-    ``{env: NAME}`` and ``{file: PATH}`` are read only ``on_server``. ``(stored)`` means the stored secret. It is never
-    sent to an address that has not received it before. Raises DocumentError.
+    ``{env: NAME}`` and ``{file: PATH}`` are read only with ``on_server``. ``(stored)`` means the stored
+    secret, which is never sent to an address that has not received it before. Raises DocumentError.
     """
     parameters = _type(document).parameters
     names = secret_fields(parameters)
@@ -144,7 +148,7 @@ def shown_document(source: WorkflowSource) -> dict[str, Any]:
 
 
 def readable_secrets(source: WorkflowSource) -> Secrets:
-    """Return the stored secrets; none if they can't be decrypted, so that they can be entered again."""
+    """Return the stored secrets; empty if they can't be decrypted, so that they can be entered again."""
     try:
         return secrets_of(source)
     except CannotDecrypt:

@@ -42,7 +42,7 @@ def test_a_step_that_can_not_be_taken_says_what_to_do(db, command):
     (first,) = keys(command)
     with pytest.raises(CommandError, match="Prepare another and rotate first"):
         keys(command, "retire", first)
-    with pytest.raises(CommandError, match="Prepare one, have both installed everywhere, then rotate"):
+    with pytest.raises(CommandError, match="Prepare one, install both everywhere, then rotate"):
         keys(command, "rotate")
 
 

@@ -35,7 +35,7 @@ def test_an_old_authority_is_not_rotated_back_to(db, now, purpose):
 def test_one_that_clients_had_no_time_to_learn_is_not_used_yet(db, now, purpose):
     old, week = ensure_authority(purpose, now=now), dt.timedelta(days=7)
     fresh = prepare_authority(purpose, actor=SETUP, now=now)
-    with pytest.raises(TooSoon, match=f"announced to clients since {now:%Y-%m-%d}"):
+    with pytest.raises(TooSoon, match=f"has been announced to clients only since {now:%Y-%m-%d}"):
         rotate_authority(purpose, actor=SETUP, now=now + week - dt.timedelta(seconds=1), announced=week)
     assert active_authority(purpose) == old
     assert rotate_authority(purpose, actor=SETUP, now=now + week, announced=week) == fresh
