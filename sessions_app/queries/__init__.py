@@ -1,1 +1,1 @@
-"""Queries that only read. Nothing here writes."""
+"""Read-only queries. Nothing here writes."""

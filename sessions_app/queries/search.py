@@ -84,9 +84,9 @@ def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | N
 def search(identity: Identity, text: str) -> Found:
     """Return what matches the letters.
 
-    They can be anywhere in the names of clusters, command sets, policies and people, and in titles of workflows. So can
-    they in listed commands, and in commands that were tried. They must be at the beginning of references and tickets.
-    The newest requests and grants of matching people and targets are also found.
+    They match anywhere in the names of clusters, command sets, policies and people, in titles of workflows,
+    in listed commands, and in commands that were tried. They match at the beginning of references and
+    tickets. The newest requests and grants of matching people and targets are also found.
     """
     named = Q(name__icontains=text)
     people = list(
@@ -136,13 +136,13 @@ def _views(version: CommandSetVersion) -> Sequence[CommandView]:
 
 
 def _runs(identity: Identity, text: str) -> list[CommandRun]:
-    """Return the newest runs that contain the letters, in the line as typed, or in the words that the target got,
-    however they were quoted.
+    """Return the newest runs that contain the letters, either in the line as typed or in the arguments sent
+    to the target, regardless of quoting.
     """
     newest = CommandRun.objects.order_by("-pk").values_list("pk", flat=True)
     floor = newest[MOST_RUNS - 1 : MOST_RUNS].first()
     near = CommandRun.objects.filter(pk__gte=floor) if floor else CommandRun.objects.all()
-    # In the form that the database gives a list of texts.
+    # In the form in which the database stores a list of texts.
     words = '", "'.join(json.dumps(word, ensure_ascii=False)[1:-1] for word in text.split())
     near = near.annotate(words=Cast("argv", TextField()))
     found = near.filter(Q(line__icontains=text) | Q(words__icontains=words)).visible_to(identity)
@@ -157,8 +157,8 @@ def _workflows(identity: Identity, text: str) -> list[Workflow]:
 
 def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list[AccessRequest]:
     visible = with_names(AccessRequest.objects.visible_to(identity))
-    # Separate queries, because each has an index and an OR of them has none. Ordered by an expression, so that the
-    # database does not scan all requests by number until it has found enough.
+    # Separate queries, because each has an index and an OR of them has none. Ordered by an expression, so
+    # that the database does not scan all requests by number until it has found enough.
     by_ticket = visible.exclude(ticket="").filter(ticket__istartswith=text).order_by(0 - F("number"))[:MOST]
     by_number = visible.filter(number=int(text)) if _NUMBER.fullmatch(text) else []
     by_person = visible.filter(requester__in=[person.pk for person in people]).order_by("-number")[:MOST]

@@ -13,7 +13,8 @@ from sessions_app.policy.commands.kinds import compile_open, compile_set, parse_
 from sessions_app.policy.documents import DocumentError
 
 _MOST = 2048
-# Keyed by the digest of the version, which identifies its content. A version that can't be read is never cached.
+# Keyed by the digest of the version, which identifies its content. A version that can't be read is never
+# cached.
 _documents: OrderedDict[str, CommandSetDocument] = OrderedDict()
 _open: OrderedDict[str, CompiledSet] = OrderedDict()
 _compiled: OrderedDict[tuple[str, tuple[tuple[str, str], ...], frozenset[int] | None], CompiledSet] = (
@@ -27,7 +28,10 @@ def document_of(version: CommandSetVersion) -> CommandSetDocument:
 
 
 def compiled_open(version: CommandSetVersion) -> CompiledSet:
-    """Return a version compiled with open parameters: it allows what some grant of it could. Raises DocumentError."""
+    """Return a version compiled with open parameters: it allows everything that a grant of it could allow.
+
+    Raises DocumentError.
+    """
     found = _open.get(version.digest)
     if found is None:
         found = compile_open(document_of(version))
@@ -63,14 +67,15 @@ def compiled(
 ) -> CompiledSet:
     """Return a version with its parameters bound, reduced to the commands in ``keep`` (None: all).
 
-    It is compiled once for each combination. Raises CompileError for bindings that do not fit, and DocumentError.
+    Each combination is compiled once. Raises CompileError for invalid bindings, and DocumentError.
     """
     return compiled_by_digest(version.pk, version.digest, parameters, keep)
 
 
 def asked(request: AccessRequest) -> CompiledSet:
-    """Return the commands that a request is for. For an extension, these are only those that approvers left of its
-    grant.
+    """Return the commands that a request is for.
+
+    For an extension, these are only the commands that approvers left of its grant.
     """
     keep = request.extends.commands if request.extends else None
     return compiled(request.command_set_version, request.parameters, keep)
@@ -79,7 +84,10 @@ def asked(request: AccessRequest) -> CompiledSet:
 def compiled_by_digest(
     version_id: int, digest: str, parameters: Mapping[str, str], keep: Iterable[int] | None
 ) -> CompiledSet:
-    """Like ``compiled``, for a version of which only the id and the digest were read. The rest is read once."""
+    """Return the same as ``compiled``, for a version of which only the id and the digest were read.
+
+    The rest is read once.
+    """
     key = (digest, tuple(sorted(parameters.items())), None if keep is None else frozenset(keep))
     found = _compiled.get(key)
     if found is None:

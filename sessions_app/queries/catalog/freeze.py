@@ -1,4 +1,4 @@
-"""Keep the catalog from changing."""
+"""Prevent changes to the catalog."""
 
 from __future__ import annotations
 

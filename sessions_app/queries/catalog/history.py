@@ -1,4 +1,4 @@
-"""The history of the catalog: its documents, what changed, and who had which rights at any moment."""
+"""The history of the catalog: its documents, their changes, and who had which rights at any time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import AccessPolicy, Cluster, DocumentVersion
 
 TYPES = ("policy", "cluster", "command set", "group", "webhook", "workflow source", "trust policy")
-# The keys of a document that give rights, with the names that people know.
+# The keys of a document that grant rights, with their common names.
 _PARTS = {"requesters": "request", "viewers": "view", "approvers": "approve", "administrators": "administer"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Right:
-    """A right of an identity at a moment: what it may do, on what, and through which group (empty: by name)."""
+    """A right of an identity at a time: what it may do, on what, and through which group (empty: by name)."""
 
     identity: str
     right: str
@@ -53,8 +53,9 @@ def _answers_for(type_: str, name: str, reader: Identity) -> bool:
 
 
 def difference(before: DocumentVersion | None, after: DocumentVersion) -> Sequence[str]:
-    """Return the changes from one version to another as lines of a unified diff of YAML. ``before`` None: there was no
-    earlier version.
+    """Return the changes from one version to another as lines of a unified diff of their YAML.
+
+    ``before`` is None if there was no earlier version.
     """
     names = (f"version {before.number}" if before else "nothing", f"version {after.number}")
     old, new = _lines(before.document if before else None), _lines(after.document)
@@ -70,8 +71,10 @@ def _lines(document: Any) -> list[str]:
 
 
 def rights_seen_by(reader: Identity, moment: dt.datetime) -> Sequence[Right]:
-    """Return the rights at a moment that the reader may see. Administrators of Stint see all, others their own and
-    those of their machines. A token that is bound to a workflow sees none.
+    """Return the rights at a given time that the reader may see.
+
+    Stint administrators see all, others their own and those of their machines. A token that is bound to a
+    workflow sees none.
     """
     found = rights_at(moment)
     if reader.is_superuser:
@@ -83,9 +86,11 @@ def rights_seen_by(reader: Identity, moment: dt.datetime) -> Sequence[Right]:
 
 
 def rights_at(moment: dt.datetime) -> Sequence[Right]:
-    """Return who had which rights at a moment, sorted, from the catalog's versions and the record's entries up to it.
+    """Return who had which rights at a given time, sorted, from the catalog's versions and the record's
+    entries up to it.
 
-    An identity that was disabled then had none, and neither had its machines. Administrators of Stint had one on everything.
+    An identity that was disabled then had none, and neither had its machines. Administrators of Stint had one
+    on everything.
     """
     stood = [row for row in _standing(moment) if row.document]
     people = _people(moment)
@@ -103,7 +108,7 @@ def rights_at(moment: dt.datetime) -> Sequence[Right]:
 
 
 def _is_active(person: _Person, people: Mapping[str, _Person]) -> bool:
-    """Whether an identity was enabled, and its owner as well if it is a machine."""
+    """Whether an identity was enabled and, if it is a machine, its owner as well."""
     owner = people.get(person.owner)
     return person.active and (owner is None or owner.active)
 
@@ -114,7 +119,7 @@ def _standing(moment: dt.datetime) -> Iterator[DocumentVersion]:
 
 
 def _members(groups: Iterable[DocumentVersion], people: Iterable[_Person]) -> dict[str, set[str]]:
-    """Return the members of each group: as last written, and those who were created in it since."""
+    """Return the members of each group: those last written, and identities created in it since."""
     written = {group.name: group for group in groups}
     members = {name: set(group.document["members"]) for name, group in written.items()}
     for person in people:

@@ -1,4 +1,6 @@
-"""Why no grant may have a command set on a cluster: what its connection can't enforce, and roles that were seen on its targets."""
+"""Why command sets can't be granted on a cluster: what its connection can't enforce, and roles seen on its
+targets.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +14,35 @@ from sessions_app.queries.catalog.command_sets import compiled_open
 
 
 def sets_of_kind(kind: str) -> list[CompiledSet]:
-    """Return the newest version of every command set of a kind, published or not, without those that can't be read."""
+    """Return the newest version of every command set of a kind, published or not, except those that can't be
+    read.
+    """
     found = CommandSet.objects.live().filter(kind=kind).prefetch_related("versions")
     newest = (max(one.versions.all(), key=lambda version: version.number, default=None) for one in found)
     return list(_readable(version for version in newest if version is not None))
 
 
 def unfit_where_used(version: CommandSetVersion) -> list[str]:
-    """Return sentences that say why a version may not be used on the clusters of the policies that name its set."""
+    """Return the reasons, as sentences, why a version can't be used on the clusters of the policies that name
+    its command set.
+    """
     policies = AccessPolicy.objects.live().filter(command_sets=version.command_set_id)
     return unfit([version], list(policies.values_list("clusters__name", flat=True)))
 
 
 def unfit(versions: Iterable[CommandSetVersion], clusters: Iterable[str]) -> list[str]:
-    """Return sentences that say why these versions may not be granted on these clusters; empty if none is known."""
+    """Return the reasons, as sentences, why these versions can't be granted on these clusters; empty if none
+    is known.
+    """
     sets = list(_readable(versions))
     live = Cluster.objects.live().filter(name__in=list(clusters)).order_by("name")
     return [*_unenforced(sets, live), *_unfit_roles(sets, live)]
 
 
 def unenforced_on(cluster: Cluster) -> list[str]:
-    """Return sentences that say why published command sets may not be used on a cluster whose policies name them."""
+    """Return the reasons, as sentences, why published command sets can't be used on a cluster whose policies
+    name them.
+    """
     policies = AccessPolicy.objects.live().filter(clusters=cluster)
     used = CommandSet.objects.live().filter(kind=cluster.kind, policies__in=policies).distinct()
     versions = [version for one in used.prefetch_related("versions") if (version := one.published)]

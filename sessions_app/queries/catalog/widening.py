@@ -19,9 +19,9 @@ from sessions_app.queries.catalog.command_sets import document_of
 
 
 def wider_set(name: str, document: CommandSetDocument) -> list[str]:
-    """Return the part of a command set that may allow more than its published version; empty if none does.
+    """Return the parts of a command set that may allow more than its published version; empty if none does.
 
-    A set that is new or removed, or that can't be read, allows nothing yet.
+    A command set that is new, removed or can't be read allows nothing yet.
     """
     command_set = CommandSet.objects.live().filter(name=name).prefetch_related("versions").first()
     published = command_set.published if command_set else None
@@ -33,14 +33,18 @@ def wider_set(name: str, document: CommandSetDocument) -> list[str]:
 
 
 def may_not_publish(proposal: Proposal, person: Identity) -> str:
-    """Return why this identity, which administers the document, may not publish the proposal; empty if it may."""
+    """Return why this identity, which administers the document, may not publish the proposal; empty if it
+    may.
+    """
     if are_same_person(proposal.proposed_by, person):
-        return "You can't publish or refuse your own proposal."
+        return "You can't publish or deny your own proposal."
     return ""
 
 
 def publishers_of(proposal: Proposal) -> list[Identity]:
-    """Return the people who may publish a proposal, one account per person: administrators of Stint and of the document."""
+    """Return the people who may publish a proposal, one account per person: Stint administrators, and
+    administrators of the document.
+    """
     people = Identity.objects.active().filter(kind=Kind.PERSON)
     told = people.filter(Q(is_superuser=True) | Q(pk__in=_administrators(proposal)))
     others = told.exclude(same_person(proposal.proposed_by)).distinct().order_by("name", "username")
@@ -50,7 +54,7 @@ def publishers_of(proposal: Proposal) -> list[Identity]:
 
 
 def _administrators(proposal: Proposal) -> set[int]:
-    """Return the ids of those who administer the cluster, or a policy, that a proposal is about."""
+    """Return the ids of the administrators of the cluster or policy that a proposal is about."""
     rows: Iterable[models.Model]
     if proposal.kind == "clusters":
         rows, permission = Cluster.objects.live().filter(name=proposal.name), "administer_cluster"

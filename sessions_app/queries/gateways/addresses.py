@@ -1,4 +1,4 @@
-"""Gateways that holders connect to."""
+"""Addresses and keys of the gateways that holders connect to."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from sessions_app.queries.gateways.keys import (
     trusted_authorities,
 )
 
-# A restarting gateway keeps its certificate. One that is gone is ignored after this time.
+# A gateway keeps its certificate when it restarts. One that has been gone for this time is ignored.
 _KNOWN_FOR = dt.timedelta(days=1)
-# One that has not renewed its lease for this time is gone, whatever its row says.
+# A gateway that has not renewed its lease for this time is gone, whatever its row says.
 _RUNS_FOR = dt.timedelta(minutes=1)
 
 
 def ssh_host_keys() -> list[str]:
-    """Return the public keys that the SSH gateways identify themselves with, now or after a rotation, in known_hosts
-    format, oldest first. Empty until the first of them has started.
+    """Return the public host keys of the SSH gateways, current and announced, in known_hosts format, oldest
+    first. Empty until the first SSH gateway has started.
     """
     return [public_line(key) for key in trusted_authorities(SSH_HOST_KEY)]
 
 
 @dataclass(frozen=True, slots=True)
 class WebGateway:
-    """The address of the web gateways, and whom clients trust there.
+    """The address of the web gateways, and the certificates that clients trust there.
 
-    ``ca`` has the certificates of Stint's own authorities (PEM, one after the other); empty if an administrator provides
-    the gateways' certificates. ``fingerprints`` are the SHA-256 of those authorities, or of the gateways' certificates.
-    Both are empty while no gateway has run for a day.
+    ``ca`` has the certificates of Stint's own authorities (concatenated PEM); empty if an administrator
+    provides the gateways' certificates. ``fingerprints`` are the SHA-256 of those authorities, or of the
+    gateways' certificates. Both are empty if no gateway has run for a day.
     """
 
     url: str
@@ -46,9 +46,11 @@ class WebGateway:
 
 
 def web_gateway(now: dt.datetime) -> WebGateway:
-    """Return where the web gateways are, and whom clients trust by what the gateways say of themselves."""
+    """Return the address of the web gateways and the certificates that clients trust, as the gateways report
+    them.
+    """
     known = GatewayNode.objects.filter(seen_at__gt=now - _KNOWN_FOR).exclude(tls_fingerprint="")
-    # Those that run, as long as any does: others may have had another certificate.
+    # Only the running ones, if any: others may have had another certificate.
     running = known.filter(stopped_at__isnull=True, seen_at__gt=now - _RUNS_FOR)
     said = set((running if running.exists() else known).values_list("tls_fingerprint", flat=True))
     trusted = {
@@ -60,7 +62,7 @@ def web_gateway(now: dt.datetime) -> WebGateway:
 
 
 def mcp_address(cluster: Cluster) -> str:
-    """Return the address where agents connect for a cluster's tools; empty for a cluster of another kind."""
+    """Return the address where agents connect to a cluster's tools; empty for a cluster of another kind."""
     return f"{settings.MCP_URL}/mcp/{cluster.name}" if cluster.kind == "mcp" else ""
 
 

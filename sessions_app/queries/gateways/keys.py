@@ -1,5 +1,5 @@
-"""Keys that all gateways share: the authorities whose signatures targets (SSH) and clients (TLS) trust, and the host key of
-the SSH gateways.
+"""Keys that all gateways share: the authorities that targets (SSH) and clients (TLS) trust, and the host key
+of the SSH gateways.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SSH_HOST_KEY = "ssh-host-key"
 
 
 def active_authority(purpose: str) -> SigningKey | None:
-    """Return the authority that signs now; None if none was created yet."""
+    """Return the authority that currently signs; None if none was created yet."""
     return SigningKey.objects.filter(purpose=purpose, is_active=True).first()
 
 
@@ -30,13 +30,13 @@ def trusted_authorities(purpose: str) -> list[SigningKey]:
 def private_key_of(key: SigningKey) -> bytes:
     """Return an authority's private key: in OpenSSH format for SSH, PEM for TLS.
 
-    Raises CannotDecrypt with another STINT_SECRET_KEY.
+    Raises CannotDecrypt if STINT_SECRET_KEY differs.
     """
     return unseal(bytes(key.sealed_private_key), place=place_of(key, "sealed_private_key"))
 
 
 def public_line(key: SigningKey) -> str:
-    """Return the public half of an SSH key as known_hosts has it: algorithm and key, without a comment."""
+    """Return the public half of an SSH key in known_hosts form: algorithm and key, without a comment."""
     algorithm, data, *_ = key.public_key.split()
     return f"{algorithm} {data}"
 
@@ -44,7 +44,7 @@ def public_line(key: SigningKey) -> str:
 def gateway_ca_pair(key: SigningKey) -> Pair:
     """Return the certificate and private key of an authority of the web gateways.
 
-    Raises CannotDecrypt with another STINT_SECRET_KEY.
+    Raises CannotDecrypt if STINT_SECRET_KEY differs.
     """
     return Pair(key.public_key.encode("ascii"), private_key_of(key))
 

@@ -1,4 +1,4 @@
-"""Orders, as gateways read them."""
+"""Orders, for the gateways that run them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST = 100
 
 
 def orders_to_claim(kind: str, now: dt.datetime) -> list[int]:
-    """Return the ids of orders on clusters of one kind that are not claimed and have not lapsed, oldest first."""
+    """Return the ids of orders on clusters of one kind that are unclaimed and have not expired, oldest first."""
     waiting = CommandOrder.objects.filter(
         claimed_at__isnull=True, lapses_at__gt=now, grant__cluster__kind=kind
     ).order_by("pk")

@@ -16,20 +16,20 @@ from sessions_app.queries.catalog.command_sets import compiled
 
 USED = (RunState.ALLOWED, RunState.RUNNING, RunState.DONE, RunState.CUT)
 REFUSED = (RunState.REFUSED, RunState.HOLD_DENIED, RunState.HOLD_LAPSED)
-# They never ran. One that its holder withdrew was not refused.
+# These never ran. A command that its holder withdrew does not count as refused.
 NEVER_RAN = (*REFUSED, RunState.HOLD_WITHDRAWN)
-# At most this many different refused commands are listed; ``refused_times`` counts all.
+# The maximum number of different refused commands that are listed; ``refused_times`` counts all.
 MOST_REFUSED = 20
 OVER = (GrantState.REVOKING, GrantState.ENDED)
 
 
 def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
-    """Return a comparison as plain data: the uses of each approved command and target, the used part of the approved
-    time, and what was refused.
+    """Return a comparison as plain data: the uses of each approved command and target, the used part of the
+    approved time, and what was refused.
 
-    Times are in seconds, and one sentence sums all of it up. The cost does not depend on how much was run. What Stint
-    can't know is None: which command was used if the target enforces, and a count of zero if the target reports
-    nothing.
+    Times are in seconds. ``sentence`` summarizes the comparison. The cost does not depend on how much was
+    run. Unknown values are None: which command was used if the target enforces, and a count of zero if the
+    target reports nothing.
     """
     views = [
         view
@@ -53,7 +53,10 @@ def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
 
 
 def _times(grant: Grant, by: str) -> Mapping[Any, int]:
-    """Return how often each value of a field occurs in the runs. A run over HTTP can stand for many requests."""
+    """Return how often each value of a field occurs in the runs.
+
+    A run over HTTP can represent many requests.
+    """
     runs = CommandRun.objects.filter(grant=grant, state__in=USED).order_by()
     counted = runs.values(by).annotate(times=Sum(Coalesce(F("count__times"), 1)))
     return {row[by]: row["times"] for row in counted}
@@ -95,7 +98,7 @@ def _refused_times(grant: Grant, told: Sequence[Mapping[str, Any]]) -> int | Non
 
 
 def _seconds(grant: Grant, now: dt.datetime) -> tuple[int, int]:
-    """Return the approved time, and how much of it had passed before the end, in seconds."""
+    """Return the approved time, and how much of it passed before the end, in seconds."""
     end = (grant.revoking_at or grant.ended_at or now) if grant.state in OVER else now
     approved = (grant.expires_at - grant.starts_at).total_seconds()
     used = (min(end, grant.expires_at) - grant.starts_at).total_seconds()
@@ -110,8 +113,8 @@ def sentence(
     used: int,
     refused: int | None,
 ) -> str:
-    """Return the sentence, such as "3 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 2 commands were
-    refused". None stands for what the target does not report.
+    """Return the sentence, such as "3 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 2
+    commands were refused". None means that the target does not report it.
     """
     unit, name = (60, "minute") if approved >= 120 else (1, "second")
     time = f"{_round(used, unit)} of {_many(_round(approved, unit), name)}"
@@ -138,7 +141,7 @@ def _refusals(times: int | None) -> str:
 
 
 def _round(seconds: int, unit: int) -> int:
-    """Round to whole units, but never down to 0 unless the time is 0."""
+    """Round to whole units, but to at least 1 unless the time is 0."""
     return max(round(seconds / unit), 1 if seconds else 0)
 
 

@@ -1,4 +1,4 @@
-"""Numbers of grants and of what was run in them, for lists."""
+"""Counts of grants and of the commands tried in them, for lists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 
 from sessions_app.models import CommandRun, Grant, GrantState, RunState
 
-# The states of grants that are in use, or whose end is not proven yet.
+# The states of grants that are in use, or whose end is not confirmed yet.
 LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING)
 
 
@@ -32,9 +32,10 @@ def run_counts(ids: Sequence[int]) -> dict[int, Counts]:
 
 
 def how_many_live(field: str) -> Coalesce:
-    """Return an expression that counts the grants in use of each row. ``field`` is the grant's field for the row.
+    """Return an expression that counts the grants in use of each row.
 
-    It is a subquery for each row, because a join would read all grants that ever existed.
+    ``field`` is the grant's field for the row. It is a subquery per row, because a join would read every
+    grant that ever existed.
     """
     live = Grant.objects.filter(state__in=LIVE, **{field: OuterRef("pk")}).order_by().values(field)
     return Coalesce(Subquery(live.annotate(count=Count("pk")).values("count")), 0)

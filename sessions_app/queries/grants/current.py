@@ -1,4 +1,4 @@
-"""Grants as gateways and sweepers need them."""
+"""The current state of grants, for gateways and sweepers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ TIME_OVER = why_over(EndReason.EXPIRED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantNow:
-    """The state of a grant. ``cut``: running commands may not finish. ``finish_until`` is their deadline, and ``over_at`` when its
-    end began, if it has.
+    """The state of a grant.
+
+    ``cut``: running commands may not finish. ``finish_until`` is their deadline. ``over_at`` is when the
+    grant's end began; None if it has not.
     """
 
     ref: str
@@ -33,7 +35,7 @@ class GrantNow:
 
 
 def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
-    """Return the state of each grant. One that does not exist is left out.
+    """Return the state of each grant. Grants that do not exist are left out.
 
     A grant is not live if its holder is disabled or missed a heartbeat, or if a grant above it is not usable.
     """
@@ -46,7 +48,7 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
         .annotate(**{name: ExpressionWrapper(one, output_field=BooleanField()) for name, one in fit.items()})
         .values_list("pk", "ref", "state", "expires_at", *fit)
     )
-    # The end of a grant may still wait for its row.
+    # The end of a grant may still be waiting for its row.
     over = Grant.objects.in_bulk(
         [row[0] for row in rows if row[2] in (GrantState.REVOKING, GrantState.ENDED)]
     )
@@ -57,7 +59,7 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
             expires_at=expires_at,
             finish_until=over[pk].finish_until if pk in over else None,
             end_reason=over[pk].end_reason if pk in over else "",
-            # At the deadline, heartbeats stop and the grants above are over too; commands may still finish.
+            # At the deadline, heartbeats stop and the parent grants are over too; commands may still finish.
             cut=not _may_finish(over[pk], now)
             if pk in over
             else not held or (not heard and expires_at > now),
@@ -86,7 +88,7 @@ class HoldNow:
 
 
 def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
-    """Return the state of a held command. Anything unknown is over."""
+    """Return the state of a held command; `over` if it is unknown."""
     run = CommandRun.objects.select_related("decided_by", "grant").filter(pk=run_id).first()
     if run is None:
         return HoldNow("over", "", "Command not found.")
@@ -117,7 +119,7 @@ SELECT least(
 
 
 def next_due() -> dt.datetime | None:
-    """Return when something falls due next, which may be in the past; None if nothing is pending."""
+    """Return when something is next due, which may be in the past; None if nothing is pending."""
     due = _NEXT(()).get_value(0, 0)
     return moment(due) if due else None
 
@@ -136,18 +138,22 @@ SELECT id FROM line ORDER BY place * CASE WHEN again THEN 4 ELSE 1 END, again, n
 
 
 def to_revoke_now(now: dt.datetime, limit: int = BATCH) -> tuple[int, ...]:
-    """Return the ids of grants whose targets can be asked now: the first in line at each host, then the second at each,
-    and so on. So the many that wait for a busy host hide none at another. Of each host's retries, one comes after every
-    four others.
+    """Return the ids of grants whose targets can be called now, in turns by host: the first in line at each
+    host, then the second at each, and so on.
+
+    A busy host with many waiting grants thus delays no other. At each host, one retry follows every four
+    first attempts.
     """
     found = _TO_REVOKE([str(value).encode() for value in (now, limit)])
     return tuple(number(found.get_value(row, 0)) for row in range(found.ntuples))
 
 
 def overdue(now: dt.datetime) -> tuple[int, float]:
-    """Return how many grants had to be over and are not proven to be, and since how many seconds the most overdue of them.
+    """Return how many grants should be over but are not confirmed to be, and by how many seconds the most
+    overdue is late.
 
-    It counts from the deadline or, if earlier, from when the end began. Grants whose end nobody has begun also count.
+    The time counts from the deadline or, if earlier, from when the end began. Grants whose end has not begun
+    also count.
     """
     due = Grant.objects.not_ended().annotate(due=Least("expires_at", "revoking_at", "end_intents__at"))
     found = due.filter(due__lt=now).aggregate(count=Count("pk", distinct=True), since=Min("due"))

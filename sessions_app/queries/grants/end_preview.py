@@ -1,4 +1,4 @@
-"""Preview what ending grants would do to commands that are running in them."""
+"""Preview the effect of ending grants on the commands that are running in them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MOST = 50
 class Ending(NamedTuple):
     """The effect of ending a grant.
 
-    ``cut`` are the commands that the end cuts, and ``finish`` those that may finish, for at most ``seconds``. ``below``
-    is the number of grants delegated from it that end with it.
+    ``cut`` are the commands that the end cuts, and ``finish`` those that may finish, for at most ``seconds``.
+    ``below`` is the number of delegated grants that end with it.
     """
 
     cut: Sequence[CommandRun]
@@ -30,12 +30,12 @@ class Ending(NamedTuple):
 
 
 def goes_on(now: dt.datetime) -> Q:
-    """Return the condition that the end of its grant cuts a command: it is running, or held and can still run."""
+    """Return the condition that ending its grant cuts a command: it is running, or held and can still run."""
     return Q(state__in=(RunState.ALLOWED, RunState.RUNNING)) | may_yet_run(now)
 
 
 def endings(grants: Sequence[Grant], now: dt.datetime) -> dict[int, Ending]:
-    """Return, by grant id, what ending each grant now would cut and let finish. At most ``MOST`` commands are read."""
+    """Return, by grant id, the effect of ending each grant now. At most ``MOST`` commands are read."""
     ids = [grant.pk for grant in grants]
     runs = (
         CommandRun.objects.filter(goes_on(now), grant__in=ids).select_related("target").order_by("pk")[:MOST]

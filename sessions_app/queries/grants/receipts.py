@@ -12,8 +12,9 @@ from sessions_app.queries.grants.comparisons import NEVER_RAN, comparison
 
 
 def receipt(grant: Grant, now: dt.datetime) -> dict[str, Any]:
-    """Return the receipt as plain data; before the end, it has the current state. Times are ISO 8601, durations in
-    seconds.
+    """Return the receipt as plain data.
+
+    Before the end, it has the current state. Times are ISO 8601, durations in seconds.
     """
     runs = list(grant.runs.select_related("target").order_by("pk"))
     return {

@@ -1,4 +1,4 @@
-"""The clusters of grants that are being revoked or provisioned, and the leases that still need work."""
+"""The clusters of grants that are being revoked or provisioned, and the leases that still need to be created."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from django.db.models import Q, QuerySet
 from sessions_app.models import Grant, GrantState, Installation, Lease
 from sessions_app.queries.catalog.command_sets import compiled
 
-# How many marks of other grants one call to a target can name.
+# The maximum number of other grants' marks in one call to a target.
 NEIGHBORS = 500
 
 
 def clusters_of(grant_ids: Iterable[int]) -> dict[int, int]:
-    """Return the cluster id of each of the grants that is being revoked, in the given order."""
+    """Return the cluster id of each given grant that is being revoked, in the given order."""
     wanted = list(grant_ids)
     ending = Grant.objects.filter(state=GrantState.REVOKING, pk__in=wanted)
     found = dict(ending.values_list("pk", "cluster_id"))
@@ -23,21 +23,23 @@ def clusters_of(grant_ids: Iterable[int]) -> dict[int, int]:
 
 
 def clusters_to_make(grant_ids: Iterable[int]) -> dict[int, int]:
-    """Return the cluster id of each of the grants for which something may have to be created, earliest start first."""
+    """Return the cluster id of each given grant for which something may have to be created, earliest start
+    first.
+    """
     making = Grant.objects.filter(state__in=[GrantState.PROVISIONING, GrantState.ACTIVE])
     rows = making.filter(pk__in=list(grant_ids)).order_by("starts_at", "pk")
     return dict(rows.values_list("pk", "cluster_id"))
 
 
 def clusters_of_leases(lease_ids: Iterable[int]) -> dict[int, int]:
-    """Return the cluster id of each of the leases, in id order."""
+    """Return the cluster id of each given lease, in id order."""
     rows = Lease.objects.filter(pk__in=list(lease_ids)).order_by("pk")
     return dict(rows.values_list("pk", "grant__cluster_id"))
 
 
 def to_make(grant: Grant) -> QuerySet[Lease]:
-    """Return the leases of a grant on which something must be created: not yet created, expired, or not valid long
-    enough.
+    """Return the leases of a grant that must be created on their target: not yet created, expired, or not
+    valid long enough.
     """
     waiting = Q(made_until__isnull=True) | Q(made_until__lt=grant.expires_at)
     return grant.leases.filter(waiting, gone_at__isnull=True)
@@ -61,8 +63,10 @@ def neighbors_of(grant: Grant, leases: Sequence[Lease]) -> dict[tuple[str, int],
 
 
 def how_commands_ran(grant: Grant) -> dict[str, bool]:
-    """Return whether all its commands were ``contained`` in namespaces of their own, which end with them, and whether some
-    ran ``as_root``. If they can't be read, the worse is assumed.
+    """Return how a grant's commands ran: whether all were ``contained`` in namespaces of their own, which end
+    with them, and whether any ran ``as_root``.
+
+    If the commands can't be read, the worst case is assumed.
     """
     try:
         commands = compiled(grant.command_set_version, grant.parameters, grant.commands).commands

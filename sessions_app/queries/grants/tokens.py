@@ -1,4 +1,4 @@
-"""Tokens of grants as gateways need them."""
+"""The current state of grants' tokens, for gateways."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ ENDS_OF_TOKENS = frozenset((REPLACED, RAN_OUT))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenNow:
-    """The state of a token and its grant. ``why`` is why it is not valid, or will not be after ``expires_at``."""
+    """The state of a token and its grant.
+
+    ``why`` is why it is not valid, or will not be after ``expires_at``.
+    """
 
     live: bool
     expires_at: dt.datetime

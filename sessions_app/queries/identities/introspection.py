@@ -14,10 +14,10 @@ _INACTIVE = {"active": False}
 
 
 def introspection(text: str, reader: Identity, now: dt.datetime) -> dict[str, Any]:
-    """Return what the token is valid for. Unknown, revoked and hidden tokens get the same answer: `{"active": false}`.
+    """Return the introspection response for a token.
 
-    People may read their own tokens and those of their machines. Administrators may read more, and so may people who
-    see a grant.
+    Unknown, revoked and hidden tokens get the same answer: `{"active": false}`. People may read their own
+    tokens and those of their machines. Administrators may read more, and so may people who see a grant.
     """
     token = valid_token(text, now)
     if token is not None:

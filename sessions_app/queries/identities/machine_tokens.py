@@ -1,4 +1,4 @@
-"""Tokens that a trust policy gave to machines."""
+"""Tokens issued to machines under a trust policy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from sessions_app.queries.identities.api_tokens import live_tokens
 
 
 def live_given(policy: TrustPolicy, now: dt.datetime) -> QuerySet[APIToken]:
-    """Return the tokens that machines got through the policy and that are still good for something."""
+    """Return the tokens that machines got through the policy and that are still of use."""
     given = live_tokens(now).filter(identity=policy.identity_id, label__startswith=f"{policy.name} ")
     return given.exclude(workflow="")

@@ -9,10 +9,10 @@ from sessions_app.models import AccessPolicy, AccessRequest, Cluster
 
 
 def known_people(identity: Identity) -> QuerySet[Identity]:
-    """Return the identities that the reader may see: itself, its machines, and the requesters of requests that it may
-    see.
+    """Return the identities that the reader may see: itself, its machines, and the requesters of requests
+    that it may see.
 
-    Everyone who holds a grant has requested it.
+    Holders are covered, because each has requested their grant.
     """
     if identity.is_superuser:
         return Identity.objects.all()
@@ -27,7 +27,7 @@ def known_people(identity: Identity) -> QuerySet[Identity]:
 
 
 def seen_through(identity: Identity) -> tuple[QuerySet[AccessPolicy], QuerySet[Cluster]]:
-    """Return the policies and clusters through which the reader sees what others requested."""
+    """Return the policies and clusters that let the reader see what others requested."""
     seeing = ("view", "approve", "administer")
     return AccessPolicy.objects.held_by(identity, *seeing), Cluster.objects.held_by(identity, *seeing)
 

@@ -40,9 +40,9 @@ class _Held(NamedTuple):
 
 
 def ways_of(identity: Identity, permission: str, policies: Iterable[AccessPolicy]) -> dict[int, list[Way]]:
-    """Return the ways in which the identity holds a permission (`request`, `approve` …) on each policy, by its id.
+    """Return how the identity holds a permission (`request`, `approve` …) on each policy, by policy id.
 
-    Policies on which it holds none are left out. The clusters of the policies must be prefetched.
+    Policies on which it does not hold it are left out. The clusters of the policies must be prefetched.
     """
     on_policy, on_cluster = defaultdict(set), defaultdict(set)
     for held in _on_policies(permission, {"group__user": identity}, {"user": identity}):
@@ -62,7 +62,9 @@ def ways_of(identity: Identity, permission: str, policies: Iterable[AccessPolicy
 def who_may(
     permission: str, policies: Sequence[AccessPolicy], cluster_id: int, cluster: str
 ) -> dict[int, dict[int, list[Way]]]:
-    """Return who holds a permission on each policy for one cluster: the ways of each identity, by policy id."""
+    """Return who holds a permission on each policy for one cluster, and how: by policy id, then by identity
+    id.
+    """
     ids = [policy.pk for policy in policies]
     found: dict[int, dict[int, set[Way]]] = {pk: defaultdict(set) for pk in ids}
     some = {"content_object__in": ids}

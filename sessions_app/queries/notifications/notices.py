@@ -1,4 +1,4 @@
-"""Notices that still ask something of their reader, and the outcomes of the others."""
+"""Notifications that still need their reader's action, and the outcomes of the others."""
 
 from __future__ import annotations
 
@@ -41,14 +41,15 @@ from sessions_app.models.notice import NEAR_END, NoticeQuerySet
 from sessions_app.queries.requests import deciders
 from sessions_app.queries.statements.composed import Composed, Part, values_of
 
-# Open notices are searched only among this many of the newest unread ones, because every page counts them.
+# Open notifications are searched only among this many of the newest unread ones, because every page counts
+# them.
 NEWEST = 500
 DECISIONS = frozenset((Asks.VERDICT, Asks.DECISION, Asks.DIGEST, Asks.RELEASE, Asks.REVIEW))
 
 
 def unread_of(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
-    """Return the unread notices of an identity that still concern it, newest first: those that ask nothing, and those
-    whose reader can still do what they ask.
+    """Return the unread notifications of an identity that are still relevant, newest first: those that need
+    no action, and those whose action is still possible.
     """
     newest = Notice.objects.filter(identity=identity, read_at__isnull=True).order_by("-pk")
     found = Notice.objects.filter(pk__in=newest.values("pk")[:NEWEST])
@@ -65,12 +66,13 @@ _UNREAD = Composed("stint_unread", lambda reader, now: [values_of(unread_of(read
 
 
 def _decidable(identity: Identity, now: dt.datetime) -> Q:
-    """Return the condition that a notice asks for a decision that this identity may still make.
+    """Return the condition that a notification requests a decision that this identity may still make.
 
-    Each notice is looked up in what may be decided. The other way around, all of that would be judged for each page.
+    Each notification is looked up among what may be decided. The other way around, every such item would be
+    checked on each page.
     """
     requests, holds = deciders.requests_for(identity, now), deciders.holds_for(identity, now)
-    # Those that came after the notice, and until the newest that it tells of.
+    # Those that came after the notification, up to the newest that it covers.
     told = holds.filter(
         grant=OuterRef("grant"), pk__lte=OuterRef("run"), tried_at__gte=OuterRef("created_at")
     )
@@ -93,20 +95,23 @@ def _among(rows: QuerySet[Any], what: str) -> Exists:
 
 
 def _sent_by(whose: str, rows: QuerySet[Any]) -> Q:
-    """Return the condition that the sender of a notice is behind one of these rows. ``whose`` names their account."""
+    """Return the condition that one of these rows belongs to the sender of a notification.
+
+    ``whose`` is the name of its account field.
+    """
     behind = Coalesce(f"{whose}__owner__person", f"{whose}__person")
     return Q(sender__person__in=rows.order_by().annotate(behind=behind).values("behind"))
 
 
 def digest_waits(notice: Notice, now: dt.datetime) -> bool:
-    """Whether anything that the sender of a digest asks for still waits for someone, and its reader has not read it."""
+    """Whether anything that a digest's sender requested still waits for a decision, and the digest is unread."""
     requests = AccessRequest.objects.filter(state=RequestState.PENDING, lapses_at__gt=now)
     waits = _sent_by("requester", requests) | _sent_by("grant__holder", CommandRun.objects.waiting(now))
     return Notice.objects.filter(waits, pk=notice.pk, read_at__isnull=True).exists()
 
 
 def combined(identity: Identity, now: dt.datetime) -> dict[str, int]:
-    """Return how many times the identity was not notified separately of what still waits for it, by who asked."""
+    """Return the number of pending items for which the identity got no separate notification, by sender."""
     (found,) = _COMBINED(identity, now)
     counts: dict[str, int] = {}
     for sender, more in found:
@@ -117,7 +122,7 @@ def combined(identity: Identity, now: dt.datetime) -> dict[str, int]:
 def _combined(identity: Identity, now: dt.datetime) -> list[Part]:
     found = unread_of(identity, now).filter(Q(asks=Asks.DIGEST) | Q(asks=Asks.DECISION, count__gt=1))
     told = Case(When(asks=Asks.DIGEST, then=0), default=1)
-    # As `str(identity)` says.
+    # In the same form as `str(identity)`.
     sender = Coalesce(NullIf("sender__name", Value("")), "sender__username")
     pair = Func(sender, F("count") - told, function="json_build_array", output_field=JSONField())
     return [values_of(found.annotate(pair=pair).values("pair"))]
@@ -127,7 +132,9 @@ _COMBINED = Composed("stint_combined", _combined)
 
 
 def _open(now: dt.datetime) -> Q:
-    """Return the condition that a notice asks for no decision, and that what it asks can still be done."""
+    """Return the condition that a notification requests something other than a decision, which can still be
+    done.
+    """
     pending = Q(request__state=RequestState.PENDING, request__lapses_at__gt=now)
     live = Q(grant__state=GrantState.ACTIVE, grant__expires_at__gt=now)
     refused = AccessRequest.objects.filter(pk=OuterRef("request"))
@@ -141,14 +148,14 @@ def _open(now: dt.datetime) -> Q:
 
 
 def _said() -> QuerySet[Comment]:
-    """Return what the reader of a notice has said about its request since."""
+    """Return the comments that the reader of a notification has since added to its request."""
     return Comment.objects.filter(
         request=OuterRef("request"), author=OuterRef("identity"), created_at__gt=OuterRef("created_at")
     )
 
 
 def with_outcomes(notices: NoticeQuerySet, identity: Identity, now: dt.datetime) -> NoticeQuerySet:
-    """Annotate notices of an identity with what ``outcome_of`` needs."""
+    """Annotate an identity's notifications with the columns that ``outcome_of`` needs."""
     named = notices.select_related(
         "identity", "request", "run__decided_by", "run__grant", "grant__reviewed_by", "grant__ended_by"
     )
@@ -161,7 +168,7 @@ def with_outcomes(notices: NoticeQuerySet, identity: Identity, now: dt.datetime)
 
 
 def outcome_of(notice: Notice, now: dt.datetime) -> str:
-    """Return the outcome of what a notice asks; empty if it still concerns its reader, or if it asks nothing."""
+    """Return the outcome of what a notification requests; empty if it is still relevant, or requests nothing."""
     if said := _outcome(notice, now):
         return said
     open_ = notice.asks not in DECISIONS or vars(notice)["decidable"]
@@ -195,7 +202,7 @@ def _of_request(notice: Notice, request: AccessRequest, now: dt.datetime) -> str
     if request.state == RequestState.LAPSED or request.lapses_at <= now:
         return "Expired"
     if notice.asks == Asks.ANSWER:
-        return "You answered" if vars(notice)["answered"] else ""
+        return "You replied" if vars(notice)["answered"] else ""
     mine = any(one.approver.person == notice.identity.person for one in given)
     return "You approved it" if mine else ""
 

@@ -1,7 +1,9 @@
-"""The record entries that a reader may see: those about objects that they may see, and those of their own acts.
+"""The record entries that a reader may see: those about objects that they may see, and those of their own
+actions.
 
-A reader who may see few grants and requests is served from those. A reader who may see many is served from the newest
-entries backwards, looking up each by its object. In both cases, the cost does not depend on the length of the record.
+For a reader who may see few grants and requests, entries are selected by those. For a reader who may see
+many, the newest entries are read backwards, and each is looked up by its object. Either way, the cost does
+not depend on the length of the record.
 """
 
 from __future__ import annotations
@@ -20,16 +22,17 @@ from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet
 from sessions_app.policy import references
 
 FEW = 2_000
-# How many entries are checked for one page if each has to be read to tell whether it matches.
+# How many entries are checked for one page if each must be read to determine whether it matches.
 WINDOW = 20_000
 SIZE = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """A page of entries, newest first. ``before`` is the entry number to continue before (None: there are no more).
+    """A page of entries, newest first.
 
-    ``looked_to`` is the oldest entry that was checked, if the search stopped before the page was full.
+    ``before`` is the entry number to continue from; None if there are no more. ``looked_to`` is the oldest
+    entry that was checked, if the search stopped before the page was full.
     """
 
     rows: list[AuditEntry]
@@ -40,8 +43,8 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """What one identity may see: whose grants and requests, under which policies, on which clusters, and other objects
-    by name.
+    """What one identity may see: whose grants and requests, under which policies, on which clusters, and
+    other objects by name.
     """
 
     identity: Identity
@@ -51,18 +54,23 @@ class _Sight:
     names: dict[str, list[str]]
 
     def acts(self) -> Q:
-        """Match its own acts. With a token that is bound to a workflow, only the object of an entry counts."""
+        """Match entries of its own actions.
+
+        With a token that is bound to a workflow, only the object of an entry counts.
+        """
         return Q(pk__in=[]) if self.identity.bound_to else Q(actor_id=self.identity.pk)
 
     def grants(self) -> QuerySet[Grant]:
-        """Return the same grants as ``Grant.objects.visible_to``, but by ids, so that indexes can be used."""
+        """Return the same grants as ``Grant.objects.visible_to``, but selected by ids, so that indexes can be
+        used.
+        """
         if self.identity.bound_to:
             return Grant.objects.visible_to(self.identity)
         where = Q(policy__in=self.policies) | Q(cluster__in=self.clusters)
         return Grant.objects.filter(Q(holder__in=self.people) | where)
 
     def requests(self) -> QuerySet[AccessRequest]:
-        """Return the same requests as ``AccessRequest.objects.visible_to``, but by ids."""
+        """Return the same requests as ``AccessRequest.objects.visible_to``, but selected by ids."""
         if self.identity.bound_to:
             return AccessRequest.objects.visible_to(self.identity)
         where = Q(policy__in=self.policies) | Q(cluster__in=self.clusters)
@@ -70,9 +78,10 @@ class _Sight:
 
 
 def visible_entries(entries: QuerySet[AuditEntry], identity: Identity) -> QuerySet[AuditEntry]:
-    """Return those of the entries that the identity may see. Administrators see all, and everyone sees verifications.
+    """Filter for the entries that the identity may see.
 
-    For a page of the newest ones, use ``newest_visible``, which is bounded.
+    Administrators see all, and everyone sees verifications. For a page of the newest ones, use
+    ``newest_visible``, whose cost is bounded.
     """
     return entries if identity.is_superuser else _seen(entries, _sight(identity))
 
@@ -86,10 +95,12 @@ def newest_visible(
     text: str = "",
     cluster: str = "",
 ) -> Newest:
-    """Return the newest of the entries that the identity may see, numbered below ``before``, that contain the text.
+    """Return the newest of the entries that the identity may see, numbered below ``before``, that contain the
+    text.
 
-    With ``cluster``, only entries about the cluster of that name, or a grant or request on it, count. If entries have
-    to be read one by one, at most 20,000 are. The page may then be short, and says how far it looked.
+    With ``cluster``, only entries about the cluster of that name, or a grant or request on it, count. If
+    entries have to be read one by one, at most 20,000 are. The page may then be short; ``looked_to`` is how
+    far the search got.
     """
     newer = before is not None
     found = entries.order_by("-seq") if before is None else entries.filter(seq__lt=before).order_by("-seq")
@@ -131,8 +142,9 @@ def _with(found: QuerySet[AuditEntry], text: str, cluster: str) -> QuerySet[Audi
 def _looked_up(
     found: QuerySet[AuditEntry], name: str, grants: QuerySet[Grant], requests: QuerySet[AccessRequest]
 ) -> QuerySet[AuditEntry]:
-    """Look up each entry's grant or request among the given ones, by its reference. In an OR, `IN` would read all of
-    them.
+    """Look up each entry's grant or request among the given ones, by its reference.
+
+    In an OR, `IN` would read all of them.
     """
     number = Case(
         When(
@@ -141,7 +153,7 @@ def _looked_up(
             then=Cast(Substr("object_ref", 5), BigIntegerField()),
         )
     )
-    # With the collation of grants' references: their index does not work with another one.
+    # With the collation of grants' references, because their index does not work with another one.
     label = Collate(Case(When(object_type="grant", then=F("object_ref"))), "default")
     known = found.alias(about_number=number, about_label=label)
     grant = grants.filter(ref=OuterRef("about_label")).values("pk")
@@ -204,7 +216,8 @@ def _of_few(
     sorts = (
         found.filter(sight.acts()),
         found.filter(object_type="log"),
-        # Not ordered by the key itself: PostgreSQL would read the record backwards, hoping to meet them.
+        # Not ordered by the key itself: PostgreSQL would scan the record backwards, expecting to find them
+        # soon.
         found.filter(about, object_ref__in=every).order_by((F("seq") + 0).desc()),
     )
     newest = {entry.seq: entry for sort in sorts for entry in sort[:most]}

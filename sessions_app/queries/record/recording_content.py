@@ -1,4 +1,7 @@
-"""The content of a recording (asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/), as it was written."""
+"""Read the content of a recording.
+
+Source: asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/.
+"""
 
 from __future__ import annotations
 
@@ -19,37 +22,44 @@ from sessions_app.storage.base import ObjectStore, StoreError
 from sessions_app.storage.registry import store_at
 from sessions_app.storage.sealed import opened
 
-# How much of a file is read at once. Its lines are far shorter.
+# How many bytes of a file are read at once. Its lines are far shorter.
 CHUNK_BYTES = 256 * 1024
 
 log = structlog.get_logger(__name__)
 
 
 def object_store() -> ObjectStore:
-    """Return the store of recordings. Raises StoreError, also if there is none and they stay in RECORDINGS_DIR."""
+    """Return the store of recordings.
+
+    Raises StoreError, also if there is no store and recordings stay in RECORDINGS_DIR.
+    """
     if not settings.RECORDINGS_STORE:
         raise StoreError("STINT_RECORDINGS_STORE is not set")
     return store_at(settings.RECORDINGS_STORE)
 
 
 def open_recording(run: CommandRun) -> io.BufferedReader | None:
-    """Return the recording of a run, to read and to seek in; None if it is not here and not in the store.
+    """Return the recording of a run, to read and seek in; None if it is neither on this machine nor in the
+    store.
 
-    Raises CannotDecrypt and OSError, also while it is read: StoreError if the store does not answer, Altered if what is
-    stored there was altered.
+    Raises CannotDecrypt and OSError, also while it is read: StoreError if the store does not answer, Altered
+    if the stored object was altered.
     """
     return open_file(run.recording) or _open_stored(run)
 
 
 def readable(run: CommandRun) -> io.BufferedReader | None:
-    """Return what `open_recording` does. Raises CannotDecrypt, and Unavailable if it can't be read now."""
+    """Return the recording, like `open_recording`.
+
+    Raises CannotDecrypt, and Unavailable if it can't be read now.
+    """
     with said_unavailable():
         return open_recording(run)
 
 
 @contextmanager
 def said_unavailable() -> Iterator[None]:
-    """Turn an OSError of reading a recording into Unavailable, which every entry point answers with."""
+    """Convert an OSError while a recording is read into Unavailable, which every entry point can return."""
     try:
         yield
     except OSError as error:
@@ -58,7 +68,10 @@ def said_unavailable() -> Iterator[None]:
 
 
 def open_file(recording: str) -> io.BufferedReader | None:
-    """Return the file of a recording, by its path below RECORDINGS_DIR; None if there is no such file. Raises OSError."""
+    """Return a recording's file, by its path below RECORDINGS_DIR; None if there is no such file.
+
+    Raises OSError.
+    """
     root = Path(settings.RECORDINGS_DIR).resolve()
     path = (root / recording).resolve()
     if not recording or not path.is_relative_to(root):
@@ -78,24 +91,24 @@ def _open_stored(run: CommandRun) -> io.BufferedReader | None:
 
 
 def digest_of(file: io.BufferedReader) -> str:
-    """Return the SHA-256 of all of a file in hex. Raises OSError."""
+    """Return the SHA-256 of a whole file in hex. Raises OSError."""
     file.seek(0)
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def output_from(file: io.BufferedReader, start: int) -> tuple[str, int | None]:
-    """Return the output in a recording's lines from the byte ``start`` on, and the byte to continue at; None at the
-    end.
+    """Return the output in a recording's lines from the byte ``start`` on, and the byte to continue at; None
+    at the end.
 
-    The output is what the command wrote, including terminal control sequences. A line that a crash cut off is left out.
-    Raises OSError.
+    The output is what the command wrote, including terminal control sequences. A line truncated by a crash is
+    left out. Raises OSError.
     """
     file.seek(start)
     lines = file.readlines(CHUNK_BYTES)
     end = file.tell()
     following = end if file.read(1) else None
     text = "".join(_output(line) for line in lines)
-    # An escaped half of a surrogate pair is valid JSON, but not valid text.
+    # An escaped lone surrogate is valid JSON, but not valid text.
     return text.encode("utf-8", "replace").decode(), following
 
 

@@ -1,4 +1,4 @@
-"""Paths of recordings, the room that is left for another one, and how long they are kept."""
+"""Paths of recordings, their size limits, and how long they are kept."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ from sessions_app.models import AccessPolicy, CommandRun, StoredRecording
 from sessions_app.policy import references
 from sessions_app.queries.requests.facts import readable_document
 
-# How long, in seconds, a process uses the last total size of all recordings. The size for a grant is read each time.
+# How long, in seconds, a process caches the total size of all recordings. The size for a grant is read each
+# time.
 _TOTAL_HOLDS_S = 60.0
-# From these thresholds on, people are warned: of the limit for recordings, and of the free space on the disk.
+# Beyond these shares, administrators are warned: of the limit for recordings, and of the disk's free space.
 _NEARLY_FULL = 0.8
 _DISK_LEFT, _DISK_LEFT_BYTES = 0.05, 2**30
-# A file that nobody reported and that has not changed for this long is no longer being written.
+# An unreported file that has not changed for this long is no longer being written.
 QUIET = dt.timedelta(minutes=1)
 _GRANT, _FILE = re.compile(references.GRANT), re.compile(r"([1-9][0-9]{0,17})\.cast")
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The room for a recording in bytes, and which limit sets it, in words."""
+    """The space left for a recording in bytes, and a description of the limit that sets it."""
 
     bytes: int
     limit: str
 
 
 def recording_path(grant_ref: str, run_id: int) -> str:
-    """Return the path where the gateway writes the recording of a run, below the recordings' folder."""
+    """Return the path where the gateway writes the recording of a run, relative to the recordings folder."""
     return f"{grant_ref}/{run_id}.cast"
 
 
 def run_of(path: str) -> int:
-    """Return the id of the run that a recording's path names."""
+    """Return the id of the run in a recording's path."""
     return int(path.rpartition("/")[2].partition(".")[0])
 
 
@@ -66,14 +67,14 @@ def changed_at(file: Path) -> dt.datetime:
 
 
 class Rooms:
-    """Tracks how much may be recorded, for one process."""
+    """Tracks how much one process may still record."""
 
     def __init__(self) -> None:
         self._total, self._asked = 0, float("-inf")
 
     def room_for(self, *, grant_id: int) -> Room:
-        """Return the room for another recording of a grant: the least that the limits for a command, the grant and all
-        recordings leave.
+        """Return the space for another recording of a grant: the smallest of what the limits for a command,
+        the grant and all recordings leave.
         """
         kept = kept_bytes(CommandRun.objects.filter(grant=grant_id))
         return min(
@@ -85,7 +86,9 @@ class Rooms:
         )
 
     def in_all(self) -> int:
-        """Return the size of all stored recordings, at most a minute old, because counting reads every one."""
+        """Return the size of all stored recordings, cached for up to a minute, because counting reads every
+        one.
+        """
         if time.monotonic() - self._asked > _TOTAL_HOLDS_S:
             self._total, self._asked = kept_bytes(CommandRun.objects.all()), time.monotonic()
         return self._total
@@ -96,7 +99,9 @@ def _left(limit: int, kept: int, words: str) -> Room:
 
 
 def _left_on_disk() -> Iterator[Room]:
-    """Yield what may wait for the object store on this disk, so that a store that is away does not fill it."""
+    """Yield the disk space for recordings that wait for the object store, so that an unreachable store does
+    not fill the disk.
+    """
     disk = free_disk() if settings.RECORDINGS_STORE else None
     if disk is not None:
         yield Room(
@@ -115,7 +120,9 @@ def kept_bytes(runs: QuerySet[CommandRun]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many recordings wait for the object store, their size in bytes, and since when the first one does."""
+    """How many recordings wait for the object store, their size in bytes, and since when the first has
+    waited.
+    """
 
     count: int
     bytes: int
@@ -123,7 +130,7 @@ class Waiting:
 
 
 def waiting_recordings() -> Waiting:
-    """Return which recordings wait for the object store, on all machines."""
+    """Return the recordings that wait for the object store, on all machines."""
     found = StoredRecording.objects.filter(stored_at__isnull=True).aggregate(
         count=Count("pk"), bytes=Coalesce(Sum("run__recording_bytes"), 0), since=Min("waits_since")
     )
@@ -153,7 +160,7 @@ class Disk:
 
     @property
     def reserve(self) -> int:
-        """The free space below which people are warned."""
+        """The free space below which administrators are warned."""
         return int(min(self.total * _DISK_LEFT, _DISK_LEFT_BYTES))
 
 
@@ -167,8 +174,9 @@ def free_disk() -> Disk | None:
 
 
 def too_old(policy: AccessPolicy, now: dt.datetime) -> dt.datetime:
-    """Return the moment before which recordings under a policy are too old to be kept. A policy that can't be read uses
-    the default, like one that sets nothing.
+    """Return the time before which recordings under a policy are too old to be kept.
+
+    A policy that can't be read, or sets nothing, uses the default.
     """
     document = readable_document(policy)
     asked = document.recordings if document else None

@@ -1,4 +1,4 @@
-"""Load a case: everything that the judgment of a request or a grant depends on, read right before it."""
+"""Load a case: everything that the evaluation of a request or a grant depends on, read right before it."""
 
 from __future__ import annotations
 
@@ -51,9 +51,10 @@ def case_of_draft(
     """Return the case of a request that is not stored, under this document.
 
     ``named`` is the given reference if that workflow does not exist: the rules report what is wrong with it.
-    ``offering``: open workflows that the policy would accept are looked up, if it needs another one. ``like`` is the case
-    of the same request under another policy. What does not depend on the policy is taken from it. ``may_request`` is whether the
-    requester may request under this policy, if the caller has just read that.
+    With ``offering``, open workflows that the policy would accept are looked up, if it requires another one.
+    ``like`` is the case of the same request under another policy; what does not depend on the policy is taken
+    from it. ``may_request`` is whether the requester may request under this policy, if the caller has just
+    read that.
     """
     ask, facts = (like.ask, like.facts) if like else _requested(draft, targets, now, named=named)
     facts = _under(document, draft, facts, may_request=may_request, asked=True)
@@ -66,10 +67,10 @@ def case_of_draft(
 
 
 def case_of_request(request: AccessRequest, targets: Sequence[Target], now: dt.datetime) -> Case:
-    """Return the case of a pending request. ``targets`` are those of it that still exist. Raises Unreadable.
+    """Return the case of a pending request. ``targets`` are its targets that still exist. Raises Unreadable.
 
-    A start that has passed means "at once". Waiting for a verdict may have used up part of the workflow's planned time,
-    and the grant ends with it.
+    A start that has passed means "at once". The wait for a verdict may have used up part of the workflow's
+    planned time, with which the grant ends.
     """
     duration, workflow = request.duration, request.workflow
     if workflow is not None and workflow.ends_at is not None:
@@ -88,21 +89,21 @@ def case_of_grant(
     extension: int | None = None,
     deciding: AccessRequest | None = None,
 ) -> Case:
-    """Return the case of a grant, or of its extension by these seconds. Raises Unreadable.
+    """Return the case of a grant, or of its extension by this many seconds. Raises Unreadable.
 
-    ``deciding`` is the request for the extension, if it is stored already.
+    ``deciding`` is the request for the extension, if it is already stored.
     """
     request, decided = _request_of(grant)
     targets = targets_of(request)
     unchanged = scope_of(request, targets).digest() == request.digest
-    # Judged for the grant's time, not for this moment: a start that is a moment late still fits its window, and what
-    # approvers shortened is measured as such. An extension is not part of what was requested.
+    # Evaluated for the grant's time, not for now: a start that is a moment late still fits its window, and a
+    # reduced duration counts as reduced. An extension is not part of what was requested.
     span = min(request.duration, int((grant.expires_at - grant.starts_at).total_seconds()))
     starts_at = grant.expires_at - dt.timedelta(seconds=span)
     ask, facts = _read(request, targets, now)
     ask = replace(ask, starts_at=starts_at, duration=span, extension=extension)
     case = _stored(request, ask, facts)
-    # An extension that people approve has approvals of its own.
+    # An extension that needs approval has approvals of its own.
     anew = extension is not None and bool(case.policy.extension_clauses)
     others = () if extension is None else _extensions(grant, deciding)
     found = GrantFacts(
@@ -122,7 +123,9 @@ def case_of_grant(
 
 
 def _request_of(grant: Grant) -> tuple[AccessRequest, bool]:
-    """Return the request of a grant, with what is read of it, and whether anyone gave a verdict on it."""
+    """Return the request of a grant, with the related rows that are needed, and whether anyone gave a verdict
+    on it.
+    """
     rows = AccessRequest.objects.select_related(
         "requester__owner", "cluster", "policy", "command_set_version__command_set"
     ).prefetch_related(VERDICTS)
@@ -133,7 +136,9 @@ def _request_of(grant: Grant) -> tuple[AccessRequest, bool]:
 
 
 def _extensions(grant: Grant, deciding: AccessRequest | None) -> tuple[str, ...]:
-    """Return the states of the approved and pending extensions of a grant, without the one that is being decided."""
+    """Return the states of the approved and pending extensions of a grant, except the one that is being
+    decided.
+    """
     found = grant.extensions.filter(state__in=[RequestState.APPROVED, RequestState.PENDING])
     if deciding is not None:
         found = found.exclude(pk=deciding.pk)
@@ -151,7 +156,7 @@ def _stored(request: AccessRequest, ask: Ask, facts: Facts, *, asked: bool = Fal
 def _requested(
     request: AccessRequest, targets: Sequence[Target], now: dt.datetime, *, named: str = ""
 ) -> tuple[Ask, Facts]:
-    """Return a request with what only the rules about requests read (`policy/steps.py`)."""
+    """Return a request with the facts that only the rules about requests need (`policy/steps.py`)."""
     ask, facts = _read(request, targets, now, named=named)
     overdue = _overdue_reviews(request.requester, now) if request.kind in URGENT_KINDS else None
     return ask, replace(facts, sweeper_silence=sweeper_silence(now), overdue_reviews=overdue)
@@ -160,13 +165,16 @@ def _requested(
 def _read(
     request: AccessRequest, targets: Sequence[Target], now: dt.datetime, *, named: str = ""
 ) -> tuple[Ask, Facts]:
-    """Return a request, stored or not, as the rules see it, and the facts that all of them share. The others are left as they deny."""
+    """Return a request, stored or not, in the form that the rules need, and the facts that all rules share.
+
+    Other facts keep the values that deny.
+    """
     enabled, groups = enabled_and_groups(request.requester)
     return _ask(request, groups, named), _facts(request, targets, now, enabled=enabled)
 
 
 def _ask(request: AccessRequest, groups: frozenset[str], named: str) -> Ask:
-    """Return a request, stored or not, as the rules see it when it is submitted."""
+    """Return a request, stored or not, in the form that the rules need when it is submitted."""
     workflow = request.workflow.ref if request.workflow else named
     return Ask(
         requester=request.requester.username,
@@ -217,7 +225,10 @@ def _under(
     asked: bool,
     may_request: bool | None = None,
 ) -> Facts:
-    """Return the facts with those that depend on the policy. ``asked``: a request is judged, which needs approvers."""
+    """Return the facts, including those that depend on the policy.
+
+    ``asked``: a request is evaluated, which needs approvers.
+    """
     policy, requester = request.policy, request.requester
     if may_request is None:
         requestable = AccessPolicy.objects.requestable_by(requester, request.cluster_id)
@@ -231,7 +242,7 @@ def _under(
 
 
 def _workflow(request: AccessRequest, now: dt.datetime) -> tuple[WorkflowFacts | None, bool, bool]:
-    """Return the facts of the named workflow, read again, and whether it is open, and on the cluster."""
+    """Return the facts of the named workflow, read again, and whether it is open, and includes the cluster."""
     if request.workflow_id is None:
         return None, False, False
     read = Workflow.objects.select_related("source", "opened_by__owner")
@@ -244,7 +255,7 @@ def _workflow(request: AccessRequest, now: dt.datetime) -> tuple[WorkflowFacts |
 
 
 def _workflow_facts(workflow: Workflow, requester: Identity, now: dt.datetime) -> WorkflowFacts:
-    """Return a workflow as the rules see it for one requester."""
+    """Return a workflow in the form that the rules need for one requester."""
     silence = (now - (workflow.read_at or workflow.opened_at)).total_seconds() if workflow.source else None
     return WorkflowFacts(
         kind=workflow.kind,
@@ -259,7 +270,9 @@ def _workflow_facts(workflow: Workflow, requester: Identity, now: dt.datetime) -
 
 
 def _offered_workflows(draft: AccessRequest, document: PolicyDocument) -> tuple[str, ...]:
-    """Return the references of open workflows that a planned request could name, if its policy wants another one."""
+    """Return the references of open workflows that a planned request could name, if its policy requires
+    another one.
+    """
     terms = document.workflow
     if terms is None or draft.kind not in (RequestKind.PLANNED, RequestKind.QUICK):
         return ()
@@ -270,8 +283,8 @@ def _offered_workflows(draft: AccessRequest, document: PolicyDocument) -> tuple[
 
 
 def _overdue_reviews(identity: Identity, now: dt.datetime) -> tuple[str, ...]:
-    """Return the references of grants that started without approval and whose review is overdue, oldest first. All
-    accounts of the person count.
+    """Return the references of grants that started without approval and whose review is overdue, oldest
+    first. All accounts of the person count.
     """
     overdue = Grant.objects.filter(
         holder__in=Identity.objects.filter(same_person(identity)),

@@ -1,10 +1,11 @@
-"""Who may decide what, defined once: as lists for a person, as people for a request or grant, and as a check with a
-reason.
+"""Who may decide what, defined once: as lists for a person, as people for a request or grant, and as a check
+with a reason.
 
-Nobody decides what is their own, through any account or machine. Their own is what they or their machines request or
-hold, and what another account of the same person does. So is what was delegated from a grant of any of these. Machines
-decide nothing. People count, not accounts: a person who has decided with one account has decided. Accounts of people
-without an email address could be anybody's: they decide nothing, and nobody decides for them.
+Nobody decides what is their own, through any account or machine. That includes what they or their machines
+request or hold, actions of other accounts of the same person, and everything delegated from a grant of any of
+these. Machines decide nothing. People count, not accounts: a person who has decided with one account has
+decided. Accounts of people without an email address could belong to anybody, so they decide nothing, and
+nobody decides for them.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ OVER = (GrantState.REVOKING, GrantState.ENDED)
 
 # Requests.
 
-# The verdicts on a request with what is read of their approvers. Prefetched, they are read once for all that counts them.
+# The verdicts on a request, with the columns of their approvers that are needed. Prefetching them reads them
+# once for everything that counts them.
 VERDICTS = Prefetch(
     "approvals", Approval.objects.select_related("approver__owner").prefetch_related("approver__groups")
 )
@@ -101,7 +103,7 @@ def requests_for(person: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
 
 
 def deciders_of(request: AccessRequest) -> list[Identity]:
-    """Return the people who could still give a verdict that counts, one account per person."""
+    """Return the people whose verdict would still count, one account per person."""
     groups = {
         group
         for clause in facts.clauses_of(request, facts.policy_document(request.policy))
@@ -113,14 +115,14 @@ def deciders_of(request: AccessRequest) -> list[Identity]:
 
 
 def eligible_approvers(clause: Clause, requester: Identity) -> list[Identity]:
-    """Return the people whose approval would count in the clause, one account per person."""
+    """Return the people whose approval would count for the clause, one account per person."""
     return each_person(people_in(clause.groups, but=[requester]).order_by("name", "username"))
 
 
 def counted_verdicts(request: AccessRequest, *, adding: Approval | None = None) -> list[CountedVerdict]:
     """Return the verdicts on a request, each with whether its approver may decide it now.
 
-    ``adding`` is one that is not stored yet. It replaces what the same account gave before.
+    ``adding`` is a verdict that is not stored yet. It replaces an earlier one by the same account.
     """
     prefetch_related_objects([request], VERDICTS)
     given = [one for one in request.approvals.all() if one.voided_at is None]
@@ -145,7 +147,7 @@ def _standing(request: AccessRequest) -> list[Approval]:
 
 
 def why_never_met(document: PolicyDocument) -> str:
-    """Return why the people that a policy names now could approve no request under it; empty if they could."""
+    """Return why the people that a policy names could approve no request under it now; empty if they could."""
     groups = document.approver_groups
     said = short_of(document.clauses, groups_of_people(groups, but=()), "person", "people")
     if not said:
@@ -162,7 +164,7 @@ def why_never_met(document: PolicyDocument) -> str:
     return f"no request could be approved: it needs {said}{twins}{unknown}"
 
 
-# Decisions within a grant: held commands, and whether a held grant may continue.
+# Decisions within a grant: held commands, and whether a suspended grant may continue.
 
 
 def may_not_decide_in(grant: Grant, person: Identity) -> str:
@@ -176,7 +178,9 @@ def may_not_decide_in(grant: Grant, person: Identity) -> str:
 
 
 def deciders_in(grant: Grant) -> list[Identity]:
-    """Return those who decide within a grant, one account per person: approvers of its policy and of its cluster."""
+    """Return the people who decide within a grant, one account per person: approvers of its policy and of its
+    cluster.
+    """
     permitted: Any = get_users_with_perms(
         grant.cluster, only_with_perms_in=["approve_cluster"], with_group_users=True, with_superusers=False
     )
@@ -197,7 +201,7 @@ def holds_for(person: Identity, now: dt.datetime) -> CommandRunQuerySet:
 
 
 def releases_for(person: Identity, now: dt.datetime) -> GrantQuerySet:
-    """Return the grants that are held after too many refused commands, until this person releases them."""
+    """Return the grants that are suspended after too many refused commands and that this person may release."""
     if not _decides(person):
         return Grant.objects.none()
     return Grant.objects.filter(
@@ -226,8 +230,8 @@ def _stands_behind(grant_id: str, person: Identity) -> Q:
 def may_not_review(grant: Grant, person: Identity) -> str:
     """Return why this identity may not review the grant after its end; empty if it may.
 
-    People who could have approved it may, and so may administrators. They are the second pair of eyes if a policy has
-    no approvers.
+    People who could have approved it may review it, and so may administrators, in case a policy has no
+    approvers.
     """
     if why := _barred(person, holders_of(grant), "You can't review your own access."):
         return why
@@ -238,8 +242,8 @@ def may_not_review(grant: Grant, person: Identity) -> str:
 
 
 def reviewers(grant: Grant) -> list[Identity]:
-    """Return the people who are asked to review it, one account per person: its approvers or, if it has none,
-    administrators.
+    """Return the people who are asked to review a grant, one account per person: its approvers or, if it has
+    none, administrators.
     """
     holders = holders_of(grant)
     approvers = people_in(facts.policy_document(grant.policy).approver_groups, but=holders)
@@ -247,15 +251,13 @@ def reviewers(grant: Grant) -> list[Identity]:
 
 
 def administrators(*, but: Iterable[Identity]) -> list[Identity]:
-    """Return the enabled administrators, one account per person, without those who are the same person as one of
-    ``but``.
-    """
+    """Return the enabled administrators, one account per person, except the people in ``but``."""
     found = known_but(Identity.objects.active().filter(is_superuser=True), but)
     return each_person(found.order_by("name", "username"))
 
 
 def to_be_reviewed_by(person: Identity) -> GrantQuerySet:
-    """Return the grants, ended or not, that started without approval and that this person reviews or will review."""
+    """Return the grants, ended or not, that started without approval and that this person may review."""
     if not _decides(person):
         return Grant.objects.none()
     found = Grant.objects.filter(
@@ -267,7 +269,7 @@ def to_be_reviewed_by(person: Identity) -> GrantQuerySet:
 
 
 def reviews_for(person: Identity) -> GrantQuerySet:
-    """Return the grants that are waiting for a review by this person."""
+    """Return the grants that are waiting for this person's review."""
     return to_be_reviewed_by(person).filter(state__in=OVER)
 
 

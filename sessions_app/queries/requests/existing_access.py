@@ -1,4 +1,4 @@
-"""Existing grants, so that people need not request what they already have."""
+"""Existing grants, so that people don't request what they already have."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def held_already(
     targets: Collection[Target],
     starts_at: dt.datetime,
 ) -> Grant | None:
-    """Return the grant that already gives the same at the requested start; None if there is none.
+    """Return the grant that already gives the same access at the requested start; None if there is none.
 
-    It has the same version of the command set, whole and bound to the same values, on all of the targets. Of several,
-    it is the one that ends last.
+    It has the same version of the command set with all of its commands, the same parameters, and all of the
+    targets. Of several, the one that ends last is returned.
     """  # fmt: skip
     found = Grant.objects.before_end().filter(
         holder=holder, cluster=cluster, command_set_version=version, parameters=dict(parameters),
@@ -36,7 +36,10 @@ def held_already(
 def held_by_others(
     requester: Identity, cluster: Cluster, starts_at: dt.datetime, ends_at: dt.datetime
 ) -> GrantQuerySet:
-    """Return the grants of others on the cluster in that time. Only show holders to those who may see the grants."""
+    """Return the grants of others on the cluster during that time.
+
+    Show holders only to people who may see the grants.
+    """
     return (
         Grant.objects.not_ended()
         .filter(cluster=cluster, starts_at__lt=ends_at, expires_at__gt=starts_at)

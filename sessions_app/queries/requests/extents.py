@@ -19,17 +19,17 @@ def extent_of(request: AccessRequest) -> Extent:
 
 
 def left_of(request: AccessRequest) -> Extent:
-    """Return what all approvers so far left of a request. Approvals that would leave nothing of it are not accepted.
+    """Return what all approvers so far left of a request.
 
-    Uses prefetched approvals.
+    Approvals that would leave nothing are not accepted. Uses prefetched approvals.
     """
     whole = extent_of(request)
     return whole.meet(whole.narrowed(approval.narrowing) for approval in _counted(request))
 
 
 def left_duration(request: AccessRequest) -> int:
-    """Return the seconds that all approvers so far left of a request, like ``left_of``, but without reading its
-    commands.
+    """Return the seconds that all approvers so far left of a request, like ``left_of``, but without reading
+    its commands.
     """
     left = [approval.narrowing.get("duration") or request.duration for approval in _counted(request)]
     return min(left, default=request.duration)

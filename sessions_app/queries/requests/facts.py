@@ -1,4 +1,6 @@
-"""The documents of policies, and the exact scope of requests, read from the database right before they are used."""
+"""The documents of policies and the exact scope of requests, read from the database right before they are
+used.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,10 @@ def policy_document(policy: AccessPolicy) -> PolicyDocument:
 
 @functools.lru_cache(maxsize=512)
 def _checked(text: str) -> PolicyDocument:
-    """Return the document in a text. The cache key is the text itself, so any change in a row is checked again."""
+    """Return the document in a text.
+
+    The cache key is the text itself, so any change to a row is checked again.
+    """
     return PolicyDocument.model_validate(json.loads(text))
 
 
@@ -68,7 +73,7 @@ def document_in(text: str) -> PolicyDocument | None:
 
 
 def terms_of(document: PolicyDocument) -> dict[str, Any]:
-    """Return the terms of a policy as a request stores them."""
+    """Return the terms of a policy in the form that a request stores."""
     return document.terms.model_dump(mode="json", exclude_none=True)
 
 
@@ -93,8 +98,9 @@ def trust_document(policy: TrustPolicy) -> TrustPolicyDocument:
 
 
 def readable_document(policy: AccessPolicy) -> PolicyDocument | None:
-    """Return the document of a policy; None if it can't be read. Such a policy allows nothing, but must not break a
-    page.
+    """Return the document of a policy; None if it can't be read.
+
+    Such a policy allows nothing, but must not break a page.
     """
     try:
         return policy_document(policy)
@@ -104,13 +110,16 @@ def readable_document(policy: AccessPolicy) -> PolicyDocument | None:
 
 
 def sweeper_silence(now: dt.datetime) -> float | None:
-    """Return the seconds since a sweeper last ran; None if none ever did."""
+    """Return the seconds since a sweeper last ran; None if none ever has."""
     seen = Sweeper.objects.aggregate(seen=Max("seen_at"))["seen"]
     return None if seen is None else max(0.0, (now - seen).total_seconds())
 
 
 def clauses_of(request: AccessRequest, document: PolicyDocument) -> tuple[Clause, ...]:
-    """Return the approvals that the policy requires for a request of this kind. An extension has its own terms."""
+    """Return the approvals that the policy requires for a request of this kind.
+
+    Extensions have their own terms.
+    """
     return clauses_for(
         document,
         break_glass=request.kind == RequestKind.BREAK_GLASS,
@@ -142,7 +151,9 @@ def login_of(cluster: Cluster) -> dict[str, Any]:
 
 
 def lease_facts(lease: Lease) -> TargetFacts:
-    """Return a target as it was when its lease was created: what was left there is nowhere else."""
+    """Return a target as it was when its lease was created, because what was created is still at that
+    address.
+    """
     return TargetFacts(
         id=lease.target_id,
         name=lease.target.name,
@@ -154,9 +165,9 @@ def lease_facts(lease: Lease) -> TargetFacts:
 
 
 def scope_of(request: AccessRequest, targets: Sequence[Target] | None = None) -> Scope:
-    """Return the exact scope of a request from the current rows behind it. Its digest shows whether anything changed.
+    """Return the exact scope of a request from its current rows. Its digest shows whether anything changed.
 
-    ``targets`` are those of ``targets_of(request)``, if they were just read.
+    ``targets`` are ``targets_of(request)``, if they were just read.
     """
     return Scope(
         requester=request.requester.username,
@@ -180,8 +191,8 @@ def scope_of(request: AccessRequest, targets: Sequence[Target] | None = None) ->
 
 
 def bound_facts(workflow: Workflow, version: CommandSetVersion) -> dict[str, str]:
-    """Return the facts of the workflow that an approval is bound to: its planned time, and those that commands are
-    bound to.
+    """Return the facts of the workflow that an approval is bound to: its planned time, and the facts that
+    commands use.
     """
     times = {"starts_at": workflow.starts_at, "ends_at": workflow.ends_at}
     found = {name: moment.astimezone(dt.UTC).isoformat() for name, moment in times.items() if moment}
@@ -193,7 +204,9 @@ def bound_facts(workflow: Workflow, version: CommandSetVersion) -> dict[str, str
 
 
 def workflow_parameters(version: CommandSetVersion) -> dict[str, str]:
-    """Return the parameters of a command set that come from the workflow: a mapping from their names to its facts."""
+    """Return the parameters of a command set that come from the workflow, as a mapping from parameter name to
+    workflow fact.
+    """
     listed = version.document.get("parameters") or {}
     taken = {name: (type_ or {}).get("from") for name, type_ in listed.items()}
     return {name: source.removeprefix("workflow.") for name, source in taken.items() if source}

@@ -1,4 +1,6 @@
-"""Offers: the command sets on clusters that an identity may request, or only those that would allow one command."""
+"""Offers: the command sets that an identity may request on each cluster, or only those that would allow one
+command.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +33,11 @@ MOST = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """One command set on one cluster, under the policy that needs the fewest approvals.
+    """One command set on one cluster, under the policy with the fewest approvals.
 
-    ``approvals`` is a count; ``longest`` is in seconds. ``parameters`` are those that the command itself gives.
-    ``missing`` are those that the requester still has to choose. ``effect`` is the command's, and None without a
-    command.
+    ``approvals`` is a count; ``longest`` is in seconds. ``parameters`` are those that the command itself
+    sets. ``missing`` are those that the requester still has to choose. ``effect`` is the command's; None
+    without a command.
     """
 
     cluster: str
@@ -52,7 +54,7 @@ class Offer:
     effect: str | None
 
 
-# Decides something by a command set.
+# Evaluates a question against a command set.
 Question = Callable[[CompiledSet], Allowed | Refused]
 
 
@@ -66,8 +68,8 @@ def offers(
 ) -> list[Offer]:
     """Return what the identity may request, fewest approvals first, at most 200.
 
-    ``cluster`` and ``target`` filter by name, and ``line`` by whether that command would be allowed, or what
-    ``question`` decides. Policies and command sets that can't be read offer nothing.
+    ``cluster`` and ``target`` filter by name. ``line`` keeps only what would allow that command, and
+    ``question`` what it accepts. Policies and command sets that can't be read are left out.
     """
     if line is not None:
         question = functools.partial(decide, line=line)
@@ -126,7 +128,7 @@ class _Fit:
 
 
 def _fit(version: CommandSetVersion, question: Question | None) -> _Fit | None:
-    """Return how a command set allows what is asked, with the parameters that this gives; None if it does not."""
+    """Return how a command set allows what is asked, with the resulting parameters; None if it does not."""
     try:
         document = document_of(version)
         if question is None:

@@ -1,4 +1,4 @@
-"""Past requests under a policy, as far as they are known, to evaluate them again."""
+"""Past requests under a policy, reconstructed as far as possible, to evaluate them again."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ MOST = 5000
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The newest requests of the last 90 days, at most 5,000. ``more``: older ones were left out."""
+    """The newest requests of the last 90 days, at most 5,000. ``more``: whether older ones were left out."""
 
     requests: list[PastRequest]
     more: bool
 
 
 def past_requests(policy: AccessPolicy, now: dt.datetime) -> Past:
-    """Return the past requests under a policy, without extensions. Groups are the current ones."""
+    """Return the past requests under a policy, except extensions. Groups are the current ones."""
     rows = list(
         AccessRequest.objects.filter(policy=policy, created_at__gte=now - SPAN)
         .exclude(kind=RequestKind.EXTENSION)
@@ -89,7 +89,7 @@ def _past(
 
 
 def _doings(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[int, int], Doing]:
-    """Return whose doing a workflow was, by the ids of the requester and the workflow."""
+    """Return whose a workflow was, by the ids of the requester and the workflow."""
     pairs = {(row["requester_id"], row["workflow_id"]) for row in rows if row["workflow_id"]}
     people = Identity.objects.select_related("owner").in_bulk({person for person, _ in pairs})
     found = Workflow.objects.select_related("source", "opened_by__owner").in_bulk({one for _, one in pairs})
@@ -98,8 +98,9 @@ def _doings(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[int, int], Doing]:
 
 
 def _workflow(row: Mapping[str, Any], doings: Mapping[tuple[int, int], Doing]) -> WorkflowFacts | None:
-    """Return the workflow that a request named, as it is now. The roles at that time are not stored, so the requester
-    gets all that a policy can require.
+    """Return the workflow that a request named, in its current state.
+
+    The roles at that time are not stored, so the requester gets all roles that a policy can require.
     """
     if not row["workflow__ref"]:
         return None
@@ -119,7 +120,9 @@ def _groups(identities: Iterable[int]) -> dict[int, frozenset[str]]:
 
 
 def _asking_by_cluster(identities: Iterable[int], policy: AccessPolicy) -> set[tuple[int, int]]:
-    """Return the pairs of identity and cluster id for which the cluster itself permits requests, not the policy."""
+    """Return the pairs of identity id and cluster id for which the cluster itself, not the policy, permits
+    requests.
+    """
     clusters, wanted = policy.clusters.values("pk"), list(identities)
     asking = {"permission__codename": "request_cluster", "content_object__in": clusters}
     by_group = ClusterGroupObjectPermission.objects.filter(**asking, group__user__in=wanted)
@@ -140,8 +143,9 @@ class Approvers:
         self._found: dict[str, tuple[frozenset[str], ...]] = {}
 
     def __call__(self, past: PastRequest) -> tuple[frozenset[str], ...]:
-        """Return, for each other person, the groups that they are in. The requester is left out with all accounts and
-        machines.
+        """Return the groups of each other person.
+
+        The requester is left out, with all accounts and machines.
         """
         name = past.ask.requester
         if name not in self._found:

@@ -1,4 +1,4 @@
-"""The outcome that a request would have, as a dry run shows it."""
+"""The outcome that a request would have, for dry runs."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from sessions_app.queries.requests.existing_access import held_already, held_by_
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """The outcome that a request would have: its decision, policy and exact scope, and who else has access at that
-    time.
+    """The outcome that a request would have: its decision, policy and exact scope, and who else has access at
+    that time.
 
-    ``draft`` is the request as it would be stored, without a number. Its rules and digest are those of any request.
-    ``parameters`` include those taken from the workflow. ``starts_later``: access would not start at once if it were
-    approved now. What only a person reads is asked for when it is read.
+    ``draft`` is the request as it would be stored, without a number. Its rules and digest are those of any
+    request. ``parameters`` include those taken from the workflow. ``starts_later``: access would not start at
+    once if it were approved now. Values that only people need are queried when they are read.
     """
 
     case: Case
@@ -58,7 +58,7 @@ class Preview:
 
     @property
     def reviewed(self) -> bool:
-        """Whether nobody approves it, so that someone else has to review it."""
+        """Whether the access needs no approval, so that someone else has to review it."""
         return self.case.review_within is not None
 
     @cached_property
@@ -77,7 +77,7 @@ class Preview:
 
     @cached_property
     def others(self) -> int:
-        """How many more grants of others there are."""
+        """The number of further grants of others."""
         there = self._by_others()
         return there.exclude(pk__in=there.visible_to(self.draft.requester).values("pk")).count()
 

@@ -1,4 +1,4 @@
-"""Find what an identity could request so that a refused HTTP request would be allowed."""
+"""Find what an identity could request to have a refused HTTP request allowed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessions_app.queries.catalog.command_sets import compiled_open, document_of
 
 @dataclass(frozen=True, slots=True)
 class Requestable:
-    """The names to request access with, and the parameters that the refused request itself gives."""
+    """The names to request access with, and the parameters that the refused request itself sets."""
 
     policy: str
     command_set: str
@@ -34,7 +34,8 @@ def requestable(
     body: Content = UNSEEN,
     headers: Mapping[str, str] | None = None,
 ) -> Requestable | None:
-    """Return the first command set that would allow it, of policies under which the identity may request access.
+    """Return the first command set that would allow the request, among the policies under which the identity
+    may request access.
 
     ``body`` and ``headers`` are as for `decide_request`.
     """

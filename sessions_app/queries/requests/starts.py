@@ -12,7 +12,8 @@ _MOMENT = dt.timedelta(seconds=1)
 
 
 def would_run(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-    """Return the start and end of a request's access if it were given now, for the duration that approvers have left.
+    """Return the start and end of a request's access if it were granted now, for the duration that approvers
+    have left.
 
     An extension begins where its grant ends. If the workflow's time is over, a moment is left.
     """
@@ -22,7 +23,7 @@ def would_run(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt
 
 
 def later_start(request: AccessRequest, now: dt.datetime) -> dt.datetime | None:
-    """Return when the access of a request would begin if it were given now; None if at once."""
+    """Return when the access of a request would begin if it were granted now; None if at once."""
     start = _start(request, now)
     return start if start > now else None
 

@@ -50,12 +50,12 @@ def requests_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest
 
 
 def reviews_for(identity: Identity) -> QuerySet[Grant]:
-    """Return ended access that no one approved and that waits for the identity's review, most urgent first."""
+    """Return ended access without approval that waits for the identity's review, most urgent first."""
     return with_names(deciders.reviews_for(identity)).order_by("review_due_at")
 
 
 def live_glass_for(identity: Identity) -> QuerySet[Grant]:
-    """Return live access that no one approved and that the identity will have to review, newest first."""
+    """Return active access without approval that the identity will have to review, newest first."""
     return (
         with_names(deciders.to_be_reviewed_by(identity).before_end())
         .select_related("request")
@@ -71,7 +71,7 @@ def releases_for(identity: Identity, now: dt.datetime) -> QuerySet[Grant]:
 def questions_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
     """Return pending requests of the identity and its machines whose last comment is by someone else.
 
-    Each has its comments, oldest first, in ``said``.
+    ``said`` has the comments of each, oldest first.
     """
     said = Prefetch("comments", Comment.objects.select_related("author").order_by("pk"), to_attr="said")
     return with_names(_questions(identity, now)).prefetch_related(said).order_by("lapses_at")
@@ -102,8 +102,9 @@ class Waiting(NamedTuple):
 
 
 def lists_for(identity: Identity, now: dt.datetime, counted: Waiting, *, most: int) -> dict[str, list[Any]]:
-    """Return the items that wait for the identity, by the names of `Waiting`, at most ``most`` of each. Lists that are
-    empty, as most are, take no query.
+    """Return the items that wait for the identity, by the names of `Waiting`, at most ``most`` of each.
+
+    Empty lists, which most are, need no query.
     """
     lists: dict[str, Callable[[], QuerySet[Any]]] = {
         "holds": lambda: holds_for(identity, now),
@@ -116,7 +117,7 @@ def lists_for(identity: Identity, now: dt.datetime, counted: Waiting, *, most: i
 
 
 def parts_waiting(identity: Identity, now: dt.datetime) -> list[Part]:
-    """Return the parts of a statement that count `Waiting`, with the conditions of the lists above."""
+    """Return the parts of a statement that count `Waiting`, with the same conditions as the lists above."""
     lists: tuple[QuerySet[Any], ...] = (
         deciders.holds_for(identity, now), deciders.requests_for(identity, now), deciders.reviews_for(identity),
         deciders.releases_for(identity, now), _questions(identity, now),
@@ -125,12 +126,17 @@ def parts_waiting(identity: Identity, now: dt.datetime) -> list[Part]:
 
 
 def break_glass_policies(identity: Identity) -> QuerySet[AccessPolicy]:
-    """Return the policies with break-glass access, for any group, under which the identity may request."""
+    """Return the policies with break-glass access, for any group, under which the identity may request
+    access.
+    """
     asked = requestable(identity).filter(cluster__removed_at__isnull=True).values("accesspolicy")
     return AccessPolicy.objects.exclude(document__break_glass=None).filter(pk__in=asked)
 
 
 def unread_for(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
-    """Return the unread notifications that need the identity's action. An approval of its own request needs none."""
+    """Return the unread notifications that need the identity's action.
+
+    The approval of its own request needs none.
+    """
     told = Q(asks=Asks.NOTHING) | Q(asks=Asks.LIVE, event=Event.REQUEST_APPROVED)
     return unread_of(identity, now).exclude(told)

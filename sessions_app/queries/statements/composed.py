@@ -1,8 +1,8 @@
-"""Statements that Django composes once for each sort of reader, and PostgreSQL prepares once on each connection.
+"""Statements that Django composes once for each kind of reader, and PostgreSQL prepares once per connection.
 
-Every page asks the same of its reader. Composing these conditions takes Django longer than answering them takes the
-database, which would plan them each time as well. So they are composed from the same functions that filter lists, for a
-reader whose values nobody has, and those values become parameters.
+Every page runs the same queries for its reader. Django takes longer to compose these conditions than the
+database takes to answer them, and the database would plan them each time. So they are composed with the
+functions that filter lists, for a reader with placeholder values, and these values become parameters.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from accounts.models import Identity
 from accounts.queries import UNKNOWN
 from broker.kernel.statement import Statement, text
 
-# The values of the reader for whom statements are composed.
+# The placeholder values of the reader for whom statements are composed.
 _ME = -(2**61)
 _PERSON = "\x01 nobody"
 
 
 class _Moment(dt.datetime):
-    """A time that can't be reckoned with: what came of it would be taken for a constant."""
+    """A time that does not support arithmetic: the result would be taken for a constant."""
 
     def __add__(self, other: object) -> Any:
-        raise TypeError("Reckon in the database instead: Value(now) - span.")
+        raise TypeError("Do the arithmetic in the database instead: Value(now) - span.")
 
     __radd__ = __sub__ = __rsub__ = __add__
 
@@ -55,17 +55,17 @@ def how_many(rows: QuerySet[Any], *, most: int | None = None) -> Part:
 
 
 def any_of(rows: QuerySet[Any]) -> Part:
-    """Return the part that is whether there are such rows."""
+    """Return the part of a statement that is true if there are such rows."""
     return _part("EXISTS({})", rows.order_by().values("pk"), "false")
 
 
 def value_of(rows: QuerySet[Any]) -> Part:
-    """Return the part that is the value of the first row, whose only column it is; NULL if there is none."""
+    """Return the part that is the value of the first row's only column; NULL if there is no row."""
     return _part("({})", rows[:1], "NULL")
 
 
 def values_of(rows: QuerySet[Any]) -> Part:
-    """Return the part that is a list of the rows' only column."""
+    """Return the part that is a list of the values of the rows' only column."""
     return _part("ARRAY({})", rows, "'{}'::text[]")
 
 
@@ -78,11 +78,11 @@ def _part(around: str, rows: QuerySet[Any], nothing: str) -> Part:
 
 
 class Composed:
-    """One statement with a value for each part, as JSON has it.
+    """One statement with a value for each part, in JSON's types.
 
-    ``compose`` returns the parts for a reader and a time. It may look at the reader's kind and at whether they are
-    enabled, administer Stint and have an email address. The reader's id and person, and the time, it may only compare
-    with columns, or reckon with them in the database.
+    ``compose`` returns the parts for a reader and a time. It may check the reader's kind and whether they are
+    enabled, administer Stint and have an email address. It may only compare the reader's id and person, and
+    the time, with columns, or compute with them in the database.
     """
 
     def __init__(self, name: str, compose: Callable[[Identity, dt.datetime], Sequence[Part]]) -> None:
@@ -107,13 +107,13 @@ class Composed:
         anyone = Identity(pk=_ME, kind=kind, is_active=enabled, is_superuser=administers)
         anyone.person = _PERSON if known else UNKNOWN
         parts = ", ".join(_filled(*part) for part in self._compose(anyone, _NOW))
-        # Each parameter has to be in it, even if this sort of reader needs it nowhere.
+        # Each parameter has to occur in the statement, even if this kind of reader needs it nowhere.
         used = ", ".join(parameter for _, parameter in _PARAMETERS)
         return f"SELECT json_build_array({parts})::text FROM (VALUES ({used})) used"  # noqa: S608  # composed by Django
 
 
 def _logged(sql: str) -> AbstractContextManager[None]:
-    """Log a statement where Django logs its own."""
+    """Log a statement to Django's own SQL log."""
     if not connection.queries_logged:
         return nullcontext()
     return connection.make_debug_cursor(connection.cursor()).debug_sql(sql)
@@ -124,7 +124,9 @@ def _filled(sql: str, values: Sequence[Any]) -> str:
 
 
 def _filled_in(value: object) -> str:
-    """Return a parameter for what differs between readers, and otherwise a constant, which partial indexes need."""
+    """Return a parameter for a value that differs between readers, and otherwise a constant, which partial
+    indexes need.
+    """
     for mark, parameter in _PARAMETERS:
         if type(mark) is type(value) and mark == value:
             return parameter

@@ -1,4 +1,4 @@
-"""Grants and requests with the related rows that name them."""
+"""Grants and requests with the related rows that provide their names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from sessions_app.models import AccessRequest, Grant
 
 Named = TypeVar("Named", Grant, AccessRequest)
-# The large columns of these related rows. A page of fifty would read and parse a megabyte of them.
+# The large columns of these related rows. A page of fifty would otherwise read and parse a megabyte of them.
 LARGE = (
     "policy__source", "command_set_version__source", "command_set_version__document", "command_set_version__findings",
     "command_set_version__accepted",
@@ -32,9 +32,9 @@ def with_bars(grants: QuerySet[Grant]) -> QuerySet[Grant]:
 
 
 def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Named]:
-    """Add to grants or requests the related rows that name them. Of their documents, only the policy's and the terms of a
-    grant's request are read, with ``rules``.
+    """Add the related rows that provide names to grants or requests.
 
+    Of their documents, only the policy's and the terms of a grant's request are read, with ``rules``.
     ``.defer(None)`` reads everything.
     """
     of_grant = ("holder", "request") if rules else ("holder",)

@@ -1,4 +1,4 @@
-"""The longest delays of unattended work: mailing notices, and reconciling targets."""
+"""The longest delays of background jobs: mailing notifications, and reconciling targets."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ from sessions_app.models import Cluster, Notice
 
 
 def oldest_unmailed() -> dt.datetime | None:
-    """Return the creation time of the notice that has waited longest to be mailed; None if none is waiting."""
+    """Return the creation time of the notification that has waited longest to be mailed; None if none is
+    waiting.
+    """
     waiting = Notice.objects.to_mail().order_by("created_at")
     return waiting.values_list("created_at", flat=True).first()
 
 
 def given_up_mail(since: dt.datetime) -> int:
-    """Return the number of notices given up since then because they could not be mailed."""
+    """Return the number of notifications since then that could not be mailed after the final attempt."""
     return Notice.objects.filter(given_up_at__gte=since).count()
 
 
 def last_given_up(identity: Identity) -> Notice | None:
-    """Return the last notice of an identity that could not be mailed, if none was mailed after it."""
+    """Return the last notification of an identity that could not be mailed, if none was mailed after it."""
     about = Notice.objects.filter(identity=identity)
     last = about.filter(given_up_at__isnull=False).order_by("-given_up_at").first()
     return None if last is None or about.filter(mailed_at__gt=last.given_up_at).exists() else last
 
 
 def longest_unreconciled() -> dt.datetime | None:
-    """Return when the target whose last reconciliation is oldest was reconciled; None if there is no target.
+    """Return the time of the reconciliation of the target that was reconciled longest ago; None if there is
+    no target.
 
-    A target that was never seen counts from the creation of its cluster. A new target is reconciled within a minute.
+    For a target that was never reconciled, it is the creation time of its cluster. A new target is reconciled
+    within a minute.
     """
     live = Q(targets__removed_at__isnull=True)
     seen = Coalesce("targets__observation__seen_at", "created_at")

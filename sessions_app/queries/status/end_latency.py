@@ -1,7 +1,8 @@
-"""How long ends took to be proven, and how much of the error budget is left.
+"""How long ends took to be confirmed, and how much of the error budget is left.
 
-An end is due at the deadline or, if it began earlier, when it began; where commands may finish, when they must have. What ends
-within `PROMISE_S` of that, as its targets confirmed, kept the promise. Of all ends, the share `OBJECTIVE` is to keep it.
+An end is due at the deadline or, if it began earlier, when it began; if commands may finish, at their
+deadline. An end that its targets confirmed within `PROMISE_S` of that was in time. The objective is that the
+share `OBJECTIVE` of all ends is in time.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ from sessions_app.models import EndCause, EndReason, EndsOfDay, Grant
 
 PROMISE_S = 2.0
 OBJECTIVE = 0.999
-# The window of the objective, today included.
+# The window of the objective, including today.
 DAYS = 30
 CAUSES = tuple(EndCause.values)
-# A bucket is a tenth wider than the one before; number 0 goes up to a millisecond.
+# Each bucket is a tenth wider than the one before; bucket 0 goes up to a millisecond.
 BUCKET_S, BUCKET_GROWTH = 0.001, 1.1
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The ends of some days. ``buckets`` has their numbers by bucket, and ``longest`` the longest time in seconds."""
+    """The ends of some days.
+
+    ``buckets`` has their numbers by bucket, and ``longest`` the longest time in seconds.
+    """
 
     total: int
     late: int
@@ -33,7 +37,9 @@ class Ends:
     buckets: dict[int, int]
 
     def within(self, share: float) -> float | None:
-        """Return in how many seconds this share of them was proven, to a tenth; None if there are none."""
+        """Return the seconds within which this share of the ends was confirmed, rounded to a tenth; None if
+        there are no ends.
+        """
         if not self.total:
             return None
         rest = share * self.total
@@ -47,12 +53,12 @@ class Ends:
 
     @property
     def kept(self) -> float:
-        """The share that was proven in time; 1 if there are none."""
+        """The share that was confirmed in time; 1 if there are no ends."""
         return 1 - self.late / self.total if self.total else 1.0
 
     @property
     def allowed(self) -> float:
-        """How many of so many may be late."""
+        """The number of ends that may be late without breaking the objective."""
         return round(self.total * (1 - OBJECTIVE), 6)
 
     @property
@@ -62,7 +68,7 @@ class Ends:
 
 
 def all_ends(days: Iterable[EndsOfDay]) -> Ends:
-    """Return the ends of some days together."""
+    """Return the ends of several days combined."""
     total = late = 0
     longest, buckets = 0.0, Counter[int]()
     for day in days:
@@ -72,23 +78,25 @@ def all_ends(days: Iterable[EndsOfDay]) -> Ends:
 
 
 def ends_of(cause: str, now: dt.datetime) -> Ends:
-    """Return the ends of this cause within the window, as last counted."""
+    """Return the ends with this cause within the window, as last counted."""
     return all_ends(day for day in ends_by_day(now) if day.cause == cause)
 
 
 def ends_by_day(now: dt.datetime) -> list[EndsOfDay]:
-    """Return what was counted of each day in the window, oldest first."""
+    """Return the counts of each day in the window, oldest first."""
     first = now.astimezone(dt.UTC).date() - dt.timedelta(days=DAYS - 1)
     return list(EndsOfDay.objects.filter(day__gte=first).order_by("day", "cause"))
 
 
 def cause_of(grant: Grant) -> EndCause:
-    """Return what ended a grant."""
+    """Return the cause of a grant's end."""
     return EndCause.DEADLINE if grant.end_reason == EndReason.EXPIRED else EndCause.REVOKE
 
 
 def seconds_to_prove(grant: Grant) -> float:
-    """Return how long after its end was due a grant was proven over; 0.0 if it was before that."""
+    """Return how many seconds after its end was due a grant was confirmed over; 0.0 if it was confirmed
+    earlier.
+    """
     if grant.ended_at is None:
         return 0.0
     due = min(grant.expires_at, grant.revoking_at or grant.expires_at)

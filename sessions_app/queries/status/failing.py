@@ -1,4 +1,4 @@
-"""What fails now, as lists. Metrics count them, and the Status page shows them."""
+"""What currently fails, as lists. Metrics count them, and the Status page shows them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def observed_targets() -> QuerySet[Observation]:
 
 
 def failing_targets() -> QuerySet[Observation]:
-    """Return those that could not be read."""
+    """Return the last observations of targets that could not be read."""
     return observed_targets().exclude(error="")
 
 

@@ -16,16 +16,16 @@ from sessions_app.queries.record.recording_files import waiting_recordings
 from sessions_app.queries.requests.facts import sweeper_silence
 from sessions_app.queries.status.backlog import longest_unreconciled, oldest_unmailed
 
-# Work that runs every minute or every second counts as stopped if it is this many seconds late.
+# Jobs that run every minute or every second count as stopped if they are this many seconds late.
 LATE_S = 300.0
-# A gateway renews each second. One that is gone for a day was shut down on purpose.
+# A gateway renews its lease each second. One that has been gone for a day was shut down on purpose.
 GATEWAY_SILENCE, GATEWAY_GONE = dt.timedelta(seconds=15), dt.timedelta(days=1)
 
 
 def troubles(now: dt.datetime) -> list[str]:
-    """Return the current problems, each with what to do, without paths, addresses and system errors.
+    """Return the current problems, each with what to do, without paths, addresses or system errors.
 
-    Recordings are not checked, because counting them reads every one.
+    Recordings are not checked, because that would read every row.
     """
     found = (_sweepers(now), *_gateways(now), *_record(now), _mail(now), _targets(now), _store(now))
     return [text for text in found if text]

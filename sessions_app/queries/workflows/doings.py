@@ -1,7 +1,8 @@
-"""Whose doing a workflow is, for a requester.
+"""Whose a workflow is, from a requester's point of view.
 
-The people whom a source names are matched by email address or username, as its document says, through any account. Only an
-address that its owner confirmed makes somebody else of them. Whoever can't be matched could be anyone.
+People whom a source names are matched to accounts by email address or username, as its document sets. Only a
+confirmed email address proves that an account belongs to someone else. A name that can't be matched could be
+anyone's.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from sessions_app.policy.rules import UNTOLD, Act, Doing, Whose
 
 
 def doing_of(identity: Identity, workflow: Workflow | None) -> Doing:
-    """Return whose doing one workflow is, for one identity. Unknown without a workflow."""
+    """Return whose one workflow is, for one identity. Unknown without a workflow."""
     return Doings([workflow]).of(identity, workflow) if workflow else UNTOLD
 
 
 def people_by(source: WorkflowSource) -> str:
-    """Return by what the people of a source are matched: `email` or `username`."""
+    """Return how the people of a source are matched: by `email` or `username`."""
     return str(source.document.get("people", "email"))
 
 
 def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
     """Return an identity's roles in a workflow.
 
-    People that a source names are matched by email address, or by username if the source's document says so. A machine
-    matches nobody, and neither does an address that its owner has not confirmed.
+    People that a source names are matched by email address, or by username if the source's document says so.
+    Machines match nobody, and neither do unconfirmed addresses.
     """
     by = people_by(workflow.source) if workflow.source else "email"
     confirmed = "" if identity.email_unconfirmed else identity.email
@@ -50,16 +51,17 @@ def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
 
 
 class Doings:
-    """Whose doing several workflows are. The accounts of those whom their sources name are read once."""
+    """Whose several workflows are. The accounts of the people whom their sources name are read once."""
 
     def __init__(self, workflows: Iterable[Workflow]) -> None:
         names = {(people_by(one.source), name) for one in workflows if one.source for name in _named(one)}
         self._accounts = _accounts(names)
 
     def of(self, identity: Identity, workflow: Workflow) -> Doing:
-        """Return whose doing one of the workflows is, for an identity.
+        """Return whose one of the workflows is, for an identity.
 
-        One's own doing counts before anything unknown, and both before that someone else opened it.
+        The identity's own part in it takes precedence over anything unknown, and both over having been opened
+        by someone else.
         """
         source = workflow.source
         acts = [
@@ -85,7 +87,7 @@ class Doings:
 
 
 def _in_stint(identity: Identity, workflow: Workflow) -> Doing:
-    """Return whose doing one of Stint's own workflows is. Nothing about it changes after it was opened."""
+    """Return whose one of Stint's own workflows is. It does not change after the workflow was opened."""
     opener = workflow.opened_by
     if opener is None:
         return UNTOLD
@@ -102,7 +104,7 @@ def _trusted(source: WorkflowSource) -> frozenset[str]:
 
 
 def _accounts(names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[Identity]]:
-    """Return the accounts that have one of the names, by what they are matched by and the folded name."""
+    """Return the accounts that have one of the names, keyed by the matching field and the case-folded name."""
     wanted = list(names)
     if not wanted:
         return {}
@@ -117,7 +119,7 @@ def _accounts(names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[Id
 
 
 def _stored(address: str) -> str:
-    """Return an address as the database compares it: Identity.person."""
+    """Return an address in the form in which the database compares it: Identity.person."""
     try:
         return canonical(address).upper()
     except ValueError:

@@ -31,8 +31,9 @@ def split_ref(ref: str) -> tuple[str, str]:
 
 
 def workflow_named(ref: str) -> Workflow | None:
-    """Return the workflow of a reference. A source may have reopened one that is closed here: then the open one is
-    meant.
+    """Return the workflow of a reference.
+
+    If its source reopened one that is closed here, return the open one.
     """
     found = Workflow.objects.select_related("source").filter(ref=ref).first()
     if found is None or found.source is None or found.closed_at is None:
@@ -73,7 +74,8 @@ def source_for(identity: Identity, name: str) -> WorkflowSource | None:
 def is_unread(identity: Identity, ref: str) -> bool:
     """Whether a reference may name an open workflow that was not read yet.
 
-    Stint may query its source for the identity, and it is not known to be open. Its status shows when it is read.
+    Stint may query its source for the identity, and it is not known to be open. Reading it determines its
+    status.
     """
     name, outside_id = split_ref(ref)
     if not name or not outside_id:
@@ -93,7 +95,9 @@ def fitting(terms: WorkflowNeeded) -> Q:
 
 
 def takes(terms: WorkflowNeeded, workflow: Workflow) -> bool:
-    """Whether a policy accepts the workflow: like ``fitting``, for one that is loaded with its source."""
+    """Whether a policy accepts the workflow: like ``fitting``, but for a workflow that is loaded with its
+    source.
+    """
     kept = workflow.source.name if workflow.source else OWN
     return (
         workflow.kind in terms.kinds
@@ -109,8 +113,8 @@ def open_workflows(identity: Identity, cluster: Cluster, fits: Q) -> QuerySet[Wo
 
 
 def why_over(workflow: Workflow, now: dt.datetime) -> str:
-    """Return why nothing could be granted for a workflow at ``now``, as a sentence without its period; empty if it
-    could.
+    """Return why nothing could be granted for a workflow at ``now``, as a sentence without its period; empty
+    if it could.
     """
     if workflow.closed_at is not None and workflow.closed_at <= now:
         return f"{workflow.ref} is closed"
@@ -140,6 +144,6 @@ def resting_on_sources() -> QuerySet[Workflow]:
 
 
 def staleness_of(grant: Grant) -> int:
-    """Return for how many seconds the workflow of a grant may go unread."""
+    """Return for how many seconds the workflow of a grant may be unread."""
     document = facts.readable_document(grant.policy)
     return document.workflow.staleness if document and document.workflow else STALENESS

@@ -37,5 +37,5 @@ def test_a_time_that_is_reckoned_with_is_refused_since_it_would_stay_the_same(wo
         "stint_test_late",
         lambda _, at: [any_of(Grant.objects.filter(expires_at__lte=at + dt.timedelta(minutes=1)))],
     )
-    with pytest.raises(TypeError, match="Reckon in the database"):
+    with pytest.raises(TypeError, match="Do the arithmetic in the database"):
         late(world.alice, now)

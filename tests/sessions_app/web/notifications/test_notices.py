@@ -131,7 +131,7 @@ def test_a_question_settles_with_its_answer(world, now):
     assert list(settled(world.alice, now).values()) == [""]
     later = acts.after(world, seconds=9)
     comment_request(request_id=request.pk, author=world.alice, text="web-1", now=later)
-    assert list(settled(world.alice, later).values()) == ["You answered"]
+    assert list(settled(world.alice, later).values()) == ["You replied"]
 
 
 def test_break_glass_access_is_told_while_it_lasts_and_its_review_until_it_is_done(world, now):
