@@ -1,4 +1,4 @@
-"""Models: the nouns. The verbs that write them are in ``sessions_app.operations``."""
+"""Database models. ``sessions_app.operations`` has the code that writes them."""
 
 from sessions_app.models.authority import SigningKey
 from sessions_app.models.bookmark import Bookmark, BookmarkPage

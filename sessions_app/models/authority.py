@@ -12,8 +12,8 @@ from django.db.models.functions import Now
 class SigningKey(models.Model):
     """A certificate authority key. The active one signs.
 
-    Every key that is not retired is to be trusted: for SSH by targets; for the TLS of the web gateways by clients, where
-    the public key is a certificate (PEM).
+    Every key that is not retired is trusted: for SSH by targets, and for the TLS of web gateways by clients,
+    where the public key is a certificate (PEM).
     """
 
     purpose = models.CharField(max_length=20, default="ssh-user-ca")

@@ -25,7 +25,7 @@ class Environment(models.TextChoices):
 
 
 class Risk(models.TextChoices):
-    """The harm that a mistake can do."""
+    """The harm that a mistake can cause."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -33,7 +33,7 @@ class Risk(models.TextChoices):
 
 
 class Observed(models.TextChoices):
-    """The extent of observation: how much of the activity on a cluster Stint observes."""
+    """How much of the activity on a cluster Stint observes."""
 
     ALL = "all", "Every command passes through a Stint gateway."
     SOME = "some", "Activity is read back from the target."
@@ -44,7 +44,7 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
     """Filters on clusters."""
 
     def live(self) -> ClusterQuerySet:
-        """Clusters that were not removed."""
+        """Return clusters that were not removed."""
         return self.filter(removed_at__isnull=True)
 
     def holding(self, identity: Identity, *permissions: str) -> RawSQL | list[int]:
@@ -52,11 +52,13 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
         return permitted(identity, "cluster", permissions)
 
     def held_by(self, identity: Identity, *permissions: str) -> ClusterQuerySet:
-        """Clusters on which the identity, itself or through a group, has one of the permissions."""
+        """Return clusters on which the identity, itself or through a group, has one of the permissions."""
         return self.filter(pk__in=self.holding(identity, *permissions))
 
     def visible_to(self, identity: Identity) -> ClusterQuerySet:
-        """Clusters that the identity may see, by a permission on the cluster or on a policy that covers it."""
+        """Return clusters that the identity may see, by a permission on the cluster or on a policy that
+        covers it.
+        """
         if identity.is_superuser:
             return self
         policies = AccessPolicy.objects.holding(identity, "view", "request", "approve", "administer")
@@ -71,8 +73,8 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
         )
 
     def administered_by(self, identity: Identity) -> ClusterQuerySet:
-        """Clusters that the identity may set up: people with `administer`, and administrators of Stint. Never a
-        machine.
+        """Return clusters that the identity may configure: people with `administer`, and Stint
+        administrators. Never a machine.
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
@@ -80,16 +82,19 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
 
 
 class Cluster(models.Model):
-    """A named place of one kind, with an environment and a risk. Its targets are its hosts or its single endpoint."""
+    """A named system of one kind, with an environment and a risk.
+
+    Its targets are its hosts or its single endpoint.
+    """
 
     name = models.SlugField(max_length=63, unique=True)
-    # The kind of any connector, including those of other packages.
+    # The kind of any connector, including those from other packages.
     kind = models.CharField(max_length=32)
     summary = models.CharField(max_length=200, blank=True)
     environment = models.CharField(max_length=12, choices=Environment.choices)
     risk = models.CharField(max_length=6, choices=Risk.choices)
     host_ca = models.TextField("host certificate authority", blank=True)
-    # How Stint logs in to the targets: the visible parameters, and the encrypted secrets.
+    # How Stint logs in to the targets: the public parameters, and the encrypted secrets.
     connection = models.JSONField(default=dict)
     sealed_connection = models.BinaryField(default=b"")
     created_at = models.DateTimeField(db_default=Now())
@@ -110,9 +115,12 @@ class Cluster(models.Model):
 
     @property
     def observed(self) -> Observed:
-        """How much of the activity here Stint observes. Unless it is ``ALL``, a count of zero proves nothing."""
+        """How much of the activity on the cluster Stint observes.
+
+        Unless it is ``ALL``, a count of zero proves nothing.
+        """
         kind = find(self.kind)
-        # A `direct` cluster is reached around its gateway.
+        # A `direct` cluster is reached without a gateway.
         if kind is not None and kind.sees and not self.connection.get("direct"):
             return Observed.ALL
         return Observed.SOME if self.connection.get("read_statements") else Observed.NOTHING
@@ -134,12 +142,12 @@ class TargetQuerySet(models.QuerySet["Target"]):
     """Filters on targets."""
 
     def live(self) -> TargetQuerySet:
-        """Targets that were not removed, on clusters that were not removed."""
+        """Return targets that were not removed, on clusters that were not removed."""
         return self.filter(removed_at__isnull=True, cluster__removed_at__isnull=True)
 
 
 class Target(models.Model):
-    """One host of a cluster: its address, the account, and how the host is verified."""
+    """One host of a cluster: its address, the account, and how the host key is verified."""
 
     cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="targets")
     name = models.SlugField(max_length=63)
@@ -165,11 +173,11 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
     """Filters on command sets."""
 
     def live(self) -> CommandSetQuerySet:
-        """Command sets that were not removed."""
+        """Return command sets that were not removed."""
         return self.filter(removed_at__isnull=True)
 
     def visible_to(self, identity: Identity) -> CommandSetQuerySet:
-        """Command sets named by a policy that the identity may see."""
+        """Return command sets named by a policy that the identity may see."""
         if identity.is_superuser:
             return self
         policies = AccessPolicy.objects.visible_to(identity).values("pk")
@@ -180,9 +188,11 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
         )
 
     def administered_by(self, identity: Identity) -> CommandSetQuerySet:
-        """Command sets that the identity may write. Administrators of Stint may write all of them. Other people must
-        administer every live policy that names the set, because a new version changes what each of these policies
-        gives. Machines may write none.
+        """Return command sets that the identity may write.
+
+        Stint administrators may write all of them. Other people must administer every live policy that names
+        the command set, because a new version changes what each of these policies gives. Machines may write
+        none.
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
@@ -195,7 +205,7 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
 
 
 class CommandSet(models.Model):
-    """A named list of allowed commands of one kind. Its versions say what it allows."""
+    """A named list of allowed commands of one kind. Its versions define what it allows."""
 
     name = models.SlugField(max_length=63, unique=True)
     kind = models.CharField(max_length=32)

@@ -41,7 +41,7 @@ class GrantCredential(models.Model):
 
 
 class ProofUsed(models.Model):
-    """A used DPoP proof (RFC 9449 §11.1), kept until it has expired."""
+    """A used DPoP proof (RFC 9449 §11.1), kept until it expires."""
 
     digest = models.CharField(max_length=64)
     expires_at = models.DateTimeField(db_index=True)
@@ -55,7 +55,10 @@ class ProofUsed(models.Model):
 
 
 class RequestCount(models.Model):
-    """The count of an allowed read request from ``run.tried_at`` to ``last_at``. One row covers up to a second."""
+    """The number of times that an allowed read request was made, from ``run.tried_at`` to ``last_at``.
+
+    One row covers up to a second.
+    """
 
     run = models.OneToOneField(CommandRun, on_delete=models.PROTECT, related_name="count")
     times = models.PositiveIntegerField()

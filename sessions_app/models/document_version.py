@@ -8,11 +8,12 @@ from django.db import models
 
 
 class DocumentVersion(models.Model):
-    """One version of a catalog document, with secrets masked; None if the document was removed. The database refuses
-    every change of a version. The record entry written with it has its digest.
+    """One version of a catalog document, with secrets masked; None if the document was removed.
+
+    The database rejects every change of a version. The record entry written with it has its digest.
     """
 
-    # The words that plans use, such as `policy` and `workflow source`.
+    # The terms that plans use, such as `policy` and `workflow source`.
     type = models.CharField(max_length=20)
     name = models.CharField(max_length=150)
     number = models.PositiveIntegerField()

@@ -1,4 +1,4 @@
-"""Ends that wait for the rows of their grants."""
+"""Ends of grants whose rows are locked."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from sessions_app.models.grant import EndReason, Grant
 
 
 class EndIntent(models.Model):
-    """The end of a grant whose row others have locked. It is in effect from its commit (`GrantStateField`, `stint_usable_until`), and
-    deleted when the row has followed.
+    """The end of a grant whose row others have locked.
 
-    ``at`` is when the end was asked for, and ``made_at`` when it took effect. ``cut`` false: running commands may finish.
+    It takes effect at its commit (`GrantStateField`, `stint_usable_until`), and is deleted once the row is
+    updated. ``at`` is when the end was requested, and ``made_at`` when it took effect. ``cut`` false: running
+    commands may finish.
     """
 
-    # Without a constraint: checking it would wait for the row.
+    # No constraint, because checking it would wait for the row.
     grant = models.ForeignKey(
         Grant, on_delete=models.PROTECT, related_name="end_intents", db_constraint=False
     )

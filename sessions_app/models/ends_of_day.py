@@ -1,4 +1,4 @@
-"""How long the ends of a day took to be proven."""
+"""How long the ends of a day took to be confirmed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ class EndCause(models.TextChoices):
 
 
 class EndsOfDay(models.Model):
-    """The ends that were proven on one day (UTC), counted from the grants. ``buckets`` has their numbers by the time that each took,
-    as `sessions_app.queries.status.end_latency` reads them.
+    """The ends that were confirmed on one day (UTC), counted from the grants.
 
-    ``late`` took longer than is promised, and ``longest`` is the longest time in seconds.
+    ``buckets`` has their numbers by the time that each took, as `sessions_app.queries.status.end_latency`
+    reads them. ``late`` is the number that took longer than promised, and ``longest`` is the longest time in
+    seconds.
     """
 
     day = models.DateField()

@@ -1,4 +1,4 @@
-"""When the next people are notified of what is waiting for an answer."""
+"""When the next people are notified of something unanswered."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.db.models import Q
 
 
 class Escalation(models.Model):
-    """An escalation: when the next people are notified of something that is waiting for an answer.
+    """When the next people are notified of something that is still unanswered.
 
-    ``step`` is the number of the policy's steps that were done. Exactly one of ``request``, ``run`` and ``grant`` (a
-    due review) is set.
+    ``step`` is the number of the policy's steps that were done. Exactly one of ``request``, ``run`` and
+    ``grant`` (a due review) is set.
     """
 
     request = models.OneToOneField(

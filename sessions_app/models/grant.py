@@ -1,4 +1,4 @@
-"""The time-limited authority that follows approval, and its leases on targets."""
+"""Grants, which give time-limited access after approval, and their leases on targets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class EndReason(models.TextChoices):
 
 
 def why_over(reason: str) -> str:
-    """Return the reason of an end as the end of a sentence, such as `workflow closed`; empty for anything else."""
+    """Return the reason of an end as the end of a sentence, such as `workflow closed`; empty for an unknown
+    one.
+    """
     label = str(EndReason(reason).label) if reason in EndReason.values else ""
     return f"{label[:1].lower()}{label[1:]}"
 
@@ -71,16 +73,17 @@ class GrantQuerySet(models.QuerySet["Grant"]):
     """Filters on grants."""
 
     def visible_to(self, identity: Identity) -> GrantQuerySet:
-        """Grants that the identity may see: its own, those of its machines, those delegated from either, and those
-        under a policy or on a cluster that it may see into.
+        """Return grants that the identity may see: its own, those of its machines, those delegated from
+        either, and those under a policy or on a cluster that it may see into.
 
-        With a token that is bound to a workflow: only its own for that workflow, and those delegated from its own.
+        With a token that is bound to a workflow: only its own for that workflow, and those delegated from its
+        own.
         """
         return self._reached_by(identity, "view", "approve", "administer")
 
     def endable_by(self, identity: Identity) -> GrantQuerySet:
-        """Grants that the identity may end: its own, its machines', those delegated from either, and those that it
-        approves or administers.
+        """Return grants that the identity may end: its own, those of its machines, those delegated from
+        either, and those that it approves or administers.
         """
         return self._reached_by(identity, "approve", "administer")
 
@@ -99,7 +102,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         )
 
     def in_use(self, now: dt.datetime) -> GrantQuerySet:
-        """Grants that authorize at ``now``. The statements of gateways use the same condition."""
+        """Return grants that authorize use at ``now``. The statements of gateways have the same condition."""
         return self.filter(
             Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now),
             all_above_usable(now),
@@ -112,19 +115,20 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         )
 
     def before_end(self) -> GrantQuerySet:
-        """Grants whose end has not begun. The sweep's index of due ends covers exactly these."""
+        """Return grants whose end has not begun. The sweep's index of due ends covers exactly these."""
         return self.filter(state__in=BEFORE_END)
 
     def not_ended(self) -> GrantQuerySet:
-        """Grants in any state before ENDED."""
+        """Return grants in any state before ENDED."""
         return self.exclude(state=GrantState.ENDED)
 
 
 class Grant(models.Model):
-    """Authority for a time: identity × cluster × command set version × parameters × window.
+    """Authority for a limited time: identity × cluster × command set version × parameters × window.
 
-    Permission is computed at each use from ``state`` and ``expires_at``; an end needs no message. ``commands`` are the
-    indices of the version's commands that the approvals left. A grant whose end waits for its row is read as it will be then.
+    Permission is computed at each use from ``state`` and ``expires_at``; an end needs no message.
+    ``commands`` are the indices of the version's commands that approvers kept. A grant whose end waits for
+    its row is read as if the row had been updated.
     """
 
     ref = models.CharField(max_length=LONGEST_GRANT)
@@ -133,7 +137,7 @@ class Grant(models.Model):
     holder = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="grants", db_index=False)
     cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="grants")
     policy = models.ForeignKey(AccessPolicy, on_delete=models.PROTECT, related_name="grants")
-    # No index: only the few grants that have not ended are searched by version.
+    # No index, because only the few grants that have not ended are searched by version.
     command_set_version = models.ForeignKey(
         CommandSetVersion, on_delete=models.PROTECT, related_name="grants", db_index=False
     )
@@ -147,7 +151,8 @@ class Grant(models.Model):
     parameters = models.JSONField(default=dict)
     commands = models.JSONField(default=list)
     targets = models.ManyToManyField(Target, related_name="grants")
-    # Names every process and object of the grant on its targets, so that all of them can be found. Authorizes nothing.
+    # Identifies every process and object of the grant on its targets, so that all of them can be found.
+    # Authorizes nothing.
     mark = models.CharField(max_length=64)
     break_glass = models.BooleanField(default=False)
     starts_at = models.DateTimeField()
@@ -163,23 +168,24 @@ class Grant(models.Model):
     ended_by = models.ForeignKey(
         Identity, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
     )
-    # The most seconds that a command may continue past the end, as shown to approvers.
+    # The maximum number of seconds that a command may continue past the end, as shown to approvers.
     finish_seconds = models.PositiveIntegerField(default=0)
     # Running commands with the end policy `finish` may continue until then. None: everything is cut.
     finish_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
-    # When the grant was held after too many refused commands, until an approver releases it. Refusals up to this run no
-    # longer count.
+    # When the grant was suspended after too many refused commands, until an approver releases it. Refusals
+    # up to this run no longer count.
     held_at = models.DateTimeField(null=True, blank=True)
     deviations_after = models.BigIntegerField(default=0, db_default=0)
-    # The interval of heartbeats in seconds, and when the next one is due. If it is missed, the grant ends.
+    # The heartbeat interval in seconds, and the deadline for the next heartbeat. If it is missed, the grant
+    # ends.
     heartbeat_seconds = models.PositiveIntegerField(null=True, blank=True)
     heartbeat_due_at = models.DateTimeField(null=True, blank=True)
     warned_at = models.DateTimeField(null=True, blank=True)
-    # When the review of access without approval is due: break-glass, or for an incident that may be the holder's own. None if people
-    # or the policy approved it.
+    # When the review of access without approval is due: break-glass access, or access for an incident that
+    # may be the holder's own. None if people or the policy approved it.
     review_due_at = models.DateTimeField(null=True, blank=True)
     reviewed_at = models.DateTimeField(null=True, blank=True)
     reviewed_by = models.ForeignKey(
@@ -224,10 +230,10 @@ class Grant(models.Model):
             ),
             models.Index(fields=["-created_at"], name="grant_newest"),
             models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),
-            # Written once, at the end. A timeline finds past grants by it, and grants that are not over by their
-            # deadline.
+            # Written once, at the end. Timelines find past grants by it, and grants that are not over by
+            # their deadline.
             models.Index(fields=["ended_at", "starts_at"], condition=Q(state="ended"), name="grant_over"),
-            # The rows that pages show most: the few that are not over, among all that ever existed.
+            # The rows that pages show most: the few grants that are not over.
             models.Index(fields=["cluster"], condition=~Q(state="ended"), name="grant_alive"),
         ]
         constraints: ClassVar = [
@@ -250,7 +256,10 @@ class Grant(models.Model):
     def from_db(
         cls, db: str | None, field_names: Collection[str], values: Collection[Any], **more: Any
     ) -> Self:
-        """Return the grant of a row. One whose end, or cut, waits for that row has it from there (`EndIntent`)."""
+        """Return the grant of a row.
+
+        If its end, or a cut, waits for that row, it is applied to the object (`EndIntent`).
+        """
         grant = super().from_db(db, field_names, values, **more)
         known = grant.__dict__
         if known.get("state") == GrantState.REVOKING and (
@@ -260,7 +269,7 @@ class Grant(models.Model):
         return grant
 
     def end_as_intended(self) -> None:
-        """Take over what its waiting ends say."""
+        """Apply the ends that wait for the row."""
         intents = list(self.end_intents.all())
         cut = next((intent for intent in intents if intent.cut), None)
         if self.revoking_at is not None:
@@ -270,7 +279,7 @@ class Grant(models.Model):
             self.end_reason, self.end_note = intents[0].reason, intents[0].note
             self.finish_until = self.finish_from(intents[0].at, cut=cut is not None)
         else:
-            # Its row has followed meanwhile.
+            # The row has been updated meanwhile.
             fields = [field.attname for field in self._meta.concrete_fields]
             for name, value in Grant.objects.values(*fields).get(pk=self.pk).items():
                 setattr(self, name, value)
@@ -278,7 +287,8 @@ class Grant(models.Model):
     def finish_from(self, now: dt.datetime, *, cut: bool) -> dt.datetime | None:
         """Return until when commands may finish if the grant ends at ``now``; None if they are cut.
 
-        It counts from the deadline even if the end comes late, so that nothing finishes later than approvers saw.
+        The time counts from the deadline even if the end is late, so that nothing finishes later than
+        approvers saw.
         """
         if cut or not self.finish_seconds:
             return None
@@ -286,7 +296,9 @@ class Grant(models.Model):
 
     @property
     def why_ended(self) -> str:
-        """Why it ended or is ending, and who ended it, as the end of a sentence: `revoked by Bob`; empty before."""
+        """Return why the grant ended or is ending, and who ended it, as the end of a sentence, such as
+        `revoked by Bob`; empty before.
+        """
         if self.ended_by_id is None:
             return why_over(self.end_reason)
         why = "ended" if self.end_reason == EndReason.RELEASED else why_over(self.end_reason)
@@ -294,12 +306,14 @@ class Grant(models.Model):
 
     @property
     def is_own_incident(self) -> bool:
-        """Whether it started without approval for an incident that its holder opened or changed, or may have."""
+        """Whether the grant started without approval for an incident that its holder opened or changed, or
+        may have.
+        """
         return self.review_due_at is not None and not self.break_glass
 
 
 class PurgedGrant(models.Model):
-    """The reference of a grant that was deleted, so that no other gets it: the record has entries under it."""
+    """The reference of a deleted grant, which is never reused because the record has entries under it."""
 
     ref = models.CharField(max_length=LONGEST_GRANT, primary_key=True)
 
@@ -313,8 +327,8 @@ class PurgedGrant(models.Model):
 class Lease(models.Model):
     """What was created, or may be left, on a target for a grant, with the evidence that it is gone.
 
-    The row is written before the first call to the target, and closed only by the target's answer. It keeps the
-    address, because the target's row can change.
+    The row is written before the first call to the target, and closed only by the target's answer. It keeps
+    the address, because the target's row can change.
     """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="leases")
@@ -327,16 +341,17 @@ class Lease(models.Model):
     connection = models.JSONField(default=dict)
     sealed_connection = models.BinaryField(default=b"")
     made_at = models.DateTimeField(db_default=Now())
-    # What the connector created, and until when it is valid; empty if nothing is needed, or not yet.
+    # What the connector created, and until when it is valid; empty if nothing is needed or created yet.
     made = models.JSONField(default=dict)
     made_until = models.DateTimeField(null=True, blank=True)
-    # What the connector saw before it created anything, for comparison after the end. From its first answer.
+    # What the connector saw before it created anything, for comparison after the end. Set by its first
+    # answer.
     before = models.JSONField(default=dict)
     # Until then a process may still be creating something, so an earlier check proves nothing.
     making_until = models.DateTimeField(null=True, blank=True)
     # Since when a worker has been waiting for the target's answer. Valid only while its claim on the grant is renewed.
     asked_at = models.DateTimeField(null=True, blank=True)
-    # When a revoke last got an answer from the target, whatever it said, and when it last got none.
+    # When a revoke last got an answer from the target, whatever it was, and when it last got none.
     answered_at = models.DateTimeField(null=True, blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)

@@ -1,4 +1,4 @@
-"""The states of a grant, read so that an end counts from its click."""
+"""The states of a grant, read so that an end takes effect as soon as it is committed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from django.db.models.lookups import Exact, In
 
 
 class GrantState(models.TextChoices):
-    """The states of a grant: SCHEDULED → PROVISIONING → ACTIVE → REVOKING → ENDED. The database refuses any other
-    transition.
+    """The states of a grant: SCHEDULED → PROVISIONING → ACTIVE → REVOKING → ENDED.
+
+    The database rejects any other transition.
     """
 
     SCHEDULED = "scheduled"
@@ -23,7 +24,7 @@ class GrantState(models.TextChoices):
     ENDED = "ended"
 
 
-# The transitions that the database allows, as the trigger `stint_grant_edges` of migration 0002 has them.
+# The transitions that the database allows, the same as in the trigger `stint_grant_edges` of migration 0002.
 TRANSITIONS = {
     GrantState.SCHEDULED: frozenset({GrantState.PROVISIONING, GrantState.REVOKING, GrantState.ENDED}),
     GrantState.PROVISIONING: frozenset({GrantState.ACTIVE, GrantState.REVOKING}),
@@ -35,9 +36,10 @@ TRANSITIONS = {
 BEFORE_END = (GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE)
 _BEFORE_END = ", ".join(f"'{state.value}'" for state in BEFORE_END)
 
-# The ids of the grants whose end waits for their rows (`EndIntent`). There are hardly ever any, so each statement reads them once.
+# The ids of grants whose end waits for their rows (`EndIntent`). There are hardly ever any, so each
+# statement reads them once.
 _ENDING = "ARRAY(SELECT grant_id FROM sessions_app_endintent)"
-# "sessions_app_grant"."state", or the same with an alias.
+# Matches "sessions_app_grant"."state", or the same column under an alias.
 _COLUMN = re.compile(r'(?P<table>"[^"]+"|\w+)\."state"')
 
 
@@ -48,14 +50,15 @@ else:
 
 
 class GrantStateField(_Field):
-    """The state of a grant. One that waits for its end (`EndIntent`) is REVOKING in all that Django selects and filters, though its row
-    says otherwise until whoever has locked it lets go.
+    """The state of a grant.
 
-    It is a plain CharField in the database, where triggers and the sweep see what the row says.
+    If the grant's end waits for its row (`EndIntent`), everything that Django selects and filters has
+    REVOKING, although the row has another state until its lock is released. In the database it is a plain
+    CharField, and triggers and the sweep see the stored state.
     """
 
     def deconstruct(self) -> Any:
-        """Migrations make a plain column."""
+        """Return the field as a plain column for migrations."""
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.CharField", args, kwargs
 
@@ -68,14 +71,17 @@ class GrantStateField(_Field):
         return f"CASE WHEN {ending} THEN '{GrantState.REVOKING.value}' ELSE {sql} END", params
 
     def get_lookup(self, lookup_name: str) -> Any:
-        """Return a lookup that knows of waiting ends. Raises FieldError for others."""
+        """Return a lookup that takes waiting ends into account.
+
+        Raises FieldError for lookups without support.
+        """
         if lookup_name not in ("exact", "in"):
             raise FieldError(f"The state of a grant can't be filtered with {lookup_name}.")
         return super().get_lookup(lookup_name)
 
 
 def _filtered(lookup: Exact[Any] | In[Any], wanted: object, sql: str, compiler: Any) -> str:
-    """Return a condition on the column as one on the state. Indexes on the column still apply."""
+    """Convert a condition on the column to one on the state. Indexes on the column still apply."""
     if not isinstance(lookup.lhs, Col):
         return sql
     if not isinstance(wanted, (list, tuple, set)) or not all(isinstance(one, str) for one in wanted):

@@ -1,4 +1,4 @@
-"""Answers that are stored for repeated API requests."""
+"""Stored responses for repeated API requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from accounts.models import Identity
 
 
 class IdempotencyKey(models.Model):
-    """The stored answer to a POST with an ``Idempotency-Key``."""
+    """The stored response to a POST with an ``Idempotency-Key``."""
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=200)

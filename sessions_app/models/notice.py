@@ -17,7 +17,7 @@ from sessions_app.models.workflow import Workflow
 
 
 class Asks(models.TextChoices):
-    """What a notification asks of its reader, or how long it concerns them."""
+    """What a notification requests of its reader, or how long it is relevant to them."""
 
     NOTHING = "", "nothing"
     VERDICT = "verdict", "a verdict on its request"
@@ -31,11 +31,11 @@ class Asks(models.TextChoices):
     DIGEST = "digest", "decisions on what its sender waits for"
 
 
-# What approvers are asked on behalf of one person (``sender``).
+# What approvers are asked to do on behalf of one person (``sender``).
 OF_APPROVERS = (Asks.VERDICT, Asks.DECISION, Asks.DIGEST)
 
 
-# A notification of a near end is about an end within this time.
+# A notification that access ends soon is about an end within this time.
 NEAR_END = dt.timedelta(minutes=16)
 
 
@@ -43,12 +43,13 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
     """Filters on notices."""
 
     def to_mail(self) -> NoticeQuerySet:
-        """Notifications still to be mailed, now or later."""
+        """Return notifications still to be mailed, now or later."""
         return self.filter(mailed_at__isnull=True, next_attempt_at__isnull=False)
 
     def visible_to(self, identity: Identity) -> NoticeQuerySet:
-        """The identity's own notifications. With a token that is bound to a workflow: only those about it, its requests
-        and its grants.
+        """Return the identity's own notifications.
+
+        With a token that is bound to a workflow: only those about it, its requests and its grants.
         """
         own = self.filter(identity=identity)
         if not identity.bound_to:
@@ -69,10 +70,10 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
 class Notice(models.Model):
     """One notification to one person. The row is also the queue of its mail.
 
-    ``asks``, with its ``request``, ``run`` or ``grant``, says whether it still concerns its reader (``queries.notices``).
-    ``sender`` is the person who asks an approver, by any account or machine, and ``urgent`` whether it is for an incident
-    or break-glass. ``count`` is how many times something would have been told without ``notify_approvers``; ``run`` is
-    the newest of them.
+    ``asks``, with its ``request``, ``run`` or ``grant``, determines whether it is still relevant to its
+    reader (``queries.notifications.notices``). ``sender`` is the person who needs something from an approver,
+    by any account or machine. ``urgent`` is whether it is for an incident or break-glass access. ``count`` is
+    how many separate notifications it replaces (``notify_approvers``); ``run`` is the newest of them.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="notices")
@@ -81,8 +82,8 @@ class Notice(models.Model):
     body = models.TextField(blank=True)
     path = models.CharField(max_length=200)
     asks = models.CharField(max_length=8, choices=Asks.choices, blank=True, default="", db_default="")
-    # No constraints in the database. Checking one would lock the row after the record, and other transactions lock them
-    # in the opposite order.
+    # No database constraints: checking one would lock the row after the record, and other transactions lock
+    # them in the opposite order.
     request = models.ForeignKey(
         AccessRequest,
         null=True,

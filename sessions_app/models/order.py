@@ -1,4 +1,4 @@
-"""Orders from pages to other processes: the row is the queue."""
+"""Orders from pages to gateways. The row is the queue."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from sessions_app.models.session import CommandRun, GatewayNode
 
 
 class CommandOrder(models.Model):
-    """One line that a holder wants a gateway to run on one target, from the page of the grant.
+    """One command line that a holder wants a gateway to run on one target, from the page of the grant.
 
-    A gateway of its target's kind claims it, and runs it as the same line from a terminal. If not claimed by ``lapses_at``, it lapses.
+    A gateway of its target's kind claims it, and runs it like the same line from a terminal. If not claimed
+    by ``lapses_at``, it expires.
     """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="orders")

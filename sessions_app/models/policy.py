@@ -18,7 +18,7 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
     """Filters on policies."""
 
     def live(self) -> AccessPolicyQuerySet:
-        """Policies that were not removed."""
+        """Return policies that were not removed."""
         return self.filter(removed_at__isnull=True)
 
     def holding(self, identity: Identity, *permissions: str) -> RawSQL | list[int]:
@@ -26,25 +26,28 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
         return permitted(identity, "accesspolicy", permissions)
 
     def held_by(self, identity: Identity, *permissions: str) -> AccessPolicyQuerySet:
-        """Policies on which the identity, itself or through a group, has one of the permissions."""
+        """Return policies on which the identity, itself or through a group, has one of the permissions."""
         return self.filter(pk__in=self.holding(identity, *permissions))
 
     def visible_to(self, identity: Identity) -> AccessPolicyQuerySet:
-        """Policies on which the identity holds any permission, or that cover a cluster on which it holds one."""
+        """Return policies on which the identity holds any permission, or that cover a cluster on which it
+        holds one.
+        """
         if identity.is_superuser:
             return self
         return self.filter(self._reached(identity, "view", "request", "approve", "administer"))
 
     def administered_by(self, identity: Identity) -> AccessPolicyQuerySet:
-        """Policies that the identity may change: people with `administer`, and administrators of Stint. Never a
-        machine.
+        """Return policies that the identity may change: people with `administer`, and Stint administrators.
+
+        Never a machine.
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
         return self.held_by(identity, "administer")
 
     def requestable_by(self, identity: Identity, cluster_id: int) -> AccessPolicyQuerySet:
-        """Live policies under which the identity may request the cluster, as `requestable` says."""
+        """Return live policies under which the identity may request the cluster, as defined by `requestable`."""
         return self.filter(pk__in=requestable(identity).filter(cluster=cluster_id).values("accesspolicy"))
 
     def _reached(self, identity: Identity, *permissions: str) -> Q:
@@ -56,7 +59,7 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
 
 
 class AccessPolicy(models.Model):
-    """One access policy. ``document`` has the rules; the other columns make the policy findable."""
+    """One access policy. ``document`` has the rules; the other columns are for finding the policy."""
 
     name = models.SlugField(max_length=63, unique=True)
     version = models.PositiveIntegerField(default=1)
@@ -86,10 +89,11 @@ class AccessPolicy(models.Model):
 
 
 def requestable(identity: Identity) -> models.QuerySet[Any]:
-    """Return what the identity may request, as rows of a live ``accesspolicy`` and a ``cluster`` that it covers.
+    """Return what the identity may request, as rows of a live ``accesspolicy`` and a ``cluster`` that it
+    covers.
 
-    It needs ``request`` on the policy, or on exactly that cluster. One cluster of a policy opens no other.
-    Administrators get no exception: setting up access is not holding it.
+    This needs ``request`` on the policy, or on that very cluster: a permission on one cluster of a policy
+    gives no other. Administrators are no exception, because configuring access is not having it.
     """
     by_policy = Q(accesspolicy__in=AccessPolicy.objects.holding(identity, "request"))
     by_cluster = Q(cluster__in=permitted(identity, "cluster", ["request"]))

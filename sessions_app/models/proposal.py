@@ -1,4 +1,4 @@
-"""Versions of documents that may widen what they give, and wait for another administrator."""
+"""Proposed versions of documents that may allow more, and wait for another administrator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ProposalQuerySet(models.QuerySet["Proposal"]):
     """Filters on proposals."""
 
     def visible_to(self, identity: Identity) -> ProposalQuerySet:
-        """Proposals of documents that the identity administers. Never for a machine."""
+        """Return proposals of documents that the identity administers. Never for a machine."""
         if identity.is_superuser and identity.is_person:
             return self
         return self.filter(
@@ -39,8 +39,9 @@ class ProposalQuerySet(models.QuerySet["Proposal"]):
 class Proposal(models.Model):
     """A version of a document that may allow more than the stored one.
 
-    ``wider`` are the keys that may. ``diff`` has the lines that differ from the document in the state ``based_on``.
-    ``accepted`` maps accepted warnings of a command set to reasons. Its content never changes.
+    ``wider`` are the keys that may allow more. ``diff`` has the lines that differ from the document in the
+    state ``based_on``. ``accepted`` maps accepted warnings of a command set to reasons. The content of a
+    proposal never changes.
     """
 
     kind = models.CharField(max_length=20)

@@ -12,7 +12,7 @@ from sessions_app.policy.references import LONGEST_GRANT
 
 
 class Installation(models.Model):
-    """The single row that identifies this installation among others on the same targets."""
+    """The single row that identifies this installation, because others may use the same targets."""
 
     mark = models.CharField(max_length=8)
 
@@ -29,7 +29,7 @@ class Observation(models.Model):
     target = models.OneToOneField(Target, on_delete=models.CASCADE, related_name="observation")
     tried_at = models.DateTimeField()
     seen_at = models.DateTimeField(null=True, blank=True)
-    # The number of grants with access there.
+    # The number of grants with access on the target.
     grants = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
     # Roles that no grant may use, with the reason.

@@ -26,7 +26,8 @@ class RequestKind(models.TextChoices):
     DELEGATION = "delegation", "Delegation"
 
 
-# Access that can't wait. It is limited and notified apart from other requests, so that these hold none of it up.
+# Access that can't wait. It is limited and notified separately from other requests, so that these don't
+# delay it.
 URGENT_KINDS = (RequestKind.INCIDENT, RequestKind.BREAK_GLASS)
 URGENT = Q(kind__in=URGENT_KINDS) | Q(extends__isnull=False, extends__request__kind__in=URGENT_KINDS)
 
@@ -45,8 +46,8 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
     """Filters on requests."""
 
     def visible_to(self, identity: Identity) -> AccessRequestQuerySet:
-        """Requests that the identity may see: its own, those of its machines, and those under a policy or on a cluster
-        that it may see into.
+        """Return requests that the identity may see: its own, those of its machines, and those under a policy
+        or on a cluster that it may see into.
 
         With a token that is bound to a workflow: only its own for that workflow.
         """
@@ -61,7 +62,7 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
         )
 
     def not_asked_again(self) -> AccessRequestQuerySet:
-        """Requests that are their requester's latest for the same command set on the same cluster."""
+        """Return requests that are their requester's latest for the same command set on the same cluster."""
         later = AccessRequest.objects.filter(
             requester=OuterRef("requester"), cluster=OuterRef("cluster"), number__gt=OuterRef("number"),
             command_set_version__command_set=OuterRef("command_set_version__command_set"),
@@ -72,8 +73,8 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
 class AccessRequest(models.Model):
     """A request for one command set on one cluster, with a duration and a reason.
 
-    ``digest`` covers the exact scope; every verdict is bound to it. ``targets`` are ids. ``duration`` is in seconds.
-    Without ``starts_at``, the time starts with the approval.
+    ``digest`` covers the exact scope, and every verdict is bound to it. ``targets`` are ids. ``duration`` is
+    in seconds. Without ``starts_at``, the time starts with the approval.
     """
 
     number = models.PositiveIntegerField(unique=True)
@@ -138,7 +139,7 @@ class AccessRequest(models.Model):
             models.Index(
                 fields=["workflow"], condition=Q(workflow__isnull=False), name="request_of_workflow"
             ),
-            # For the deletion of the parent.
+            # Used when the parent is deleted.
             models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="request_of_parent"),
         ]
         constraints: ClassVar = [
@@ -163,12 +164,14 @@ class AccessRequest(models.Model):
 
     @property
     def ref(self) -> str:
-        """The reference that people see: REQ-1042."""
+        """The public reference, such as REQ-1042."""
         return references.request_ref(self.number)
 
     @property
     def is_urgent(self) -> bool:
-        """Whether it is break-glass, for an incident, or extends a grant that is: the condition `URGENT` for this row."""
+        """Whether the request is for break-glass access or an incident, or extends such a grant: the
+        condition `URGENT` for this row.
+        """
         kind = self.extends.request.kind if self.extends else self.kind
         return kind in URGENT_KINDS
 
@@ -210,7 +213,7 @@ class Approval(models.Model):
 
 
 class Comment(models.Model):
-    """One entry in the thread of a request: a question or an answer. The database refuses every change."""
+    """One entry in the thread of a request: a question or an answer. The database rejects every change."""
 
     request = models.ForeignKey(AccessRequest, on_delete=models.PROTECT, related_name="comments")
     author = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="+")

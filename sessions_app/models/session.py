@@ -1,4 +1,4 @@
-"""Live uses of grants, the commands tried in them, and the processes that enforce."""
+"""Live uses of grants, the commands tried in them, and the processes that enforce access."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sessions_app.models.grant_state import GrantState
 
 
 class GatewayNode(models.Model):
-    """One gateway process. After 10 s without a renewal, it cuts everything and counts as gone."""
+    """One gateway process. After 10 s without a renewal, it cuts all its sessions and counts as gone."""
 
     name = models.CharField(max_length=100, unique=True)
     version = models.CharField(max_length=20, blank=True)
-    # Its host key in known_hosts format; empty for endpoints other than SSH.
+    # The host key in known_hosts format; empty for gateways other than SSH.
     host_key = models.TextField(blank=True, default="")
-    # SHA-256 of the certificate that clients of its web gateways trust; empty if it serves none.
+    # SHA-256 of the certificate that clients of its web gateways trust; empty if it has none.
     tls_fingerprint = models.CharField(max_length=95, blank=True, default="")
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
@@ -36,7 +36,7 @@ class GatewayNode(models.Model):
 
 
 class Sweeper(models.Model):
-    """A process that ends what is due. New grants are refused if none has run for 30 s."""
+    """A process that ends due grants. No grant can start if none has run for 30 s."""
 
     name = models.CharField(max_length=100, unique=True)
     seen_at = models.DateTimeField(db_default=Now())
@@ -52,14 +52,14 @@ class SessionQuerySet(models.QuerySet["Session"]):
     """Filters on sessions."""
 
     def visible_to(self, identity: Identity) -> SessionQuerySet:
-        """Sessions of grants that the identity may see."""
+        """Return sessions of grants that the identity may see."""
         return self.filter(grant__in=Grant.objects.visible_to(identity).values("pk"))
 
 
 class Session(models.Model):
     """One live use of a grant at a gateway, such as an SSH connection.
 
-    ``credential`` is set over HTTP: the token whose requests to this target are all in this session.
+    ``credential`` is set over HTTP: all requests to this target with that token are in this session.
     """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="sessions")
@@ -113,8 +113,8 @@ class RunState(models.TextChoices):
 
 
 def may_yet_run(now: dt.datetime) -> Q:
-    """Return the condition that a held command, allowed or not, can still run: it has not lapsed, and its grant is
-    active.
+    """Return the condition that a held command, allowed or not, can still run: it has not expired, and its
+    grant is active.
     """
     return Q(state=RunState.HELD, hold_lapses_at__gt=now, grant__state=GrantState.ACTIVE)
 
@@ -123,19 +123,19 @@ class CommandRunQuerySet(models.QuerySet["CommandRun"]):
     """Filters on command runs."""
 
     def visible_to(self, identity: Identity) -> CommandRunQuerySet:
-        """Runs of grants that the identity may see."""
+        """Return runs of grants that the identity may see."""
         return self.filter(grant__in=Grant.objects.visible_to(identity).values("pk"))
 
     def waiting(self, now: dt.datetime) -> CommandRunQuerySet:
-        """Runs that are still waiting for approval."""
+        """Return runs that are still waiting for approval."""
         return self.filter(may_yet_run(now), decided_at__isnull=True)
 
     def allowed_once(self, now: dt.datetime) -> CommandRunQuerySet:
-        """Held runs that were allowed and have not run yet."""
+        """Return held runs that were allowed and have not run yet."""
         return self.filter(may_yet_run(now), decided_at__isnull=False)
 
     def unreported(self) -> CommandRunQuerySet:
-        """Runs that ended without a report of their recording. A file may exist."""
+        """Return runs that ended without a report of their recording. A file may exist."""
         return self.filter(
             recording="", recording_purged_at__isnull=True, started_at__isnull=False, ended_at__isnull=False
         )
@@ -147,7 +147,7 @@ class CommandRun(models.Model):
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="runs")
     session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="runs")
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="+")
-    # Its own client's: several may use one token, and so one session.
+    # The address of this run's client: several clients may use one token, and so one session.
     client_address = models.CharField(max_length=64, blank=True, db_default="")
     line = models.TextField()
     argv = models.JSONField(default=list)
@@ -179,7 +179,7 @@ class CommandRun(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["grant", "id"], name="run_of_grant"),
             models.Index(fields=["hold_lapses_at"], condition=Q(state=RunState.HELD), name="run_held"),
-            # For a person's track record, which counts refused runs over many grants.
+            # For a person's history, which counts refused runs over many grants.
             models.Index(fields=["grant"], condition=Q(state=RunState.REFUSED), name="run_refused"),
             # For the total size and the oldest of the stored recordings, without reading the runs.
             models.Index(
@@ -188,7 +188,7 @@ class CommandRun(models.Model):
                 condition=Q(recording_bytes__gt=0),
                 name="run_kept",
             ),
-            # Includes the runs whose gateway was lost.
+            # Includes the runs of lost gateways.
             models.Index(
                 fields=["ended_at"], condition=Q(state=RunState.CUT, recording=""), name="run_cut_unreported"
             ),
@@ -198,7 +198,9 @@ class CommandRun(models.Model):
         return self.line
 
     def may_yet_run(self, now: dt.datetime) -> bool:
-        """Whether it is held and can still run, allowed or not: the function `may_yet_run` for this row."""
+        """Whether the command is held and can still run, allowed or not: the function `may_yet_run` for this
+        row.
+        """
         return (
             self.state == RunState.HELD
             and self.hold_lapses_at is not None
@@ -207,12 +209,12 @@ class CommandRun(models.Model):
         )
 
     def waits(self, now: dt.datetime) -> bool:
-        """Whether it is still waiting for approval."""
+        """Whether the command is still waiting for approval."""
         return self.decided_at is None and self.may_yet_run(now)
 
 
 class ReadStatement(models.Model):
-    """A run that was read back from a target; ``key`` is its id there."""
+    """A run that was read back from a target. ``key`` is its id there."""
 
     run = models.OneToOneField(CommandRun, on_delete=models.PROTECT, related_name="read_as")
     lease = models.ForeignKey(Lease, on_delete=models.PROTECT, related_name="statements")

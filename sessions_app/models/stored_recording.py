@@ -1,4 +1,4 @@
-"""Recordings in the object store, and those that wait for it."""
+"""Recordings in the object store, and those that wait to be stored."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from sessions_app.models.session import CommandRun
 
 
 class StoredRecording(models.Model):
-    """Where a run's recording is in the object store, under a key of its own, which is stored encrypted.
+    """Where a run's recording is in the object store, encrypted with its own key, which is stored encrypted.
 
-    ``stored_at`` is empty while its file waits on the machine of its gateway. An object of this name may exist already.
+    ``stored_at`` is empty while its file waits on the machine of its gateway. An object of this name may
+    already exist.
     """
 
     run = models.OneToOneField(

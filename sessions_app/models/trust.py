@@ -1,4 +1,4 @@
-"""Trust policies: which tokens of other issuers machines can exchange for tokens of Stint."""
+"""Trust policies: which tokens of other issuers machines can exchange for API tokens of Stint."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ class TrustPolicyQuerySet(models.QuerySet["TrustPolicy"]):
     """Filters on trust policies."""
 
     def live(self) -> TrustPolicyQuerySet:
-        """Trust policies that were not removed."""
+        """Return trust policies that were not removed."""
         return self.filter(removed_at__isnull=True)
 
     def visible_to(self, identity: Identity) -> TrustPolicyQuerySet:
-        """Trust policies that the identity may see. Administrators see all, other people those of their machines, and
-        machines none.
+        """Return trust policies that the identity may see.
+
+        Administrators see all, other people those of their machines, and machines none.
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
         return self.filter(identity__owner=identity)
 
     def administered_by(self, identity: Identity) -> TrustPolicyQuerySet:
-        """Trust policies that the identity may change: all for administrators of Stint, none for others."""
+        """Return trust policies that the identity may change: all for Stint administrators, none for others."""
         return self if identity.is_superuser and identity.is_person else self.none()
 
 
 class TrustPolicy(models.Model):
-    """The tokens of one issuer that are accepted, and the machine that they are for. ``document`` is its file."""
+    """The tokens of one issuer that are accepted, and the machine that they authenticate.
+
+    ``document`` is its file.
+    """
 
     name = models.SlugField(max_length=63, unique=True)
     summary = models.CharField(max_length=200, blank=True)

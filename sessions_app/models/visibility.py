@@ -1,4 +1,4 @@
-"""Who may see what: the one place that turns object permissions into filters."""
+"""Who may see what: the one place that converts object permissions to filters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from django.db.models.expressions import RawSQL
 
 from accounts.models import Identity
 
-# Raw SQL, because most filters of most pages contain it several times, and composing it costs more than running it.
+# Raw SQL, because most filters of most pages contain it several times, and composing it costs more than
+# running it.
 _HELD = """
 SELECT held.content_object_id FROM sessions_app_{noun}userobjectpermission held
  WHERE held.user_id = %s AND held.permission_id IN (SELECT id FROM auth_permission WHERE codename = ANY(%s))
@@ -37,8 +38,9 @@ SELECT '{noun}', codename, array_agg(content_object_id)
 
 
 def hold_still(identity: Identity) -> None:
-    """Cache the identity's permissions for the lifetime of this object, because one page uses them many times. They are
-    read at the first use.
+    """Cache the identity's permissions for the lifetime of this object, because a page uses them many times.
+
+    They are read at the first use.
     """
     identity.held = functools.cache(functools.partial(_all_held, identity.pk))
 
@@ -50,16 +52,16 @@ def _all_held(pk: int) -> dict[tuple[str, str], list[int]]:
 
 
 def permitted(identity: Identity, noun: str, permissions: Iterable[str]) -> RawSQL | list[int]:
-    """Return the ids of the clusters or policies on which the identity, itself or through a group, holds one of the
-    permissions.
+    """Return the ids of the clusters or policies on which the identity, itself or through a group, holds one
+    of the permissions.
 
-    ``noun`` is ``cluster`` or ``accesspolicy``. The result is for the right side of ``__in``.
+    ``noun`` is ``cluster`` or ``accesspolicy``. Use the result as the value of an ``__in`` lookup.
     """
     names = [f"{name}_{noun}" for name in permissions]
     if identity.held is not None:
         held = identity.held()
         return sorted({pk for name in names for pk in held.get((noun, name), ())})
-    # Only the noun, which our own code names, is put into the text.
+    # Only the noun is put into the text, and it always comes from our own code.
     return RawSQL(  # noqa: S611
         _HELD.format(noun=noun), (identity.pk, names, identity.pk, names), output_field=BigAutoField()
     )

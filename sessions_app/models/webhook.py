@@ -14,7 +14,7 @@ from accounts.models import Identity
 
 
 class WebhookScope(models.TextChoices):
-    """The events that an endpoint gets."""
+    """The events that an endpoint receives."""
 
     POLICIES = "policies", "Events under policies that name this webhook"
     EVERYTHING = "everything", "All events"
@@ -24,12 +24,13 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     """Filters on endpoints."""
 
     def live(self) -> WebhookEndpointQuerySet:
-        """Endpoints that were not removed."""
+        """Return endpoints that were not removed."""
         return self.filter(removed_at__isnull=True)
 
     def visible_to(self, identity: Identity) -> WebhookEndpointQuerySet:
-        """Endpoints that the identity owns, itself or through a group. Administrators of Stint see all. Never a
-        machine.
+        """Return endpoints that the identity owns, itself or through a group.
+
+        Stint administrators see all. Never a machine.
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
@@ -41,17 +42,20 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
         )
 
     def administered_by(self, identity: Identity) -> WebhookEndpointQuerySet:
-        """Endpoints that the identity may set up: all for administrators of Stint, none for others."""
+        """Return endpoints that the identity may configure: all for Stint administrators, none for others."""
         return self if identity.is_person and identity.is_superuser else self.none()
 
 
 class WebhookEndpoint(models.Model):
-    """One receiver of webhooks. ``after`` is the sequence number of the last entry that was gathered for it."""
+    """A receiver of webhooks.
+
+    ``after`` is the sequence number of the last record entry that was processed for it.
+    """
 
     name = models.SlugField(max_length=63, unique=True)
     summary = models.CharField(max_length=200, blank=True)
-    # The URL can contain a secret of the receiver, as in chat webhooks. Only its owners see it, and no log or entry has
-    # it.
+    # The URL can contain a secret of the receiver, as in chat webhooks. Only its owners see it, and it is in
+    # no log or entry.
     url = models.CharField(max_length=500)
     events = models.JSONField(default=list)
     scope = models.CharField(max_length=10, choices=WebhookScope.choices, default=WebhookScope.POLICIES)
@@ -70,7 +74,7 @@ class WebhookEndpoint(models.Model):
     failing_since = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
     sent_at = models.DateTimeField(null=True, blank=True)
-    # One process at a time sends to an endpoint. After a failure, none does for a while.
+    # Only one process at a time sends to an endpoint. After a failure, none does for a while.
     busy_until = models.DateTimeField(null=True, blank=True)
     rest_until = models.DateTimeField(null=True, blank=True)
 
@@ -100,13 +104,14 @@ class WebhookMessage(models.Model):
     """One event for one endpoint. The row is also the queue. Every attempt sends the same bytes of ``payload``."""
 
     endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, related_name="messages")
-    # The id that receivers get, the same for every attempt.
+    # The id that receivers see, the same for every attempt.
     key = models.CharField(max_length=64)
     # The record entry that it is about; None for a test.
     entry = models.BigIntegerField(null=True)
     event = models.CharField(max_length=40)
     object_ref = models.CharField(max_length=255, blank=True)
-    # The person who asks approvers by it, by any account or machine, and whether for an incident or break-glass.
+    # The person who needs something from approvers, by any account or machine, and whether it is for an
+    # incident or break-glass access.
     sender = models.ForeignKey(
         Identity, null=True, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
     )

@@ -1,4 +1,4 @@
-"""Workflows: what justifies access."""
+"""Workflows, such as incidents and changes, which justify access."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sessions_app.models.catalog import Cluster
 
 # The provider name of Stint's own workflows.
 OWN = "stint"
-# The longest reference: the name of a source, a colon, and its id in the source.
+# The longest reference: the name of a source, a colon, and the id in the source.
 LONGEST_REF = 200
 
 
@@ -28,7 +28,7 @@ class WorkflowKind(models.TextChoices):
 
 
 class WorkflowState(models.TextChoices):
-    """Open or closed. A closed workflow is never reopened; the database refuses it."""
+    """Open or closed. A closed workflow is never reopened; the database rejects it."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -47,11 +47,12 @@ class WorkflowQuerySet(models.QuerySet["Workflow"]):
     """Filters on workflows."""
 
     def open(self) -> WorkflowQuerySet:
-        """Workflows that can justify access now."""
+        """Return workflows that can justify access now."""
         return self.filter(state=WorkflowState.OPEN)
 
     def visible_to(self, identity: Identity) -> WorkflowQuerySet:
-        """Workflows on a cluster that the identity may see, and those that it opened, is assigned to or has joined.
+        """Return workflows on a cluster that the identity may see, and those that it opened, is assigned to
+        or has joined.
 
         With a token that is bound to a workflow: only that one.
         """
@@ -74,12 +75,12 @@ class WorkflowSourceQuerySet(models.QuerySet["WorkflowSource"]):
     """Filters on sources."""
 
     def live(self) -> WorkflowSourceQuerySet:
-        """Sources that were not removed."""
+        """Return sources that were not removed."""
         return self.filter(removed_at__isnull=True)
 
     def administered_by(self, identity: Identity) -> WorkflowSourceQuerySet:
-        """Sources that the identity may see and change: all for administrators of Stint, none for others or for
-        machines.
+        """Return sources that the identity may see and change: all for Stint administrators, none for others
+        or for machines.
         """
         return self if identity.is_superuser and identity.is_person else self.none()
 
@@ -87,7 +88,7 @@ class WorkflowSourceQuerySet(models.QuerySet["WorkflowSource"]):
 class WorkflowSource(models.Model):
     """An external system with workflows: its parameters, and the secrets of its webhooks.
 
-    ``document`` is its file without the secrets, which are in ``sealed``.
+    ``document`` is its file without the secrets, which are encrypted in ``sealed``.
     """
 
     name = models.SlugField(max_length=63, unique=True)
@@ -102,7 +103,7 @@ class WorkflowSource(models.Model):
     read_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)
-    # One process asks it at a time, so that a hanging source delays nothing else.
+    # One process at a time reads from it, so that a hanging source delays nothing else.
     asking_until = models.DateTimeField(null=True, blank=True)
     # Unverified deliveries: all are counted, and one per minute is recorded.
     refused = models.PositiveBigIntegerField(default=0)
@@ -126,8 +127,9 @@ class DeliveryState(models.TextChoices):
 
 
 class InboundDelivery(models.Model):
-    """A verified webhook delivery. ``key`` is unique by what the sender signed. ``hints`` are ids in the source, and
-    whether each is closed.
+    """A verified webhook delivery.
+
+    ``key`` is unique per signed content. ``hints`` are ids in the source, and whether each is closed.
     """
 
     source = models.ForeignKey(WorkflowSource, on_delete=models.PROTECT, related_name="deliveries")
@@ -155,13 +157,14 @@ class InboundDelivery(models.Model):
 
 
 class Workflow(models.Model):
-    """One workflow. Access that is bound to it ends when it is closed.
+    """One workflow. Access bound to it ends when it is closed.
 
-    It is Stint's own (``source`` None), or of ``source`` under ``outside_id``, as read at ``read_at``. ``facts`` maps
-    names to texts that commands can be bound to. ``starts_at`` and ``ends_at`` are its planned time; access for it
-    stays within. ``assigned`` and ``on_call`` are people as the source names them. So are ``named_openers``, who opened it
-    (empty if the source does not tell; who was named first stays), and ``named_changers``, who last changed its severity,
-    urgency or assignees (None if it does not tell).
+    It is Stint's own (``source`` None), or belongs to ``source`` under ``outside_id``, as read at
+    ``read_at``. ``facts`` maps names to texts that commands can be bound to. ``starts_at`` and ``ends_at``
+    are its planned time, which limits its access. ``assigned`` and ``on_call`` are people as the source names
+    them. So are ``named_openers``, who opened it (empty if the source does not report it; the first value is
+    kept), and ``named_changers``, who last changed its severity, urgency or assignees (None if the source
+    does not report it).
     """
 
     provider = models.CharField(max_length=32, default=OWN)
@@ -192,7 +195,8 @@ class Workflow(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.ForeignKey(Identity, null=True, on_delete=models.PROTECT, related_name="+")
     close_note = models.TextField(blank=True)
-    # When the source last reported it open, when it was last asked, the error since then, and whether the source failed or refused for it.
+    # When the source last reported it as open, when it was last read, the error since then, and whether the
+    # source failed or rejected the read.
     read_at = models.DateTimeField(null=True, blank=True)
     asked_at = models.DateTimeField(null=True, blank=True)
     read_error = models.TextField(blank=True)
@@ -208,7 +212,7 @@ class Workflow(models.Model):
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["ref"], name="workflow_ref_once"),
-            # A source can reopen what it closed. That is a new workflow, and the old one stays closed.
+            # A source can reopen what it closed. That becomes a new workflow, and the old one stays closed.
             models.UniqueConstraint(
                 fields=["source", "outside_id"],
                 condition=Q(state="open", source__isnull=False),
@@ -237,17 +241,17 @@ class Workflow(models.Model):
 
     @property
     def id_there(self) -> str:
-        """Its id in its source."""
+        """The id in its source."""
         return self.outside_id or self.ref
 
     @property
     def opener(self) -> str:
-        """Who opened it, as far as that is known: an identity, or people as its source names them."""
+        """Who opened it, if known: an identity, or people as its source names them."""
         return str(self.opened_by) if self.opened_by else ", ".join(self.named_openers)
 
     @property
     def link(self) -> str:
-        """Its page in the source; empty if that is not a web address."""
+        """The URL of its page in the source; empty if that is not a web address."""
         return self.url if self.url.startswith(("https://", "http://")) else ""
 
     def fact(self, name: str) -> str:
