@@ -1,19 +1,22 @@
-"""Live streams: `GET /streams/changes` tells a signed-in browser by server-sent events when to refresh.
+"""Live streams: `GET /streams/changes` notifies a signed-in browser by server-sent events when to refresh.
 
-A stream carries no content, only nudges. What a person can see is decided when the page fetches it. One LISTEN
-connection serves all streams of the process. Source: WHATWG HTML, "Server-sent events".
+A stream carries no content, only nudges. Permissions are checked when the page fetches the content. One
+LISTEN connection serves all streams of the process. Source: WHATWG HTML, "Server-sent events".
 
-**Resuming.** The id of each nudge is the number of the record's last entry. A client can send `Last-Event-ID`, or
-`?after=` if its page was hidden or has just been rendered. It gets a nudge at once if the record has grown since.
+**Resuming.** The id of each nudge is the number of the record's last entry. A client can send
+`Last-Event-ID`, or `?after=` if its page was hidden or has just been rendered. It gets a nudge at once if the
+record has grown since.
 
-**Limits.** The total number of streams is limited (503), and so is the number for each person (429). A refused page
-polls every few seconds, as it does when the database can't be reached. The nudges of a stream have a minimum gap, which
-grows with the number of streams. So all pages together never fetch more often than `NUDGES_PER_SECOND`. A browser that
-has stopped reading gets nothing more, and keeps its place until its connection is gone.
+**Limits.** The total number of streams is limited (503), and so is the number for each person (429). A
+refused page polls every few seconds, as it does when the database can't be reached. The nudges of a stream
+have a minimum gap, which grows with the number of streams. So all pages together never fetch more often than
+`NUDGES_PER_SECOND`. A browser that has stopped reading gets nothing more, and counts toward the limits until
+its connection is gone.
 
-**How pages find it.** A proxy routes `/streams/` of the pages' own address here. Without a proxy (`manage.py up` on a
-developer's machine) this process listens on its own port, `settings.STREAMS_DIRECT_PORT`. Pages then connect to that
-port on the same host, so that the session cookie is sent along. Responses allow only the pages' origin (CORS).
+**How pages find it.** A proxy routes `/streams/` of the pages' own address here. Without a proxy (`manage.py
+up` on a developer's machine) this process listens on its own port, `settings.STREAMS_DIRECT_PORT`. Pages then
+connect to that port on the same host, so that the session cookie is sent along. Responses allow only the
+pages' origin (CORS).
 """
 
 from __future__ import annotations
@@ -53,10 +56,10 @@ RECORD = "stint_record"
 # depend only on the clock.
 CHANNELS = (RECORD, "stint_grant", "stint_hold", "stint_order", "stint_notice")
 KEEP_ALIVE = 15.0
-# Seconds. How long a stream can stay open after its person was signed out or disabled.
+# In seconds. How long a stream can stay open after its person was signed out or disabled.
 CHECK_AGAIN_AFTER = 60.0
 RECONNECT_AFTER = 1.0
-# Seconds. A client that reads nothing for this long has stopped reading.
+# In seconds. A client that reads nothing for this long has stopped reading.
 PATIENCE = 10.0
 MOST_EACH = 12
 LEAST_GAP = 0.3
@@ -64,7 +67,7 @@ NUDGES_PER_SECOND = 50.0
 
 
 class Streams:
-    """The ASGI application: lifespan, one listener, a bounded number of streams."""
+    """The ASGI application: lifespan, one listener, and a bounded number of streams."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Event] = set()
@@ -93,13 +96,18 @@ class Streams:
                 return
 
     def stop(self) -> None:
-        """End every stream, so that the server need not wait for them. Pages connect to another process, or poll."""
+        """End every stream, so that the server does not wait for them.
+
+        Pages connect to another process, or poll.
+        """
         self._stopping = True
         self._wake(0)
 
     async def _listen(self) -> None:
-        """Wake every stream at each notification. Without the database there are no streams: pages that poll learn more
-        than pages that wait for events that can't arrive.
+        """Wake every stream at each notification.
+
+        Without the database there are no streams: pages that poll get more than pages that wait for events
+        that can't arrive.
         """
         while True:
             try:
@@ -160,8 +168,8 @@ class Streams:
                 changed.set()
             await self._nudge(scope, changed, gone, send)
         except TimeoutError:
-            # Nothing more is written to it. It keeps its place until its connection is gone, so that nobody can collect
-            # stalled streams.
+            # Nothing more is written to it. It counts toward the limits until its connection is gone, so
+            # that nobody can accumulate stalled streams.
             await gone
         finally:
             self._waiting.discard(changed)
@@ -235,8 +243,9 @@ def _header(scope: Scope, wanted: bytes) -> str:
 
 
 def _after(scope: Scope) -> int | None:
-    """Return the number of the entry after which the browser wants nudges; None if it names none. An invalid one counts
-    as the oldest.
+    """Return the number of the entry after which the browser wants nudges; None if it names none.
+
+    An invalid number counts as the oldest.
     """
     query = parse_qs(scope["query_string"].decode("latin-1"))
     said = _header(scope, b"last-event-id") or query.get("after", [""])[-1]

@@ -1,4 +1,4 @@
-"""The worker's tasks. Each task is a hint that a row is due; the row decides what is done."""
+"""The worker's tasks. A task only signals that a row may be due; the row determines what is done."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ from sessions_app.queries.grants.revocation import clusters_of, clusters_of_leas
 from sessions_app.queries.record.recording_content import object_store
 from sessions_app.storage.base import StoreError
 
-# Seconds. A tick sweeps again if something falls due before the next tick.
+# In seconds. A tick sweeps again if something is due before the next tick.
 TICK, SHORTEST_SLEEP = 0.9, 0.05
-# How much longer than it works the verification of the whole record rests.
+# The verification of the whole record rests this many times longer than it runs.
 REST = 9
 VERIFIER = Actor.system("verify")
-# The threads of the queue are for time-critical work that waits for nothing but the database. Work that waits for
-# others, or that can read for long, runs in its own threads. This covers targets that may never answer, workflow
-# sources, the record and its disk, webhook receivers, and the mail server.
+# The threads of the queue are for time-critical tasks that wait for nothing but the database. Tasks that
+# wait for others, or that may read for long, run in their own threads. These are tasks for targets (which
+# may never answer), workflow sources, the record and its disk, webhook receivers, and the mail server.
 _askers = KeyedThreads(16)
 _lookers = KeyedThreads(1)
 _checkers = KeyedThreads(4)
@@ -65,11 +65,11 @@ _keepers = KeyedThreads(3)
 _couriers = KeyedThreads(16)
 _postmen = KeyedThreads(1)
 _clerks = KeyedThreads(4)
-# Set while there is something that no checkpoint covers.
+# Set while the record has entries that no checkpoint covers.
 _unsigned = threading.Event()
-# A safety net behind the other ends: one thread is enough.
+# A safety net for the other ends, so one thread is enough.
 _net = threading.Lock()
-# Two ticks may run at once, because one can be held up.
+# Two ticks may run at once, because one may be delayed.
 _ticking = threading.BoundedSemaphore(2)
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,10 @@ def provision(*, grant_id: int, **_: Any) -> None:
 
 @shared_task(name="grants.prepare", acks_late=True)
 def prepare(*, grant_id: int, **_: Any) -> None:
-    """Create what a grant needs on its targets, in threads where a hanging target can't block the others."""
+    """Create what a grant needs on its targets.
+
+    It runs in its own threads, so that a hanging target doesn't block other tasks.
+    """
     _makers.take([grant_id])
 
 
@@ -93,12 +96,12 @@ def _make(grant_id: int) -> None:
 
 @shared_task(name="grants.deprovision", acks_late=True)
 def deprovision(*, grant_id: int, **_: Any) -> None:
-    """Revoke an ending grant on its targets, in threads of the same kind."""
+    """Revoke an ending grant on its targets, also in its own threads."""
     _revokers.take([grant_id])
 
 
 def _revoke(grant_id: int) -> None:
-    # An end that no checkpoint covers is undone, unnoticed, by a backup from before it.
+    # Without a checkpoint, restoring an earlier backup would revert the end unnoticed.
     _sign_soon()
     deprovision_grant(grant_id=grant_id, now=clock.now)
     _sign_soon()
@@ -110,14 +113,15 @@ _revokers = Bulkhead(_revoke, group_of=clusters_of)
 
 @shared_task(name="workflows.read", acks_late=True)
 def read_one_workflow(*, workflow_id: int, **_: Any) -> None:
-    """Ask the source of a workflow for its state, and start what waited for that."""
+    """Read a workflow from its source, and start the grants that waited for that."""
     _askers.start(("workflow", workflow_id), partial(reread_workflow, workflow_id=workflow_id, now=clock.now))
 
 
 @shared_task(name="workflows.read_all", acks_late=True)
 def read_all_workflows(**_: Any) -> None:
-    """Ask every source for the workflows that grants depend on. Each runs separately, so that a hanging source delays
-    no other.
+    """Read the workflows that grants depend on from every source.
+
+    Each source runs separately, so that a hanging one delays no other.
     """
     for source_id in sources_to_ask():
         _askers.start(source_id, partial(poll_source, source_id=source_id, now=clock.now))
@@ -131,7 +135,7 @@ def handle_lost(**_: Any) -> None:
 
 @shared_task(name="sweep.tick", acks_late=True)
 def tick(**_: Any) -> None:
-    """End, start and lapse what falls due before the next tick, and revoke ended grants on targets."""
+    """End, start and expire what is due before the next tick, and revoke ended grants on targets."""
     if not _ticking.acquire(blocking=False):
         return
     try:
@@ -143,7 +147,7 @@ def tick(**_: Any) -> None:
 
 
 def _sweep() -> float:
-    """Sweep once, and return the seconds until something is due again."""
+    """Sweep once, and return the seconds until something is next due."""
     report = sweep(now=clock.now, name="worker")
     # Not through the queue: this skips grants that are already being revoked.
     if report.revocations:
@@ -154,8 +158,9 @@ def _sweep() -> float:
 
 @shared_task(name="notices.send", acks_late=True)
 def send(**_: Any) -> None:
-    """Mail what is due, unless a run is in progress. No queue message is about a single notification, so none can pile
-    up.
+    """Mail the notifications that are due, unless a run is in progress.
+
+    Queue messages are not about single notifications, so they can't pile up.
     """
     if mail_is_due(now=clock.now()):
         _postmen.start("mail", partial(send_notices, now=clock.now))
@@ -169,7 +174,9 @@ def warn(**_: Any) -> None:
 
 @shared_task(name="record.verify", acks_late=True)
 def verify_record(**_: Any) -> None:
-    """Verify what was added to the record, and the whole of it once a day, so that pages show when it was last intact."""
+    """Verify new entries of the record, and the whole record once a day, so that pages can show when it was
+    last intact.
+    """
     _keepers.start("verify", _verify)
     _keepers.start("verify the whole", _verify_whole)
 
@@ -179,7 +186,7 @@ def _verify() -> None:
 
 
 def _verify_whole() -> None:
-    """Read the whole record if that is due, resting much longer than each part takes."""
+    """Read the whole record if that is due, resting much longer after each part than reading it took."""
     while whole_is_due(now=clock.now()):
         began = time.monotonic()
         if verify_part(connection=connection, actor=VERIFIER, now=clock.now()) is not None:
@@ -189,7 +196,7 @@ def _verify_whole() -> None:
 
 @shared_task(name="record.checkpoint", acks_late=True)
 def checkpoint(**_: Any) -> None:
-    """Sign the current state of the record, if it has grown since a checkpoint that is almost a minute old."""
+    """Sign the current state of the record, if it has grown and the last checkpoint is almost a minute old."""
     if checkpoint_is_due(now=clock.now()):
         _sign_soon()
 
@@ -200,28 +207,31 @@ def _sign_soon() -> None:
 
 
 def _sign() -> None:
-    """Make checkpoints, at most one a second, until no one has asked for another meanwhile."""
+    """Make checkpoints, at most one a second, until no one has requested another meanwhile."""
     while _unsigned.is_set():
         _unsigned.clear()
         try:
             make_checkpoint(now=clock.now())
         except (StintError, OSError) as error:
-            # Pages and probes report it, and it is tried again.
+            # Pages and probes report the error, and the next run tries again.
             log.warning("checkpoint.failed", error=str(error))
         finally:
-            # Also after a failure, which would otherwise be logged for every end.
+            # Also after a failure, because otherwise it would be logged for every end.
             time.sleep(1)
 
 
 @shared_task(name="record.attempts", acks_late=True)
 def attempts(**_: Any) -> None:
-    """Append the attempts of the last minute that were counted instead of recorded one by one."""
+    """Record the attempts of the last minute that were counted instead of recorded one by one."""
     append_attempts(clock.now())
 
 
 @shared_task(name="sweep.baseless", acks_late=True)
 def baseless(**_: Any) -> None:
-    """End grants whose holder, cluster or policy is gone. Uses one thread at a time, because ends need the others."""
+    """End grants whose holder, cluster or policy is gone.
+
+    Uses one thread at a time, because the other ends need the rest.
+    """
     if not _net.acquire(blocking=False):
         return
     try:
@@ -238,7 +248,7 @@ def reconcile(**_: Any) -> None:
 
 @shared_task(name="ends.count", acks_late=True)
 def count_todays_ends(**_: Any) -> None:
-    """Count how long today's ends took to be proven."""
+    """Count how long today's ends took to be confirmed."""
     _clerks.start("ends", lambda: count_ends(now=clock.now()))
 
 
@@ -260,13 +270,13 @@ _readers = Bulkhead(_read, group_of=clusters_of_leases)
 
 @shared_task(name="targets.check", acks_late=True)
 def check(*, check_id: int, **_: Any) -> None:
-    """Check a target because someone asked for it."""
+    """Carry out a requested check of a target."""
     _checkers.start(check_id, partial(carry_out_check, check_id=check_id, now=clock.now))
 
 
 @shared_task(name="targets.check_lost", acks_late=True)
 def check_lost(**_: Any) -> None:
-    """Check targets whose queue message was lost."""
+    """Carry out checks whose queue message was lost."""
     for check_id in lost_checks(now=clock.now()):
         check(check_id=check_id)
 
@@ -292,14 +302,14 @@ def purge_old_webhooks(**_: Any) -> None:
 
 @shared_task(name="grants.purge", acks_late=True)
 def purge_old_grants(**_: Any) -> None:
-    """Delete grants, requests and notifications that are kept no longer."""
+    """Delete grants, requests and notifications whose retention time is over."""
     _clerks.start("purge grants", lambda: purge_grants(now=clock.now()))
     _clerks.start("purge notices", lambda: purge_notices(now=clock.now()))
 
 
 @shared_task(name="sessions.purge", acks_late=True)
 def purge_signed_out(**_: Any) -> None:
-    """Delete what is left of old sign-ins."""
+    """Delete leftovers of old sessions."""
     _clerks.start("purge sign-ins", lambda: purge_sign_ins(now=clock.now()))
 
 
@@ -317,7 +327,7 @@ def reconcile_files(**_: Any) -> None:
 
 @shared_task(name="recordings.store", acks_late=True)
 def store(**_: Any) -> None:
-    """Store the recordings that gateways of this machine left, if there is a store."""
+    """Store the recordings that gateways left on this machine, if there is an object store."""
     if settings.RECORDINGS_STORE:
         _clerks.start("store", _store)
 
@@ -331,12 +341,12 @@ def _store() -> None:
 
 @shared_task(name="recordings.reconcile_objects", acks_late=True)
 def reconcile_stored(**_: Any) -> None:
-    """Compare the object store with the recordings in it, if there is one."""
+    """Compare the object store, if there is one, with the recordings in it."""
     if settings.RECORDINGS_STORE:
         _clerks.start("objects", lambda: reconcile_objects(store=object_store(), now=clock.now()))
 
 
 @shared_task(name="answers.escalate", acks_late=True)
 def escalate_due(**_: Any) -> None:
-    """Notify those in the next escalation step about what nobody has answered."""
+    """Notify the people in the next escalation step of what is still unanswered."""
     _clerks.start("escalate", lambda: escalate(now=clock.now()))

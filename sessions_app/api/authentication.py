@@ -13,7 +13,7 @@ from accounts.queries import valid_token
 from broker.kernel import clock
 from sessions_app.queries.identities.api_tokens import outlived_token
 
-# Otherwise each use of a token would be a write.
+# Last use is stored at most this often, because otherwise each use of a token would be a write.
 _USE_NOTED_EVERY = dt.timedelta(minutes=1)
 
 
@@ -45,7 +45,9 @@ class TokenAuthentication(BaseAuthentication):
 
 
 def _last_grant(request: Request) -> str:
-    """Return the grant in the URL, if the view accepts an expired token for it; empty otherwise."""
+    """Return the reference of the grant in the URL, if the view accepts an expired token for it; empty
+    otherwise.
+    """
     view = request.parser_context.get("view")
     kept = getattr(view, "outlives_token", False)
     return str(request.parser_context["kwargs"].get("ref", "")) if kept else ""

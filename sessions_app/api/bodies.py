@@ -1,6 +1,6 @@
 """Request bodies. Their examples are part of the published OpenAPI description.
 
-A time in an example is a timedelta from when the description is read, so that what is copied from it is accepted.
+A time in an example is a timedelta from when the description is read, so that a copied example is valid.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sessions_app.operations.requests.request_access import MAX_TEXT
 from sessions_app.operations.workflows.open_workflow import PREFIX
 
 _LARGEST = 2**31 - 1
-# Characters. Leaves room for the rest of the body.
+# In characters. Leaves room for the rest of the body.
 LONGEST_FILE = 200_000
 
 
@@ -129,7 +129,7 @@ class Try(Body):
     ]
 )
 class Files(Body):
-    """Catalog files by path; see /schemas/. `prune` removes what is in no file."""
+    """Catalog files by path; see /schemas/. `prune` removes objects that no file defines."""
 
     files = serializers.DictField(child=Text(allow_blank=True, max_length=LONGEST_FILE))
     prune = Flag(default=False)
@@ -175,7 +175,7 @@ class NewRequest(Body):
 
 @extend_schema_serializer(examples=[_example({"target": "web-1", "line": "systemctl restart nginx"})])
 class Wanted(Body):
-    """Filters: the cluster, the target, and the command that should be allowed."""
+    """Filters: the cluster, the target, and a command that should be allowed."""
 
     cluster = Name(allow_null=True, default=None)
     target = Name(allow_null=True, default=None)
@@ -212,7 +212,9 @@ class CloseWorkflow(Body):
 
 
 class Narrowing(Body):
-    """What an approval leaves of a request: a shorter time, fewer commands (by index), fewer targets (by name)."""
+    """What an approval keeps of a request: a shorter time, fewer commands (by index), fewer targets (by
+    name).
+    """
 
     duration = Duration(allow_null=True, default=None)
     commands = serializers.ListField(
@@ -231,7 +233,10 @@ class Narrowing(Body):
     ]
 )
 class NewVerdict(Body):
-    """A verdict on exactly what was read, which `digest` names. A comment is required to deny a request."""
+    """A verdict on exactly what was read, as identified by `digest`.
+
+    A comment is required to deny a request.
+    """
 
     verdict = Choice(choices=Verdict.values)
     digest = Digest()
@@ -241,7 +246,7 @@ class NewVerdict(Body):
 
 @extend_schema_serializer(examples=[_example({"comment": "Two approvals must stay."})])
 class Refusal(Body):
-    """Why a proposal is refused; its proposer reads it."""
+    """Why a proposal is denied. Its proposer sees the reason."""
 
     comment = Text(default="", allow_blank=True, max_length=MAX_TEXT)
 
@@ -256,7 +261,7 @@ class End(Body):
 
 @extend_schema_serializer(examples=[_example({"note": "A typo."})])
 class Release(Body):
-    """What was found."""
+    """What the review found."""
 
     note = Text(default="", allow_blank=True, max_length=MAX_TEXT)
 
@@ -304,7 +309,7 @@ class Delegate(Body):
 
 
 class Review(Body):
-    """What was found."""
+    """What the review found."""
 
     note = Text(max_length=MAX_TEXT)
 
@@ -339,14 +344,14 @@ class NewIdentity(Body):
     time_zone = Text(default="UTC", max_length=64)
 
     def validate_time_zone(self, value: str) -> str:
-        """Refuse an unknown time zone: pages could not be rendered in it."""
+        """Reject an unknown time zone, because pages could not be rendered in it."""
         if value not in zoneinfo.available_timezones():
             raise serializers.ValidationError("Use an IANA time zone, such as Europe/Berlin.")
         return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse a password for a machine, which authenticates only with keys and tokens. A person's must not be
-        guessable.
+        """Reject a password for a machine, which authenticates only with keys and tokens, and a guessable
+        password for a person.
         """
         machine = attrs["kind"] != Kind.PERSON
         if machine and (attrs["password"] is not None or attrs["administrator"]):

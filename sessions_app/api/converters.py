@@ -1,4 +1,4 @@
-"""URL path converters: text that can't name anything never reaches the database."""
+"""URL path converters, so that invalid text never reaches the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys and tokens of one identity, in the same way for oneself and for machines that one owns."""
+"""Keys and tokens of one identity: the caller, or a machine that the caller owns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from sessions_app.api.shapes.people import FreshTokenShape, KeyShape, TokenShape
 
 
 class Credentials(Endpoint):
-    """Operations on keys and tokens. A token needs the scope `administer` for them, because they open more access."""
+    """Operations on keys and tokens.
+
+    A token needs the scope `administer` for them, because they give further access.
+    """
 
     shown = ""
 

@@ -1,4 +1,4 @@
-"""The API description: OpenAPI for programs, and a page for people that needs no JavaScript."""
+"""The API description: OpenAPI for programs, and a page for people that works without JavaScript."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _REF = "#/components/schemas/"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One parameter, or one field of a body or a response. ``shape`` names the shape that it has or lists."""
+    """One parameter, or one field of a body or a response.
+
+    ``shape`` is the name of its shape, or of its items' shape.
+    """
 
     name: str
     where: str
@@ -62,12 +65,12 @@ class Operation:
 
     @property
     def example(self) -> str:
-        """An example of the body, with times as of now. Empty if there is none."""
+        """Return an example of the body, with times relative to now; empty if there is none."""
         return json.dumps(self.sample, cls=_FromNow, indent=2, ensure_ascii=False) if self.sample else ""
 
 
 class _FromNow(DjangoJSONEncoder):
-    """Writes a timedelta as the time that it is from now, at the full hour."""
+    """Encodes a timedelta as a time that far from now, at the full hour."""
 
     def default(self, o: Any) -> Any:
         if isinstance(o, dt.timedelta):
@@ -77,7 +80,7 @@ class _FromNow(DjangoJSONEncoder):
 
 @require_safe
 def schema(_request: HttpRequest) -> HttpResponse:
-    """Return the OpenAPI 3.1 description. It contains nothing about anyone, so it requires no sign-in."""
+    """Return the OpenAPI 3.1 description. It contains no data about anyone, so it requires no sign-in."""
     return JsonResponse(
         openapi(),
         encoder=_FromNow,
@@ -143,7 +146,7 @@ def _members(shape: Mapping[str, Any]) -> Iterator[Member]:
 
 
 def _answers(said: Mapping[str, Any]) -> tuple[Answer, ...]:
-    """Return the responses. All problems have the same shape and meaning everywhere, so they share one entry."""
+    """Return the responses. All problems have the same shape and meaning, so they share one entry."""
     good = [
         Answer(
             code,
@@ -167,7 +170,7 @@ def _shape_name(said: Mapping[str, Any]) -> str:
 
 
 def _kind(said: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the kind of value in words, and the shape that it has or lists."""
+    """Return the kind of value as text, and the name of its shape, or of its items' shape."""
     if "$ref" in said:
         return "", _shape_name(said)
     if "allOf" in said:

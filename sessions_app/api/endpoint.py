@@ -1,4 +1,4 @@
-"""What all endpoints share: authentication, rate limits, validation of input, and pages of lists."""
+"""The base of all endpoints: authentication, rate limits, input validation, and paging."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ class OnlyAdministrators(Forbidden):
 class Endpoint(APIView):
     """One URL of the API.
 
-    ``scope`` is the scope that a token needs for anything except reading. A view that sets none requires `administer`.
-    ``answers_secret``: the response contains something that is shown once, so no copy of it is stored.
-    ``asks_target``: the handler waits for a target, so it runs in no transaction. It must answer with a secret.
-    ``outlives_token``: a run's token can have expired while a grant that was requested with it has not.
+    ``scope`` is the scope that a token needs for anything except reading; `administer` if a view sets none.
+    ``answers_secret``: the response contains something that is shown only once, so no copy of it is stored.
+    ``asks_target``: the handler calls a target, so it runs outside a transaction; its response must contain a
+    secret. ``outlives_token``: a run's token may have expired while a grant that was requested with it has
+    not.
     """
 
     scope: ClassVar[str] = Scope.ADMINISTER
@@ -58,7 +59,7 @@ class Endpoint(APIView):
         return self.request.auth if isinstance(self.request.auth, APIToken) else None
 
     def administrators_only(self) -> None:
-        """Raise OnlyAdministrators for anyone else."""
+        """Raise OnlyAdministrators if the caller is not an administrator."""
         if not self.identity.is_superuser:
             raise OnlyAdministrators("Only administrators can do this.", hint="Ask an administrator.")
 
@@ -73,7 +74,7 @@ class Endpoint(APIView):
         try:
             super().perform_authentication(request)
         finally:
-            # Before the handler runs, so that guesses count as well.
+            # Counted before the handler runs, so that guesses count as well.
             super().check_throttles(request)
 
     def check_throttles(self, request: Request) -> None:
@@ -96,17 +97,17 @@ class Endpoint(APIView):
     # Responses
 
     def answer(self, shape: type[Serializer[Any]], thing: Any, status: int = 200, **headers: str) -> Response:
-        """Return an object in its shape."""
+        """Return an object in its response shape."""
         rendered = shape(thing, context={"identity": self.identity, "view": self}).data
         return Response(rendered, status=status, headers=headers)
 
     def page(
         self, rows: QuerySet[Any], shape: type[Serializer[Any]], query: dict[str, Any], *, key: str = "pk"
     ) -> Response:
-        """Return one page of rows, continuing where the last one ended. Rows are sorted by number, newest first, or by
-        name.
+        """Return one page of rows, continuing where the last one ended.
 
-        Rows that are added or removed in between move no other row to another page.
+        Rows are sorted by number, newest first, or by name. Rows that are added or removed in between don't
+        shift others between pages.
         """
         newest_first = key in _NUMBERS
         if (cursor := query.get("cursor")) is not None:

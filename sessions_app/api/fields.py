@@ -1,4 +1,4 @@
-"""Fields of bodies and queries. They accept a value or refuse it, and never coerce it."""
+"""Fields of bodies and queries. They accept or reject a value, and never coerce it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Getter = TypeVar("Getter", bound=Callable[..., Any])
 
 
 def whole(pattern: str) -> str:
-    """Return the pattern of JSON Schema that matches only a whole text."""
+    """Return the JSON Schema pattern that matches only the whole text."""
     return f"^{pattern}$"
 
 
@@ -51,7 +51,7 @@ def shown_as(schema: Any) -> Callable[[Getter], Getter]:
 
 
 class Text(serializers.CharField):
-    """Text. Numbers are refused, spaces are preserved, and private keys are never accepted."""
+    """Text. Numbers are rejected, spaces are preserved, and private keys are never accepted."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("trim_whitespace", False)
@@ -64,7 +64,7 @@ class Text(serializers.CharField):
             self.fail("invalid")
         if _PRIVATE_KEY.search(data):
             raise serializers.ValidationError(
-                "This contains a private key. Never share it, and replace this one.",
+                "This contains a private key. Never share a private key, and replace this one.",
                 code="private_key",
             )
         return super().to_internal_value(data)
@@ -190,7 +190,7 @@ class Duration(serializers.Field[int, Any, int, Any]):
 
 
 class Names(serializers.ListField):
-    """A list of names. An empty list means none of them."""
+    """A list of names. An empty list means none."""
 
     child = Name()
 
@@ -211,7 +211,7 @@ class Choice(serializers.ChoiceField):
 
 
 class Body(serializers.Serializer[Any]):
-    """A request body. Unknown fields are refused by name, so that none is silently ignored."""
+    """A request body. Unknown fields are rejected by name, so that none is silently ignored."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):

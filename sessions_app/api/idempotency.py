@@ -1,11 +1,11 @@
 """Idempotent POSTs: a repeat with the same `Idempotency-Key` gets the first response again
 (draft-ietf-httpapi-idempotency-key).
 
-The operation and its response are committed together, so a crash keeps both or neither. An error changes nothing and is
-not stored, so the same key can be tried again. Responses are kept for a day.
+The operation and its response are committed together, so a crash keeps both or neither. An error changes
+nothing and is not stored, so the same key can be tried again. Responses are kept for a day.
 
-An operation that asks a target can't be in a transaction, which would hold what others wait for until the target answers.
-Its key is reserved and committed before it. After a crash in the middle, a repeat does nothing.
+An operation that calls a target can't run in a transaction, which would hold locks until the target answers.
+Its key is reserved and committed first. After a crash in the middle, a repeat does nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ REPLAYED = "Idempotent-Replayed"
 KEPT = dt.timedelta(days=1)
 _KEY = re.compile(r"[!-~]{1,200}")
 _SHOWN_ONCE = {"shown_once": True}
-# An operation that asks a target has ended by then, or its process has: it asks one, for at most `CALL_SECONDS`.
+# By then, an operation that calls a target has ended, or its process has: it calls one target, for at most
+# `CALL_SECONDS`.
 _LONGEST = dt.timedelta(seconds=2 * CALL_SECONDS)
 
 
@@ -65,7 +66,10 @@ class ShownOnce(Conflict):
 
 
 def once(handler: Handler[View, P]) -> Handler[View, P]:
-    """Make a POST handler honor the key, if one is sent. Raises KeyReused, StillRunning, ShownOnce, InvalidInput."""
+    """Make a POST handler honor the key, if one is sent.
+
+    Raises KeyReused, StillRunning, ShownOnce, InvalidInput.
+    """
 
     @functools.wraps(handler)
     def inner(view: View, *args: P.args, **kwargs: P.kwargs) -> Response:
@@ -89,15 +93,15 @@ def once(handler: Handler[View, P]) -> Handler[View, P]:
             else:
                 _fill(_reserve(view, key), view, response)
                 return response
-        # Outside the transaction: what the handler stored before it failed, such as a closed workflow, is kept, as it
-        # would be without a key.
+        # Outside the transaction, because what the handler stored before it failed, such as a closed
+        # workflow, is kept, as it would be without a key.
         raise refused
 
     return cast("Handler[View, P]", inner)
 
 
 def _reserved(view: Endpoint, key: str, act: Callable[[], Response]) -> Response:
-    """Act outside of a transaction, with the key reserved. An error releases it."""
+    """Run the handler outside of a transaction, with the key reserved. An error releases the key."""
     with transaction.atomic(durable=True):
         _lock(view, key)
         if kept := _kept(view, key):
@@ -106,7 +110,7 @@ def _reserved(view: Endpoint, key: str, act: Callable[[], Response]) -> Response
     try:
         response = act()
     except Exception:
-        # Whatever went wrong, nothing was answered that a repeat could get.
+        # Whatever went wrong, there is no response that a repeat could get.
         reserved.delete()
         raise
     _fill(reserved, view, response)
@@ -143,7 +147,7 @@ def _kept(view: Endpoint, key: str) -> IdempotencyKey | None:
 
 def _fingerprint(view: Endpoint) -> str:
     request = view.request
-    # A keyed digest, because the body may contain a password, which could be guessed from a plain one.
+    # A keyed digest, because the body may contain a password, which could be guessed from a plain digest.
     text = f"{request.method} {request.path} {canonical(request.data)}"
     if view.identity.bound_to:
         # All runs of a pipeline share one identity, but each makes its own requests.
@@ -172,7 +176,7 @@ def _reserve(view: Endpoint, key: str) -> IdempotencyKey:
 
 
 def _fill(kept: IdempotencyKey, view: Endpoint, response: Response) -> None:
-    # Stored as text: the database would reorder the members of an object.
+    # Stored as text, because the database would reorder the members of an object.
     text = JSONRenderer().render(response.data).decode()
     headers = {name: response.headers[name] for name in ("Location",) if name in response.headers}
     kept.status = response.status_code

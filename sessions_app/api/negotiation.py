@@ -1,5 +1,7 @@
-"""Responses are always JSON, whatever `Accept` says (RFC 9110 section 12.5.1 allows that). So a 406 never hides a
+"""Content negotiation: responses are always JSON, whatever `Accept` says, so that a 406 never hides a
 problem.
+
+RFC 9110 section 12.5.1 allows this.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from rest_framework.request import Request
 
 
 class OnlyJSON(DefaultContentNegotiation):
-    """The parser depends on the content type. There is only one renderer."""
+    """The parser is chosen by content type, and there is only one renderer."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

@@ -1,4 +1,6 @@
-"""Request bodies: strict JSON (RFC 8259, I-JSON of RFC 7493), so that no two parsers read one text differently."""
+"""Parse request bodies as strict JSON (RFC 8259, I-JSON of RFC 7493), so that no two parsers read one text
+differently.
+"""
 
 from __future__ import annotations
 

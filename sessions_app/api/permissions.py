@@ -1,4 +1,4 @@
-"""What a caller may do with its kind of authentication. Operations check permissions on objects."""
+"""What callers may do with their kind of authentication. Operations check permissions on objects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from accounts.models import APIToken, Scope
 
 
 class ScopedAccess(BasePermission):
-    """Requires authentication, and from a token the scope that the view names in `scope` (`read` for GET and HEAD)."""
+    """Requires authentication and, from a token, the scope that the view sets in `scope` (`read` for GET and
+    HEAD).
+    """
 
     message = "This token lacks the required scope. Create one with that scope on your account page."
     code = "scope_missing"

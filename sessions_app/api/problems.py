@@ -1,4 +1,4 @@
-"""Every API error as an RFC 9457 problem."""
+"""API errors in the form of RFC 9457 problems."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ _WHOLE_BODY = "body"
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> Response:
-    """Return the problem for an error. An unexpected one is logged and returned without details."""
+    """Return the problem for an error. Unexpected errors are logged and returned without details."""
     set_rollback()
     request = context.get("request")
     body, headers = _body(_translated(error))
     body["instance"] = request.path if request is not None else ""
     answer = Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
-    # What is worth a line was written above. Django would write one for each answer while the database is away.
+    # Errors worth a log line were logged above. Django would log one per response while the database is
+    # unavailable.
     vars(answer)["_has_been_logged"] = body["status"] == Unavailable.status
     return answer
 
 
 def _translated(error: Exception) -> Exception:
-    """Convert errors of Django and of the database to errors of this API."""
+    """Convert Django's and the database's errors to errors of this API."""
     if isinstance(error, Http404):
         return exceptions.NotFound()
     if isinstance(error, PermissionDenied):

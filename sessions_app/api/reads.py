@@ -1,5 +1,6 @@
-"""Reads for the endpoints. Each starts from what the caller may see, so "not visible" and "not found" get the same
-response.
+"""Reads for the endpoints.
+
+Each starts from what the caller may see, so "not visible" and "not found" get the same response.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ Row = TypeVar("Row")
 
 
 def requests(identity: Identity) -> QuerySet[AccessRequest]:
-    """Requests that the identity may see."""
+    """Return requests that the identity may see."""
     return (
         AccessRequest.objects.visible_to(identity)
         .select_related(
@@ -62,7 +63,8 @@ def requests(identity: Identity) -> QuerySet[AccessRequest]:
     )
 
 
-# What is shown of the rows that a grant refers to: reading all of their columns costs most of an answer.
+# The columns that are shown of a grant's related rows. Reading all columns would take most of the time of a
+# response.
 _BESIDE_GRANT = {
     "holder": ["username"],
     "cluster": ["name", "kind", "connection"],
@@ -82,13 +84,13 @@ _OF_GRANT = [
 
 
 def grants(identity: Identity) -> QuerySet[Grant]:
-    """Grants that the identity may see."""
+    """Return grants that the identity may see."""
     found = Grant.objects.visible_to(identity).select_related(*_BESIDE_GRANT).only(*_OF_GRANT)
     return found.prefetch_related(Prefetch("targets", Target.objects.only("name")))
 
 
 def workflows(identity: Identity) -> QuerySet[Workflow]:
-    """Workflows that the identity may see, with those of their clusters that it may see."""
+    """Return workflows that the identity may see, with those of their clusters that it may see."""
     clusters = Prefetch("clusters", Cluster.objects.visible_to(identity))
     found = Workflow.objects.visible_to(identity).select_related(
         "opened_by", "closed_by", "source", "assignee"
@@ -97,44 +99,45 @@ def workflows(identity: Identity) -> QuerySet[Workflow]:
 
 
 def runs(identity: Identity) -> QuerySet[CommandRun]:
-    """Command runs that the identity may see."""
+    """Return command runs that the identity may see."""
     return CommandRun.objects.visible_to(identity).select_related("grant__holder", "target", "decided_by")
 
 
 def clusters(identity: Identity) -> QuerySet[Cluster]:
-    """Clusters that the identity may see."""
+    """Return clusters that the identity may see."""
     return Cluster.objects.live().visible_to(identity).prefetch_related("targets")
 
 
 def command_sets(identity: Identity) -> QuerySet[CommandSet]:
-    """Command sets that the identity may see."""
+    """Return command sets that the identity may see."""
     return CommandSet.objects.live().visible_to(identity).prefetch_related("versions")
 
 
 def policies(identity: Identity) -> QuerySet[AccessPolicy]:
-    """Policies that the identity may see."""
+    """Return policies that the identity may see."""
     return AccessPolicy.objects.live().visible_to(identity)
 
 
 def proposals(identity: Identity) -> QuerySet[Proposal]:
-    """Proposals for documents that the identity administers."""
+    """Return proposals for documents that the identity administers."""
     return Proposal.objects.visible_to(identity).select_related("proposed_by", "decided_by")
 
 
 def identities(identity: Identity) -> QuerySet[Identity]:
-    """Everyone for administrators; otherwise the identity itself and the machines that it owns."""
+    """Return everyone for administrators; otherwise, the identity itself and the machines that it owns."""
     found = Identity.objects.select_related("owner").prefetch_related("groups")
     return found if identity.is_superuser else found.filter(answered_for_by(identity))
 
 
 def keys(identity: Identity) -> QuerySet[SSHPublicKey]:
-    """The keys of an identity that were not removed."""
+    """Return the keys of an identity that were not removed."""
     return SSHPublicKey.objects.filter(identity=identity, removed_at__isnull=True)
 
 
 def tokens(identity: Identity) -> QuerySet[APIToken]:
-    """The tokens of an identity that were not revoked. A token bound to a workflow sees only those bound to the same
-    one.
+    """Return the tokens of an identity that were not revoked.
+
+    A token bound to a workflow sees only those bound to the same one.
     """
     found = APIToken.objects.filter(identity=identity, revoked_at__isnull=True)
     return found.filter(workflow=identity.bound_to) if identity.bound_to else found
@@ -149,7 +152,10 @@ def request_of(identity: Identity, ref: str) -> AccessRequest:
 
 
 def seen_request(identity: Identity, ref: str) -> AccessRequest:
-    """Return a request by its reference, with what names it alone: the operation reads the rest. Raises NotFound."""
+    """Return a request by its reference, with only the columns that name it: the operation reads the rest.
+
+    Raises NotFound.
+    """
     found = AccessRequest.objects.visible_to(identity).filter(number=references.request_number(ref))
     return _one(found.only("targets", "cluster"), "request")
 
@@ -168,7 +174,7 @@ def any_grant(ref: str) -> int:
 
 
 def id_of_grant(identity: Identity, ref: str) -> int:
-    """Return the id of a grant, by its reference: the operation reads the rest. Raises NotFound."""
+    """Return the id of a grant by its reference: the operation reads the rest. Raises NotFound."""
     return _one(Grant.objects.visible_to(identity).filter(ref=ref).values_list("pk", flat=True), "grant")
 
 
@@ -178,7 +184,7 @@ def grant_of(identity: Identity, ref: str) -> Grant:
 
 
 def webhooks(identity: Identity) -> QuerySet[WebhookEndpoint]:
-    """Webhooks that the identity owns; all for administrators."""
+    """Return webhooks that the identity owns; all for administrators."""
     return WebhookEndpoint.objects.live().visible_to(identity)
 
 
@@ -254,7 +260,7 @@ def _one(found: QuerySet[Any, Row], what: str) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """One clause of the policy, how many approvals are missing, and who can give them."""
+    """One clause of the policy, the number of missing approvals, and the people who can give them."""
 
     count: int
     groups: tuple[str, ...]

@@ -118,7 +118,7 @@ class Description(AutoSchema):  # type: ignore[misc]  # drf-spectacular ships no
 
 
 class StrictBodies(OpenApiSerializerExtension):  # type: ignore[misc]  # as above
-    """Bodies and queries accept no unknown fields."""
+    """Declares that bodies and queries accept no unknown fields."""
 
     target_class = "sessions_app.api.fields.Body"
     match_subclasses = True
@@ -154,7 +154,7 @@ def described(
     query: type[Query] | None = None,
     status: int = 200,
 ) -> Callable[[Handler], Handler]:
-    """Declare a handler's input and response. Its docstring is the description."""
+    """Declare a handler's input and response. Its docstring becomes the description."""
     decorate: Callable[[Handler], Handler] = extend_schema(
         request=body, responses={status: answer}, parameters=[query] if query else None
     )
@@ -162,7 +162,7 @@ def described(
 
 
 def described_file(media: str) -> Callable[[Handler], Handler]:
-    """Declare that a handler returns a file of this type. Its docstring is the description."""
+    """Declare that a handler returns a file of this type. Its docstring becomes the description."""
     decorate: Callable[[Handler], Handler] = extend_schema(responses={(200, media): OpenApiTypes.STR})
     return decorate
 

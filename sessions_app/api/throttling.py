@@ -1,4 +1,7 @@
-"""Rate limits per caller. Each process counts for itself: they slow down mistakes and guessing, and are not quotas."""
+"""Rate limits per caller.
+
+Each process counts separately: the limits slow down mistakes and guessing, and are not quotas.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,19 @@ from broker.kernel.networks import source_of
 
 
 class PerCaller(BaseThrottle):
-    """All tokens and sessions of one identity together; without a valid one, all of one address. Guesses are counted
-    before they are refused.
+    """Counts all tokens and sessions of one identity together; without a valid one, everything from one
+    address. Guesses are counted before they are rejected.
     """
 
     _wait = 0.0
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Count a call, and return whether it is one of those that the settings allow in a minute."""
+        """Count a call, and return whether it is within the limit per minute in the settings."""
         known = request.user.is_authenticated
         caller = request.user.pk if known else source_of(address_of(request._request))  # noqa: SLF001  # Django's
         calls, self._wait = recent.count(("api", known, caller), 60)
         return calls <= (settings.API_PER_MINUTE if known else settings.API_STRANGERS_PER_MINUTE)
 
     def wait(self) -> float:
-        """Return in how many seconds the next call is allowed."""
+        """Return the seconds until the next call is allowed."""
         return self._wait

@@ -1,4 +1,4 @@
-"""The endpoint that sources deliver to."""
+"""The endpoint that workflow sources deliver webhooks to."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from sessions_app.workflows.base import MAX_DELIVERY
 @csrf_exempt
 @require_POST
 def receive(request: HttpRequest, source: str) -> HttpResponse:
-    """Accept a delivery. Only its signature authenticates it, without session or cookie. It is checked over the raw
-    bytes.
+    """Accept a delivery.
+
+    It is authenticated only by its signature over the raw bytes, without a session or cookie.
     """
     try:
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -1,1 +1,1 @@
-"""The OAuth 2 endpoints: how programs get, introspect and revoke tokens."""
+"""The OAuth 2 endpoints, where programs get, introspect and revoke tokens."""

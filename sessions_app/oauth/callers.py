@@ -1,4 +1,4 @@
-"""The caller of an endpoint that requires authentication."""
+"""Authentication of an endpoint's caller."""
 
 from __future__ import annotations
 

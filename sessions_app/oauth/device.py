@@ -36,7 +36,7 @@ def device_authorization(request: HttpRequest, form: Form) -> HttpResponse:
 
 
 def device_token(_request: HttpRequest, form: Form) -> HttpResponse:
-    """Issue the program a token for the person who authorized it."""
+    """Issue a token to the program for the person who authorized it."""
     now = clock.now()
     token, text = redeem_device(
         device_code=form.need("device_code"), client_id=form.need("client_id"), now=now

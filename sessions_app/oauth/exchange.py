@@ -28,7 +28,7 @@ from sessions_app.policy.durations import parse_duration
 
 _TYPE = "urn:ietf:params:oauth:token-type:"
 ACCESS_TOKEN = f"{_TYPE}access_token"
-# GitHub and GitLab call theirs an ID token, but it is a JWT as well.
+# GitHub and GitLab call theirs an ID token, but it is also a JWT.
 ISSUED_ELSEWHERE = (f"{_TYPE}jwt", f"{_TYPE}id_token")
 _MEMBERS = {"type", "grant", "lifetime", "jkt"}
 
@@ -69,8 +69,8 @@ def _of_issuer(request: HttpRequest, form: Form) -> HttpResponse:
             "Exchange this token first, then use the new one to name the grant.",
         )
     if len(form.audiences) > 1:
-        # RFC 8693 section 2.1: one token would be valid for all audiences. Section 2.2.2 defines the error if that is
-        # not possible.
+        # RFC 8693 section 2.1: one token would be valid for all audiences. Section 2.2.2 defines the error
+        # if that is not possible.
         raise OAuthError(
             "invalid_target",
             "A token is issued by one trust policy: send at most one audience.",
@@ -126,8 +126,9 @@ def _of_grant(form: Form) -> HttpResponse:
 
 
 def _details(text: str) -> dict[str, str]:
-    """Return the only object of `authorization_details`. Raises OAuthError for everything that RFC 9396 section 5
-    refuses.
+    """Return the only object in `authorization_details`.
+
+    Raises OAuthError for everything that RFC 9396 section 5 rejects.
     """
     try:
         given: Any = json.loads(text)

@@ -1,4 +1,4 @@
-"""What all endpoints share: form requests, JSON responses, and errors in the form of RFC 6749 section 5.2."""
+"""The base of all endpoints: form requests, JSON responses, and errors in the form of RFC 6749 section 5.2."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = structlog.get_logger(__name__)
 
 _FORM = "application/x-www-form-urlencoded"
 _REPEATED = ("audience", "resource")
-# Bytes. A token of a CI service has two or three thousand characters.
+# In bytes. A token of a CI service has two or three thousand characters.
 _LONGEST = 64 * 1024
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-# Errors that keep their name because RFCs define it. All others become `invalid_request`.
+# Errors that keep their code because an RFC defines it. All others become `invalid_request`.
 KNOWN = frozenset(
     {
         "access_denied",
@@ -91,8 +91,9 @@ View = Callable[[HttpRequest, Form], HttpResponse]
 
 
 def endpoint(*, per_minute: int) -> Callable[[View], Callable[[HttpRequest], HttpResponse]]:
-    """Make a view an endpoint: POST with a form body, no caching, no cookies, no CSRF check. At most ``per_minute``
-    requests per minute from one address and process.
+    """Turn a view into an endpoint: POST with a form body, no caching, no cookies, no CSRF check.
+
+    At most ``per_minute`` requests per minute are accepted from one address, in each process.
     """
 
     def decorate(view: View) -> Callable[[HttpRequest], HttpResponse]:
@@ -120,7 +121,7 @@ def answer(value: dict[str, Any], status: int = 200) -> HttpResponse:
 
 
 def _brake(request: HttpRequest, name: str, per_minute: int) -> None:
-    """Limit the rate, to slow down mistakes and guessing. This is not a quota. Raises OAuthError."""
+    """Limit the request rate, to slow down mistakes and guessing. This is not a quota. Raises OAuthError."""
     calls, wait = recent.count(("oauth", name, source_of(address_of(request))), 60)
     if calls > per_minute:
         raise OAuthError(
@@ -159,6 +160,8 @@ def _said(error: OAuthError) -> HttpResponse:
 
 
 def _printable(text: str) -> str:
-    """Restrict a text to RFC 6749 section 5.2: visible ASCII and spaces, without quotes and backslashes."""
+    """Restrict a text to the characters of RFC 6749 section 5.2: visible ASCII and spaces, without quotes and
+    backslashes.
+    """
     plain = text.translate({ord("’"): "'", ord("“"): "'", ord("”"): "'", ord('"'): "'", ord("\\"): "/"})
     return "".join(letter if " " <= letter <= "~" else "?" for letter in plain)

@@ -43,8 +43,9 @@ def token(request: HttpRequest, form: Form) -> HttpResponse:
 
 @endpoint(per_minute=600)
 def introspect(request: HttpRequest, form: Form) -> HttpResponse:
-    """Introspect a token (RFC 7662). The response is the same for a token of someone else and for one that does not
-    exist.
+    """Introspect a token (RFC 7662).
+
+    The response is the same for someone else's token and for one that does not exist.
     """
     caller = caller_of(request)
     return answer(introspection(form.need("token"), caller.identity, clock.now()))

@@ -69,7 +69,7 @@ class CommandShape(Shape):
     free = FreeParameterShape(many=True)
     effect = Choice(choices=EFFECTS)
     as_root = serializers.BooleanField(
-        help_text="It runs as root, even where Stint logs in as another account."
+        help_text="The command runs as root, even if Stint logs in with another account."
     )
     hold = serializers.BooleanField(help_text="Each run needs the approval of a second person.")
     finish_seconds = serializers.IntegerField(
@@ -99,12 +99,12 @@ class CommandSetShape(Shape):
     versions = serializers.SerializerMethodField(help_text="The versions you can see.")
 
     def get_summary(self, command_set: CommandSet) -> str:
-        """What it is for; empty while nothing is published."""
+        """Purpose of the command set; empty while nothing is published."""
         return str(command_set.published.document["summary"]) if command_set.published else ""
 
     @shown_as({"type": ["string", "null"], "enum": [*Risk.values, None]})
     def get_risk(self, command_set: CommandSet) -> str | None:
-        """Risk that the document states."""
+        """Risk as the document states it."""
         return command_set.published.document["risk"] if command_set.published else None
 
     @shown_as({"type": ["integer", "null"]})

@@ -19,7 +19,7 @@ class SshGatewayShape(Shape):
 
 
 class WebGatewayShape(Shape):
-    """Where clients of the web gateways connect, and whom they trust there."""
+    """The address of the web gateways, and the certificates that clients trust there."""
 
     url = serializers.CharField()
     ca = serializers.CharField(

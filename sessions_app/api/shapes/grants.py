@@ -18,7 +18,7 @@ from sessions_app.queries.gateways.addresses import mcp_address
 
 
 class GrantShape(Shape):
-    """The time-limited authority that follows an approval."""
+    """A grant: time-limited access that follows an approval."""
 
     ref = serializers.CharField()
     state = Choice(choices=GrantState.values)
@@ -73,7 +73,7 @@ class GrantDetailShape(GrantShape):
 
     commands = serializers.SerializerMethodField()
     finish_seconds = serializers.IntegerField(help_text="The longest time a run may continue after the end.")
-    connect = serializers.SerializerMethodField(help_text="What the holder types, for each target.")
+    connect = serializers.SerializerMethodField(help_text="What to enter on each target.")
 
     @shown_as(CommandShape(many=True))
     def get_commands(self, grant: Grant) -> Any:
@@ -82,8 +82,8 @@ class GrantDetailShape(GrantShape):
         return CommandShape(views, many=True).data
 
     def get_connect(self, grant: Grant) -> list[str]:
-        """One ssh command for each target, or the URL of an MCP server; empty if a credential states how to
-        connect.
+        """One ssh command for each target, or the URL of an MCP server; empty if the credential contains the
+        instructions.
         """
         if address := mcp_address(grant.cluster):
             return [address]
@@ -111,9 +111,7 @@ class RunShape(Shape):
     grant = serializers.CharField(source="grant.ref")
     holder = serializers.CharField(source="grant.holder.username")
     target = serializers.CharField(source="target.name")
-    client_address = serializers.CharField(
-        help_text="The address that it came from; empty if it is not known."
-    )
+    client_address = serializers.CharField(help_text="The client's address; empty if it is not known.")
     line = serializers.CharField(help_text="The command as it was typed.")
     argv = serializers.ListField(child=serializers.CharField())
     effect = Choice(choices=EFFECTS, allow_null=True)

@@ -91,11 +91,11 @@ class NoticeShape(Shape):
     body = serializers.CharField()
     path = serializers.CharField(help_text="The page it links to.")
     count = serializers.IntegerField(
-        help_text="How many events it tells of: many of one requester, or of one grant, are one notification."
+        help_text="How many events it covers: related events are combined in one notification."
     )
     created_at = Moment()
     read_at = Moment(allow_null=True)
-    outcome = serializers.SerializerMethodField(help_text="The outcome, once it is settled; else empty.")
+    outcome = serializers.SerializerMethodField(help_text="The outcome, once it is settled; otherwise empty.")
 
     def get_outcome(self, notice: Notice) -> str:
         """Outcome of its subject."""

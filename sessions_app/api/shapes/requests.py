@@ -104,7 +104,7 @@ class ClauseShape(Shape):
 
 
 class YouShape(Shape):
-    """What the caller can do about it."""
+    """What the caller can do about the request."""
 
     may_decide = serializers.BooleanField()
     why_not = serializers.CharField(help_text="Empty if you can decide.")
@@ -118,7 +118,7 @@ class AcceptedShape(Shape):
 
 
 class RequestDetailShape(RequestShape):
-    """A request with everything its approvers need."""
+    """A request with everything that its approvers need."""
 
     targets = serializers.SerializerMethodField()
     commands = serializers.SerializerMethodField()
@@ -139,7 +139,7 @@ class RequestDetailShape(RequestShape):
         self.detail = detail
 
     def get_targets(self, request: AccessRequest) -> list[str]:
-        """Names of the targets that are still there."""
+        """Names of the targets that still exist."""
         return list(self.detail.targets)
 
     @shown_as(CommandShape(many=True))
@@ -217,7 +217,7 @@ class OverlapShape(Shape):
 
 
 class PreviewShape(Shape):
-    """What would happen if it were submitted now."""
+    """What would happen if the request were submitted now."""
 
     outcome = Choice(choices=[outcome.value for outcome in Outcome])
     policy = serializers.CharField(source="policy.name")

@@ -9,7 +9,7 @@ from sessions_app.models import OWN, Severity, Workflow, WorkflowKind, WorkflowS
 
 
 class WorkflowShape(Shape):
-    """A workflow. Closing it ends the access that is bound to it; it is never opened again."""
+    """A workflow. Closing it ends the access bound to it. It can't be reopened."""
 
     ref = serializers.CharField()
     kind = Choice(choices=WorkflowKind.values)
@@ -29,10 +29,10 @@ class WorkflowShape(Shape):
     read_at = Moment(allow_null=True, help_text="When its source last reported it as open.")
     opened_at = Moment()
     opened_by = serializers.SerializerMethodField(
-        help_text="Who opened it: a username, or names as the source has them. Empty if that is not known."
+        help_text="Who opened it: a username, or names as the source reports them. Empty if that is not known."
     )
     changed_by = serializers.SerializerMethodField(
-        help_text="Who last changed its severity, urgency or assignees, as the source names them. Null if that is not known."
+        help_text="Who last changed its severity, urgency or assignees, as the source reports them. Null if that is not known."
     )
     closed_at = Moment(allow_null=True)
     closed_by = serializers.CharField(source="closed_by.username", allow_null=True)
@@ -47,7 +47,7 @@ class WorkflowShape(Shape):
         return [workflow.opened_by.username] if workflow.opened_by else list(workflow.named_openers)
 
     def get_changed_by(self, workflow: Workflow) -> list[str] | None:
-        """Names of those who last changed it. Nothing about Stint's own changes."""
+        """Names of those who last changed it. Empty for Stint's own workflows."""
         return workflow.named_changers if workflow.source else []
 
     def get_kept_by(self, workflow: Workflow) -> str:

@@ -177,7 +177,7 @@ class CatalogPlan(_Catalog):
     @described(PlanShape, body=Files)
     @once
     def post(self, request: Request) -> Response:
-        """Plan: return what applying the files would change, as a diff. Changes nothing. Administrators only."""
+        """Return what applying the files would change, as a diff. Changes nothing. Administrators only."""
         return self.answer(PlanShape, self.applied(plan_only=True))
 
 

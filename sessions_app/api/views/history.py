@@ -20,9 +20,9 @@ class History(Endpoint):
 
     @described(HistoryShape)
     def get(self, request: Request, kind: str, name: str) -> Response:
-        """List every version of a policy, cluster, command set, group, webhook, workflow source or trust policy, newest first,
-        with secrets masked, author and time. For those who administer or decide on a policy or cluster, and for
-        administrators.
+        """List every version of a policy, cluster, command set, group, webhook, workflow source or trust
+        policy, newest first, with author and time, and with secrets masked. For administrators, and for
+        those who approve under or administer a policy or cluster.
         """
         return self.answer(
             HistoryShape, {"versions": versions_of(kind.replace("-", " "), name, self.identity)}
@@ -55,8 +55,9 @@ class Rights(Endpoint):
 
     @described(RightsShape, query=OfRights)
     def get(self, request: Request) -> Response:
-        """List who can request, view, approve and administer what, now or at a past time: you and your machines; everyone
-        for administrators.
+        """List who can request, view, approve and administer what, now or at a past time.
+
+        This covers you and your machines; for administrators, everyone.
         """
         moment = self.query(OfRights).get("at") or clock.now()
         return self.answer(RightsShape, {"rights": rights_seen_by(self.identity, moment)})

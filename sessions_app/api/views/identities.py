@@ -42,7 +42,8 @@ class Identities(Endpoint):
     def post(self, request: Request) -> Response:
         """Create a person, service or agent. Administrators only.
 
-        A token can't set a password or create administrators, which would outlive it; it gets `sign_in_needed`.
+        With a token, setting a password or creating an administrator returns `sign_in_needed`, because these
+        would outlive the token.
         """
         self.administrators_only()
         sent = self.body(NewIdentity)
@@ -81,7 +82,10 @@ class IdentityDisable(Endpoint):
     @described(IdentityShape, body=Nothing)
     @once
     def post(self, request: Request, username: str) -> Response:
-        """Disable an identity. All grants of it and its machines end at once. Administrators only."""
+        """Disable an identity.
+
+        All grants of the identity and its machines end at once. Administrators only.
+        """
         self.body(Nothing)
         identity = reads.identity_of(self.identity, username)
         disable_identity(identity_id=identity.pk, actor=self.identity, now=clock.now())
@@ -122,7 +126,7 @@ class IdentityKeys(_Theirs):
     @described(KeyShape, body=NewKey, status=201)
     @once
     def post(self, request: Request, username: str) -> Response:
-        """Add an SSH public key to a machine that you own. A token can't; it gets `sign_in_needed`."""
+        """Add an SSH public key to a machine that you own. With a token, this returns `sign_in_needed`."""
         return self.add_key(self.theirs(username))
 
 
@@ -148,7 +152,10 @@ class IdentityTokens(_Theirs):
     @described(FreshTokenShape, body=NewToken, status=201)
     @once
     def post(self, request: Request, username: str) -> Response:
-        """Create an API token for a machine that you own. Its value is shown once. One created with a token ends with it."""
+        """Create an API token for a machine that you own.
+
+        Its value is shown once. A token that was created with another token ends with it.
+        """
         return self.make_token(self.theirs(username))
 
 

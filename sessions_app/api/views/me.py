@@ -48,8 +48,8 @@ class MyKeys(Credentials):
     def post(self, request: Request) -> Response:
         """Add an SSH public key: ed25519, ECDSA, RSA with at least 3072 bits, or a security key.
 
-        This needs a browser session with a proof of identity from the last five minutes; otherwise it gets
-        `proof_needed`, or `sign_in_needed` with a token.
+        This requires a browser session and a proof of identity from the last five minutes. Otherwise it
+        returns `proof_needed`, or `sign_in_needed` with a token.
         """
         return self.add_key(self.identity)
 
@@ -59,7 +59,7 @@ class MyKey(Credentials):
 
     @described(None, status=204)
     def delete(self, request: Request, key_id: int) -> Response:
-        """Remove one of your keys. It is no longer valid."""
+        """Remove one of your keys. It can no longer be used."""
         return self.remove_key(self.identity, key_id)
 
 
@@ -76,10 +76,11 @@ class MyTokens(Credentials):
     @described(FreshTokenShape, body=NewToken, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Create an API token. Its value is shown once. A token can't create one with more scopes than its own or a later end;
-        revoking it revokes both.
+        """Create an API token.
 
-        A browser session needs a proof of identity from the last five minutes; otherwise it gets `proof_needed`.
+        Its value is shown once. A token that is created with another token can't have more scopes or a later
+        end, and is revoked with it. A browser session requires a proof of identity from the last five
+        minutes; otherwise it returns `proof_needed`.
         """
         return self.make_token(self.identity)
 
@@ -128,7 +129,7 @@ class Notices(Endpoint):
 
     @described(paged(NoticeShape), query=OfNotices)
     def get(self, request: Request) -> Response:
-        """List your notifications, newest first; with a token of a run, only those about it."""
+        """List your notifications, newest first. A run's token sees only those about its run."""
         query = self.query(OfNotices)
         notices = with_outcomes(Notice.objects.visible_to(self.identity), self.identity, clock.now())
         return self.page(

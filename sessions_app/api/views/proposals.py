@@ -42,19 +42,19 @@ class ProposalPublish(Endpoint):
     @described(ProposalShape, body=Nothing)
     @once
     def post(self, request: Request, proposal_id: int) -> Response:
-        """Publish what another administrator proposed. Access that the document no longer allows ends."""
+        """Publish another administrator's proposal. Access that the document no longer allows ends."""
         self.body(Nothing)
         publish_proposal(proposal_id=proposal_id, actor=self.identity, now=clock.now())
         return self.answer(ProposalShape, reads.proposal_of(self.identity, proposal_id))
 
 
 class ProposalRefuse(Endpoint):
-    """Refuses a proposal."""
+    """Denies a proposal."""
 
     @described(ProposalShape, body=Refusal)
     @once
     def post(self, request: Request, proposal_id: int) -> Response:
-        """Refuse what another administrator proposed. The document stays as it is."""
+        """Deny another administrator's proposal. The document does not change."""
         sent = self.body(Refusal)
         refuse_proposal(proposal_id=proposal_id, actor=self.identity, now=clock.now(), **sent)
         return self.answer(ProposalShape, reads.proposal_of(self.identity, proposal_id))

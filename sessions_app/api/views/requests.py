@@ -96,7 +96,10 @@ class RequestOffers(Endpoint):
     @described(OffersShape, body=Wanted)
     @once
     def post(self, request: Request) -> Response:
-        """List the access you can request, fewest approvals first: on one cluster or target, or what would allow one command."""
+        """List the access you can request, fewest approvals first.
+
+        Filter by a cluster or target, or by a command that should be allowed.
+        """
         return self.answer(OffersShape, {"results": offers(identity=self.identity, **self.body(Wanted))})
 
 
@@ -133,13 +136,13 @@ class RequestVerdicts(_Asking):
 
 
 def _by_id(request: AccessRequest, narrowing: dict[str, Any]) -> dict[str, Any]:
-    """Return a narrowing with target ids instead of names, as verdicts are stored. Raises InvalidInput."""
+    """Return a narrowing with target ids instead of names, as verdicts store it. Raises InvalidInput."""
     kept = {name: value for name, value in narrowing.items() if value is not None}
     if "targets" in kept:
         ids = dict(request.cluster.targets.filter(pk__in=request.targets).values_list("name", "pk"))
         if unknown := [name for name in kept["targets"] if name not in ids]:
             raise InvalidInput(
-                "You can't add a target that was not requested.",
+                "You can't add targets that were not requested.",
                 fields={"narrowing.targets": [f"Unknown: {', '.join(unknown)}."]},
             )
         kept["targets"] = [ids[name] for name in kept["targets"]]
