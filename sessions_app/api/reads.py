@@ -161,8 +161,9 @@ def seen_request(identity: Identity, ref: str) -> AccessRequest:
 
 
 def any_request(ref: str) -> int:
-    """Return the id of a request, whoever may see it; 0 if there is none. Only for an operation that looks for it among what
-    the caller may see.
+    """Return the id of a request, even if the caller may not see it; 0 if there is none.
+
+    Use it only for operations that then look for the request among those that the caller may see.
     """
     found = AccessRequest.objects.filter(number=references.request_number(ref))
     return found.values_list("pk", flat=True).first() or 0

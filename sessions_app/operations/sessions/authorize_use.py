@@ -28,7 +28,7 @@ from sessions_app.queries.catalog.command_sets import compiled_by_digest
 log = structlog.get_logger(__name__)
 
 Row = tuple[bytes | None, ...]
-# What a proof raises for a row of a grant that can't be read.
+# The errors that a proof raises for a grant's row that can't be read.
 UNREADABLE = (ValueError, CannotDecrypt, ConnectorError)
 
 
@@ -138,7 +138,7 @@ def authorize_use(*, by: Proof[Used]) -> list[Used]:
 
 
 def values_of(by: Proof[Used]) -> list[bytes | None] | None:
-    """Return the values for a proof's statement as it takes them; None for those that it can't take."""
+    """Return the encoded values for a proof's statement; None if they can't be sent."""
     asked = [None if value is None else value.encode() for value in by.values()]
     # libpq would stop reading at a NUL byte.
     return None if any(b"\0" in value for value in asked if value) else asked

@@ -57,7 +57,7 @@ def unread_of(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
 
 
 def unread_ids(identity: Identity, now: dt.datetime) -> list[int]:
-    """Return the ids of ``unread_of``, in a prepared statement."""
+    """Return the ids of ``unread_of``, by a prepared statement."""
     (found,) = _UNREAD(identity, now)
     return list(found)
 
@@ -86,7 +86,10 @@ def _decidable(identity: Identity, now: dt.datetime) -> Q:
 
 
 def _asks(what: Asks, condition: Q) -> Q:
-    """Return the condition for notices that ask this. PostgreSQL evaluates it in this order, so for no other notice."""
+    """Return the condition for notifications that request this.
+
+    PostgreSQL evaluates it in this order, so not for other notifications.
+    """
     return Q(asks=what) & condition
 
 

@@ -4,7 +4,7 @@ with a reason.
 Nobody decides what is their own, through any account or machine. That includes what they or their machines
 request or hold, actions of other accounts of the same person, and everything delegated from a grant of any of
 these. Machines decide nothing. People count, not accounts: a person who has decided with one account has
-decided. Accounts of people without an email address could belong to anybody, so they decide nothing, and
+decided. Accounts of people without an email address could belong to anyone, so they decide nothing, and
 nobody decides for them.
 """
 
@@ -285,7 +285,7 @@ def _barred(person: Identity, behind: Iterable[Identity], own: str) -> str:
     if any(one.pk == person.pk for one in behind):
         return own
     if person.person == UNKNOWN:
-        return f"Your account has no email address, so you could be anybody. {_ADD_ADDRESS}"
+        return f"Your account has no email address, so it could be anyone's. {_ADD_ADDRESS}"
     if nameless := next((one for one in behind if UNKNOWN in persons_of(one)), None):
         return f"The account of {nameless.owner or nameless} has no email address, so you could be the same person. {_ADD_ADDRESS}"
     if any(are_same_person(one, person) for one in behind):

@@ -16,7 +16,7 @@ LARGE = (
 )  # fmt: skip
 
 
-# What bars of a chart show, and what places them, by the grant.
+# The columns that a grant's bar in a chart shows, or is placed by.
 BAR = (
     "ref", "state", "starts_at", "expires_at", "revoking_at", "finish_seconds", "finish_until", "ended_at", "end_reason",
     "break_glass",
@@ -26,7 +26,7 @@ _WHERE = ("cluster__name", "command_set_version__number", "command_set_version__
 
 
 def with_bars(grants: QuerySet[Grant]) -> QuerySet[Grant]:
-    """Add to grants the names that their bars show, and read nothing else of them."""
+    """Add the columns that charts show to grants, and read nothing else."""
     named = grants.select_related("holder", "cluster", "command_set_version__command_set")
     return named.only(*BAR, *(f"holder__{name}" for name in WHOSE), *_WHERE)
 

@@ -1,4 +1,4 @@
-"""The proof by the account of a grant, for API servers that ask Stint what it may do."""
+"""Authorize the account of a grant, for API servers that send their access reviews to Stint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SELECT c.id, c.name, c.connection ->> 'accounts', c.sealed_connection FROM sessi
  ORDER BY c.name
 """,  # noqa: S608  # fixed text
 )
-# A grant whose account was made at another address matches nothing.
+# A grant whose account was created at another address matches nothing.
 _OF_ACCOUNT = Statement(
     "stint_authorize_account",
     f"""
@@ -41,7 +41,10 @@ SELECT {COLUMNS}, v.digest
 
 @dataclass(frozen=True, slots=True)
 class AskingCluster:
-    """A cluster whose API server asks. ``accounts`` is the namespace of the accounts of its grants."""
+    """A cluster whose API server sends access reviews.
+
+    ``accounts`` is the namespace of its grants' accounts.
+    """
 
     id: int
     name: str
@@ -49,7 +52,7 @@ class AskingCluster:
 
 
 def asking_clusters(digest: bytes) -> list[AskingCluster]:
-    """Return the clusters whose webhook key has this SHA-256 digest, by name; none for a key that no cluster has.
+    """Return the clusters whose webhook key has this SHA-256 digest, by name; empty for an unknown key.
 
     Raises OperationalError.
     """
@@ -71,7 +74,7 @@ class AccountUse(AnyUse):
 
 @dataclass(frozen=True, slots=True)
 class ByAccount:
-    """The account of a grant, by the grant's mark, on a cluster that has proven to be the one that asks."""
+    """The account of a grant, by the grant's mark, on a cluster that authenticated with its webhook key."""
 
     mark: str
     cluster_id: int

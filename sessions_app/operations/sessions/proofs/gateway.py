@@ -1,4 +1,4 @@
-"""The proof by a grant's token, for requests that pass Stint's own HTTP gateway."""
+"""Authenticate a use by a grant's token, for requests through Stint's own HTTP gateway."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.operations.sessions.proofs.proxy import LIVE, approved, approv
 from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.commands.http.compiling import CompiledSet
 
-# A cluster with one target is addressed by its name, and each target by its own.
+# A cluster with one target can be addressed by its own name, and each target by its name.
 AT_GATEWAY = Statement(
     "stint_authorize_at_gateway",
     f"""
@@ -40,13 +40,13 @@ class GatewayUse(TokenUse):
 
     @property
     def login(self) -> Mapping[str, Any]:
-        """What its lease stores about reaching the target."""
+        """Return what the lease stores about reaching the target."""
         return {"connection": json.loads(self.stored[0]), "sealed_connection": self.stored[1]}
 
 
 @dataclass(frozen=True, slots=True)
 class AtGateway:
-    """A grant's token at the gateway, for ``name``: that of a cluster or of one of its targets."""
+    """A grant's token at the gateway, for ``name``: the name of a cluster or of one of its targets."""
 
     token_digest: str
     name: str
@@ -61,7 +61,10 @@ class AtGateway:
         return _use(row, approved(_key(row)))
 
     def use_without_database(self, row: Row) -> GatewayUse | None:
-        """Return the use in a row; None if what was approved has to be read. Raises like ``use``."""
+        """Return the use in a row; None if what was approved must be read first.
+
+        Raises the same errors as ``use``.
+        """
         fields = approved_before(_key(row))
         return None if fields is None else _use(row, fields)
 
@@ -82,7 +85,7 @@ def _use(row: Row, fields: dict[str, Any]) -> GatewayUse:
     )  # fmt: skip
 
 
-# Rows are read each time; only their interpretation is kept.
+# Rows are read each time; only their interpretation is cached.
 @functools.lru_cache(maxsize=256)
 def _parameters(connection: str, sealed: bytes, cluster_id: int) -> ConnectionParameters:
     return parameters_of("http", json.loads(connection), sealed, cluster_id=cluster_id)

@@ -1,4 +1,4 @@
-"""The proof of an authenticated holder, by key or by signing in, at a host over SSH."""
+"""Authorize a holder, authenticated by key or by signing in, at a host over SSH."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Use(AnyUse):
 
     @property
     def place(self) -> TargetSpec:
-        """The place where its commands run."""
+        """Return the host on which the commands run."""
         return TargetSpec(cluster=self.cluster, target=self.target, host_ca=self.host_ca)
 
 
 @dataclass(frozen=True, slots=True)
 class ByHolder:
-    """An authenticated identity at a host. ``grant_ref`` None means any grant of theirs."""
+    """An authenticated identity at a host. ``grant_ref`` None means any of its grants."""
 
     holder_id: int
     target_name: str
@@ -59,8 +59,8 @@ class ByHolder:
         return _line_use(row)
 
 
-# The row is read each time; only its interpretation is cached. Its mark identifies the grant forever, and the database
-# refuses any change to the approved version.
+# The row is read each time; only its interpretation is cached. The mark identifies the grant forever, and
+# the database rejects any change to the approved version.
 @functools.lru_cache(maxsize=4096)
 def _line_use(row: Row) -> Use:
     digest = CommandSetVersion.objects.values_list("digest", flat=True).get(pk=number(row[13]))

@@ -1,4 +1,4 @@
-"""The proofs at Stint's own Kubernetes gateway: by a grant's token, and by signing in to the pages."""
+"""Authenticate a use at Stint's own Kubernetes gateway: by a grant's token, or by signing in to the pages."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from sessions_app.operations.sessions.authorize_use import (
 from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
 
-# A cluster with one target is addressed by its name, and each target by its own. A grant whose account was made at
-# another address, or that holders reach directly, matches nothing.
+# A cluster with one target can be addressed by its own name, and each target by its name. A grant whose
+# account was created at another address, or that holders reach directly, matches nothing.
 _AT_KUBERNETES = Statement(
     "stint_authorize_kubernetes",
     f"""
@@ -53,7 +53,10 @@ SELECT {COLUMNS}, v.digest, c.id, c.connection::text, c.sealed_connection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesUse(TokenUse):
-    """One grant on one API server behind Stint's own gateway. ``place`` has Stint's own credential there."""
+    """One grant on one API server behind Stint's own gateway.
+
+    ``place`` has Stint's own credential for the server.
+    """
 
     compiled: CompiledSet
     place: TargetSpec = field(repr=False)
@@ -61,7 +64,7 @@ class KubernetesUse(TokenUse):
 
 @dataclass(frozen=True, slots=True)
 class AtKubernetes:
-    """A grant's token at the gateway, for ``name``: that of a cluster or of one of its targets."""
+    """A grant's token at the gateway, for ``name``: the name of a cluster or of one of its targets."""
 
     token_digest: str
     name: str
@@ -82,7 +85,10 @@ class AtKubernetes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderUse(AnyUse):
-    """One grant on one API server behind Stint's own gateway, for its holder on the pages. ``place`` is as above."""
+    """One grant on one API server behind Stint's own gateway, for its holder on the pages.
+
+    ``place`` is as above.
+    """
 
     compiled: CompiledSet
     place: TargetSpec = field(repr=False)
@@ -93,7 +99,7 @@ AtCluster = KubernetesUse | HolderUse
 
 @dataclass(frozen=True, slots=True)
 class OfHolder:
-    """An identity that is signed in, with the target and the reference of a grant of theirs."""
+    """A signed-in identity, with a target and the reference of one of its grants."""
 
     holder_id: int
     target_name: str

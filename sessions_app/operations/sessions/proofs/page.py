@@ -1,4 +1,6 @@
-"""The proof of a holder who is signed in to the pages, at a target of any kind whose gateway takes orders from there."""
+"""Authorize a holder who is signed in to the pages, at a target of any kind whose gateway takes orders from
+there.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,9 @@ _PROOFS: dict[str, Callable[[int, str, str, dt.datetime], Proof[Any]]] = {
 def uses_from_page(
     *, holder_id: int, kind: str, target: str, grant_ref: str, now: dt.datetime
 ) -> Sequence[AnyUse]:
-    """Return what a holder can use now of a grant on a target, as `authorize_use` does. ``kind`` is its cluster's."""
+    """Return what a holder can currently use of a grant on a target, like `authorize_use`.
+
+    ``kind`` is the kind of its cluster.
+    """
     proof = _PROOFS.get(kind)
     return [] if proof is None else authorize_use(by=proof(holder_id, target, grant_ref, now))

@@ -1,4 +1,4 @@
-"""The proof by a grant's token, which a proxy presents with its own key, at a target over HTTP."""
+"""Authenticate a use by a grant's token, presented by a proxy with its own key, at a target over HTTP."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SELECT k.id, t.id, least(g.expires_at, k.expires_at, g.heartbeat_due_at,
  WHERE k.id = ANY(%s::bigint[]) AND t.id = ANY(%s::bigint[]) AND {LIVE}
  ORDER BY g.id FOR NO KEY UPDATE OF g, k
 """
-# What was approved never changes (the database refuses that), so each process reads it once.
+# What was approved never changes, because the database rejects that. So each process reads it once.
 _APPROVED = Statement(
     "stint_approved_for_requests",
     f"""
@@ -58,8 +58,10 @@ SELECT {COLUMNS}, v.digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestUse(AnyUse):
-    """One grant on one target, ready for a request. ``session_id`` is that of the token at this target; None before its
-    first request there. ``jkt`` is the thumbprint of the key that must be proven; empty for none.
+    """One grant on one target, ready for a request.
+
+    ``session_id`` is the session of the token at this target; None before its first request there. ``jkt`` is
+    the thumbprint of the key that each request must prove; empty if none.
     """
 
     compiled: CompiledSet
@@ -70,8 +72,9 @@ class RequestUse(AnyUse):
 
 @dataclass(frozen=True, slots=True)
 class ByProxy:
-    """A grant's token at a target behind a proxy. ``proxy_digest`` is the SHA-256 digest of the key by which the proxy
-    proves that it belongs to the cluster.
+    """A grant's token at a target behind a proxy.
+
+    ``proxy_digest`` is the SHA-256 digest of the key with which the proxy authenticates.
     """
 
     token_digest: str
@@ -82,7 +85,7 @@ class ByProxy:
         return self.token_digest, self.target_name
 
     def ask(self, values: Sequence[bytes | None]) -> Answer:
-        """Run the statement, also if an idle connection is gone."""
+        """Run the statement, and retry if an idle connection was closed."""
         return _OF_PROXY.retried(values)
 
     def use(self, row: Row) -> RequestUse | None:
@@ -97,11 +100,11 @@ class ByProxy:
 
 
 def lock_requests(uses: Iterable[AnyUse]) -> dict[tuple[int, int], dt.datetime]:
-    """Lock the grants and tokens in use against ending until the surrounding transaction is over. Return until when
-    each is valid, by the ids of token and target. Those that are not valid anymore are left out.
+    """Lock the grants and tokens in use against ending until the surrounding transaction is over.
 
-    Call it before anything is recorded. An end waits its turn for this lock. For a shared one, it would wait until no
-    requests overlap.
+    Return until when each is valid, by the ids of token and target. Those that are no longer valid are left
+    out. Call it before anything is recorded. The lock is exclusive, so that an end gets its turn: it would
+    wait for a shared one until no requests overlap.
     """
     pairs = {(use.credential_id, use.target.id) for use in uses}
     with connection.cursor() as cursor:
@@ -109,25 +112,28 @@ def lock_requests(uses: Iterable[AnyUse]) -> dict[tuple[int, int], dt.datetime]:
         return {(token, target): until for token, target, until in cursor.fetchall()}
 
 
-# About a kilobyte each.
+# Each takes about a kilobyte.
 _MOST = 65_536
 _Key = tuple[bytes, int, int]
 _known: OrderedDict[_Key, dict[str, Any]] = OrderedDict()
 
 
 def approved_before(key: _Key) -> dict[str, Any] | None:
-    """Return what ``approved`` would, without the database; None if it would have to ask."""
+    """Return the same as ``approved``, but from the cache only; None if it is not cached."""
     return _known.get(key)
 
 
 def approved(key: _Key) -> dict[str, Any]:
-    """Return what never changes for a grant on a target, by the grant's reference and both ids. Raises ValueError."""
+    """Return what never changes for a grant on a target, by the grant's reference and both ids.
+
+    Raises ValueError.
+    """
     found = _known.get(key)
     if found is None:
         rows = _APPROVED([str(one).encode() for one in key[1:]])
         row = tuple(rows.get_value(0, column) for column in range(rows.nfields))
         found = _known[key] = fields_of(row, text(row[19]), CompiledSet)
-        # An extension changes it, so it comes with each decision.
+        # An extension changes it, so each decision reads it.
         del found["expires_at"]
         while len(_known) > _MOST:
             _known.popitem(last=False)

@@ -1,4 +1,4 @@
-"""The proof by a grant's token, for the tools of a cluster over MCP."""
+"""Authenticate a use by a grant's token, for the tools of a cluster over MCP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sessions_app.operations.sessions.authorize_use import (
 from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.commands.mcp.decide import CompiledSet
 
-# The cluster is the audience: a token for another cluster matches nothing. The same applies to a token for a server
+# The cluster is the audience: a token for another cluster matches nothing. Neither does a token for a server
 # that has moved since its tool definitions were read.
 _OF_TOKEN = Statement(
     "stint_authorize_call",
@@ -40,8 +40,8 @@ SELECT {COLUMNS},
 class CallUse(TokenUse):
     """One grant on one MCP server.
 
-    ``pins`` are the digests of its tools' definitions as they were when the grant began. ``held``: nothing runs until
-    an approver releases the grant.
+    ``pins`` are the digests of its tools' definitions when the grant began. ``held``: nothing runs until an
+    approver releases the grant.
     """
 
     compiled: CompiledSet
@@ -82,5 +82,5 @@ class ByToken:
 def _pins(made: Any) -> dict[str, str]:
     tools = made.get("tools") if isinstance(made, dict) else None
     if not isinstance(tools, dict) or not all(isinstance(digest, str) for digest in tools.values()):
-        raise ValueError("What its tools were is not known.")
+        raise ValueError("The definitions of its tools are not known.")
     return tools
