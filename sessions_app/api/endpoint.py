@@ -22,7 +22,7 @@ _NUMBERS = ("pk", "seq")
 
 
 class OnlyAdministrators(Forbidden):
-    """Only administrators can disable and enable identities."""
+    """Only administrators can do this. Ask an administrator."""
 
     code = "only_administrators"
 

@@ -43,7 +43,7 @@ _MOST = 200
 
 
 class NotItsHolder(Forbidden):
-    """Only the holder of a grant can send heartbeats for it."""
+    """Only the holder of a grant can delegate it, get its token or send its heartbeats. Sign in as the holder."""
 
     code = "not_its_holder"
 

@@ -21,7 +21,7 @@ class NoHeartbeat(Conflict):
 
 
 class NotItsHolder(Forbidden):
-    """Only the holder of a grant can send heartbeats for it."""
+    """Only the holder of a grant can delegate it, get its token or send its heartbeats. Sign in as the holder."""
 
     code = "not_its_holder"
 

@@ -19,7 +19,7 @@ from sessions_app.operations.grants.lock_to_end import AT_ONCE, lock_to_end
 
 
 class OnlyAdministrators(Forbidden):
-    """Only administrators can disable and enable identities."""
+    """Only administrators can do this. Ask an administrator."""
 
     code = "only_administrators"
 
