@@ -25,7 +25,7 @@ LASTS = dt.timedelta(days=7)
 
 
 class AlreadyProposed(Conflict):
-    """A proposal of someone else for this document is pending. Publish or refuse it first."""
+    """A proposal of someone else for this document is pending. Publish or deny it first."""
 
     code = "already_proposed"
 

@@ -26,7 +26,7 @@ from sessions_app.queries.catalog.widening import may_not_publish
 
 
 class MayNotPublish(Forbidden):
-    """Another administrator must publish or refuse the proposal. The message says why."""
+    """Another administrator must publish or deny the proposal. The message says why."""
 
     code = "may_not_publish"
 

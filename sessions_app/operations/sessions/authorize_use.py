@@ -206,7 +206,7 @@ def fields_of(row: Row, digest: str, kind: type[_Compiled]) -> dict[str, Any]:
         number(row[13]), digest, _bound(json.loads(text(row[14]))), _kept(json.loads(text(row[15])))
     )
     if not isinstance(compiled, kind):
-        raise ValueError("Its commands are not for what it is used on.")  # noqa: TRY004  # a row, not an argument
+        raise ValueError("The grant's commands are for another kind of cluster.")  # noqa: TRY004  # a row, not an argument
     return {
         "grant_id": number(row[0]), "grant_ref": text(row[1]), "holder_id": number(row[2]), "holder": text(row[3]),
         "holder_kind": cast("ActorKind", text(row[4])), "cluster": text(row[5]), "host_ca": text(row[6]),
