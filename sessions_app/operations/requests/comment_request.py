@@ -52,7 +52,7 @@ def comment_request(*, request_id: int, author: Identity, text: str, now: dt.dat
         if request.comments.count() >= MOST:
             raise ThreadIsFull(
                 f"The thread of {request.ref} has reached its limit.",
-                hint="Continue elsewhere, or submit a new request.",
+                hint="Continue elsewhere, then submit a new request.",
             )
         comment = Comment.objects.create(request=request, author=author, text=text, created_at=now)
         record(
