@@ -120,5 +120,5 @@ def _notify(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) ->
         people=deciders_in(grant), event=Event.GRANT_HELD, now=now, path=f"/grants/{grant.ref}/",
         asks=Asks.RELEASE if held else Asks.NOTHING, of=grant,
         subject=f"{count} refused commands by {grant.holder} under {grant.ref} on {grant.cluster}",
-        body="\n".join([*lines, "", "Nothing can run until an approver releases it." if held else "The grant has ended."]),
+        body="\n".join([*lines, "", "Nothing runs until an approver releases it." if held else "The grant has ended."]),
     )  # fmt: skip
