@@ -1,7 +1,7 @@
-"""The endpoints that a gateway process can serve. An endpoint's module, and the library for its protocol, is imported only when
-it is served.
+"""The endpoints that a gateway process can serve.
 
-Web endpoints share one TLS listener; each has a first path segment of its own, which is its name.
+An endpoint's module, and the library for its protocol, is imported only when it is served. Web endpoints
+share one TLS listener; each has its own first path segment, which is its name.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class UnknownProtocol(InvalidInput):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Where the SSH endpoint listens, and where and how the web endpoints do."""
+    """Where the SSH endpoint listens, and the options of the web listener."""
 
     ssh_host: str
     ssh_port: int
@@ -54,7 +54,7 @@ class Addresses:
 
 
 def named(text: str) -> list[str]:
-    """Return the names in a list with commas, each once, in its order. Raises UnknownProtocol."""
+    """Return the names in a comma-separated list, without duplicates, in order. Raises UnknownProtocol."""
     names = list(dict.fromkeys(word for word in text.replace(" ", "").split(",") if word))
     unknown = [name for name in names if name not in NAMES]
     if unknown or not names:

@@ -1,4 +1,6 @@
-"""How much of what could be tried is tried: some in ``make test``, here and in CI, and more in ``make test-all`` (``FULL=1``).
+"""How many of the possible cases run: some in ``make test`` and in CI, more in ``make test-all``
+(``FULL=1``).
+
 The tests are the same.
 """
 
@@ -12,10 +14,12 @@ FULL = os.environ.get("FULL") == "1"
 
 
 def examples(most: int) -> int:
-    """How many examples hypothesis makes of what deserves `most` of them: a fifth in ``make test``."""
+    """Return how many examples hypothesis tries where `most` are worthwhile: a fifth of them in ``make
+    test``.
+    """
     return most if FULL else -(-most // 5)
 
 
 def some(values: Sequence[Value], turn: int) -> Sequence[Value]:
-    """The value whose turn it is in ``make test``, all of them otherwise: for what each of many places is tried with."""
+    """Return the value at `turn` in ``make test``, and all values otherwise, to try each of many places with."""
     return values if FULL else (values[turn % len(values)],)

@@ -1,5 +1,7 @@
-"""Databases of the tests: copies of the migrated template. One that was used is emptied and used again, because a copy is a
-thousand files: ext4 looks long for inodes that were not just deleted, and most of the tests' time went there.
+"""Databases of the tests: copies of the migrated template.
+
+A used copy is emptied and used again, because a copy has a thousand files: most of the tests' time went into
+ext4's search for inodes that were not just deleted.
 """
 
 import contextlib
@@ -19,12 +21,13 @@ from psycopg import sql
 from tests.environment import POSTGRES
 from tests.support.leftovers import end_all, started_with
 
-# Seconds for which a backend may be on its way out.
+# Seconds for which a backend may take to end.
 PATIENCE = 40
 _numbers = itertools.count(1)
 _unused: list[str] = []
 
-# All that says what a database is, but for its rows: whatever a test changed in it, it is not the template any more.
+# Everything that defines a database, except for its rows. If a test changed any of it, the database is not
+# reused.
 _SCHEMA = """
 SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
     SELECT format('%s %s %s %s', relname, relkind, relowner, relacl)
@@ -43,7 +46,8 @@ SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
       FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase WHERE datname = current_database()
 ) lines (line)
 """
-# A table keeps its file when its rows are deleted, so this finds each that ever had one, and some that have none now.
+# A table keeps its file when its rows are deleted. So this finds each that ever had a row, and some that have
+# none now.
 _FILLED = """
 SELECT relname FROM pg_class
  WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0 ORDER BY relname
@@ -57,7 +61,7 @@ _COUNTED = "SELECT sequencename, start_value, last_value FROM pg_sequences WHERE
 
 
 class _Template:
-    """What a copy has before anything is written to it."""
+    """The state of a copy before anything is written to it."""
 
     def __init__(self) -> None:
         with _connect("stint") as template:
@@ -77,7 +81,7 @@ def owner(statement: str) -> None:
 
 
 def use(name: str) -> None:
-    """Point Django at a database."""
+    """Connect Django to a database."""
     connections.close_all()
     for handle in connections.all():
         handle.settings_dict["NAME"] = name
@@ -85,15 +89,17 @@ def use(name: str) -> None:
 
 
 def copy_of_template() -> str:
-    """Make a new database as `migrate` leaves one. Returns its name."""
+    """Create a database in the state after `migrate`, and return its name."""
     name = f"stint_{os.getpid()}_{next(_numbers)}"
-    # File by file takes a third of what copying by the write-ahead log takes: the template is small and nobody writes to it.
+    # Copying files takes a third of the time of copying by the write-ahead log: the template is small, and
+    # has no writers.
     owner(f"CREATE DATABASE {name} TEMPLATE stint STRATEGY FILE_COPY")
     return name
 
 
 def appending_at_once(name: str) -> str:
-    """Let entries be appended to the record as they are made, and not with a commit, for tests in which nothing is committed.
+    """Let entries be appended to the record as they are made, not at commit, for tests that never commit.
+
     Returns the name.
     """
     trigger = "audit_pending_append"
@@ -106,8 +112,10 @@ def appending_at_once(name: str) -> str:
 
 @contextlib.contextmanager
 def own_database() -> Iterator[str]:
-    """A database as `migrate` leaves one, in which commits are real; Django uses it meanwhile, and then again what it used
-    before. What was started with it in its environment ends with it. Yields its name.
+    """Yield the name of a database in the state after `migrate`, in which commits are real.
+
+    Django uses it meanwhile, and the previous one afterwards. Processes started with it in their environment
+    are ended.
     """
     before = settings.DATABASES["default"]["NAME"]
     name = _unused.pop() if _unused else copy_of_template()
@@ -124,9 +132,10 @@ def own_database() -> Iterator[str]:
 
 
 def drop_database(name: str) -> None:
-    """Drop a database; a backend that is on its way out keeps it for a moment.
+    """Drop a database, waiting for backends that are about to end.
 
-    By turns with FORCE, which ends what the owner began, and without, which ends an autovacuum: that is the superuser's.
+    Alternates between FORCE, which ends the owner's backends, and no FORCE, which ends an autovacuum (a
+    superuser's).
     """
     until = time.monotonic() + PATIENCE
     for force in itertools.cycle((" WITH (FORCE)", "")):
@@ -135,7 +144,7 @@ def drop_database(name: str) -> None:
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
             if time.monotonic() > until:
                 break
-            # The connection of a thread that is over is in a cycle.
+            # The connection of an ended thread may be kept by a reference cycle until it is collected.
             gc.collect()
             if time.monotonic() > until - PATIENCE / 2:
                 _end_idle(name)
@@ -147,7 +156,7 @@ def drop_database(name: str) -> None:
 
 @contextlib.contextmanager
 def no_new_connections(connected: psycopg.Connection[Any]) -> Iterator[None]:
-    """Let nobody connect to the database of a connection, who is not connected, until the block ends."""
+    """Allow no connections to the database of a connection until the block ends."""
     name = connected.info.dbname
     owner(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     try:
@@ -157,8 +166,9 @@ def no_new_connections(connected: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 def _empty(name: str) -> bool:
-    """Bring a database back to what it was when it was copied. False where that can't be: it is somebody's still, or its
-    schema was changed.
+    """Restore a database to the state of a new copy.
+
+    Return False if it is still in use, or its schema was changed.
     """
     try:
         with _alone(name) as used, used.transaction():
@@ -169,7 +179,7 @@ def _empty(name: str) -> bool:
 
 @contextlib.contextmanager
 def _alone(name: str) -> Iterator[psycopg.Connection]:
-    """A connection to a database that nobody else has: at once, or when the last backend is gone that was on its way out."""
+    """Yield the only connection to a database, once its last backend has ended."""
     with _connect(name) as connection:
         connection.execute("SET lock_timeout = '1s'")
         for _ in range(20):
@@ -183,7 +193,7 @@ def _alone(name: str) -> Iterator[psycopg.Connection]:
 
 def _put_back(used: psycopg.Connection) -> bool:
     changed = [table for table in _filled(used) if _hash(used, table) != _template().rows.get(table)]
-    # The record and its like refuse to be emptied, which is what their triggers are for.
+    # The tables of the record refuse TRUNCATE by their triggers.
     for table in changed:
         used.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(sql.Identifier(table)))
         used.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
@@ -230,8 +240,9 @@ def _connect(name: str) -> psycopg.Connection:
 
 
 def _end_idle(name: str) -> None:
-    """End the application's backends that wait for a client. A process that lives connects again; what is left of one that
-    died does not.
+    """End the application's idle backends.
+
+    A running process connects again; a process that has ended does not.
     """
     with psycopg.connect(POSTGRES.url("stint_app", "postgres"), autocommit=True) as app:
         app.execute(
@@ -241,7 +252,7 @@ def _end_idle(name: str) -> None:
 
 
 def _who_is_in(name: str) -> list[tuple[object, ...]]:
-    # As the application's role, which sees what its own backends do.
+    # As the application's role, which may see its own backends.
     with psycopg.connect(POSTGRES.url("stint_app", "postgres"), autocommit=True) as app:
         return app.execute(
             "SELECT pid, usename, backend_type, state, application_name, query FROM pg_stat_activity WHERE datname = %s",

@@ -1,4 +1,4 @@
-"""A pytest plugin: what tests leave running is ended, and a failure is reported once."""
+"""A pytest plugin: ends processes that tests leave running, and reports each failure once."""
 
 import contextlib
 import os
@@ -12,17 +12,17 @@ import pytest
 
 from tests.support.waits import eventually
 
-# What a run starts inherits this in its environment, and no other run has the same.
+# Every process that a run starts inherits this in its environment, and no other run has the same.
 MARK = "STINT_TEST_RUN"
 _failed = pytest.StashKey[bool]()
 
-# Says of a process, given as its folder in /proc, whether it is meant.
+# Whether a process, given by its folder in /proc, is to be ended.
 Chosen = Callable[[Path], bool]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_is_left_running() -> Iterator[None]:
-    """End at last what the tests of this process started."""
+    """End all processes that the tests of this process left running."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(MARK, secrets.token_hex(8))
         yield
@@ -31,7 +31,7 @@ def _nothing_is_left_running() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Show what the teardown of a failed test raises below its failure, and don't count it as another."""
+    """Show an error in the teardown of a failed test below its failure, and don't count it separately."""
     report = yield
     if report.failed and report.when == "teardown" and _failed in item.stash:
         report.sections.append(("Raised at teardown", report.longreprtext))
@@ -42,18 +42,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def mark() -> dict[str, str]:
-    """The mark, for the environment of what does not inherit it."""
+    """Return the mark, for the environment of processes that don't inherit it."""
     return {MARK: os.environ[MARK]}
 
 
 def started_with(name: str, value: str) -> Chosen:
-    """Choose what started with a variable in its environment."""
+    """Choose processes that started with a variable in their environment."""
     entry = f"{name}={value}".encode()
     return lambda process: entry in (process / "environ").read_bytes().split(b"\0")
 
 
 def within(namespace: str, pid: int) -> Chosen:
-    """Choose what is in the namespace of a process (proc_pid_ns(5)), unless that is this machine's own."""
+    """Choose processes in the namespace of a process (proc_pid_ns(5)), unless that is this machine's own."""
     shared, own = (Path(f"/proc/{one}/ns/{namespace}").readlink() for one in (pid, "self"))
     assert shared != own
     return lambda process: (process / "ns" / namespace).readlink() == shared
@@ -61,7 +61,9 @@ def within(namespace: str, pid: int) -> Chosen:
 
 @contextlib.contextmanager
 def holding(holder: subprocess.Popen[bytes], namespace: str) -> Iterator[None]:
-    """Wait until a process says that its namespaces are made, and end all that is in one of them when the block ends."""
+    """Wait until a process reports that its namespaces exist, and end all processes in one of them with the
+    block.
+    """
     assert holder.stdout is not None
     with holder, contextlib.ExitStack() as stack:
         stack.callback(holder.kill)
@@ -71,7 +73,7 @@ def holding(holder: subprocess.Popen[bytes], namespace: str) -> Iterator[None]:
 
 
 def end_all(chosen: Chosen) -> None:
-    """Kill the chosen processes, and what they start meanwhile, until none is left."""
+    """Kill the chosen processes, and those that they start meanwhile, until none is left."""
     eventually(lambda: not [_kill(pid) for pid in chosen_pids(chosen)], every=0.01)
 
 
@@ -82,9 +84,9 @@ def _kill(pid: int) -> int:
 
 
 def chosen_pids(chosen: Chosen) -> Iterator[int]:
-    """The ids of the chosen processes."""
+    """Yield the ids of the chosen processes."""
     for process in Path("/proc").glob("[0-9]*"):
-        # One that has ended meanwhile, or that belongs to somebody else.
+        # A process that has ended meanwhile, or that belongs to another user.
         with contextlib.suppress(OSError):
             if chosen(process):
                 yield int(process.name)

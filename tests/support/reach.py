@@ -1,7 +1,8 @@
-"""What a function of Stint can come to, read from the source: the record, a write, neither.
+"""Which functions of Stint can reach the record or a write, read from the source.
 
-Each name in a function's body that is one of Stint's functions, classes or tasks counts as called, whether it is called there or
-handed on. What is behind an object whose class the source does not tell is taken for every method of that name in the module.
+Each name in a function's body that is one of Stint's functions, classes or tasks counts as called, whether it
+is called or passed on. For an object whose class the source does not show, every method of that name in the
+module counts.
 """
 
 import ast
@@ -12,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("accounts", "broker", "sessions_app")
-# The installed command, the demonstration and what runs databases are no part of the running service.
+# The installed command, the demonstration and the database scripts are not part of the running service.
 ELSEWHERE = ("broker.cli", "broker.demo", "broker.embedded")
 RECORDS = {
     ("broker.audit.record", "record"),
@@ -20,20 +21,20 @@ RECORDS = {
     ("broker.audit.backlog", "record_end"),
     ("broker.audit.backlog", "record_ends"),
 }
-# Functions of the database that append to the record.
+# Database functions that append to the record.
 RECORDING_SQL = ("stint_requests_allowed(", "sweep_due_grants(")
 WRITES = {
     "save", "create", "bulk_create", "bulk_update", "update_or_create", "get_or_create", "delete", "update", "set_password",
 }  # fmt: skip
 WRITING_SQL = ("INSERT INTO", "UPDATE ", "DELETE FROM", "FROM renew_gateway")
-# These import no Django and no model, so that what looks like a write there is none.
+# These import neither Django nor models, so that apparent writes in them are none.
 PURE = ("sessions_app.policy", "sessions_app.connectors", "sessions_app.workflows", "sessions_app.issuers")
 Place = tuple[str, str]
 
 
 @dataclass
 class Module:
-    """One module: its functions and methods by name, and what its names mean."""
+    """One module: its functions and methods by name, and the meaning of its names."""
 
     name: str
     functions: dict[str, ast.AST] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class Source:
 
     @cached_property
     def tasks(self) -> dict[str, Place]:
-        """The worker's tasks by the name under which they are sent."""
+        """The worker's tasks by the names under which they are sent."""
         tasks = self.modules["sessions_app.tasks"]
         return {
             str(keyword.value.value): (tasks.name, name)
@@ -66,11 +67,11 @@ class Source:
         }
 
     def records(self, place: Place) -> bool:
-        """Whether a function can come to the record."""
+        """Whether a function can reach the record."""
         return place in self._recording
 
     def writes(self, place: Place) -> bool:
-        """Whether a function can come to a write of the database."""
+        """Whether a function can reach a write to the database."""
         return place in self._writing
 
     @cached_property
@@ -86,7 +87,7 @@ class Source:
 
     @cached_property
     def _callers(self) -> dict[Place, set[Place]]:
-        """Every function, with those that call it."""
+        """Return every function with its callers."""
         found: dict[Place, set[Place]] = {
             (module.name, name): set() for module in self.modules.values() for name in module.functions
         }
@@ -138,7 +139,7 @@ class Source:
             yield from ((module.name, name) for name in module.functions if name.endswith(f".{node.attr}"))
 
     def _method(self, module: Module, class_: str, name: str) -> Iterator[Place]:
-        """A method of a class, or of the first of its bases that has it."""
+        """Yield a method of a class, or of the first base class that has it."""
         if f"{class_}.{name}" in module.functions:
             yield module.name, f"{class_}.{name}"
             return
@@ -175,7 +176,7 @@ def _module(path: Path) -> Module:
             module.bases[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
             module.classes[node.name] = [f"{node.name}.{one.name}" for one in methods]
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            # A table of functions counts as one, and a text may be SQL.
+            # A table of functions counts as a call, and a string may be SQL.
             module.functions[node.targets[0].id] = node.value
             if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
                 module.texts[node.targets[0].id] = node.value.value

@@ -1,8 +1,8 @@
-"""A steady clock that stands still until the test moves it."""
+"""A monotonic clock that is frozen until the test moves it."""
 
 
 class Steady:
-    """Stands in for the module ``time`` in code that reads ``time.monotonic``."""
+    """Replaces the module ``time`` in code that reads ``time.monotonic``."""
 
     def __init__(self) -> None:
         self.at = 1000.0

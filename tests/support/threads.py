@@ -1,4 +1,4 @@
-"""Another thread for a moment, and which threads did something."""
+"""Helpers to run code in another thread, and to check which threads ran a function."""
 
 import threading
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Answer = TypeVar("Answer")
 
 
 def in_thread(work: Callable[[], Answer]) -> Answer:
-    """Do something in a thread of its own, with a connection of its own, and return what it returns."""
+    """Run a function in a new thread with its own connection, and return its result."""
 
     def run() -> Answer:
         try:
@@ -28,7 +28,10 @@ def in_thread(work: Callable[[], Answer]) -> Answer:
 
 
 def runs_beside(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> Callable[[], bool]:
-    """Note which threads run a function of a module; return what says whether some did, and the main thread did not."""
+    """Track which threads run a function of a module.
+
+    Return a function: whether some did, and the main thread did not.
+    """
     threads, really = [], getattr(module, name)
 
     def noted(*given: Any) -> Any:

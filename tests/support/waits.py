@@ -1,6 +1,6 @@
-"""Waiting for what threads, databases and processes do: the only limits in seconds that quick tests have.
+"""Waits for threads, databases and processes: the only limits in seconds that quick tests have.
 
-No machine is slow enough to reach them. They keep a test that fails from hanging.
+No machine is slow enough to reach them. They keep a failing test from hanging.
 """
 
 import asyncio
@@ -16,9 +16,10 @@ PATIENCE = 60.0
 
 
 def eventually(truth: Callable[[], object], *, within: float = PATIENCE, every: float = 0.02) -> float:
-    """Wait until something is so, and return how long it took. Fails when it is not so in time.
+    """Wait until a condition is true, and return how long it took. Fails if it takes too long.
 
-    What takes long is asked for less often, as asking may read all of /proc: to a tenth of the time that it takes.
+    A slow condition, which may read all of /proc, is checked less often, so that checks take a tenth of the
+    time.
     """
     began = time.monotonic()
     while not truth():
@@ -29,7 +30,9 @@ def eventually(truth: Callable[[], object], *, within: float = PATIENCE, every: 
 
 
 async def comes_true(truth: Callable[[], object]) -> None:
-    """Wait in an event loop until something is so, which threads or the database bring about. It may have to be awaited."""
+    """Wait in an event loop until a condition, perhaps awaitable, becomes true through threads or the
+    database.
+    """
     end = time.monotonic() + PATIENCE
     while not (await found if inspect.isawaitable(found := truth()) else found):
         assert time.monotonic() < end, "it did not come true"
@@ -48,7 +51,7 @@ def ends(thread: threading.Thread) -> None:
 
 
 def drip(send: Callable[[bytes], object], piece: bytes, stop: threading.Event) -> None:
-    """Send a piece again and again, until told to stop or nobody is there to take it."""
+    """Send a piece repeatedly until ``stop`` is set or the receiver has gone."""
     with contextlib.suppress(OSError):
         while not stop.wait(0.02):
             send(piece)

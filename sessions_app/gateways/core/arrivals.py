@@ -1,6 +1,6 @@
-"""Connections from when they arrive: who gets a place, and then TLS.
+"""New connections: each gets a slot, and then TLS.
 
-A connection is counted before its handshake, so that those who never begin one are counted too.
+A connection is counted before its handshake, so that those that never start one are counted too.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ HANDSHAKE_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The most connections: in all, of one grant, without a proof, and without a proof from one address (IPv6: from one
-    /64).
+    """Maximum numbers of connections: in all, of one grant, without a valid token, and without one from one
+    address (IPv6: from one /64).
     """
 
     connections: int = 2000
@@ -44,7 +44,7 @@ class ShareTaken(StintError):
 
 
 class Slots:
-    """The places for connections."""
+    """The slots for connections."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -53,7 +53,7 @@ class Slots:
         self._of_grants: Counter[int] = Counter()
 
     def take(self, address: str) -> Slot | None:
-        """Return a place for a connection from an address; None if there is none, which the metrics count."""
+        """Return a slot for a connection from an address; None, counted by the metrics, if there is none."""
         full = len(self._taken) >= self._limits.connections
         why = "too many" if full else self._unproven.arrive(address)
         if why:
@@ -64,7 +64,7 @@ class Slots:
         return place
 
     def known(self, address: str) -> None:
-        """Stop counting a connection from an address as a stranger's."""
+        """Stop counting a connection from an address as unauthenticated."""
         self._unproven.depart(address)
 
     def give(self, grant_id: int) -> None:
@@ -84,12 +84,15 @@ class Slots:
             del self._of_grants[grant_id]
 
     def leave(self, place: Slot) -> None:
-        """Free a place. Safe to repeat."""
+        """Free a slot. Safe to repeat."""
         self._taken.discard(place)
 
 
 class Slot:
-    """The place of one connection, which has one request at a time. It counts for the grant that used it last."""
+    """The slot of one connection, which has one request at a time.
+
+    It counts for the grant that used it last.
+    """
 
     def __init__(self, places: Slots, address: str) -> None:
         self._places, self._address = places, address
@@ -97,8 +100,9 @@ class Slot:
         self._grant_id: int | None = None
 
     def proven(self, grant_id: int) -> None:
-        """Count the connection as one of a grant instead of a stranger's. Safe to repeat. Raises ShareTaken, after which
-        it counts as before.
+        """Count the connection for a grant, and no longer as unauthenticated. Safe to repeat.
+
+        Raises ShareTaken, after which it counts as before.
         """
         if grant_id != self._grant_id:
             self._places.give(grant_id)
@@ -107,7 +111,7 @@ class Slot:
         self._is_known()
 
     def leave(self) -> None:
-        """Free the place. Safe to repeat."""
+        """Free the slot. Safe to repeat."""
         self._is_known()
         self._take_back()
         self._places.leave(self)
@@ -124,7 +128,7 @@ class Slot:
 
 
 class Arrivals:
-    """Gives each TCP connection a place, then TLS, then the protocol that ``serve`` makes, which leaves the place."""
+    """Gives each TCP connection a slot, then TLS, then the protocol from ``serve``, which frees the slot."""
 
     def __init__(
         self, context: ssl.SSLContext, limits: Limits, serve: Callable[[Slot], asyncio.Protocol]
@@ -147,7 +151,7 @@ class Arrivals:
         if place is None:
             return
         try:
-            # Its transport closes the socket that it has.
+            # The transport closes its own socket, so this is a copy.
             sock = accepted.get_extra_info("socket").dup()
         except OSError:
             place.leave()
@@ -168,7 +172,7 @@ class Arrivals:
 class _Arrival(asyncio.Protocol):
     """A connection that was just accepted.
 
-    Nothing in asyncio knows the address between the accepting and the handshake. So the socket is taken out of its
+    asyncio does not expose the address between accept and handshake. So the socket is taken from its
     transport, which has read nothing yet.
     """
 

@@ -1,7 +1,7 @@
-"""Work on what clients and targets send, beside the event loop, which must turn for everybody's ends.
+"""Runs long computations on what clients and targets send outside the event loop, so that they delay no end.
 
-Python runs one thread at a time, but gives the loop its turn every few milliseconds. These threads are none of the
-database's, which the record needs.
+Python runs one thread at a time, but switches to the loop every few milliseconds. These threads are separate
+from the database's, which the record needs.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Bytes that are read sooner than a thread would begin.
+# Bytes that are processed sooner than a thread would start.
 SMALL = 16 * 1024
-# A thread starts with the first work that it gets.
+# A thread starts with its first task.
 _THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="aside")
 
 
 async def aside(size: int, function: Callable[..., T], /, *given: Any, **named: Any) -> T:
-    """Return what a function returns that reads or writes ``size`` bytes. Canceling does not stop it once it runs."""
+    """Return the result of a function that reads or writes ``size`` bytes.
+
+    Canceling does not stop it once it runs.
+    """
     work = partial(function, *given, **named)
     return work() if size <= SMALL else await asyncio.get_running_loop().run_in_executor(_THREADS, work)

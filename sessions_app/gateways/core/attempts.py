@@ -1,4 +1,4 @@
-"""One attempt of a token's holder: recorded before anything is sent, and held until a second person has decided."""
+"""One attempt by a token's holder: recorded before anything is sent, and held until another person decides."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ U = TypeVar("U", bound=TokenUse)
 
 
 class NotReleased(Exception):
-    """What was held may not run: `held` (nobody can allow it), `denied`, `lapsed` or `over`, and why."""
+    """A held attempt may not run: `held` (nobody can approve it), `denied`, `lapsed` or `over`, and why."""
 
     def __init__(self, state: str, message: str) -> None:
         self.state, self.message = state, message
@@ -33,9 +33,9 @@ async def attempt(
     shared: Shared, session: OpenSession[U], use: U, *, line: str, decision: Allowed | Refused,
     too_late: Callable[[Tried], None],
 ) -> Tried:  # fmt: skip
-    """Record an attempt as it was decided. Nothing may be sent before this has returned `allowed`.
+    """Record an attempt with its decision. Nothing may be sent before this has returned `allowed`.
 
-    If it is canceled, what is on its way to the record gets there, and ``too_late`` is called with it. Raises
+    If this is canceled, the recording in progress finishes, and ``too_late`` is called with it. Raises
     StintError.
     """
     if session.id is None:
@@ -51,7 +51,7 @@ async def attempt(
 
 
 async def released(shared: Shared, use: AnyUse, tried: Tried) -> Tried:
-    """Wait until a second person has allowed an attempt, and use that approval, which is valid once.
+    """Wait until another person approves an attempt, and use that approval, which is valid once.
 
     Raises NotReleased and StintError.
     """
@@ -84,7 +84,7 @@ def _try(*, use: TokenUse, session_id: int, line: str, decision: Allowed | Refus
     try:
         return try_command(use=use, session=session_id, line=line, decision=decision, now=now)
     except GrantIsOver:
-        # Recorded even then.
+        # An attempt after the end is recorded too.
         record_dead_token(token_digest=use.credential_digest, target_name=use.target.name, line=line, now=now)
         raise
 

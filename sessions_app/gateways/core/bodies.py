@@ -1,4 +1,4 @@
-"""Bodies of requests, read in full before they are decided."""
+"""Request bodies, read in full before they are decided."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from aiohttp.web_protocol import RequestPayloadError
 from sessions_app.gateways.core.ends import is_gone
 from sessions_app.gateways.core.heads import Framing, HeadRefused
 
-# Seconds for a body, and the bytes in a second that it must have at least beyond them.
+# Seconds for a body, and the bytes per second that a larger one must reach beyond them.
 READ_S, SLOWEST = 30.0, 8 * 1024
 
 
 async def go_ahead(request: BaseRequest, framing: Framing) -> None:
-    """Tell a client that waits for it to send its body. Source: RFC 9110 §10.1.1."""
+    """Ask a client that waits for it to send its body: 100 Continue. Source: RFC 9110 §10.1.1."""
     if framing.waits:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # It belongs to no answer, whose size is counted from here.
+        # These bytes belong to no response. The response's size is counted from here.
         request.writer.output_size = 0
 
 
 def of_the_client(error: HeadRefused, request: BaseRequest) -> HeadRefused:
-    """Return why a body was not read, which is its sender's doing. Raises it instead if its sender is gone."""
+    """Return the error of a body that its sender got wrong.
+
+    Raises it instead if the sender has disconnected.
+    """
     if is_gone(request):
         raise error
     return error
@@ -46,6 +49,6 @@ async def pieces(request: BaseRequest, most: int) -> AsyncIterator[bytes]:
                 raise HeadRefused(413, f"The body is larger than {most} bytes")
             yield piece
     except TimeoutError:
-        raise HeadRefused(408, "The body came too slowly") from None
+        raise HeadRefused(408, "The body arrived too slowly") from None
     except (RequestPayloadError, ClientError):
         raise HeadRefused(400, "The body can't be read") from None

@@ -1,4 +1,4 @@
-"""How much of bodies is kept at once: a decision that waits keeps its body."""
+"""Limits the memory for request bodies: a request that waits for its decision keeps its body."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from broker.kernel.errors import StintError
 
-# Bytes in memory, of one grant and of all.
+# Bytes in memory, for one grant and for all.
 MOST_OF_ONE, MOST_OF_ALL = 32 * 1024 * 1024, 256 * 1024 * 1024
 
 
@@ -20,16 +20,18 @@ class BodiesTooLarge(StintError):
 
 
 class BodyBudget:
-    """The bytes of bodies that requests keep, by the grant that they are made with."""
+    """The bytes of bodies in memory, by the grant of their requests."""
 
     def __init__(self, *, of_one: int = MOST_OF_ONE, of_all: int = MOST_OF_ALL) -> None:
-        """``of_one`` and ``of_all`` are the most bytes of one grant and of all; a grant's only body may be larger."""
+        """``of_one`` and ``of_all`` are the most bytes for one grant and for all; a grant's only body may be
+        larger.
+        """
         self._of_one, self._of_all = of_one, of_all
         self._kept: Counter[int] = Counter()
 
     @contextlib.contextmanager
     def taken(self, grant_id: int, size: int) -> Iterator[None]:
-        """Keep so many bytes until the block ends. Raises BodiesTooLarge."""
+        """Reserve this many bytes until the block ends. Raises BodiesTooLarge."""
         self._check(self._kept[grant_id], self._of_one, size)
         self._check(self._kept.total(), self._of_all, size)
         self._kept[grant_id] += size
@@ -43,4 +45,4 @@ class BodyBudget:
     @staticmethod
     def _check(kept: int, most: int, size: int) -> None:
         if size and kept and kept + size > most:
-            raise BodiesTooLarge("Too many large requests are under way.", hint="Try again in a moment.")
+            raise BodiesTooLarge("Too many large requests are in progress.", hint="Try again in a moment.")

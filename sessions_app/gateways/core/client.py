@@ -1,4 +1,6 @@
-"""Connections of a gateway to its targets: each request is sent once, to the place that was decided, and nowhere else."""
+"""Connections of a gateway to its targets: each request is sent once, to the decided address, and nowhere
+else.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ _UNKNOWN = "it may have carried out the request: check before you send it again"
 
 
 class NotReached(Exception):
-    """The target did not answer; ``sent`` says whether it may have received the request."""
+    """The target did not respond; ``sent`` is whether it may have received the request."""
 
     def __init__(self, reason: str, *, sent: bool) -> None:
         self.sent = sent
@@ -34,23 +36,26 @@ class NotReached(Exception):
 
 
 class Dropped(aiohttp.ClientConnectionError):
-    """The target closed the connection instead of an answer."""
+    """The target closed the connection instead of responding."""
 
 
 class HeadTooLarge(aiohttp.ClientError):
-    """The target answered with a head that nobody reads to its end."""
+    """The target's response has a head that is too large."""
 
 
 class TooLarge(ValueError):
-    """An answer is larger than it may be."""
+    """A response is larger than allowed."""
 
 
 class Client:
-    """A pool of connections to all targets of a gateway, in one event loop. ``session`` follows the same rules."""
+    """A pool of connections to all targets of a gateway, in one event loop.
+
+    ``session`` follows the same rules.
+    """
 
     def __init__(self, *, kept: float, ahead: int) -> None:
-        """``kept``: the seconds that a connection waits for its next request. ``ahead``: the bytes of an answer that are
-        read ahead of the client.
+        """``kept``: seconds that an idle connection is kept. ``ahead``: bytes of a response that are read
+        ahead of the client.
         """
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=kept)
         self._direct = Direct(connector, ahead=ahead, longest=HEAD_BYTES)
@@ -70,10 +75,10 @@ class Client:
         self, where: str, method: str, url: URL, *, headers: Mapping[str, str], data: Any, silent: float | None = None,
         **tls: Any,
     ) -> Answer:  # fmt: skip
-        """Send a request and return the answer, of which only the head was read. Redirects are not followed.
+        """Send a request and return the response, with only its head read. Redirects are not followed.
 
-        ``where`` names the target in errors. ``silent``: the most seconds between two pieces of the answer; None: any
-        number. Raises NotReached.
+        ``where`` names the target in errors. ``silent``: the most seconds between two pieces of the response;
+        None: no limit. Raises NotReached.
         """
         try:
             if data is None and method in METHODS:
@@ -98,8 +103,10 @@ class Client:
         self, where: str, url: URL, *, headers: Mapping[str, str], protocols: list[str], most: int, patience: float,
         **tls: Any,
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:  # fmt: skip
-        """Open a WebSocket until the block ends. ``most`` is the size of the largest message in bytes. ``patience``: the
-        seconds that its end may take; a target that goes on sending would never be done. Raises NotReached.
+        """Open a WebSocket until the block ends. ``most`` is the size of the largest message in bytes.
+
+        ``patience``: seconds for closing it, because a target that goes on sending would never finish. Raises
+        NotReached.
         """
         try:
             opened = await self.session.ws_connect(
@@ -121,18 +128,20 @@ class Client:
 
 
 async def read_small(answer: Answer, most: int) -> bytes:
-    """Return the body of an answer. Raises TooLarge once it has more than ``most`` bytes."""
+    """Return the body of a response. Raises TooLarge once it has more than ``most`` bytes."""
     data = b""
     async for piece in answer.content.iter_any():
         data += piece
         if len(data) > most:
-            raise TooLarge(f"its answer is larger than {most} bytes")
+            raise TooLarge(f"its response is larger than {most} bytes")
     return data
 
 
 async def _checked(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Pass a request on, as a middleware. Raises what ``_sent_once`` does, HeadTooLarge, and WSServerHandshakeError instead
-    of following a redirect of a WebSocket: it leads to another place than was decided.
+    """Pass a request on, as a middleware.
+
+    Raises what ``_sent_once`` raises, and HeadTooLarge. Raises WSServerHandshakeError instead of following a
+    WebSocket's redirect, which leads to another address than was decided.
     """
     _identify(request.headers)
     answer = await _sent_once(request, handler)
@@ -146,7 +155,7 @@ async def _checked(request: ClientRequest, handler: ClientHandlerType) -> Client
 
 
 def _identify(headers: CIMultiDict[str]) -> None:
-    """Add the id and the trace that a request has here, unless its client gave it some that are let through."""
+    """Add this request's ID and trace to its headers, unless the client sent ones that are allowed through."""
     if id_ := request_id.current():
         headers.setdefault(request_id.HEADER, id_)
     if parent := tracing.traceparent():
@@ -154,15 +163,17 @@ def _identify(headers: CIMultiDict[str]) -> None:
 
 
 def _check_head(answer: ClientResponse | DirectAnswer) -> None:
-    """Raise HeadTooLarge, and drop the connection, if the whole head of an answer is too large: aiohttp bounds each line."""
+    """Raise HeadTooLarge, and close the connection, if a response's head is too large as a whole: aiohttp
+    limits each line.
+    """
     if sum(len(name) + len(value) + 4 for name, value in answer.raw_headers) > HEAD_BYTES:
         answer.close()
         raise HeadTooLarge
 
 
 async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Let no request be sent twice: aiohttp repeats what RFC 9110 §9.2.2 calls idempotent after these errors, and an
-    approval is for one request. Raises Dropped.
+    """Send no request twice: after these errors aiohttp would repeat those that RFC 9110 §9.2.2 calls
+    idempotent, but an approval is for one request. Raises Dropped.
     """
     try:
         return await handler(request)
@@ -190,4 +201,4 @@ def _not_reached(where: str, error: BaseException) -> NotReached:
         return NotReached(f"{where} refused the WebSocket with status {error.status}", sent=True)
     if isinstance(error, TimeoutError):
         return NotReached(f"{where} did not respond in time, and {_UNKNOWN}", sent=True)
-    return NotReached(f"{where} broke the connection off, and {_UNKNOWN}", sent=True)
+    return NotReached(f"{where} closed the connection, and {_UNKNOWN}", sent=True)

@@ -14,7 +14,7 @@ class LoopClock:
         self._monotonic = monotonic
 
     def set(self, database: dt.datetime, monotonic: float) -> None:
-        """Take a new reading: the database's time at a moment of ``time.monotonic``."""
+        """Set a new reading: the database's time at a moment of ``time.monotonic``."""
         self._database, self._monotonic = database, monotonic
 
     def now(self) -> dt.datetime:
@@ -22,7 +22,7 @@ class LoopClock:
         return self._database + dt.timedelta(seconds=time.monotonic() - self._monotonic)
 
     def epoch(self) -> float:
-        """Return the same in seconds since 1970."""
+        """Return the current time in seconds since 1970."""
         return self.now().timestamp()
 
     def until(self, moment: dt.datetime) -> float:

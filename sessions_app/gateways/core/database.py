@@ -1,4 +1,4 @@
-"""Run operations in threads, each with its own database connection, for an event loop that must never wait."""
+"""Runs operations in threads, each with its own database connection, for an event loop that must never block."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from broker.kernel.threads import Threads
 
 T = TypeVar("T")
 
-# Seconds. A connection that was idle for longer is tested before it is used: a network may have dropped it in silence.
+# Seconds. A connection that was idle for longer is tested before use: a network may have dropped it silently.
 _FRESH = 2.0
 _used = threading.local()
 
@@ -32,8 +32,9 @@ class NotTaken(StintError):
 
 
 class Database:
-    """Runs functions in a few threads, of which one stays when nothing happens. A failing database raises
-    ``Unavailable``, and one that refuses raises ``NotTaken``.
+    """Runs functions in a few threads, of which one remains when idle.
+
+    Raises ``Unavailable`` if the database fails, and ``NotTaken`` if it refuses.
     """
 
     def __init__(self, *, threads: int, name: str) -> None:
@@ -42,21 +43,23 @@ class Database:
     async def run(self, function: Callable[..., T], /, **arguments: Any) -> T:
         """Return what the function returns. Canceling does not stop it in its thread."""
         loop = asyncio.get_running_loop()
-        # With the request's id, which entries have as well.
+        # With the request's ID, which entries of the record contain as well.
         work = partial(contextvars.copy_context().run, guarded, function, **arguments)
         return await loop.run_in_executor(self._pool, work)
 
     def submit(self, function: Callable[..., T], /, **arguments: Any) -> Future[T]:
-        """Call a function in one of the threads, for a thread that is not the event loop's. What it raises is not changed.
-        Raises RuntimeError after the stop.
+        """Run a function in one of the threads, for a thread other than the event loop's. Its errors are
+        passed on unchanged.
+
+        Raises RuntimeError once stopped.
         """
         return self._pool.submit(function, **arguments)
 
     async def warm(self) -> None:
-        """Open the connection of the thread that stays, so that the first use does not wait for it."""
+        """Open the connection of the thread that remains, so that the first use does not wait for it."""
 
         def connect() -> None:
-            # The attribute is that of the thread in which it is looked up.
+            # The connection belongs to the thread that looks it up.
             connection.ensure_connection()
 
         await self.run(connect)
@@ -67,7 +70,7 @@ class Database:
 
 
 def guarded(function: Callable[..., T], /, **arguments: Any) -> T:
-    """Call a function with this thread's connection, and drop the connection when it fails.
+    """Call a function with this thread's connection, and close the connection if it fails.
 
     Raises ``Unavailable`` and ``NotTaken``.
     """

@@ -1,6 +1,7 @@
-"""Requests without a body, written straight to a connection of aiohttp's pool: ``ClientSession`` takes three times as long.
+"""Requests without a body, written directly to a connection of aiohttp's pool.
 
-aiohttp still connects, writes heads, and parses answers, by the same limits.
+``ClientSession`` takes three times as long. aiohttp still connects, writes heads, and parses responses, with
+the same limits.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _MOST = 256
 
 
 class Answer(Protocol):
-    """An answer of which only the head was read, as aiohttp's ``ClientResponse`` is one."""
+    """A response with only its head read, such as aiohttp's ``ClientResponse``."""
 
     status: int
     content: StreamReader
@@ -36,11 +37,11 @@ class Answer(Protocol):
         """Return the whole body."""
 
     def close(self) -> None:
-        """Drop the connection unless the body was read to its end. Safe to repeat."""
+        """Close the connection unless the body was read to its end. Safe to repeat."""
 
 
 class DirectAnswer:
-    """An answer that has its connection until its body was read to the end."""
+    """A response that keeps its connection until its body has been read to the end."""
 
     def __init__(self, connection: Connection, message: RawResponseMessage, content: StreamReader) -> None:
         self.status, self.headers, self.content = message.code, message.headers, content
@@ -58,14 +59,14 @@ class DirectAnswer:
 
     def _release(self) -> None:
         connection = self._connection
-        # Another protocol may follow an answer with status 101.
+        # Another protocol may follow a response with status 101.
         if connection is not None and connection.protocol is not None and not connection.protocol.upgraded:
             self._connection = None
             connection.release()
 
 
 def media_in(answer: Answer) -> str:
-    """Return the media type of an answer without parameters."""
+    """Return the media type of a response without parameters."""
     return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -73,10 +74,13 @@ class Direct:
     """Sends requests without a body on a pool's connections."""
 
     def __init__(self, connector: aiohttp.TCPConnector, *, ahead: int, longest: int) -> None:
-        """``ahead``: the bytes of an answer that are read ahead of its reader. ``longest``: those of a line of its head."""
+        """``ahead``: bytes of a response that are read ahead of its reader.
+
+        ``longest``: bytes of a line of its head.
+        """
         self._connector, self._ahead, self._longest = connector, ahead, longest
         self._loop = asyncio.get_running_loop()
-        # What the pool needs to know of each server, by its address and TLS.
+        # What the pool needs of each server, by address and TLS settings.
         self._servers: dict[tuple[object, ...], ClientRequest] = {}
 
     async def send(
@@ -131,7 +135,7 @@ class Direct:
 
 
 class _Server(ClientRequest):
-    """A request as the pool takes it, whose key is made once."""
+    """A request in the form that the pool accepts, whose key is computed once."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)

@@ -1,4 +1,7 @@
-"""Deadlines and warnings of open grants, kept by this process's own monotonic clock. They depend on no message."""
+"""Deadlines and warnings of open grants, kept by this process's own monotonic clock.
+
+They depend on no message.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _EARLY = 0.001
 
 
 class Enders:
-    """Ends the sessions of a grant at its deadline, and when the database says that it is over."""
+    """Ends the sessions of a grant at its deadline, and when the database reports that it has ended."""
 
     def __init__(self, registry: Registry, clock: LoopClock) -> None:
         self._registry = registry
@@ -31,7 +34,7 @@ class Enders:
         self._loop = asyncio.get_running_loop()
 
     def watch(self, grant: OpenGrant) -> None:
-        """Arm the deadline and the warnings, replacing earlier ones."""
+        """Set the timers for the deadline and the warnings, replacing earlier ones."""
         grant.disarm()
         left = self._clock.until(grant.expires_at)
         grant.timers.append(self._loop.call_later(max(0.0, left), self._time_over, grant))
@@ -40,7 +43,7 @@ class Enders:
                 grant.timers.append(self._loop.call_later(left - minutes * 60, self._warn, grant, minutes))
 
     def watch_token(self, session: OpenSession[Any]) -> None:
-        """Arm the expiry of a session's token, replacing an earlier one."""
+        """Set the timer for the expiry of a session's token, replacing an earlier one."""
         session.disarm()
         if session.good_until is not None:
             left = max(0.0, self._clock.until(session.good_until))
@@ -48,14 +51,16 @@ class Enders:
 
     def _token_over(self, session: OpenSession[Any]) -> None:
         if session.good_until is not None and self._clock.until(session.good_until) > _EARLY:
-            # The clock was set back since the timer was armed, or the token was renewed.
+            # The clock was set back since the timer was set, or the token was renewed.
             self.watch_token(session)
         else:
             session.close(RAN_OUT)
 
     def apply_tokens(self, asked: Iterable[OpenSession[Any]], found: Mapping[int, TokenNow]) -> None:
-        """Apply the state of the sessions' tokens. A token that the database does not know is not valid. One that is over
-        with its grant was dealt with then: a command in it may be finishing.
+        """Apply the state of the sessions' tokens. A token that is not in the database is not valid.
+
+        A token that ended with its grant is skipped, because the grant's end was applied then: a command may
+        be finishing.
         """
         for session in asked:
             state = found.get(session.use.credential_id or 0)
@@ -70,7 +75,7 @@ class Enders:
                 self.watch_token(session)
 
     def apply(self, asked: Iterable[int], found: Mapping[int, GrantNow]) -> None:
-        """Apply the state of the grants that were asked about. One that the database does not know is over."""
+        """Apply the state of the requested grants. One that is not in the database has ended."""
         for grant_id in asked:
             grant = self._registry.grants.get(grant_id)
             if grant is None:
@@ -98,14 +103,17 @@ class Enders:
 
     def _time_over(self, grant: OpenGrant) -> None:
         if self._clock.until(grant.expires_at) > _EARLY:
-            # The clock was set back since the timer was armed.
+            # The clock was set back since the timer was set.
             self.watch(grant)
             return
         self._over(grant, TIME_OVER, cut=False)
         self._measure("deadline", grant.expires_at)
 
     def _measure(self, cause: str, since: dt.datetime | None) -> None:
-        """Measure how late the cut was. Some ends, such as that of a holder who was disabled, have no time of their own."""
+        """Measure how late the cut was.
+
+        Some ends, such as when a holder is disabled, have no time of their own.
+        """
         if since is not None:
             metrics.CUT.labels(cause).observe(max(0.0, -self._clock.until(since)))
 
@@ -127,7 +135,7 @@ class Enders:
             self._let_finish(grant, user, until, tell=first and not cut and user.finish_by is not None)
 
     def _let_finish(self, grant: OpenGrant, user: User, until: dt.datetime | None, *, tell: bool) -> None:
-        # `until` allows for the longest of the grant's commands. This one has its own allowance.
+        # `until` allows for the longest of the grant's commands. This one has its own limit.
         less = dt.timedelta(seconds=max(0, grant.finish_seconds - user.finish_seconds))
         limits = [
             moment for moment in (user.finish_by, until - less if until else None) if moment is not None

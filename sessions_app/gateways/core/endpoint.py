@@ -1,4 +1,4 @@
-"""What a gateway process gives to its endpoints, and what it expects of each."""
+"""What a gateway process gives to its endpoints, and what it requires of each."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sessions_app.gateways.core.node import Node
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What every endpoint of one process uses.
+    """The services that every endpoint of one process uses.
 
-    ``name`` is the gateway's. ``closed_because`` says why no use is admitted; empty while the gateway takes uses. ``room``
-    is that of bodies in memory.
+    ``name`` is the gateway's. ``closed_because`` returns why no use is admitted; empty while uses are
+    admitted. ``room`` limits the memory for bodies.
     """
 
     database: Database
@@ -29,18 +29,22 @@ class Shared:
 
 
 class Endpoint(Protocol):
-    """One way in, with a protocol of its own. ``name`` is how people choose it."""
+    """One listener with its own protocol. ``name`` is the one that people select it by."""
 
     name: str
 
     async def open(self, shared: Shared) -> None:
-        """Begin to listen. The node already has its lease, and renews it.
+        """Start to listen. The node already has its lease, and renews it.
 
-        Raises OSError if the address is taken, StintError for bad settings, and Unavailable without a database.
+        Raises OSError if the address is in use, StintError for invalid settings, and Unavailable without a
+        database.
         """
 
     def drain(self) -> None:
-        """Let nobody new connect. Connections that are there go on."""
+        """Accept no new connections. Open ones continue."""
 
     async def close(self) -> None:
-        """Stop listening at once, and drop every connection that is left. The node has cut what was open."""
+        """Stop listening at once, and drop the remaining connections.
+
+        The node has already cut the sessions.
+        """

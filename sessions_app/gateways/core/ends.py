@@ -1,4 +1,4 @@
-"""How what was allowed ends, as the record says it."""
+"""The outcomes of allowed requests, for the record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GIVEN_UP = "canceled by its client"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a request ended, as `finish_run` stores it."""
+    """The outcome of a request, as `finish_run` stores it."""
 
     state: Literal["done", "cut", "failed"]
     reason: str = ""
@@ -23,7 +23,10 @@ class Report:
 
 
 def failed_by(error: Exception, *, sent: bool) -> Report:
-    """Return how a request ended that an error ended. ``sent``: its target may have received it."""
+    """Return the outcome of a request that failed with an error.
+
+    ``sent``: its target may have received it.
+    """
     state: Literal["cut", "failed"] = "cut" if sent else "failed"
     if isinstance(error, StintError):
         return Report(state, error.message)
@@ -33,5 +36,5 @@ def failed_by(error: Exception, *, sent: bool) -> Report:
 
 
 def is_gone(request: BaseRequest) -> bool:
-    """Whether the client of a request has left."""
+    """Whether the client of a request has disconnected."""
     return request.transport is None or request.transport.is_closing()

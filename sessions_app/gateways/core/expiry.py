@@ -1,7 +1,8 @@
-"""Deadlines on targets that people reach directly, while Stint's database is away.
+"""Deadlines on targets that people reach directly, while Stint's database is unavailable.
 
-Nothing can be revoked without the database. But a gateway remembers which access is about to end, and the target knows until
-when it lasts. So once the gateway has not heard from its database for a while, it asks the target to end what is overdue.
+Nothing can be revoked without the database. But a gateway keeps a list of access that is about to end, and
+the target has its deadline. So once the gateway has had no response from its database for a while, it
+requests each overdue end from the target.
 """
 
 from __future__ import annotations
@@ -22,16 +23,17 @@ from sessions_app.operations.targets.connect import connector_for, lease_of
 
 log = structlog.get_logger(__name__)
 
-# How long before its deadline access is remembered, and for how long after it.
+# How long before its deadline access is kept in memory, and for how long after it.
 AHEAD = dt.timedelta(seconds=30)
-# Seconds: how late the database may answer, how often that is looked at, and after which a target is asked again.
+# Seconds: how late the database may respond, how often that is checked, and after which a target is tried
+# again.
 LATE, EVERY, AGAIN = 1.0, 0.1, 1.0
 PLACES = 8
 
 
 @dataclass(slots=True)
 class _Due:
-    """Access on one target, which is asked next ``at`` a moment of the monotonic clock."""
+    """Access on one target, which is tried next ``at`` a moment of the monotonic clock."""
 
     connector: Expirer
     lease: LeaseSpec
@@ -39,7 +41,7 @@ class _Due:
 
 
 class Expiry:
-    """Remembers what ends soon, and ends it if the database is away by then."""
+    """Keeps a list of what ends soon, and ends it if the database is unavailable by then."""
 
     def __init__(self) -> None:
         self._due: dict[tuple[int, dt.datetime | None], _Due] = {}
@@ -47,7 +49,7 @@ class Expiry:
         self._threads = KeyedThreads(PLACES)
 
     def heard(self, now: dt.datetime, *, again_in: float) -> None:
-        """Read from the database what ends soon. It is asked again in so many seconds."""
+        """Read from the database what ends soon. The next query follows in ``again_in`` seconds."""
         soon = Lease.objects.filter(
             gone_at__isnull=True, made_until__gt=now - AHEAD, made_until__lte=now + AHEAD
         )
@@ -58,14 +60,15 @@ class Expiry:
         self._expected = time.monotonic() + again_in
 
     def keep(self, stop: threading.Event) -> None:
-        """End what is overdue while the database is away, until ``stop`` is set."""
+        """End what is overdue while the database is unavailable, until ``stop`` is set."""
         while not stop.wait(EVERY):
             if time.monotonic() - self._expected >= LATE:
                 self.expire()
 
     def expire(self) -> None:
-        """Ask the targets of what is overdue, each in a thread of its own. Each is asked again, because a login may have been
-        under way.
+        """End what is overdue on its targets, each in a separate thread.
+
+        Each target is tried again later, because a login may have been in progress.
         """
         now = time.monotonic()
         for key, due in list(self._due.items()):

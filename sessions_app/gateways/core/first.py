@@ -1,4 +1,6 @@
-"""The first command of a session: both are registered in one transaction, and no end can pass in between."""
+"""The first command of a session: both are recorded in one transaction, so that no end can be missed between
+them.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,11 @@ async def try_first(
     database: Database, session: OpenSession[U], *, gateway_id: int, line: str, decision: Allowed | Refused,
     order_id: int | None = None, now: dt.datetime, too_late: Callable[[Tried], None],
 ) -> Tried:  # fmt: skip
-    """Register a session, unless it is, with a command tried in it. Nothing may be sent before this has returned
-    `allowed`.
+    """Try a command in a session, and register the session if it is new. Nothing may be sent before this
+    returns `allowed`.
 
-    ``too_late`` is called with an attempt that was recorded when nobody waited for it anymore. Raises StintError.
+    ``too_late`` is called with an attempt that was recorded after this had stopped waiting. Raises
+    StintError.
     """
     async with session.lock:
         session.check()

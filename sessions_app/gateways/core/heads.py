@@ -1,4 +1,5 @@
-"""Heads of requests and answers: what two readers could read differently is refused, and only what is listed passes.
+"""Heads of requests and responses: refuses what two servers could read differently, and drops unlisted
+headers.
 
 Source: RFC 9110 §7.6.1 (fields of one connection), RFC 9112 §6.1 and §11.2 (framing, request smuggling).
 """
@@ -31,7 +32,7 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     )
 )
-# What an answer must not say about the gateway's own origin or to its browser.
+# Fields by which a response would change the gateway's own origin or its connection.
 _OF_THE_TARGET = frozenset(
     (
         "alt-svc",
@@ -47,7 +48,7 @@ _OF_THE_TARGET = frozenset(
     )
 )
 _DROPPED = HOP_BY_HOP | _OF_THE_TARGET
-# Readers differ on which of two counts.
+# Fields that may occur once: servers differ on which of two counts.
 _ONCE = (
     "authorization",
     "content-encoding",
@@ -60,19 +61,19 @@ _ONCE = (
     "upgrade",
 )
 _VALUE = re.compile(r"[\x20-\x7e\t]*")
-# 16 bytes in base64, and the version that RFC 6455 is.
+# 16 bytes in base64, and the version that RFC 6455 defines.
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 _VERSION = {"sec-websocket-version": "13", "upgrade": "websocket", "connection": "upgrade"}
 _LENGTH = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
-# What may be possible in a moment: too much is under way, or something is not there.
+# Statuses after which a retry may succeed: too many requests, or something is unavailable.
 _LATER = (429, 503)
 
 
 class HeadRefused(Exception):
-    """A request whose head is refused before anyone asks who sends it: an HTTP status, a reason, and what the headers of
-    the answer add to it.
+    """A request whose head is refused before its sender is authenticated: an HTTP status, a reason, and extra
+    headers for the response.
     """
 
     def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
@@ -82,7 +83,9 @@ class HeadRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How long the body is: ``length`` in bytes (None: it is chunked), and whether the client waits for a go-ahead."""
+    """How long the body is: ``length`` in bytes (None: chunked), and whether the client waits for 100
+    Continue.
+    """
 
     length: int | None
     waits: bool
@@ -94,7 +97,10 @@ class Framing:
 
 
 def read_framing(request: BaseRequest) -> Framing:
-    """Return how a request is framed. Raises HeadRefused if two servers could see different requests in it."""
+    """Return how a request is framed.
+
+    Raises HeadRefused if two servers could read different requests from it.
+    """
     headers = request.headers
     for name in _ONCE:
         if len(headers.getall(name, ())) > 1:
@@ -103,44 +109,47 @@ def read_framing(request: BaseRequest) -> Framing:
     if coding is not None and length is not None:
         raise HeadRefused(400, "Content-Length and Transfer-Encoding contradict each other")
     if coding is not None and coding.lower() != "chunked":
-        raise HeadRefused(501, "The only transfer coding here is chunked")
+        raise HeadRefused(501, "The only supported transfer coding is chunked")
     if length is not None and _LENGTH.fullmatch(length) is None:
         raise HeadRefused(400, "Content-Length must be a number")
     expect = headers.get("expect")
     if expect is not None and expect.lower() != "100-continue":
-        raise HeadRefused(417, "The only expectation met here is 100-continue")
+        raise HeadRefused(417, "The only supported expectation is 100-continue")
     return Framing(None if coding is not None else int(length or 0), expect is not None)
 
 
 def asks_for_websocket(request: BaseRequest) -> bool:
-    """Return whether a request asks for a WebSocket. Raises HeadRefused for any other upgrade, such as h2c."""
+    """Return whether a request upgrades to a WebSocket.
+
+    Raises HeadRefused for any other upgrade, such as h2c.
+    """
     upgrade = request.headers.get("upgrade")
     if upgrade is None:
         return False
     if upgrade.lower() != "websocket" or request.method != "GET":
-        raise HeadRefused(400, "The only upgrade here is a GET to a WebSocket")
+        raise HeadRefused(400, "The only supported upgrade is a GET to a WebSocket")
     check_handshake(request)
     return True
 
 
 def check_handshake(request: BaseRequest) -> None:
-    """Raise HeadRefused for a WebSocket that could not be opened to its client: its target must see nothing of it.
+    """Raise HeadRefused for an invalid WebSocket handshake, which must not reach the target.
 
     Source: RFC 6455 §4.2.1 and §4.4.
     """
     headers = request.headers
     if "upgrade" not in _named_in_connection(headers):
-        raise HeadRefused(400, "A WebSocket needs Connection: Upgrade")
+        raise HeadRefused(400, "A WebSocket requires Connection: Upgrade")
     if headers.getall("sec-websocket-version", ()) != ["13"]:
-        raise HeadRefused(426, "The only version of WebSockets here is 13", _VERSION)
+        raise HeadRefused(426, "The only supported WebSocket version is 13", _VERSION)
     keys = headers.getall("sec-websocket-key", ())
     if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
-        raise HeadRefused(400, "A WebSocket needs one Sec-WebSocket-Key of 16 bytes in base64")
+        raise HeadRefused(400, "A WebSocket requires one Sec-WebSocket-Key of 16 bytes in base64")
 
 
 def said_in(request: BaseRequest) -> dict[str, str]:
-    """Return the headers of a request by name in lower case, without those of the connection. Repeated ones are one list
-    (RFC 9110 §5.3). Raises HeadRefused for a value that is not printable ASCII.
+    """Return the headers of a request by lower-case name, without those of the connection. Repeated ones are
+    joined (RFC 9110 §5.3). Raises HeadRefused for a value that is not printable ASCII.
     """
     named = _named_in_connection(request.headers)
     said: dict[str, str] = {}
@@ -155,8 +164,10 @@ def said_in(request: BaseRequest) -> dict[str, str]:
 
 
 def answered(headers: CIMultiDictProxy[str], secrets: Collection[str]) -> CIMultiDict[str]:
-    """Return the headers of an answer that the client gets, without those of the connection, cookies and any of
-    ``secrets``. Its length is left out: it is that of what is sent.
+    """Return the headers of a response for the client, without those of the connection, cookies, and any of
+    ``secrets``.
+
+    Content-Length is dropped: it is set from the bytes that are sent.
     """
     named = _named_in_connection(headers)
     passed: CIMultiDict[str] = CIMultiDict()
@@ -168,12 +179,14 @@ def answered(headers: CIMultiDictProxy[str], secrets: Collection[str]) -> CIMult
 
 
 def _in_utf_8(value: str) -> str:
-    """Return a header's value with a question mark for each byte that is not UTF-8, which can't be sent on."""
+    """Return a header's value with a question mark for each byte that is not UTF-8, because those can't be
+    sent.
+    """
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def again(error: StintError) -> dict[str, str]:
-    """Return the headers of the answer for an error: when to try again, if that can help (RFC 9110 §10.2.3)."""
+    """Return the headers for an error: when to retry, if that can help (RFC 9110 §10.2.3)."""
     return {"retry-after": "1"} if error.status in _LATER else {}
 
 

@@ -1,4 +1,4 @@
-"""Commands that wait for a second person."""
+"""Commands that wait for another person's approval."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ POLL = 2.0
 
 
 class Holds:
-    """Wakes whoever waits for a run once someone has decided on it."""
+    """Wakes those who wait for a run once it has been decided."""
 
     def __init__(self) -> None:
         self._events: dict[int, asyncio.Event] = {}
@@ -20,7 +20,7 @@ class Holds:
             self._events[run_id].set()
 
     async def next(self, run_id: int) -> None:
-        """Return when something may have changed about a run."""
+        """Return when a run may have changed."""
         event = self._events.setdefault(run_id, asyncio.Event())
         try:
             async with asyncio.timeout(POLL):

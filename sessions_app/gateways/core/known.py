@@ -1,6 +1,6 @@
-"""Who asks the database: tokens that were valid here a moment ago at once, all others in their turn.
+"""Order of access to the database: tokens that were valid a moment ago go first, all others wait their turn.
 
-A flood of unknown tokens then takes few of the threads that everybody's requests and ends need.
+A flood of unknown tokens then takes few of the threads that all requests and ends need.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from sessions_app.gateways.core.turns import Turns
 
 T = TypeVar("T")
 
-# How many digests of tokens are kept, and for how many seconds after their last use.
+# How many token digests are kept, and for how many seconds after their last use.
 MOST, KEPT_S = 20_000, 3600.0
-# Threads that strangers may have at once.
+# Threads for unknown tokens at once.
 STRANGERS = 1
-# Strangers that may ask or wait for their turn: from one address, and in all.
+# Requests with unknown tokens that may run or wait: from one address, and in all.
 MOST_OF_ONE, MOST_OF_ALL = 50, 1000
 
 
 class Admissions:
-    """The questions whether a token is valid. Nothing here decides that: it only says who waits."""
+    """Checks of whether a token is valid. This class does not decide that, only who waits."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._turns = Turns(STRANGERS)
         self._strangers: Counter[str] = Counter()
         self._known: OrderedDict[str, float] = OrderedDict()
-        # Questions that are about to be asked, which others can still share.
+        # Checks that are about to run, which other requests can still share.
         self._open: dict[Hashable, asyncio.Future[Any]] = {}
         self._asking: set[asyncio.Task[Any]] = set()
 
     async def ask(self, digest: str, client: str, function: Callable[..., T], /, **arguments: Any) -> T:
-        """Return what a function returns that raises, or returns None, for a token that is not valid.
+        """Return the result of a function that raises, or returns None, if the token is not valid.
 
-        Raises Unavailable for one of too many strangers.
+        Raises Unavailable if too many requests with unknown tokens are waiting.
         """
         async with contextlib.AsyncExitStack() as stack:
             if not self._is_known(digest):
-                # All addresses of one IPv6 network are one stranger.
+                # All addresses of one IPv6 network count as one.
                 await stack.enter_async_context(self._turn(source_of(client)))
-            # Its thread goes on when whoever asks is gone, and so must its turn.
+            # The function's thread continues after its caller is gone, so its turn must last as long.
             asking = self._begin(self._ask_in(stack.pop_all(), digest, partial(function, **arguments)))
         return await asyncio.shield(asking)
 
@@ -57,10 +57,10 @@ class Admissions:
         self, key: Hashable, digest: str, client: str, directly: Callable[[], Awaitable[T | None]],
         function: Callable[..., T], /, **arguments: Any,
     ) -> T:  # fmt: skip
-        """Like ``ask``, once for all that come with the same key before the database is asked. Each gets what was true after
-        it came. A refusal is nobody else's, so that each is recorded.
+        """Like ``ask``, but once for all requests with the same key that arrive before the query. Each gets a
+        result from after its arrival. A refusal is not shared, so that each one is recorded.
 
-        ``directly`` asks without a thread, and returns None if only ``function`` can tell.
+        ``directly`` queries without a thread, and returns None if only ``function`` can decide.
         """
         if not self._is_known(digest):
             return await self.ask(digest, client, function, **arguments)
@@ -83,7 +83,7 @@ class Admissions:
         directly: Callable[[], Awaitable[T | None]],
         function: Callable[[], T],
     ) -> T:
-        # Let those come along that arrived in the same turn of the event loop.
+        # Include requests that arrived in the same turn of the event loop.
         await asyncio.sleep(0)
         del self._open[key]
         found = await directly()
@@ -103,7 +103,7 @@ class Admissions:
 
     def _answered(self, asking: asyncio.Task[Any]) -> None:
         self._asking.discard(asking)
-        # Who asked may be gone: then nobody else takes note of what it raised.
+        # The caller may be gone; then nothing else retrieves the exception.
         if not asking.cancelled():
             asking.exception()
 
@@ -111,7 +111,7 @@ class Admissions:
     async def _turn(self, source: str) -> AsyncIterator[None]:
         if self._strangers[source] >= MOST_OF_ONE or self._strangers.total() >= MOST_OF_ALL:
             raise Unavailable(
-                "Too many requests with unknown tokens wait here.", hint="Try again in a moment."
+                "Too many requests with unknown tokens are waiting.", hint="Try again in a moment."
             )
         self._strangers[source] += 1
         try:
@@ -130,7 +130,7 @@ class Admissions:
         try:
             found = await self._database.run(function)
         except StintError:
-            # Without the database, nobody knows.
+            # Without the database, the token may still be valid.
             raise
         except Exception:
             self._note(digest, valid=False)

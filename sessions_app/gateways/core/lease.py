@@ -1,4 +1,7 @@
-"""The gateway's lease from the database, renewed each second. After ten seconds without it, everything is cut."""
+"""The gateway's lease from the database, renewed each second.
+
+After ten seconds without it, everything is cut.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +36,11 @@ LOST = "The gateway lost its database. Access is unavailable until it returns."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """What one renewal learned.
+    """What one renewal returned.
 
-    ``reading`` is the database's time. ``grants`` and ``tokens`` are the states of open grants and of the tokens in use.
-    ``removed_keys`` has the keys that were removed. ``answers`` are those to the endpoints' own questions.
+    ``reading`` is the database's time. ``grants`` and ``tokens`` are the states of open grants and of the
+    tokens in use. ``removed_keys`` has the keys that were removed. ``answers`` has the results of the
+    endpoints' own questions.
     """
 
     renewed: Renewed
@@ -49,8 +53,9 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question(Generic[T]):
-    """What an endpoint itself asks at each renewal. ``ask`` gets what the renewal returned, and runs in the lease's thread;
-    ``take`` gets its answer.
+    """A query that an endpoint adds to each renewal.
+
+    ``ask`` gets the renewal's result, and runs in the lease's thread; ``take`` gets the result of ``ask``.
     """
 
     ask: Callable[[Renewed], T]
@@ -59,10 +64,10 @@ class Question(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """The name of a gateway, the release of Stint that it runs, and how clients recognize it.
+    """The name of a gateway, its release of Stint, and how clients recognize it.
 
-    ``host_key`` is that of SSH, ``tls_fingerprint`` of the certificate that clients of web gateways trust. Each is empty
-    if the gateway has no such endpoint.
+    ``host_key`` is the SSH host key, ``tls_fingerprint`` that of the certificate that clients of web gateways
+    trust. Each is empty if the gateway has no such endpoint.
     """
 
     name: str
@@ -72,23 +77,23 @@ class Known:
 
 
 class GatewayLease:
-    """Renews, checks every open grant, and cuts everything if it could do neither for ten seconds."""
+    """Renews the lease, checks every open grant, and cuts everything after ten seconds without a renewal."""
 
     def __init__(self, known: Known, *, registry: Registry, enders: Enders) -> None:
-        # Its own thread, so that nothing that holders do can delay it.
+        # Its own thread, so that holders can't delay it.
         self._database = Database(threads=1, name="lease")
-        # What the next renewal publishes; an endpoint adds what is its own.
+        # What the next renewal publishes; endpoints add their own part.
         self.known = known
-        # What endpoints ask at each renewal.
+        # Queries of the endpoints at each renewal.
         self.questions: list[Question[Any]] = []
         self._registry, self._enders = registry, enders
         self._loop = asyncio.get_running_loop()
         self._deadline: asyncio.TimerHandle | None = None
-        # How many gateways there are, this one included.
+        # The number of gateways, including this one.
         self.gateways = 1
-        # Called when there are fewer than before: what they would have done is left to others.
+        # Called when a gateway has gone: others must take over its tasks.
         self.on_fewer: Callable[[], None] = lambda: None
-        # Why nothing can be used; empty while the lease holds.
+        # Why no grant can be used; empty while the lease is valid.
         self.lost = ""
         # Called after each renewal.
         self.on_renewed: list[Callable[[], None]] = []
@@ -113,14 +118,14 @@ class GatewayLease:
         self._registry.compare(sessions, renewal.renewed.open)
         if renewal.removed_keys:
             self._registry.stop_proven_by(renewal.removed_keys, "your SSH key was removed")
-        # Counted from before the query, because the answer may have taken long.
+        # From before the query, because the response may have taken long.
         self._hold_until(began + LEASE.total_seconds())
         for call in self.on_renewed:
             call()
         return renewal.renewed.id
 
     async def keep(self) -> None:
-        """Renew forever: once a second, or at once if the last renewal took longer than that."""
+        """Renew forever: once a second, or at once if the last renewal took longer."""
         left = EVERY
         while True:
             await asyncio.sleep(left)
@@ -151,7 +156,8 @@ class GatewayLease:
 
     def _hold_until(self, moment: float) -> None:
         if self._deadline is not None and moment <= self._loop.time():
-            # The answer came too late to hold anything. The deadline of the one before it stands, or has passed.
+            # The response came too late to extend the lease. The previous deadline still applies, or has
+            # passed.
             return
         if self._deadline is not None:
             self._deadline.cancel()

@@ -1,4 +1,6 @@
-"""Listen for ends, decisions and orders by PostgreSQL's NOTIFY, which is sent in the transaction of the act itself."""
+"""Listens for ends, decisions and orders by PostgreSQL's NOTIFY, sent in the transaction that makes the
+change.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ async def listen(
     on_order: Callable[[], None],
     on_gap: Callable[[], Awaitable[None]],
 ) -> None:
-    """Listen forever. ``on_gap`` is called after each (re)connection, because notifications before it were missed."""
+    """Listen forever.
+
+    ``on_gap`` is called after each (re)connection, because earlier notifications were missed.
+    """
     wait = FIRST_RETRY
     while True:
         try:
@@ -53,6 +58,6 @@ async def listen(
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it is gone. A failure that it had before is not raised here."""
+    """Cancel a task and wait until it has ended. Does not raise the task's own exception."""
     task.cancel()
     await asyncio.wait({task})

@@ -1,4 +1,4 @@
-"""Output on its way into a recording, which readers of the page see grow."""
+"""Writes output to a recording while readers of the page follow it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sessions_app.gateways.core.recording import FLUSH_AFTER, Recorder
 
 
 class Live:
-    """Output of one command. ``error`` is what kept it from being recorded; ``failed`` is called then."""
+    """Output of one command. ``error`` is why it can't be recorded; ``failed`` is called then."""
 
     def __init__(self, recorder: Recorder | None, failed: Callable[[], None]) -> None:
         """Without a recorder, nothing is recorded."""
@@ -27,11 +27,11 @@ class Live:
             self.error = problem
             raise
         if self._flush is None:
-            # One timer for everything that arrives until it fires, so that a flood costs no more than a drop.
+            # One timer for all output until it fires, so that a flood costs as little as one line.
             self._flush = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._show)
 
     def stop(self) -> None:
-        """Show nothing more."""
+        """Flush nothing more."""
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None

@@ -1,8 +1,8 @@
-"""One gateway in a process: what it holds open, its lease from the database, and the notifications of ends.
+"""One gateway in a process: its open sessions, its lease from the database, and its notifications.
 
-An endpoint registers its sessions (``OpenSession``) and what uses them (``User``), and the node cuts them. It does so at a
-deadline by its own clock, by NOTIFY, and by its query each second. It also does so when it could not ask the database
-for ten seconds.
+An endpoint registers its sessions (``OpenSession``) and their users (``User``), and the node cuts them: at a
+deadline by its own clock, by NOTIFY, by its query each second, and when it could not query the database for
+ten seconds.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ REPORTS_S, SESSIONS_S, ROW_S = 2.0, 1.5, 1.0
 
 
 class Node:
-    """One gateway in one event loop. ``on_hold`` and ``on_heard`` can be set until ``start``, and endpoints add to
-    ``on_order`` at any time.
+    """One gateway in one event loop. ``on_hold`` and ``on_heard`` can be set until ``start``; endpoints add
+    to ``on_order`` at any time.
     """
 
     def __init__(self, known: Known, *, database: Database, reading: clock.Reading) -> None:
-        """``database`` is where ends are reported."""
+        """``database`` is used to report ends."""
         self._name, self._database = known.name, database
         self.clock = LoopClock(reading.database, reading.monotonic)
         self.registry = Registry(Reports(database), self.clock)
@@ -49,7 +49,8 @@ class Node:
         self.on_order: list[Callable[[], None]] = []
         # Called after the cuts that a notification caused.
         self.on_heard: Callable[[], None] = _nothing
-        # Called when a part has failed: the node may have lost its lease or its listener, and must not continue.
+        # Called when a task has failed: the node may have lost its lease or its listener, and must not
+        # continue.
         self.on_failed: Callable[[], None] = _nothing
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -66,7 +67,7 @@ class Node:
         return node
 
     def start(self) -> None:
-        """Start to keep the lease and to listen."""
+        """Start to renew the lease and to listen."""
         self.keep(self.lease.keep(), "lease")
         heard = listen(
             on_grants=self._heard, on_hold=self.on_hold, on_order=self._ordered, on_gap=self._catch_up
@@ -74,13 +75,13 @@ class Node:
         self.keep(heard, "listener")
 
     def keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run something forever. If it fails, the node has failed."""
+        """Run a coroutine forever. If it fails, the node has failed."""
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._fell_over)
         self._tasks.append(task)
 
     async def close(self, reason: str) -> None:
-        """Cut everything, and wait briefly until it is gone."""
+        """Cut everything, and wait briefly until it has ended."""
         self._stopping = True
         self.registry.stop_all(reason)
         with contextlib.suppress(TimeoutError):
@@ -88,7 +89,10 @@ class Node:
                 await self.registry.wait_empty()
 
     async def leave(self) -> bool:
-        """Stop renewing and listening, and record that this gateway is gone. Return whether all ends were reported."""
+        """Stop renewing and listening, and record that this gateway has stopped.
+
+        Return whether all ends were reported.
+        """
         self._stopping = True
         self.lease.stop()
         for task in self._tasks:
@@ -107,7 +111,7 @@ class Node:
         self.on_heard()
 
     async def _catch_up(self) -> None:
-        """Check everything that notifications may have announced while nobody listened."""
+        """Check everything that missed notifications may have announced."""
         self._ordered()
         # The next renewal makes up for a failure here.
         with contextlib.suppress(Unavailable):
@@ -128,4 +132,4 @@ def _stop(*, name: str) -> None:
 
 
 def _nothing(*_: object) -> None:
-    """Do nothing: this endpoint has no use for it."""
+    """Do nothing: this endpoint does not use it."""

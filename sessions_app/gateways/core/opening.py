@@ -1,4 +1,4 @@
-"""Open the session of a token in use, so that no end of its grant can pass between its admission and its registration."""
+"""Opens the session of a token, so that no end of its grant can be missed between admission and registration."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ U = TypeVar("U", bound=AnyUse)
 async def open_by_token(
     node: Node, database: Database, use: U, *, client: str, good_until: dt.datetime
 ) -> OpenSession[U]:
-    """Register the use of a token by a client's address, and return its session. ``good_until`` is when the token
-    expires.
+    """Register the use of a token from a client's address, and return its session.
 
-    Ends reach the session from before its row exists. Raises StintError.
+    ``good_until`` is when the token expires. Ends already reach the session before its row exists. Raises
+    StintError.
     """
     proof = f"token {use.credential_id}"
     runs_out = good_until if good_until < use.expires_at else None
@@ -42,7 +42,7 @@ async def open_by_token(
 
 
 def _opened(session: OpenSession[U], opening: asyncio.Future[int]) -> None:
-    """Handle the answer, even if nobody waits for it anymore."""
+    """Handle the result, even if nobody waits for it anymore."""
     session.registered(opening)
     if not opening.cancelled() and opening.exception() is None:
         session.opened(opening.result())

@@ -1,4 +1,4 @@
-"""Where and how the web gateways listen."""
+"""Options of the listener for the web gateways."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class WebOptions:
     """The address of the TLS listener, and the ``url`` that clients use.
 
-    ``certificate`` and ``key`` are PEM files; both empty: certificates of Stint's own authority.
+    ``certificate`` and ``key`` are PEM files; if both are empty, Stint's own authority issues certificates.
     """
 
     host: str

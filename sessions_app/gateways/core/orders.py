@@ -1,4 +1,7 @@
-"""Commands that holders start on the page of a grant. They run as those from a terminal do, but nobody is connected."""
+"""Commands that holders start on a grant's page.
+
+They run like those from a terminal, but with no client connected.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +21,22 @@ from sessions_app.queries.gateways.orders import orders_to_claim
 
 log = structlog.get_logger(__name__)
 
-# Seconds. Notifications wake this at once; a lost one costs this long, as any of many gateways finds the order.
+# Seconds. Notifications wake this at once; a lost one costs this long, since any of many gateways finds the
+# order.
 POLL, POLL_OF_MANY = 1.0, 10.0
 # The proof of such a session: its holder is signed in to the pages.
 PROOF = "page"
 OVER = "The grant has ended, or its target was removed. Nothing was run."
-FAILED = "Internal error. Nothing is running; see the gateway's log."
+FAILED = "Internal error. Nothing is running. See the gateway's log."
 
 
 class Orders:
-    """Claims orders of one kind and runs them, each once, regardless of the number of gateways."""
+    """Claims orders of one kind and runs each once, whatever the number of gateways."""
 
     def __init__(
         self, shared: Shared, kind: str, run: Callable[[Claimed], Coroutine[Any, Any, None]]
     ) -> None:
-        """``run`` tries the line of an order that can be used, and runs it if allowed. It raises StintError if nothing
+        """``run`` tries the line of a valid order, and runs it if allowed. It raises StintError if nothing
         could be recorded.
         """
         self._shared, self._kind, self._run = shared, kind, run
@@ -40,12 +44,12 @@ class Orders:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self) -> None:
-        """Take orders from now on, for as long as the node lasts."""
+        """Accept orders from now on, for as long as the node runs."""
         self._shared.node.on_order.append(self._wake.set)
         self._shared.node.keep(self._keep(), f"{self._kind} orders")
 
     async def stop(self) -> None:
-        """Cancel what still runs. An order that was claimed and not started says so on the page after a moment."""
+        """Cancel what still runs. The page shows a moment later that an order was claimed and not started."""
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:

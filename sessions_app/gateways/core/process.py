@@ -1,4 +1,4 @@
-"""The gateway as a process: one node with its endpoints, how it starts, and how it stops without ending a grant."""
+"""The gateway process: one node with its endpoints, its start, and its stop, which ends no grant."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from sessions_app.operations.sessions.stop_gateway import stop_gateway
 
 log = structlog.get_logger(__name__)
 
-# One of them for what the sweeper does beside ends.
+# One of them is for the sweeper's work besides ends.
 THREADS = 7
-# Within which the event loop must have turned once to count as alive.
+# Seconds. The event loop must turn within this time to count as alive.
 _TURN_S = 5.0
-# Between looks at a database that does not answer at the start.
+# Seconds between attempts while the database does not respond at startup.
 _AGAIN_S = 1.0
 STOPPING = "the gateway is stopping"
 
@@ -50,7 +50,7 @@ class CannotListen(StintError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The gateway's name. ``metrics_port`` 0: no metrics of its own."""
+    """The gateway's name. ``metrics_port`` 0: no metrics endpoint of its own."""
 
     name: str
     metrics_port: int = 0
@@ -76,9 +76,10 @@ class Gateway:
         self._spool = Spool()
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, or until what is under way at SIGUSR1 is over.
+        """Serve until SIGTERM or SIGINT, or until open sessions have ended after SIGUSR1.
 
-        Waits for the database at the start. Raises CannotListen, and what an endpoint raises for bad settings.
+        Waits for the database at startup. Raises CannotListen, and what an endpoint raises for invalid
+        settings.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -95,7 +96,7 @@ class Gateway:
             self._database.stop()
 
     async def _begun(self) -> bool:
-        """Begin as soon as the database answers. Return False if the process is to stop before that."""
+        """Start as soon as the database responds. Return False if the process is to stop before that."""
         while not self._stop.is_set():
             try:
                 await self._begin()
@@ -139,13 +140,13 @@ class Gateway:
             await self._drained()
 
     async def _drained(self) -> None:
-        """Let nobody new in, and wait for what is under way: until it is over, the longest time, or SIGTERM."""
+        """Accept no new connections, and wait until running commands have ended, the time limit, or SIGTERM."""
         minutes, registry = settings.GATEWAY_DRAIN_MINUTES, self._node.registry
         for endpoint in self._endpoints:
             endpoint.drain()
         log.info("gateway.drains", minutes=minutes, sessions=len(registry.sessions()))
         registry.tell_all(
-            f"This gateway restarts within {minutes} min. Then connect again: your grant goes on."
+            f"This gateway restarts within {minutes} min. Then connect again: your grant continues."
         )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(minutes * 60):
@@ -168,7 +169,7 @@ class Gateway:
 
 
 async def _first_of(*works: Coroutine[Any, Any, object]) -> None:
-    """Wait until one of them is over, and cancel the others."""
+    """Wait until one of them has ended, and cancel the others."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -185,7 +186,7 @@ async def _opened(endpoint: Endpoint, shared: Shared) -> None:
 
 
 async def _closed(endpoint: Endpoint) -> None:
-    """Close an endpoint. One that fails keeps no other open."""
+    """Close an endpoint. If that fails, the others are still closed."""
     try:
         await endpoint.close()
     except Exception as error:  # the process must still leave the database
@@ -193,7 +194,7 @@ async def _closed(endpoint: Endpoint) -> None:
 
 
 def _turns(loop: asyncio.AbstractEventLoop) -> Callable[[], bool]:
-    """Return a function for other threads that tells whether the event loop still turns."""
+    """Return a function for other threads that returns whether the event loop still turns."""
 
     def turns() -> bool:
         turned = threading.Event()
@@ -205,5 +206,5 @@ def _turns(loop: asyncio.AbstractEventLoop) -> Callable[[], bool]:
 
 def _set_up(*, name: str) -> None:
     clock.sync()
-    # Everything that an earlier process of this name had open died with it.
+    # All sessions of an earlier process of this name ended with it.
     stop_gateway(name=name, now=clock.now(), reason="gateway restarted")

@@ -15,9 +15,9 @@ from joserfc.errors import JoseError
 
 from sessions_app.operations.grants.use_proof import use_proof
 
-# RFC 9864's name says which curve; the older EdDSA does not.
+# RFC 9864's name includes the curve; the older EdDSA does not.
 ALGORITHMS = ("ES256", "Ed25519")
-# How old a proof may be, and how far a holder's clock may be ahead.
+# How old a proof may be, and how far ahead a holder's clock may be.
 OLDEST = dt.timedelta(seconds=60)
 AHEAD = dt.timedelta(seconds=5)
 _LONGEST = 8192
@@ -25,7 +25,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class ProofRefused(Exception):
-    """The proof does not fit this key and request, or was used before. The message says why."""
+    """The proof does not match this key and request, or was used before. The message says why."""
 
 
 def check_proof(*, proof: str, token: str, jkt: str, method: str, url: str, now: dt.datetime) -> None:
@@ -86,7 +86,7 @@ def _check_claims(claims: dict[str, Any], token: str, method: str, url: str, now
 
 
 def _plain(url: str) -> tuple[str, str, int | None, str] | None:
-    """Normalize a URL for comparison. Return None for an invalid one, which equals nothing that is configured."""
+    """Normalize a URL for comparison. Return None for an invalid one, which matches no configured URL."""
     try:
         parts: SplitResult = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme.lower())

@@ -1,6 +1,6 @@
-"""Small, frequent reads on the event loop's own connection to the database, so that none of them wakes a thread.
+"""Small, frequent reads on the event loop's own database connection, so that none of them needs a thread.
 
-Many can be under way at once. Source: PostgreSQL's documentation, "Pipeline Mode" (libpq).
+Many can be in progress at once. Source: PostgreSQL's documentation, "Pipeline Mode" (libpq).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from broker.kernel.statement import Answer, Statement
 
 log = structlog.get_logger(__name__)
 
-# Seconds. The connection is opened once reads come at shorter intervals, and closed after a longer one: a network may drop
-# an idle connection without notice.
+# Seconds. The connection is opened when reads come at shorter intervals, and closed after a longer one,
+# because a network may drop an idle connection without notice.
 BUSY_S = 2.0
-# Reads under way, which fit into the connection's buffer. More are for threads.
+# Reads in progress at once, which fit into the connection's buffer. Others use threads.
 MOST = 64
 _Connection = psycopg.AsyncConnection[Any]
 
 
 class _Read:
-    """One read under way."""
+    """One read in progress."""
 
     __slots__ = ("answer", "done")
 
@@ -40,7 +40,7 @@ class _Read:
 
 
 class Reads:
-    """Prepared statements on one connection, which is open only while there is much to read."""
+    """Prepared statements on one connection, which is open only while reads are frequent."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -51,8 +51,8 @@ class Reads:
         self._last = float("-inf")
 
     async def read(self, statement: Statement, values: Sequence[bytes | None]) -> Answer | None:
-        """Return the answer to a read that begins now, with binary columns. None: read it in a thread instead, because there
-        is no connection, or it failed.
+        """Return the result of a read that starts now, with binary columns; None to read it in a thread
+        instead, because there is no connection or it failed.
 
         Raises Unavailable once the database has been silent for as long as the statement's patience.
         """
@@ -77,7 +77,7 @@ class Reads:
             timer.cancel()
 
     def close(self) -> None:
-        """Close the connection. Reads under way are for threads."""
+        """Close the connection. Reads in progress move to threads."""
         if self._opening is not None:
             self._opening.cancel()
         self._drop("")
@@ -125,7 +125,10 @@ class Reads:
             self._drop(str(error))
 
     def _take(self, pgconn: pq.abc.PGconn) -> None:
-        """Take what has arrived. Each read ends with a result of its own, whatever became of it. Raises psycopg's errors."""
+        """Process what has arrived. Each read ends with its own result, even a failed one.
+
+        Raises psycopg's errors.
+        """
         pgconn.consume_input()
         while self._under_way and not pgconn.is_busy():
             result = pgconn.get_result()
@@ -150,7 +153,10 @@ class Reads:
         self._drop("the server is silent")
 
     def _drop(self, why: str) -> None:
-        """Close the connection. What was under way is for threads, which find out whether the database is there."""
+        """Close the connection.
+
+        Reads in progress move to threads, which find out whether the database is available.
+        """
         connection, self._connection = self._connection, None
         if connection is None:
             return

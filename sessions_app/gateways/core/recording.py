@@ -1,4 +1,6 @@
-"""Recordings of command output, never input, as asciicast v2 (https://docs.asciinema.org/manual/asciicast/v2/)."""
+"""Recordings of command output, never input, as asciicast v2
+(https://docs.asciinema.org/manual/asciicast/v2/).
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,15 @@ from broker.kernel.text import recordable_line
 from sessions_app.queries.record.recording_files import Room
 
 _BUFFER = 64 * 1024
-# Output appears on the page of the grant after at most this many seconds.
+# Output appears on the grant's page after at most this many seconds.
 FLUSH_AFTER = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A closed recording: its path below the recordings folder, and the SHA-256 of the file in hex. The sizes of the
-    file and of the output are in bytes.
+    """A closed recording: its path below the recordings folder, and the SHA-256 of the file in hex.
+
+    The sizes of the file and of the output are in bytes.
     """
 
     path: str
@@ -46,12 +49,13 @@ class Recorder:
         size: tuple[int, int] = (80, 24),
         room: Room,
     ) -> None:
-        """Create ``folder/path``, readable only by its owner. Private keys in the title are masked. Once ``room`` is used up, output is counted but not kept.
+        """Create ``folder/path``, readable only by its owner. Private keys in the title are masked.
 
-        Raises OSError. An existing file is never overwritten.
+        Once ``room`` is used up, output is counted but not kept. Raises OSError. An existing file is never
+        overwritten.
         """
         self._file = os.fdopen(_created(folder / path), "wb", buffering=_BUFFER)
-        # Until it is closed, or this process is dead, nobody takes it for finished (`store_recordings`).
+        # Until the file is closed or this process ends, `store_recordings` does not treat it as finished.
         with contextlib.suppress(OSError):
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         self._path = path
@@ -60,14 +64,15 @@ class Recorder:
         self._room = room
         self._full = False
         self._began = time.monotonic()
-        # One for each stream: a character may be split across packets, with some of the other stream in between.
+        # One for each stream: a character may be split across packets, with data of the other stream in
+        # between.
         self._decoders = {error: codecs.getincrementaldecoder("utf-8")("replace") for error in (False, True)}
         width, height = size
         self._line({
             "version": 2, "width": width or 80, "height": height or 24, "timestamp": int(started.timestamp()),
             "title": recordable_line(title), "env": {"TERM": "dumb"},
         })  # fmt: skip
-        # The file says what it is, even if this process dies.
+        # The file is a valid recording even if this process is killed.
         self._file.flush()
 
     def output(self, data: bytes, *, error: bool) -> None:
@@ -115,7 +120,7 @@ def _created(path: Path) -> int:
         try:
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileNotFoundError:
-            # The folder of a grant goes with the last recording in it that was stored, at this moment.
+            # Storing the last recording in a grant's folder removes the folder, possibly at this moment.
             if last:
                 raise
     raise AssertionError

@@ -1,4 +1,4 @@
-"""What is open at this gateway right now: grants, their sessions, and what runs in them."""
+"""The grants that are open at this gateway, their sessions, and the users of those."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ class Ended(StintError):
 
 
 class User(Protocol):
-    """Something that uses a session: a channel with its command or its prompt."""
+    """A user of a session, such as a channel with its command or its prompt."""
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when the running command may continue past the grant's end; None: it is cut at the end."""
+        """Until when the running command may run past the grant's end; None if it is cut then."""
 
     @property
     def finish_seconds(self) -> int:
-        """How many seconds its command may continue past the end, at most; 0: it is cut."""
+        """For how many seconds at most its command may run past the grant's end; 0 if it is cut then."""
 
     def tell(self, text: str) -> None:
-        """Show the holder a line."""
+        """Show a line to the holder."""
 
     def stop(self, reason: str) -> None:
-        """Cut everything at once, and show the holder the reason in a sentence."""
+        """Cut everything at once, and show the reason to the holder in a sentence."""
 
 
 class OpenSession(Generic[U]):
-    """The use of one grant by one connection or one token. It is registered with its first command, and reported closed
-    once.
+    """The use of one grant by one connection or one token.
 
-    ``good_until`` is when its token expires; None if that is not before the grant does.
+    It is registered with its first command, and reported closed once. ``good_until`` is when its token
+    expires; None if the grant expires first.
     """
 
     def __init__(
@@ -76,24 +76,24 @@ class OpenSession(Generic[U]):
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be run in it anymore."""
+        """Whether no command can be run in it anymore."""
         return bool(self._closing or self.grant.over)
 
     def check(self) -> None:
-        """Raise Ended if the grant is over or the session is closing."""
+        """Raise Ended if the grant has ended or the session is closing."""
         if self.grant.over or self._closing:
             raise Ended(f"{self.use.grant_ref} has ended.", hint="Request new access.")
 
     def registering(self, work: asyncio.Future[Any]) -> None:
-        """Note that the session is being registered in the database, and that the answer is pending."""
+        """Record that the session is being registered in the database."""
         self._registry.registering[work] = self.use.grant_id
 
     def registered(self, work: asyncio.Future[Any]) -> None:
-        """Note that the registration has finished, whatever its outcome."""
+        """Record that the registration has finished, whatever its outcome."""
         self._registry.registering.pop(work, None)
 
     def opened(self, session_id: int) -> None:
-        """Note that the session is registered. A row that nothing here would close is closed at once."""
+        """Record that the session is registered. A row that no session here would close is closed at once."""
         if self.id is None and not self._closed:
             self.id = session_id
             metrics.SESSIONS.inc()
@@ -106,20 +106,20 @@ class OpenSession(Generic[U]):
         self.users.add(user)
 
     def leave(self, user: User) -> None:
-        """Remove a user that runs nothing anymore. The last one of a session that is ending closes it."""
+        """Remove a user that has finished. In a session that is ending, the last user closes it."""
         self.users.discard(user)
         self._registry.left.set()
         self._settle(self._closing or self.grant.over)
 
     def stop(self, reason: str, *, cut: bool) -> None:
-        """Stop all users; without ``cut``, all but those whose command may finish."""
+        """Stop all users; without ``cut``, all except those whose command may finish."""
         for user in list(self.users):
             if cut or user.finish_by is None:
                 user.stop(reason)
         self._settle(reason)
 
     def close(self, reason: str) -> None:
-        """Cut what still runs, and report the session closed once nothing does."""
+        """Cut what still runs, and report the session closed once all users have left."""
         self._closing = self._closing or reason
         for user in list(self.users):
             user.stop(reason)
@@ -149,7 +149,7 @@ class OpenSession(Generic[U]):
 
 
 class OpenGrant:
-    """A grant that has sessions here."""
+    """A grant that has sessions at this gateway."""
 
     def __init__(self, use: AnyUse) -> None:
         self.id = use.grant_id
@@ -161,7 +161,7 @@ class OpenGrant:
         self.timers: list[asyncio.TimerHandle] = []
 
     def users(self) -> list[User]:
-        """Return everything that uses the grant."""
+        """Return all users of the grant."""
         return [user for session in self.sessions for user in session.users]
 
     def disarm(self) -> None:
@@ -175,10 +175,10 @@ class Watcher(Protocol):
     """Keeps the deadlines of open grants and of the tokens in use."""
 
     def watch(self, grant: OpenGrant) -> None:
-        """Arm a grant's timers, replacing earlier ones."""
+        """Set a grant's timers, replacing earlier ones."""
 
     def watch_token(self, session: OpenSession[Any]) -> None:
-        """Arm the timer of a session's token, replacing an earlier one."""
+        """Set the timer of a session's token, replacing an earlier one."""
 
 
 class Registry:
@@ -189,7 +189,8 @@ class Registry:
         self.clock = clock
         self.watcher: Watcher | None = None
         self.grants: dict[int, OpenGrant] = {}
-        # Grants of sessions that are being registered: their rows may exist before this process knows.
+        # Grants of sessions that are being registered: their rows may exist before this process gets the
+        # result.
         self.registering: dict[asyncio.Future[Any], int] = {}
         # Set when a user has left.
         self.left = asyncio.Event()
@@ -197,8 +198,9 @@ class Registry:
         self._empty.set()
 
     def open(self, session: OpenSession[Any]) -> OpenGrant:
-        """Register a session and return its grant. From now on every end of the grant reaches the session. Raises
-        Ended.
+        """Register a session and return its grant. From now on every end of the grant reaches the session.
+
+        Raises Ended.
         """
         use = session.use
         grant = self.grants.get(use.grant_id)
@@ -216,7 +218,7 @@ class Registry:
         return grant
 
     def closed(self, session: OpenSession[Any]) -> None:
-        """Remove a session, and its grant with the last one."""
+        """Remove a session, and with the last one its grant."""
         grant = session.grant
         grant.sessions.discard(session)
         if not grant.sessions:
@@ -230,13 +232,13 @@ class Registry:
         await self._empty.wait()
 
     async def wait_idle(self) -> None:
-        """Wait until nothing is run in any session. Sessions may still be open."""
+        """Wait until no session has users. Sessions may still be open."""
         while any(session.users for session in self.sessions()):
             self.left.clear()
             await self.left.wait()
 
     def tell_all(self, text: str) -> None:
-        """Show a line to the holder of everything that is run."""
+        """Show a line to the holders of all running commands."""
         for session in self.sessions():
             for user in list(session.users):
                 user.tell(text)
@@ -250,8 +252,8 @@ class Registry:
         return [session for session in self.sessions() if session.id is not None]
 
     def compare(self, asked: Iterable[OpenSession[Any]], found: Collection[OpenAtGateway]) -> None:
-        """Close the sessions in ``asked`` whose rows are closed. Also close rows that belong to nothing here, for
-        example if the answer to their opening was lost.
+        """Close the sessions in ``asked`` whose rows are closed. Also close rows that no session here has,
+        for example because the result of opening them was lost.
         """
         rows = {row.session_id for row in found}
         for session in asked:

@@ -1,4 +1,7 @@
-"""Reports of ends to the database. Ending never waits for it, and reports are repeated until it has taken them."""
+"""Reports of ends to the database.
+
+Ends never wait for it, and reports are repeated until it has accepted them.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,18 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._last: dict[object, asyncio.Task[None]] = {}
-        # Called after each report that the database has taken: it may have made something due.
+        # Called after each report that the database has accepted: other ends may now be due.
         self.on_delivered: Callable[[], None] = _nothing
 
     def send(
         self, chain: object, function: Callable[..., object], /, *, plain: Mapping[str, Any], **arguments: Any
     ) -> None:
-        """Call an operation in a thread, after earlier ones on the same chain, until the database has taken it.
+        """Call an operation in a thread, after earlier ones on the same chain, until the database has
+        accepted it.
 
-        ``plain`` replaces what came from outside if the database refuses it. A report that is refused again gives way
-        to those behind it. So nothing that a holder or a target sends keeps a session from being closed.
+        ``plain`` replaces data from outside if the database refuses it. A report that is refused again is
+        dropped if others follow it. So no data from a holder or a target can keep a session from being
+        closed.
         """
         before = self._last.get(chain)
         task = asyncio.get_running_loop().create_task(

@@ -1,4 +1,4 @@
-"""WebSockets of gateways. Source: RFC 6455; 1008 is its code for a policy that forbids to go on."""
+"""WebSockets of gateways. Source: RFC 6455, in which 1008 is the code for a policy violation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp.web import BaseRequest
 
 GOODBYE_S = 0.4
 FORBIDDEN, BROKEN = 1008, 1011
-# A close frame has room for 125 bytes, of which its code takes two.
+# A close frame has room for 125 bytes, two of them for its code.
 MOST_REASON = 120
 _PROTOCOL = re.compile(r"[A-Za-z0-9!#$%&'*+./^_`|~-]{1,100}")
 
@@ -23,7 +23,7 @@ def protocols_of(request: BaseRequest) -> list[str]:
 
 
 async def say_goodbye(side: Any, code: int, reason: bytes) -> None:
-    """Close one side, without waiting long for it: it may read nothing."""
+    """Close one side, without waiting long: it may not read."""
     sendable = code if 1000 <= code < 5000 and code not in (1004, 1005, 1006, 1015) else BROKEN
     with contextlib.suppress(TimeoutError, ConnectionError, RuntimeError):
         async with asyncio.timeout(GOODBYE_S):
@@ -31,7 +31,7 @@ async def say_goodbye(side: Any, code: int, reason: bytes) -> None:
 
 
 async def end_with(transport: asyncio.Transport, data: bytes) -> None:
-    """Send a last piece, of which a client that reads nothing gets nothing, and drop the connection."""
+    """Send a last piece and drop the connection. A client that does not read does not get the piece."""
     transport.write(data)
     try:
         # The event loop writes at the end of its turn.
@@ -41,10 +41,11 @@ async def end_with(transport: asyncio.Transport, data: bytes) -> None:
 
 
 async def drop(request: BaseRequest, side: Any, text: str) -> None:
-    """Close a client's WebSocket with the reason, and its connection with it, whatever the client reads. Without a text,
-    it is broken.
+    """Close a client's WebSocket with the reason, and its connection, whether or not the client reads.
+
+    Without a text, the close code reports a failure.
     """
-    # Closing may lose it, and cancels whoever answers the request.
+    # Closing may clear the request's transport, and cancels its handler.
     transport = request.transport
     try:
         await say_goodbye(side, FORBIDDEN if text else BROKEN, text.encode())

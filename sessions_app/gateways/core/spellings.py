@@ -1,5 +1,5 @@
-"""Secrets in texts, however they are spelled there: percent-encoded (RFC 3986 §2.1), as in a form, as in JSON (RFC 8259
-§7), in hexadecimal, in either alphabet of base64 (RFC 4648 §5), and two of these in one another.
+"""Finds secrets in text in any encoding: percent-encoding (RFC 3986 §2.1), forms, JSON (RFC 8259 §7),
+hexadecimal, either base64 alphabet (RFC 4648 §5), and two of these nested.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 REMOVED = "(removed)"
-# How many encodings may be in one another, such as a percent sign that is percent-encoded, or JSON in a query.
+# How many encodings may be nested, such as a percent sign that is percent-encoded, or JSON in a query.
 _DEEPEST = 2
 _SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-# Characters that stand for each other: a space and a plus in forms, and those of the two alphabets of base64.
+# Equivalent characters: a space and a plus in forms, and those in which the two base64 alphabets differ.
 _SAME = str.maketrans("+-_", "  /")
 
 _Span = tuple[int, int]
@@ -22,7 +22,7 @@ _Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Encoding:
-    """``unit`` matches one escape, whose group 1 ``plain`` turns into what it stands for. Each escape has its ``mark``."""
+    """``unit`` matches one escape, and ``plain`` decodes its group 1. Each escape contains ``mark``."""
 
     mark: str
     unit: re.Pattern[str]
@@ -31,16 +31,16 @@ class _Encoding:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What a text stands for once the encodings were undone, one after the other."""
+    """A text decoded by a sequence of encodings."""
 
     text: str
     undone: tuple[_Encoding, ...] = ()
 
 
 def without(text: str, secrets: Iterable[str]) -> str:
-    """Return a text with each secret in it replaced, whatever its spelling."""
+    """Return a text with each secret in it replaced, whatever its encoding."""
     octets, (shortest, wanted) = _octets(text), _wanted(tuple(secrets))
-    # No encoding undone makes a text longer.
+    # Decoding never makes a text longer.
     if len(octets) < shortest:
         return text
     spans = sorted(_found(octets, wanted))
@@ -56,8 +56,8 @@ def without(text: str, secrets: Iterable[str]) -> str:
 
 @lru_cache(maxsize=64)
 def _wanted(secrets: tuple[str, ...]) -> tuple[int, frozenset[str]]:
-    """Return what to look for, and the length of the shortest: each secret, without the padding that base64 may have, and what
-    it is written as whole.
+    """Return the strings to search for, and the length of the shortest: each secret, with and without base64
+    padding, and its whole encoded forms.
     """
     spelled = {form for secret in secrets for form in (_octets(secret), *_written(_octets(secret)))}
     plain = {_alike(form) for form in spelled}
@@ -66,8 +66,8 @@ def _wanted(secrets: tuple[str, ...]) -> tuple[int, frozenset[str]]:
 
 
 def _written(octets: str) -> Iterator[str]:
-    """Yield a secret in hexadecimal, and in base64 at each place where it can begin among other bytes, without the characters
-    that it shares with them.
+    """Yield a secret in hexadecimal, and in base64 at each offset at which it can begin among other bytes,
+    without the characters that it shares with them.
     """
     data = octets.encode("latin-1")
     yield data.hex()
@@ -78,7 +78,7 @@ def _written(octets: str) -> Iterator[str]:
 
 
 def _found(octets: str, wanted: Iterable[str]) -> Iterator[_Span]:
-    """Yield where a text holds what is wanted, in any of its readings."""
+    """Yield the spans of a text that contain a wanted string in any of its decodings."""
     if not wanted:
         return
     for reading in _readings(_Reading(octets), _DEEPEST):
@@ -89,7 +89,7 @@ def _found(octets: str, wanted: Iterable[str]) -> Iterator[_Span]:
 
 
 def _places(alike: str, there: Iterable[str], origins: Sequence[_Span]) -> Iterator[_Span]:
-    """Yield where each secret that a reading has comes from."""
+    """Yield the original span of each secret found in a decoded text."""
     for secret in there:
         at = alike.find(secret)
         while at >= 0:
@@ -98,7 +98,7 @@ def _places(alike: str, there: Iterable[str], origins: Sequence[_Span]) -> Itera
 
 
 def _readings(reading: _Reading, depth: int) -> Iterator[_Reading]:
-    """Yield a text, and what it stands for in each encoding."""
+    """Yield a text, and its decoding by each encoding, recursively."""
     yield reading
     for encoding in _ENCODINGS if depth else ():
         if encoding.mark not in reading.text:
@@ -113,7 +113,10 @@ def _meant(encoding: _Encoding, unit: re.Match[str]) -> str:
 
 
 def _origins(text: str, undone: Iterable[_Encoding]) -> Sequence[_Span]:
-    """Return where each character of a reading comes from. It takes long, so it is for texts with a secret alone."""
+    """Return the original span of each decoded character.
+
+    This is slow, so call it only for texts with a secret.
+    """
     spans = [(at, at + 1) for at in range(len(text))]
     for encoding in undone:
         text, spans = _decoded(text, spans, encoding)
@@ -121,7 +124,7 @@ def _origins(text: str, undone: Iterable[_Encoding]) -> Sequence[_Span]:
 
 
 def _decoded(text: str, spans: Sequence[_Span], encoding: _Encoding) -> tuple[str, list[_Span]]:
-    """Return what a text stands for, and where each character of that comes from."""
+    """Return a decoded text, and the original span of each of its characters."""
     made: list[str] = []
     origins: list[_Span] = []
     at = 0
@@ -149,7 +152,9 @@ _ENCODINGS = (
 
 
 def _octets(text: str) -> str:
-    """Return the bytes of a text as characters of the same numbers: one byte may be spelled alone."""
+    """Return the bytes of a text as characters of the same numbers, because an encoding may escape a single
+    byte.
+    """
     if text.isascii():
         return text
     try:

@@ -1,4 +1,4 @@
-"""Moves what a gateway recorded to the object store, if there is one. No session waits for it, and no end."""
+"""Moves a gateway's recordings to the object store, if there is one. No session and no end waits for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessions_app.storage.base import StoreError
 
 log = structlog.get_logger(__name__)
 
-# Seconds between rounds, and the longest between two while the store fails.
+# Seconds between rounds, and the longest interval while the store fails.
 EVERY, LONGEST = 2.0, 60.0
 
 
@@ -34,7 +34,7 @@ class Spool:
             self._thread.start()
 
     def stop(self) -> None:
-        """Start nothing new. What is not stored yet is stored when a gateway runs here again."""
+        """Start nothing new. Remaining recordings are stored when a gateway runs here again."""
         self._stop.set()
 
     def _store_on(self) -> None:
@@ -43,7 +43,7 @@ class Spool:
             wait = EVERY if self._store() else min(2 * wait, LONGEST)
 
     def _store(self) -> bool:
-        """Store what there is. Return False if it has to be tried again later."""
+        """Store the finished recordings. Return False if this must be retried later."""
         try:
             guarded(
                 lambda: store_recordings(folder=settings.RECORDINGS_DIR, store=object_store(), now=clock.now)
@@ -51,10 +51,10 @@ class Spool:
         except (StoreError, Unavailable) as error:
             log.warning("recordings.wait", error=str(error))
             return False
-        except Exception as error:  # a thread that must never die
+        except Exception as error:  # this thread must never end
             log.exception("recordings.failed", error=type(error).__name__)
             return False
         finally:
-            # Most rounds find nothing, and ask the database nothing.
+            # Most rounds find nothing, and send the database no query.
             connection.close()
         return True

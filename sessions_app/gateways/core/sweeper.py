@@ -1,7 +1,7 @@
-"""The gateway's own sweep: it ends what is due and revokes it on targets, without any other process.
+"""The gateway's own sweep: it ends due grants and revokes them on targets, without any other process.
 
-It sleeps until the next end is due, and notifications wake it. Any number of sweepers and workers may run: the more gateways
-there are, the longer each of them sleeps.
+It sleeps until the next end is due, and notifications wake it. Any number of sweepers and workers may run:
+the more gateways there are, the longer each of them sleeps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-# Seconds; for many gateways, those of each.
+# Seconds; with many gateways, for each of them.
 LONGEST_SLEEP, SHORTEST_SLEEP = 1.0, 0.02
 SLEEP_OF_MANY = 10.0
 BASELESS_EVERY, BASELESS_OF_MANY = 2.0, 30.0
@@ -38,12 +38,12 @@ HURRY = 0.25
 
 
 class Sweeper:
-    """The thread that sweeps, one that ends grants without a basis, so that no end ever waits for it, and one for deadlines on
-    targets while the database is away.
+    """Three threads: one sweeps, one ends grants without a basis, so that no end waits for that, and one handles
+    deadlines on targets while the database is unavailable.
     """
 
     def __init__(self, name: str, database: Database, *, gateways: Callable[[], int] = lambda: 1) -> None:
-        """``gateways`` says how many there are. Grants without a basis are ended in a thread of ``database``."""
+        """``gateways`` returns their number. Grants without a basis are ended in a thread of ``database``."""
         self._name, self._database, self._gateways = f"gateway:{name}"[:100], database, gateways
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -68,7 +68,7 @@ class Sweeper:
         self._wake.set()
 
     def stop(self) -> None:
-        """Start nothing new. Work in progress is left to the next sweep of any process."""
+        """Start nothing new. Unfinished tasks are left to the next sweep of any process."""
         self._stop.set()
         self._wake.set()
         self._revokers.stop()
@@ -88,7 +88,7 @@ class Sweeper:
                 if self._database.submit(_end_baseless).result():
                     self._wake.set()
             done = time.monotonic()
-            # Looked at each second, because the others may be gone.
+            # Checked each second, because the other gateways may have gone.
             while not self._stop.wait(LONGEST_SLEEP):
                 if time.monotonic() - done >= self._shared(BASELESS_EVERY, most=BASELESS_OF_MANY):
                     break
@@ -99,12 +99,13 @@ class Sweeper:
 
     def _sweep(self) -> float:
         """Sweep once and return the seconds until the next end is due."""
-        # Sweep and revocations write the record, one at a time, and ends come before their proofs.
+        # Sweep and revocations write the record one at a time, and ends come before their confirmations.
         with self._revokers.paused():
             report, left = self._look()
             revocations = report.revocations
             hurry_until = time.monotonic() + HURRY
-            # Ends that are due one after another come before the proofs of the first of them, but not for long.
+            # Ends that are due in quick succession come before the confirmations of the first ones, but not
+            # for long.
             while report.ended and left <= SHORTEST_SLEEP and time.monotonic() < hurry_until:
                 self._stop.wait(left)
                 report, left = self._look()
@@ -134,13 +135,13 @@ def _kept_alive(act: Callable[[], T], otherwise: T) -> T:
         return guarded(act)
     except Unavailable as error:
         log.warning("sweep.waits", error=str(error))
-    except Exception as error:  # a thread that must never die
+    except Exception as error:  # this thread must never end
         log.exception("sweep.failed", error=type(error).__name__)
     return otherwise
 
 
 def revokers(*, on_idle: Callable[[], None]) -> Bulkhead:
-    """Return threads that revoke grants on targets, those of each cluster in the order in which they are taken.
+    """Return threads that revoke grants on targets, in order within each cluster.
 
     ``on_idle`` is called when a cluster has nothing left to revoke, because something may be due by then.
     """

@@ -1,8 +1,10 @@
-"""Allowed requests that only read. The first of its kind is recorded at once, and repeats are counted for a moment.
+"""Allowed requests that only read. The first of its kind is recorded at once, and repeats are counted for a
+moment.
 
-Nothing is answered that will not be recorded: if the record refuses, the gateway is closed until it takes what is
-pending. A process that is killed loses only how often, in its last second, it repeated what is already in the record.
-Requests that change something are never counted here. Each is recorded alone, before it is answered.
+No request is answered that will not be recorded: if the record refuses, the gateway is closed until it
+accepts the pending requests. A process that is killed loses only the counts of its last second, for requests
+that are already in the record. Requests that change something are never counted here. Each is recorded alone,
+before it is answered.
 """
 
 from __future__ import annotations
@@ -27,14 +29,15 @@ from sessions_app.policy.commands.answers import Allowed
 log = structlog.get_logger(__name__)
 
 EVERY_S = 0.9
-# A request that was last recorded longer ago is recorded at once again.
+# Seconds. A request whose last entry is older is recorded at once again.
 KNOWN_S = 600.0
-# The most distinct requests that are pending. Whoever makes the next one writes them.
+# The most distinct requests that are pending. The next request then writes them first.
 MOST = 20_000
 # The most requests in one call, during which the record is locked.
 _AT_ONCE = 1000
 _Key = tuple[int, tuple[str, ...], str]
-# The requests, whether they are answered, and now. Returns whether each was recorded.
+# Arguments: the requests, whether they were answered, and the current time. Returns whether each was
+# recorded.
 Write = Callable[[Sequence[AllowedRequests], bool, dt.datetime], Sequence[bool]]
 
 
@@ -57,7 +60,10 @@ class _Count:
 
 
 class _First:
-    """A request that is not in the record, and waits to be. ``recorded`` is None until that is known."""
+    """A request waiting to be recorded for the first time.
+
+    ``recorded`` is None until the outcome is known.
+    """
 
     __slots__ = ("recorded", "request")
 
@@ -67,8 +73,9 @@ class _First:
 
 
 class Tally:
-    """Counts repeated requests, and records them every second from its own thread. ``refusing``: the record does not
-    take them, so that nothing may be allowed.
+    """Counts repeated requests, and records them every second from its own thread.
+
+    ``refusing``: the record does not accept them, so that no request may be allowed.
     """
 
     def __init__(self, write: Write = _write) -> None:
@@ -76,19 +83,21 @@ class Tally:
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._counts: dict[_Key, _Count] = {}
-        # Requests to be recorded at once, by whoever writes next.
+        # Requests to be recorded at once, by the next writer.
         self._first: list[_First] = []
         self._writing = threading.Lock()
-        # When the record last took each of them, oldest first.
+        # When the record last accepted each of them, oldest first.
         self._known: OrderedDict[_Key, float] = OrderedDict()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self.refusing = False
 
     def add(self, session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> bool:
-        """Count one request, or record it if it repeats none. Return whether it may pass: its token was still valid.
+        """Count one request, or record it if it is no repeat. Return whether it may pass: whether its token
+        was still valid.
 
-        Raises the database's errors if it can't be recorded, or if too many are pending and can't be.
+        Raises the database's errors if it can't be recorded, or if too many requests are pending and can't
+        be.
         """
         key = (session_id, decision.argv, use.client)
         with self._lock:
@@ -100,7 +109,7 @@ class Tally:
         if not repeats:
             return self._write_at_once(session_id, use, decision, now)
         if full:
-            # If this fails, nothing passes, so it must not be counted before.
+            # If this fails, the request must not pass, so it must not be counted before.
             self.flush()
         with self._lock:
             self._count(key, use, decision, now)
@@ -109,8 +118,10 @@ class Tally:
         return True
 
     def repeats(self, session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> bool:
-        """Count one request that repeats what the record has from the last ten minutes, without waiting for anything.
-        Return False if it does not, or if the record is behind: then it must be recorded before it passes.
+        """Count one request that repeats an entry of the last ten minutes, without waiting for anything.
+
+        Return False if it is no repeat, or if the record is behind: then it must be recorded before it
+        passes.
         """
         key = (session_id, decision.argv, use.client)
         with self._lock:
@@ -123,13 +134,13 @@ class Tally:
         return True
 
     def knows(self, session_id: int, use: AnyUse, decision: Allowed) -> bool:
-        """Whether a request repeats what the record has from the last ten minutes."""
+        """Whether a request repeats an entry of the last ten minutes."""
         with self._lock:
             known_at = self._known.get((session_id, decision.argv, use.client), float("-inf"))
         return time.monotonic() - known_at < KNOWN_S
 
     def learn(self, session_id: int, use: AnyUse, decision: Allowed) -> None:
-        """Note that the record has just taken a request, in another way than by this tally."""
+        """Note that the record has just accepted a request by another path than this tally."""
         self._learn([(session_id, decision.argv, use.client)])
 
     def _count(self, key: _Key, use: AnyUse, decision: Allowed, now: dt.datetime) -> None:
@@ -141,8 +152,8 @@ class Tally:
             found.last_at = now
 
     def _write_at_once(self, session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> bool:
-        """Record one request along with those that came during another write, so that each waits for at most two
-        writes. Return whether its token was still valid.
+        """Record one request together with those that arrived during another write, so that each waits for at
+        most two writes. Return whether its token was still valid.
         """
         one = _First(
             AllowedRequests(
@@ -152,13 +163,14 @@ class Tally:
         with self._lock:
             self._first.append(one)
         with self._writing:
-            # Another write may have taken this one along.
+            # Another write may have included this one.
             return self._write_first(one, now) if one.recorded is None else one.recorded
 
     def _write_first(self, mine: _First, now: dt.datetime) -> bool:
         with self._lock:
             taken = list(self._first)
-        # What is not recorded is not answered. This one stops waiting, and each of the others tries for itself.
+        # A request that is not recorded is not answered. This one stops waiting; each of the others tries by
+        # itself.
         gone = [mine]
         try:
             recorded = self._write([one.request for one in taken], False, now)
@@ -181,7 +193,10 @@ class Tally:
                 self._known.popitem(last=False)
 
     def flush(self) -> None:
-        """Record what is pending. Raises what the write raised; what was not written stays pending."""
+        """Record the pending requests.
+
+        Raises what the write raised; those that were not written stay pending.
+        """
         with self._flushing:
             with self._lock:
                 taken, self._counts = self._counts, {}
@@ -235,7 +250,7 @@ class Tally:
             log.error("requests.not_recorded", error=str(error))  # noqa: TRY400  # the traceback adds nothing
 
     def stop(self) -> None:
-        """Record what is pending, and end the thread."""
+        """Record the pending requests, and end the thread."""
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=5)

@@ -1,4 +1,5 @@
-"""The TLS of the web gateways: from files that an administrator renews, or from Stint's own authority.
+"""TLS of the web gateways: certificates from files that an administrator renews, or from Stint's own
+authority.
 
 Sources: RFC 8446 and RFC 5246 (TLS 1.3, 1.2), RFC 6066 §3 (server names), RFC 7301 (ALPN).
 """
@@ -30,7 +31,7 @@ from sessions_app.queries.gateways.keys import GATEWAY_CA, gateway_ca_pair
 
 log = structlog.get_logger(__name__)
 
-# Seconds between two looks at whether the certificate must be renewed.
+# Seconds between checks whether the certificate must be renewed.
 LOOK_EVERY = 5.0
 RENEW_AFTER = dt.timedelta(days=1)
 # How many certificates are kept for public host names.
@@ -45,31 +46,34 @@ class GatewaySettings(StintError):
 
 
 class Source(Protocol):
-    """Where the certificate comes from.
+    """A source of certificates.
 
-    ``fingerprint`` is the SHA-256 of what clients trust: the authority's certificate, or the gateway's own from files.
+    ``fingerprint`` is the SHA-256 of what clients trust: the authority's certificate, or the gateway's own
+    from files.
     """
 
     fingerprint: str
 
     async def look(self) -> None:
-        """Find out whether the authority has changed. Raises StintError."""
+        """Check whether the authority has changed. Raises StintError."""
 
     def fresh(self) -> Pair | None:
         """Return the certificate to use from now on; None to keep the one in use. Raises GatewaySettings."""
 
     def used(self) -> None:
-        """Note that what was fresh is in use."""
+        """Record that the fresh certificate is in use."""
 
     def for_host(self, host: str) -> ssl.SSLContext | None:
-        """Return a context for a public host name of a site; None: the certificate in use has all names."""
+        """Return a context for a site's public host name; None if the certificate in use covers all names."""
 
 
 class Tls:
-    """A context whose certificate stays valid for as long as it is kept."""
+    """A TLS context whose certificate is renewed in time."""
 
     def __init__(self, source: Source, claims: Callable[[str], bool], publish: Callable[[str], None]) -> None:
-        """``claims`` says whether a host name is a public one of some site; ``publish`` gets each fingerprint."""
+        """``claims`` returns whether a host name is a public one of some site; ``publish`` gets each
+        fingerprint.
+        """
         self._source, self._claims, self._publish = source, claims, publish
         self.context = new_context()
         self.context.sni_callback = self._choose
@@ -77,7 +81,7 @@ class Tls:
 
     @classmethod
     async def begin(cls, options: WebOptions, shared: Shared, *, claims: Callable[[str], bool]) -> Tls:
-        """Return the TLS that the options ask for. Raises GatewaySettings and Unavailable."""
+        """Return the TLS for these options. Raises GatewaySettings and Unavailable."""
         lease, now = shared.node.lease, shared.node.clock.now
 
         def publish(found: str) -> None:
@@ -90,7 +94,7 @@ class Tls:
         return cls(source, claims, publish)
 
     async def keep(self) -> None:
-        """Renew the certificate forever. What can't be renewed stays in use."""
+        """Renew the certificate forever. If that fails, the current one stays in use."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             try:
@@ -108,7 +112,7 @@ class Tls:
             log.info("tls.in_use", fingerprint=self._source.fingerprint)
 
     def _choose(self, connection: ssl.SSLObject, host: str | None, context: ssl.SSLContext) -> None:
-        """Use the certificate for a public host name that a site has."""
+        """Use the certificate for a site's public host name."""
         if host and self._claims(host.lower()):
             own = self._source.for_host(host.lower())
             if own is not None:
@@ -116,7 +120,7 @@ class Tls:
 
 
 class Files:
-    """A certificate and its key in files. They are read again when they have changed."""
+    """A certificate and its key in files, which are read again when they have changed."""
 
     def __init__(self, certificate: Path, key: Path, now: Callable[[], dt.datetime]) -> None:
         self._paths, self._now = (certificate, key), now
@@ -124,7 +128,7 @@ class Files:
         self.fingerprint = ""
 
     async def look(self) -> None:
-        """Do nothing: the files are all that there is."""
+        """Do nothing: only the files matter."""
 
     def fresh(self) -> Pair | None:
         """Return the files' content if it is new. Raises GatewaySettings if it can't be used."""
@@ -132,7 +136,7 @@ class Files:
             seen = [(at.st_mtime_ns, at.st_ino, at.st_size) for at in map(os.stat, self._paths)]
             if seen == self._seen:
                 return None
-            # A renewal that fails is reported once, not at each look.
+            # A renewal that fails is reported once, not at each check.
             self._seen = seen
             pair = Pair(*(path.read_bytes() for path in self._paths))
         except OSError as error:
@@ -145,15 +149,17 @@ class Files:
         return pair
 
     def used(self) -> None:
-        """Do nothing: the files say whether they are new."""
+        """Do nothing: the files show whether they are new."""
 
     def for_host(self, host: str) -> ssl.SSLContext | None:
-        """Return None: whoever made the files chose their names."""
+        """Return None: the files' certificate has the names that its author chose."""
         return None
 
 
 class Own:
-    """Certificates of Stint's own authority, made in memory and replaced each day, and when another authority signs."""
+    """Certificates of Stint's own authority, issued in memory, and replaced daily and when the authority
+    changes.
+    """
 
     def __init__(
         self, active: Callable[[], Awaitable[Pair]], names: list[str], now: Callable[[], dt.datetime]
@@ -166,7 +172,7 @@ class Own:
         self._hosts: dict[str, ssl.SSLContext] = {}
 
     async def look(self) -> None:
-        """Use another authority from now on if another one signs."""
+        """Use the active authority from now on if it has changed."""
         active = await self._active()
         if active != self._authority:
             self._authority, self.fingerprint = active, fingerprint(active.certificate)
@@ -181,7 +187,7 @@ class Own:
         return issue(self._authority, self._names, now=now)
 
     def used(self) -> None:
-        """Count the day from now on."""
+        """Start the day for the next renewal."""
         self._made = self._now()
 
     def for_host(self, host: str) -> ssl.SSLContext | None:
@@ -191,7 +197,7 @@ class Own:
                 del self._hosts[next(iter(self._hosts))]
             made = new_context()
             use(made, issue(self._authority, [host], now=self._now()))
-            # Only now: one without a certificate would stay.
+            # Stored only now, because a context without a certificate would stay.
             self._hosts[host] = made
         return self._hosts[host]
 
@@ -205,8 +211,8 @@ def new_context() -> ssl.SSLContext:
 
 
 def use(context: ssl.SSLContext, pair: Pair) -> None:
-    """Use a certificate for all connections that come from now on. Raises ssl.SSLError."""
-    # OpenSSL reads files only. A file from mkstemp is readable only by its owner, and is gone at once.
+    """Use a certificate for all new connections. Raises ssl.SSLError."""
+    # OpenSSL only reads files. A file from mkstemp is readable only by its owner, and is deleted at once.
     with tempfile.NamedTemporaryFile(prefix=".stint-tls-") as file:
         file.write(pair.key + b"\n" + pair.certificate)
         file.flush()
@@ -220,7 +226,7 @@ def check(pair: Pair, now: dt.datetime) -> None:
         leaf = load_pem_x509_certificate(pair.certificate)
     except (ssl.SSLError, ValueError) as error:
         raise GatewaySettings(
-            "The gateway's certificate and key don't fit together, or are not PEM.",
+            "The gateway's certificate and key don't match, or are not PEM.",
             hint="STINT_GATEWAY_CERTIFICATE has the chain, the server's certificate first; the key is not encrypted.",
         ) from error
     if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
@@ -232,7 +238,7 @@ def check(pair: Pair, now: dt.datetime) -> None:
 
 
 def names_of(options: WebOptions) -> list[str]:
-    """Return the names for the certificate: the URL's host, and this machine's own when only it can connect."""
+    """Return the names for the certificate: the URL's host, and this machine's own if only it can connect."""
     host = urlsplit(options.url).hostname or ""
     own = ["localhost", "127.0.0.1", "::1"] if _is_loopback(options.host) else []
     return [host, *own]

@@ -1,4 +1,4 @@
-"""Tokens in use at the gateway: one session for each token at each target, opened by its first request."""
+"""Tokens in use at the gateway: one session for each token at each target, opened by the first request."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ class TokenUses(Generic[U]):
         self._shared, self._most = shared, most
         self._open: dict[_Key, OpenSession[U]] = {}
         self._last: dict[_Key, float] = {}
-        # One for each token that is being entered, and only for that time.
+        # One lock for each token while its session is being opened.
         self._locks: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
     async def session_of(self, use: U, client: str) -> OpenSession[U]:
-        """Return the open session of a token at a target, opening one if there is none. Raises StintError, Unavailable
-        among them if the gateway has closed in the meantime: what it cut then did not include this one.
+        """Return the open session of a token at a target, and open one if there is none.
+
+        Raises StintError; Unavailable if the gateway has closed meanwhile, because its cuts did not include
+        this session.
         """
         key = (use.credential_id, use.target.id)
         found = self._open.get(key)
@@ -66,7 +68,7 @@ class TokenUses(Generic[U]):
         return found
 
     async def drop_unused(self) -> None:
-        """Close what has not been used for a while, forever."""
+        """Close sessions that have not been used for a while, forever."""
         while True:
             await asyncio.sleep(LOOK_S)
             now = asyncio.get_running_loop().time()

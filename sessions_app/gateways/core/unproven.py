@@ -1,4 +1,4 @@
-"""How many connections strangers may hold: those that have not proven who they are."""
+"""Limits the connections of clients that have not authenticated."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from broker.kernel.networks import source_of
 
 
 class Unproven:
-    """Counts connections without a proof by their address; for IPv6, by its /64."""
+    """Counts unauthenticated connections by their address; for IPv6, by its /64."""
 
     def __init__(self, most: int, *, per_address: int) -> None:
         self._most, self._per_address = most, per_address
-        # Reserved for addresses that have none yet, so that a few can't lock out all others.
+        # Reserved for addresses that have no connection yet, so that a few can't lock out all others.
         self._kept_free = most // 4
         self._counts: Counter[str] = Counter()
 
     def arrive(self, address: str) -> str:
-        """Count a new connection and return an empty string; or return why it is refused, without counting it."""
+        """Count a new connection and return an empty string; or return why it is refused, without counting
+        it.
+        """
         place = source_of(address)
         theirs = self._counts[place]
         if theirs >= self._per_address:
@@ -28,7 +30,7 @@ class Unproven:
         return ""
 
     def depart(self, address: str) -> None:
-        """Stop counting a connection that has proven itself or is gone."""
+        """Stop counting a connection that has authenticated or closed."""
         place = source_of(address)
         self._counts[place] -= 1
         if self._counts[place] <= 0:

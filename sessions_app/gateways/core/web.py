@@ -1,8 +1,8 @@
-"""The TLS listener that all web gateways share. It finds the site of a request, and knows nothing of what sites do.
+"""The TLS listener that all web gateways share. It finds the site of a request, whatever the sites do.
 
-A stranger can hold few connections, and a grant its share of them (``Limits``). So a site that has accepted a request's
-token calls ``proven``: from then on, the connection counts as one of the token's grant, and is closed after the first
-request that presents no valid token.
+Unauthenticated clients can open few connections, and a grant its share of them (``Limits``). So a site that
+has accepted a request's token calls ``proven``: from then on, the connection counts for the token's grant,
+and is closed after the first request without a valid token.
 
 Sources: RFC 9112 (HTTP/1.1), RFC 9457 (problem details).
 """
@@ -32,10 +32,10 @@ log = structlog.get_logger(__name__)
 
 HEALTH = "/healthz"
 HEAD_BYTES = 32 * 1024
-# Seconds: for a request's head, between two requests, and for what still runs at the end.
+# Seconds: for a request's head, between two requests, and for running requests at shutdown.
 HEAD_S, IDLE_S, LEAVE_S = 10.0, 75.0, 0.2
-# Seconds in which a body that was refused is still read, and thrown away: a reset would take the refusal from a client that
-# is still sending. Source: RFC 9112 §9.6.
+# Seconds for which a refused body is still read and discarded: a reset would lose the refusal for a client
+# that is still sending. Source: RFC 9112 §9.6.
 LINGER_S = 5.0
 _LISTEN_BACKLOG = 512
 # A name or an address, and a port. Source: RFC 9110 §7.2.
@@ -52,19 +52,25 @@ _HTTP: dict[str, Any] = {
 
 
 class Site(Protocol):
-    """One web gateway. Its requests come by the first path segment, or by a public host name of its own."""
+    """One web gateway. Its requests come by the first path segment, or by its own public host name."""
 
     async def open(self, shared: Shared) -> None:
-        """Prepare for requests. Raises StintError for bad settings, and Unavailable without a database."""
+        """Prepare for requests.
+
+        Raises StintError for invalid settings, and Unavailable without a database.
+        """
 
     async def close(self) -> None:
-        """Release everything. No request comes anymore."""
+        """Release everything. No more requests come."""
 
     def claims(self, host: str) -> bool:
-        """Whether all requests to this public host name are its own. ``host`` is in lower case, without a port."""
+        """Whether all requests to this public host name belong to it.
+
+        ``host`` is in lower case, without a port.
+        """
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request. It is canceled when the client is gone."""
+        """Answer one request. It is canceled when the client disconnects."""
 
 
 class Web:
@@ -81,7 +87,7 @@ class Web:
         self._listener: asyncio.Server | None = None
 
     async def open(self, shared: Shared) -> None:
-        """Open the sites, then begin to listen. Raises what they raise, GatewaySettings, and OSError."""
+        """Open the sites, then start to listen. Raises what they raise, GatewaySettings, and OSError."""
         tls = await Tls.begin(self._options, shared, claims=self._claims)
         for site in self._sites.values():
             await site.open(shared)
@@ -103,7 +109,7 @@ class Web:
         log.info("web.listens", host=self._options.host, port=self._options.port, sites=list(self._sites))
 
     def drain(self) -> None:
-        """Let nobody new connect."""
+        """Accept no new connections."""
         if self._listener is not None:
             self._listener.close()
 
@@ -113,7 +119,7 @@ class Web:
         if self._arrivals is not None:
             self._arrivals.close()
         if self._server is not None:
-            # First those that are idle, which need no time.
+            # Idle connections first, which need no time.
             self._server.pre_shutdown()
             await self._server.shutdown(LEAVE_S)
         for site in self._opened:
@@ -149,14 +155,15 @@ class Web:
 
 
 def proven(request: web.BaseRequest, grant_id: int) -> None:
-    """Note that the client of a request has presented a valid token of a grant. Safe to repeat. Raises ShareTaken if the
-    grant has too many connections already.
+    """Record that the client of a request has presented a valid token of a grant. Safe to repeat.
+
+    Raises ShareTaken if the grant has too many connections already.
     """
     if isinstance(request.protocol, _Connection):
         request.protocol.proven(grant_id)
 
 
-# The key of a request's id.
+# The key of a request's ID.
 _ID = web.RequestKey("request_id", str)
 
 
@@ -191,36 +198,41 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer with a problem that repeats nothing of the request. What clients can cause at will is not logged.
+        """Answer with a problem that repeats nothing of the request. Errors that clients can cause are not
+        logged.
 
-        Raises ConnectionError once a part of the answer was sent.
+        Raises ConnectionError once part of the response was sent.
         """
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("web.site_failed", error=type(exc).__name__, exc_info=exc)
         if request.writer.output_size > 0:
-            raise ConnectionError("The answer has begun.")
+            raise ConnectionError("The response has already started.")
         code = "bad_request" if status == HTTPStatus.BAD_REQUEST else "failed"
         return _problem(status, code, HTTPStatus(status).phrase)
 
     def proven(self, grant_id: int) -> None:
-        """Note that the client has presented a valid token of a grant. Safe to repeat. Raises ShareTaken."""
+        """Record that the client has presented a valid token of a grant. Safe to repeat.
+
+        Raises ShareTaken.
+        """
         self._place.proven(grant_id)
         self._ever_proven = self._proven = True
 
     @property
     def unearned(self) -> bool:
-        """Whether the connection has the place of a grant, and its request presented no valid token of one: who sends those
-        may have none anymore.
+        """Whether the connection counts for a grant, but its last request presented no valid token.
+
+        Its client may no longer have one.
         """
         return self._ever_proven and not self._proven
 
     def begins(self) -> None:
-        """Note that a request's head has arrived."""
+        """Record that a request's head has arrived."""
         self._head_is_here()
         self._answering, self._proven = True, False
 
     def answered(self) -> None:
-        """Note that the request was handled. The next one can come."""
+        """Record that the request was handled. The next one can come."""
         self._answering = False
 
     def _await_head(self) -> None:
@@ -234,11 +246,11 @@ class _Connection(web.RequestHandler):
 
 
 class _Request(web.BaseRequest):
-    """A request whose answer, whoever makes it, does not name the libraries and their releases."""
+    """A request whose response never names the libraries and their releases."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         response.headers[hdrs.SERVER] = "Stint"
-        # A target that gave the request an id of its own is left its word.
+        # A target may set its own request ID.
         response.headers.setdefault(request_id.HEADER, self[_ID])
 
 
@@ -257,14 +269,14 @@ def _request(
 
 
 def _refusal(request: web.BaseRequest) -> web.Response | None:
-    """Return why no site may get the request; None if one may."""
+    """Return why the request must not reach a site; None if it may."""
     if request.version != HttpVersion11:
-        return _problem(505, "version_not_supported", "This gateway speaks HTTP/1.1.")
+        return _problem(505, "version_not_supported", "This gateway requires HTTP/1.1.")
     if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > HEAD_BYTES:
         return _problem(431, "head_too_large", "The head of the request is too large.")
     hosts = request.headers.getall(hdrs.HOST, ())
     if len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None or not request.raw_path.startswith("/"):
-        return _problem(400, "bad_request", "A request needs one Host header and a path.")
+        return _problem(400, "bad_request", "A request must have one Host header and a path.")
     return None
 
 
@@ -275,7 +287,7 @@ def _host_name(request: web.BaseRequest) -> str:
 
 
 def _problem(status: int, code: str, title: str) -> web.Response:
-    """Return a problem, after which the connection is closed: its body may be unread."""
+    """Return a problem. It closes the connection, because the body may be unread."""
     answer = web.json_response(
         problem(status=status, code=code, title=title), status=status, content_type=CONTENT_TYPE
     )

@@ -1,1 +1,3 @@
-"""The HTTP gateway: proxies and other enforcement points ask it whether a request may pass."""
+"""The HTTP gateway: decides each request, as a reverse proxy itself or for proxies and other enforcement
+points.
+"""

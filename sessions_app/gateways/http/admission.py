@@ -1,4 +1,4 @@
-"""Who sends a request: the token that it carries, and the proof of its key if it is bound to one.
+"""Authenticates a request: by its token, and by the proof of its key if the token is bound to one.
 
 Source: RFC 6750 §2.1 and §3; RFC 9449 §7.1.
 """
@@ -38,7 +38,7 @@ _SEVERAL = "This grant is for several targets. Use the name of one in the addres
 
 
 class NotAdmitted(Exception):
-    """The request carries nothing that is valid here: the problem to answer with, and its headers."""
+    """The request has no valid credentials: the problem to answer with, and its headers."""
 
     def __init__(self, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
         self.body, self.headers = body, headers or {}
@@ -47,8 +47,8 @@ class NotAdmitted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a request shows: its credentials, for which name it is, and its method, ``url`` (without the query) and
-    ``line`` as it is recorded.
+    """What authentication needs of a request: credentials, target name, method, ``url`` (no query), and
+    ``line`` to record.
     """
 
     authorization: str
@@ -67,7 +67,7 @@ async def admit(admissions: Admissions, reads: Reads, shown: Shown) -> GatewayUs
         raise challenge("no_token", "A grant token is required.", invalid=bool(shown.authorization))
     digest, bound = token_digest(token[2]), len(token[1]) == len("DPoP")
     if bound:
-        # Each proof is for one request.
+        # Each proof is valid for one request.
         return await admissions.ask(digest, shown.client, _admit, shown=shown, token=token[2], bound=True)
     key = (digest, shown.name, shown.client)
     directly = partial(_admit_directly, reads, AtGateway(digest, shown.name), shown.client)
@@ -77,8 +77,9 @@ async def admit(admissions: Admissions, reads: Reads, shown: Shown) -> GatewayUs
 
 
 async def _admit_directly(reads: Reads, by: AtGateway, client: str) -> GatewayUse | None:
-    """Return the use of a token that is plainly valid. None for all else, which ``_admit`` has to look at. Raises
-    Unavailable.
+    """Return the use of a token that is clearly valid; None for all others, which ``_admit`` must check.
+
+    Raises Unavailable.
     """
     values = values_of(by)
     answer = await reads.read(AT_GATEWAY, values) if values is not None else None
@@ -92,7 +93,7 @@ async def _admit_directly(reads: Reads, by: AtGateway, client: str) -> GatewayUs
 
 
 def challenge(code: str, title: str, *, invalid: bool, detail: str = "") -> NotAdmitted:
-    """Return the answer that asks for a token."""
+    """Return the response that requires a token."""
     said = 'Bearer realm="stint"' + (', error="invalid_token"' if invalid else "")
     return NotAdmitted(problem(status=401, code=code, title=title, detail=detail), {"www-authenticate": said})
 
@@ -117,7 +118,7 @@ def _dead(shown: Shown, digest: str) -> NotAdmitted:
     now = clock.now()
     dead = record_dead_token(token_digest=digest, target_name=shown.name, line=shown.line, now=now)
     if dead is None:
-        # The token is unknown: if this were recorded, anyone could fill the record.
+        # The token is unknown. Recording such requests would let anyone fill the record.
         log.warning("http.unknown_token", name=shown.name[:63], client=shown.client)
     elif dead.held:
         return NotAdmitted(held(dead.grant_ref, now).as_problem())

@@ -1,4 +1,4 @@
-"""Answers of targets on their way to the client: within their limits, and without what would lead past the gateway."""
+"""Relays responses of targets within their limits, and without addresses that bypass the gateway."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sessions_app.policy.commands.http.limits import is_json
 from sessions_app.policy.commands.json_values.bodies import BodyRefused
 
 EVENTS = "text/event-stream"
-# Bytes of an answer whose fields are picked out. It is read in full.
+# Bytes of a response from which fields are selected. It is read in full.
 MOST_PICKED = 1_000_000
 # With `fields`, headers could carry what the body may not.
 _PLAIN = ("age", "cache-control", "date", "expires", "last-modified", "retry-after", "vary")
@@ -31,7 +31,7 @@ _LOCATIONS = ("location", "content-location")
 
 
 class Withheld(Exception):
-    """An answer that may not pass: the status and the reason to answer with instead."""
+    """A response that may not pass: the status and the reason to answer with instead."""
 
     def __init__(self, reason: str, status: int = 502) -> None:
         self.reason, self.status = reason, status
@@ -40,7 +40,7 @@ class Withheld(Exception):
 
 @dataclass(slots=True)
 class Received:
-    """What a client was sent of an answer: its status, its size in bytes and its digest."""
+    """What the client was sent of a response: its status, its size in bytes and its digest."""
 
     status: int = 0
     size: int = 0
@@ -58,7 +58,7 @@ class Received:
 def answer_json(
     status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return an answer of Stint's own, as RFC 9457 says."""
+    """Return a response of Stint's own, in the form of RFC 9457."""
     data = json.dumps(body, ensure_ascii=False).encode()
     return web.Response(
         status=status,
@@ -68,7 +68,7 @@ def answer_json(
 
 
 def mapped(headers: CIMultiDict[str], place: TargetSpec, here: str) -> None:
-    """Turn addresses of the target into those of the gateway. ``here`` is what leads to the target's base path."""
+    """Rewrite the target's addresses to the gateway's. ``here`` is the address of the target's base path."""
     for name in _LOCATIONS:
         if name in headers:
             found = _mapped(headers[name], place, here)
@@ -79,7 +79,7 @@ def mapped(headers: CIMultiDict[str], place: TargetSpec, here: str) -> None:
 
 
 def _mapped(location: str, place: TargetSpec, here: str) -> str | None:
-    """Return where an address leads through the gateway; None if it leads around it."""
+    """Return where an address leads through the gateway; None if it would bypass the gateway."""
     try:
         parts = urlsplit(location)
     except ValueError:
@@ -108,15 +108,18 @@ def _is_own(scheme: str, netloc: str, place: TargetSpec) -> bool:
 
 
 def picked_headers(headers: CIMultiDict[str]) -> CIMultiDict[str]:
-    """Return the headers that pass with an answer of which only some fields do."""
+    """Return the headers that may pass with a response of which only some fields may."""
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() in _PLAIN)
 
 
 async def picked(answer: Answer, fields: tuple[str, ...], most: int | None) -> bytes:
-    """Return the listed fields of an answer's JSON, of which at most ``most`` bytes are read. Raises Withheld."""
+    """Return the listed fields of a JSON response, of which at most ``most`` bytes are read.
+
+    Raises Withheld.
+    """
     refused = answer.status if answer.status >= 400 else 502
     if not is_json(media_in(answer)) or "content-encoding" in answer.headers:
-        raise Withheld("only some fields of an answer may pass, and this one is not plain JSON", refused)
+        raise Withheld("only some fields of the response may pass, but it is not plain JSON", refused)
     data = b"".join([piece async for piece in pieces(answer, min(most or MOST_PICKED, MOST_PICKED))])
     try:
         return await aside(len(data), projected, fields, data)
@@ -125,17 +128,17 @@ async def picked(answer: Answer, fields: tuple[str, ...], most: int | None) -> b
 
 
 async def pieces(answer: Answer, most: int | None) -> AsyncIterator[bytes]:
-    """Yield the body of an answer. Raises Withheld once it is larger than ``most`` bytes."""
+    """Yield the body of a response. Raises Withheld once it is larger than ``most`` bytes."""
     read = 0
     async for piece in answer.content.iter_any():
         read += len(piece)
         if most is not None and read > most:
-            raise Withheld(f"the answer is larger than {most} bytes")
+            raise Withheld(f"the response is larger than {most} bytes")
         yield piece
 
 
 def begin(answer: Answer, headers: CIMultiDict[str]) -> web.StreamResponse:
-    """Return the answer to begin with, of the length that the target gave if it gave one."""
+    """Return the response to start with, with the target's Content-Length if there is one."""
     begun = web.StreamResponse(status=answer.status, headers=headers)
     length = length_of(answer)
     if length >= 0:
@@ -144,6 +147,6 @@ def begin(answer: Answer, headers: CIMultiDict[str]) -> web.StreamResponse:
 
 
 def length_of(answer: Answer) -> int:
-    """Return the length of an answer that its target gave, in bytes; -1 if it gave none."""
+    """Return the target's Content-Length in bytes; -1 if there is none."""
     length = answer.headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdigit() else -1

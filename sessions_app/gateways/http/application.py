@@ -1,4 +1,5 @@
-"""The decision in front of Django, in the same process: a WSGI application that answers proxies and passes on the rest.
+"""Decisions for proxies, in front of Django in the same process: a WSGI application that passes on other
+requests.
 
 Source: PEP 3333; RFC 6750 §3 and RFC 9449 §7.1 for the challenges; AuthZEN Authorization API 1.0.
 """
@@ -38,7 +39,7 @@ class HTTPGateway:
         self.authzen = AuthZEN(self.decider)
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
-        """Answer one request, as PEP 3333 says."""
+        """Answer one request. Source: PEP 3333."""
         path = environ["PATH_INFO"]
         reader = READERS.get(path)
         if reader is None:
@@ -96,12 +97,12 @@ def _asked(environ: Environ, method: str, uri: str, token: re.Match[str]) -> Ask
 
 
 def probe_answer(proxy_key: str, nonce: str) -> str:
-    """Return Stint's answer to a nonce that came through a proxy with this key. Nobody else can compute it."""
+    """Return Stint's answer to a nonce sent through a proxy with this key. Only Stint can compute it."""
     return hmac.new(proxy_key.encode(), f"stint-probe:{nonce}".encode(), hashlib.sha256).hexdigest()
 
 
 def _challenge(environ: Environ, start: Start) -> Iterable[bytes]:
-    """Ask for a token, and prove to Stint's own connector that the proxy asks Stint, with the right key."""
+    """Require a token, and prove to Stint's own connector that the proxy queries Stint with the right key."""
     nonce, said = environ.get("HTTP_STINTPROBE", ""), 'Bearer realm="stint"'
     if environ.get("HTTP_AUTHORIZATION"):
         said += ', error="invalid_token"'
@@ -126,7 +127,7 @@ def _no_token(start: Start, answer: NoToken) -> Iterable[bytes]:
 
 
 def _denied(start: Start, denial: Denial) -> Iterable[bytes]:
-    """Send the denial as the body, and also as a header for proxies that drop the body of an answer (nginx)."""
+    """Send the denial as the body, and as a header for proxies that drop the body of a response (nginx)."""
     body = denial.as_problem()
     return _json(start, 403, body, [("stintdenial", json.dumps(body, separators=(",", ":")))])
 

@@ -1,4 +1,4 @@
-"""A request as it came, and where it is for."""
+"""A request as received, and its address."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from sessions_app.policy.commands.http.headers import OVERRIDES
 class Asked:
     """A request whose head was read.
 
-    ``name`` is that of a cluster or a target, ``target`` the path and query below it. ``here`` is the address of both at
-    the gateway, to which ``target`` is appended.
+    ``name`` is a cluster's or target's name, ``target`` the path and query below it. ``here`` is the address
+    of both at the gateway, to which ``target`` is appended.
     """
 
     request: BaseRequest
@@ -44,12 +44,12 @@ class Asked:
 
     @property
     def line(self) -> str:
-        """The request as it is recorded, without its body."""
+        """The text to record, without the body."""
         return f"{self.method} {self.target}"
 
     @property
     def url(self) -> str:
-        """The address that a proof (RFC 9449 §4.2) is for: without the query."""
+        """The address that a proof (RFC 9449 §4.2) must name: without the query."""
         return self.here + self.target.partition("?")[0]
 
     @property
@@ -59,23 +59,26 @@ class Asked:
 
     @cached_property
     def stream(self) -> bool:
-        """Whether it asks for events as they happen."""
+        """Whether the client accepts an event stream."""
         return EVENTS in self.said.get("accept", "").lower()
 
     @property
     def query_names(self) -> Collection[str]:
-        """The names in its query as they came."""
+        """The decoded names in the query."""
         pairs = self.target.partition("?")[2].split("&")
         return {unquote(pair.partition("=")[0]) for pair in pairs if pair}
 
     @property
     def override(self) -> str:
-        """The header in it that would change the request for some applications; empty if there is none."""
+        """The header that would change the request for some applications; empty if there is none."""
         return override_in(self.said)
 
 
 def read_asked(request: BaseRequest, *, name: str, target: str, here: str) -> Asked:
-    """Return a request, of which only the head was read. Raises HeadRefused for what two readers could disagree on."""
+    """Return a request with only its head read.
+
+    Raises HeadRefused if two servers could read it differently.
+    """
     framing, websocket = read_framing(request), asks_for_websocket(request)
     if websocket and not framing.empty:
         raise HeadRefused(400, "A request for a WebSocket has no body")
@@ -86,6 +89,6 @@ def read_asked(request: BaseRequest, *, name: str, target: str, here: str) -> As
 def override_in(headers: Mapping[str, str]) -> str:
     """Return the name of a header that would change the request for some applications; empty if there is none.
 
-    ``headers`` are by their names in lower case.
+    ``headers`` have lower-case names.
     """
     return next((name for name in OVERRIDES if name.lower() in headers), "")

@@ -1,12 +1,13 @@
-"""AuthZEN: the same decision for enforcement points that support the standard, body included.
+"""AuthZEN: the same decision for enforcement points that support the standard, including the body.
 
-The subject is the grant's token, ``{"type": "grant_token", "id": "sgt_…"}``. The action's name is the method. Its
-property ``body`` is the JSON body, if the point sees one, and ``accept`` is the request's header of that name. The
-resource's id is the request target, and its property ``target`` names the cluster's target. The point authenticates
-with the proxy key as its bearer token.
+The subject is the grant's token, ``{"type": "grant_token", "id": "sgt_…"}``. The action's name is the method.
+Its property ``body`` is the JSON body if the enforcement point has it, and ``accept`` is the request's
+header. The resource's id is the request target, and its property ``target`` names the cluster's target. The
+enforcement point authenticates with the proxy key as its bearer token.
 
-Source: OpenID AuthZEN Authorization API 1.0 (final). Denials have the shape of the Access Request and Approval Profile,
-draft 1. The request itself goes through Stint's own API, so the profile is not announced as a capability.
+Source: OpenID AuthZEN Authorization API 1.0 (final). Denials have the form of the Access Request and Approval
+Profile, draft 1. The access request itself goes through Stint's own API, so the profile is not announced as a
+capability.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class AuthZEN:
 
 
 def metadata() -> dict[str, Any]:
-    """Return where the endpoints are, at the configured address."""
+    """Return the addresses of the endpoints, at the configured URL."""
     return {
         "policy_decision_point": settings.PUBLIC_URL,
         "access_evaluation_endpoint": settings.PUBLIC_URL + EVALUATION,
@@ -146,7 +147,7 @@ def _asked(said: Mapping[str, Any], key: str) -> Asked:
         bound=bool(proof),
         proof=proof if isinstance(proof, str) else "",
         origin=str(properties.get("origin", "")),
-        # Who calls is the enforcement point, not the client.
+        # The caller is the enforcement point, not the client.
         client="",
         body=seen.get("body", UNSEEN),
         accept=str(seen.get("accept", "")),
@@ -163,5 +164,5 @@ def _entity(said: Mapping[str, Any], name: str, *, needed: bool = True) -> dict[
 def _text(said: Mapping[str, Any], name: str, where: str) -> str:
     found = said.get(name)
     if not isinstance(found, str) or not found:
-        raise BadCall(400, f"{where}.{name} must be text")
+        raise BadCall(400, f"{where}.{name} must be a string")
     return found

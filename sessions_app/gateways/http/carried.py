@@ -1,4 +1,4 @@
-"""Bodies of requests: read within their limits, and sent on as bytes that are made from what was decided."""
+"""Request bodies: read within their limits, and sent on as bytes serialized from the decided value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sessions_app.policy.commands.http.contents import ABSENT, Content, Form, Up
 from sessions_app.policy.commands.http.limits import BYTES, MULTIPART
 from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, canonical_body, read_body
 
-# Seconds between two pieces of a body that is passed on.
+# Seconds between two pieces of a body that is streamed.
 PIECE_S = 30.0
 MOST_NAMES = 200
 _MEDIA = re.compile(
@@ -41,8 +41,9 @@ class Media:
 
 
 def media_of(header: str) -> Media:
-    """Return the media type in a Content-Type; without one, that of bytes (RFC 9110 §8.3). Raises HeadRefused for one
-    that two readers could read differently.
+    """Return the media type in a Content-Type; without one, that of bytes (RFC 9110 §8.3).
+
+    Raises HeadRefused if two servers could read the header differently.
     """
     if not header:
         return Media(BYTES)
@@ -50,16 +51,17 @@ def media_of(header: str) -> Media:
     parameters = [] if found is None else _PARAMETER.findall(found[2])
     said = {name.lower(): quoted or plain for name, quoted, plain in parameters}
     if found is None or len(said) < len(parameters) or _PARAMETER.sub("", found[2]).strip(" \t;"):
-        raise HeadRefused(415, "Content-Type can't be read: write type/subtype; name=value")
+        raise HeadRefused(415, "Content-Type is invalid: write it as type/subtype; name=value")
     if said.get("charset", "utf-8").lower() not in ("utf-8", "us-ascii"):
-        raise HeadRefused(415, "The only charset here is UTF-8")
+        raise HeadRefused(415, "The only supported charset is UTF-8")
     return Media(found[1].lower(), said.get("boundary", ""))
 
 
 class Body(Protocol):
-    """A body as it is decided (``content``), and as it is sent on. ``size`` is how many bytes are to be
-    sent. ``sent`` and ``digest`` (SHA-256 in hexadecimal) are those of what was sent last. ``fault`` says why its sender
-    did not send all of it; empty otherwise.
+    """A body to decide (``content``) and to send on. ``size`` is the number of bytes to send.
+
+    ``sent`` and ``digest`` (SHA-256 in hexadecimal) are those of the last bytes that were sent. ``fault`` is
+    why the client did not send all of it; empty otherwise.
     """
 
     content: Content
@@ -74,10 +76,10 @@ class Body(Protocol):
     def digest(self) -> str: ...
 
     def data(self) -> Any:
-        """Return what is sent: bytes, or pieces; None for no body."""
+        """Return the bytes to send, or an iterator of them; None for no body."""
 
     def close(self) -> None:
-        """Drop what is stored of it."""
+        """Delete what is stored of it."""
 
 
 class Nothing:
@@ -94,7 +96,7 @@ class Nothing:
 
 
 class Text:
-    """A body in one piece, such as a JSON value that was written anew."""
+    """A body in one piece, such as a JSON value that was serialized anew."""
 
     fault = ""
 
@@ -118,7 +120,7 @@ class Text:
 
 
 class Multipart:
-    """A multipart form, built anew part by part."""
+    """A multipart form, serialized anew part by part."""
 
     fault = ""
 
@@ -145,7 +147,7 @@ class Multipart:
 
 
 class Passed:
-    """An upload that is passed on while it is read: its size was decided, and its digest is known at the end."""
+    """An upload that is streamed: its size was decided, and its digest is known at the end."""
 
     def __init__(self, request: BaseRequest, framing: Framing, media: str, size: int) -> None:
         self.content: Content = Upload(media, size)
@@ -163,7 +165,7 @@ class Passed:
         while left:
             piece = await self._piece()
             if not piece or len(piece) > left:
-                raise ConnectionResetError("the upload is cut off")
+                raise ConnectionResetError("the upload is incomplete")
             left -= len(piece)
             self.sent += len(piece)
             self._digest.update(piece)
@@ -174,7 +176,7 @@ class Passed:
             async with asyncio.timeout(PIECE_S):
                 return await self._request.content.readany()
         except TimeoutError:
-            self.fault = "the upload came too slowly"
+            self.fault = "the upload arrived too slowly"
             raise
 
     def close(self) -> None:
@@ -190,7 +192,7 @@ class Kept:
 
 
 def kept_of(framing: Framing, plan: Plan) -> Kept:
-    """Return what a body that is read as planned keeps. One that is passed on while it is read keeps nothing."""
+    """Return what a body read by this plan keeps. A streamed body keeps nothing."""
     if plan.reading == "none" or (plan.reading == "upload" and not plan.whole):
         return Kept(0)
     size = plan.most if framing.length is None else min(plan.most, framing.length)
@@ -200,20 +202,20 @@ def kept_of(framing: Framing, plan: Plan) -> Kept:
 
 
 async def read_carried(request: BaseRequest, framing: Framing, media: Media, plan: Plan) -> Body:
-    """Return the body of a request that has one, read as planned. Raises BodyRefused for a body that can't be decided, and HeadRefused
-    for one that does not come or is too large.
+    """Return the body of a request that has one, read by the plan.
 
-    One that no command allows is left unread, as is an upload that is passed on while it is read.
+    Raises BodyRefused for a body that can't be decided, and HeadRefused for one that does not arrive or is
+    too large. A body that no command allows is left unread, and so is an upload that is streamed.
     """
     if "content-encoding" in request.headers:
-        raise HeadRefused(415, "An encoded body can't be checked: send it without Content-Encoding")
+        raise HeadRefused(415, "The gateway can't check an encoded body: send it without Content-Encoding")
     if plan.reading == "none":
         return Passed(request, framing, media.name, framing.length or 0)
     if framing.length is not None and framing.length > plan.most:
         raise HeadRefused(413, f"The body is larger than {plan.most} bytes")
     if plan.reading == "upload" and not plan.whole:
         if framing.length is None:
-            raise HeadRefused(411, "An upload needs its Content-Length")
+            raise HeadRefused(411, "An upload must have a Content-Length")
         return Passed(request, framing, media.name, framing.length)
     await go_ahead(request, framing)
     if plan.reading == "multipart":
@@ -235,14 +237,14 @@ def _json_of(data: bytes, media: str) -> Text:
 
 
 class Stored(Text):
-    """An upload that was read in one piece, because its digest is part of what is decided."""
+    """An upload that was read in one piece, because its digest is part of the decision."""
 
     def __init__(self, media: str, data: bytes) -> None:
         super().__init__(Upload(media, len(data), hashlib.sha256(data).hexdigest()), media, data)
 
 
 def read_form(data: bytes) -> Form:
-    """Return a form of the kind application/x-www-form-urlencoded. Raises BodyRefused."""
+    """Return an application/x-www-form-urlencoded form. Raises BodyRefused."""
     try:
         pairs = parse_qsl(
             data.decode("ascii"),
@@ -255,13 +257,13 @@ def read_form(data: bytes) -> Form:
         raise BodyRefused("the body is not a form in UTF-8 with name=value pairs") from None
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise BodyRefused("a name of the form is repeated")
+        raise BodyRefused("a form field is repeated")
     return Form(fields)
 
 
 async def _multipart(request: BaseRequest, media: Media, most: int) -> Multipart:
     if not media.boundary:
-        raise BodyRefused("a multipart form needs its boundary")
+        raise BodyRefused("a multipart form must have a boundary")
     parts = Parts(media.boundary)
     try:
         async for piece in pieces(request, most):

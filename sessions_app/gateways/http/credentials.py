@@ -1,4 +1,4 @@
-"""The credential that the gateway adds for a target. No holder sees it, and nothing logs it.
+"""The credential that the gateway adds for a target. It is never shown to holders, and never logged.
 
 Source: RFC 7617 (Basic), RFC 6749 §4.4 (client credentials), RFC 6750 §2.1.
 """
@@ -19,19 +19,20 @@ from sessions_app.connectors.http.parameters import OAuth, parameters_of
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.http.upstream import Upstream
 
-# Seconds: how long before its end a token is no longer used, and how long one without an end is.
+# Seconds: how long before its expiry a token is no longer used, and how long one without an expiry is used.
 EARLY_S, UNSAID_S = 30.0, 300.0
 LONGEST_S = 86_400.0
 # Seconds between two tokens that are fetched because one was refused.
 KEPT_S = 10.0
-# A secret this short would be found in headers by chance.
+# A shorter secret would be found in headers by chance.
 SHORTEST = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Injected:
-    """What is added to a request: headers by lowercase name, and a pair for the query.
-    ``secrets`` are the texts that an answer's headers must not contain in any spelling.
+    """What to add to a request: headers by lower-case name, and a pair for the query.
+
+    ``secrets`` are the texts that a response's headers must not contain in any encoding.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -49,24 +50,25 @@ _NOTHING = Injected()
 
 
 class Credentials:
-    """Credentials of all targets, with the tokens that were fetched for them."""
+    """Credentials of all targets, with the tokens fetched for them."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
         self._tokens: dict[str, _Token] = {}
-        # When a token was last dropped because it was refused.
+        # When a refused token was last dropped.
         self._dropped: dict[str, float] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def parameter_of(self, place: TargetSpec) -> str:
-        """Return the name that is added to the query; empty if none is."""
+        """Return the name of the query parameter that is added; empty if there is none."""
         how = parameters_of(place).inject
         return how.query or "" if how else ""
 
     def refused(self, place: TargetSpec, injected: Injected) -> bool:
-        """Note that a target refused a token, and return whether the next request has another one.
+        """Record that a target refused a token, and return whether the next request will have a new one.
 
-        A target that refuses every token is asked with the same one for a while: each request would fetch its own.
+        A target that refuses every token gets the same one for a while, so that not every request fetches its
+        own.
         """
         how = parameters_of(place).inject
         if how is None or how.oauth is None:
@@ -81,7 +83,7 @@ class Credentials:
         return True
 
     async def of(self, place: TargetSpec) -> Injected:
-        """Return what is added for a target. Raises NotReached."""
+        """Return the credential to add for a target. Raises NotReached."""
         how = parameters_of(place).inject
         if how is None:
             return _NOTHING
@@ -111,7 +113,7 @@ class Credentials:
 
     async def _fetched(self, place: TargetSpec, how: OAuth, now: float) -> _Token:
         form = {"grant_type": "client_credentials", **({"scope": how.scope} if how.scope else {})}
-        # Both are encoded as in a form first. Source: RFC 6749 §2.3.1.
+        # Both are form-encoded first. Source: RFC 6749 §2.3.1.
         pair = _basic(quote_plus(how.client_id), quote_plus(how.client_secret.get_secret_value()))
         try:
             said = await self._upstream.fetch(
@@ -132,13 +134,13 @@ class Credentials:
             or str(kind).lower() != "bearer"
         ):
             raise NotReached(
-                f"the token for {place.target.name} can't be fetched: it is no bearer token", sent=False
+                f"the token for {place.target.name} can't be fetched: it is not a bearer token", sent=False
             )
         return _Token(text, now + _seconds(said.get("expires_in")) - EARLY_S)
 
 
 def _seconds(lasts: object) -> float:
-    """Return for how long a token is used that says it lasts so many seconds."""
+    """Return how long to use a token, given its declared lifetime in seconds."""
     if not isinstance(lasts, int | float) or isinstance(lasts, bool):
         return UNSAID_S
     return float(lasts) if 0 <= lasts <= LONGEST_S else LONGEST_S * (lasts > 0)
@@ -162,7 +164,7 @@ def _key_of(place: TargetSpec, how: OAuth) -> str:
 
 
 def _trusting_too(ca: str) -> ssl.SSLContext:
-    """Return a context that trusts what the system does, and the target's certificates."""
+    """Return a context that trusts the system's certificates and the target's."""
     context = ssl.create_default_context()
     if ca:
         context.load_verify_locations(cadata=ca)

@@ -1,4 +1,4 @@
-"""Decide and record one request, in the same way for every proxy and for AuthZEN."""
+"""Decides and records one request, in the same way for every proxy and for AuthZEN."""
 
 from __future__ import annotations
 
@@ -33,14 +33,17 @@ from sessions_app.policy.commands.http.decide import decide_request
 
 log = structlog.get_logger(__name__)
 
-# Clients that want events as they happen accept this. Source: HTML, server-sent events, 9.2.4.
+# The media type that clients of event streams accept. Source: HTML, server-sent events, 9.2.4.
 STREAM = "text/event-stream"
 TOKEN = re.compile(r"sgt_[A-Za-z0-9_-]{43}")
 
 
 @dataclass(slots=True)
 class Asked:
-    """A request as the enforcement point describes it. ``bound``: the token was presented with the DPoP scheme."""
+    """A request as the enforcement point describes it.
+
+    ``bound``: the token was presented with the DPoP scheme.
+    """
 
     proxy_key: str
     target: str
@@ -57,7 +60,7 @@ class Asked:
 
     @property
     def line(self) -> str:
-        """The request as it is recorded."""
+        """The text to record."""
         return f"{self.method} {self.uri}"
 
 
@@ -70,7 +73,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class NoToken:
-    """The token is not valid here now: ``error`` is RFC 6750's or RFC 9449's."""
+    """The token is not valid here now; ``error`` is the code from RFC 6750 or RFC 9449."""
 
     error: str
     message: str
@@ -79,7 +82,7 @@ class NoToken:
 
 @dataclass(frozen=True, slots=True)
 class Shut:
-    """Nothing can be decided or recorded now, so nothing passes."""
+    """No request can be decided or recorded now, so none may pass."""
 
     message: str
 
@@ -88,15 +91,15 @@ Answer = Passed | Denial | NoToken | Shut
 
 
 class Decider:
-    """Decides requests. Those that only read are counted by ``tally``; all others are recorded before they are
-    answered.
+    """Decides requests. Those that only read are counted by ``tally``; all others are recorded before the
+    answer.
     """
 
     def __init__(self, tally: Tally | None = None) -> None:
         self.tally = tally or Tally()
 
     def decide(self, asked: Asked) -> Answer:
-        """Decide one request. Never raises: after a failure nothing passes."""
+        """Decide one request. Never raises: after a failure no request passes."""
         try:
             return self._decide(asked)
         except (DatabaseError, InterfaceError, StintError) as error:
@@ -118,7 +121,7 @@ class Decider:
         try:
             return self._answer(asked, use)
         except GrantIsOver:
-            # It ended after the question whether its token is valid.
+            # The grant ended after its token was checked.
             return self._dead(asked)
 
     def _answer(self, asked: Asked, use: RequestUse) -> Answer:
@@ -171,7 +174,7 @@ class Decider:
             token_digest=token_digest(asked.token), target_name=asked.target, line=asked.line, now=now
         )
         if dead is None:
-            # The token is unknown: if this were recorded, anyone could fill the record.
+            # The token is unknown. Recording such requests would let anyone fill the record.
             log.warning("request.unknown_token", target=asked.target[:63], client=asked.client[:64])
         elif dead.held:
             return held(dead.grant_ref, now)
@@ -185,7 +188,7 @@ class Decider:
         if not asked.bound:
             return "this token is bound to a key: use the DPoP scheme with a proof"
         if not asked.origin:
-            return "the proxy does not send its own address, which a proof needs"
+            return "the proxy does not send its own address, which a proof requires"
         try:
             check_proof(
                 proof=asked.proof, token=asked.token, jkt=use.jkt, method=asked.method,

@@ -1,4 +1,7 @@
-"""Denials that a program can turn into a request. Shapes: AuthZEN Access Request and Approval Profile, draft 1."""
+"""Denials that a program can turn into an access request.
+
+Source: AuthZEN Access Request and Approval Profile, draft 1.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from sessions_app.policy.commands.http.contents import UNSEEN, Content
 from sessions_app.queries.requests.requestable import requestable
 
 PROFILE = "arap-draft-1"
-# How long what a denial offers can be requested with its id.
+# How long the offer in a denial can be requested by its id.
 GOOD_FOR = dt.timedelta(minutes=10)
 
 
@@ -28,7 +31,7 @@ class Denial:
     context: dict[str, Any]
 
     def as_problem(self, status: int = 403) -> dict[str, Any]:
-        """Return the RFC 9457 body of the answer to the client."""
+        """Return the RFC 9457 body of the response to the client."""
         return problem(
             status=status, code="request_refused", title="Request refused by Stint.", detail=self.message,
             decision=False, context=self.context,
@@ -62,7 +65,7 @@ def deny(
 
 
 def held(grant_ref: str, now: dt.datetime) -> Denial:
-    """Return the denial for a suspended grant. There is nothing to request: an approver has to act."""
+    """Return the denial for a suspended grant. There is nothing to request: an approver has to release it."""
     message = f"{grant_ref} is suspended after too many refused commands. An approver can release it."
     return Denial(
         message=message,
@@ -85,7 +88,7 @@ def _offer(
     }  # fmt: skip
     form = {"cluster": cluster, "command_set": found.command_set, "policy": found.policy}
     return {
-        # Stint's own API. `request` is its whole body, except for what `missing` names.
+        # Stint's own API. `request` is its whole body, except for the fields in `missing`.
         "endpoint": f"{settings.PUBLIC_URL}/api/v1/requests",
         "template": found.command_set,
         "request": ask,

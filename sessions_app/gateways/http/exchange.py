@@ -1,4 +1,4 @@
-"""One request: decided and recorded, then sent on, and its answer passed to the client until it ends or is cut."""
+"""Decides and records one request, sends it on, and relays its response until it ends or is cut."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ from sessions_app.queries.grants.tokens import ENDS_OF_TOKENS
 
 log = structlog.get_logger(__name__)
 
-# Bytes on disk, of one grant and of all.
+# Bytes on disk, for one grant and for all.
 FILES_OF_ONE, FILES_OF_ALL = 256 * 1024 * 1024, 2 * 1024 * 1024 * 1024
-# Seconds after which a request that repeats a small read is a run, which can be seen and cut.
+# Seconds after which a repeated small read becomes a run, which can be seen and cut.
 SOON_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What carrying out a request needs. ``files`` is the room of forms' files on disk."""
+    """The services that carrying out a request requires. ``files`` limits the disk space of forms' files."""
 
     shared: Shared
     upstream: Upstream
@@ -62,7 +62,7 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Why an answer is not passed: the status and code to answer with if nothing of it was."""
+    """Why a response is not relayed: the status and code to answer with if nothing was sent yet."""
 
     status: int
     code: str
@@ -70,7 +70,7 @@ class Broken:
 
 
 class NotMade(Exception):
-    """The request is not made: the problem to answer with."""
+    """The request is refused: the problem to answer with."""
 
     def __init__(self, status: int, code: str, title: str, detail: str = "", **more: Any) -> None:
         self.status, self.body = status, problem(status=status, code=code, title=title, detail=detail, **more)
@@ -78,10 +78,12 @@ class NotMade(Exception):
 
 
 class Exchange(Cuttable):
-    """One request in a session. Nothing of it may continue past the grant's end."""
+    """One request in a session. No part of it may run past the grant's end."""
 
     def __init__(self, parts: Parts, session: OpenSession[GatewayUse], use: GatewayUse, asked: Asked) -> None:
-        """``use`` is that of this request: the target's credential may be another one than at the session's first."""
+        """``use`` is this request's: the target's credential may have changed since the session's first
+        request.
+        """
         super().__init__()
         self._parts, self._session, self._use, self._asked = parts, session, use, asked
         self._body: Body = Nothing()
@@ -95,10 +97,13 @@ class Exchange(Cuttable):
         self._report: Report | None = None
 
     def tell(self, text: str) -> None:
-        """Do nothing: an answer has no place for what its target does not say."""
+        """Do nothing: a response has no place for messages from Stint."""
 
     async def run(self) -> web.StreamResponse:
-        """Return the answer, of which all was sent if it is the target's. Raises StintError and HeadRefused."""
+        """Return the response; one from the target has been sent in full.
+
+        Raises StintError and HeadRefused.
+        """
         self._task = task = asyncio.current_task()
         self._session.enter(self)
         try:
@@ -123,7 +128,7 @@ class Exchange(Cuttable):
             self._session.leave(self)
 
     async def _cut(self) -> web.StreamResponse:
-        """Say why it is over where that is possible, and drop the connection to the client where it is not."""
+        """End with the reason where that is possible, and drop the connection to the client where it is not."""
         ref, why = self._use.grant_ref, self._stopped
         over = why not in ENDS_OF_TOKENS
         told = f"{ref} has ended: {why}." if over else f"{ref} can no longer be used with this token: {why}."
@@ -145,7 +150,7 @@ class Exchange(Cuttable):
             raise await self._denied(decision)
         if tried.verdict == "held":
             self._run_id = tried.run_id
-            # What it was parsed to takes many times its room, and a hold lasts.
+            # The parsed body takes many times its size in memory, and a hold can last long.
             self._body.content = ABSENT
             tried = await self._released(tried)
         self._run_id = tried.run_id
@@ -161,14 +166,19 @@ class Exchange(Cuttable):
         )
 
     def _ordinary(self, decision: Allowed) -> bool:
-        """Whether a request only reads, ends by itself, waits for nobody, and has its whole body in its line."""
+        """Whether a request only reads, ends by itself, needs no approval, and has its whole body in its
+        line.
+        """
         rule = decision.command.allows
         if rule is None or decision.effect != "read" or isinstance(self._body, Passed):
             return False
         return not (rule.hold or rule.stream or rule.websocket)
 
     async def _repeat(self, decision: Allowed) -> web.StreamResponse:
-        """Send on what repeats a small read. It is counted once its answer is whole and small, and a run otherwise."""
+        """Send on a repeated small read.
+
+        It is counted if its response turns out complete and small, and else becomes a run.
+        """
         timer = asyncio.get_running_loop().call_later(SOON_S, self._begin_run, decision)
         try:
             return await self._carry_out(decision)
@@ -185,12 +195,15 @@ class Exchange(Cuttable):
         self._becoming = asyncio.create_task(self._soon_a_run(decision))
 
     async def _soon_a_run(self, decision: Allowed) -> None:
-        # Otherwise it is tried once more before anything of the answer passes.
+        # If this fails, recording is tried once more before any of the response passes.
         with contextlib.suppress(StintError, NotMade):
             await self._record(decision, small=False)
 
     async def _record(self, decision: Allowed, small: bool) -> None:
-        """Record a request before its answer passes, unless it is a run already. Raises NotMade and StintError."""
+        """Record a request before its response passes, unless it is a run already.
+
+        Raises NotMade and StintError.
+        """
         async with self._recording:
             if self._run_id is None and not (small and self._count(decision)):
                 await self._become_run(decision)
@@ -227,7 +240,7 @@ class Exchange(Cuttable):
                 self._unread = of_the_client(error, asked.request)
                 return Refused(error.reason, None, "body")
             if asked.framing.length is None:
-                # It took as much room as it may need; its size is known now.
+                # The body reserved the most that it could need; its size is known now.
                 self._room.close()
                 self._keep(kept_of(replace(asked.framing, length=self._body.size), planned))
         return await aside(
@@ -236,20 +249,20 @@ class Exchange(Cuttable):
         )  # fmt: skip
 
     def _keep(self, kept: Kept) -> None:
-        """Take the room that its body needs until it ends. Raises BodiesTooLarge."""
+        """Reserve the memory and disk space for the body until it is closed. Raises BodiesTooLarge."""
         for room, size in ((self._parts.shared.room, kept.memory), (self._parts.files, kept.disk)):
             self._room.enter_context(room.taken(self._use.grant_id, size))
 
     @property
     def _weight(self) -> int:
-        """How many bytes of the body deciding looks at."""
+        """The number of bytes that deciding reads of the body."""
         return 0 if isinstance(self._body.content, Upload) else self._body.size
 
     def _line(self) -> str:
         return " ".join((self._asked.line, *words_of(self._body.content, {})))
 
     async def _try(self, decision: Allowed | Refused) -> Tried:
-        """Record the attempt. What is on its way to the record gets there, even if the request is cut."""
+        """Record the attempt. Once this has started, it finishes even if the request is cut."""
         line = decision.line if isinstance(decision, Allowed) else await aside(self._weight, self._line)
         return await attempt(
             self._parts.shared,
@@ -261,7 +274,7 @@ class Exchange(Cuttable):
         )
 
     def _too_late(self, tried: Tried) -> None:
-        """Handle an attempt that was recorded when nobody waited for it anymore: nothing of it was sent."""
+        """Report an attempt that was recorded after its caller had stopped waiting: nothing of it was sent."""
         self._run_id = tried.run_id
         self._finish()
 
@@ -277,7 +290,7 @@ class Exchange(Cuttable):
         return made
 
     async def _released(self, tried: Tried) -> Tried:
-        """Wait until a second person has allowed the request, and use that approval. Raises NotMade."""
+        """Wait until another person approves the request, and use that approval. Raises NotMade."""
         try:
             return await released(self._parts.shared, self._use, tried)
         except NotReleased as error:
@@ -287,7 +300,7 @@ class Exchange(Cuttable):
     # The target
 
     async def _carry_out(self, decision: Allowed) -> web.StreamResponse:
-        """Send it on and pass the answer. Whatever fails, the run is over and says so."""
+        """Send the request and relay the response. Every failure ends the run, and is reported."""
         rule = decision.command.allows
         if rule is None:
             raise AssertionError
@@ -301,7 +314,7 @@ class Exchange(Cuttable):
                 answer = await relay.run(decision, self._parts.credentials)
         except TimeoutError:
             silent = f"the target sent nothing for {SILENT_S:.0f} seconds"
-            said = f"the answer takes longer than {longest} seconds" if limit.expired() else silent
+            said = f"the response took longer than {longest} seconds" if limit.expired() else silent
             broken = Broken(504, "too_slow", said)
         except Withheld as error:
             broken = Broken(error.status, "withheld", error.reason)
@@ -310,7 +323,7 @@ class Exchange(Cuttable):
         except (ClientError, ConnectionError) as error:
             log.info("http.broken_off", run=self._run_id, error=type(error).__name__)
             broken = Broken(
-                502, "unanswered", GIVEN_UP if is_gone(self._asked.request) else "the answer broke off"
+                502, "unanswered", GIVEN_UP if is_gone(self._asked.request) else "the response was cut off"
             )
         else:
             self._report = Report("done", relay.remark)
@@ -352,10 +365,10 @@ class Exchange(Cuttable):
 
 
 def refused_by(error: StintError) -> web.Response:
-    """Return the answer for an anticipated error."""
+    """Return the response for an anticipated error."""
     body = problem(status=error.status, code=error.code, title=error.message, detail=error.hint)
     answer = answer_json(error.status, body, again(error))
     if again(error):
-        # Its connection is one of those that are too many.
+        # Too many connections are open, and this is one of them.
         answer.force_close()
     return answer

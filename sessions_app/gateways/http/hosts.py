@@ -1,4 +1,6 @@
-"""The public host names of clusters, read again and again, because a request's host has to be known before its token."""
+"""The public host names of clusters, read periodically, because a request's host must be known before its
+token.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +19,20 @@ from sessions_app.queries.catalog.public_hosts import public_hosts
 
 log = structlog.get_logger(__name__)
 
-# For many gateways, that of each.
+# Seconds; with many gateways, for each of them.
 EVERY_S, EVERY_S_OF_MANY = 2.0, 10.0
 
 
 class Hosts:
-    """Which cluster each public host name leads to."""
+    """The clusters by public host name."""
 
     def __init__(self) -> None:
         self._clusters: Mapping[str, str] = {}
 
     def cluster_at(self, host: str) -> str | None:
-        """Return the name of the cluster at a host name in lower case, without a port; None if there is none.
+        """Return the name of the cluster at a lower-case host name without a port; None if there is none.
 
-        The gateway's own host name leads to all of its endpoints, whatever a cluster says.
+        The gateway's own host name leads to all of its endpoints, whatever clusters are configured with.
         """
         if host == urlsplit(settings.GATEWAY_PUBLIC_URL).hostname:
             return None
@@ -41,7 +43,7 @@ class Hosts:
         self._clusters = await database.run(public_hosts)
 
     async def keep(self, shared: Shared) -> None:
-        """Read them forever. While the database is away, they stay."""
+        """Read them forever. While the database is unavailable, keep the last ones."""
         while True:
             await asyncio.sleep(spread(EVERY_S, gateways=shared.node.lease.gateways, most=EVERY_S_OF_MANY))
             try:

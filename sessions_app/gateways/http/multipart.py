@@ -1,4 +1,7 @@
-"""Multipart forms: read part by part into fields and files, and built anew from them. Source: RFC 7578, RFC 2046 §5.1."""
+"""Multipart forms: parsed into fields and files, and serialized anew from them.
+
+Source: RFC 7578, RFC 2046 §5.1.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from sessions_app.policy.commands.http.contents import File, Form
 from sessions_app.policy.commands.http.limits import BYTES
 from sessions_app.policy.commands.json_values.bodies import BodyRefused
 
-# Files of a form that are larger together are kept on disk while it is decided.
+# Bytes. A form whose files are larger in total keeps them on disk until it is decided.
 IN_MEMORY = 256 * 1024
 MOST_PARTS = 200
 MOST_FIELD = 256 * 1024
@@ -30,7 +33,10 @@ _MEDIA = re.compile(
 
 
 class Part:
-    """One part while it is read. A field's content is in ``text``; ``at`` is where a file's begins among those of its form."""
+    """One part while it is read.
+
+    ``text`` is a field's value; ``at`` is a file's offset among the files of its form.
+    """
 
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
@@ -40,7 +46,7 @@ class Part:
         self._text, self._digest = bytearray(), hashlib.sha256()
 
     def begin(self) -> None:
-        """Read its headers. Raises BodyRefused."""
+        """Parse the part's headers. Raises BodyRefused."""
         if extra := self.headers.keys() - {"content-disposition", "content-type"}:
             raise BodyRefused(f"a part has the header {min(extra)[:40]}: remove it")
         found = _NAMED.fullmatch(self.headers.get("content-disposition", ""))
@@ -58,7 +64,7 @@ class Part:
         return self.file_name is not None
 
     def take(self, data: bytes) -> None:
-        """Add to its content. Raises BodyRefused."""
+        """Add to the part's content. Raises BodyRefused."""
         self.size += len(data)
         if self.is_file:
             self._digest.update(data)
@@ -77,12 +83,12 @@ class Part:
 
     @property
     def file(self) -> File:
-        """The file as it is decided."""
+        """The file's properties for the decision."""
         return File(self.media, self.size, self._digest.hexdigest(), self.file_name or "")
 
 
 class Parts:
-    """A form while it is read, and its parts after that. ``close`` drops the files."""
+    """A form while it is read, and then its parts. ``close`` deletes the files."""
 
     def __init__(self, boundary: str) -> None:
         self._parts: list[Part] = []
@@ -107,19 +113,19 @@ class Parts:
             raise BodyRefused("the body is not a multipart form") from None
 
     def form(self) -> Form:
-        """Return what was read, once all of it was. Raises BodyRefused."""
+        """Return the form once it was read completely. Raises BodyRefused."""
         if not self._ended:
-            raise BodyRefused("the multipart form is cut off")
+            raise BodyRefused("the multipart form is incomplete")
         names = [part.name for part in self._parts]
         if len(set(names)) < len(names):
-            raise BodyRefused("a name of the form is repeated")
+            raise BodyRefused("a form field is repeated")
         return Form(
             {part.name: part.text for part in self._parts if not part.is_file},
             {part.name: part.file for part in self._parts if part.is_file},
         )
 
     def close(self) -> None:
-        """Drop the files."""
+        """Delete the files."""
         self._files.close()
 
     def _begin(self) -> None:
@@ -162,7 +168,7 @@ class Parts:
         self._ended = True
 
     def files(self) -> Callable[[str], Iterator[bytes]]:
-        """Return what yields the content of a file, by its name, in pieces."""
+        """Return a function that yields a file's content in pieces, by its field name."""
         found = {part.name: part for part in self._parts if part.is_file}
         return lambda name: self._read(found[name])
 
@@ -175,7 +181,7 @@ class Parts:
 
 
 class Rebuilt:
-    """A form written anew: ``boundary``, its size in bytes, and its pieces."""
+    """A form serialized anew: its boundary, its size in bytes, and its pieces."""
 
     def __init__(self, form: Form, files: Callable[[str], Iterator[bytes]]) -> None:
         self.boundary = secrets.token_hex(16)

@@ -1,7 +1,7 @@
-"""Read the request that a proxy holds, from the headers of each kind of proxy.
+"""Reads the request that a proxy holds, from the headers of each kind of proxy.
 
-Stint's own headers have no hyphen. WSGI treats `-` and `_` alike, so a client could send a second spelling of any other
-name. A proxy that overwrites only the first would let it through.
+Stint's own headers have no hyphen. WSGI treats `-` and `_` alike, so a client could send a second spelling of
+any other name, and a proxy that overwrites only the first would pass it on.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from urllib.parse import unquote_to_bytes
 from sessions_app.policy.commands.http.headers import OVERRIDES
 
 Environ = Mapping[str, Any]
-# The headers that change a request, by their names in WSGI.
+# The headers that change a request, by their WSGI names.
 CHANGING = {f"HTTP_{name.upper().replace('-', '_')}": name for name in OVERRIDES}
 
 
 class NotSaid(Exception):
-    """The proxy does not send what it has to: its setup is not the one that Stint prints."""
+    """The proxy does not send a required header: its setup is not the one that Stint prints."""
 
 
 def from_stint_headers(environ: Environ) -> tuple[str, str]:
-    """Return the method and the request target as the snippet for nginx sends them."""
+    """Return the method and the request target from the headers of Stint's nginx snippet."""
     return _both(environ.get("HTTP_STINTMETHOD"), environ.get("HTTP_STINTURI"))
 
 
 def from_forwarded(environ: Environ) -> tuple[str, str]:
-    """Return the method and the request target as Traefik and Caddy send them."""
+    """Return the method and the request target from the headers of Traefik and Caddy."""
     return _both(environ.get("HTTP_X_FORWARDED_METHOD"), environ.get("HTTP_X_FORWARDED_URI"))
 
 
 def from_envoy(environ: Environ) -> tuple[str, str]:
-    """Return the method and the request target as Envoy sends them.
+    """Return the method and the request target from a check by Envoy.
 
-    Envoy asks with the request's own line below a prefix. WSGI decodes that path, so the snippet also sends it
-    unchanged. The two must agree.
+    Envoy sends the check with the request's own path below a prefix. WSGI decodes that path, so Stint's
+    snippet also sends it unchanged. The two must match.
     """
     method, uri = _both(environ.get("REQUEST_METHOD"), environ.get("HTTP_STINTURI"))
     path, _, query = uri.partition("?")

@@ -1,4 +1,4 @@
-"""What a client is told about a request that is refused, with the current time."""
+"""The denial for a refused request, made at the current time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.http.contents import Content
 
-# Another grant would not change a refusal with these codes.
+# Another grant would not change a refusal with one of these codes.
 _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "body", TOO_MANY_WAITING))
 
 
 def denial_of(*, use: GatewayUse, method: str, target: str, body: Content, refused: Refused) -> Denial:
-    """Return the answer to a request that the grant does not allow, with what its holder can request instead."""
+    """Return the denial of a request that the grant does not allow, with what its holder can request instead."""
     asks = refused.code not in _NOT_TO_BE_ASKED
     holder = Identity.objects.filter(pk=use.holder_id).first() if asks else None
     return deny(

@@ -1,4 +1,4 @@
-"""A request on its way to its target, and the answer on its way back, both with bounded memory."""
+"""Sends one request to its target, and relays the response, with bounded memory for both."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from sessions_app.policy.commands.http.decide import Allowed
 from sessions_app.policy.commands.http.document import HTTPRequest
 from sessions_app.policy.commands.http.headers import HARMLESS
 
-# Whether the answer is a success that is small and whole.
+# Argument: whether the response is a success that is small and complete.
 Record = Callable[[bool], Awaitable[None]]
 # Source: RFC 9110 §9.2.1.
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -45,8 +45,9 @@ _PASSED = HARMLESS - _WRITTEN
 
 
 class Relay:
-    """One request that is allowed. ``begun`` is what the client was sent of its answer, if anything. ``sent``: the target
-    may have received the request.
+    """One request that is allowed. ``begun`` is the response sent to the client so far, if any.
+
+    ``sent``: the target may have received the request.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Relay:
         rule: HTTPRequest,
         record: Record,
     ) -> None:
-        """``record`` is called before the client is sent anything."""
+        """``record`` is called before anything is sent to the client."""
         self._upstream, self._asked, self._place, self._body, self._rule = upstream, asked, place, body, rule
         self._record = record
         self.begun: web.StreamResponse | None = None
@@ -70,21 +71,23 @@ class Relay:
 
     @property
     def remark(self) -> str:
-        """What the record says about an answer that is complete; empty for a success."""
+        """The record's note on a complete response; empty for a success."""
         return f"the target answered {self.status}" if self.status >= 400 else ""
 
     @property
     def small(self) -> bool:
-        """Whether the answer was a success of at most 64 KiB."""
+        """Whether the response was a success of at most 64 KiB."""
         return self._whole and self._in.size <= SMALL
 
     @property
     def _whole(self) -> bool:
-        """Whether the answer is a success, and neither a part nor a word that nothing has changed."""
+        """Whether the response is a success, and neither partial nor "not modified"."""
         return self.status < 400 and self.status not in (206, 304)
 
     def exchanged(self) -> dict[str, Any]:
-        """Return what was sent each way, for the record: the status (0: no answer), sizes in bytes and SHA-256 digests."""
+        """Return what was sent each way, for the record: the status (0: no response), sizes in bytes, SHA-256
+        digests.
+        """
         sockets_out = self._asked.websocket
         return {
             "status": self.status,
@@ -95,7 +98,10 @@ class Relay:
         }
 
     async def run(self, decision: Allowed, credentials: Credentials) -> web.StreamResponse:
-        """Send the request and pass its answer. Raises NotReached, Withheld, and aiohttp's errors once it has begun."""
+        """Send the request and relay its response.
+
+        Raises NotReached, Withheld, and aiohttp's errors once it has started.
+        """
         injected = await credentials.of(self._place)
         if self._asked.websocket:
             return await self._talk(decision, injected)
@@ -111,12 +117,15 @@ class Relay:
 
     @property
     def _repeatable(self) -> bool:
-        """Whether it may be sent twice: a target may act before it answers 401, and an approval is for one request."""
+        """Whether it may be sent twice: a target may act before it answers 401, and an approval is for one
+        request.
+        """
         return self._asked.method in SAFE and not self._rule.hold and not isinstance(self._body, Passed)
 
     async def cut(self, text: str) -> web.StreamResponse:
-        """Drop what has begun, without waiting for a client that may read nothing. Only a WebSocket, and an event stream
-        between two lines, have a place for the reason.
+        """Drop the response so far, without waiting for a client that may not read.
+
+        Only a WebSocket, and an event stream between two lines, have a place for the reason.
         """
         begun, transport = self.begun, self._asked.request.transport
         if begun is None:
@@ -139,7 +148,7 @@ class Relay:
             {name: value for name, value in self._asked.said.items() if name in _PASSED or name in named}
         )
         if self._fields is not None:
-            # What is to be read here comes whole and plain.
+            # A response whose fields are selected must be complete and not encoded.
             head["accept-encoding"] = "identity"
             for name in ("range", "if-range"):
                 head.pop(name, None)
@@ -162,7 +171,7 @@ class Relay:
                 self._body.data(), patient=self._rule.stream,
             )  # fmt: skip
         except NotReached as error:
-            # It may have been received the first time, when the target refused the credential.
+            # The target may have received the request the first time, when it refused the credential.
             self.sent = before or error.sent
             raise
 
@@ -182,7 +191,7 @@ class Relay:
         headers = answered(answer.headers, injected.secrets)
         mapped(headers, self._place, self._asked.here)
         if injected.secrets:
-            # It is about the gateway's credential, not the client's.
+            # It concerns the gateway's credential, not the client's.
             headers.popall("www-authenticate", None)
         if self._fields is not None:
             return await self._pass_fields(answer, headers, self._fields)
@@ -195,8 +204,8 @@ class Relay:
         return await self._end()
 
     async def _pass_whole(self, answer: Answer, headers: CIMultiDict[str]) -> web.StreamResponse:
-        """Pass a small answer with its head in one piece, which costs half as much."""
-        # As long as it said, which is within its limit.
+        """Relay a small response with its head in one piece, which takes half the time."""
+        # As long as its Content-Length, which is within the limit.
         data = await answer.read()
         self._in.take(data)
         await self._begin(web.Response(status=answer.status, headers=headers, body=data), len(data))
@@ -204,11 +213,11 @@ class Relay:
 
     def _check(self, answer: Answer) -> None:
         if answer.status < 200:
-            raise Withheld("the target switched to a protocol that nobody asked for")
+            raise Withheld("the target switched to a protocol that was not requested")
         if media_in(answer) == EVENTS and not self._rule.stream:
-            raise Withheld("the target answered with an event stream; the command must have stream: true")
+            raise Withheld("the target answered with an event stream: set stream: true in the command")
         if self._most is not None and length_of(answer) > self._most and self._asked.method != "HEAD":
-            raise Withheld(f"the answer is larger than {self._most} bytes")
+            raise Withheld(f"the response is larger than {self._most} bytes")
 
     async def _pass_fields(
         self, answer: Answer, headers: CIMultiDict[str], fields: tuple[str, ...]
@@ -224,7 +233,7 @@ class Relay:
         return await self._end()
 
     async def _begin(self, begun: web.StreamResponse, size: int | None) -> None:
-        """Send the head of an answer of so many bytes; None if it is passed on while it comes."""
+        """Send the head of a response of this size in bytes; None if it is streamed."""
         await self._record(self._whole and size is not None and size <= SMALL)
         await begun.prepare(self._asked.request)
         self.begun = begun

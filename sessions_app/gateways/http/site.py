@@ -1,4 +1,6 @@
-"""The HTTP gateway: a reverse proxy that decides each request, adds the target's credential, and cuts at the end."""
+"""The HTTP gateway: a reverse proxy that decides each request, adds the target's credential, and cuts at the
+end.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,9 @@ from sessions_app.operations.sessions.proofs.gateway import GatewayUse
 log = structlog.get_logger(__name__)
 
 PREFIX = "/http/"
-# Seconds that stopping may take to record what was counted.
+# Seconds to record the counted requests at shutdown.
 COUNTED_S = 1.0
-# Names by which a gateway on one's own machine is reached, whatever its public address is.
+# Host names of a gateway on one's own machine, whatever its public address is.
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -56,7 +58,9 @@ class HTTPSite:
         shared.node.keep(self._hosts.keep(shared), "http-hosts")
 
     async def close(self) -> None:
-        """Close the connections to targets, and record what was counted, unless the database is away."""
+        """Close the connections to targets, and record the counted requests unless the database is
+        unavailable.
+        """
         self._reads.close()
         await self._upstream.close()
         with contextlib.suppress(TimeoutError, StintError):
@@ -64,7 +68,7 @@ class HTTPSite:
                 await self._shared.database.run(self._parts.tally.stop)
 
     def claims(self, host: str) -> bool:
-        """Whether a public host name is that of a cluster."""
+        """Whether this is the public host name of a cluster."""
         return self._hosts.cluster_at(host) is not None
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:

@@ -1,6 +1,6 @@
-"""WebSockets through the gateway: messages pass both ways until one side closes, or the grant is over.
+"""WebSockets through the gateway: relays messages both ways until one side closes, or the grant ends.
 
-Source: RFC 6455; 1008 is its code for a policy that forbids to go on.
+Source: RFC 6455, in which 1008 is the code for a policy violation.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ async def relay(
     received: Received,
     secrets: Collection[str],
 ) -> None:
-    """Pass messages both ways until one side closes, then close the other with the same code, and its reason without
-    ``secrets``.
+    """Relay messages both ways until one side closes, then close the other with the same code and reason.
+
+    The reason is passed on without ``secrets``.
     """
     ways = [
         asyncio.create_task(_pass_on(here, there, sent)),
@@ -65,7 +66,7 @@ async def relay(
 
 
 async def _pass_on(source: _Side, sink: _Side, counted: Received) -> tuple[int, str]:
-    """Pass messages on until the source closes. Return its code and reason."""
+    """Relay messages until the source closes. Return its code and reason."""
     while True:
         message: WSMessage = await source.receive()
         if message.type == WSMsgType.TEXT:

@@ -1,4 +1,4 @@
-"""Connections to targets. What is sent there is made here, from what was decided."""
+"""Connections to targets. Every request is built here, from the decided values."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sessions_app.connectors.http.parameters import parameters_of
 from sessions_app.gateways.core.client import CUT, Client, NotReached, TooLarge, read_small
 from sessions_app.gateways.core.direct import Answer
 
-# Seconds between two pieces of an answer that is no event stream.
+# Seconds between two pieces of a response that is not an event stream.
 SILENT_S = 300.0
-# Seconds that a connection waits for its next request. Targets often close theirs soon after.
+# Seconds that an idle connection is kept. Targets often close theirs soon after.
 KEPT_S = 4.0
-# Bytes of an answer that are read ahead of the client.
+# Bytes of a response that are read ahead of the client.
 AHEAD = 256 * 1024
-# For a token: seconds, and bytes of the answer.
+# For fetching a token: seconds, and bytes of the response.
 TOKEN_S, MOST_TOKEN = 10.0, 64 * 1024
 
 
@@ -43,9 +43,9 @@ class Upstream:
         *,
         patient: bool,
     ) -> Answer:
-        """Send a request and return the answer, of which only the head was read. ``target`` is what stands on the
-        request line. ``patient``: the answer may pause for as long as it likes. Redirects are not followed. Raises
-        NotReached.
+        """Send a request and return the response, with only its head read. Redirects are not followed.
+
+        ``target`` is the request target. ``patient``: the response may pause for any time. Raises NotReached.
         """
         return await self._client.send(
             _named(place), method, address_of(place, target), headers=headers, data=body,
@@ -55,8 +55,9 @@ class Upstream:
     def websocket(
         self, place: TargetSpec, target: str, headers: Mapping[str, str], protocols: list[str], *, most: int
     ) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
-        """Open a WebSocket until the block ends. ``most`` is the size of the largest message in bytes. Entering raises
-        NotReached.
+        """Open a WebSocket until the block ends. ``most`` is the size of the largest message in bytes.
+
+        Entering raises NotReached.
         """
         return self._client.websocket(
             _named(place), address_of(place, target), headers=headers, protocols=protocols, most=most, patience=0,
@@ -72,8 +73,10 @@ class Upstream:
         headers: Mapping[str, str],
         seconds: float = TOKEN_S,
     ) -> Any:
-        """POST a form to another server, such as one for tokens, and return its JSON, of at most 64 KiB, within so many
-        seconds. Raises NotReached, which repeats nothing of the answer.
+        """POST a form to another server, such as one for tokens, and return its JSON of at most 64 KiB.
+
+        ``seconds`` limits the whole exchange. Raises NotReached, whose message contains nothing of the
+        response.
         """
         try:
             async with self._client.session.post(
@@ -83,16 +86,16 @@ class Upstream:
                 if answer.status != 200:
                     raise NotReached(f"it answered with status {answer.status}", sent=False)
                 if "content-encoding" in answer.headers:
-                    raise NotReached("its answer is encoded", sent=False)
+                    raise NotReached("its response is encoded", sent=False)
                 return json.loads(await read_small(answer, MOST_TOKEN))
         except TooLarge as error:
             raise NotReached(str(error), sent=False) from None
         except (ValueError, RecursionError):
-            raise NotReached("its answer is not JSON", sent=False) from None
+            raise NotReached("its response is not JSON", sent=False) from None
         except TimeoutError:
-            raise NotReached("it did not answer in time", sent=False) from None
+            raise NotReached("it did not respond in time", sent=False) from None
         except CUT as error:
-            raise NotReached(f"it did not answer: {type(error).__name__}", sent=False) from error
+            raise NotReached(f"it did not respond: {type(error).__name__}", sent=False) from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -100,7 +103,7 @@ class Upstream:
 
 
 def address_of(place: TargetSpec, target: str) -> URL:
-    """Return the URL of a target and what stands on its request line, unchanged."""
+    """Return the URL of a target with a request target, unchanged."""
     address = place.target.address
     host = f"[{address}]" if ":" in address else address
     scheme = "https" if parameters_of(place).tls else "http"
@@ -108,7 +111,7 @@ def address_of(place: TargetSpec, target: str) -> URL:
 
 
 def host_of(place: TargetSpec) -> str:
-    """Return the value of Host for a target."""
+    """Return the value of the Host header for a target."""
     parameters, target = parameters_of(place), place.target
     if parameters.host:
         return parameters.host
@@ -131,7 +134,7 @@ def _tls(place: TargetSpec) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=256)
 def trusting(ca: str) -> ssl.SSLContext:
-    """Return a context that trusts these certificates (PEM); the system's if there are none."""
+    """Return a context that trusts these certificates (PEM), or the system's if there are none."""
     context = ssl.create_default_context(cadata=ca or None)
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -1,1 +1,1 @@
-"""The Kubernetes gateway: every request to an API server, exec, attach and port-forward included, one by one."""
+"""The Kubernetes gateway: decides each request to an API server, including exec, attach and port-forward."""

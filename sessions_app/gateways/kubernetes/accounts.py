@@ -1,4 +1,4 @@
-"""The accounts of grants, as the gateway uses them: by tokens that it requests itself and keeps in memory alone."""
+"""Tokens of the grants' service accounts: requested by the gateway itself, and kept only in memory."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sessions_app.gateways.core.client import Dropped, read_small
 from sessions_app.gateways.kubernetes.places import address_of, parameters_of, tls_of
 from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 
-# Seconds. API servers issue no token for less than ten minutes; one is renewed long before it expires.
+# Seconds. API servers issue tokens for ten minutes at least; each is renewed long before it expires.
 LASTS_S, RENEWED_S = LEAST_SECONDS, 240.0
 ASKED_S = 8.0
-# Bytes of an answer.
+# Bytes of a response.
 MOST = 64 * 1024
 JSON = "application/json"
 
@@ -36,14 +36,15 @@ class Accounts:
     """Tokens of accounts, by the grant's mark and the target."""
 
     def __init__(self, client: aiohttp.ClientSession, *, seconds: float = ASKED_S) -> None:
-        """``seconds`` is how long a cluster may take, whatever it sends meanwhile."""
+        """``seconds`` is how long a cluster may take in all, however much it sends meanwhile."""
         self._client, self._seconds = client, seconds
         self._tokens: dict[_Key, _Token] = {}
         self._asking: dict[_Key, asyncio.Task[str]] = {}
 
     async def token_of(self, use: AtCluster, *, instead_of: str = "") -> str:
-        """Return a token of the account of a grant on its target, another one than ``instead_of``. Raises
-        ConnectorError.
+        """Return a token of a grant's account on its target, a different one from ``instead_of``.
+
+        Raises ConnectorError.
         """
         key = (use.mark, use.target.id)
         known = self._tokens.get(key)
@@ -64,7 +65,7 @@ class Accounts:
         return text
 
     async def _asked(self, use: AtCluster) -> str:
-        """Ask for a token within the time for that, and once more if an idle connection was dropped just then."""
+        """Request a token within the time limit; retry once if an idle connection was dropped at that moment."""
         try:
             async with asyncio.timeout(self._seconds):
                 try:
@@ -98,7 +99,7 @@ class Accounts:
 
 
 def _token_in(answer: Any) -> str:
-    """Return the token of a TokenRequest. Raises ValueError."""
+    """Return the token in a TokenRequest. Raises ValueError."""
     status = answer.get("status") if isinstance(answer, dict) else None
     text = status.get("token") if isinstance(status, dict) else None
     if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text:

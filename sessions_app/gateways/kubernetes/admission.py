@@ -1,4 +1,7 @@
-"""Who sends a request: the grant's token that kubectl got from the plugin. Source: RFC 6750 §2.1 and §3."""
+"""Authenticates a request by the grant's token, which kubectl gets from the plugin.
+
+Source: RFC 6750 §2.1 and §3.
+"""
 
 from __future__ import annotations
 
@@ -45,14 +48,14 @@ def _admit(*, asked: Asked, digest: str) -> KubernetesUse:
 def _dead(asked: Asked, digest: str) -> NotMade:
     dead = record_dead_token(token_digest=digest, target_name=asked.name, line=asked.line, now=clock.now())
     if dead is None:
-        # The token is unknown: if this were recorded, anyone could fill the record.
+        # The token is unknown. Recording such requests would let anyone fill the record.
         log.warning("kubernetes.unknown_token", name=asked.name[:63], client=asked.client)
         return NotMade(401, "The token is not valid here.")
     if dead.held:
         return NotMade(
             403, f"{dead.grant_ref} is suspended after too many refused commands. An approver can release it."
         )
-    # Not 401: kubectl would only get the same token again, and say less.
+    # Not 401: kubectl would only get the same token again, and show less.
     return NotMade(
         403,
         f"{dead.grant_ref} can't be used here: it has ended, its token was revoked, or it is for another cluster.",

@@ -1,4 +1,4 @@
-"""A request as it came, of which only the head was read."""
+"""A request as received, with only its head read."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from aiohttp.web import BaseRequest
 from sessions_app.gateways.core.heads import Framing, HeadRefused, check_handshake, read_framing
 
 PREFIX = "/kubernetes/"
-# Headers by which an API server, or a proxy in front of it, lets someone act as somebody else.
+# Headers by which an API server, or a proxy in front of it, accepts impersonation.
 _AS_OTHERS = ("impersonate-", "x-remote-")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """``name`` is that of a cluster or a target, ``target`` the path and query below it. ``upgrade`` is `websocket`,
-    `spdy`, or empty.
+    """A request. ``name`` is a cluster's or target's name, ``target`` the path and query below it.
+
+    ``upgrade`` is `websocket`, `spdy`, or empty.
     """
 
     request: BaseRequest
@@ -39,7 +40,7 @@ class Asked:
 
     @property
     def line(self) -> str:
-        """The request as it is recorded if it can't be read as a command."""
+        """The text to record if the request can't be read as a command."""
         return f"{self.method} {self.target}"
 
     @property
@@ -54,18 +55,18 @@ class Asked:
 
     @property
     def negotiates(self) -> bool:
-        """Whether its body is in a form that clients try first, and leave for JSON once it is refused."""
+        """Whether its body has an encoding that clients try first, before they fall back to JSON."""
         return self.media in ("application/vnd.kubernetes.protobuf", "application/cbor")
 
     @property
     def as_other(self) -> str:
-        """The header in it by which its sender would act as somebody else; empty if there is none."""
+        """The name of the impersonation header in the request; empty if there is none."""
         names = (name.lower() for name in self.request.headers)
         return next((name for name in names if name.startswith(_AS_OTHERS)), "")
 
 
 def read_asked(request: BaseRequest) -> Asked:
-    """Return a request. Raises HeadRefused for what two readers could disagree on."""
+    """Return a request. Raises HeadRefused if two servers could read it differently."""
     name, _, rest = request.raw_path.removeprefix(PREFIX).partition("/")
     if "?" in name or not name:
         raise HeadRefused(
@@ -78,12 +79,12 @@ def read_asked(request: BaseRequest) -> Asked:
 
 
 def _upgrade_of(request: BaseRequest) -> str:
-    """Return the protocol that a request wants to switch to. Raises HeadRefused for any that no kubectl wants."""
+    """Return the protocol that a request upgrades to. Raises HeadRefused for those that kubectl doesn't use."""
     said = request.headers.get("upgrade", "").lower()
     if said not in ("", "websocket", "spdy/3.1"):
-        raise HeadRefused(400, "The only upgrade here is to a WebSocket")
+        raise HeadRefused(400, "Only upgrades to WebSocket are supported")
     if said and request.method != "GET" and said == "websocket":
-        raise HeadRefused(400, "A WebSocket begins with GET")
+        raise HeadRefused(400, "A WebSocket request must use GET")
     if said == "websocket":
         check_handshake(request)
     return said.partition("/")[0]

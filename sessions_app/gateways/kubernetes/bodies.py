@@ -1,4 +1,4 @@
-"""Bodies of requests: read in full, parsed once, and sent on as bytes that are made from what was decided.
+"""Request bodies: read in full, parsed once, and sent on as bytes serialized from the parsed value.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
@@ -17,9 +17,9 @@ from sessions_app.gateways.core.heads import HeadRefused
 from sessions_app.gateways.kubernetes.asked import Asked
 from sessions_app.policy.commands.kubernetes.bodies import deeper_than
 
-# What an API server takes at most.
+# The largest body that an API server accepts.
 MOST = 3 * 1024 * 1024
-# YAML, which only a server-side apply is sent as, takes many times as long to read as JSON.
+# YAML, used only by server-side apply, takes many times as long to parse as JSON.
 MOST_YAML, SLOWER = 256 * 1024, 16
 JSON, PROTOBUF = "application/json", "application/vnd.kubernetes.protobuf"
 APPLY = "application/apply-patch+yaml"
@@ -33,7 +33,7 @@ _DEEPEST = 100
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body as it is decided: its media type, its parsed value (None for no body), and the bytes that are sent on."""
+    """A body to decide: its media type, its parsed value (None without a body), and the bytes to send on."""
 
     media: str = ""
     value: Any = None
@@ -41,26 +41,27 @@ class Body:
 
 
 def largest(asked: Asked) -> int:
-    """Return how many bytes the body of a request can have."""
+    """Return how many bytes the body of a request may have."""
     if asked.framing.empty:
         return 0
     return min(MOST, MOST if asked.framing.length is None else asked.framing.length)
 
 
 async def read_body(asked: Asked, *, unread: bool = False) -> Body:
-    """Return the body of a request. Raises HeadRefused for one that can't be decided, does not come, or is too large.
+    """Return the body of a request. Raises HeadRefused if it can't be decided, does not arrive, or is too
+    large.
 
-    ``unread``: nothing in it is decided, so that it may be protobuf, and passes unchanged then. Any other body in protobuf
-    is refused with 415, after which most clients send JSON.
+    ``unread``: nothing in it is decided, so it may be protobuf, and then passes unchanged. Any other body in
+    protobuf is refused with 415; most clients then send JSON.
     """
     if asked.framing.empty:
         return Body()
     media = asked.media or JSON
     if "content-encoding" in asked.request.headers:
-        raise HeadRefused(415, "An encoded body can't be checked: send it without Content-Encoding")
+        raise HeadRefused(415, "The gateway can't check an encoded body: send it without Content-Encoding")
     unread = unread and media == PROTOBUF
     if not unread and media not in (JSON, APPLY, *_PATCHES):
-        raise HeadRefused(415, f"Bodies here are JSON or YAML, not {media[:100]}")
+        raise HeadRefused(415, f"Send the body as JSON or YAML, not {media[:100]}")
     if (asked.framing.length or 0) > MOST:
         raise HeadRefused(413, f"The body is larger than {MOST} bytes")
     await go_ahead(asked.request, asked.framing)
@@ -81,20 +82,20 @@ def _read(data: bytes, media: str) -> Body:
 
 def _parsed(data: bytes, media: str) -> Any:
     text = data.decode("utf-8")
-    # JSON is YAML as well.
+    # YAML includes JSON.
     if media != APPLY or text.lstrip().startswith(("{", "[")):
         value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
         if deeper_than(value, _DEEPEST):
             raise _Unclear("it is nested too deeply")
         return value
     if len(data) > MOST_YAML:
-        raise HeadRefused(413, f"YAML larger than {MOST_YAML} bytes is not read here: send JSON")
+        raise HeadRefused(413, f"YAML is limited to {MOST_YAML} bytes: send JSON")
     _check_events(text)
     return _plain(yaml.load(text, Loader=_Loader))  # noqa: S506  # a safe loader
 
 
 class _Unclear(ValueError):
-    """Two readers could read the body differently."""
+    """A body that two parsers could read differently."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -109,29 +110,29 @@ def _no_constant(text: str) -> None:
 
 
 def _check_events(text: str) -> None:
-    """Refuse anchors, which can grow without end, and depth, before anything is built. Raises _Unclear."""
+    """Refuse anchors, which can expand without limit, and deep nesting, before parsing. Raises _Unclear."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         if getattr(event, "anchor", None) is not None:
-            raise _Unclear("anchors and aliases are not read here")
+            raise _Unclear("anchors and aliases are not allowed")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
             raise _Unclear("it is nested too deeply")
 
 
 class _Loader(yaml.CSafeLoader):
-    """Plain data alone: no repeated keys, and no dates."""
+    """Loads plain data only: no repeated keys, and no dates."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         if not all(isinstance(key, str) for key in keys):
-            raise _Unclear("a key is not a text")
+            raise _Unclear("a key is not a string")
         if len(set(keys)) < len(keys):
             raise _Unclear("a key is repeated")
         return super().construct_mapping(node, deep)
 
 
-# A date is a text in JSON.
+# In JSON a date is a string.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
     for first, found in yaml.CSafeLoader.yaml_implicit_resolvers.items()
@@ -139,11 +140,11 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it. Raises _Unclear."""
+    """Return a value as JSON would have it. Raises _Unclear."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_plain(one) for one in value]
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    raise _Unclear("it has a value that JSON does not know")
+    raise _Unclear("it has a value that JSON can't represent")

@@ -1,4 +1,4 @@
-"""The decision on one request, as the API server reads it, also on that of an order."""
+"""The decision on one request or order, read as the API server reads it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ _STREAMS: dict[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision, and the line that is recorded for it. ``question`` decides the same by another set; None for what can't
-    be read.
+    """A decision, and the line to record for it.
+
+    ``question`` decides the same request by another command set; None if the request can't be read.
     """
 
     decision: Allowed | Refused
@@ -51,14 +52,16 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class DecidedOrder(Decided):
-    """A decision on what an order sends, with its body."""
+    """A decision on an order's request, with its body."""
 
     body: Body = field(default_factory=Body)
 
 
 def decided(compiled: CompiledSet, asked: Asked, body: Body, standing: Standing) -> Decided:
-    """Return the decision on a request with its body and, if a decision asked for it, what the cluster has. Never raises
-    because of a request.
+    """Return the decision on a request with its body, and with the cluster's objects if an earlier decision
+    needed them.
+
+    Never raises because of a request.
     """
     try:
         request = read_request(asked.method, asked.path, asked.query)
@@ -74,7 +77,7 @@ def decided(compiled: CompiledSet, asked: Asked, body: Body, standing: Standing)
             return Refused("not for Kubernetes", None, "right")
         answer = decide_request(other, request, sent)
         if isinstance(answer, Refused) and answer.code in ASKS:
-            # Whether the object fits is seen when it is tried with that set.
+            # Whether the object matches is decided when the request is made under that set.
             return answers.Allowed(DISCOVERY, "change", False, None, {}, ())
         return answer
 
@@ -90,7 +93,7 @@ def is_unread(asked: Asked) -> bool:
 
 
 def decided_order(compiled: CompiledSet, sending: Sending, version: str, standing: Standing) -> DecidedOrder:
-    """Return the decision on what an order sends, as if kubectl had sent it. Never raises because of an order."""
+    """Return the decision on an order's request, as if kubectl had sent it. Never raises because of an order."""
     try:
         request = sending.request(version)
         sent = sending.sent_to(standing.target, standing.history, standing.unread)
@@ -108,9 +111,10 @@ D = TypeVar("D", bound=Decided)
 async def compared(
     reader: Reader, use: AtCluster, decide: Callable[[Standing], D], *, size: int, agent: str
 ) -> D:
-    """Return a decision, made again with what the cluster has if it asks for that. ``size`` is that of the body in bytes.
+    """Return a decision, repeated with the cluster's objects if it needs them. ``size`` is the body's, in
+    bytes.
 
-    Raises NotMade if what it asks for does not get its turn.
+    Raises NotMade if reading the objects takes too long to start.
     """
     found = await aside(size, decide, NOTHING_READ)
     refused = found.decision if isinstance(found.decision, Refused) else None
@@ -121,7 +125,7 @@ async def compared(
 
 
 def still_allowed(now: Decided, before: Decided) -> Allowed:
-    """Return a decision that was made again, if it is the same. Raises NotMade."""
+    """Return a repeated decision if it is the same as before. Raises NotMade otherwise."""
     if isinstance(now.decision, Refused):
         raise NotMade(403, f"It is no longer allowed: {now.decision.reason}.")
     if (now.line, now.decision.index) != (before.line, getattr(before.decision, "index", None)):
@@ -130,15 +134,15 @@ def still_allowed(now: Decided, before: Decided) -> Allowed:
 
 
 def _fault(asked: Asked, kind: Kind) -> Refused | None:
-    """Return what refuses a request whatever its command set is; None if nothing does."""
+    """Return the refusal of a request that no command set can allow; None if there is no reason for one."""
     if asked.as_other:
         return Refused(
-            f"the header {asked.as_other} would let its sender act as somebody else", None, "syntax"
+            f"the header {asked.as_other} is not allowed: it impersonates another user", None, "syntax"
         )
     if asked.upgrade == "spdy":
         return Refused(OLD_KUBECTL, None, "syntax")
     if kind != "request" and not asked.upgrade:
-        return Refused(f"{kind} needs a WebSocket", None, "syntax")
+        return Refused(f"{kind} requires a WebSocket", None, "syntax")
     if kind == "request" and asked.upgrade:
-        return Refused("only exec, attach and port-forward take a WebSocket", None, "syntax")
+        return Refused("only exec, attach and port-forward can use a WebSocket", None, "syntax")
     return None

@@ -1,4 +1,4 @@
-"""Why something is not allowed, in the words that kubectl prints: with the nearest that is, and where to request more."""
+"""Explains refusals in kubectl: the reason, the nearest allowed command, and where to request more access."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING, expla
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.queries.requests.offers import Question, offers
 
-# Another grant would not change a refusal with these codes.
+# Another grant would not change a refusal with one of these codes.
 _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", TOO_MANY_WAITING))
 
 
-# Seconds for which an answer about a named question is kept, and how many are looked for meanwhile for one holder: each
-# decides by all sets that they may request.
+# Seconds for which the answer to a named question is kept, and how many of a holder's questions are looked up
+# in that time: each is decided by every set that the holder may request.
 _KEPT_S, _MOST = 60, 20
 
 
 def refusal_of(*, use: AnyUse, refused: Refused, question: Question | None, named: str = "") -> str:
-    """Return why a grant does not allow something, with the nearest that it does, and where to request more, as
-    `request_url` says.
+    """Return why a grant does not allow a request, the nearest that it does allow, and where to request more.
+
+    See `request_url` for when there is a link.
     """
     asks = question is not None and refused.code not in _NOT_TO_BE_ASKED
     url = request_url(use.holder_id, use.cluster, question, named=named) if asks else ""
@@ -34,9 +35,10 @@ def refusal_of(*, use: AnyUse, refused: Refused, question: Question | None, name
 
 
 def request_url(holder_id: int, cluster: str, question: Question | None, *, named: str = "") -> str:
-    """Return where someone can request on a cluster what ``question`` allows; empty if nothing they may request does.
+    """Return the page where someone can request access on a cluster that allows ``question``; empty if there
+    is none.
 
-    What a text names is looked for once a minute, and empty for a holder for whom too much is looked for.
+    A named question is looked up once a minute, and not at all for a holder who has too many of them.
     """
     if not named:
         return _found(holder_id, cluster, question)

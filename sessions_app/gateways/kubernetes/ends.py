@@ -1,4 +1,4 @@
-"""How requests end, as the record says it."""
+"""The reasons that the record gives for how requests end."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sessions_app.gateways.kubernetes.streams import Streams
 
 log = structlog.get_logger(__name__)
 
-UNSAID = "the API server did not say how it ended"
+UNSAID = "the API server did not report how it ended"
 
 
 def unrecorded(error: OSError) -> str:
-    """Return why output that can't be recorded ended what prints it."""
+    """Return why a command was cut whose output can't be recorded."""
     return f"its output can't be recorded: {error.strerror}"
 
 
 def why_broken(carrier: object, error: OSError) -> str:
-    """Return why a connection ended, or that its output can't be recorded."""
+    """Return why a connection ended, or that the output can't be recorded."""
     unwritten = carrier.record_error if isinstance(carrier, Streams) else None
     if unwritten is not None:
         return unrecorded(unwritten)
@@ -28,7 +28,7 @@ def why_broken(carrier: object, error: OSError) -> str:
 
 
 def report_of(carrier: object) -> Report:
-    """Return how something ended that was not cut."""
+    """Return the outcome of a request that Stint did not cut."""
     if isinstance(carrier, Forwarding) and carrier.status >= 400:
         return Report("done", f"the API server answered {carrier.status}")
     if not isinstance(carrier, Streams):

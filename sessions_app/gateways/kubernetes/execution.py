@@ -1,4 +1,4 @@
-"""A command in a container: watched over by a guard that terminates what it started, then passed like what is attached."""
+"""Runs a command in a container under a guard, which terminates the processes that the command leaves behind."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 
 UNCONTAINED = "its processes were not contained, and may still run"
-UNKNOWN = "what it left in the container is not known"
-# Seconds for what a guard does in two at most. A program that it watches can stop or kill it.
+UNKNOWN = "whether its processes in the container ended is unknown"
+# Seconds, for what takes a guard two at most. A program that it watches can stop or kill it.
 _GUARD_S = 3.0
 
 
 class Watch:
-    """What watches over one command in a container, and terminates what it leaves there."""
+    """Watches one command in a container, and terminates the processes that it leaves there."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Watch:
         run_id: int,
         left: Callable[[], float],
     ) -> None:
-        """``left`` returns the seconds until its deadline: connections take some of them."""
+        """``left`` returns the seconds until the deadline; opening connections takes some of them."""
         self._upstream, self._use, self._where = upstream, use, where
         self._program, self._run_id, self._left = program, run_id, left
         self._mark = run_mark(use.mark, run_id)
@@ -47,7 +47,9 @@ class Watch:
         self._stack = contextlib.AsyncExitStack()
 
     async def words(self) -> list[str]:
-        """Start the guard, and return the words that run the command below the wrapper. Raises NotMade, NotReached."""
+        """Start the guard, and return the arguments that run the command under it. Raises NotMade,
+        NotReached.
+        """
         session, server = await self._upstream.server_of(self._use)
         try:
             self._guard = guard = await self._stack.enter_async_context(
@@ -61,7 +63,7 @@ class Watch:
                 guard=guard.pid,
             )
         except CannotGuard as error:
-            more = "A command set can allow it without, by contain: none."
+            more = "To allow it without a guard, set contain: none in the command set."
             raise NotMade(403, f"{error.message} {more}") from error
         except ConnectorError as error:
             raise NotMade(503, error.message) from error
@@ -69,7 +71,9 @@ class Watch:
             raise NotMade(403, str(error)) from error
 
     async def end(self) -> str:
-        """Terminate what it left in the container, and return what is to be said about that; empty for nothing."""
+        """Terminate the command's processes in the container, and return a note for the record; empty for
+        none.
+        """
         if self._guard is None:
             return ""
         try:
@@ -78,9 +82,9 @@ class Watch:
             await self._stack.aclose()
 
     async def _swept(self) -> LeftInPod | None:
-        """Terminate it by another program in the container, whatever has become of the guard. None if that did not say.
+        """Terminate the processes by another program in the container, whether or not the guard still runs.
 
-        The grant's own account may be gone by now.
+        Return None if that reported nothing. Uses Stint's account, because the grant's may have been deleted.
         """
         try:
             session, server = await self._upstream.server_of(self._use, own=True)
@@ -90,25 +94,27 @@ class Watch:
 
 
 class Execution(Streams):
-    """One exec that is allowed. With ``watch``, it runs below a wrapper, beside a guard."""
+    """One exec that is allowed. With ``watch``, it runs in a wrapper, beside a guard."""
 
     def __init__(self, *args: Any, watch: Watch | None, **more: Any) -> None:
         super().__init__(*args, **more)
         self._watch = watch
 
     async def run(self) -> web.StreamResponse:
-        """Start the guard and the command, and pass what is sent, until one side ends. Raises as Streams does."""
+        """Start the guard and the command, and relay data until one side ends. Raises what Streams raises."""
         if self._watch is not None:
             self._target = stream_target(self._request, await self._watch.words())
         return await super().run()
 
     async def kill(self) -> str:
-        """Terminate what it left in the container, and return what is to be said about that; empty for nothing."""
+        """Terminate the command's processes in the container, and return a note for the record; empty for
+        none.
+        """
         return await killed(self._watch, started=self.sent)
 
 
 async def killed(watch: Watch | None, *, started: bool) -> str:
-    """Terminate what a command left in its container, and return what is to be said about that; empty for nothing."""
+    """Terminate a command's processes in its container, and return a note for the record; empty for none."""
     if watch is None:
         return UNCONTAINED if started else ""
     return await watch.end()

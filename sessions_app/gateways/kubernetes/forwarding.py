@@ -1,4 +1,4 @@
-"""One request on its way to the API server, and the answer on its way back, both with bounded memory."""
+"""Sends one request to the API server, and relays the response, with bounded memory for both."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.operations.sessions.proofs.kubernetes import KubernetesUse
 from sessions_app.policy.commands.kubernetes.bodies import JSON_PATCH
 
-# Objects in forms that the gateway can't read. Of the OpenAPI documents, which it does not read, kubectl takes no other form.
+# Encodings that the gateway can't read. It doesn't read OpenAPI documents, which kubectl takes only in one of
+# them.
 _UNREAD = ("vnd.kubernetes.protobuf", "cbor")
-# How often a write is sent that is bound to an object which others change meanwhile.
+# How often to send a write bound to an object that others modify meanwhile.
 _TRIES = 4
 
 
 class Forwarding:
-    """One request that is allowed. ``begun`` is what the client was sent of its answer, if anything. ``sent``: the API
-    server may have received the request.
+    """One request that is allowed. ``begun`` is the response sent to the client so far, if any.
+
+    ``sent``: the API server may have received the request.
     """
 
     def __init__(
         self, upstream: Upstream, asked: Asked, use: KubernetesUse, body: Body, *, agent: str,
         again: Callable[[], Awaitable[Body]] | None = None,
     ) -> None:  # fmt: skip
-        """``agent`` names the run in the cluster's own audit log. ``again`` binds the body to the object as it is then, if
-        it was bound to an earlier one.
+        """``agent`` names the run in the cluster's audit log. ``again`` binds the body to the object's
+        current version, if it was bound to an earlier one.
         """
         self._again = again
         self._upstream, self._asked, self._use, self._body, self._agent = upstream, asked, use, body, agent
@@ -49,7 +51,9 @@ class Forwarding:
         self._last = b"\n"
 
     def exchanged(self) -> dict[str, Any]:
-        """Return what was sent each way, for the record: the status (0: no answer), sizes in bytes and SHA-256 digests."""
+        """Return what was sent each way, for the record: the status (0: no response), sizes in bytes, SHA-256
+        digests.
+        """
         return {
             "status": self.status,
             "body_bytes": len(self._body.data),
@@ -59,14 +63,14 @@ class Forwarding:
         }
 
     async def run(self) -> web.StreamResponse:
-        """Send the request and pass its answer. Raises NotReached, aiohttp's errors once it has begun, and what ``again``
-        raises.
+        """Send the request and relay its response. Raises NotReached, aiohttp's errors once the response has
+        begun, and what ``again`` raises.
         """
         there = await send_bound(self._send, self._body, self._again)
         try:
             return await self._pass(there)
         finally:
-            # A connection with unread data is not used again.
+            # A connection with unread data can't be reused.
             there.close()
 
     async def _send(self, body: Body) -> Answer:
@@ -109,11 +113,11 @@ class Forwarding:
         return here
 
     def tell(self, text: str) -> None:
-        """Do nothing: an answer has no place for what Stint says."""
+        """Do nothing: a response has no place for messages from Stint."""
 
     async def cut(self, text: str) -> web.StreamResponse:
-        """Drop what has begun, without waiting for a client that may read nothing. A followed log and a watch have a place
-        for the reason.
+        """Drop the response so far, without waiting for a client that may not read. A followed log and a
+        watch end with the reason.
         """
         transport = self._asked.request.transport
         if self.begun is None:
@@ -138,8 +142,10 @@ class Forwarding:
 async def send_bound(
     send: Callable[[Body], Awaitable[Answer]], body: Body, again: Callable[[], Awaitable[Body]] | None
 ) -> Answer:
-    """Send a body, and once more as often as it was bound to an object that others have changed meanwhile, as ``again``
-    returns it. Raises what ``send`` and ``again`` raise.
+    """Send a body, and send it again while others have modified the object that it was bound to, rebound by
+    ``again``.
+
+    Raises what ``send`` and ``again`` raise.
     """
     there = await send(body)
     for _ in range(1, _TRIES):
@@ -152,19 +158,21 @@ async def send_bound(
 
 
 def _has_changed(body: Body, there: Answer) -> bool:
-    """Whether an answer can mean that what a body was bound to has changed. A JSON patch whose test fails is only invalid."""
+    """Whether a response can mean that the bound object has changed. A JSON patch whose test fails is only
+    invalid.
+    """
     return there.status == 409 or (there.status == 422 and body.media == JSON_PATCH)
 
 
 def accepted(said: str) -> str:
-    """Return what a client accepts, without what the gateway can't read."""
+    """Return an Accept header without the encodings that the gateway can't read."""
     kept = [one.strip() for one in said.split(",") if not any(word in one for word in _UNREAD)]
     return ",".join(filter(None, kept)) or JSON
 
 
 def _passed(there: Answer) -> CIMultiDict[str]:
     headers = answered(there.headers, ())
-    # Nothing leads past the gateway.
+    # Drop headers that point past the gateway.
     for name in ("location", "content-location", "www-authenticate"):
         headers.popall(name, None)
     return headers

@@ -1,4 +1,6 @@
-"""What an order from a page sends: a program in a container, or one request whose answer is printed. Nobody is connected."""
+"""Carries out an order from a page: a program in a container, or one request whose response is printed. No
+client is connected.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,9 @@ from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 from sessions_app.policy.commands.kubernetes.checks import Logs
 from sessions_app.policy.commands.kubernetes.sending import Sending
 
-# Bytes of an answer to a request for a log that is no log: it says why.
+# Bytes of the response to a log request that failed: it has the reason.
 _MOST_OF_A_FAULT = 64 * 1024
-# Bytes that are recorded in one turn of the event loop.
+# Bytes recorded in one turn of the event loop.
 _PIECE = 64 * 1024
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
@@ -42,7 +44,7 @@ class Program:
         self, upstream: Upstream, use: AtCluster, where: Container, recorder: Recorder, *,
         argv: Sequence[str], watch: Watch | None, agent: str,
     ) -> None:  # fmt: skip
-        """``watch`` watches over it; without one, its words run as they are."""
+        """``watch`` terminates the program at the end; without one, ``argv`` runs unwrapped."""
         self._upstream, self._use, self._where = upstream, use, where
         self._argv, self._watch, self._agent = argv, watch, agent
         self._live = Live(recorder, self._unrecorded)
@@ -52,7 +54,9 @@ class Program:
         self.size: int | None = None
 
     async def run(self) -> Report:
-        """Run it to its end, and return how it ended. Raises NotMade, NotReached, and the errors of connections."""
+        """Run the program to its end, and return how it ended. Raises NotMade, NotReached, and connection
+        errors.
+        """
         argv = await self._watch.words() if self._watch is not None else self._argv
         self.sent = True
         opened = self._upstream.websocket(
@@ -87,23 +91,25 @@ class Program:
             self._closing = asyncio.ensure_future(self._socket.close())
 
     def exchanged(self) -> dict[str, Any] | None:
-        """Return None: its output is in the recording."""
+        """Return None: the output is in the recording."""
         return None
 
     async def kill(self) -> str:
-        """Terminate what it left in the container, and return what is to be said about that; empty for nothing."""
+        """Terminate the program's processes in the container, and return a note for the record; empty for
+        none.
+        """
         return await killed(self._watch, started=self.sent)
 
 
 class OneRequest:
-    """One request, whose answer is printed as a person would read it. ``sent``: the API server may have received it."""
+    """One request, whose response is printed for people. ``sent``: the API server may have received it."""
 
     def __init__(
         self, upstream: Upstream, use: AtCluster, sending: Sending, version: str, body: Body, recorder: Recorder, *,
         agent: str, again: Callable[[], Awaitable[Body]] | None, room: BodyBudget,
     ) -> None:  # fmt: skip
-        """``version`` is that of the request's group. ``again`` binds the body to the object as it is then, if it was bound
-        to an earlier one. ``room`` is that of what is kept of answers.
+        """``version`` is the version of the request's API group. ``again`` binds the body to the object's
+        current version, if it was bound to an earlier one. ``room`` bounds the memory for responses.
         """
         self._upstream, self._use, self._sending, self._version = upstream, use, sending, version
         self._body, self._again, self._room = body, again, room
@@ -116,7 +122,10 @@ class OneRequest:
         self._read = 0
 
     async def run(self) -> Report:
-        """Send it and print its answer. Raises BodiesTooLarge, NotReached, the errors of connections, and what ``again`` raises."""
+        """Send the request and print its response.
+
+        Raises BodiesTooLarge, NotReached, connection errors, and what ``again`` raises.
+        """
         with self._room.taken(self._use.grant_id, self._most):
             answer = await send_bound(self._send, self._body, self._again)
             try:
@@ -171,7 +180,7 @@ class OneRequest:
             self._answer.close()
 
     async def _show(self, answer: Answer, data: bytes) -> None:
-        text = b"The answer is too large to print.\n"
+        text = b"The response is too large to print.\n"
         if self._read <= self._most:
             text = await aside(len(data), printed, data, media_in(answer), self._sending.method)
         for start in range(0, len(text), _PIECE):
@@ -187,5 +196,5 @@ class OneRequest:
         }  # fmt: skip
 
     async def kill(self) -> str:
-        """Return nothing: a request leaves nothing behind."""
+        """Return nothing: a request leaves no processes behind."""
         return ""

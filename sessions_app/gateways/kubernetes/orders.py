@@ -1,4 +1,4 @@
-"""Commands that holders start on the page of a grant: decided, recorded and held as those of kubectl are."""
+"""Commands that holders start on a grant's page: decided, recorded and held like those from kubectl."""
 
 from __future__ import annotations
 
@@ -55,31 +55,33 @@ STOPPED = "the gateway stopped it"
 async def run_ordered(parts: Parts, claimed: Claimed) -> None:
     """Try the line of an order and run it if allowed. Raises StintError if nothing could be recorded."""
     if not isinstance(claimed.use, HolderUse):
-        raise AssertionError  # noqa: TRY004  # each endpoint runs orders of its own kind
+        raise AssertionError  # noqa: TRY004  # an endpoint gets only orders of its own protocol
     await Ordered(parts, claimed, claimed.use).run()
 
 
 class Carrier(Protocol):
-    """What is allowed, on its way. ``size`` is that of its answer in bytes; None if its recording says so."""
+    """An allowed program or request in progress. ``size`` is its response's in bytes; None if the recording
+    has it.
+    """
 
     sent: bool
     size: int | None
 
     async def run(self) -> Report:
-        """Carry it out, and return how it ended. Raises NotMade, NotReached, and the errors of connections."""
+        """Carry it out, and return how it ended. Raises NotMade, NotReached, and connection errors."""
 
     async def kill(self) -> str:
-        """Terminate what it left, and return what is to be said about that; empty for nothing."""
+        """Terminate the processes that it left, and return a note for the record; empty for none."""
 
     def exchanged(self) -> dict[str, Any] | None:
         """Return what was sent each way, for the record."""
 
 
 class Ordered(Cuttable):
-    """One order as the user of its own session. It has no input, and its output goes only to the recording."""
+    """One order, as the only user of its session. It has no input, and its output goes only to the recording."""
 
     def __init__(self, parts: Parts, claimed: Claimed, use: HolderUse) -> None:
-        """Raises Ended when the grant is known to be over."""
+        """Raises Ended if the grant has ended."""
         super().__init__()
         self._parts, self._claimed = parts, claimed
         self._use = use = used_from(use, claimed.client_address)
@@ -91,7 +93,7 @@ class Ordered(Cuttable):
         self._carrier: Carrier | None = None
         self._report = Report("cut", STOPPED)
 
-    # The ``User`` of its session.
+    # The ``User`` interface of its session.
 
     @property
     def _begun(self) -> bool:
@@ -112,7 +114,7 @@ class Ordered(Cuttable):
                 raise
             task.uncancel()
         finally:
-            # What is left in a container must not hold up who stops this.
+            # Terminating processes in a container must not delay whatever stops the order.
             self._parts.begin(self._conclude())
 
     async def _conclude(self) -> None:
@@ -150,7 +152,7 @@ class Ordered(Cuttable):
                 tried = await released(self._parts.shared, self._use, tried)
             except NotReleased as error:
                 if error.state != "held":
-                    # It is over in the record already.
+                    # The record already has its end.
                     self._run_id = None
                 self._report = Report("failed", error.message)
                 return
@@ -159,8 +161,10 @@ class Ordered(Cuttable):
         self._report = await self._carried_out(sending, decision, tried)
 
     async def _foreseen(self, sending: Sending, decision: Allowed) -> tuple[Allowed, str]:
-        """Return the decision on what an undo puts back, which its line does not say and who allows it must read; or the
-        one on its line, which asks nobody, and why nothing is sent.
+        """Return the decision on the object that a rollback restores, which its line does not show and an
+        approver must read.
+
+        If the object can't be read, return the decision on the line, without a hold, and why nothing is sent.
         """
         try:
             _, compare = await self._comparing(sending, f"stint/{self._use.grant_ref}")
@@ -173,7 +177,7 @@ class Ordered(Cuttable):
             raise
 
     def _too_late(self, tried: Tried) -> None:
-        """Handle an attempt that was recorded when nobody waited for it anymore: nothing of it was sent."""
+        """Report an attempt that was recorded after its caller had stopped waiting: nothing of it was sent."""
         if not isinstance(tried.decision, Refused):
             self._run_id = tried.run_id
             self._finish()
@@ -181,20 +185,20 @@ class Ordered(Cuttable):
     # The API server
 
     async def _carried_out(self, sending: Sending, decision: Allowed, tried: Tried) -> Report:
-        """Send it and return how it ended. Whatever fails, the run is over and says so."""
+        """Send it and return how it ended. Every failure ends the run, and is in the report."""
         try:
             self._recorder = await self._record(tried.run_id, decision.line)
             self._carrier = await self._carrier_of(sending, decision, tried, self._recorder)
             return await self._carrier.run()
         except NotMade as error:
-            # It has no recording, or what it was bound to has changed, so that nothing was.
+            # The output can't be recorded, or the bound object has changed, so nothing was sent.
             return Report("failed", error.message)
         except (StintError, NotReached) as error:
             why = error.message if isinstance(error, StintError) else str(error)
         except (OSError, ClientError) as error:
             log.info("order.broken_off", run=tried.run_id, error=type(error).__name__)
             why = f"the connection broke off ({type(error).__name__})"
-        except Exception as error:  # whatever failed, the run is over and must say so
+        except Exception as error:  # every failure ends the run, which must be reported
             log.exception("order.failed", run=tried.run_id, error=type(error).__name__)
             why = "internal error; see the gateway's log"
         return Report("cut" if self._begun else "failed", why)
@@ -230,7 +234,9 @@ class Ordered(Cuttable):
     async def _comparing(
         self, sending: Sending, agent: str
     ) -> tuple[str, Callable[[], Awaitable[DecidedOrder]]]:
-        """Return the version of the request's group, and what compares it with what the cluster has. Raises NotMade."""
+        """Return the API version of the request, and a function that decides it by the cluster's objects.
+        Raises NotMade.
+        """
         version = await self._parts.reader.version_of(self._use, sending.group, agent=agent)
         return version, partial(self._compared, sending, version, agent)
 
@@ -257,22 +263,24 @@ class Ordered(Cuttable):
 
 
 def _same_command(found: DecidedOrder, decision: Allowed) -> Allowed:
-    """Return the decision on an object as it is now, if the same command allows it. Raises NotMade."""
+    """Return the decision on an object in its current state, if the same command allows it. Raises NotMade."""
     if isinstance(found.decision, Refused):
         raise NotMade(403, found.decision.reason)
     if found.decision.index != decision.index:
-        raise NotMade(409, "another command of the grant allows it as the object is now: run that one")
+        raise NotMade(
+            409, "another command of the grant allows this in the object's current state: run that one"
+        )
     return found.decision
 
 
 async def _rebound(compare: Callable[[], Awaitable[DecidedOrder]], before: DecidedOrder) -> Body:
-    """Return what is sent to the object as it is now, if that gives the same decision. Raises NotMade."""
+    """Return the body for the object in its current state, if the decision is still the same. Raises NotMade."""
     now = await compare()
     return await bound(now.body, still_allowed(now, before).version)
 
 
 def _decided(use: HolderUse, line: str, now: dt.datetime) -> tuple[Allowed | Refused, Sending | None]:
-    """Return the decision on a line, and what it sends if it is allowed."""
+    """Return the decision on a line, and the request that it sends if it is allowed."""
     decision = decide(use.compiled, line)
     if isinstance(decision, Refused):
         return decision, None

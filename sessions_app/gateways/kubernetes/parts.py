@@ -1,4 +1,4 @@
-"""What carrying out a request or an order needs."""
+"""What it takes to carry out a request or an order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sessions_app.queries.record.recording_files import Rooms, recording_path
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What there is once for all requests and orders of a gateway."""
+    """The services that all requests and orders of a gateway share."""
 
     shared: Shared
     upstream: Upstream
@@ -35,18 +35,18 @@ class Parts:
     ends: set[asyncio.Task[None]] = field(default_factory=set)
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Carry something out that no client waits for."""
+        """Run a coroutine that no client waits for."""
         task = asyncio.create_task(work)
         self.ends.add(task)
         task.add_done_callback(self.ends.discard)
 
     async def settle(self) -> None:
-        """Wait until the ends that are under way are over."""
+        """Wait up to a second until these coroutines have finished."""
         if self.ends:
             await asyncio.wait(self.ends, timeout=1.0)
 
     async def recorder_of(self, use: AtCluster, run_id: int, line: str) -> Recorder:
-        """Begin the recording of a run. Raises OSError and StintError."""
+        """Start the recording of a run. Raises OSError and StintError."""
         room = await self.shared.database.run(self.rooms.room_for, grant_id=use.grant_id)
         return Recorder(
             settings.RECORDINGS_DIR,
@@ -57,7 +57,7 @@ class Parts:
         )
 
     def watch_over(self, use: AtCluster, where: Container, decision: Allowed, tried: Tried) -> Watch | None:
-        """Return what watches over a program in a container; None if its command set asks for nothing."""
+        """Return what watches a program in a container; None if its command set says ``contain: none``."""
         if tried.deadline is None:
             raise AssertionError
         if decision.contain == "none":

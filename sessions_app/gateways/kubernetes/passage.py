@@ -1,4 +1,4 @@
-"""One request: decided and recorded, then sent on, and its answer passed to the client until it ends or is cut."""
+"""Decides and records one request, sends it on, and relays its response until it ends or is cut."""
 
 from __future__ import annotations
 
@@ -51,21 +51,24 @@ _DISCOVERY = ("get", "--raw", "/apis")
 
 
 class Carrier(Protocol):
-    """What is allowed, on its way. ``begun`` is what the client was sent of the answer, if anything. ``sent``: the API
-    server may have received the request.
+    """An allowed request in progress. ``begun`` is the response sent to the client so far, if any.
+
+    ``sent``: the API server may have received the request.
     """
 
     begun: Any
     sent: bool
 
     async def run(self) -> web.StreamResponse:
-        """Send it on and pass what comes back. Raises NotMade, NotReached, and the errors of connections."""
+        """Send the request and relay the response. Raises NotMade, NotReached, and connection errors."""
 
     async def cut(self, text: str) -> web.StreamResponse:
-        """Drop what has begun, without waiting for a client that may read nothing, and say why where that is possible."""
+        """Drop the response so far without waiting for a client that may not read, with the reason where
+        possible.
+        """
 
     def tell(self, text: str) -> None:
-        """Show the holder a line, where the protocol has a place for it."""
+        """Show a line to the holder if the protocol has a place for it."""
 
 
 class Passage(Cuttable):
@@ -87,12 +90,14 @@ class Passage(Cuttable):
         return self._carrier is not None and self._carrier.begun is not None
 
     def tell(self, text: str) -> None:
-        """Show the holder a line, where the protocol has a place for it."""
+        """Show a line to the holder if the protocol has a place for it."""
         if self._carrier is not None:
             self._carrier.tell(text)
 
     async def run(self) -> web.StreamResponse:
-        """Return the answer, of which all was sent if it is the API server's. Raises NotMade, HeadRefused, StintError."""
+        """Return the response; one from the API server has been sent in full. Raises NotMade, HeadRefused,
+        StintError.
+        """
         self._task = task = asyncio.current_task()
         self._session.enter(self)
         try:
@@ -105,7 +110,7 @@ class Passage(Cuttable):
             task.uncancel()
             self._report = Report("cut", self._stopped)
             if isinstance(self._carrier, Execution):
-                # A client that reads nothing must not hold this up.
+                # A client that does not read must not delay this.
                 self._killing = asyncio.create_task(self._carrier.kill())
             return await self._cut(ended(self._use.grant_ref, self._stopped))
         except Exception as error:
@@ -116,7 +121,7 @@ class Passage(Cuttable):
             self._conclude()
 
     async def _cut(self, text: str) -> web.StreamResponse:
-        """Say why it is over where that is possible, and drop the connection to the client where it is not."""
+        """End with the reason where that is possible, and drop the connection to the client where it is not."""
         if self._carrier is not None and self._begun:
             return await self._carrier.cut(text)
         raise NotMade(403, text)
@@ -143,7 +148,7 @@ class Passage(Cuttable):
         if isinstance(tried.decision, Refused) or isinstance(found.decision, Refused):
             raise await self._denied(found, tried.decision)
         self._run_id = tried.run_id
-        # What it was parsed to takes many times its room, and a hold lasts.
+        # The parsed body takes many times its size in memory, and a hold can last long.
         allowed, body, found = found.decision, replace(body, value=None), replace(found, question=None)
         if tried.verdict == "held":
             tried = await self._released(tried)
@@ -152,7 +157,9 @@ class Passage(Cuttable):
         return await self._carry(await self._carrier_of(found, allowed, tried, body))
 
     async def _read(self) -> Body:
-        """Return the body. One that can't be read is a refusal, unless its client only has to try another form."""
+        """Return the body. Record a refusal if it can't be read, unless the client will retry in another
+        encoding.
+        """
         try:
             return await read_body(self._asked, unread=is_unread(self._asked))
         except HeadRefused as error:
@@ -169,9 +176,11 @@ class Passage(Cuttable):
         return await compared(self._parts.reader, self._use, decide, size=len(body.data), agent=self._agent)
 
     async def _count(self, decision: Allowed) -> None:
-        """Count what kubectl asks beside a command. Raises StintError, also if the token is not valid anymore."""
+        """Count a request that kubectl sends beside a command. Raises StintError, also if the token is no
+        longer valid.
+        """
         if decision.index == DISCOVERY and decision.argv[:2] == _DISCOVERY[:2]:
-            # Its many paths are one thing: what the cluster can do.
+            # Its many paths count as one: discovery of what the cluster offers.
             decision = replace(decision, argv=_DISCOVERY)
         recorded = await self._parts.shared.database.run(
             _counted, tally=self._parts.tally, session_id=self._session.id, use=self._use, decision=decision
@@ -180,7 +189,7 @@ class Passage(Cuttable):
             raise NotMade(403, ended(self._use.grant_ref, "it can't be used anymore"))
 
     def _too_late(self, tried: Tried) -> None:
-        """Handle an attempt that was recorded when nobody waited for it anymore: nothing of it was sent."""
+        """Report an attempt that was recorded after its caller had stopped waiting: nothing of it was sent."""
         self._run_id = tried.run_id
         self._finish()
 
@@ -191,12 +200,12 @@ class Passage(Cuttable):
         return NotMade(403, text)
 
     async def _released(self, tried: Tried) -> Tried:
-        """Wait until a second person has allowed the request, and use that approval. Raises NotMade."""
+        """Wait until another person approves the request, and use that approval. Raises NotMade."""
         try:
             return await released(self._parts.shared, self._use, tried)
         except NotReleased as error:
             if error.state != "held":
-                # It is over in the record already.
+                # The record already has its end.
                 self._run_id = None
             self._report = Report("failed", error.message)
             raise NotMade(403, error.message) from error
@@ -205,7 +214,7 @@ class Passage(Cuttable):
 
     @property
     def _agent(self) -> str:
-        """What the cluster's own audit log leads to the record by."""
+        """The user agent that links the cluster's audit log to the record."""
         return f"stint/{self._use.grant_ref}" + (f"/{self._run_id}" if self._run_id else "")
 
     async def _carrier_of(self, found: Decided, decision: Allowed, tried: Tried, body: Body) -> Carrier:
@@ -236,7 +245,9 @@ class Passage(Cuttable):
         return Execution(*known, agent=agent, watch=watch)
 
     async def _rebound(self, body: Body, found: Decided) -> Body:
-        """Return a body, bound to the object as it is now, if that gives the same decision. Raises NotMade."""
+        """Return the body bound to the object's current version, if the decision is still the same. Raises
+        NotMade.
+        """
         value = await aside(len(body.data), json.loads, body.data)
         allowed = still_allowed(await self._decided(replace(body, value=value)), found)
         return await bound(body, allowed.version)
@@ -252,7 +263,9 @@ class Passage(Cuttable):
         return self._recorder
 
     async def _carry(self, carrier: Carrier) -> web.StreamResponse:
-        """Send it on and pass the answer. Whatever fails, the run is over and says so. Raises NotMade."""
+        """Send the request and relay the response. Every failure ends the run, and is reported. Raises
+        NotMade.
+        """
         self._carrier = carrier
         try:
             made = await carrier.run()
@@ -265,7 +278,7 @@ class Passage(Cuttable):
             return await self._broken(503, self._why(why_broken(carrier, error)))
         except ClientError as error:
             log.info("kubernetes.broken_off", run=self._run_id, error=type(error).__name__)
-            return await self._broken(503, self._why(f"{self._use.target.name} broke the connection off"))
+            return await self._broken(503, self._why(f"{self._use.target.name} closed the connection"))
         self._report = report_of(carrier)
         return made
 
@@ -281,9 +294,9 @@ class Passage(Cuttable):
         raise NotMade(code, f"{why[:1].upper()}{why[1:]}.")
 
     def _refused_port(self, port: str) -> None:
-        """Record that a client of a port-forward wanted a port that its command does not list."""
+        """Record that the client of a port-forward tried a port that its command does not list."""
         line = f"{self._asked.line} {port}"
-        refused = Refused(f"port {port[:20]} is not among those of this command", None, "port")
+        refused = Refused(f"port {port[:20]} is not listed in this command", None, "port")
         self._parts.begin(self._attempted(line, refused))
 
     async def _attempted(self, line: str, refused: Refused) -> None:
@@ -300,7 +313,7 @@ class Passage(Cuttable):
     # The end
 
     def _conclude(self) -> None:
-        """Report the end, once nothing of it can be left in a container."""
+        """Report the end once none of its processes can be left in a container."""
         if isinstance(self._carrier, Execution):
             self._parts.begin(self._clean_up(self._carrier))
         else:

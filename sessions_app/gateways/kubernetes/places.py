@@ -1,4 +1,4 @@
-"""Where API servers are, and by what they are trusted."""
+"""Addresses of API servers, and the certificates to verify them with."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sessions_app.connectors.base import ConnectorError, TargetSpec
 from sessions_app.connectors.kubernetes.api import tls_context
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 
-# A context costs a few milliseconds to make.
+# Building a context takes a few milliseconds.
 _trusting = functools.lru_cache(maxsize=256)(tls_context)
 
 
 def address_of(place: TargetSpec, target: str) -> URL:
-    """Return the URL of an API server and what stands on its request line, unchanged."""
+    """Return the URL of an API server with a request target, unchanged."""
     address = place.target.address
     host = f"[{address}]" if ":" in address else address
     return URL(f"https://{host}:{place.target.port}{target}", encoded=True)
@@ -31,12 +31,12 @@ def parameters_of(place: TargetSpec) -> KubernetesParameters:
 
 
 def tls_of(place: TargetSpec) -> dict[str, Any]:
-    """Return how a client session trusts an API server, as arguments of its requests. Raises ConnectorError."""
+    """Return the TLS arguments for a client session's requests to an API server. Raises ConnectorError."""
     parameters = parameters_of(place)
     try:
         context = _trusting(parameters.ca)
     except (ssl.SSLError, ValueError) as error:
         raise ConnectorError(
-            f"the ca certificate of {place.target.name} can't be read", permanent=True
+            f"the CA certificate of {place.target.name} can't be read", permanent=True
         ) from error
     return {"ssl": context, "server_hostname": parameters.server_name or place.target.address}

@@ -1,8 +1,7 @@
-"""An answer of an API server as a person would read it: a table, what was changed, or why it was refused.
+"""Prints a response of an API server for people: a table, what was changed, or why it was refused.
 
-What is printed stays within bounds, however an answer is made: one wide cell is no reason to pad thousands of rows to it.
+The size of the printed text is bounded: one wide cell does not pad thousands of rows to its width.
 
-Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables.
 """
 
 from __future__ import annotations
@@ -11,21 +10,21 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-# Bytes of an answer that is printed, and characters of what is printed of it.
+# Bytes of a response to print, and characters of the printed text.
 MOST = 4 * 1024 * 1024
-# Characters of a cell, and what is shown of a table.
+# Characters of a cell, and the columns and rows of a table.
 _MOST_OF_A_CELL, _MOST_COLUMNS, _MOST_ROWS = 256, 50, 20_000
 _REST = "… The rest is too large to print."
-_NO_OBJECT = "The API server gave no object."
+_NO_OBJECT = "The API server returned no object."
 _NOTHING = "No resources found."
 _DONE = {"PATCH": "changed", "DELETE": "deleted"}
 
 
 def printed(data: bytes, media: str, method: str) -> bytes:
-    """Return what is printed of an answer of a media type, as lines in UTF-8.
+    """Return a response of a media type, printed as lines in UTF-8.
 
-    Where there is no table, objects are named and not shown: what secrets contain is for no recording. What is no
-    object is shown only if it says that it is text.
+    Without a table, objects are named and not shown, because recordings must not contain secrets. A response
+    that is not an object is shown only if it is declared as text.
     """
     try:
         text = _within(_lines(json.loads(data), method))

@@ -1,4 +1,4 @@
-"""Refusals of WebSockets, for the moment until kubectl asks the same over SPDY, which it does after each of them."""
+"""Recent refusals of WebSockets, kept until kubectl retries over SPDY, as it does after each refusal."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _Key = tuple[str, str]
 
 
 class Refusals:
-    """What was refused a moment ago, by what was asked and with which credentials."""
+    """Recent refusals, by request and credentials."""
 
     def __init__(self) -> None:
         self._told: OrderedDict[_Key, tuple[str, float]] = OrderedDict()
 
     def note(self, asked: Asked, message: str) -> None:
-        """Remember why a WebSocket was refused."""
+        """Keep the reason why a WebSocket was refused."""
         if asked.upgrade != "websocket":
             return
         self._told[_key(asked)] = (message, time.monotonic() + KEPT_S)
@@ -29,7 +29,7 @@ class Refusals:
             self._told.popitem(last=False)
 
     def taken(self, asked: Asked) -> str:
-        """Return why the same was refused as a WebSocket, once; empty if it was not, or too long ago."""
+        """Return once why the same request was refused as a WebSocket; empty if it was not, or too long ago."""
         message, until = self._told.pop(_key(asked), ("", 0.0))
         return message if time.monotonic() < until else ""
 

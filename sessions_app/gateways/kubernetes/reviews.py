@@ -1,4 +1,4 @@
-"""SubjectAccessReviews: what an API server asks an authorization webhook, and what it is answered.
+"""SubjectAccessReviews: an API server's questions to an authorization webhook, and the answers.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/; k8s.io/api/authorization/v1, types.go.
 """
@@ -15,12 +15,12 @@ VERSION, KIND = "authorization.k8s.io/v1", "SubjectAccessReview"
 
 
 class BadReview(ValueError):
-    """A body that is no review. The message says what to change."""
+    """A body that is not a review. The message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class PathAsked:
-    """A request that is about no resource: its method in lowercase, and its path."""
+    """A request for a path that is not a resource: its method in lowercase, and its path."""
 
     verb: str
     path: str
@@ -31,7 +31,7 @@ class PathAsked:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """Who asks for what. ``said`` is the whole document, which the answer repeats."""
+    """Who requests what. ``said`` is the whole document, which the answer repeats."""
 
     said: Mapping[str, Any]
     user: str
@@ -77,7 +77,7 @@ def _groups(spec: Mapping[str, Any]) -> frozenset[str]:
     if groups is None:
         return frozenset()
     if not isinstance(groups, list) or not all(isinstance(one, str) for one in groups):
-        raise BadReview("spec.groups must be a list of texts")
+        raise BadReview("spec.groups must be a list of strings")
     return frozenset(groups)
 
 
@@ -91,22 +91,22 @@ def _mapping(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _text(said: Mapping[str, Any], name: str) -> str:
     found = said.get(name, "")
     if not isinstance(found, str):
-        raise BadReview(f"{name} must be text")
+        raise BadReview(f"{name} must be a string")
     return found
 
 
 def allowed(review: Review) -> dict[str, Any]:
-    """Return the answer that the request may be made."""
+    """Return the answer that allows the request."""
     return _answer(review, {"allowed": True})
 
 
 def denied(review: Review, reason: str) -> dict[str, Any]:
-    """Return the answer that it may not, whatever other authorizers would say."""
+    """Return the answer that denies the request, whatever other authorizers would answer."""
     return _answer(review, {"allowed": False, "denied": True, "reason": reason})
 
 
 def no_opinion(review: Review) -> dict[str, Any]:
-    """Return the answer that the other authorizers of the API server decide."""
+    """Return the answer that leaves the decision to the API server's other authorizers."""
     return _answer(review, {"allowed": False})
 
 

@@ -1,4 +1,4 @@
-"""The Kubernetes gateway's site: every request to `/kubernetes/`, and the name of a cluster or a target."""
+"""The Kubernetes gateway's site: requests to `/kubernetes/` and the name of a cluster or target."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.operations.sessions.authorize_use import used_from
 from sessions_app.operations.sessions.proofs.kubernetes import KubernetesUse
 
-# Seconds to record what was counted, at the end.
+# Seconds to record the counted requests at shutdown.
 COUNTED_S = 1.0
 
 
@@ -43,7 +43,7 @@ class KubernetesSite:
         self._tally = Tally()
         self._upstream = Upstream()
         self._parts = Parts(shared, self._upstream, self._tally, Reader(self._upstream))
-        # Tools for a whole cluster watch many kinds of objects, and people run several of them.
+        # Tools that show a whole cluster watch many kinds of objects, and people run several of these tools.
         self._uses: TokenUses[KubernetesUse] = TokenUses(shared, most=LIMITS.per_grant)
         self._refusals = Refusals()
         self._admissions = Admissions(shared.database)
@@ -52,7 +52,9 @@ class KubernetesSite:
         shared.node.keep(self._uses.drop_unused(), "kubernetes-uses")
 
     async def close(self) -> None:
-        """Close the connections to API servers, and record what was counted, unless the database is away."""
+        """Close the connections to API servers, and record the counted requests unless the database is
+        unavailable.
+        """
         await self._orders.stop()
         await self._parts.settle()
         await self._upstream.close()
@@ -61,7 +63,7 @@ class KubernetesSite:
                 await self._shared.database.run(self._tally.stop)
 
     def claims(self, host: str) -> bool:
-        """No host name is this site's own."""
+        """Return False: this site has no host names."""
         del host
         return False
 
@@ -72,7 +74,7 @@ class KubernetesSite:
         except HeadRefused as error:
             return answer(error.status, f"{error.reason}.", error.headers)
         if asked.upgrade == "spdy" and (told := self._refusals.taken(asked)):
-            # kubectl falls back to it after any refusal of a WebSocket, and shows what it is told here.
+            # kubectl falls back to SPDY after any refusal of a WebSocket, and shows this response.
             return answer(403, told)
         try:
             return await self._answer(asked)
@@ -89,7 +91,7 @@ class KubernetesSite:
         self, asked: Asked, code: int, message: str, headers: Mapping[str, str] | None = None
     ) -> web.Response:
         if code != 401:
-            # What strangers send must push nothing out.
+            # Unauthenticated requests must not evict other entries.
             self._refusals.note(asked, message)
             return answer(code, message, headers)
         return answer(code, message, {"www-authenticate": 'Bearer realm="stint"'})

@@ -1,6 +1,7 @@
-"""The frames of SPDY/3 that kubectl's port-forward sends inside a WebSocket: who opens which stream, to which port.
+"""The SPDY/3 frames that kubectl's port-forward sends inside a WebSocket: which streams it opens, to which
+ports.
 
-Headers are read here, and written anew for the other side. So what is decided is what the API server reads.
+Headers are read here, and serialized anew for the API server. So the API server reads what was decided.
 Source: https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/ (§2.2, §2.6)
 """
 
@@ -28,7 +29,7 @@ _TEXT = (
     "application/xml,application/xhtml+xml,text/plain,text/javascript,publicprivatemax-age=gzip,deflate,sdchcharset="
     "utf-8charset=iso-8859-1,utf-,*,enq=0."
 )
-# §2.6.10.1: what both sides' compression begins with.
+# §2.6.10.1: the dictionary for both sides' compression.
 DICTIONARY = (
     b"".join(struct.pack(">I", len(word)) + word.replace("_", " ").encode() for word in _WORDS.split())
     + _TEXT.encode()
@@ -37,17 +38,17 @@ VERSION = 3
 SYN_STREAM, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 1, 3, 4, 6, 7, 9
 REFUSED_STREAM = 3
 _HEAD = 8
-# Bytes of one control frame, and of its headers once they are not compressed.
+# Bytes of one control frame, and of its uncompressed headers.
 _LARGEST, _MOST_HEADERS = 64 * 1024, 64 * 1024
 
 
 class BadFrame(Exception):
-    """Bytes that no client of this protocol sends."""
+    """Data that is not valid in this protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A stream that a client opens: its number, its headers, and the frame to send on if it may."""
+    """A stream that a client opens: its number, its headers, and the frame to send on if it is allowed."""
 
     stream: int
     headers: dict[str, str]
@@ -56,7 +57,7 @@ class Opening:
 
 @dataclass(slots=True)
 class Data:
-    """A part of a stream's data, with the head of its frame in the first part."""
+    """Part of a stream's data. The first part begins with the frame's head."""
 
     stream: int
     part: bytes
@@ -64,7 +65,7 @@ class Data:
 
 @dataclass(slots=True)
 class Other:
-    """A control frame about what is open."""
+    """A control frame for an open stream or the connection."""
 
     frame: bytes
 
@@ -74,7 +75,7 @@ Item = Opening | Data | Other
 
 @dataclass(slots=True)
 class Frames:
-    """Reads what a client sends, in parts of any size."""
+    """Parses a client's data, in parts of any size."""
 
     _buffer: bytearray = field(default_factory=bytearray)
     _stream: int = 0
@@ -83,7 +84,7 @@ class Frames:
     _deflate: zlib._Compress = field(default_factory=lambda: zlib.compressobj(zdict=DICTIONARY))
 
     def feed(self, data: bytes) -> Iterator[Item]:
-        """Yield what a part completes. Raises BadFrame."""
+        """Yield the items that this part completes. Raises BadFrame."""
         self._buffer += data
         while self._buffer:
             if self._left:
@@ -108,7 +109,7 @@ class Frames:
             self._stream, self._left = first, length
             return Data(first, head)
         if (first >> 16) & 0x7FFF != VERSION or length > _LARGEST:
-            raise BadFrame("not a frame of SPDY/3")
+            raise BadFrame("not a SPDY/3 frame")
         if len(self._buffer) < _HEAD + length:
             return None
         frame = bytes(self._buffer[: _HEAD + length])
@@ -119,7 +120,7 @@ class Frames:
         if kind in (RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE):
             return Other(frame)
         if kind != SYN_STREAM or len(frame) < _HEAD + 10:
-            raise BadFrame(f"a frame of type {kind}, which port-forward does not send")
+            raise BadFrame(f"a frame of type {kind}, which port-forward does not use")
         plain = self._plain(frame[_HEAD + 10 :])
         block = self._deflate.compress(plain) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
         body = frame[_HEAD : _HEAD + 10] + block
@@ -166,18 +167,18 @@ def reset(stream: int) -> bytes:
 
 @dataclass(slots=True)
 class Bounds:
-    """Where frames begin in what an API server sends, in parts of any size."""
+    """Tracks where frames begin in an API server's data, in parts of any size."""
 
     _head: bytearray = field(default_factory=bytearray)
     _left: int = 0
 
     @property
     def between(self) -> bool:
-        """Whether a frame may be put in here."""
+        """Whether the last frame is complete, so that another may be inserted."""
         return not self._head and not self._left
 
     def feed(self, data: bytes) -> None:
-        """Note a part that was passed on."""
+        """Count a part that was passed on."""
         at = 0
         while at < len(data):
             if self._left:

@@ -1,6 +1,7 @@
-"""What a cluster has, as a decision is compared with it: the object that a request changes, and its revisions.
+"""The cluster's objects that a decision depends on: the object that a request changes, and its revisions.
 
-One of these reads is under way for a token or a page at a time, and few in all: each keeps a whole answer.
+Each read keeps a whole response in memory. So a token or a page has one read at a time, and all together have
+few.
 """
 
 from __future__ import annotations
@@ -27,16 +28,18 @@ from sessions_app.policy.commands.kubernetes.existing import HISTORY
 from sessions_app.policy.commands.kubernetes.reading import KubeRequest
 from sessions_app.policy.commands.kubernetes.undoing import revisions_url
 
-# Bytes of an answer, revisions of a target, and seconds for each answer and for the turn before it.
+# Bytes of a response, revisions of an object, and seconds for each response and for the wait before it.
 MOST_BYTES, MOST_REVISIONS, ASKED_S, TURN_S = 2 * 1024 * 1024, 100, 5.0, 10.0
-# In all, and of one target: one that does not answer holds up no other.
+# Reads at once, in all and per target: a target that does not respond must not block the others.
 MOST_AT_ONCE, MOST_OF_A_TARGET = 16, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An object as it is (empty: there is none) and its revisions; or why they could not be read, as a clause. ``size`` is
-    that of what was read, in bytes.
+    """An object and its revisions, or why they could not be read, as a clause. An empty object: there is
+    none.
+
+    ``size`` is that of the data read, in bytes.
     """
 
     target: Mapping[str, Any] | None = None
@@ -49,11 +52,11 @@ NOTHING_READ = Standing()
 
 
 class _Unread(Exception):
-    """An answer that can't be compared. The message is a clause."""
+    """A response that can't be compared. The message is a clause."""
 
 
 class Reader:
-    """Reads what decisions ask for, with the accounts of the grants."""
+    """Reads the objects that decisions need, with the grants' accounts."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -61,7 +64,9 @@ class Reader:
         self._targets = Turns(MOST_AT_ONCE, each=MOST_OF_A_TARGET)
 
     async def read(self, use: AtCluster, request: KubeRequest, code: str, *, agent: str) -> Standing:
-        """Return what a refusal with such a code asks for. Raises NotMade if it does not get its turn."""
+        """Return the objects that a refusal with this code needs. Raises NotMade if the read can't start in
+        time.
+        """
         async with self._turn(use):
             try:
                 target, size = await self._get(use, request.path, agent, missing=True)
@@ -73,7 +78,7 @@ class Reader:
                 return Standing(unread=str(error))
 
     async def version_of(self, use: AtCluster, group: str, *, agent: str) -> str:
-        """Return the version of a group that the API server prefers. Raises NotMade."""
+        """Return the version of an API group that the API server prefers. Raises NotMade."""
         if not group:
             return "v1"
         async with self._turn(use):
@@ -84,7 +89,7 @@ class Reader:
         found = said.get("preferredVersion")
         version = found.get("version") if isinstance(found, Mapping) else None
         if not isinstance(version, str) or not version.isalnum():
-            raise NotMade(503, f"{use.target.name} does not say which version of {group} it serves")
+            raise NotMade(503, f"{use.target.name} did not return its version of {group}")
         return version
 
     @contextlib.asynccontextmanager
@@ -97,7 +102,7 @@ class Reader:
                     await stack.enter_async_context(self._targets.turn(use.target.id))
             except TimeoutError:
                 raise NotMade(
-                    429, "Too many requests wait for what the cluster has. Try again in a moment."
+                    429, "Too many requests are reading from the cluster. Try again in a moment."
                 ) from None
             yield
 
@@ -113,8 +118,10 @@ class Reader:
     async def _get(
         self, use: AtCluster, path: str, agent: str, *, missing: bool = False
     ) -> tuple[Mapping[str, Any], int]:
-        """Return an object and its size in bytes; empty if there is none and one may be ``missing``. Raises _Unread."""
-        what = f"what {use.target.name} has could not be read"
+        """Return an object and its size in bytes; empty if there is none and that is allowed (``missing``).
+        Raises _Unread.
+        """
+        what = f"objects on {use.target.name} could not be read"
         try:
             async with asyncio.timeout(ASKED_S):
                 there = await self._upstream.send(
@@ -124,7 +131,7 @@ class Reader:
                     if there.status == 404 and missing:
                         return {}, 0
                     if there.status != 200:
-                        raise _Unread(f"{what}: it answered {there.status}")
+                        raise _Unread(f"{what}: the API server answered {there.status}")
                     data = await _data(there.content, what)
                 finally:
                     there.close()
@@ -136,12 +143,12 @@ class Reader:
         except (ClientError, OSError, ValueError, RecursionError) as error:
             raise _Unread(f"{what}: {type(error).__name__}") from error
         if not isinstance(found, Mapping):
-            raise _Unread(f"{what}: it is no object")
+            raise _Unread(f"{what}: the response is not an object")
         return found, len(data)
 
 
 def _kind_of(use: AtCluster) -> Hashable:
-    """Return what waits for its own turn: a token, or the page of a grant with one of its targets."""
+    """Return the key by which reads take turns: a token, or a grant's page and target."""
     return use.credential_id or (use.grant_id, use.target.id)
 
 
@@ -150,14 +157,13 @@ async def _data(content: Any, what: str) -> bytes:
     async for piece in content.iter_any():
         data += piece
         if len(data) > MOST_BYTES:
-            raise _Unread(f"{what}: it is larger than {MOST_BYTES // 1024 // 1024} MiB")
+            raise _Unread(f"{what}: the response is larger than {MOST_BYTES // 1024 // 1024} MiB")
     return bytes(data)
 
 
 async def bound(body: Body, version: str) -> Body:
-    """Return a body that changes an object only as long as this is its resource version. Raises NotMade if its sender has
-    bound it to another one.
-
+    """Return a body that changes an object only while it has this resource version. Raises NotMade if the
+    sender has bound it to another version.
     Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ (resource versions); RFC 6902 §4.6 (test).
     """
     return await aside(len(body.data), _bound, body, version)

@@ -1,4 +1,4 @@
-"""What kubectl is told when a request is not made: a ``Status``, whose message it prints whole.
+"""The responses to refused requests: a ``Status``, whose message kubectl prints in full.
 
 Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
 """
@@ -26,11 +26,11 @@ _REASONS = {
     503: "ServiceUnavailable",
     504: "Timeout",
 }
-OLD_KUBECTL = "Stint's gateway needs kubectl 1.31 or later for exec, attach and port-forward: this one speaks SPDY, not WebSocket."
+OLD_KUBECTL = "Stint's gateway needs kubectl 1.31 or later for exec, attach and port-forward: this one uses SPDY, not WebSocket."
 
 
 def status(code: int, message: str) -> dict[str, Any]:
-    """Return a failure as a ``Status``. ``code`` is that of HTTP."""
+    """Return a failure as a ``Status``. ``code`` is the HTTP status."""
     return {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
         "reason": _REASONS.get(code, "InternalError"), "code": code,
@@ -38,7 +38,7 @@ def status(code: int, message: str) -> dict[str, Any]:
 
 
 class NotMade(Exception):
-    """The request is not made: the ``Status`` to answer with."""
+    """The request is refused, with this ``Status``."""
 
     def __init__(self, code: int, message: str) -> None:
         self.code, self.message = code, message
@@ -46,7 +46,7 @@ class NotMade(Exception):
 
 
 def answer(code: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return the answer to a request that is not made, after which the connection is closed: its body may be unread."""
+    """Return the response to a refused request. It closes the connection, because the body may be unread."""
     made = web.Response(
         status=code,
         body=json.dumps(status(code, message), ensure_ascii=False).encode(),
@@ -57,7 +57,7 @@ def answer(code: int, message: str, headers: Mapping[str, str] | None = None) ->
 
 
 def ended(ref: str, why: str) -> str:
-    """Return why a grant can't be used anymore, as its holder reads it."""
+    """Return why a grant can't be used anymore, as a message for its holder."""
     if why in ENDS_OF_TOKENS:
         return f"{ref} can no longer be used with this token: {why}."
     return f"{ref} has ended: {why}."

@@ -1,4 +1,4 @@
-"""A command in a container, or what is attached to one: its streams, channel by channel, between two WebSockets.
+"""Relays the streams of a command in a container, or of an attach, channel by channel between two WebSockets.
 
 Source: the protocols v4 and v5.channel.k8s.io (k8s.io/apimachinery, pkg/util/remotecommand).
 """
@@ -35,15 +35,17 @@ from sessions_app.gateways.kubernetes.upstream import LARGEST_MESSAGE, Upstream
 from sessions_app.operations.sessions.proofs.kubernetes import KubernetesUse
 from sessions_app.policy.commands.kubernetes.reading import KubeRequest
 
-# Newest first. From the fifth on, a client can end its input.
+# Newest first. Since v5, a client can close its input.
 PROTOCOLS = [V5, V4]
 BEAT_S = 30.0
 
 
 class Streams:
-    """One exec or attach that is allowed. ``begun`` is the client's WebSocket once it is open. ``sent``: the API server may
-    have started the command. ``exit_status`` is the command's; None if it is not known. ``fault`` is what the API server
-    said instead. ``given_up``: the client left first.
+    """One exec or attach that is allowed.
+
+    ``begun`` is the client's WebSocket once it is open. ``sent``: the API server may have started the
+    command. ``exit_status`` is the command's; None if it is unknown, and then ``fault`` is the API server's
+    reason. ``given_up``: the client left first.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class Streams:
         *,
         agent: str,
     ) -> None:
-        """``request`` is as it was decided: nothing else of its query is sent on, and no input that it does not open."""
+        """``request`` is the decided one: nothing else of its query is sent, and only input on channels that
+        it opens.
+        """
         self._upstream, self._asked, self._use, self._request = upstream, asked, use, request
         self._target = stream_target(request, request.values("command"))
         self._taken = channels(request)
@@ -67,7 +71,7 @@ class Streams:
         self.fault = ""
 
     async def run(self) -> web.StreamResponse:
-        """Open both sides and pass what is sent, until one ends. Raises NotMade and NotReached, and ConnectionError."""
+        """Open both sides and relay data until one ends. Raises NotMade, NotReached and ConnectionError."""
         offered = [one for one in protocols_of(self._asked.request) if one in PROTOCOLS]
         if not offered:
             raise NotMade(403, f"The protocols here are {' and '.join(PROTOCOLS)}.")
@@ -100,18 +104,18 @@ class Streams:
             raise faults[0]
 
     async def _up(self, here: web.WebSocketResponse, there: ClientWebSocketResponse) -> None:
-        """Pass the client's input until it leaves."""
+        """Relay the client's input until it disconnects."""
         while (data := _bytes_in(await here.receive())) is not None:
             if not data:
                 continue
             if data[0] == CLOSE and there.protocol != PROTOCOLS[0]:
-                # An older API server knows no end of input.
+                # An older API server has no message for the end of input.
                 continue
             if data[0] in self._taken:
                 await there.send_bytes(data)
 
     async def _down(self, there: ClientWebSocketResponse, here: web.WebSocketResponse) -> None:
-        """Pass the output until the API server ends it."""
+        """Relay the output until the API server ends it."""
         while (data := _bytes_in(await there.receive())) is not None:
             if not data:
                 continue
@@ -126,7 +130,7 @@ class Streams:
 
     @property
     def record_error(self) -> OSError | None:
-        """What kept its output from being recorded."""
+        """The error that prevented recording the output, if any."""
         return self._live.error
 
     def _unrecorded(self) -> None:
@@ -134,13 +138,13 @@ class Streams:
             self._asked.request.transport.abort()
 
     def tell(self, text: str) -> None:
-        """Show the holder a line, where errors are shown."""
+        """Show a line to the holder, among the command's errors."""
         place = place_of_words(self._request)
         if place is not None and self.begun is not None and not self.begun.closed:
             _behind(self.begun.send_bytes(bytes([place]) + f"[stint] {text}\r\n".encode()))
 
     async def cut(self, text: str) -> web.StreamResponse:
-        """Say why it is over, and drop what has begun without waiting for a client that may read nothing."""
+        """Send the reason, and drop the connection without waiting for a client that may not read."""
         if self.begun is None:
             raise AssertionError
         if text:
@@ -154,7 +158,9 @@ class Streams:
 
 
 def stream_target(request: KubeRequest, argv: Iterable[str]) -> str:
-    """Return the path and query of an exec or attach that runs these words, made from what was decided."""
+    """Return the path and query of an exec or attach that runs these arguments, built from the decided
+    request.
+    """
     pairs = [("container", request.value("container"))]
     pairs += [(key, "true") for key in ("stdin", "stdout", "stderr", "tty") if request.flag(key)]
     return f"{request.path}?{urlencode([*pairs, *(('command', word) for word in argv)], quote_via=quote)}"
@@ -167,8 +173,9 @@ def channels(request: KubeRequest) -> frozenset[int]:
 
 
 def place_of_words(request: KubeRequest) -> int | None:
-    """Return the channel in which a client shows what Stint says; None if it opens none. With a terminal, kubectl opens none
-    for errors.
+    """Return the channel for messages from Stint; None if the request opens none.
+
+    With a terminal, kubectl opens no channel for errors.
     """
     return STDERR if request.flag("stderr") else STDOUT if request.flag("stdout") else None
 
@@ -177,7 +184,7 @@ _told: set[asyncio.Task[None]] = set()
 
 
 def _behind(work: Any) -> None:
-    """Send something that nobody waits for."""
+    """Send a message without waiting for it."""
     task = asyncio.ensure_future(work)
     _told.add(task)
     task.add_done_callback(_told.discard)
@@ -194,18 +201,20 @@ async def accept(asked: Asked, protocols: list[str]) -> web.WebSocketResponse:
 
 
 def _bytes_in(message: WSMessage) -> bytes | None:
-    """Return a message's data; None once its side has ended. A text is not of these protocols, and is left out."""
+    """Return a message's data; None once its sender has ended. Text is not part of these protocols, and is
+    dropped.
+    """
     if message.type == WSMsgType.BINARY:
         return bytes(message.data)
     return b"" if message.type == WSMsgType.TEXT else None
 
 
 def outcome_in(said: bytes) -> tuple[int | None, str]:
-    """Return the exit status in what an API server says at the end; or None, with why there is none."""
+    """Return the exit status in an API server's last message, or None and the reason why there is none."""
     return outcome_of(status_of(said) or {})
 
 
 def outcome_of(told: dict[str, Any]) -> tuple[int | None, str]:
-    """Return the exit status in a Status; or None, with why there is none."""
+    """Return the exit status in a Status, or None and the reason why there is none."""
     code = exit_code(told)
     return code, "" if code is not None else str(told.get("message") or "it gave no reason")[:500]

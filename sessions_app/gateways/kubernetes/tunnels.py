@@ -1,4 +1,4 @@
-"""A port-forward: each stream that its client opens is to a port, which the command has to list."""
+"""Relays a port-forward, whose client may open streams only to the ports that the command lists."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.operations.sessions.proofs.kubernetes import KubernetesUse
 
 PROTOCOL = "SPDY/3.1+portforward.k8s.io"
-# How many streams to other ports a client may try before it is cut.
+# How many streams to other ports a client may open before it is cut.
 MOST_STREAMS = 100
 
 
 class Tunnel:
-    """One port-forward that is allowed. ``begun`` is the client's WebSocket once it is open. ``sent``: the API server may
-    have received the request. ``size`` counts the bytes that came back.
+    """One port-forward that is allowed. ``begun`` is the client's WebSocket once it is open.
+
+    ``sent``: the API server may have received the request. ``size`` counts the bytes that came back.
     """
 
     def __init__(
         self, upstream: Upstream, asked: Asked, use: KubernetesUse, ports: Collection[int], *, agent: str,
         refused: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """``refused`` is called once for each port that a stream was opened to and that is not among ``ports``."""
+        """``refused`` is called once for each port that the client tried and that is not among ``ports``."""
         self._upstream, self._asked, self._use, self._agent = upstream, asked, use, agent
         self._ports, self._refused_port = {str(port) for port in ports}, refused
         self.begun: web.WebSocketResponse | None = None
@@ -39,13 +40,13 @@ class Tunnel:
         self._frames, self._bounds = spdy.Frames(), spdy.Bounds()
         self._refused: set[int] = set()
         self._told: set[str] = set()
-        # Refusals that wait until they fit between two frames of the API server.
+        # Refusals waiting until they fit between two frames of the API server.
         self._back = bytearray()
 
     async def run(self) -> web.StreamResponse:
-        """Open both sides and pass what is sent, until one ends. Raises NotMade, NotReached, ConnectionError."""
+        """Open both sides and relay data until one ends. Raises NotMade, NotReached, ConnectionError."""
         if PROTOCOL not in protocols_of(self._asked.request):
-            raise NotMade(403, f"The protocol here is {PROTOCOL}.")
+            raise NotMade(403, f"Use the protocol {PROTOCOL}.")
         self.sent = True
         opened = self._upstream.websocket(
             self._use, self._asked.target, {"User-Agent": self._agent}, [PROTOCOL]
@@ -108,10 +109,10 @@ class Tunnel:
             await self._refuse(here)
 
     def tell(self, text: str) -> None:
-        """Do nothing: a forwarded port has no place for what Stint says."""
+        """Do nothing: a forwarded port has no place for messages from Stint."""
 
     async def cut(self, text: str) -> web.StreamResponse:
-        """Drop what has begun without waiting for a client that may read nothing."""
+        """Drop the connection without waiting for a client that may not read."""
         if self.begun is None:
             raise AssertionError
         await drop(self._asked.request, self.begun, text)

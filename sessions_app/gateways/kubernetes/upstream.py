@@ -1,4 +1,4 @@
-"""Connections to API servers, each request with the grant's own account. What is sent there is made here."""
+"""Connections to API servers: each request uses the grant's own account, and is built here."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sessions_app.gateways.kubernetes.accounts import Accounts
 from sessions_app.gateways.kubernetes.places import address_of, parameters_of, tls_of
 from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 
-# Seconds that a connection waits for its next request. Watches and followed logs may be silent.
+# Seconds that an idle connection is kept. Watches and followed logs may be silent.
 KEPT_S = 30.0
-# Bytes of an answer that are read ahead of the client.
+# Bytes of a response that are read ahead of the client.
 AHEAD = 128 * 1024
-# Bytes of a message, either way. What kubectl and API servers send comes in pieces of 32 KiB.
+# Bytes of a message, either way. kubectl and API servers send pieces of 32 KiB.
 LARGEST_MESSAGE = 256 * 1024
 
 
@@ -35,9 +35,9 @@ class Upstream:
     async def send(
         self, use: AtCluster, method: str, target: str, headers: Mapping[str, str], data: bytes
     ) -> Answer:
-        """Send a request and return the answer, of which only the head was read. Redirects are not followed.
+        """Send a request and return the response, with only its head read. Redirects are not followed.
 
-        A token that the API server does not accept is renewed once. Raises NotReached.
+        If the API server rejects the token, retry once with a new one. Raises NotReached.
         """
         token = await self._token(use)
         answer = await self._send(use, method, target, {**headers, **_bearer(token)}, data)
@@ -68,8 +68,10 @@ class Upstream:
             yield opened
 
     async def server_of(self, use: AtCluster, *, own: bool = False) -> tuple[aiohttp.ClientSession, Server]:
-        """Return what a program in a container is started with beside a command: by the grant's account, or by Stint's
-        ``own``, which has the rights that it gives. Raises NotReached.
+        """Return the session and server for starting the guard in a container, with the grant's account or
+        Stint's ``own``.
+
+        Raises NotReached.
         """
         tls = _tls(use.place)
         url = str(address_of(use.place, ""))

@@ -1,10 +1,12 @@
-"""The authorization webhook of clusters that holders reach directly: an API server asks before each request.
+"""The authorization webhook for clusters that holders reach directly: an API server queries it before each
+request.
 
-A user that is the account of a grant, and is in the group of such accounts as each of their tokens is, may do what the
-grant's commands send, as long as the grant can be used. About anyone else Stint has no opinion. The API server authenticates with the cluster's webhook key as its bearer token.
+The account of a grant may do what the grant's commands send, as long as the grant can be used. Its user must
+be in the group of such accounts, as each of their tokens is. For all other users Stint returns no opinion.
+The API server authenticates with the cluster's webhook key as its bearer token.
 
-Source: PEP 3333; https://kubernetes.io/docs/reference/access-authn-authz/webhook/. An answer other than a review is a
-failure to the API server.
+Source: PEP 3333; https://kubernetes.io/docs/reference/access-authn-authz/webhook/. An API server takes any
+answer other than a review as a failure.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class AuthorizationWebhook:
         self.inner = inner
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
-        """Answer one request, as PEP 3333 says."""
+        """Answer one request. Source: PEP 3333."""
         if environ["PATH_INFO"] != PATH:
             passed_on: Iterable[bytes] = self.inner(environ, start)
             return passed_on
@@ -89,7 +91,7 @@ def _reviewed(environ: Environ) -> dict[str, Any]:
 
 
 def _answer(review: Review, clusters: list[AskingCluster]) -> dict[str, Any]:
-    # Reviews of others, with which Stint itself proves an end, have the name of an account and not its group.
+    # Reviews about others, by which Stint itself confirms an end, name an account without its group.
     own = [
         one for one in clusters
         if mark_of_user(one.accounts, review.user) and group_of(one.accounts) in review.groups
@@ -98,7 +100,7 @@ def _answer(review: Review, clusters: list[AskingCluster]) -> dict[str, Any]:
         return no_opinion(review)
     mark = mark_of_user(own[0].accounts, review.user)
     for cluster in own:
-        # The account is the same on each target of the cluster, and so is what it may do.
+        # The account, and what it may do, are the same on each target of the cluster.
         for use in authorize_use(by=ByAccount(mark, cluster.id)):
             return _of_account(review, cluster, use)
     return _dead(review, own, mark)
@@ -146,5 +148,5 @@ def _dead(review: Review, clusters: list[AskingCluster], mark: str) -> dict[str,
         return denied(review, f"{dead.grant_ref} can't be used here: {dead.reason}. {more}")
     if mark.startswith(installation_mark()):
         return denied(review, "no grant has this account")
-    # Another installation can have accounts on the same cluster.
+    # Another installation may have accounts on the same cluster.
     return no_opinion(review)

@@ -1,1 +1,4 @@
-"""The MCP gateway: clients call tools here, and the grant decides each call. Also Stint's own MCP server."""
+"""The MCP gateway: clients call tools through it, and the grant decides each call.
+
+Also Stint's own MCP server.
+"""

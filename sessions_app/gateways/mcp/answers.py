@@ -1,4 +1,4 @@
-"""Answers to an MCP client: one JSON message, or a stream of messages that ends with the answer."""
+"""Responses to an MCP client: one JSON message, or a stream of messages that ends with the response."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sessions_app.gateways.mcp.asked import Asked, Rejected
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-# Seconds. Proxies assume that a silent connection is gone.
+# Seconds. Proxies assume that a silent connection is dead.
 SIGN_OF_LIFE_S = 10.0
-# Seconds. A client that reads nothing for this long has stopped reading.
+# Seconds. A client that reads nothing for this long counts as gone.
 PATIENCE_S = 10.0
 
 
 class Answer:
-    """The answer to one HTTP request. It becomes a stream when something has to be sent before the end."""
+    """The response to one HTTP request. It becomes a stream if a message has to be sent before the end."""
 
     def __init__(
         self, send: Send, asked: Asked | None = None, headers: Mapping[str, str] | None = None
@@ -34,7 +34,7 @@ class Answer:
         self._headers[name] = value
 
     async def start_stream(self) -> None:
-        """Send what follows in parts."""
+        """Send the rest in parts."""
         if not self.streaming:
             self.streaming = True
             about = {
@@ -45,7 +45,7 @@ class Answer:
             await self._start(200, about)
 
     async def note(self, message: Message) -> None:
-        """Send a message before the end, if the client accepts a stream."""
+        """Send a message before the end if the client accepts a stream."""
         if self._asked is not None and self._asked.streams:
             await self.start_stream()
             await self._write(b"event: message\ndata: " + wire.dump(message) + b"\n\n")
@@ -57,7 +57,7 @@ class Answer:
             await self._write(b": still here\n\n")
 
     async def result(self, result: Message) -> None:
-        """End with a result, in the shape of the client's era."""
+        """End with a result, in the form of the client's protocol version."""
         if self._asked is not None:
             await self.end(
                 {"jsonrpc": "2.0", "id": self._asked.id, "result": shaped(result, modern=self._asked.modern)}
@@ -72,7 +72,7 @@ class Answer:
         await self.end({"jsonrpc": "2.0", "id": number, "error": error}, status=status)
 
     async def rejected(self, error: Rejected) -> None:
-        """End with the error of an invalid request."""
+        """End with the error for an invalid request."""
         self._headers |= error.headers
         if error.code is None:
             await self.plain(error.status, f"{error.message}\n")
@@ -121,7 +121,9 @@ _MODERN_ONLY = ("resultType", "ttlMs", "cacheScope")
 
 
 def shaped(result: Message, *, modern: bool) -> Message:
-    """Return a result with the keys that its era requires, and without those that it does not know."""
+    """Return a result with the keys that the protocol version requires, and without keys that it doesn't
+    have.
+    """
     if modern:
         return {"resultType": "complete", **result}
     return {key: value for key, value in result.items() if key not in _MODERN_ONLY}

@@ -1,4 +1,4 @@
-"""The ASGI application: it picks the server and the era, and answers what is not about tools.
+"""The ASGI application: selects server and protocol version, and answers requests that are not about tools.
 
 Source: Model Context Protocol 2026-07-28 and 2025-11-25; RFC 9728 (protected resource metadata).
 """
@@ -56,7 +56,7 @@ class Application:
             log.info("mcp.client_stopped_reading")
 
     async def stop(self) -> None:
-        """Cut what is open: this process is ending."""
+        """Cut all open requests and streams: this process is ending."""
         self._own.stop()
         await self._uses.stop()
 
@@ -71,7 +71,8 @@ class Application:
         _check_origin(headers.get("origin"))
         service: Service = ClusterService(found[1], self._uses) if found[1] else self._own
         client = scope.get("client") or ("", 0)
-        # Authenticate once the body is complete: a slow sender must not get in with a token that ends meanwhile.
+        # Authenticate once the body is complete: a slow sender must not be admitted by a token that ends
+        # meanwhile.
         body = await body_of(receive) if method == "POST" else b""
         caller = await service.caller(headers, str(client[0]), method, body)
         if method == "POST":
@@ -160,9 +161,11 @@ class Application:
     async def _listen(
         self, service: Service, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]
     ) -> None:
-        """Acknowledge, and notify when the list of tools changes: at the end of what the caller may do."""
+        """Acknowledge the subscription, and notify when the list of tools changes: when the caller's access
+        ends.
+        """
         if not asked.streams:
-            raise Rejected(406, None, "A subscription needs Accept: text/event-stream.")
+            raise Rejected(406, None, "A subscription requires Accept: text/event-stream.")
         meta = {_SUBSCRIPTION: asked.id}
         wanted = asked.params.get("notifications")
         honored = (
@@ -185,7 +188,7 @@ class Application:
                 await answer.note(changed)
             await answer.result({"_meta": meta})
 
-    # The older era
+    # The older protocol version
 
     async def _initialize(self, service: Service, caller: Caller, asked: Asked, answer: Answer) -> None:
         wanted = asked.params.get("protocolVersion")
@@ -225,7 +228,10 @@ class Application:
 
 
 def metadata(path: str) -> dict[str, Any]:
-    """Return what a client needs to get a token for one of the servers. Source: RFC 9728 section 2."""
+    """Return the metadata by which a client gets a token for one of the servers.
+
+    Source: RFC 9728 section 2.
+    """
     own = path == "/mcp"
     return {
         "resource": settings.MCP_URL + path,
@@ -238,7 +244,7 @@ def metadata(path: str) -> dict[str, Any]:
 
 
 def _check_origin(origin: str | None) -> None:
-    """Raise Rejected for a page of another origin: a browser would send the request, whoever wrote the page."""
+    """Raise Rejected for a page of another origin: a browser would send its requests with the user's access."""
     known = {settings.PUBLIC_URL, settings.MCP_URL, *settings.STREAMS_ORIGINS}
     if origin is not None and origin not in known:
         raise Rejected(403, None, "Cross-origin requests are not allowed.")

@@ -1,7 +1,8 @@
-"""One HTTP request of an MCP client, read and checked before anything is decided on it.
+"""One HTTP request of an MCP client, read and validated before it is decided.
 
-Two eras share one endpoint. Since 2026-07-28 every request stands alone, and its headers must match its body. Clients
-of 2025-11-25 and before start with a handshake. Whatever two parsers could read differently is refused.
+Two protocol versions share one endpoint. Since 2026-07-28 every request is complete in itself, and its
+headers must match its body. Clients of 2025-11-25 and before start with a handshake. A request that two
+parsers could read differently is refused.
 
 Source: Model Context Protocol 2026-07-28 and 2025-11-25, "Transports"; JSON-RPC 2.0.
 """
@@ -29,14 +30,14 @@ _ROUTING = (
     "content-type",
     "dpop",
 )
-# Seconds. Bodies are small, and nobody may keep a request open with half of one.
+# Seconds. Bodies are small, and no client may keep a request open with an incomplete one.
 BODY_S = 10.0
 SUPPORTED = (wire.MODERN, *wire.LEGACIES)
 _NO_CALL = "an MCP message"
 
 
 class Rejected(Exception):
-    """An invalid request. ``code`` is JSON-RPC's; None if there is no JSON-RPC to answer in."""
+    """An invalid request. ``code`` is the JSON-RPC code; None to answer without JSON-RPC."""
 
     def __init__(
         self, status: int, code: int | None, message: str, *, number: Json = None, data: Json = None, headers: Mapping[str, str] | None = None
@@ -58,17 +59,17 @@ class Asked:
 
     @property
     def wants(self) -> str:
-        """The types of answer that the client accepts."""
+        """The media types that the client accepts."""
         return self.headers.get("accept", "")
 
     @property
     def streams(self) -> bool:
-        """Whether the client accepts an answer in parts."""
+        """Whether the client accepts a stream."""
         return "text/event-stream" in self.wants or "*/*" in self.wants
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """Return the headers by their lower-case names. Raises Rejected for a repeated header that must be unique."""
+    """Return the headers by lower-case name. Raises Rejected if a header that must be unique is repeated."""
     found: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
@@ -79,7 +80,10 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 
 async def body_of(receive: Receive) -> bytes:
-    """Return the whole body. Raises Rejected if it is too long or too slow, or if its sender is gone."""
+    """Return the whole body.
+
+    Raises Rejected if it is too large or too slow, or if the client has disconnected.
+    """
     try:
         async with asyncio.timeout(BODY_S):
             return await _whole(receive)
@@ -133,13 +137,13 @@ def asked_of(headers: Mapping[str, str], body: bytes) -> Asked:
 
 
 def call_in(params: Mapping[str, Any]) -> tuple[str, dict[str, Json]] | None:
-    """Return the name and the arguments of a call; None for one that has no usable ones."""
+    """Return the name and arguments of a call; None if they are invalid."""
     name, arguments = params.get("name"), params.get("arguments", {})
     return (name, arguments) if isinstance(name, str) and isinstance(arguments, dict) else None
 
 
 def line_in(body: bytes) -> str:
-    """Return the call in a body, as it is recorded if its token is not accepted. Other messages have no line."""
+    """Return the call in a body, to record it if its token is not accepted. Other messages have no line."""
     try:
         found = read_body(body)
     except BodyRefused:
@@ -150,7 +154,7 @@ def line_in(body: bytes) -> str:
 
 
 def _era(headers: Mapping[str, str], params: Mapping[str, Any], number: Json) -> bool:
-    """Whether the request is of the newer era. Raises Rejected if the header and the body do not match."""
+    """Whether the request uses the newer protocol version. Raises Rejected if header and body don't match."""
     said = headers.get("mcp-protocol-version")
     meta = params.get("_meta", {})
     if not isinstance(meta, dict):
@@ -166,7 +170,7 @@ def _era(headers: Mapping[str, str], params: Mapping[str, Any], number: Json) ->
             400, wire.UNSUPPORTED_VERSION, "This MCP version is not supported.", number=number, data=data
         )
     if said != wire.MODERN:
-        # A request without the header is of 2025-03-26, which did not have it yet.
+        # A request without the header uses 2025-03-26, which did not have it yet.
         return False
     if number is None:
         return True
@@ -181,7 +185,9 @@ def _era(headers: Mapping[str, str], params: Mapping[str, Any], number: Json) ->
 
 
 def _check_headers(asked: Asked) -> None:
-    """Check that the headers match the body, even where the older era needs none: others may have decided on them."""
+    """Check that the headers match the body, even where the older version requires none: proxies may decide
+    by them.
+    """
     wanted = {"mcp-method": asked.method, "mcp-name": asked.params.get(wire.NAMED_BY.get(asked.method, ""))}
     for header, value in wanted.items():
         said = asked.headers.get(header)

@@ -1,4 +1,4 @@
-"""One call of a tool, from the decision to its result."""
+"""One tool call, from the decision to its result."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GIVEN_UP = "canceled by its client"
 
 
 class Call:
-    """One call, from the decision to its result."""
+    """One tool call, from the decision to its result."""
 
     def __init__(
         self,
@@ -76,15 +76,15 @@ class Call:
         return await self._make(tried, tool)
 
     async def _try(self) -> Tried | Waiting:
-        """Record the call. What is on its way to the record gets there, even if the call is canceled."""
+        """Record the call. Once this has started, it finishes even if the call is canceled."""
         self._trying = asyncio.ensure_future(
             self._database.run(_try, use=self._use, session_id=self._held.session_id, call=self._call)
         )
         return await asyncio.shield(self._trying)
 
     async def _as_approved(self) -> tuple[Message | None, str]:
-        """Return the tool as it is now, and why it may not be called: the reason it differs from what was approved, or
-        empty.
+        """Return the tool's current definition, or None and why it must not be called, such as a change since
+        approval.
         """
         try:
             tool = (await definitions(self._held)).get(self._name)
@@ -150,7 +150,7 @@ class Call:
             why = self._held.why or str(error)
             await self._answer.result(ended_meanwhile(ref, why, f"; {WITHHELD}.", run=self._run))
         elif task.cancelled():
-            # Nobody waits for it: the client is gone, or no longer wants it.
+            # Nobody is waiting: the client has disconnected, or canceled the call.
             if self._run is not None:
                 await self._finish("cut", GIVEN_UP, 0)
             await self._answer.close()
@@ -194,7 +194,10 @@ def _result(result: Message) -> Message:
 
 
 def _outcome(message: Message) -> tuple[str, str]:
-    """Return how a run ended and why, according to the server's answer. What was answered was sent, errors included."""
+    """Return how a run ended and why, by the server's response.
+
+    A call that got a response was sent, even an error.
+    """
     error, result = message.get("error"), message.get("result")
     if error is not None:
         return "done", str(error.get("message", ""))[:500] if isinstance(error, dict) else "an error"

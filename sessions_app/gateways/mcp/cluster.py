@@ -1,5 +1,6 @@
-"""The tools of one cluster, behind its gateway. Each call is decided by the grant, made with Stint's own token, and
-recorded.
+"""The tools of one cluster behind its gateway.
+
+Each call is decided by the grant, recorded, and made with Stint's own token.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _MOST_AT_ONCE = 16
 
 
 class ClusterService:
-    """The MCP server that holders of grants on one cluster see."""
+    """The MCP server for holders of grants on one cluster."""
 
     def __init__(self, cluster: str, uses: Uses) -> None:
         self.cluster, self._uses = cluster, uses
@@ -108,7 +109,7 @@ class ClusterService:
         use: CallUse = caller.use
         said = call_in(asked.params)
         if said is None:
-            await answer.error(wire.INVALID_PARAMS, "A call needs a name and an object of arguments.")
+            await answer.error(wire.INVALID_PARAMS, "A call must have a name, and arguments as an object.")
             return
         name, arguments = said
         if use.held:
@@ -123,7 +124,7 @@ class ClusterService:
             except Over as error:
                 await answer.result(ended_meanwhile(use.grant_ref, str(error), ". It was not made."))
             except GrantIsOver as error:
-                # It ended between its authorization and its use.
+                # The grant ended between its authorization and its use.
                 await self._write_down_unmade(use, name, arguments)
                 await answer.result(stopped(use.grant_ref, f"{error}", error.code))
             except StintError as error:
@@ -139,12 +140,12 @@ class ClusterService:
     async def _carry_out(
         self, held: OpenUse, asked: Asked, answer: Answer, gone: asyncio.Task[None], work: Call
     ) -> None:
-        """Run a call until it is answered, its client is gone, or its grant is over."""
+        """Run a call until it is answered, its client disconnects, or its grant ends."""
         task: asyncio.Task[object] = held.begin(work.run())
         if asked.id is not None:
             held.running[asked.id] = task
         try:
-            # A client that has stopped reading has given up its call.
+            # A client that has stopped reading has abandoned its call.
             with contextlib.suppress(TimeoutError):
                 while not task.done() and not gone.done():
                     await asyncio.wait(
@@ -197,7 +198,7 @@ class ClusterService:
             yield held
 
     async def _unless_over(self, held: OpenUse, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for ``work`` and return its result. Raises Over if the grant ends before that."""
+        """Wait for ``work`` and return its result. Raises Over if the grant ends first."""
         task = held.begin(work)
         try:
             await asyncio.wait({task})
@@ -222,7 +223,7 @@ class _TooManyAtOnce(StintError):
 def _use(*, digest: str, cluster: str, client: str, body: bytes) -> CallUse | None:
     use = only(authorize_use(by=ByToken(digest, cluster)))
     if use is None and _dead_token(digest=digest, target=cluster, line=line_in(body)) is None:
-        # The token is unknown: if this were recorded, anyone could fill the record.
+        # The token is unknown. Recording such requests would let anyone fill the record.
         log.warning("mcp.unknown_token", cluster=cluster[:63], client=client)
     return use
 

@@ -1,6 +1,7 @@
-"""What an agent is told when a call is not made: why, and how to request more.
+"""Results for calls that were not made: the reason, and how to request more access.
 
-This is a result with ``isError``, not a protocol error, so that the model reads it. Terms are those of Stint's API.
+They are results with ``isError``, not protocol errors, so that the model reads them. Terms are those of
+Stint's API.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sessions_app.policy.commands.answers import Refused
 from sessions_app.queries.grants.tokens import ENDS_OF_TOKENS
 from sessions_app.queries.requests.offers import offers
 
-# Another grant would not change a refusal with these codes.
+# Another grant would not change a refusal with one of these codes.
 _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", TOO_MANY_WAITING))
 
 
@@ -55,7 +56,7 @@ def _offer(use: CallUse, line: str) -> dict[str, Any] | None:
 
 
 def waiting(use: CallUse, waits: Waiting | int) -> Message:
-    """Return the result for a call that a second person has to allow, or has denied."""
+    """Return the result for a call that another person must approve, or has denied."""
     if isinstance(waits, Waiting) and waits.by:
         told = {"error": "denied", "run": waits.run_id, "grant": use.grant_ref, "by": waits.by}
         return text_result(
@@ -74,13 +75,13 @@ def waiting(use: CallUse, waits: Waiting | int) -> Message:
 
 
 def ended_meanwhile(ref: str, why: str, then: str, *, run: int | None = None) -> Message:
-    """Return the result for a grant that ended meanwhile, or for a token that did while its grant may continue."""
+    """Return the result for a grant that ended meanwhile, or whose token did while the grant may continue."""
     if why in ENDS_OF_TOKENS:
         return stopped(ref, f"can no longer be used with this token: {why}{then}", "token_over", run=run)
     return stopped(ref, f"has ended: {why}{then}", "grant_over", run=run)
 
 
 def stopped(ref: str, why: str, code: str, *, run: int | None = None) -> Message:
-    """Return the result for a call that was not made, that was not answered, or whose result is withheld."""
+    """Return the result for a call that was not made, that got no response, or whose result is withheld."""
     told: dict[str, Any] = {"error": code, "reason": why, "grant": ref, "requestable": False}
     return text_result(f"{ref}: {why}", told if run is None else {**told, "run": run}, failed=True)

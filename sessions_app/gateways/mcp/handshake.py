@@ -1,7 +1,8 @@
-"""Sessions of the older era: the name of a conversation, never authority. Its token alone decides each message.
+"""Sessions of the older protocol version. A session gives no access: the token alone decides each message.
 
-The name is signed and bound to the token, so that any process can verify it without storing it. Source: Model Context
-Protocol 2025-11-25, "Session Management".
+A session's id is signed and bound to the token, so that any process can verify it without storing it.
+
+Source: Model Context Protocol 2025-11-25, "Session Management".
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ _MOST = 10_000
 
 
 class Handshakes:
-    """The sessions that clients have started. Only ended ones are remembered here, the last ten thousand."""
+    """The sessions that clients have started. Only ended ones are stored, the last ten thousand."""
 
     def __init__(self) -> None:
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     def begin(self, holder: str) -> str:
-        """Return the name of a new session for the holder of this token."""
+        """Return the id of a new session for the holder of this token."""
         number = secrets.token_urlsafe(16)
         return f"{number}.{_signature(number, holder)}"
 
     def knows(self, session: str, holder: str) -> bool:
-        """Whether it is a session of this token that has not ended."""
+        """Whether this is a session of this token that has not ended."""
         number, _, signature = session.partition(".")
         good = constant_time_compare(signature, _signature(number, holder))
         return good and session not in self._ended
 
     def end(self, session: str) -> None:
-        """End a session, so that it is no longer known."""
+        """End a session, so that its id is no longer valid."""
         self._ended[session] = None
         while len(self._ended) > _MOST:
             self._ended.popitem(last=False)

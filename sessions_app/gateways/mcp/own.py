@@ -1,4 +1,4 @@
-"""Stint itself as an MCP server: agents request access here, and follow what becomes of it."""
+"""Stint itself as an MCP server: agents request access here, and follow the progress of their requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sessions_app.gateways.mcp.service import Caller, challenge
 
 _TOKEN = re.compile(r"Bearer (stint_[\x21-\x7e]{1,200})", re.IGNORECASE)
 MOST_STREAMS = 200
-# Seconds. Someone who was disabled meanwhile loses the stream after this long.
+# Seconds. A person who was disabled meanwhile loses the stream after this long.
 CHECK_AGAIN_AFTER_S = 60.0
 
 
@@ -60,7 +60,7 @@ class OwnService:
         return [tool.described for tool in TOOLS.values() if tool.scope in scopes]
 
     async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
-        del gone  # a call that has begun is carried out, even if nobody waits for it
+        del gone  # a started call is completed even if nobody waits for it
         token: APIToken = caller.use[0]
         name = asked.params.get("name")
         tool = TOOLS.get(name) if isinstance(name, str) else None
@@ -79,7 +79,7 @@ class OwnService:
         return await answer.result(text_result(text, told))
 
     def cancel(self, caller: Caller, number: Any) -> None:
-        """Do nothing: calls here are over before anyone could cancel them."""
+        """Do nothing: calls here end before they could be canceled."""
 
     async def stream(self, caller: Caller, answer: Answer, gone: asyncio.Task[None]) -> None:
         if self._streams >= MOST_STREAMS:

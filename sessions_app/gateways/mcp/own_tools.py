@@ -1,8 +1,7 @@
-"""The tools of Stint's own MCP server: requesting access, looking it up, and ending one's own. Nothing here approves or
-decides.
+"""The tools of Stint's own MCP server: request access, look it up, and end it. No tool approves or decides.
 
-They are the same operations and reads as those of the API, so a machine gets nothing here that it would not get there.
-None returns a credential: a model reads what a tool returns.
+The tools run the same operations and queries as the API, so an agent can do nothing here that it can't do
+there. None returns a credential, because a model reads what a tool returns.
 """
 
 from __future__ import annotations
@@ -157,7 +156,7 @@ def _grant(grant: Grant) -> dict[str, Any]:
 
 
 def _end(who: Identity, asked: OneGrant, now: dt.datetime) -> Did:
-    # People end the grants of others, on pages and through the API.
+    # To end other people's grants, use the pages or the API.
     grant = Grant.objects.visible_to(who).filter(holder=who, ref=asked.grant).first()
     if grant is None:
         raise NotFound("Grant not found.")
@@ -170,7 +169,7 @@ def _end(who: Identity, asked: OneGrant, now: dt.datetime) -> Did:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """One tool: what a model is told, the scope that a token needs, and the function that runs it."""
+    """One tool: its description for the model, the scope that a token needs, and the function that runs it."""
 
     name: str
     says: str
@@ -181,7 +180,7 @@ class Tool:
 
     @property
     def described(self) -> Message:
-        """The tool as the protocol lists it."""
+        """The tool in the form that the protocol lists."""
         schema = self.takes.model_json_schema()
         schema.pop("description", None)
         hints = {"readOnlyHint": self.reads, "destructiveHint": False, "openWorldHint": False}

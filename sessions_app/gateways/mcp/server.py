@@ -15,8 +15,9 @@ from sessions_app.gateways.mcp.asked import Asked
 from sessions_app.gateways.mcp.uses import OpenUse
 
 _RELAYED = frozenset(("notifications/progress", "notifications/message"))
-# What is forwarded besides a call's arguments: its progress, and traces (W3C Trace Context). Nobody decided on anything
-# else, such as answers to a question, or a wish to continue in the background. It could do what the arguments may not.
+# Forwarded besides a call's arguments: its progress token, and traces (W3C Trace Context). Anything else was
+# not decided, such as replies to a question, or a request to continue in the background. It could do more
+# than the arguments may.
 _META = ("progressToken", "traceparent", "tracestate")
 
 
@@ -25,7 +26,7 @@ class Over(Exception):
 
 
 class Unanswered(ConnectorError):
-    """The call was sent, and the server did not answer it. It may have done what was asked."""
+    """The call was sent, and the server did not respond. It may have carried out the call."""
 
 
 async def definitions(held: OpenUse) -> dict[str, Message]:
@@ -37,8 +38,9 @@ async def definitions(held: OpenUse) -> dict[str, Message]:
 
 
 async def _begun(held: OpenUse, lost: Conversation | None = None) -> Conversation:
-    """Return a conversation that has begun and is not ``lost``. Of all callers that lost it, the first starts a new
-    one.
+    """Return a started conversation that is not ``lost``.
+
+    Of all callers that lost it, the first starts a new one.
     """
     async with held.begun:
         if held.talk is lost:
@@ -51,7 +53,7 @@ async def _begun(held: OpenUse, lost: Conversation | None = None) -> Conversatio
 async def forward(
     held: OpenUse, asked: Asked, answer: Answer, tool: Message, arguments: Mapping[str, Any]
 ) -> Message:
-    """Make an allowed call, relay messages sent meanwhile, and return the answer.
+    """Make an allowed call, relay the messages sent meanwhile, and return the response.
 
     Raises Unanswered, or another ConnectorError if the server did nothing with the call.
     """
@@ -59,7 +61,7 @@ async def forward(
     try:
         return await _forward(talk, held, asked, answer, tool, arguments)
     except SessionLost:
-        # The server did not know the session, so it did nothing with the call.
+        # The server had no such session, so it did nothing with the call.
         talk = await _begun(held, lost=talk)
         return await _forward(talk, held, asked, answer, tool, arguments)
 
@@ -102,7 +104,7 @@ async def _decline(talk: Conversation, message: Message) -> None:
 
 
 def _about_the_call(params: Mapping[str, Any]) -> Message:
-    """Return what accompanies a call without changing what it does."""
+    """Return the metadata of a call that does not change what it does."""
     kept = {key: params["_meta"][key] for key in _META if key in params.get("_meta", {})}
     return {"_meta": kept} if kept else {}
 

@@ -1,4 +1,4 @@
-"""What both MCP servers of this gateway share: how they ask for a token, and what they answer besides tools."""
+"""What both MCP servers of this gateway share: how they require a token, and the requests other than tools."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from sessions_app.gateways.mcp.asked import Asked, Rejected
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller. ``holder`` names the token, so that a session of the older era is bound to it. ``client`` is an
-    address.
+    """The caller. ``holder`` names the token, to which sessions of the older protocol version are bound.
+
+    ``client`` is an address.
     """
 
     holder: str
@@ -28,30 +29,33 @@ class Service(Protocol):
 
     @property
     def path(self) -> str:
-        """Its path, below the address of the gateway."""
+        """The path below the gateway's address."""
 
     @property
     def instructions(self) -> str:
-        """What a model is told about it."""
+        """The instructions for the model."""
 
     async def caller(self, headers: Mapping[str, str], client: str, method: str, body: bytes) -> Caller:
-        """Return the caller. ``body`` is what was sent, for the record. Raises Rejected."""
+        """Return the caller. ``body`` is for the record. Raises Rejected."""
 
     async def tools(self, caller: Caller) -> list[Message]:
         """Return the tools that the caller may call, sorted by name. Raises StintError and ConnectorError."""
 
     async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
-        """Make or refuse a call, and answer it. ``gone`` is done when the client is gone."""
+        """Make or refuse a call, and answer it. ``gone`` is done when the client has disconnected."""
 
     def cancel(self, caller: Caller, number: Any) -> None:
-        """Cancel a call that the client no longer wants."""
+        """Cancel a call for its client."""
 
     async def stream(self, caller: Caller, answer: Answer, gone: asyncio.Task[None]) -> None:
-        """Keep a stream open until the client is gone or may no longer listen. Raises Rejected."""
+        """Keep a stream open until the client disconnects or may no longer listen. Raises Rejected."""
 
 
 def challenge(url: str, path: str, *, error: str = "", scope: str = "") -> Rejected:
-    """Return the answer that asks for a token and says where to get one. Source: RFC 9728 section 5.1; RFC 6750."""
+    """Return the response that requires a token and shows where to get one.
+
+    Source: RFC 9728 section 5.1; RFC 6750.
+    """
     said = f'Bearer resource_metadata="{url}/.well-known/oauth-protected-resource{path}"'
     status = 403 if error == "insufficient_scope" else 401
     said += f', error="{error}"' if error else ""

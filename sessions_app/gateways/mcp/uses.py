@@ -1,4 +1,4 @@
-"""Tokens in use here, each with its conversation with its server.
+"""Tokens in use in this process, each with its conversation with its server.
 
 A use begins with the first message that carries a token. It is a session of the gateway, which ends it.
 """
@@ -33,9 +33,9 @@ from sessions_app.operations.sessions.proofs.token import CallUse
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-# Seconds. Longer than a call may be held: once a session is closed, what is held in it lapses.
+# Seconds. Longer than a call may be held: closing a session expires its held calls.
 IDLE_S = 900.0
-# Seconds that a call may be silent before Stint gives up on its server.
+# Seconds that a server may be silent during a call before Stint gives up.
 CALL_SILENCE_S = 120.0
 MOST_STREAMS = 8
 LEAVE_S, GOODBYE_S = 1.0, 5.0
@@ -43,8 +43,9 @@ STOPPING, FAILED = "gateway stopped", "the gateway failed"
 
 
 class OpenUse:
-    """One token in use. Once it or its grant is over, ``over`` is set, with the reason in ``why``. Everything that
-    waits for it then gives up, and what runs in it is canceled.
+    """One token in use. Once it or its grant has ended, ``over`` is set, with the reason in ``why``.
+
+    Everything that waits for it then gives up, and its tasks are canceled.
     """
 
     finish_by: dt.datetime | None = None
@@ -68,28 +69,29 @@ class OpenUse:
 
     @property
     def session_id(self) -> int:
-        """The id of its row."""
+        """The id of the session's row."""
         if self.session.id is None:
             raise AssertionError
         return self.session.id
 
     def tell(self, text: str) -> None:
-        """Do nothing: the protocol has no way to message the holder of the token."""
+        """Do nothing: the protocol has no way to message the token's holder."""
 
     def stop(self, reason: str) -> None:
-        """Cancel what runs in it and make everything that waits for it give up, now. The session is closed once that is
-        done.
+        """Cancel its tasks and wake everything that waits for it, at once.
+
+        The session is closed once they have ended.
         """
         if not self.over.is_set():
             self.why = reason
             self.over.set()
-            # Nobody else may have to do this: who waits for the work may be waiting for a client as well.
+            # Canceled here and not by those who wait for the tasks: they may be waiting for a client as well.
             for work in self._works:
                 work.cancel()
             self._closing = asyncio.create_task(self._close())
 
     def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start what asks the server for it. ``stop`` cancels it."""
+        """Start a task that sends requests to the server. ``stop`` cancels it."""
         task = asyncio.create_task(work)
         self._works.add(task)
         task.add_done_callback(self._works.discard)
@@ -99,7 +101,7 @@ class OpenUse:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Mark it as busy while the block runs."""
+        """Mark the use as busy while the block runs."""
         self.busy += 1
         self._quiet.clear()
         try:
@@ -111,7 +113,7 @@ class OpenUse:
             self.touch()
 
     def touch(self) -> None:
-        """Note that it was just used."""
+        """Record that it was just used."""
         self.last = asyncio.get_running_loop().time()
 
     async def _close(self) -> None:
@@ -122,7 +124,7 @@ class OpenUse:
         try:
             async with asyncio.timeout(GOODBYE_S):
                 await self.talk.close()
-        except Exception as error:  # noqa: BLE001  # the end stands, whatever the server answers
+        except Exception as error:  # noqa: BLE001  # the use has ended, whatever the server answers
             log.info("mcp.not_said_goodbye", error=str(error))
 
 
@@ -132,13 +134,14 @@ class Uses:
     def __init__(self) -> None:
         self.database = Database(threads=4, name="mcp")
         self.admissions = Admissions(self.database)
-        # Its own thread, so that nothing that agents do can delay an end.
+        # Its own thread, so that agents can't delay an end.
         self._ends = Database(threads=1, name="mcp-ends")
-        # Each process has its own name, because it closes what is open under that name and not held here.
+        # Each process has its own name, because a node closes the sessions under its name that it does not
+        # hold.
         name = f"mcp@{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._known = Known(name=name, version=settings.VERSION)
         self._open: dict[int, OpenUse] = {}
-        # One for each token that is being entered, and only for that time.
+        # One lock for each token while its use is being opened.
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._node: Node | None = None
         self._starting = asyncio.Lock()
@@ -160,7 +163,7 @@ class Uses:
         return self._open.get(credential_id)
 
     async def stop(self) -> None:
-        """Cut what is open without ending a grant, and record that this gateway is gone."""
+        """Cut all uses without ending a grant, and record that this gateway has stopped."""
         if self._node is not None:
             await _leave(self._node, STOPPING)
         self.database.stop()
@@ -173,11 +176,11 @@ class Uses:
         return made
 
     async def _running(self) -> Node:
-        """Return this process as a gateway, which starts with the first use. Raises Unavailable."""
+        """Return this process as a gateway, started by the first use. Raises Unavailable."""
         async with self._starting:
             if self._node is None:
                 if self._leaving is not None:
-                    # The old node closes everything that is open under the name they share.
+                    # The old node closes every open session under the name that both share.
                     await asyncio.wait([self._leaving])
                 node = await Node.begin(self._known, database=self._ends)
                 node.lease.on_renewed.append(self._drop_unused)
@@ -197,7 +200,10 @@ class Uses:
                 use.session.close("idle")
 
     def _fail(self, node: Node) -> None:
-        """Drop a node that has no lease or hears nothing: it must not continue. The next use starts a new one."""
+        """Drop a node without a lease or without notifications: it must not continue.
+
+        The next use starts a new one.
+        """
         if self._node is node:
             self._node = None
             self._leaving = asyncio.create_task(_leave(node, FAILED))

@@ -1,3 +1,3 @@
-"""The SSH gateway: authenticates holders, checks what they may run, and runs it on the target under the target's own
-control.
+"""The SSH gateway: authenticates holders, checks their commands, and runs them on the target, wrapped by
+Stint.
 """

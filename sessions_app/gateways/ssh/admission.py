@@ -1,4 +1,4 @@
-"""Who connects, what they ask for, and which of their grants it falls under."""
+"""Who connects, which target they request, and which of their grants covers it."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a user name asks for: ``web-1``, or ``GR-7F3K.web-1``."""
+    """The target, and the grant if one is named, in an SSH user name: ``web-1`` or ``GR-7F3K.web-1``."""
 
     target: str
     grant_ref: str | None
 
 
 def parse_wish(username: str) -> Wish | None:
-    """Return what a user name asks for; None if it can't name a target."""
+    """Return what a user name requests; None if it can't name a target."""
     ref, dot, target = username.rpartition(".")
     if dot and not _REFERENCE.fullmatch(ref):
         return None
@@ -59,7 +59,9 @@ def parse_wish(username: str) -> Wish | None:
 
 
 def admit(*, proof: Proof, now: dt.datetime) -> list[Use]:
-    """Return the uses that the proof and its user name have now. The key is looked up again, because it may be gone."""
+    """Return the uses that this proof and user name have now. Looks the key up again, since it may have been
+    removed.
+    """
     wish = parse_wish(proof.asked_as)
     holder = identity_by_fingerprint(proof.fingerprint)
     if wish is None or holder is None or holder.id != proof.identity_id:
@@ -69,14 +71,14 @@ def admit(*, proof: Proof, now: dt.datetime) -> list[Use]:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The use that applies, and the decision of its commands on the line; None for a prompt, which has no line yet."""
+    """The use that applies, and its decision on the line; None for a prompt, which has no line yet."""
 
     use: Use
     decision: Allowed | Refused | None
 
 
 def choose(uses: list[Use], line: str | None, *, asked_as: str, public_url: str) -> Chosen:
-    """Return the one use that applies. ``line`` None asks for a prompt. Raises NoAccess and SeveralGrants."""
+    """Return the one use that applies. ``line`` None means a prompt. Raises NoAccess and SeveralGrants."""
     wish = parse_wish(asked_as)
     if not uses or wish is None:
         raise NoAccess(_nothing(wish, public_url))

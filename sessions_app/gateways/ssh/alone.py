@@ -1,9 +1,9 @@
-"""A gateway that is cut off from its database: at the end of a grant it sweeps the targets itself.
+"""Ends grants on targets while the gateway has no database.
 
-A command dies with its connection. What it left in the background is killed when the grant is revoked, which takes the
-database. A gateway that has lost it may be the only one that knows of the grant, and acts on the deadline. Commands
-that may finish, here or through another gateway, are left alone for as long as they may. What the others left is
-killed.
+A command ends with its connection. Revoking the grant kills its background processes, but that needs the
+database. A gateway that has lost the database may be the only process that has the grant, so it acts on the
+deadline by itself. Commands that may finish after the deadline, through this gateway or another, keep running
+for as long as they may. All other processes of the grant are killed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ EVERY, AGAIN = 0.25, 1.0
 # Seconds. With the database available, others revoke a grant long before this.
 FORGOTTEN = 30.0
 PLACES = 8
-# How many runs of a grant one sweep can name. Older ones are killed with all others, once nothing may finish anymore.
+# How many runs of a grant one sweep can name. Older ones are killed with all others once no command may
+# finish anymore.
 RUNS = 500
 
 Key = tuple[int, int]
@@ -41,20 +42,20 @@ Key = tuple[int, int]
 
 @dataclass(slots=True)
 class _Used:
-    """A grant on a target, and its newest runs that are cut at the end."""
+    """A grant on a target, and the newest of its runs that are cut at the end."""
 
     use: Use
     cut: deque[int] = field(default_factory=lambda: deque(maxlen=RUNS))
 
     def marks(self, since: float) -> Sequence[Mark]:
-        """Return the marks of what may no longer run, ``since`` seconds after the grant's end."""
+        """Return the marks of processes that may no longer run ``since`` seconds after the grant's end."""
         if since >= self.use.finish_seconds:
             return [Mark(GRANT_MARK, self.use.mark)]
         return [run_mark(self.use.mark, run_id) for run_id in self.cut] if since >= 0 else []
 
 
 class Alone:
-    """Remembers where grants were used through this gateway, until they are over."""
+    """Tracks where grants were used through this gateway, until they have ended there."""
 
     def __init__(self, registry: Registry, dialer: Dialer, clock: LoopClock) -> None:
         self._registry, self._dialer, self._clock = registry, dialer, clock
@@ -64,18 +65,18 @@ class Alone:
         self._renewed = self._loop.time()
 
     def used(self, use: Use, tried: Tried) -> None:
-        """Note that something is about to run on a target."""
+        """Record that a command is about to run on a target."""
         noted = self._used.setdefault((use.grant_id, use.target.id), _Used(use))
         noted.use = use
         if not (isinstance(tried.decision, Allowed) and tried.decision.finish_seconds):
             noted.cut.append(tried.run_id)
 
     def renewed(self) -> None:
-        """Note that the database has just answered."""
+        """Record that the database has just answered."""
         self._renewed = self._loop.time()
 
     async def keep(self) -> None:
-        """Look for grants that are over, forever."""
+        """Check for ended grants, forever."""
         while True:
             await asyncio.sleep(EVERY)
             cut_off = self._loop.time() - self._renewed >= UNSEEN.total_seconds()
@@ -87,7 +88,7 @@ class Alone:
                     del self._used[key]
 
     def _since_end(self, use: Use) -> float:
-        """Return how many seconds the grant has been over; negative while it is not."""
+        """Return the seconds since the grant ended; negative while it is active."""
         grant = self._registry.grants.get(use.grant_id)
         expires_at = max(use.expires_at, grant.expires_at) if grant else use.expires_at
         return -self._clock.until(expires_at)
@@ -98,7 +99,7 @@ class Alone:
             task.add_done_callback(lambda _: self._asking.pop(key, None))
 
     async def _kill(self, key: Key, used: _Used, marks: Sequence[Mark]) -> None:
-        """Kill what is left of a grant on a target. Its revoke proves this again once the database is back."""
+        """Kill the grant's processes on a target. Revocation confirms this again once the database is back."""
         use = used.use
         try:
             found = await sweep_target(self._dialer, use.place, f"{use.grant_ref} alone", *marks)

@@ -1,4 +1,4 @@
-"""One session channel of a holder's connection: a command, or the prompt. Everything else is refused."""
+"""One session channel of a holder's connection: a command or the prompt. Everything else is refused."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from sessions_app.gateways.ssh.relay import Feed, signal_name
 
 log = structlog.get_logger(__name__)
 
-# The exit status of everything that Stint itself refuses or ends. A command's own status is passed on.
+# The exit status when Stint refuses or cuts a command. A command's own status is passed on.
 REFUSED = 255
-# Seconds. A client that stopped reading must not delay an end; one that reads gets the last message within this time.
+# Seconds. A client that stopped reading must not delay the end; one that reads gets the last message within
+# this time.
 LAST_WORDS = 0.25
 
 
 class Channel(asyncssh.SSHServerSession[bytes]):
-    """The server's side of a channel. It is its command's input and output, and an end of the grant stops it."""
+    """The server's side of a channel: input and output of its command, stopped when the grant ends."""
 
     def __init__(self, connection: Channels, raw: asyncssh.SSHServerChannel[bytes]) -> None:
         self._connection = connection
-        # The channel below the line editor, for output that the editor does not need to see.
+        # The channel below the line editor, for output that need not pass through the editor.
         self._raw = raw
         self._editor: asyncssh.SSHServerChannel[str] | None = None
         self._line: str | None = None
@@ -113,7 +114,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._connection.left(self)
         self._cut("the holder disconnected")
 
-    # Output, for a command and a prompt.
+    # Output, for commands and the prompt.
 
     def output(self, data: bytes, *, error: bool) -> None:
         if not self._raw.is_closing():
@@ -150,7 +151,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def resume_input(self) -> None:
         self._raw.resume_reading()
 
-    # The ``User`` of its session.
+    # The ``User`` interface of its session.
 
     @property
     def finish_by(self) -> dt.datetime | None:
@@ -165,11 +166,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         return command.finish_seconds if command is not None else 0
 
     def tell(self, text: str) -> None:
-        """Show the holder a line."""
+        """Show a line to the holder."""
         self.note(text)
 
     def stop(self, reason: str) -> None:
-        """Cut everything here at once."""
+        """Cut the channel's command and prompt at once."""
         self._stopped = self._stopped or reason
         self._cut(reason)
         if self._prompt is not None:
@@ -185,7 +186,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             raise
         except Exception as error:  # one channel's failure must not affect the others
             log.exception("channel.failed", error=type(error).__name__)
-            self.note("Internal error. Nothing is running; see the gateway's log.")
+            self.note("Internal error. Nothing is running. See the gateway's log.")
             status = REFUSED
         if isinstance(status, str):
             self._finish(lambda: self._raw.exit_with_signal(status))

@@ -1,4 +1,6 @@
-"""One command: recorded as it was decided, then run on its own connection to the target, then reported."""
+"""Runs one command: records the decision, runs the command on its own connection to the target, reports the
+result.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,8 @@ class CommandExecution:
         *,
         order_id: int | None = None,
     ) -> None:
-        """``decision`` is what the session's commands say about the line. ``order_id`` is the order from a page that it
-        carries out.
+        """``decision`` is the session's decision on the line. ``order_id`` is the order from a page that the
+        command carries out.
         """
         self._order_id = order_id
         self._parts = parts
@@ -67,16 +69,18 @@ class CommandExecution:
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when it may continue past the grant's end; None if it is cut then, or has not started."""
+        """Until when the command may run past the grant's end; None if it is cut then or has not started."""
         return self._finish_by
 
     @property
     def finish_seconds(self) -> int:
-        """For how many seconds it may continue past the grant's end; 0 if it is cut then, or has not started."""
+        """For how many seconds the command may run past the grant's end; 0 if it is cut then or has not
+        started.
+        """
         return self._finish_seconds
 
     def stop(self, reason: str) -> None:
-        """Cut it: nothing more of it starts, and what runs dies with its connection."""
+        """Cut the command: start nothing more, and close its connection, which ends what runs."""
         self._stopped = self._stopped or reason
         self._wake.set()
         if self._waiting is not None:
@@ -85,14 +89,17 @@ class CommandExecution:
             cut(self._connection)
 
     async def run(self) -> ExecutionResult:
-        """Record, run, report, as a request of its own. Raises StintError if nothing could be recorded; nothing was run then."""
+        """Record, run and report the command under a new request ID. Raises StintError if it could not be
+        recorded or run.
+        """
         with request_id.bound(request_id.make()), tracing.span("stint.command", grant=self._use.grant_ref):
             return await self._run()
 
     async def _run(self) -> ExecutionResult:
         begun: asyncio.Future[Errand] = asyncio.get_running_loop().create_future()
         if isinstance(self._decision, Allowed) and not self._decision.hold:
-            # The target's handshake continues while the attempt is recorded. The certificate waits for the record.
+            # The handshake with the target continues while the attempt is recorded. The certificate is signed
+            # after that.
             self._waiting = asyncio.create_task(self._dial(begun))
         try:
             tried = await self._begin()
@@ -110,14 +117,14 @@ class CommandExecution:
             await self._drop_dial()
 
     async def _begin(self) -> Tried:
-        """Register the session with its first command, and the attempt, in one transaction."""
+        """Record the session with its first command, and the attempt, in one transaction."""
         return await try_first(
             self._parts.database, self._session, gateway_id=self._parts.gateway_id, line=self._line,
             decision=self._decision, order_id=self._order_id, now=self._parts.clock.now(), too_late=self._too_late,
         )  # fmt: skip
 
     def _too_late(self, tried: Tried) -> None:
-        """Handle an attempt that was recorded when nobody waited for it anymore."""
+        """Report an attempt that was recorded after its caller had stopped waiting."""
         self._report(tried, ExecutionResult(state="failed", message="the database answered too late"), None)
 
     async def _dial(self, begun: asyncio.Future[Errand]) -> asyncssh.SSHClientConnection:
@@ -139,7 +146,7 @@ class CommandExecution:
             seconds=self._parts.clock.until(tried.deadline),
             as_root=tried.decision.as_root,
         )
-        # sshd writes it to its log.
+        # The key ID: sshd writes it to its log.
         key_id = f"{use.grant_ref}/{tried.run_id} {use.holder} {request_id.current()}".rstrip()
         return Errand(serial=tried.serial, key_id=key_id, command=command)
 
@@ -149,9 +156,9 @@ class CommandExecution:
         self._session.check()
 
     async def _wait_for_release(self, tried: Tried) -> Tried | ExecutionResult:
-        """Wait until a second person has allowed the command, and use that approval, which is valid once."""
+        """Wait until another person approves the command, and use that approval, which is valid once."""
         if not isinstance(tried.decision, answers.Allowed):
-            raise AssertionError  # noqa: TRY004  # only what is allowed is held
+            raise AssertionError  # noqa: TRY004  # only allowed commands are held
         self._io.note(tried.message)
         while not self._stopped:
             now = self._parts.clock.now
@@ -207,7 +214,7 @@ class CommandExecution:
             outcome = ExecutionResult(state="cut", message=self._stopped or error.message)
         except (ConnectorError, CannotWrap, OSError, asyncssh.Error, Unavailable) as error:
             outcome = self._broken(str(error))
-        except Exception as error:  # whatever failed, the run is over and must say so
+        except Exception as error:  # every failure ends the run, which must be reported
             log.exception("command.failed", run=tried.run_id, error=type(error).__name__)
             outcome = self._broken("internal error; see the gateway's log")
         self._io.attach(None)
@@ -267,7 +274,9 @@ class CommandExecution:
         return ExecutionResult(state="done", exit_status=target.exit_status, signal=target.signal)
 
     def _broken(self, why: str) -> ExecutionResult:
-        """Return the outcome of a command that did not end by itself. It only failed if nothing was sent to the target."""
+        """Return the outcome of a command that was interrupted: failed if nothing was sent to the target,
+        else cut.
+        """
         if self._target is None or not self._target.opened:
             return ExecutionResult(state="failed", message=why)
         return ExecutionResult(state="cut", message=f"{why}; the command may still be running")
@@ -296,9 +305,10 @@ class CommandExecution:
         )
 
     async def _sweep(self, tried: Tried) -> None:
-        """Kill what left the command's process group, while other commands of the grant may still finish.
+        """Kill processes that left the command's process group, while other commands of the grant may still
+        finish.
 
-        Otherwise the end of the grant sweeps all of it.
+        Otherwise the end of the grant sweeps them all.
         """
         if not any(user.finish_by is not None for user in self._session.grant.users()):
             return
@@ -311,7 +321,7 @@ class CommandExecution:
             log.warning("command.not_swept", run=tried.run_id, error=error.message)
 
     async def _drop_dial(self) -> None:
-        """Close a connection that nothing was run on."""
+        """Close a connection on which nothing was run."""
         if self._waiting is None:
             return
         self._waiting.cancel()

@@ -1,4 +1,4 @@
-"""The SSH endpoint: its host key, the authority that signs its certificates, its listener and its orders."""
+"""The SSH endpoint: its host key, the authority that signs its certificates, its listener, and its orders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LISTEN_BACKLOG = 512
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """What there is once the endpoint has opened."""
+    """The parts of an open endpoint."""
 
     admissions: Admissions
     orders: Orders
@@ -53,7 +53,7 @@ class SSHEndpoint:
         self._server: asyncssh.SSHAcceptor | None = None
 
     async def open(self, shared: Shared) -> None:
-        """Begin to listen, and to carry out orders. Raises OSError if the address is taken, and Unavailable."""
+        """Start to listen and to carry out orders. Raises OSError if the address is in use, and Unavailable."""
         await shared.database.run(_ensure_ca)
         await self._introduce(shared.node)
         self._open = opened = self._prepared(shared)
@@ -70,12 +70,12 @@ class SSHEndpoint:
         log.info("ssh.listens", host=self._host, port=self._port)
 
     def drain(self) -> None:
-        """Let nobody new connect."""
+        """Accept no new connections."""
         if self._server is not None:
             self._server.close()
 
     async def close(self) -> None:
-        """Stop listening at once, abort every connection, and stop the orders."""
+        """Stop listening at once, abort every connection, and stop carrying out orders."""
         self.drain()
         if self._open is not None:
             for connection in list(self._open.admissions.connections):
@@ -83,16 +83,16 @@ class SSHEndpoint:
             await self._open.orders.stop()
 
     async def _introduce(self, node: Node) -> None:
-        """Get the host keys and the authority that signs, now and at each renewal, and publish the host key."""
+        """Load the host keys and the signing authority, now and at each renewal, and publish the host key."""
         self._host_keys.on_change = functools.partial(_publish, node, self._host_keys)
         node.lease.questions.append(Question(ask=self._host_keys.ask, take=self._host_keys.take))
         node.lease.questions.append(Question(ask=self._newer_ca, take=self._take_ca))
         await node.lease.renew()
-        # Once more, to publish what the first one returned.
+        # A second renewal publishes what the first one loaded.
         await node.lease.renew()
 
     def _use_host_keys(self, node: Node) -> None:
-        """Identify with the host keys as they are now, on connections that come from now on."""
+        """Publish the current host keys and use them on new connections."""
         _publish(node, self._host_keys)
         if self._server is not None:
             self._server.update(server_host_keys=self._host_keys.keys)
@@ -126,7 +126,7 @@ class SSHEndpoint:
         return self._ca
 
     def _newer_ca(self, renewed: Renewed) -> tuple[str, bytes] | None:
-        """Return the fingerprint and private key of the signing key if it is not the one in use; None otherwise."""
+        """Return fingerprint and private key of the active signing key; None if it is already in use."""
         if f"{self._ca_fingerprint}t" in renewed.keys:
             return None
         key = active_authority(SSH_USER_CA)

@@ -1,8 +1,8 @@
-"""The host keys of the SSH gateways: one that all of them identify themselves with, and those announced beside it.
+"""The host keys of the SSH gateways: the one that all of them identify with, and those announced beside it.
 
-OpenSSH's clients learn announced keys, and remove those that are not announced any more (``UpdateHostKeys``). So a key that
-takes over is known by then, and the one before it stays announced until it is retired.
-
+OpenSSH clients learn announced keys, and remove those that are no longer announced (``UpdateHostKeys``). So
+clients already have the next key when it is put into use, and the previous one stays announced until it is
+retired.
 Source: OpenSSH's PROTOCOL, section 2.5 (hostkeys-00@openssh.com).
 """
 
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class HostKeys:
-    """The host keys as the database has them. ``on_change`` is called when they have changed."""
+    """The host keys that the database has. Calls ``on_change`` when they have changed."""
 
     def __init__(self) -> None:
         self.on_change: Callable[[], None] = lambda: None
@@ -32,9 +32,10 @@ class HostKeys:
         self._seen: object = None
 
     def ask(self, renewed: Renewed) -> list[tuple[str, str, bytes]] | None:
-        """Return fingerprint, public line and private key of each, the one in use first; None if they are the same.
+        """Return fingerprint, public line and private key of each, the active one first; None if nothing has
+        changed.
 
-        Raises CannotDecrypt with another STINT_SECRET_KEY.
+        Raises CannotDecrypt if STINT_SECRET_KEY is a different one.
         """
         if renewed.keys == self._seen:
             return None
@@ -46,7 +47,7 @@ class HostKeys:
         return [(key.fingerprint, public_line(key), private_key_of(key)) for key in found]
 
     def take(self, found: list[tuple[str, str, bytes]] | None) -> None:
-        """Use what was found from now on."""
+        """Use these keys from now on."""
         if found is None:
             return
         self._fingerprints = [fingerprint for fingerprint, _, _ in found]

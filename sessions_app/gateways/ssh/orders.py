@@ -1,4 +1,4 @@
-"""Commands that holders start on the page of a grant: run as those over SSH are, by the same code."""
+"""Commands that holders start on a grant's page, run by the same code as commands over SSH."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from sessions_app.policy.commands.ssh.decide import decide
 async def run_ordered(parts: Parts, registry: Registry, claimed: Claimed) -> None:
     """Try the line of an order and run it if allowed. Raises StintError if nothing could be recorded."""
     if not isinstance(claimed.use, Use):
-        raise AssertionError  # noqa: TRY004  # each endpoint runs orders of its own kind
+        raise AssertionError  # noqa: TRY004  # an endpoint gets only orders of its own protocol
     await Ordered(parts, registry, claimed, claimed.use).run()
 
 
 class Ordered:
-    """One order as the user of its own session. It has no input, and its output goes only to the recording."""
+    """One order, as the only user of its session. It has no input, and its output goes only to the recording."""
 
     def __init__(self, parts: Parts, registry: Registry, claimed: Claimed, use: Use) -> None:
-        """Raises Ended when the grant is known to be over."""
+        """Raises Ended if the grant has ended."""
         use = used_from(use, claimed.client_address)
         self._session = OpenSession(registry, use, client_address=claimed.client_address, proof=PROOF)
         decision = decide(use.compiled, claimed.line)
@@ -43,16 +43,16 @@ class Ordered:
             self._session.leave(self)
             self._session.close("done")
 
-    # The ``User`` of its session.
+    # The ``User`` interface of its session.
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when the command may continue past the grant's end."""
+        """Until when the command may run past the grant's end."""
         return self._command.finish_by
 
     @property
     def finish_seconds(self) -> int:
-        """For how many seconds the command may continue past the grant's end."""
+        """For how many seconds the command may run past the grant's end."""
         return self._command.finish_seconds
 
     def tell(self, text: str) -> None:
@@ -68,7 +68,7 @@ class Ordered:
         """Do nothing: the recorder already has it."""
 
     def note(self, text: str) -> None:
-        """Do nothing: the page shows the run's state from its row."""
+        """Do nothing: the page shows the run's state from the database."""
 
     def attach(self, feed: Feed | None) -> None:
         """Send EOF at once: there is no input."""

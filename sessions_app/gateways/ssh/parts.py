@@ -1,4 +1,4 @@
-"""What running a command needs, and its outcome."""
+"""What it takes to run a command, and the command's outcome."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ State = Literal["done", "cut", "failed", "refused"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionResult:
-    """How a command ended. Without an exit status and a signal, ``message`` says why there is neither."""
+    """How a command ended. If it has neither exit status nor signal, ``message`` has the reason."""
 
     state: State
     exit_status: int | None = None
@@ -32,7 +32,7 @@ class ExecutionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What running a command needs."""
+    """The services that running a command requires."""
 
     database: Database
     clock: LoopClock
@@ -46,17 +46,18 @@ class Parts:
 
 
 class Channels(Protocol):
-    """A holder's connection, as its channels need it."""
+    """A holder's connection, as its channels see it."""
 
     parts: Parts
 
     async def session_for(self, line: str | None) -> tuple[OpenSession[Use], Allowed | Refused | None]:
-        """Return the session that a line, or the prompt, belongs to, and the decision on the line. Raises NoAccess,
-        SeveralGrants, Unavailable.
+        """Return the session of a line or of the prompt, and the decision on the line.
+
+        Raises NoAccess, SeveralGrants, Unavailable.
         """
 
     def left(self, channel: User) -> None:
         """Handle the end of a channel."""
 
     def abort_if_unused(self, channel: User) -> None:
-        """Cut the connection, unless other channels use it."""
+        """Cut the connection unless other channels use it."""

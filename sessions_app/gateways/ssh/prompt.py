@@ -1,4 +1,4 @@
-"""The line prompt: each line is decided, recorded and run by itself. It is not a shell."""
+"""The command prompt: decides, records and runs each line separately. It is not a shell."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Prompt:
     # Events from the channel.
 
     def line(self, text: str) -> None:
-        """Take an entered line. Lines typed while a command runs are dropped: they would run unseen."""
+        """Queue an entered line. Drop lines typed while a command runs: they would run unseen."""
         if self.command is None:
             self._lines.put_nowait(text)
 
     def leave(self) -> None:
-        """End the prompt once nothing runs in it."""
+        """End the prompt once no command runs in it."""
         self._left = True
         self._lines.put_nowait(None)
 
@@ -73,12 +73,12 @@ class Prompt:
     def output(self, data: bytes, *, error: bool) -> None:
         text = self._decoders[error].decode(data).replace("\n", "\r\n")
         if text and not self._raw.is_closing():
-            # Bypass the editor, which would measure every character of a flood.
+            # Bypass the editor, which would measure every character of a large output.
             self._at_start = text.endswith("\n")
             self._raw.write(text)  # type: ignore[arg-type]  # this channel is encoded
 
     def note(self, text: str) -> None:
-        """Show a line from Stint, above the line that is being typed."""
+        """Show a message from Stint above the line being typed."""
         self._write(f"{'' if self._at_start else chr(10)}stint: {text}\n")
         if self.command is None and not self._left:
             self._ask()
@@ -95,7 +95,7 @@ class Prompt:
         """Do nothing: no input is sent."""
 
     async def run(self) -> None:
-        """Serve lines until the holder leaves or the grant is over."""
+        """Read and run lines until the holder leaves or the grant ends."""
         use = self._session.use
         self._write(
             f"{use.grant_ref} on {use.target.name}, {_left(self._seconds())} left. `help` lists what is allowed.\n"
@@ -173,7 +173,7 @@ def _describe(view: CommandView) -> list[str]:
 
 
 def _left(seconds: float) -> str:
-    """Format the time left as briefly as possible: `2h 5m`, `12m`, `40s`."""
+    """Format the time left briefly: `2h 5m`, `12m`, `40s`."""
     whole = max(0, int(seconds))
     hours, minutes = divmod(whole // 60, 60)
     if hours:

@@ -1,4 +1,4 @@
-"""What passes between a holder and a command on a target, with backpressure in both directions."""
+"""Passes data between a holder and a command on a target, with backpressure in both directions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from asyncssh.constants import EXTENDED_DATA_STDERR
 
 from sessions_app.gateways.core.recording import FLUSH_AFTER, Recorder
 
-# The form of signal names in RFC 4254, 6.10. Whatever else the other side sends would end up in rows and notes.
+# The form of signal names in RFC 4254, 6.10. Any other text from the peer would end up in rows and messages.
 _SIGNAL = re.compile(r"[A-Z0-9]{1,16}")
 
 
 def signal_name(sent: str) -> str:
-    """Return the name of a signal as the other side sent it; ``UNKNOWN`` for what can't be one."""
+    """Return a signal's name as the peer sent it; ``UNKNOWN`` if it isn't a valid name."""
     return sent if _SIGNAL.fullmatch(sent) else "UNKNOWN"
 
 
@@ -40,13 +40,13 @@ class CommandIO(Protocol):
     """Where a command's output goes and its input comes from: a channel, a prompt, an order."""
 
     def output(self, data: bytes, *, error: bool) -> None:
-        """Take what the command printed."""
+        """Show what the command printed."""
 
     def note(self, text: str) -> None:
-        """Take a line from Stint itself."""
+        """Show a message from Stint itself."""
 
     def attach(self, feed: Feed | None) -> None:
-        """Connect a running command, which takes input through ``feed``. None: it is over."""
+        """Connect a running command, which gets input through ``feed``; None after it has ended."""
 
     def pause_input(self) -> None:
         """Send no input for now."""
@@ -56,7 +56,7 @@ class CommandIO(Protocol):
 
 
 class TargetSession(asyncssh.SSHClientSession[bytes]):
-    """The command's channel at the target. ``over`` is set when the channel is gone."""
+    """The command's channel at the target. ``over`` is set when the channel is closed."""
 
     def __init__(self, io: CommandIO, recorder: Recorder) -> None:
         self._io = io
@@ -70,7 +70,7 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
 
     @property
     def opened(self) -> bool:
-        """Whether the target opened the channel, on which the command is sent at once."""
+        """Whether the target opened the channel; the command is sent as soon as it does."""
         return self._channel is not None
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
@@ -84,7 +84,7 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
             self._fail(problem)
             return
         if self._flush is None:
-            # One timer for everything that arrives until it fires, so that a flood costs no more than a drop.
+            # One timer for all output until it fires, so that a flood costs as little as one line.
             self._flush = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._show)
         self._io.output(data, error=error)
 
@@ -120,7 +120,7 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
     def resume_writing(self) -> None:
         self._io.resume_input()
 
-    # The command's input, as ``Feed`` describes it.
+    # The command's input: the ``Feed`` interface.
 
     def write(self, data: bytes) -> None:
         if self._channel is not None and not self._channel.is_closing():
@@ -139,6 +139,6 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
             self._channel.resume_reading()
 
     def abort(self) -> None:
-        """Cut the connection: the wrapper on the target kills what runs."""
+        """Cut the connection: the wrapper on the target kills the command."""
         if self._channel is not None:
             self._channel.get_connection().abort()

@@ -1,4 +1,4 @@
-"""The SSH server: what a client may do before and after it authenticates. Everything not named here is refused."""
+"""The SSH server: what a client may do before and after it authenticates. Everything else is refused."""
 
 from __future__ import annotations
 
@@ -28,37 +28,38 @@ from sessions_app.policy.commands.answers import Allowed, Refused
 log = structlog.get_logger(__name__)
 
 LOGIN_TIMEOUT = 15
-# The right key takes two tries: it is offered, and then used.
+# The right key takes two tries: one to offer it, one to sign with it.
 AUTH_TRIES = 11
 UNPROVEN, UNPROVEN_PER_ADDRESS = 100, 40
-# How many unregistered keys are remembered whose holders authenticated with another one.
+# How many unregistered keys of people with a registered one are remembered.
 BESIDE = 10_000
 CHANNELS = 8
-# Seconds. A connection without a session is closed: at first soon, and a little later for a control master that has
-# served one.
+# Seconds. A connection without a session is closed: soon at first, later if it has served one (a control
+# master).
 IDLE_FIRST, IDLE_LATER = 15.0, 300.0
 KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 15, 3
 
-# Everything that the library's server offers beyond sessions is off, above all agent forwarding, which is on by
-# default.
+# Turns off everything that the library's server offers beyond sessions, above all agent forwarding, which is
+# on by default.
 SERVER_OPTIONS: dict[str, Any] = {
     **CLOSED,
     "sftp_factory": None,
     "allow_scp": False,
     "allow_pty": True,
-    # For clients that have no key left: they are told where to register one, and asked nothing.
+    # For clients that have no key left: shows them where to register one, without a question.
     "kbdint_auth": True,
     "process_factory": None,
     "session_factory": None,
     "authorized_client_keys": None,
     "server_host_certs": [],
-    # Clients learn the key that comes next before it is used.
+    # Clients learn the next key before it is used.
     "send_server_host_keys": True,
     "rdns_lookup": False,
     "encoding": None,
     "line_editor": True,
     "line_history": 200,
-    # The editor drops what is typed beyond this. So a line of this length may not be whole, and the prompt refuses it.
+    # The editor drops input beyond this length. So a line this long may be incomplete, and the prompt refuses
+    # it.
     "max_line_length": LONGEST_LINE + 1,
     "login_timeout": LOGIN_TIMEOUT,
     "keepalive_interval": KEEPALIVE_INTERVAL,
@@ -68,12 +69,12 @@ SERVER_OPTIONS: dict[str, Any] = {
 
 
 class Admissions:
-    """Counts connections that have not authenticated, and knows whether the gateway admits anyone."""
+    """Counts connections that have not authenticated, and whether the gateway admits anyone."""
 
     def __init__(
         self, parts: Parts, registry: Registry, public_url: str, closed_because: Callable[[], str]
     ) -> None:
-        """``closed_because`` says why nobody is admitted; empty while it admits."""
+        """``closed_because`` returns why nobody is admitted; empty while the gateway admits."""
         self.parts = parts
         self.registry = registry
         self.public_url = public_url
@@ -85,15 +86,15 @@ class Admissions:
 
     @property
     def closed_because(self) -> str:
-        """Why nobody is admitted; empty while it admits."""
+        """The reason why nobody is admitted; empty while the gateway admits."""
         return self._closed_because()
 
     def knows_holder_of(self, fingerprint: str) -> bool:
-        """Whether whoever offered this unregistered key has authenticated with another one before."""
+        """Whether the client that offered this unregistered key has authenticated with another one before."""
         return fingerprint in self._beside
 
     def note_beside(self, fingerprints: Iterable[str]) -> None:
-        """Remember the unregistered keys of someone who has a registered one."""
+        """Record the unregistered keys of a person who has a registered one."""
         self._beside.update(dict.fromkeys(fingerprints))
         while len(self._beside) > BESIDE:
             del self._beside[next(iter(self._beside))]
@@ -112,7 +113,7 @@ class Connection(asyncssh.SSHServer):
         self._tries = 0
         self._told = False
         self._known: dict[str, KeyHolder | None] = {}
-        # The last key that was validated; after the login, the one that was proven.
+        # The last key that was validated; after authentication, the key that was proven.
         self._candidate: Proof | None = None
         self._proof: Proof | None = None
         self._sessions: dict[int, OpenSession[Use]] = {}
@@ -139,7 +140,7 @@ class Connection(asyncssh.SSHServer):
     # Authentication.
 
     def begin_auth(self, username: str) -> bool:
-        """Always ask for authentication: False would let everyone in."""
+        """Always require authentication: returning False would admit everyone."""
         del username
         if self._admissions.closed_because:
             self._tell(self._admissions.closed_because)
@@ -151,7 +152,7 @@ class Connection(asyncssh.SSHServer):
     async def validate_public_key(  # type: ignore[override]  # the base allows an awaitable
         self, username: str, key: asyncssh.SSHKey
     ) -> bool:
-        """Whether the key is registered. That the client holds it is checked after this."""
+        """Whether the key is registered. The library checks after this that the client has its private key."""
         self._candidate = None
         self._tries += 1
         if self._tries > AUTH_TRIES or self._admissions.closed_because or self._conn is None:
@@ -166,10 +167,10 @@ class Connection(asyncssh.SSHServer):
         return True
 
     def _tell_unregistered(self, fingerprint: str) -> None:
-        """Say where keys are registered.
+        """Show where keys are registered.
 
-        A client that asks nobody leaves once none of its keys was accepted, so it has to be told before. One that goes
-        on to a registered key is told this once, and never again for this key.
+        A client that can't prompt disconnects once none of its keys was accepted, so the message comes before
+        that. A client that goes on to a registered key gets it once, and never again for this key.
         """
         if not self._admissions.knows_holder_of(fingerprint):
             more = "If none of your keys is registered, add this one and try again"
@@ -183,7 +184,7 @@ class Connection(asyncssh.SSHServer):
         return True
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> bool:
-        """Say where keys are registered: clients without any key ask for this. It never authenticates anyone."""
+        """Show where keys are registered, to clients without any key. Never authenticates anyone."""
         del username, lang, submethods
         self._tries += 1
         if self._tries > AUTH_TRIES:
@@ -193,7 +194,7 @@ class Connection(asyncssh.SSHServer):
         return False
 
     def auth_completed(self) -> None:
-        """Remember the proof if it was given under the user name that the connection has now."""
+        """Record the proof if it was given under the connection's current user name."""
         conn, proof = self._conn, self._candidate
         self._stop_counting()
         if conn is None:
@@ -219,7 +220,7 @@ class Connection(asyncssh.SSHServer):
         return self._known[fingerprint]
 
     def _tell(self, text: str) -> None:
-        """Say once why the login fails; later reasons follow from the first."""
+        """Show once why authentication fails; later reasons follow from the first."""
         if self._conn is not None and not self._told:
             self._told = True
             self._conn.send_auth_banner(f"stint: {text}\r\n")
@@ -241,16 +242,17 @@ class Connection(asyncssh.SSHServer):
             return False
         self._cancel_idle()
         raw = self._conn.create_server_channel(encoding=None)
-        # Refuse environment variables: each would be kept for as long as the channel lives.
+        # Refuse environment variables: each would be kept as long as the channel.
         raw._process_env_request = lambda packet: False  # type: ignore[method-assign]  # noqa: ARG005, SLF001  # no public way
         channel = Channel(self, raw)
-        # Counted now: the channel learns only later that it was made, and a burst of opens comes before that.
+        # Counted now: the channel is only later notified that it was made, after a burst of opens.
         self.channels.add(channel)
         return raw, channel
 
     async def session_for(self, line: str | None) -> tuple[OpenSession[Use], Allowed | Refused | None]:
-        """Return the session that a line, or the prompt, belongs to, and the decision on the line. Raises NoAccess,
-        SeveralGrants, Unavailable.
+        """Return the session of a line or of the prompt, and the decision on the line.
+
+        Raises NoAccess, SeveralGrants, Unavailable.
         """
         if self._proof is None:
             raise AssertionError
@@ -264,7 +266,7 @@ class Connection(asyncssh.SSHServer):
             )
             self._sessions[use.grant_id] = found
         else:
-            # A later command uses the grant as it is now.
+            # A later command uses the grant's current state.
             found.use = use
         return found, chosen.decision
 
@@ -275,7 +277,7 @@ class Connection(asyncssh.SSHServer):
             self._wait_idle(IDLE_LATER)
 
     def abort_if_unused(self, channel: User) -> None:
-        """Cut the connection, unless other channels use it."""
+        """Cut the connection unless other channels use it."""
         if not self.channels - {channel} and self._conn is not None:
             self._conn.abort()
 
@@ -306,8 +308,8 @@ class Connection(asyncssh.SSHServer):
 def _acknowledge_at_once(conn: asyncssh.SSHServerConnection) -> None:
     """Acknowledge packets during the handshake without the kernel's delay of 40 ms (tcp(7), TCP_QUICKACK).
 
-    Clients hold a small packet back until the previous one is acknowledged. Twice in a handshake there is no reply that
-    would carry the acknowledgment. The kernel resets the option, so it is set for each packet.
+    Clients hold a small packet back until the previous one is acknowledged. Twice in a handshake there is no
+    reply to carry the acknowledgment. The kernel resets the option, so it is set for each packet.
     """
     sock = conn.get_extra_info("socket")
     receive = conn.data_received

@@ -1,4 +1,4 @@
-"""One live gateway with real targets for each module, in a database of its own."""
+"""One running gateway with real targets for each module, in its own database."""
 
 import os
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from tests.support.leftovers import mark
 from tests.support.servers.gateway import Place, write_act
 from tests.support.world.world import make_world
 
-# Backends of other roles, such as an owner's that is on its way out or an autovacuum, are not the application's to end.
+# Backends of other roles, such as the owner's or an autovacuum, are not the application's to end.
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = current_user"
 
 
 @pytest.fixture
 def lone_db(stint_db) -> Iterator[object]:
-    """A fresh database of one test, from which everybody is disconnected at its end: what gateways leave connected would
-    keep it from being used again.
+    """Yield a new database for one test, and end all connections to it afterwards, so that it can be used
+    again.
     """
     yield stint_db
     with psycopg.connect(stint_db.env["DATABASE_URL"], autocommit=True) as connection:
@@ -28,7 +28,7 @@ def lone_db(stint_db) -> Iterator[object]:
 
 
 def make_place(tmp_path_factory, *, contain: str = "group", start: bool = True) -> Iterator[Place]:
-    """Database, people, targets, gateway."""
+    """Run the gateway with a database, people and targets."""
     from broker.kernel import clock
     from sessions_app.operations.targets.ensure_authority import ensure_authority
     from sessions_app.queries.gateways.keys import SSH_USER_CA
@@ -57,14 +57,14 @@ def make_place(tmp_path_factory, *, contain: str = "group", start: bool = True) 
 
 @pytest.fixture(scope="module")
 def place(processes, request, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
-    """The gateway and its targets; commands are contained in a group, unless it is said how."""
+    """The gateway and its targets; commands are contained in a group, unless the test sets another way."""
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory, contain=getattr(request, "param", "group"))
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_over(request) -> Iterator[None]:
-    """Grants of one test are none of the next one's business."""
+    """End a test's grants, so that they don't affect the next test."""
     yield
     if "place" not in request.fixturenames:
         return

@@ -1,7 +1,8 @@
-"""What every gateway holds, whatever protocol it speaks. An endpoint is one that passes it.
+"""The contract of every gateway, whatever its protocol.
 
-A module of tests for one gateway imports these and gives an `endpoint`; what its protocol has no place for, it takes out and says
-so. How long something may last after an end is the product's promise: two seconds.
+A test module for one gateway imports these tests and provides an `endpoint`. It removes those that its
+protocol can't support, with the reason. The product promises that nothing lasts longer than two seconds after
+an end.
 """
 
 import datetime as dt
@@ -28,7 +29,7 @@ AT_DEADLINE = 0.5
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_over(endpoint):
-    """Grants of one test are none of the next one's business."""
+    """End a test's grants, so that they don't affect the next test."""
     yield
     endpoint.way.thaw()
     endpoint.way.take()
@@ -37,24 +38,24 @@ def nothing_is_left_over(endpoint):
 
 
 def seconds_over(grant) -> float:
-    """How long the grant has been over by the database's clock; negative while it is not."""
+    """Return the seconds since the grant ended by the database's clock; negative while it is active."""
     return (clock.now() - grant.expires_at).total_seconds()
 
 
 def wait_until_left(grant, seconds: float) -> None:
-    """Wait until a grant has no more than so many seconds left."""
+    """Wait until a grant has at most this many seconds left."""
     eventually(lambda: seconds_over(grant) > -seconds, within=max(1.0, -seconds_over(grant)))
 
 
 def ended(endpoint, grant) -> bool:
-    """Whether its end has been proven at the target."""
+    """Whether its revocation has been confirmed at the target."""
     endpoint.settle(grant)
     grant.refresh_from_db()
     return grant.state == "ended"
 
 
 def states(grant) -> list[str]:
-    """The states of its runs, in order."""
+    """Return the states of its runs, in order."""
     return list(grant.runs.order_by("pk").values_list("state", flat=True))
 
 
@@ -62,7 +63,7 @@ def open_sessions(grant) -> int:
     return Session.objects.filter(grant=grant, closed_at__isnull=True).count()
 
 
-# What is allowed, and what is not
+# Allowed and refused attempts
 
 
 def test_what_is_allowed_is_one_run_in_the_record(endpoint):
@@ -136,7 +137,7 @@ def test_the_deadline_cuts_what_is_under_way_and_says_so(endpoint):
 def test_a_client_that_reads_nothing_of_a_flood_holds_up_no_end(endpoint, by):
     grant = endpoint.grant(duration=4 if by == "deadline" else 3600)
     if by == "deadline":
-        # A gateway gives a client that reads nothing up by itself after ten seconds.
+        # A gateway drops a client that reads nothing after ten seconds by itself.
         wait_until_left(grant, 8)
     with endpoint.flood(grant) as flood:
         time.sleep(1)
@@ -172,12 +173,12 @@ def test_a_disabled_holder_is_cut_and_let_in_no_more(endpoint):
     eventually(lambda: ended(endpoint, grant))
 
 
-# What waits for a second person
+# Held attempts
 
 
 @pytest.fixture
 def held(endpoint):
-    """A grant, and something of it that waits."""
+    """A grant, and a held attempt under it."""
     grant = endpoint.grant()
     with endpoint.held(grant) as held:
         yield grant, held, grant.runs.get(state="held")
@@ -232,14 +233,14 @@ def test_without_its_database_everything_is_dropped_after_ten_seconds_and_nobody
         endpoint.way.freeze()
         endpoint.give_up(grant, after=3)
         eventually(lambda: not lasting.lives(), within=9)
-        # The last time that it was heard of may be a while before it was cut off, on a busy machine.
+        # On a busy machine, the last renewal may be a while before the database was cut off.
         heard = GatewayNode.objects.filter(stopped_at=None).latest("seen_at").seen_at
         assert 8 < (clock.now() - heard).total_seconds() < allow(12)
         assert "lost its database" in lasting.said()
     assert not endpoint.once(grant).done
     assert endpoint.reached(grant) == before
     endpoint.way.thaw()
-    # The grant goes on, and what was dropped is reported once the database can be told.
+    # The grant continues, and what was dropped is reported once the database is back.
     eventually(lambda: endpoint.once(grant).done, within=30, every=0.2)
     eventually(lambda: states(grant)[0] == "cut", within=30)
     assert endpoint.reached(grant) == before + 1
@@ -259,13 +260,13 @@ def test_without_its_database_the_deadline_is_kept(endpoint):
 def test_a_database_that_takes_nobody_at_the_deadline_is_told_of_the_end_when_it_is_back(endpoint):
     grant = endpoint.grant(duration=5)
     with endpoint.lasting(grant) as lasting:
-        # So late that the deadline comes before the ten seconds without a database are over.
+        # The deadline comes before the ten seconds without a database have passed.
         wait_until_left(grant, 6)
         endpoint.way.refuse()
         eventually(lambda: not lasting.lives(), within=LIMIT - seconds_over(grant))
         assert open_sessions(grant)
         endpoint.way.take()
-    # The gateway goes on, so that nobody else would close it.
+    # The gateway continues, so that nothing else would close the session.
     eventually(lambda: not open_sessions(grant), within=30)
     eventually(lambda: ended(endpoint, grant), within=30)
     assert grant.end_reason == "expired"
@@ -276,7 +277,7 @@ def test_what_its_client_gave_up_before_it_was_registered_never_reaches_the_targ
     with locked(grant, allow(8)):
         endpoint.give_up(grant, after=2)
         eventually(lambda: not deserted_at(endpoint.place.port))
-    # What was on its way would be there by now.
+    # Anything in transit would have arrived by now.
     time.sleep(1)
     assert endpoint.reached(grant) == 0
     revoke(grant)

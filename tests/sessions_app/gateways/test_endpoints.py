@@ -1,4 +1,4 @@
-"""Which endpoints a gateway process serves, and what is loaded for them."""
+"""Which endpoints a gateway process serves, and what it imports for them."""
 
 import subprocess
 import sys

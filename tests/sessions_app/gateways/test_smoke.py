@@ -1,4 +1,7 @@
-"""Each gateway, once: what is allowed, what is not, and the end. How soon an end comes is measured by the contract."""
+"""Each gateway, once: an allowed and a refused attempt, and the end.
+
+The contract measures how soon an end comes.
+"""
 
 from collections.abc import Iterator
 
@@ -11,7 +14,7 @@ from tests.support.waits import eventually
 
 pytestmark = pytest.mark.smoke
 
-# A limit for what never ends, far over what any machine needs.
+# A limit for what never ends, far above what any machine needs.
 LONG = 120
 
 

@@ -1,1 +1,1 @@
-"""Pages as a browser shows them."""
+"""Pages as a browser renders them."""

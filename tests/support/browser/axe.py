@@ -1,4 +1,4 @@
-"""The checker of accessibility, in a page that is open."""
+"""The accessibility checker (axe), run in an open page."""
 
 import functools
 import hashlib
@@ -16,7 +16,7 @@ COLORS = ["color-contrast", "link-in-text-block"]
 
 @functools.cache
 def source() -> str:
-    """Return the checker. Raises AssertionError when a file of it is not the one that was vendored."""
+    """Return the checker's source. Raises AssertionError if one of its files is not the vendored one."""
     for line in (FOLDER / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split()
         assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == digest, name
@@ -24,17 +24,17 @@ def source() -> str:
 
 
 def load(page: Page) -> None:
-    """Put the checker into the page; past its Content-Security-Policy, as the debugger may."""
-    # A click that leads to another page returns when the answer begins, when there may be no document yet.
+    """Load the checker into the page, past its Content-Security-Policy, as a debugger may."""
+    # A click that leads to another page returns when the response starts, before there is a document.
     page.wait_for_load_state()
     page.evaluate(f"{source()};0")
 
 
 def violations(page: Page, *, rules: list[str] | None = None) -> list[str]:
-    """Return what the checker finds, each as a line, in a page into which it was loaded."""
+    """Return the checker's violations, one a line, in a page into which it was loaded."""
     only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}
     found: list[dict[str, Any]] = page.evaluate(
-        # Style sheets are of one's own and loaded; to fetch them again only serves rules that are not asked for.
+        # Style sheets are local and loaded; fetching them again only serves rules that are not used.
         "only => axe.run(document, {runOnly: only, resultTypes: ['violations'], elementRef: false, preload: false})"
         ".then(result => result.violations)",
         only,

@@ -1,4 +1,4 @@
-"""Whether a page fits its screens: nothing is cut off, lies over anything else, or is too small to use."""
+"""Checks that a page fits its screens: nothing is cut off, overlaps, or is too small to use."""
 
 from urllib.parse import urlsplit
 
@@ -7,11 +7,11 @@ from playwright.sync_api import Page
 from tests.support.browser.screens import DESK, PHONE, SMALLEST
 
 TABLET, LARGE = {"width": 768, "height": 1024}, {"width": 1440, "height": 900}
-# Below this width the pages are for thumbs.
+# Below this width the pages must work with thumbs.
 THUMBS = 861
 FINGER, POINTER, FIELD = 44, 24, 160
 
-# What is looked at, closed as the page comes, and with all that unfolds open. Sizes are in CSS pixels.
+# Checks the page as it loads, and with everything that unfolds open. Sizes are in CSS pixels.
 _LOOK = """
 ([target, field]) => {
   const found = new Set();
@@ -112,14 +112,17 @@ _WIDE = """
 
 
 def misfits(page: Page) -> list[str]:
-    """What does not fit on any screen, from the smallest phone to a large desk; the page is loaded once, and left at a desk."""
+    """Return what does not fit on any screen, from the smallest phone to a large desktop.
+
+    The page is loaded once.
+    """
     where, found = urlsplit(page.url).path, []
     for size in (SMALLEST, PHONE, TABLET, LARGE, DESK):
         page.set_viewport_size(size)
         if page.evaluate("document.documentElement.scrollWidth") > size["width"]:
             found.append(f"{where} scrolls sideways at {size['width']}: {page.evaluate(_WIDE)}")
         target = FINGER if size["width"] < THUMBS else POINTER
-        # On the smallest screen a field may have less than it needs to be comfortable; nothing is cut off there.
+        # On the smallest screen a field may be narrower than is comfortable, as long as nothing is cut off.
         field = FIELD if size is not SMALLEST else 0
         found += [f"{where} at {size['width']}: {one}" for one in page.evaluate(_LOOK, [target, field])]
     return found

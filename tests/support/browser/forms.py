@@ -1,4 +1,4 @@
-"""The forms of a page as a browser sees them: what each sends, and what the page says of each of its fields."""
+"""The forms of a page as a browser reads them: what each sends, and how the page describes each field."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ VOID = frozenset(("input", "br", "hr", "img", "meta", "link", "rect", "path"))
 
 @dataclass
 class Control:
-    """One control of a form. ``value`` is what it sends; a box sends it only when ``on``."""
+    """One control of a form. ``value`` is what it sends; a checkbox sends it only when ``on``."""
 
     kind: str
     name: str
@@ -20,18 +20,18 @@ class Control:
 
     @property
     def is_hidden(self) -> bool:
-        """Whether nobody fills it in."""
+        """Whether people can't fill it in."""
         return self.kind == "hidden" or "hidden" in self.attributes or "readonly" in self.attributes
 
     @property
     def described_by(self) -> list[str]:
-        """The ids of what describes it."""
+        """The ids of the elements that describe it."""
         return self.attributes.get("aria-describedby", "").split()
 
 
 @dataclass
 class Form:
-    """One form; ``buttons`` are those that send it, by name and value."""
+    """One form; ``buttons`` are its submit buttons, by name and value."""
 
     action: str
     method: str
@@ -40,15 +40,15 @@ class Form:
 
     @property
     def names(self) -> list[str]:
-        """The names of what somebody fills in, in their order."""
+        """Return the names of the fields that people fill in, in order."""
         return list(dict.fromkeys(one.name for one in self.controls if not one.is_hidden))
 
     def of(self, name: str) -> list[Control]:
-        """The controls of a name: several for a group of boxes."""
+        """Return the controls of a name: several for a group of checkboxes."""
         return [one for one in self.controls if one.name == name]
 
     def data(self) -> dict[str, list[str]]:
-        """What it sends as it stands."""
+        """Return what it would send unchanged."""
         found: dict[str, list[str]] = {}
         for one in self.controls:
             if one.on:
@@ -149,5 +149,5 @@ class Page(HTMLParser):
             form.buttons.append(one)
 
     def posts(self) -> Iterator[Form]:
-        """The forms that change something."""
+        """Yield the forms that change something."""
         return (form for form in self.forms if form.method == "post")

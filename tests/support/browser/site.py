@@ -31,9 +31,9 @@ def start_chromium(playwright: Playwright) -> Browser:
 def serve(
     env: Mapping[str, str], folder: Path, *, streams: bool = False, host: str = "127.0.0.1"
 ) -> Iterator[str]:
-    """A running web process with this environment; gives its address, at the host. A traceback in its log is an error.
+    """Yield the address of a running web process with this environment. A traceback in its log is an error.
 
-    With ``streams`` the streams process runs beside it, without a proxy, as on one's own machine.
+    With ``streams`` the streams process runs beside it, without a proxy, as in a local installation.
     """
     web, other = free_port(), free_port()
     here = {**env, "STINT_PUBLIC_URL": f"http://{host}:{web}"}
@@ -56,7 +56,7 @@ _WEB = (
 
 @contextlib.contextmanager
 def serve_and_kill(env: Mapping[str, str], folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """A running web process; gives its address, and what kills it where it stands."""
+    """Yield the address of a running web process, and a function that kills it."""
     port = free_port()
     here = {**env, "STINT_PUBLIC_URL": f"http://127.0.0.1:{port}"}
     with _process(folder / "web.log", port, "/readyz", here, *_WEB) as process:
@@ -85,7 +85,7 @@ def _process(
 
 
 def start_server(log: Path, port: int, env: Mapping[str, str], *command: str) -> subprocess.Popen[bytes]:
-    """Start a web server's process; what it writes is added to a log."""
+    """Start a web server's process, which appends its output to a log."""
     with log.open("ab") as out:
         words = ("-m", *command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning")
         return start(*words, env=env, stdout=out, stderr=out)
@@ -104,17 +104,18 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def settle(page: Page) -> None:
-    """Leave the field and wait until the form's preview is of all that was typed: a button in a preview that is replaced
-    between press and release would not be clicked.
+    """Leave the field, and wait until the form's preview includes everything that was typed.
+
+    A button in a preview that is replaced between press and release would not be clicked.
     """
     page.evaluate("document.activeElement.blur()")
-    # It is asked for 400 ms after the last key.
+    # The preview is requested 400 ms after the last key.
     page.wait_for_timeout(500)
     expect(page.locator("[aria-busy=true]")).to_have_count(0)
 
 
 def sign_in(page: Page, name: str) -> None:
-    """Sign in as somebody of the world."""
+    """Sign in as a person of the world."""
     page.goto("/sign-in/")
     page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(PASSWORD)

@@ -1,4 +1,4 @@
-"""The scene on a stage: a web process that shows it, and browsers of people who look."""
+"""A web process that serves the scene, and browsers of people who view it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,7 @@ class Stage:
     pages: dict[str | None, Page] = field(default_factory=dict)
 
     def enter(self, who: str | None, **options) -> Page:
-        """A browser of somebody's own, signed in."""
+        """Return a page in a new browser of this person, signed in."""
         context = self.browser.new_context(
             base_url=self.site, viewport=DESK, reduced_motion="reduce", has_touch=True, **options
         )
@@ -32,7 +32,7 @@ class Stage:
         return page
 
     def page(self, who: str | None) -> Page:
-        """One and the same page of somebody, for all who look one after the other."""
+        """Return the person's page, which all tests share one after the other."""
         if who not in self.pages:
             self.pages[who] = self.enter(who)
         return self.pages[who]
@@ -43,7 +43,7 @@ class Stage:
 
 
 def go(page: Page, url: str) -> Any:
-    """Open an address, and return the answer; a file is fetched, for a browser would keep it instead of showing it."""
+    """Open an address, and return the response. A file is fetched, because a browser would download it."""
     try:
         return page.goto(url, wait_until="load")
     except Error as error:
@@ -55,16 +55,16 @@ def go(page: Page, url: str) -> Any:
 
 
 def is_shown(page: Page, url: str) -> bool:
-    """Whether an address answers with something that a browser shows."""
+    """Whether a browser displays the response of an address."""
     answer = page.request.get(url)
     return answer.status not in (204, 405) and "text/html" in answer.headers.get("content-type", "")
 
 
 def is_page(page: Page) -> bool:
-    """Whether it is a whole page, and not a fragment of one."""
+    """Whether it is a whole page, not a fragment."""
     return bool(page.evaluate("!!document.doctype"))
 
 
 def lines(found: list[str]) -> str:
-    """What was found, each once, on lines of its own."""
+    """Return the findings without duplicates, one a line."""
     return "\n".join(("", *dict.fromkeys(found)))

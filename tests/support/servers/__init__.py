@@ -1,1 +1,1 @@
-"""Real servers and gateways that tests run, and those of others that stand in for what can't run here."""
+"""Real servers and gateways for tests, and stand-ins for third-party systems that can't run here."""

@@ -1,4 +1,4 @@
-"""A small server over HTTP that answers with what a function says."""
+"""A small HTTP server that answers with what a function returns."""
 
 import contextlib
 import ssl
@@ -12,7 +12,7 @@ from tests.support.waits import ends
 
 
 class Asked(NamedTuple):
-    """What a client sent."""
+    """A client's request."""
 
     method: str
     path: str
@@ -20,7 +20,7 @@ class Asked(NamedTuple):
     body: bytes
 
 
-# The status, headers and body; None closes the connection without an answer.
+# The status, headers and body; None closes the connection without a response.
 Answer = tuple[int, dict[str, str], bytes] | None
 
 
@@ -28,7 +28,10 @@ Answer = tuple[int, dict[str, str], bytes] | None
 def answering(
     answer: Callable[[Asked], Answer], *, certificate: tuple[str, str] | None = None
 ) -> Iterator[int]:
-    """Answer at a port of loopback until the block ends, over TLS with the files of a certificate and its key. Gives the port."""
+    """Serve on a port of loopback until the block ends, over TLS given a certificate and key.
+
+    Yields the port.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -47,7 +50,7 @@ def answering(
         do_GET = do_POST = answer  # noqa: N815  # http.server's names
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

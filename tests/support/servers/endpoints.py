@@ -1,4 +1,4 @@
-"""Each gateway as its holders meet it, in the same words, so that one contract can be put to all of them."""
+"""Each gateway from its holders' side, behind one interface, so that one contract tests them all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.waits import PATIENCE, eventually
 from tests.support.world.mcp_site import Raw, Said, token_of
 from tests.support.world.world import World
 
-# What the policy of a cluster allows, beside what it is about.
+# Defaults of a cluster's policy.
 TERMS = {
     "requesters": {"groups": ["operators"]},
     "approvals": [{"count": 1, "from": ["approvers"]}],
@@ -35,7 +35,7 @@ TERMS = {
 
 
 def policies(cluster: str, command_set: str) -> dict[str, str]:
-    """Return the file of the policy of a cluster."""
+    """Return the file of a cluster's policy."""
     about = {"clusters": [cluster], "command_sets": [command_set], **TERMS}
     work = {"name": f"{cluster}-work", "summary": "Planned work", **about}
     return {f"policies/{cluster}-work.yaml": yaml.safe_dump(work)}
@@ -43,27 +43,28 @@ def policies(cluster: str, command_set: str) -> dict[str, str]:
 
 @dataclass
 class Answer:
-    """What came of something that was asked for, and all that its holder was told."""
+    """The outcome of an attempt, and all output that its holder saw."""
 
     done: bool
     text: str
 
 
 class Lasting(Protocol):
-    """Something allowed that does not end by itself, under way."""
+    """Something allowed that does not end by itself, in progress."""
 
     def lives(self) -> bool:
         """Whether it still runs, or its holder is still connected to it."""
 
     def said(self) -> str:
-        """Wait for its end, and return all that its holder was told."""
+        """Wait for its end, and return all output that its holder saw."""
 
 
 @dataclass
 class Flood:
-    """Something that sends without end, to a client that reads nothing, not even that its connection was closed.
+    """Something that sends without end, to a client that reads nothing, not even that its connection was
+    closed.
 
-    It goes over one of the connections at ``port``, which the others of ``before`` don't.
+    Its connection is the one at ``port`` that is not in ``before``.
     """
 
     port: int
@@ -76,18 +77,18 @@ class Flood:
 
 
 class Held(Protocol):
-    """Something that waits for a second person."""
+    """Something that waits for another person's approval."""
 
     def answer(self) -> Answer:
-        """Return what came of it, once it has been decided."""
+        """Return the outcome once it has been decided."""
 
 
 class Endpoint(Protocol):
-    """A gateway with a target behind it, and a way to its database that can be broken."""
+    """A gateway with a target behind it, and a connection to its database that can be broken."""
 
     world: World
     cluster: str
-    # Where its gateway runs, and at which `port`.
+    # The host where its gateway runs, and the `port`.
     place: Any
     way: BlackHole
 
@@ -98,28 +99,28 @@ class Endpoint(Protocol):
         """Do something that the grant allows."""
 
     def give_up(self, grant: Any, *, after: float) -> None:
-        """Try something that the grant allows, and go away after so many seconds if there was no answer."""
+        """Try something that the grant allows, and disconnect after this many seconds without an answer."""
 
     def outside(self, grant: Any) -> Answer:
-        """Try what is nearest to that and not allowed."""
+        """Try something similar that is not allowed."""
 
     def lasting(self, grant: Any) -> contextlib.AbstractContextManager[Lasting]:
-        """Begin something allowed that lasts."""
+        """Start something allowed that lasts."""
 
     def flood(self, grant: Any) -> contextlib.AbstractContextManager[Flood]:
-        """Begin something allowed that sends without end, to a client that does not read."""
+        """Start something allowed that sends without end, to a client that does not read."""
 
     def held(self, grant: Any) -> contextlib.AbstractContextManager[Held]:
-        """Begin something that has to be allowed by a second person."""
+        """Start something that needs another person's approval."""
 
     def reached(self, grant: Any) -> int:
-        """Return how often something of a grant has reached the target."""
+        """Return how often the grant's attempts have reached the target."""
 
     def settle(self, grant: Any) -> None:
-        """Do once what the worker does about ends, where the gateway does not do so itself."""
+        """Process ends once, as the worker does, where the gateway does not do so itself."""
 
     def send(self, number: int) -> None:
-        """Signal the gateway's process, which goes on."""
+        """Send the gateway's process a signal that it survives."""
 
     def start(self) -> None:
         """Start the gateway and wait until it answers."""
@@ -128,10 +129,10 @@ class Endpoint(Protocol):
         """End the gateway by a signal."""
 
     def drain(self) -> None:
-        """Tell the gateway to drain, and wait until it takes no new connections."""
+        """Make the gateway drain, and wait until it accepts no new connections."""
 
     def comes_back(self) -> None:
-        """Wait until a gateway that drains has ended by itself, and start it."""
+        """Wait until a draining gateway has ended by itself, and start it."""
 
 
 # SSH
@@ -161,7 +162,7 @@ class _HeldCommand:
 
 @dataclass
 class SSHEndpoint(RunningEndpoint):
-    """The gateway for hosts, by the real ssh."""
+    """The SSH gateway, by the real ssh client."""
 
     place: Place
     way: BlackHole
@@ -196,7 +197,7 @@ class SSHEndpoint(RunningEndpoint):
     @contextlib.contextmanager
     def flood(self, grant: Any) -> Iterator[Flood]:
         before = connections_at(self.place.port)
-        # The client's output goes into a pipe that nobody reads.
+        # The client's output goes into a pipe without a reader.
         with self.place.running("flood", **self._as(grant)) as (_, tag):
             yield Flood(self.place.port, before, lambda: bool(on_target(tag)))
 
@@ -245,8 +246,9 @@ class _Call:
             self.text = f"the connection was cut: {error}"
 
     def _called(self) -> Said:
-        """Call, and again while the gateway says that it is unavailable: after its database was away, each of its threads
-        finds its own connection cut.
+        """Call, and repeat while the gateway reports that it is unavailable.
+
+        After its database was unavailable, each of its threads finds its own connection closed.
         """
         for _ in range(10):
             said = self.client.call(self.name, {"id": "T-42"}, Accept=self.accept)
@@ -276,13 +278,13 @@ class _HeldCall:
 
 @dataclass
 class MCPEndpoint(RunningEndpoint):
-    """The gateway for tools, by an agent's calls over HTTP."""
+    """The MCP gateway, by an agent's calls over HTTP."""
 
     place: MCPPlace
     way: BlackHole
     cluster: str = "desk"
     _tokens: dict[int, str] = field(default_factory=dict)
-    # How often the server had been called before there was a grant.
+    # The number of calls to the server before there was a grant.
     _before: dict[int, int] = field(default_factory=dict)
 
     def grant(self, **changes: Any) -> Any:
@@ -334,7 +336,7 @@ class MCPEndpoint(RunningEndpoint):
         desk.go.clear()
         calls, before = len(desk.calls), connections_at(server)
         with socket.socket() as line:
-            # Little room, so that it is soon full.
+            # A small buffer, so that it is soon full.
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             line.connect(("127.0.0.1", self.place.port))
             line.sendall(_flooding(self._client(grant), tool))
@@ -362,7 +364,7 @@ class MCPEndpoint(RunningEndpoint):
 
 
 def _flooding(client: Raw, tool: str) -> bytes:
-    """A call whose progress is wanted, as bytes."""
+    """Return a call that requests progress, as bytes."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},

@@ -1,4 +1,4 @@
-"""Each gateway with its target behind it, and a way to its database that can be broken: for the contract and smoke tests."""
+"""Each gateway with its target, and a breakable connection to its database: for the contract and smoke tests."""
 
 import contextlib
 import signal
@@ -35,7 +35,7 @@ Change = Callable[[dict[str, str]], dict[str, str]]
 
 @contextlib.contextmanager
 def ssh_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[SSHEndpoint]:
-    """The gateway for hosts."""
+    """Run the SSH gateway."""
     with blocker.unblock():
         for place in make_place(tmp_path_factory, start=False):
             with black_hole(place.folder / "hole", place.env["DATABASE_URL"]) as (way, url):
@@ -49,7 +49,7 @@ def ssh_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[SSHEndpoint]:
 
 @contextlib.contextmanager
 def http_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[HTTPEndpoint]:
-    """The gateway for HTTP."""
+    """Run the HTTP gateway."""
     folder = tmp_path_factory.mktemp("http")
     with (
         _breakable(folder) as (ways, through, close),
@@ -62,7 +62,7 @@ def http_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[HTTPEndpoint]
 
 @contextlib.contextmanager
 def kubernetes_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[KubernetesEndpoint]:
-    """The gateway for clusters, before a Kubernetes API that speaks its wire format."""
+    """Run the Kubernetes gateway, in front of a test API server."""
     folder = tmp_path_factory.mktemp("kube")
     with (
         blocker.unblock(),
@@ -76,7 +76,7 @@ def kubernetes_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[Kuberne
 
 @contextlib.contextmanager
 def mcp_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[MCPEndpoint]:
-    """The gateway for tools."""
+    """Run the MCP gateway."""
     folder = tmp_path_factory.mktemp("mcp")
     with (
         _breakable(folder) as (ways, through, _),
@@ -95,8 +95,10 @@ ENTRY_POINTS = {
 
 @contextlib.contextmanager
 def _breakable(folder: Path) -> Iterator[tuple[list[BlackHole], Change, Callable[[], None]]]:
-    """Give a list for the way to the database, what puts that way into an environment, and what ends it before the block
-    does: what it still holds of a gateway that was killed would keep the database in use.
+    """Yield a list for the breakable connection, a function that adds it to an environment, and one that
+    closes it early.
+
+    Without the latter, connections of a killed gateway would keep the database in use.
     """
     ways: list[BlackHole] = []
     with contextlib.ExitStack() as stack:

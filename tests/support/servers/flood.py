@@ -1,6 +1,7 @@
-"""A flood of requests with unknown tokens: run with an address and port of a gateway, a path, and source addresses.
+"""A flood of requests with unknown tokens. Arguments: a gateway's address and port, a path, source addresses.
 
-Each address keeps as many connections as it gets. It says so once it has had some answers, and how many when its input ends.
+Each address keeps as many connections as it can. The script reports once it has some responses, and their
+number when its input ends.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ AT_ONCE, ANSWERED = 60, 10
 
 
 async def main(port: int, path: str, sources: list[str]) -> None:
-    """Ask until the input ends."""
+    """Send requests until the input ends."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     answers, answered = 0, asyncio.Event()

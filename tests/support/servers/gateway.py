@@ -1,4 +1,4 @@
-"""A live gateway, two real targets, and people with keys: what holders see, through the real ssh client."""
+"""A running gateway, two real targets, and people with keys, tested through the real ssh client."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ from tests.support.world.world import World
 
 _numbers = itertools.count(random.randrange(1_000_000, 8_000_000))
 
-# What a command may do to stay alive. Each names its processes by the length of their sleep, which is the tag.
+# How a command may try to survive. Each names its processes by the length of their sleep, the tag.
 ACT = """#!/bin/sh
 kind=$1 tag=$2
 case $kind in
@@ -48,7 +48,7 @@ both) echo out; echo err >&2 ;;
 esac
 """
 
-# Those that go on until they are ended.
+# Those that run until they are ended.
 STAYS_ALIVE = ("sleep", "nohup", "setsid", "daemon", "fork", "pipe", "stubborn")
 
 SET = """
@@ -81,39 +81,39 @@ accept: {{uncontained contain: both kinds are tried}}
 
 
 def write_act(folder: Path) -> None:
-    """Put what the tests run into a folder."""
+    """Write the programs that the tests run into a folder."""
     act = folder / "test"
     act.write_text(ACT, encoding="utf-8")
     act.chmod(0o755)
 
 
 def new_tag() -> int:
-    """A number that no other process has among its words."""
+    """Return a number that no other process has among its arguments."""
     return next(_numbers)
 
 
 def tagged(tag: int) -> list[int]:
-    """The processes that have the tag among their words."""
+    """Return the ids of the processes with the tag among their arguments."""
     word = str(tag).encode()
-    # Asked for many times a second while something is waited for, so as cheaply as it goes.
+    # Called many times a second while a test waits, so as cheap as possible.
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  # cheaper
     return [pid for pid in pids if word in _words(pid).split(b"\0")]
 
 
 def on_target(tag: int) -> list[int]:
-    """Those of them that belong to a command on a target, and not to the client that asked for it."""
+    """Return those of a command on a target, without the client's."""
     return [pid for pid in tagged(tag) if not _words(pid).startswith(b"ssh\0")]
 
 
 def _words(pid: int) -> bytes:
-    """A process's words; one in the middle of execve(2) has none for a moment, and is read until it has."""
+    """Return a process's arguments. In the middle of execve(2) it has none, so read until it has."""
     try:
         for _ in range(100):
             with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:
                 words = file.read()
             if words:
                 return words
-            # Threads of the kernel and zombies never have any, nor a program: this raises for them.
+            # Kernel threads and zombies have no arguments and no executable: this raises for them.
             os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115  # cheaper
             time.sleep(0.001)
     except OSError:
@@ -122,12 +122,12 @@ def _words(pid: int) -> bytes:
 
 
 def connections_at(port: int) -> set[str]:
-    """The peers of all connections that whoever listens at a port on this machine has not closed."""
+    """Return the peers of all connections that the listener at a port of this machine has not closed."""
     return _peers(port, "01")
 
 
 def deserted_at(port: int) -> set[str]:
-    """The peers that have closed their connections to a port, which whoever listens there has not noticed yet."""
+    """Return the peers that have closed their connections to a port, unnoticed by the listener so far."""
     return _peers(port, "08")
 
 
@@ -138,7 +138,7 @@ def _peers(port: int, state: str) -> set[str]:
 
 @dataclass
 class Place(Running):
-    """The gateway, its targets, its people."""
+    """The gateway, its targets and its people."""
 
     world: World
     folder: Path
@@ -150,7 +150,7 @@ class Place(Running):
     gateway: subprocess.Popen[bytes] | None = None
 
     def catalog(self) -> dict[str, str]:
-        """The cluster with its real targets, and the commands."""
+        """The catalog of the cluster with its real targets, and the commands."""
         rows = [
             f"  - {{name: {name}, address: 127.0.0.1, port: {target.port}, account: {target.account}, "
             f'host_key: "{target.host_key}"}}'
@@ -163,7 +163,7 @@ class Place(Running):
         }
 
     def key(self, who: str) -> Path:
-        """The private key of a person, registered the first time it is asked for."""
+        """Return the private key of a person, registered on first use."""
         from accounts.operations.add_ssh_key import add_ssh_key
         from broker.kernel import clock
 
@@ -179,19 +179,22 @@ class Place(Running):
         return path
 
     def grant(self, *, most: float = 20, **changes):
-        """A grant of alice that is active now. A short `duration` in seconds grows on a busy machine, to `most`."""
+        """Return an active grant of alice.
+
+        A short `duration` in seconds grows on a busy machine, to `most`.
+        """
         from broker.kernel import clock
         from sessions_app.models import Sweeper
 
         now = clock.now()
         Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
         grant = self.world.grant(now=now, **unhurried(changes, most=most))
-        # The gateway's own sweep may be starting it at this moment.
+        # The gateway's own sweep may be starting it at the same time.
         eventually(lambda: grant.refresh_from_db() or grant.state == "active")
         return grant
 
     def logins(self, grant, target: str = "web-1") -> int:
-        """How often a command of this grant logged in to a target. Sweeps, of this grant and of others, don't count."""
+        """Return how often commands of this grant logged in to a target. Sweeps don't count."""
         lines = self.targets[target].log.splitlines()
         return sum("Accepted publickey" in line and f" ID {grant.ref}/" in line for line in lines)
 
@@ -216,7 +219,7 @@ class Place(Running):
 
     @property
     def log(self) -> str:
-        """What the gateway has written."""
+        """Return the gateway's log."""
         with contextlib.suppress(OSError):
             return (self.folder / "gateway.log").read_text(encoding="utf-8", errors="replace")
         return ""
@@ -224,7 +227,7 @@ class Place(Running):
     def command(
         self, *words: str, user: str = "web-1", who: str = "alice", options: tuple[str, ...] = ()
     ) -> list[str]:
-        """The client's words, with nothing of this machine's configuration."""
+        """Return the client's command line, without any of this machine's configuration."""
         return [
             "ssh", "-F", "none", "-i", str(self.key(who)), "-p", str(self.port),
             "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes",
@@ -242,7 +245,7 @@ class Place(Running):
 
     @contextlib.contextmanager
     def running(self, kind: str, **more) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-        """A command that is seen to run on the target; gives its client and its tag."""
+        """Yield the client and tag of a command that is seen to run on the target."""
         tag = new_tag()
         extra = ("finish",) if more.pop("finish", False) else ()
         words = ["test", kind, str(tag), *extra]

@@ -1,4 +1,4 @@
-"""Stint as `manage.py up` runs it, with a real target of each kind, at the names that the guides call them by."""
+"""Stint as `manage.py up` runs it, with a real target of each kind, under the names used in the guides."""
 
 import contextlib
 import os
@@ -28,16 +28,16 @@ from tests.support.world.ci_jobs import CI, ci
 
 URL, SSH_PORT = "https://stint.example.com", "-p 2222"
 PEOPLE = ("priya", "jonas", "admin", "scribe", "runner")
-# What the target's administrator has there anyway: programs that the guides run.
+# Programs that the guides run and that the target already has.
 PROGRAMS = {
-    # The setup asks it to load sshd's settings again, and does so itself where there is no systemd.
+    # The setup has sshd reload its settings, and does so itself where there is no systemd.
     "systemctl": 'case "$1" in try-*) exit 1 ;; restart) echo "restarted $2" ;; *) echo "$*" ;; esac',
     "journalctl": 'echo "nginx started"',
 }
 
 
 class Site(Protocol):
-    """Where a guide is followed: what stands in it for what is here, and the shells of people."""
+    """Where a guide is followed: its replacements for names and addresses, and people's shells."""
 
     @property
     def names(self) -> dict[str, str]: ...
@@ -53,7 +53,7 @@ class Site(Protocol):
 
 @dataclass
 class GuideSite:
-    """A running Stint, its targets, and the homes of people."""
+    """A running Stint, its targets, and people's home folders."""
 
     folder: Path
     ports: Ports
@@ -69,7 +69,7 @@ class GuideSite:
 
     @property
     def names(self) -> dict[str, str]:
-        """What stands in the guides for what is here."""
+        """Replacements for the names and addresses in the guides."""
         return {
             f"{URL}/mcp": f"http://127.0.0.1:{self.ports.streams}/mcp",
             URL: self.ports.url,
@@ -79,11 +79,11 @@ class GuideSite:
         }
 
     def superuser(self, database: str) -> str:
-        """Where the administrator of the database signs in."""
+        """Return where the database's administrator signs in."""
         return f"postgresql://{SUPERUSER}:{self.shop.password}@127.0.0.1:{self.shop.port}/{database}"
 
     def here(self, document: dict[str, Any]) -> dict[str, Any]:
-        """A document of the catalog whose targets are those that run here."""
+        """Return a document of the catalog with the targets that run here."""
         places: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "web-1.example.com": ({"port": self.host.port, "host_key": self.host.host_key}, {}),
             "shop-db.example.com": ({"port": self.shop.port}, {"sslmode": "prefer"}),
@@ -101,19 +101,19 @@ class GuideSite:
         return self.ci.here(document)
 
     def run(self, command: str, who: str, work: Path) -> subprocess.CompletedProcess[str]:
-        """Run what somebody types in a folder."""
+        """Run a command that a person types in a folder."""
         done = subprocess.run(
             ["bash", "-c", command], cwd=work, env=self.env_of(who, work), text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
         )  # fmt: skip
         made = re.match(r"python manage\.py person (\S+) .*--token", command)
         if made and done.returncode == 0:
-            # They keep it, as the guide says: it is shown only once.
+            # Keep it, as the guide says: it is shown only once.
             self.tokens[made[1]] = done.stdout.splitlines()[-1]
         return done
 
     def run_job(self, provider: str, text: str, work: Path) -> None:
-        """Run the job in a file of a CI provider on a runner, which has nothing of Stint's but its address."""
+        """Run the job in a CI provider's file on a runner, which has nothing of Stint's except its address."""
 
         def run(script: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
             of_the_runner = self.env_of("runner", work)
@@ -126,7 +126,7 @@ class GuideSite:
         self.ci.run(provider, text, work, run)
 
     def env_of(self, who: str, work: Path) -> dict[str, str]:
-        """What somebody's shell has; an administrator's is on Stint's own machine."""
+        """Return a person's environment; an administrator's is on Stint's own machine."""
         mine = {
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}:/usr/sbin", "HOME": str(self.folder / who),
             "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONWARNINGS": "error", "PWD": str(work),
@@ -143,7 +143,7 @@ class GuideSite:
 
 @contextlib.contextmanager
 def guide_site() -> Iterator[GuideSite]:
-    """Start all of it, and leave nothing."""
+    """Start all of it, and clean everything up."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(temporary_state_dir("stint-guides-"))
         ports = Ports(free_port(), free_port(), free_port(), free_port())
@@ -156,7 +156,7 @@ def guide_site() -> Iterator[GuideSite]:
         desk = stack.enter_context(Desk())
         stock = stack.enter_context(Prices())
         stock.prices["A-42"] = 40
-        # Tickets of Stint's own get their numbers when they are opened.
+        # Stint's own tickets get their numbers when they are opened.
         desk.tickets |= {f"TKT-{number}": "The printer is on fire" for number in range(2000)}
         (folder / "kubernetes").mkdir()
         kubernetes = stack.enter_context(ApiServer(folder / "kubernetes"))
@@ -176,7 +176,7 @@ def _fill_shop(site: GuideSite) -> None:
 
 
 def _fill_kubernetes(site: GuideSite) -> None:
-    """A pod to look at, a deployment, and the kubeconfig of the cluster's administrator."""
+    """Create a pod to inspect, a deployment, and the kubeconfig of the cluster's administrator."""
     cluster = in_process(site.kubernetes)
     for name in ("shop", "checkout"):
         assert cluster.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})[0] == 201
@@ -198,7 +198,9 @@ def _fill_kubernetes(site: GuideSite) -> None:
 
 
 def _programs(site: GuideSite) -> None:
-    """What is on the PATH: of people who installed `stint` and activated `.venv`, and on the target."""
+    """Write the programs on the PATH: of people who installed `stint` and activated `.venv`, and on the
+    target.
+    """
     mine = site.folder / "bin"
     _script(mine / "stint", f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m broker.cli "$@"')
     _script(mine / "python", f'exec "{sys.executable}" "$@"')
@@ -216,7 +218,7 @@ def _script(path: Path, text: str) -> None:
 
 
 def _homes(site: GuideSite) -> None:
-    """What people's ssh has to know to find here what the guides name."""
+    """Write the ssh configuration by which people reach here what the guides name."""
     for who in PEOPLE:
         ssh = site.folder / who / ".ssh"
         ssh.mkdir(parents=True, mode=0o700)

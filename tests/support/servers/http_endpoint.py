@@ -1,4 +1,4 @@
-"""The gateway for HTTP, by requests over TLS."""
+"""The HTTP gateway, by requests over TLS."""
 
 import contextlib
 import datetime as dt
@@ -20,7 +20,7 @@ from tests.support.waits import PATIENCE, eventually
 
 @dataclass
 class Reading:
-    """A request whose answer is read in a thread until it ends."""
+    """A request whose response is read in a thread until it ends."""
 
     line: ssl.SSLSocket
     text: bytes = b""
@@ -33,12 +33,12 @@ class Reading:
         self.thread.start()
 
     def _run(self) -> None:
-        # Cut without a goodbye of TLS, which Python reports as an error.
+        # Cut without TLS close_notify, which Python reports as an error.
         with self.line, contextlib.suppress(OSError):
             while piece := self.line.recv(256 * 1024):
                 self.size += len(piece)
                 self.text = (self.text + piece)[-100_000:]
-        # The database is on this machine, and has the same clock.
+        # The database runs on this machine, so it has the same clock.
         self.ended_at = dt.datetime.now(dt.UTC)
 
     def lives(self) -> bool:
@@ -52,7 +52,7 @@ class Reading:
 
 @dataclass
 class _Waiting:
-    """A request that waits for a second person."""
+    """A request that waits for another person's approval."""
 
     place: Place
     grant: Any
@@ -135,7 +135,7 @@ class HTTPEndpoint(RunningEndpoint):
 
     @contextlib.contextmanager
     def flood(self, grant: Any, path: str = "/flood/S-42") -> Iterator[Flood]:
-        # The application may not have noticed yet that the one before is over.
+        # The application may not have noticed yet that the previous request has ended.
         eventually(lambda: not self.target.under_way["flood"], within=30)
         with self.begin(grant, path, room=4096):
             eventually(lambda: self.target.under_way["flood"], within=30)
@@ -152,7 +152,7 @@ class HTTPEndpoint(RunningEndpoint):
             waiting.thread.join(0)
 
     def _came(self, path: str) -> int:
-        """How often this was asked for at the target."""
+        """Return how often the target received a request for this path."""
         return sum(came.path == path for came in list(self.target.requests))
 
     def reached(self, grant: Any) -> int:

@@ -1,4 +1,4 @@
-"""The HTTP gateway as a process, with an application behind it, in a database of its own."""
+"""The HTTP gateway as a process, with an application behind it, in its own database."""
 
 import contextlib
 import functools
@@ -91,7 +91,7 @@ accept:
 
 
 def cluster(target: Target, *, inject: str) -> str:
-    """The file of the cluster."""
+    """Return the cluster's file."""
     tls = f"true, ca: {json.dumps(target.ca)}" if target.ca else "false"
     return f"""
 name: prices
@@ -110,7 +110,7 @@ HEADER = f'{{header: Authorization, value: "Bearer {SECRET}"}}'
 
 @dataclass
 class Reply:
-    """An answer over HTTP."""
+    """An HTTP response."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -123,7 +123,7 @@ class Reply:
 
 @dataclass
 class Place(Running):
-    """The running gateway and what is behind it."""
+    """The running gateway and the application behind it."""
 
     world: World
     target: Target
@@ -138,7 +138,7 @@ class Place(Running):
         return f"https://localhost:{self.port}"
 
     def grant(self, **changes: Any) -> Any:
-        """A grant of alice on one price that is active now."""
+        """Return an active grant of alice on one price."""
         from sessions_app.models import Sweeper
 
         Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now()})
@@ -153,7 +153,7 @@ class Place(Running):
         return grant
 
     def end(self, grant: Any) -> None:
-        """Revoke a grant, unless it is over."""
+        """Revoke a grant unless it has ended."""
         from sessions_app.models import EndReason
         from sessions_app.operations.grants.end_grant import end_grant
 
@@ -162,7 +162,7 @@ class Place(Running):
             end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now())
 
     def token(self, grant: Any, **more: Any) -> str:
-        """Return the token of a grant; the same each time, unless it is another kind of token."""
+        """Return the grant's token; the same one each time, unless another kind is requested."""
         from tests.support.world.mcp_site import token_of
 
         if more or grant.pk not in self.tokens:
@@ -171,7 +171,7 @@ class Place(Running):
 
     @functools.cached_property
     def authority(self) -> str:
-        """The certificate of the authority that the gateway's own comes from."""
+        """The certificate of the authority that issued the gateway's own."""
         from sessions_app.queries.gateways.keys import gateway_bundle
 
         found = gateway_bundle()
@@ -179,11 +179,11 @@ class Place(Running):
         return found
 
     def context(self) -> ssl.SSLContext:
-        """What trusts the gateway's authority alone."""
+        """A context that trusts only the gateway's authority."""
         return ssl.create_default_context(cadata=self.authority)
 
     def connect(self, *, timeout: float = 40, room: int = 0) -> ssl.SSLSocket:
-        """Connect by TLS. ``room``: the size of the buffer for what is not read."""
+        """Connect by TLS. ``room``: the size of the receive buffer."""
         raw = socket.socket()
         raw.settimeout(timeout)
         if room:
@@ -194,7 +194,10 @@ class Place(Running):
     def ask(
         self, grant: Any, request: str, body: Any = None, *, timeout: float = 40, **headers: str
     ) -> Reply:
-        """Send one request with the grant's token: `GET /prices/S-42`. A body that is no bytes is sent as JSON."""
+        """Send one request with the grant's token: `GET /prices/S-42`.
+
+        A body other than bytes is sent as JSON.
+        """
         method, _, path = request.partition(" ")
         said = {"Authorization": f"Bearer {self.token(grant)}"} if grant is not None else {}
         if body is not None and not isinstance(body, bytes):
@@ -209,8 +212,9 @@ class Place(Running):
             line.close()
 
     def raw(self, data: bytes, *, timeout: float = 5, answers: int = 0) -> bytes:
-        """Send bytes, and return all that comes back until the gateway closes or is silent for a while. So many answers are
-        waited for, however long they take.
+        """Send bytes, and return all that comes back until the gateway closes or is silent for a while.
+
+        Waits for ``answers`` responses however long they take.
         """
         found = b""
         with self.connect() as line, contextlib.suppress(OSError):
@@ -240,7 +244,7 @@ class Place(Running):
 
     @property
     def log(self) -> str:
-        """What the gateway has written."""
+        """Return the gateway's log."""
         with contextlib.suppress(OSError):
             return (self.folder / "gateway.log").read_text(encoding="utf-8", errors="replace")
         return ""
@@ -261,7 +265,7 @@ def http_place(
     inject: str = HEADER,
     change: Callable[[dict[str, str]], dict[str, str]] = dict,
 ) -> Iterator[Place]:
-    """Run it all until the block ends; ``change`` makes the gateway's environment another one."""
+    """Run it all until the block ends; ``change`` changes the gateway's environment."""
     from broker.kernel import clock
     from tests.conftest import fresh_database
 
@@ -277,7 +281,7 @@ def http_place(
 def gateway_before(
     target: Target, world: World, env: dict[str, str], folder: Path, *, inject: str = HEADER
 ) -> Iterator[Place]:
-    """Put an application into the catalog of a world, and run the gateway before it until the block ends."""
+    """Add an application to the catalog of a world, and run the gateway in front of it until the block ends."""
     from tests.support.servers.endpoints import policies
 
     world.catalog.update(

@@ -1,4 +1,4 @@
-"""An application behind the HTTP gateway: it keeps what it is asked, and answers in all the ways that an answer can take."""
+"""An application behind the HTTP gateway. It keeps the requests, and can answer in every way."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ PIECE = bytes(64 * 1024)
 
 @dataclass
 class Came:
-    """One request as it came."""
+    """One request as received."""
 
     method: str
     path: str
@@ -43,8 +43,9 @@ class Came:
 
 @dataclass
 class Target:
-    """The running application. ``said`` is what it answers at a path instead, ``late`` after how many seconds; at a path in
-    ``drops`` it closes the connection instead. ``under_way`` counts open answers.
+    """The running application. ``said`` overrides the answer at a path, ``late`` delays it by seconds.
+
+    At a path in ``drops`` it closes the connection instead. ``under_way`` counts open responses.
     """
 
     port: int = field(default_factory=free_port)
@@ -162,7 +163,7 @@ class Target:
 
 @contextlib.contextmanager
 def http_target(folder: Path | None = None) -> Iterator[Target]:
-    """Run the application until the block ends; by TLS if there is a folder for its key."""
+    """Run the application until the block ends; with TLS given a folder for its key."""
     target, ready, loop = Target(), threading.Event(), asyncio.new_event_loop()
     target.tls = _tls(target, folder) if folder is not None else None
 
@@ -174,7 +175,7 @@ def http_target(folder: Path | None = None) -> Iterator[Target]:
         ready.set()
 
     def run() -> None:
-        # Run once, so that a stop while it starts is not taken for the end of the start alone.
+        # Run once, so that a stop during startup is not lost.
         starting = loop.create_task(serve())
         loop.run_forever()
         assert starting.done()
@@ -190,7 +191,7 @@ def http_target(folder: Path | None = None) -> Iterator[Target]:
 
 
 async def _dripped(request: web.BaseRequest, every: float) -> web.StreamResponse:
-    """An answer without end, a byte now and then."""
+    """Return an endless response that sends a byte now and then."""
     answer = web.StreamResponse()
     await answer.prepare(request)
     while True:

@@ -1,4 +1,6 @@
-"""A provider of OpenID Connect on loopback: it asks a person at its own page, gives codes for one use, and redeems them."""
+"""An OpenID Connect provider on loopback: it signs a person in on its own page, and issues and redeems one-
+time codes.
+"""
 
 import base64
 import contextlib
@@ -20,8 +22,10 @@ CLIENT_ID, CLIENT_SECRET = "stint at work", "canary-client:secret/7f3a"
 
 @dataclass
 class IdentityProvider(Issuer):
-    """``person`` is who signs in there next, as claims of the ID token; None takes a claim out. ``says`` changes what it
-    publishes of itself, ``answer`` what it sends back with the browser; ``token`` replaces its next ID token.
+    """``person`` is the next person to sign in, as claims of the ID token; None removes a claim.
+
+    ``says`` changes its metadata, ``answer`` what it sends back with the browser; ``token`` replaces its next
+    ID token.
     """
 
     person: dict[str, Any] = field(
@@ -32,13 +36,13 @@ class IdentityProvider(Issuer):
     header: dict[str, Any] = field(default_factory=dict)
     key: Any = None
     token: str | None = None
-    # When the person last showed it who they are, in seconds since 1970; None: they do so at each sign-in.
+    # When the person last authenticated there, in seconds since 1970; None: at each sign-in.
     remembers: float | None = None
-    # Providers exist that take no notice of `max_age` and `prompt`, or don't say `auth_time`.
+    # Some providers ignore `max_age` and `prompt`, or omit `auth_time`.
     heeds: bool = True
     tells: bool = True
     codes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    # What it gave out and must be seen nowhere.
+    # The secrets that it issued, which must appear nowhere.
     given: list[str] = field(default_factory=list)
 
     def published(self, path: str) -> tuple[int, dict[str, str], bytes]:
@@ -63,7 +67,7 @@ class IdentityProvider(Issuer):
         return 200, {"Content-Type": "text/html"}, page.encode()
 
     def let_in(self, query: str) -> str:
-        """Let the person in, and return where the browser is sent back to."""
+        """Sign the person in, and return where the browser is redirected to."""
         asked = {name: values[0] for name, values in parse_qs(query, strict_parsing=True).items()}
         assert asked["response_type"] == "code"
         assert {"openid", "email"} <= set(asked["scope"].split())
@@ -110,7 +114,7 @@ class IdentityProvider(Issuer):
         )
 
     def id_token(self, nonce: str, **told: int) -> str:
-        # Not the database's: a thread of the server that asked it would keep its connection.
+        # Not the database's clock: a server thread that queried it would keep its connection.
         at = int(time.time())
         claims = {
             "iss": self.url,
@@ -127,13 +131,13 @@ class IdentityProvider(Issuer):
 
 @contextlib.contextmanager
 def provider_on_loopback() -> Iterator[IdentityProvider]:
-    """A provider that answers for as long as the block lasts."""
+    """Run a provider until the block ends."""
     with issuer_on_loopback(IdentityProvider()) as provider:
         yield provider
 
 
 def settings_of(provider: IdentityProvider) -> dict[str, Any]:
-    """Django's settings by which people sign in there."""
+    """Return the Django settings for signing in there."""
     return {
         "OIDC_ISSUER": provider.url, "OIDC_CLIENT_ID": CLIENT_ID, "OIDC_CLIENT_SECRET": CLIENT_SECRET,
         "OIDC_NAME": "Okta", "ISSUER_NETWORKS": ["127.0.0.0/8"],
@@ -141,7 +145,7 @@ def settings_of(provider: IdentityProvider) -> dict[str, Any]:
 
 
 def environment_of(provider: IdentityProvider) -> dict[str, str]:
-    """The same for a process."""
+    """Return the same as environment variables."""
     return {
         "STINT_OIDC_ISSUER": provider.url, "STINT_OIDC_CLIENT_ID": CLIENT_ID, "STINT_OIDC_CLIENT_SECRET": CLIENT_SECRET,
         "STINT_OIDC_NAME": "Okta", "STINT_ISSUER_NETWORKS": "127.0.0.0/8",

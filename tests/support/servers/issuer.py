@@ -1,4 +1,4 @@
-"""An issuer of tokens on loopback, which publishes its keys as GitHub and GitLab do, and signs what a test wants."""
+"""A token issuer on loopback, which publishes its keys like GitHub and GitLab, and signs any claims."""
 
 import contextlib
 import functools
@@ -20,14 +20,15 @@ AUDIENCE = "https://stint.example.com"
 
 @functools.cache
 def rsa_key(kid: str = "key-1") -> jwk.RSAKey:
-    """A key pair of the usual size."""
+    """Return a key pair of the usual size."""
     return jwk.RSAKey.generate_key(2048, {"kid": kid, "use": "sig"})
 
 
 @dataclass
 class Issuer:
-    """Where it is, what it publishes, and what it was asked. ``answers`` overrides what a path is answered with; while
-    ``awake`` is not set it answers nothing.
+    """Its address, its metadata, and the requests that it received.
+
+    ``answers`` overrides the response at a path; while ``awake`` is not set, it does not respond.
     """
 
     url: str = ""
@@ -52,11 +53,11 @@ class Issuer:
         return (200, {}, json.dumps(found).encode()) if found else (404, {}, b"{}")
 
     def posted(self, path: str, headers: Any, body: str) -> tuple[int, dict[str, str], bytes]:
-        """Nothing is taken here."""
+        """Accept nothing."""
         return 405, {}, b"{}"
 
     def github(self, now, **changes: Any) -> dict[str, Any]:
-        """The claims of one job of one run, as GitHub writes them, with some changed; None takes one out."""
+        """Return the claims of a job in the form of GitHub, with changes; None removes a claim."""
         at = int(now.timestamp())
         claims = {
             "iss": self.url,
@@ -92,7 +93,7 @@ class Issuer:
         return {name: value for name, value in claims.items() if value is not None}
 
     def gitlab(self, now, **changes: Any) -> dict[str, Any]:
-        """The claims of one job, as GitLab writes them: mostly text."""
+        """Return the claims of a job in the form of GitLab: mostly strings."""
         at = int(now.timestamp())
         claims = {
             "iss": self.url, "aud": AUDIENCE, "sub": "project_path:acme/payments:ref_type:tag:ref:v1.4.2",
@@ -103,7 +104,7 @@ class Issuer:
         return {name: value for name, value in claims.items() if value is not None}
 
     def sign(self, claims: Any, *, key: Any = None, **header: Any) -> str:
-        """A signed token; ``header`` changes what stands before the claims, None takes one out."""
+        """Return a signed token; ``header`` changes its header, None removes a key."""
         key = key or self.keys[0]
         before = {"alg": "RS256", "typ": "JWT", "kid": getattr(key, "kid", None), **header}
         before = {name: value for name, value in before.items() if value is not None}
@@ -111,7 +112,9 @@ class Issuer:
         return jws.serialize_compact(before, payload, key, algorithms=[before["alg"]])
 
     def document(self, **changes: Any) -> dict[str, Any]:
-        """The trust policy that lets the deploying service in for production releases of one repository."""
+        """Return the trust policy that admits the deploying service for production releases of one
+        repository.
+        """
         document = {
             "name": "payments-deploy",
             "summary": "Deploys payments",
@@ -133,14 +136,14 @@ SomeIssuer = TypeVar("SomeIssuer", bound=Issuer)
 
 
 def trust_file() -> dict[str, str]:
-    """The file of a trust policy whose issuer is not asked."""
+    """Return the file of a trust policy whose issuer is never queried."""
     document = Issuer(url="https://token.actions.githubusercontent.com").document()
     return {"trust-policies/payments-deploy.yaml": yaml.safe_dump(document)}
 
 
 @contextlib.contextmanager
 def issuer_on_loopback(issuer: SomeIssuer | None = None) -> Iterator[SomeIssuer]:
-    """An issuer that answers for as long as the block lasts."""
+    """Run an issuer until the block ends."""
     issuer = issuer or Issuer()
 
     def answer(asked: Asked) -> Answer:

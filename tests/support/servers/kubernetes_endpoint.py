@@ -1,4 +1,4 @@
-"""The Kubernetes gateway as its holders meet it, in the words of the contract."""
+"""The Kubernetes gateway, for the contract of all gateways."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ RESTART = "kubectl.kubernetes.io/restartedAt"
 
 
 def exec_path(kind: str, tag: int) -> str:
-    """The path and query that kubectl sends for `exec web-1 -c app -- test KIND TAG`."""
+    """Return the path and query that kubectl sends for `exec web-1 -c app -- test KIND TAG`."""
     words = [("command", word) for word in ("test", kind, str(tag))]
     return f"{EXEC}?{urlencode([*words, ('container', 'app'), ('stderr', 'true'), ('stdout', 'true')])}"
 
 
 @dataclass
 class Client:
-    """An exec in a thread, whose output is kept."""
+    """An exec in a thread, which keeps the output."""
 
     place: Place
     grant: Any
@@ -81,7 +81,7 @@ class Client:
 
 @dataclass
 class HeldRequest:
-    """A request that waits, in a thread."""
+    """A request in a thread that waits for approval."""
 
     endpoint: KubernetesEndpoint
     grant: Any
@@ -103,7 +103,7 @@ class HeldRequest:
 
 @dataclass
 class KubernetesEndpoint(RunningEndpoint):
-    """The gateway for clusters, by the requests that kubectl sends."""
+    """The Kubernetes gateway, by the requests that kubectl sends."""
 
     place: Place
     way: BlackHole
@@ -113,7 +113,7 @@ class KubernetesEndpoint(RunningEndpoint):
     def grant(self, **changes: Any) -> Any:
         grant = self.place.grant(**{"policy": "prod-work", **changes})
         self._before[grant.pk] = self._patches()
-        # Threads that ask read no database.
+        # Threads that send requests don't read the database.
         self.place.token(grant), self.place.context
         return grant
 
@@ -139,7 +139,7 @@ class KubernetesEndpoint(RunningEndpoint):
         return self._patch(grant, f"{WEB}?fieldManager=kubectl-rollout", body, STRATEGIC, 60)
 
     def _patch(self, grant: Any, path: str, body: Any, kind: str, timeout: float) -> Answer:
-        """Ask once. A gateway that is not there is no answer."""
+        """Send one request. A gateway that is down counts as no answer."""
         try:
             status, said = self.place.ask(grant, "PATCH", path, body, kind=kind, timeout=timeout)
         except ConnectionError as error:
@@ -162,7 +162,7 @@ class KubernetesEndpoint(RunningEndpoint):
     def flood(self, grant: Any) -> Iterator[Flood]:
         before, tag = connections_at(self.place.port), new_tag()
         with socket.socket() as line:
-            # Little room, so that it is soon full.
+            # A small buffer, so that it is soon full.
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             line.connect(("127.0.0.1", self.place.port))
             with self.place.context.wrap_socket(line, server_hostname="localhost") as wrapped:

@@ -1,4 +1,4 @@
-"""The Kubernetes gateway as a process, with an API server and its kubelet behind it, in a database of its own."""
+"""The Kubernetes gateway as a process, with an API server and its kubelet behind it, in its own database."""
 
 import contextlib
 import functools
@@ -110,7 +110,7 @@ DEPLOYMENT = {
 
 @dataclass
 class Place(Running):
-    """The running gateway and what is behind it."""
+    """The running gateway and the cluster behind it."""
 
     world: World
     cluster: Cluster
@@ -126,7 +126,7 @@ class Place(Running):
 
     @property
     def server(self) -> ApiServer:
-        """The server in this process, which can be told to fail."""
+        """The server in this process, which can be made to fail."""
         if self.cluster.server is None:
             pytest.skip("the API server of STINT_TEST_KUBECONFIG can't be told to fail")
         return self.cluster.server
@@ -141,13 +141,16 @@ class Place(Running):
         return self.folder / "gateway.log"
 
     def processes(self) -> list[int]:
-        """What runs in the container beside its own process."""
+        """Return the processes in the container besides its own."""
         made = self.kubelet.container("shop", "web-1")
         own = {made.main.pid} if made.main else set()
         return [pid for pid in made.processes() if pid not in own]
 
     def grant(self, **changes: Any) -> Any:
-        """A grant of alice whose account is on the cluster. A short `duration` in seconds grows on a busy machine."""
+        """Return a grant of alice whose account is on the cluster.
+
+        A short `duration` in seconds grows on a busy machine.
+        """
         from broker.kernel import clock
         from sessions_app.models import Sweeper
 
@@ -158,12 +161,12 @@ class Place(Running):
         return grant
 
     def prepare(self, grant: Any) -> None:
-        """Make the account of a grant on the cluster."""
+        """Create the account of a grant on the cluster."""
         from broker.kernel import clock
         from sessions_app.operations.grants.prepare_grant import prepare_grant
 
         def is_made() -> bool:
-            # As the worker does it: again if the gateway's own sweep holds the grant at this moment.
+            # Like the worker: retry if the gateway's own sweep has the grant at this moment.
             prepare_grant(grant_id=grant.pk, now=clock.now)
             grant.refresh_from_db()
             return grant.state not in ("scheduled", "provisioning")
@@ -183,7 +186,7 @@ class Place(Running):
 
     @functools.cached_property
     def ca(self) -> str:
-        """The certificate of the gateway's authority. Whoever is first reads it from the database."""
+        """The certificate of the gateway's authority, read from the database on first use."""
         from sessions_app.queries.gateways.keys import gateway_bundle
 
         found = gateway_bundle()
@@ -192,14 +195,17 @@ class Place(Running):
 
     @functools.cached_property
     def context(self) -> ssl.SSLContext:
-        """What trusts the gateway."""
+        """A context that trusts the gateway."""
         return ssl.create_default_context(cadata=self.ca)
 
     def ask(
         self, grant: Any, method: str, path: str, body: Any = None, *, kind: str = "application/json", timeout: float = 60,
         source: str = "127.0.0.1", **headers: str,
     ) -> tuple[int, Any]:  # fmt: skip
-        """One request with the token of a grant, from an address: its status, and the answer's JSON."""
+        """Send one request with the token of a grant, from an address.
+
+        Return its status, and the response's JSON.
+        """
         line = http.client.HTTPSConnection(
             "localhost", self.port, context=self.context, timeout=timeout, source_address=(source, 0)
         )
@@ -214,7 +220,7 @@ class Place(Running):
             return answer.status, json.loads(said) if said[:1] in (b"{", b"[") else said
 
     def kubeconfig(self, grant: Any) -> Path:
-        """A kubeconfig with the grant's token, as the plugin would give it."""
+        """Return a kubeconfig with the grant's token, as the plugin would give it."""
         from sessions_app.connectors.kubernetes.kubeconfig import token_kubeconfig
 
         file = self.folder / f"{grant.ref}.json"
@@ -230,7 +236,7 @@ class Place(Running):
         return file
 
     def env_of_kubectl(self) -> dict[str, str]:
-        """What kubectl has of this machine: its path, and a home of its own."""
+        """The environment of kubectl: this machine's path, and its own home folder."""
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         return {"PATH": os.environ["PATH"], "HOME": str(home)}
@@ -272,7 +278,7 @@ class Place(Running):
 
 
 def accepted(text: str) -> str:
-    """The file of a command set whose warnings are all accepted: what the tests run is their business."""
+    """Return the file of a command set with all warnings accepted, since tests may run anything."""
     from sessions_app.policy.commands.kinds import lint, parse_text
 
     found = [one for one in lint(parse_text(text)) if one.severity == "warning"]
@@ -281,7 +287,7 @@ def accepted(text: str) -> str:
 
 
 def policy(name: str, **more: Any) -> str:
-    """One policy for the cluster."""
+    """Return one policy for the cluster."""
     said = {
         "name": name, "summary": "Work on the shop", "clusters": ["prod"], "command_sets": ["run-shop", "release-shop"],
         "requesters": {"groups": ["operators"]}, "approvals": [{"count": 1, "from": ["approvers"]}], "max_duration": "4h", **more,
@@ -290,7 +296,7 @@ def policy(name: str, **more: Any) -> str:
 
 
 def set_up(world: World, cluster: Cluster, files: dict[str, str], now: Any) -> None:
-    """Set up the cluster as its administrator, and put it into the catalog, with what runs in its shop."""
+    """Set up the cluster as its administrator, and add it to the catalog, with its workloads."""
     sets = {path: accepted(text) for path, text in files.items() if path.startswith("command-sets/")}
     files = {**files, **sets}
     world.apply(sets, now=now)
@@ -312,7 +318,7 @@ def set_up(world: World, cluster: Cluster, files: dict[str, str], now: Any) -> N
 
 @contextlib.contextmanager
 def programs(folder: Path) -> Iterator[None]:
-    """Let containers find what the tests run, until the block ends: they have the path of this process."""
+    """Put the tests' programs on the PATH of containers, which is this process's, until the block ends."""
     folder.mkdir()
     act = folder / "test"
     act.write_text(ACT, encoding="utf-8")
@@ -334,8 +340,8 @@ def gateway_before(
     files: dict[str, str] | None = None,
     change: Callable[[dict[str, str]], dict[str, str]] = dict,
 ) -> Iterator[Place]:
-    """Run a cluster and the gateway before it until the block ends; ``change`` makes the gateway's environment another
-    one.
+    """Run a cluster and the gateway in front of it until the block ends; ``change`` changes the gateway's
+    environment.
     """
     from broker.kernel import clock
 
@@ -360,7 +366,7 @@ def gateway_before(
 
 @contextlib.contextmanager
 def kubernetes_place(blocker: Any, folder: Path, **more: Any) -> Iterator[Place]:
-    """Run it all with a database of its own until the block ends, as ``gateway_before`` does."""
+    """Run it all in a new database until the block ends, as ``gateway_before`` does."""
     from broker.kernel import clock
 
     with fresh_database(blocker) as database:

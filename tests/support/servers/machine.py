@@ -1,5 +1,7 @@
-"""A machine of its own to install Stint on: its /etc, /opt, /run, /var, /usr/local and loopback are its own, and gone
-afterwards. It has PostgreSQL, Valkey, nginx and an sshd at their usual ports, and no systemd: units run by their lines.
+"""A separate machine to install Stint on, made of namespaces: /etc, /opt, /run, /var, /usr/local and loopback
+are its own, and gone afterwards.
+
+It has PostgreSQL, Valkey, nginx and an sshd at their usual ports, and no systemd: units run by their lines.
 """
 
 import contextlib
@@ -33,13 +35,13 @@ exec sleep infinity
 
 @dataclass
 class Machine:
-    """``folder`` has all that is written on it. ``space`` is the process whose namespaces are the machine's."""
+    """``folder`` has all files written on it. ``space`` is the process whose namespaces are the machine's."""
 
     folder: Path
     space: int
 
     def run(self, script: str, *, online: bool = False, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a script there, as root and as over a login; ``online``: where package registries are reached."""
+        """Run a script there as root, as over a login; ``online`` if it needs package registries."""
         spaces = ["--mount"] if online else ["--mount", "--net"]
         words = [
             "nsenter",
@@ -56,7 +58,7 @@ class Machine:
         )  # fmt: skip
 
     def do(self, script: str, **env: str) -> str:
-        """Run a script that must succeed; returns what it prints."""
+        """Run a script that must succeed, and return its output."""
         done = self.run(script, **env)
         assert done.returncode == 0, f"{script}\n{done.stdout}"
         return done.stdout
@@ -64,7 +66,7 @@ class Machine:
 
 @contextlib.contextmanager
 def machine() -> Iterator[Machine]:
-    """A running machine. Needs root, as the installation does."""
+    """Yield a running machine. Needs root, as the installation does."""
     with temporary_state_dir("stint-machine-") as folder:
         folder.chmod(0o755)
         for place in _PLACES.split():
@@ -80,7 +82,7 @@ def machine() -> Iterator[Machine]:
 
 
 def _furnish(made: Machine) -> None:
-    """Install what Debian's packages would have started, and who plays systemd."""
+    """Start what Debian's packages would have started, and install the replacement for systemd."""
     key, certificate = self_signed("127.0.0.1", "stint.example.com")
     etc = made.folder / "etc"
     (etc / "stint/tls").mkdir(parents=True)

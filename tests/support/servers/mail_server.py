@@ -1,4 +1,4 @@
-"""A mail server on loopback that refuses what a test wants refused."""
+"""A mail server on loopback that can refuse mails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from broker.demo.ports import free_port
 
 @dataclass
 class MailServer:
-    """What it took, and by which answer it refuses an address."""
+    """The mails that it accepted, and the answers by which it refuses addresses."""
 
     took: list[str] = field(default_factory=list)
     refuses: dict[str, str] = field(default_factory=dict)
@@ -22,7 +22,7 @@ class MailServer:
     async def handle_EHLO(  # noqa: N802  # so aiosmtpd calls it
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
-        """Count connections, each of which says hello once."""
+        """Count connections, each of which sends EHLO once."""
         self.connections += 1
         session.host_name = hostname
         return responses
@@ -30,7 +30,7 @@ class MailServer:
     async def handle_MAIL(  # noqa: N802  # the same
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Take the sender, or refuse every one."""
+        """Accept the sender, or refuse every one."""
         if self.sender:
             return self.sender
         envelope.mail_from = address
@@ -39,7 +39,7 @@ class MailServer:
     async def handle_RCPT(  # noqa: N802  # the same
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Take an address, unless it is one that is refused."""
+        """Accept a recipient, unless it is one to refuse."""
         if answer := self.refuses.get(address):
             return answer
         envelope.rcpt_tos.append(address)
@@ -48,14 +48,14 @@ class MailServer:
     async def handle_DATA(  # noqa: N802  # the same
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
-        """Take the mail."""
+        """Accept the mail."""
         self.took += envelope.rcpt_tos
         return "250 OK"
 
 
 @contextmanager
 def mail_server(settings) -> Iterator[MailServer]:
-    """A running one, to which Stint mails meanwhile."""
+    """Run a mail server that Stint sends to until the block ends."""
     server = MailServer()
     controller = Controller(server, hostname="127.0.0.1", port=free_port())
     controller.start()

@@ -1,4 +1,4 @@
-"""The client of the official SDK, with a token, in either era."""
+"""The client of the official SDK, with a token, in either protocol version."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ MODES = ("2026-07-28", "legacy")
 
 @contextlib.asynccontextmanager
 async def client_of(url: str, token: str, *, mode: str = "auto", **options: Any) -> AsyncIterator[Client]:
-    """A client that is connected."""
+    """Yield a connected client."""
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
         async with Client(streamable_http_client(url, http_client=http), mode=mode, **options) as client:

@@ -1,4 +1,4 @@
-"""A support desk behind a real MCP server of the official SDK, as the upstream of Stint's gateway."""
+"""A support ticket system behind a real MCP server of the official SDK, as the upstream of Stint's gateway."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ MODERN = b"2026-07-28"
 
 @dataclass
 class Desk:
-    """The running server: what it was asked, and what its tickets say. ``go`` lets what is slow end."""
+    """The running server: its requests, and its tickets' texts. ``go`` lets slow calls end."""
 
     port: int = 0
     requests: list[dict[str, str]] = field(default_factory=list)
@@ -31,10 +31,10 @@ class Desk:
         default_factory=lambda: {"T-41": "A secret", "T-42": "The link is broken"}
     )
     closed: set[str] = field(default_factory=set)
-    # What is answered to a method instead: a status, or any result at all.
+    # Overrides the answer to a method: a status, or any result.
     instead: dict[str, Any] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
-    # Methods that are answered only when ``go`` is set.
+    # Methods that are answered only once ``go`` is set.
     slow: set[str] = field(default_factory=set)
     go: threading.Event = field(default_factory=threading.Event)
     server: MCPServer | None = None
@@ -44,11 +44,11 @@ class Desk:
         return f"http://127.0.0.1:{self.port}/mcp"
 
     def forget(self) -> None:
-        """Know no session any more, as after a restart."""
+        """Drop all sessions, as after a restart."""
         self.forgotten |= {asked["mcp-session-id"] for asked in self.requests if "mcp-session-id" in asked}
 
     def redefine(self, name: str, description: str) -> None:
-        """Let a tool be described as something else, as whoever runs the server could."""
+        """Change a tool's description, as the server's operator could."""
         assert self.server is not None
         tool = self.server._tool_manager._tools[name]
         tool.description = description
@@ -117,7 +117,9 @@ def _server(desk: Desk) -> MCPServer:
 
 
 class _Guard:
-    """In front of the server: wants the token, remembers headers, and with ``legacy`` knows nothing of the newer era."""
+    """Middleware in front of the server: requires the token, keeps headers, and with ``legacy`` has only the
+    older version.
+    """
 
     def __init__(self, inner, desk: Desk, token: str, legacy: bool) -> None:
         self.inner, self.desk, self.token, self.legacy = inner, desk, token, legacy
@@ -173,7 +175,7 @@ async def _say(send, status, body=b"No.", kind=b"text/plain"):
 def desk(
     *, token: str = DESK_TOKEN, legacy: bool = False, port: int = 0, json_response: bool = False
 ) -> Iterator[Desk]:
-    """Run the desk on a free port until the block ends."""
+    """Run the ticket system on a free port until the block ends."""
     made = Desk(port=port or free_port())
     made.server = _server(made)
     app = _Guard(made.server.streamable_http_app(json_response=json_response), made, token, legacy)

@@ -1,4 +1,4 @@
-"""The gateway as a process, with a real MCP server behind it, in a database of its own."""
+"""The gateway as a process, with a real MCP server behind it, in its own database."""
 
 import contextlib
 import signal
@@ -19,7 +19,7 @@ from tests.support.world.world import World, make_world
 
 @dataclass
 class Endpoint(Running):
-    """The running gateway and what is behind it."""
+    """The running gateway and the server behind it."""
 
     world: World
     desk: Desk
@@ -42,12 +42,12 @@ class Endpoint(Running):
         return f"{self.base}/mcp"
 
     def grant(self, **changes: Any) -> Any:
-        """A live grant of the robot."""
+        """Return an active grant of the robot."""
         self.world.now = now()
         return grant_on_desk(self.world, **changes)
 
     def client(self, **changes: Any) -> tuple[Any, Raw]:
-        """A grant, and a client with its token."""
+        """Return a grant, and a client with its token."""
         grant = self.grant(**changes)
         return grant, Raw(self.url, token_of(grant, self.world))
 
@@ -73,7 +73,7 @@ def mcp_place(
     files: dict[str, str] | None = None,
     change: Callable[[dict[str, str]], dict[str, str]] = dict,
 ) -> Iterator[Endpoint]:
-    """Run it all until the block ends; ``change`` makes the gateway's environment another one."""
+    """Run it all until the block ends; ``change`` changes the gateway's environment."""
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(fresh_database(blocker))
         running = stack.enter_context(desk(legacy=legacy))

@@ -1,4 +1,4 @@
-"""A real nginx, and an application behind it that keeps each request as it came."""
+"""A real nginx, and an application behind it that keeps each request as received."""
 
 import contextlib
 import shutil
@@ -39,9 +39,9 @@ http {{
 
 
 class Application(socketserver.ThreadingTCPServer):
-    """Answers 200 to everything, unless ``answer`` is another one, and keeps the head of each request, byte for byte.
+    """Answers 200 to everything unless ``answer`` is set, and keeps the head of each request, byte for byte.
 
-    ``every``: so many seconds pass before each byte of the body.
+    ``every``: the seconds before each byte of the body.
     """
 
     allow_reuse_address = True
@@ -60,7 +60,7 @@ class Application(socketserver.ThreadingTCPServer):
 
     @property
     def lines(self) -> list[bytes]:
-        """The request lines that came."""
+        """The request lines that it received."""
         return [head.partition(b"\r\n")[0] for head in self.heads]
 
 
@@ -86,7 +86,7 @@ class _Handler(socketserver.StreamRequestHandler):
 
 @contextlib.contextmanager
 def application() -> Iterator[Application]:
-    """A running application."""
+    """Yield a running application."""
     with Application() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
@@ -98,7 +98,7 @@ def application() -> Iterator[Application]:
 
 @dataclass
 class Raw:
-    """An answer, read from the wire."""
+    """A response, read from the wire."""
 
     status: int
     headers: dict[str, str]
@@ -117,7 +117,7 @@ class Nginx:
         return f"http://127.0.0.1:{self.port}"
 
     def send(self, head: bytes, body: bytes = b"") -> Raw:
-        """Send a request as it stands, and read one answer. ``Connection: close`` is added."""
+        """Send a request unchanged except for an added ``Connection: close``, and read one response."""
         with socket.create_connection(("127.0.0.1", self.port), allow(10)) as wire:
             wire.sendall(head + b"Connection: close\r\n\r\n" + body)
             data = b""
@@ -145,7 +145,7 @@ class Nginx:
 
 @contextlib.contextmanager
 def nginx(server: str, *, http: str = "", tls: bool = False, port: int | None = None) -> Iterator[Nginx]:
-    """A running nginx with these lines in its server block."""
+    """Yield a running nginx with these lines in its server block."""
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
     assert program, "nginx is missing: .ci/bootstrap test installs it"
     port = port or free_port()

@@ -1,4 +1,4 @@
-"""A server with the API of S3 (moto), on loopback, and a bucket in it."""
+"""A server with the S3 API (moto) on loopback, and a bucket in it."""
 
 import contextlib
 import subprocess
@@ -25,17 +25,17 @@ class Objects:
 
     @property
     def client(self):
-        """Another client than Stint's."""
+        """Return a client other than Stint's."""
         return boto3.session.Session().client("s3")
 
     def everything(self) -> list[str]:
-        """The keys of all objects in the bucket."""
+        """Return the keys of all objects in the bucket."""
         return [one["Key"] for one in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
 
 @contextlib.contextmanager
 def objects_served(patch: pytest.MonkeyPatch) -> Iterator[Objects]:
-    """Serve until the block is over."""
+    """Serve until the block ends."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     patch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")

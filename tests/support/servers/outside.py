@@ -1,4 +1,6 @@
-"""Systems outside that keep work, on loopback: their answers to questions as each documents them, and their deliveries."""
+"""External systems on loopback that have workflows: their API responses as each documents them, and their
+webhooks.
+"""
 
 import base64
 import contextlib
@@ -15,8 +17,8 @@ from tests.support.servers.answering import Answer, Asked, answering
 
 @dataclass
 class Outside:
-    """``pages`` are what a GET of a path (with its query) answers; a number is a status, bytes are sent as they are, and
-    None is a connection that closes without an answer.
+    """``pages`` has the responses to GET, by path and query. A number is a status, bytes are sent unchanged,
+    and None closes the connection without a response.
     """
 
     url: str = ""
@@ -26,7 +28,7 @@ class Outside:
 
 @contextlib.contextmanager
 def outside() -> Iterator[Outside]:
-    """A system that answers."""
+    """Yield a running system."""
     system = Outside()
 
     def answer(asked: Asked) -> Answer:
@@ -47,7 +49,7 @@ def outside() -> Iterator[Outside]:
 def pagerduty_incident(
     outside_id: str = "Q1ABCDEF2GHIJK", status: str = "triggered", **more
 ) -> dict[str, Any]:
-    """An incident as GET /incidents/{id} of PagerDuty's REST API v2 answers it."""
+    """Return an incident in the form of GET /incidents/{id} of PagerDuty's REST API v2."""
     return {"incident": {
         "id": outside_id, "type": "incident", "summary": "[#1234] Checkout is slow", "title": "Checkout is slow",
         "html_url": f"https://acme.pagerduty.com/incidents/{outside_id}", "incident_number": 1234, "status": status,
@@ -64,14 +66,14 @@ def pagerduty_incident(
 
 
 def pagerduty_on_call(*emails: str) -> dict[str, Any]:
-    """Who is on call, as GET /oncalls answers it."""
+    """Return who is on call in the form of GET /oncalls."""
     users = [{"id": f"P{n}", "type": "user", "email": email} for n, email in enumerate(emails)]
     return {"oncalls": [{"user": user, "escalation_level": 1} for user in users], "limit": 100, "more": False}
 
 
 def pagerduty_entry(kind: str, agent: str, at: str = "2026-11-10T00:31:52Z", **more) -> dict[str, Any]:
-    """An entry of an incident's log. ``agent`` is the ID of a user, who can choose the summary, or of a service, which
-    begins with PS.
+    """Return an entry of an incident's log. ``agent`` is the id of a user, who can choose the summary, or of
+    a service, which begins with PS.
     """
     what = "service_reference" if agent.startswith("PS") else "user_reference"
     return {
@@ -84,7 +86,10 @@ def tell_pagerduty(
     system: Outside, outside_id: str, status: str = "triggered", on_call: tuple[str, ...] = (),
     log: tuple[dict[str, Any], ...] = (), users: dict[str, str] | None = None, **more,
 ) -> None:  # fmt: skip
-    """Let the system answer about one incident as PagerDuty does. ``users`` maps IDs to addresses; PBOB001 opens it."""
+    """Let the system answer about one incident like PagerDuty.
+
+    ``users`` maps ids to addresses; PBOB001 opens it.
+    """
     asked = f"/incidents/{outside_id}?include[]=assignees&include[]=first_trigger_log_entries"
     system.pages[asked] = pagerduty_incident(outside_id, status, **more)
     for page in range(0, len(log) + 1, 100):
@@ -102,7 +107,7 @@ def tell_github(
     system: Outside, release: str, run_id: int = 77001, job_id: int = 550077, status: str = "in_progress",
     conclusion: str | None = None,
 ) -> None:  # fmt: skip
-    """Let the system answer about one job of a release as GitHub does."""
+    """Let the system answer about one job of a release like GitHub."""
     repository = {"id": 9001, "full_name": "acme/payments"}
     system.pages[f"/repositories/9001/actions/jobs/{job_id}"] = {
         "id": job_id, "run_id": run_id, "run_attempt": 1, "status": status, "conclusion": conclusion, "name": "deploy",
@@ -116,7 +121,7 @@ def tell_github(
 
 
 def tell_gitlab(system: Outside, release: str) -> None:
-    """Let the system answer about one job of a tag as GitLab does."""
+    """Let the system answer about one job of a tag like GitLab."""
     system.pages["/api/v4/projects/22/jobs/4711"] = {
         "id": 4711, "status": "running", "name": "deploy", "stage": "deploy", "ref": release, "tag": True,
         "commit": {"id": "4f1c0d2e9ab7"}, "pipeline": {"id": 901}, "user": {"username": "octocat"},
@@ -125,7 +130,7 @@ def tell_gitlab(system: Outside, release: str) -> None:
 
 
 def pagerduty_event(outside_id: str, kind: str, status: str, event_id: str = "01ABC") -> bytes:
-    """A delivery as PagerDuty's webhooks v3 send it."""
+    """Return a delivery in the form of PagerDuty's webhooks v3."""
     return json.dumps({"event": {
         "id": event_id, "event_type": kind, "resource_type": "incident", "occurred_at": "2026-11-10T00:31:52.000Z",
         "agent": None, "client": None,
@@ -134,12 +139,12 @@ def pagerduty_event(outside_id: str, kind: str, status: str, event_id: str = "01
 
 
 def signed_by_pagerduty(secret: str, body: bytes) -> dict[str, str]:
-    """The headers of a delivery."""
+    """Return the headers of a delivery by PagerDuty."""
     return {"X-PagerDuty-Signature": "v1=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
 
 
 def signed_by_github(secret: str, body: bytes, event: str) -> dict[str, str]:
-    """The headers of a delivery."""
+    """Return the headers of a delivery by GitHub."""
     digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return {
         "X-Hub-Signature-256": f"sha256={digest}",
@@ -149,7 +154,7 @@ def signed_by_github(secret: str, body: bytes, event: str) -> dict[str, str]:
 
 
 def signed_by_standard(secret: str, body: bytes, sent: int, wid: str = "msg_1") -> dict[str, str]:
-    """The headers of a delivery by Standard Webhooks 1.0."""
+    """Return the headers of a delivery by Standard Webhooks 1.0."""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     mac = hmac.new(key, f"{wid}.{sent}.".encode() + body, hashlib.sha256).digest()
     return {

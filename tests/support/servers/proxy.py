@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that can be made to swallow everything, as a broken network does, or to refuse, as a restart does."""
+"""A connection to PostgreSQL that can be frozen, like a broken network, or refused, as during a restart."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,9 @@ SOCKET = ".s.PGSQL.5432"
 
 
 class BlackHole:
-    """Listens at one address and passes everything on to another, unless it is frozen. An address is the path of a socket, or
-    a port of loopback.
+    """Listens at one address and passes everything on to another, unless it is frozen.
+
+    An address is the path of a socket, or a port of loopback.
     """
 
     def __init__(self, at: Path | int, behind: Path | int) -> None:
@@ -39,20 +40,20 @@ class BlackHole:
         self._thread.join(PATIENCE)
 
     def freeze(self) -> None:
-        """Pass nothing on any more, and close nothing."""
+        """Pass nothing on anymore, and close nothing."""
         self._loop.call_soon_threadsafe(self._open.clear)
 
     def thaw(self) -> None:
-        """Pass everything on again, what was held back included."""
+        """Pass everything on again, including what was held back."""
         self._loop.call_soon_threadsafe(self._open.set)
 
     def refuse(self) -> None:
-        """Cut every connection, and take no new one."""
+        """Cut every connection, and accept no new one."""
         self._refuses = True
         self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in self._writers])
 
     def take(self) -> None:
-        """Take connections again."""
+        """Accept connections again."""
         self._refuses = False
 
     def _run(self) -> None:
@@ -65,7 +66,7 @@ class BlackHole:
         for task in tasks:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        # What was told to close is closed by the loop's next turn; left open, it would keep the database in use.
+        # Connections close in the loop's next turn; left open, they would keep the database in use.
         self._loop.run_until_complete(asyncio.sleep(0.01))
         self._loop.close()
 
@@ -104,7 +105,7 @@ class BlackHole:
 
 @contextlib.contextmanager
 def black_hole(folder: Path, url: str) -> Iterator[tuple[BlackHole, str]]:
-    """Yield a way to the database of a DATABASE_URL, and the URL that takes it."""
+    """Yield a breakable connection to the database of a DATABASE_URL, and the URL that uses it."""
     real = Path(parse_qs(urlsplit(url).query)["host"][0])
     folder.mkdir(exist_ok=True)
     (folder / SOCKET).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback, which keeps what came and answers as it is told."""
+"""A webhook receiver on loopback, which keeps the requests and answers as configured."""
 
 import base64
 import contextlib
@@ -20,7 +20,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @dataclass
 class Came:
-    """One request, as it came."""
+    """One request as received."""
 
     line: str
     headers: dict[str, str]
@@ -31,7 +31,7 @@ class Came:
         return json.loads(self.body)
 
     def is_signed_by(self, secret: str) -> bool:
-        """Whether one of its signatures is the secret's, as Standard Webhooks 1.0 says."""
+        """Whether one of its signatures was made with the secret (Standard Webhooks 1.0)."""
         key = base64.b64decode(secret.removeprefix("whsec_"))
         signed = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode() + self.body
         wanted = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
@@ -39,7 +39,7 @@ class Came:
 
 
 class Receiver(socketserver.ThreadingTCPServer):
-    """Answers with ``answer``: bytes, or what to do with the wire."""
+    """Answers with ``answer``: bytes, or a function that handles the socket."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -60,16 +60,16 @@ class Receiver(socketserver.ThreadingTCPServer):
         return f"http://127.0.0.1:{self.port}/stint"
 
     def types(self) -> list[str]:
-        """What the messages tell of, in the order in which they came."""
+        """Return the messages' types, in order of arrival."""
         return [one.json["type"] for one in self.came]
 
     def wait_for(self, count: int) -> list[Came]:
-        """Wait until so many requests have come."""
+        """Wait until this many requests have arrived."""
         eventually(lambda: len(self.came) >= count)
         return self.came
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that cut are what many tests are about."""
+        """Ignore clients that disconnect: many tests are about them."""
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -96,7 +96,7 @@ class _Handler(socketserver.StreamRequestHandler):
 
 @contextlib.contextmanager
 def receiver(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    """A running receiver."""
+    """Yield a running receiver."""
     with Receiver(context) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
@@ -107,7 +107,7 @@ def receiver(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
 
 
 def answered(status: int, *headers: str) -> bytes:
-    """An answer without a body."""
+    """Return a response without a body."""
     lines = [f"HTTP/1.1 {status} Said", "Content-Length: 0", *headers, "", ""]
     return "\r\n".join(lines).encode()
 
@@ -115,7 +115,7 @@ def answered(status: int, *headers: str) -> bytes:
 def webhook_file(
     receiver: Receiver | None, *, name: str = "chat", events: str = "", **more: Any
 ) -> dict[str, str]:
-    """The catalog's file of an endpoint at a receiver."""
+    """Return the catalog's file of an endpoint at a receiver."""
     document = {
         "name": name,
         "url": receiver.url if receiver else "https://hooks.example.com/stint",
@@ -128,14 +128,14 @@ def webhook_file(
 
 
 def endpoint(name: str = "chat"):
-    """The endpoint's row."""
+    """Return the endpoint's row."""
     from sessions_app.models import WebhookEndpoint
 
     return WebhookEndpoint.objects.get(name=name)
 
 
 def send_all(now, name: str = "chat") -> int:
-    """Queue what has happened, and send what is due to one endpoint."""
+    """Queue recent events, and send what is due to one endpoint."""
     from sessions_app.operations.notifications.deliver_webhooks import deliver_webhooks
     from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 

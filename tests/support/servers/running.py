@@ -1,4 +1,4 @@
-"""A gateway that runs as a process of its own, and what is alike in the endpoints to such gateways."""
+"""A gateway that runs as a separate process, and the code that all such endpoints share."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ def start(
 
 
 class Running:
-    """Whatever runs a gateway as a process."""
+    """Base of classes that run a gateway as a process."""
 
     gateway: subprocess.Popen[bytes] | None
 
@@ -51,7 +51,7 @@ class Running:
 
 
 class RunningEndpoint:
-    """A gateway as its holders meet it, which runs at a place and ends what is due by itself."""
+    """A gateway from its holders' side, which runs as a process and ends what is due by itself."""
 
     place: Any
 
@@ -60,7 +60,7 @@ class RunningEndpoint:
         return self.place.world
 
     def settle(self, grant: Any) -> None:
-        """Do nothing: this gateway ends what is due."""
+        """Do nothing: this gateway processes ends itself."""
 
     def send(self, number: int) -> None:
         self.place.gateway.send_signal(number)

@@ -1,4 +1,4 @@
-"""A host with a stock sshd, of which a script may change what it wants: /etc, /run and /usr/local/bin are its own, and gone
+"""A host with a stock sshd that scripts may change: /etc, /run and /usr/local/bin are its own, and gone
 afterwards.
 """
 
@@ -14,7 +14,8 @@ from tests.support.leftovers import holding
 from tests.support.pace import allow
 from tests.support.waits import eventually
 
-# As Debian ships it, but for where it listens, and where the administrator's key is: nobody's home is touched.
+# As Debian ships it, except for its address and the location of the administrator's key: no home folder is
+# touched.
 _CONFIG = """Include /etc/ssh/sshd_config.d/*.conf
 ListenAddress 127.0.0.1:{port}
 HostKey /etc/ssh/host_key
@@ -33,8 +34,9 @@ _OWN_FOLDERS = (
 
 @dataclass
 class SshHost:
-    """``folder`` is empty. ``admin_key`` is a private key that logs in as root, as administrators do. ``network`` is a process
-    whose network it shares; 0: this one's.
+    """``folder`` is empty. ``admin_key`` is a private key that logs in as root, as administrators do.
+
+    ``network`` is a process whose network it shares; 0: this one's.
     """
 
     folder: Path
@@ -53,7 +55,7 @@ class SshHost:
 
     @property
     def inside(self) -> list[str]:
-        """The words before a command that make it run in the network of the host."""
+        """The command prefix that runs a command in the network of the host."""
         return ["nsenter", *([f"--net=/proc/{self.network}/ns/net"] if self.network else [])]
 
     @property
@@ -62,18 +64,18 @@ class SshHost:
 
     @property
     def starts(self) -> int:
-        """How often sshd has begun to listen."""
+        """Return how often sshd has started to listen."""
         return self.log.count("Server listening on")
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a shell script as root on the host."""
         words = [*self.inside, f"--mount=/proc/{self._space}/ns/mnt", "sh", "-c", script]
-        # As over a login: nothing of the tests' environment.
+        # As over a login: without the tests' environment.
         env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
         return subprocess.run(words, capture_output=True, text=True, check=False, env=env, cwd="/")
 
     def add_program(self, name: str, text: str) -> None:
-        """Put a shell script where both root and other accounts find it."""
+        """Install a shell script where both root and other accounts find it."""
         path = f"/usr/local/bin/{name}"
         done = self.run(f"cat > {path} <<'END'\n#!/bin/sh\n{text}\nEND\nchmod 755 {path}")
         assert done.returncode == 0, done.stderr
@@ -98,7 +100,7 @@ class SshHost:
 
 @contextlib.contextmanager
 def ssh_host(folder: Path, *, network: int = 0) -> Iterator[SshHost]:
-    """A running host. Needs root, as sshd does."""
+    """Yield a running host. Needs root, as sshd does."""
     sshd, host = usable_sshd(), SshHost(folder, free_port(), network)
     for name in ("host_key", "admin_key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)

@@ -1,4 +1,4 @@
-"""Somebody's terminal: the stint command as a process of its own, with a home of its own."""
+"""A person's terminal: the stint command as a separate process, with its own home folder."""
 
 import json
 import os
@@ -19,7 +19,7 @@ STINT = (sys.executable, "-m", "broker.cli")
 
 @dataclass
 class Terminal:
-    """One person at one machine. Nothing of this machine's environment is seen but PATH."""
+    """One person at one machine. Only PATH is inherited from this machine's environment."""
 
     home: Path
     env: dict[str, str] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Terminal:
         return {**base, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **self.env}
 
     def start(self, *words: str, **more) -> subprocess.Popen[str]:
-        """A command that goes on."""
+        """Start a command."""
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
         return subprocess.Popen(
             [*self.command, *words], cwd=self.home, env=self.environment, text=True, **options
@@ -40,27 +40,27 @@ class Terminal:
     def __call__(
         self, *words: str, stdin: str = "", timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        """A command, run to its end."""
+        """Run a command to its end."""
         return subprocess.run(
             [*self.command, *words], cwd=self.home, env=self.environment, text=True, input=stdin,
             capture_output=True, timeout=timeout, check=False,
         )  # fmt: skip
 
     def json(self, *words: str):
-        """The document that a command answers with."""
+        """Return the JSON document that a command prints."""
         done = self(words[0], "--json", *words[1:])
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def fails(self, *words: str) -> tuple[int, str]:
-        """The exit status of a command that fails, and what it says."""
+        """Return the exit status of a command that fails, and its error output."""
         done = self(*words)
         assert done.returncode != 0, done.stdout
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, done.stderr
 
     def at_a_terminal(self, *words: str, types: str = "", columns: int = 100, within: float = 120):
-        """Run a command at a real terminal, where somebody types; gives the exit status and all that was shown."""
+        """Run a command at a real terminal with typed input. Return the exit status and everything shown."""
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir(self.home)
@@ -86,5 +86,5 @@ class Terminal:
 
 
 def without_color(text: str) -> str:
-    """What is shown, without escape sequences."""
+    """Return a text without escape sequences."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)

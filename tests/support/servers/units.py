@@ -1,5 +1,7 @@
-"""`systemctl` for a machine on which no systemd runs: units are started by their lines, as their account, and heard when they
-are ready. What sandboxes them is left to systemd, but for new privileges and memory that is both written and run.
+"""`systemctl` for a machine without systemd: starts units by their lines, as their account, and waits until
+they are ready.
+
+Of the units' sandboxes it applies only NoNewPrivileges and MemoryDenyWriteExecute.
 
 Sources: systemd.exec(5), systemd.service(5), sd_notify(3), prctl(2) (PR_SET_MDWE).
 """
@@ -22,7 +24,7 @@ _PR_SET_NO_NEW_PRIVS, _PR_SET_MDWE, _MDWE_REFUSE_EXEC_GAIN = 38, 65, 1
 
 
 def lines(unit: str) -> list[tuple[str, str]]:
-    """What a unit says, with its drop-in: each setting, in order, with the instance put in."""
+    """Return a unit's settings with those of its drop-in, in order, with the instance filled in."""
     base, _, instance = unit.removesuffix(".service").partition("@")
     files = [
         UNITS / (f"{base}@.service" if instance else f"{base}.service"),
@@ -38,7 +40,7 @@ def lines(unit: str) -> list[tuple[str, str]]:
 
 
 def environment(said: list[tuple[str, str]]) -> dict[str, str]:
-    """The environment of a unit's process."""
+    """Return the environment of a unit's process."""
     found = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
     for name, value in said:
         if name == "Environment":

@@ -1,4 +1,4 @@
-"""The TLS listener of the web gateways with a site of the tests, and clients that write raw bytes."""
+"""The TLS listener of the web gateways with a test site, and clients that send raw bytes."""
 
 import asyncio
 import contextlib
@@ -24,8 +24,10 @@ from tests.support.world.holders import passes
 
 @dataclass
 class Echo:
-    """A site that answers with what it got. `/…/wait` never ends, `/…/unread` leaves the body, `/…/fails` fails, and
-    `/…/proven/1` takes its client for someone with a token of the grant with this id.
+    """A site that answers with the request that it received.
+
+    `/…/wait` never ends, `/…/unread` leaves the body unread, `/…/fails` fails, and `/…/proven/1` treats its
+    client as authenticated by a token of the grant with this id.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -62,7 +64,7 @@ class Echo:
 
 @dataclass
 class Listening:
-    """A listener, what its endpoints share, and the certificate authorities that its clients trust."""
+    """A listener, its endpoints' shared services, and the certificate authorities that its clients trust."""
 
     web: Web
     shared: Shared
@@ -77,7 +79,7 @@ class Listening:
     async def connect(
         self, host: str | None = "localhost", context: ssl.SSLContext | None = None, source: str = "127.0.0.1"
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect by TLS from an address of this machine, and check the certificate for a host name."""
+        """Connect by TLS from an address of this machine, and verify the certificate for a host name."""
         return await asyncio.open_connection(
             "127.0.0.1", self.options.port, ssl=context or self.context(), server_hostname=host,
             local_addr=(source, 0),
@@ -97,7 +99,7 @@ class Listening:
 async def listening(
     sites: Mapping[str, Site], *, limits: Limits = LIMITS, **changes: Any
 ) -> AsyncIterator[Listening]:
-    """A listener on a free port, with a node of its own."""
+    """Yield a listener on a free port, with its own node."""
     from sessions_app.queries.gateways.keys import gateway_bundle
 
     database = Database(threads=2, name="web")
@@ -113,7 +115,8 @@ async def listening(
     finally:
         closing = asyncio.ensure_future(endpoint.close())
         while not closing.done():
-            # What a test left open is dropped after a while, in a loop whose time stands still.
+            # Connections that a test left open are dropped after a while, which a loop with frozen time never
+            # reaches.
             await passes(LEAVE_S)
         await closing
         await node.close("the test is over")

@@ -1,1 +1,1 @@
-"""People, catalogs, grants and what is done with them."""
+"""People, catalogs, grants and actions on them."""

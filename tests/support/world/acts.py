@@ -1,4 +1,4 @@
-"""What tests do with grants, sessions and the record, each in a word."""
+"""What tests do with grants, sessions and the record, one function for each action."""
 
 import contextlib
 import datetime as dt
@@ -14,8 +14,9 @@ from broker.audit.models import AuditEntry
 from broker.audit.verify import verify
 from tests.support.waits import PATIENCE, ends, eventually
 
-# The server is shared with the tests of other processes, whose databases have the same objects with the same numbers. Whoever
-# waits for a row or a transaction holds a lock of its database as well; pg_stat_activity stands still within a transaction.
+# The server is shared with the tests of other processes, whose databases have the same objects with the same
+# numbers. A process that waits for a row or a transaction also has a lock in its own database.
+# pg_stat_activity does not change within a transaction.
 LOCKS_HERE = """(
     SELECT * FROM pg_locks WHERE pid IN (
         SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database WHERE datname = current_database())
@@ -23,18 +24,18 @@ LOCKS_HERE = """(
 
 
 def after(world, **span: float) -> dt.datetime:
-    """The time so long after the world began."""
+    """Return the time this long after the world began."""
     return world.now + dt.timedelta(**span)
 
 
 def events(ref: str | None = None) -> list[str]:
-    """The events that the record has, of one object or of all, in order."""
+    """Return the events in the record, of one object or of all, in order."""
     entries = AuditEntry.objects.order_by("seq")
     return list((entries.filter(object_ref=ref) if ref else entries).values_list("event", flat=True))
 
 
 def last(event: str, ref: str | None = None) -> AuditEntry:
-    """The newest entry of an event."""
+    """Return the newest entry of an event."""
     entries = AuditEntry.objects.filter(event=event).order_by("-seq")
     found = (entries.filter(object_ref=ref) if ref else entries).first()
     assert found is not None, f"nothing is recorded as {event}"
@@ -42,12 +43,12 @@ def last(event: str, ref: str | None = None) -> AuditEntry:
 
 
 def intact() -> bool:
-    """Whether the record is what was written."""
+    """Whether the record is unchanged since it was written."""
     return verify(connection=connection).ok
 
 
 def use(grant, target: str = "web-1", *, now: dt.datetime):
-    """The one use of a grant on a target."""
+    """Return the only use of a grant on a target."""
     from sessions_app.operations.sessions.authorize_use import authorize_use
     from sessions_app.operations.sessions.proofs.holder import ByHolder
 
@@ -56,7 +57,7 @@ def use(grant, target: str = "web-1", *, now: dt.datetime):
 
 
 def session(use_, *, now: dt.datetime, gateway: str = "gateway-1") -> int:
-    """Open a session at a gateway that is there."""
+    """Open a session at a gateway, which is registered first."""
     from sessions_app.operations.sessions.open_session import open_session
     from sessions_app.operations.sessions.renew_gateway import renew_gateway
 
@@ -83,19 +84,19 @@ def revoke(grant, *, cut: bool = True) -> None:
 
 
 def enter(grant, target: str = "web-1", *, now: dt.datetime):
-    """The use of a grant on a target, and a session that is open in it."""
+    """Return the use of a grant on a target, and an open session of it."""
     used = use(grant, target, now=now)
     return used, session(used, now=now)
 
 
 def fresh(row):
-    """A row as the database has it now."""
+    """Return a row in its current state in the database."""
     row.refresh_from_db()
     return row
 
 
 def undo(grant, *, now: dt.datetime):
-    """Carry out the end of a grant."""
+    """Revoke an ended grant on its targets."""
     from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 
     return deprovision_grant(grant_id=grant.pk, now=lambda: now)
@@ -109,14 +110,14 @@ def try_to_hold(world, grant, *numbers: int, now: dt.datetime | None = None):
 
 
 def vary_holds(world) -> None:
-    """Give the held command of the world's set a number that is free."""
+    """Add a free number to the held command of the world's set."""
     name, once = "command-sets/restart-web.yaml", "  - run: echo stop {unit}\n"
     many = "  - run: echo stop {unit} {number}\n    where: {number: {int: [1, 100]}}\n"
     change(world, {name: world.catalog[name].replace(once, many)})
 
 
 def policy(world, **changes: Any) -> dict[str, str]:
-    """The file of the world's policy with some keys changed; None takes one out."""
+    """Return the file of the world's policy with some keys changed; None removes a key."""
     import yaml
 
     data = {**yaml.safe_load(world.catalog["policies/web-work.yaml"]), **changes}
@@ -125,7 +126,7 @@ def policy(world, **changes: Any) -> dict[str, str]:
 
 
 def at_once(*acts: Callable[[], Any]) -> list[Any]:
-    """Run all acts in threads of their own that start together; return each one's result or error, in order."""
+    """Run all functions in separate threads that start together; return each one's result or error, in order."""
     results: list[Any] = [None] * len(acts)
     barrier = threading.Barrier(len(acts))
 
@@ -147,7 +148,7 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
 
 
 class Started:
-    """An act in a thread, whose result or error is asked for later."""
+    """A function in a thread, whose result or error is retrieved later."""
 
     def __init__(self, act: Callable[[], Any]) -> None:
         self._result: Any = None
@@ -163,19 +164,22 @@ class Started:
             connection.close()
 
     def result(self) -> Any:
-        """Wait for the end and return what came of it."""
+        """Wait for the end and return the result."""
         ends(self._thread)
         return self._result
 
 
 def wait_for_waiters(owner: psycopg.Connection[Any], count: int) -> None:
-    """Wait until so many acts wait for a lock that another one holds."""
+    """Wait until this many threads wait for a lock that another connection holds."""
     waiting = f"SELECT count(DISTINCT pid) >= %s FROM {LOCKS_HERE} AND NOT granted"
     eventually(lambda: owner.execute(waiting, [count]).fetchone() == (True,))
 
 
 def let_ends_wait(owner: psycopg.Connection[Any]) -> None:
-    """Let ends wait for the record as other acts do, and not for 50 ms, in which nothing meets for certain."""
+    """Let ends wait for the record as long as other operations do.
+
+    Their limit of 50 ms is too short for tests.
+    """
     row = owner.execute("SELECT pg_get_functiondef('audit_append_pending'::regproc)").fetchone()
     assert row is not None
     impatient, patient = "set_config('lock_timeout', '50', true)", "set_config('lock_timeout', '0', true)"
@@ -185,14 +189,14 @@ def let_ends_wait(owner: psycopg.Connection[Any]) -> None:
 
 @contextlib.contextmanager
 def locked(grant, seconds: float) -> Iterator[None]:
-    """Keep a grant's row locked meanwhile, by another connection, for so many seconds at most."""
+    """Lock a grant's row by another connection until the block ends, for at most this many seconds."""
     from sessions_app.models import Grant
 
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
         try:
-            # Who waits for it idly is cut off if the grant ends.
+            # A connection that waits for it idly is cut if the grant ends.
             with contextlib.suppress(OperationalError), transaction.atomic():
                 Grant.objects.select_for_update().get(pk=grant.pk)
                 held.set()
@@ -211,13 +215,13 @@ def locked(grant, seconds: float) -> Iterator[None]:
 
 
 def change(world, files: dict[str, str]) -> None:
-    """Change files of the world's catalog for good and apply it."""
+    """Change files of the world's catalog permanently and apply it."""
     world.catalog.update(files)
     world.apply()
 
 
 def awake(now: dt.datetime) -> dt.datetime:
-    """Let a sweeper have run at that time."""
+    """Record that a sweeper ran at that time."""
     from sessions_app.models import Sweeper
 
     Sweeper.objects.update(seen_at=now)
@@ -242,6 +246,6 @@ examples:
 
 
 def with_triage(world, **changes: Any) -> dict[str, str]:
-    """The files that add a command set with nothing to choose to the world's policy."""
+    """Return the files that add a command set without parameters to the world's policy."""
     files = policy(world, command_sets=["restart-web", "triage"], **changes)
     return {"command-sets/triage.yaml": TRIAGE, **files}

@@ -73,7 +73,7 @@ def add_site(world, files=None):
 
 
 def add_second_target(world, ports=(8080, 8081)):
-    """Let the cluster have two targets, ``tickets-api`` and ``tickets-eu``, at these ports."""
+    """Give the cluster two targets, ``tickets-api`` and ``tickets-eu``, at these ports."""
     first = "  - {name: tickets-api, address: 127.0.0.1, port: 8080}\n"
     both = "".join(
         f"  - {{name: {name}, address: 127.0.0.1, port: {port}}}\n"
@@ -83,7 +83,7 @@ def add_second_target(world, ports=(8080, 8081)):
 
 
 def grant_on_site(world, *, who=None, ticket="T-42", **changes):
-    """A live grant for one ticket, of alice or who is given."""
+    """Return an active grant for one ticket, held by alice or ``who``."""
     return world.grant(
         **{
             "cluster": "tickets", "command_set": "close-ticket", "parameters": {"ticket": ticket},
@@ -93,14 +93,14 @@ def grant_on_site(world, *, who=None, ticket="T-42", **changes):
 
 
 def token_of(grant, world, *, jkt="", actor=None):
-    """The text of a fresh token."""
+    """Return the text of a new token."""
     from sessions_app.operations.grants.issue_http_token import issue_http_token
 
     return issue_http_token(grant_id=grant.pk, actor=actor or world.alice, jkt=jkt, now=world.now)[1]
 
 
 def used(world):
-    """Alice's grant on it in use: what the proxy is told, with its session open."""
+    """Return alice's grant on it in use: the proxy's values, with the session open."""
     from sessions_app.operations.sessions.open_request_session import open_request_session
 
     add_site(world)
@@ -109,7 +109,7 @@ def used(world):
 
 
 def use_of(token, target="tickets-api"):
-    """What the token lets its holder do at a target through the cluster's proxy now; None: nothing."""
+    """Return the use that the token permits at a target through the cluster's proxy now; None for none."""
     from sessions_app.operations.sessions.authorize_use import authorize_use, only
     from sessions_app.operations.sessions.proofs.proxy import ByProxy
 

@@ -1,4 +1,6 @@
-"""Jobs of GitHub Actions and GitLab CI, run as their runners do: with their variables, an OIDC token, and their lines."""
+"""Jobs of GitHub Actions and GitLab CI, run like their runners do: with their variables, an OIDC token, and
+their lines.
+"""
 
 import contextlib
 import datetime as dt
@@ -20,14 +22,16 @@ Run = Callable[[str, dict[str, str]], subprocess.CompletedProcess[str]]
 
 @dataclass
 class CI:
-    """The provider: ``source`` answers about jobs, ``issuer`` signs their tokens, ``tokens`` is where GitHub's jobs get one."""
+    """The provider: ``source`` answers about jobs, ``issuer`` signs their tokens, ``tokens`` is GitHub's
+    token endpoint.
+    """
 
     source: Outside
     issuer: Issuer
     tokens: str
 
     def here(self, document: dict[str, Any]) -> dict[str, Any]:
-        """A trust policy that knows the provider's keys, or a source that is asked here."""
+        """Return a trust policy with the provider's keys, or a source with the local address."""
         if "speaks_as" in document:
             document["keys"] = [key.as_dict(private=False) for key in self.issuer.keys]
         if document.get("provider") in ("github", "gitlab"):
@@ -35,7 +39,7 @@ class CI:
         return document
 
     def run(self, provider: str, text: str, work: Path, run: Run) -> None:
-        """Run the only job of a file, but for what it installs."""
+        """Run the only job of a file, except for what it installs."""
         document = yaml.safe_load(text)
         if provider == "github":
             tell_github(self.source, RELEASE)
@@ -76,7 +80,7 @@ def _succeeds(done: subprocess.CompletedProcess[str]) -> None:
 
 @contextlib.contextmanager
 def ci() -> Iterator[CI]:
-    """A provider that answers."""
+    """Yield a running provider."""
     issuer = Issuer()
 
     def token(_asked: object) -> tuple[int, dict[str, str], bytes]:

@@ -1,4 +1,6 @@
-"""Second factors of people in tests: an authenticator app that is a few lines of RFC 6238, apart from Stint's own."""
+"""Second factors of people in tests: an authenticator app in a few lines of RFC 6238, independent of Stint's
+own.
+"""
 
 import base64
 import datetime as dt
@@ -18,20 +20,20 @@ STEP = dt.timedelta(seconds=30)
 
 
 def code_of(secret: str, at: dt.datetime) -> str:
-    """What the app shows at that time."""
+    """Return the code that the app shows at that time."""
     digest = hmac.digest(base64.b32decode(secret), struct.pack(">Q", int(at.timestamp()) // 30), hashlib.sha1)
     start = digest[-1] & 15
     return f"{(struct.unpack('>I', digest[start : start + 4])[0] & 0x7FFFFFFF) % 1_000_000:06}"
 
 
 def wrong_code(secret: str, at: dt.datetime) -> str:
-    """Six digits that the app does not show around that time."""
+    """Return six digits that the app does not show around that time."""
     shown = {code_of(secret, at + step * STEP) for step in range(-3, 4)}
     return next(code for code in (f"{number:06}" for number in range(10)) if code not in shown)
 
 
 def give_app(identity: Any, now: dt.datetime, secret: str = SECRET) -> list[str]:
-    """Set up an authenticator app a while ago; return the recovery codes."""
+    """Set up an authenticator app some time ago; return the recovery codes."""
     from sessions_app.operations.identities.add_totp import add_totp
 
     codes = add_totp(secret=secret, code=code_of(secret, now - 9 * STEP), actor=identity, now=now - 9 * STEP)
@@ -40,12 +42,12 @@ def give_app(identity: Any, now: dt.datetime, secret: str = SECRET) -> list[str]
 
 
 def sign_in(client: Client, name: str = "alice", password: str = PASSWORD, **more: str) -> Any:
-    """The first step of a sign-in."""
+    """Do the first step of a sign-in."""
     return client.post("/sign-in/", {"login": name, "password": password, **more})
 
 
 def just_signed_in(client: Client, identity: Any, ago: dt.timedelta = dt.timedelta()) -> Client:
-    """A browser whose person signed in that long ago, without the work of hashing a password."""
+    """Return a browser whose person signed in that long ago, without hashing a password."""
     client.force_login(identity, backend="accounts.backends.PasswordBackend")
     session = client.session
     session["account_authentication_methods"] = [
@@ -57,17 +59,17 @@ def just_signed_in(client: Client, identity: Any, ago: dt.timedelta = dt.timedel
 
 
 def second_step(client: Client, code: str) -> Any:
-    """The second."""
+    """Do the second step of a sign-in."""
     return client.post("/sign-in/second-step/", {"code": code})
 
 
 def secret_on(page: str) -> str:
-    """The key on the page that sets an app up."""
+    """Return the key on the page that sets an app up."""
     found = re.search(r'<code class="secret" tabindex="0">([A-Z2-7]{32})</code>', page)
     assert found is not None
     return found[1]
 
 
 def codes_on(page: str) -> list[str]:
-    """The recovery codes that a page shows."""
+    """Return the recovery codes on a page."""
     return re.findall(r'<code class="secret">(\d{8})</code>', page)

@@ -1,4 +1,4 @@
-"""Connectors put in place of those that log in to targets."""
+"""Fake connectors in place of those that log in to targets."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from sessions_app.operations.targets import connect
 
 @contextmanager
 def serving(make: Callable[[], Connector], *, kind: str = "ssh", **changes: Any) -> Iterator[None]:
-    """Let ``make`` give the connector of a kind for a while; ``changes`` are other fields of its type."""
+    """Use connectors from ``make`` for a kind until the block ends; ``changes`` are other fields of its type."""
     real = registry.find(kind)
     registry.register(replace(real or connect.SSH, kind=kind, make=make, **changes))
     try:

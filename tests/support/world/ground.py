@@ -1,4 +1,4 @@
-"""What a use rests on, taken away one thing at a time."""
+"""The conditions of a use, removed one at a time."""
 
 from accounts.models import Identity
 from sessions_app.models import Cluster, EndReason, Grant, GrantCredential
@@ -44,5 +44,5 @@ LOSSES = {
 
 
 def lose(grant, what: str) -> None:
-    """Take one thing away that a use of the grant rests on."""
+    """Remove one condition of a use of the grant."""
     LOSSES[what](grant)

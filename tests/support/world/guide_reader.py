@@ -1,4 +1,4 @@
-"""Somebody who does what the guides say, block by block."""
+"""A reader who follows the guides, block by block."""
 
 import json
 import re
@@ -11,13 +11,13 @@ import yaml
 from tests.support.servers.guide_site import Site, as_yaml
 from tests.support.world.guides import Fence, steps
 
-# References stand in guides for those that come up when they are followed.
+# References in guides are placeholders for the actual ones.
 _REF = re.compile(r"\b(?:REQ-\d+|GR-[0-9A-Z]{4,}|(?:INC|CHG|TKT|TSK)-\d+)\b")
 
 
 @dataclass
 class Reader:
-    """Somebody who does what a guide says, in a folder of their own."""
+    """A reader who follows a guide in their own folder."""
 
     site: Site
     work: Path
@@ -40,12 +40,15 @@ class Reader:
             self._type(fence)
 
     def apply(self, *options: str) -> None:
-        """Make the catalog what the files in the folder say."""
+        """Apply the files in the folder to the catalog."""
         command = " ".join(("python manage.py apply catalog", *options))
         self._run(command, "admin", 0, Fence("", 0, "console", {}, command))
 
     def _write(self, fence: Fence) -> None:
-        """Put a document into the catalog. Keys that go `over` one make another document, that is planned at the end."""
+        """Write a document to the catalog.
+
+        Keys for `over` an existing one make another document, planned at the end.
+        """
         document = yaml.safe_load(fence.text)
         if over := fence.options.get("over"):
             path = Path(over).with_stem(f"{Path(over).stem}-of-line-{fence.line}")
@@ -61,7 +64,7 @@ class Reader:
         path.write_text(as_yaml(document), encoding="utf-8")
 
     def plan_variants(self) -> None:
-        """Plan what goes over documents, all of it at once, on top of the catalog."""
+        """Plan all documents that change others, together, on top of the catalog."""
         if not (self.work / "variants").exists():
             return
         shutil.copytree(self.work / "catalog", self.work / "variants", dirs_exist_ok=True)
@@ -94,7 +97,9 @@ class Reader:
         return text
 
     def _compare(self, answer: list[str], said: str, fence: Fence) -> None:
-        """Find each line of the answer, in order; `…` is anything, and a new reference is what stands there."""
+        """Find each line of the expected output, in order; `…` matches anything, and a new reference its
+        actual value.
+        """
         at = 0
         for line in answer:
             names: list[str] = []
@@ -112,6 +117,6 @@ class Reader:
                 names.append(text)
                 parts.append(rf"({text.partition('-')[0]}-[0-9A-Z]+)")
             else:
-                # Columns are as wide as what stands in them.
+                # Columns are as wide as their contents.
                 parts.append(r"\s+".join(re.escape(word) for word in re.split(r"\s+", text)))
         return rf"^\s*{''.join(parts)}\s*$"

@@ -1,4 +1,4 @@
-"""What the guides have in their fences: files of a catalog, and what one types with what is answered."""
+"""The fenced blocks of the guides: files of a catalog, and commands with their output."""
 
 import re
 import shlex
@@ -17,7 +17,7 @@ _FILE = re.compile(r"# ([a-z-]+/[a-z0-9-]+\.yaml)\n")
 
 @dataclass(frozen=True)
 class Fence:
-    """A block of code. ``options`` are the words NAME=VALUE, or NAME alone, behind its language."""
+    """A code block. ``options`` are the words NAME=VALUE, or NAME alone, after its language."""
 
     guide: str
     line: int
@@ -31,21 +31,21 @@ class Fence:
 
     @property
     def file(self) -> str:
-        """The path in a catalog of the document that the block is; empty: it is none."""
+        """The path in a catalog of the document in the block; empty if it has none."""
         found = _FILE.match(self.text)
         return found[1] if found else ""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command, with the lines that it is said to answer."""
+    """A command, with its expected output."""
 
     command: str
     answer: list[str]
 
 
 def guides() -> list[str]:
-    """The names of all guides."""
+    """Return the names of all guides."""
     return sorted(path.stem for path in FOLDER.glob("*.md"))
 
 
@@ -54,13 +54,13 @@ def source(name: str) -> str:
 
 
 def builds_on(name: str) -> list[str]:
-    """The guides that a guide says it builds on."""
+    """Return the guides that a guide declares as prerequisites."""
     said = re.search(r"^This guide builds on (.+(?:\n.+)*)", source(name), re.MULTILINE)
     return re.findall(r"\(/docs/([a-z-]+)/\)", said[1]) if said else []
 
 
 def fences(name: str) -> list[Fence]:
-    """The blocks of a guide, in order, those in lists and quotes too."""
+    """Return the blocks of a guide, in order, including those in lists and quotes."""
     found = []
     for token in MarkdownIt("commonmark").parse(source(name)):
         if token.type not in ("fence", "code_block"):
@@ -72,7 +72,7 @@ def fences(name: str) -> list[Fence]:
 
 
 def steps(text: str) -> Iterator[Step]:
-    """What a console block types: lines behind `$ `, those that go on after a backslash, and the answers."""
+    """Yield the commands of a console block: lines after `$ `, their continuations, and the output."""
     command, answer, goes_on = "", list[str](), False
     for line in text.splitlines():
         if goes_on:

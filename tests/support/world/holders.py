@@ -1,4 +1,4 @@
-"""Holders of open grants that only write down what happens to them, in a loop whose time the test lets pass."""
+"""Holders of open grants that only record what happens to them, in a loop whose time the test controls."""
 
 import asyncio
 import contextvars
@@ -23,7 +23,10 @@ START = dt.datetime(2026, 3, 29, 0, 59, tzinfo=dt.UTC)
 
 
 class StillLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time stands still until the test lets it pass. Threads and sockets are served as always."""
+    """An event loop whose time is frozen until the test advances it.
+
+    Threads and sockets are served as always.
+    """
 
     def __init__(self) -> None:
         self._passed = 1000.0
@@ -37,20 +40,21 @@ class StillLoop(asyncio.SelectorEventLoop):
 
 
 async def settle() -> None:
-    """Let everything happen that waits for nothing."""
+    """Run everything that is ready."""
     for _ in range(12):
         await asyncio.sleep(0)
 
 
 async def passes(seconds: float) -> None:
-    """Let the loop's time pass, and everything happen that it brings."""
+    """Advance the loop's time, and run everything that becomes due."""
     asyncio.get_running_loop().jump(seconds)
     await settle()
 
 
 def play_out(scenario: Callable[[], Awaitable[None]]) -> None:
-    """Run a scenario in a loop whose time stands still, and fail if it hangs. Its threads are over when it is, so that none
-    asks the database of the next test.
+    """Run a scenario in a loop with frozen time, and fail if it hangs.
+
+    Its threads end with it, so that none queries the database of the next test.
     """
     hung, before = threading.Event(), set(threading.enumerate())
 
@@ -73,8 +77,8 @@ def play_out(scenario: Callable[[], Awaitable[None]]) -> None:
 
     with asyncio.Runner(loop_factory=StillLoop) as runner:
         try:
-            # Django's connections within a loop are those of its context. A browser leaves its own loop and connections in
-            # this thread's, which would be another test's here.
+            # Django's connections within a loop belong to its context. A browser leaves its own loop and
+            # connections in this thread's context, which would be another test's here.
             runner.run(run(), context=contextvars.Context())
         except asyncio.CancelledError:
             assert not hung.is_set(), "the scenario hangs"
@@ -84,12 +88,12 @@ def play_out(scenario: Callable[[], Awaitable[None]]) -> None:
 
 
 def metric(name: str, **labels: str) -> float:
-    """The value of a metric now."""
+    """Return the current value of a metric."""
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 class Clock(LoopClock):
-    """A database clock that goes with the running loop's time, if any, and can jump."""
+    """A database clock that follows the running loop's time, if any, and can jump."""
 
     def __init__(self) -> None:
         super().__init__(START, 0.0)
@@ -119,7 +123,7 @@ class Sent(NamedTuple):
 
 
 class Told:
-    """Reports that are only written down. Those on the chains in ``waiting`` were not delivered yet."""
+    """Reports that are only recorded. Those on the chains in ``waiting`` were not delivered yet."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
@@ -134,7 +138,7 @@ class Told:
 
 @dataclass(eq=False)
 class Holder:
-    """A user of a session that only writes down what happens to it. A ``slow`` one stays when it is stopped."""
+    """A user of a session that only records what happens to it. A ``slow`` one stays when it is stopped."""
 
     session: OpenSession
     finish_by: dt.datetime | None = None
@@ -155,7 +159,7 @@ class Holder:
 
 
 def use_of_grant(grant_id: int = 1, *, expires_at: dt.datetime = START + dt.timedelta(hours=1), **more):
-    """A use of a grant, as far as what is open cares."""
+    """Return a use of a grant with the fields that the registry reads."""
     facts = {"grant_ref": f"GR-{grant_id}", "finish_seconds": 600, "credential_id": None, **more}
     return SimpleNamespace(grant_id=grant_id, expires_at=expires_at, **facts)
 
@@ -163,7 +167,7 @@ def use_of_grant(grant_id: int = 1, *, expires_at: dt.datetime = START + dt.time
 def session_of(
     registry: Registry, use=None, *, proof: str = "key", row: int | None = None, **more
 ) -> OpenSession:
-    """An open session; with a ``row``, it is registered."""
+    """Return an open session; with a ``row``, it is registered."""
     session = OpenSession(registry, use or use_of_grant(), client_address="192.0.2.1", proof=proof, **more)
     if row is not None:
         session.opened(row)
@@ -171,7 +175,7 @@ def session_of(
 
 
 def holder_of(session: OpenSession, finish_by: dt.datetime | None = None, **more) -> Holder:
-    """A holder who has entered a session."""
+    """Return a holder who has entered a session."""
     holder = Holder(session, finish_by, **more)
     session.enter(holder)
     return holder
@@ -179,7 +183,7 @@ def holder_of(session: OpenSession, finish_by: dt.datetime | None = None, **more
 
 @dataclass
 class Scene:
-    """What is open, with its deadlines."""
+    """Open grants with their deadlines."""
 
     clock: Clock
     told: Told
@@ -187,7 +191,7 @@ class Scene:
     enders: Enders
 
     def jump(self, seconds: float) -> None:
-        """Let the loop's time pass, with nothing happening yet."""
+        """Advance the loop's time, without running anything yet."""
         asyncio.get_running_loop().jump(seconds)
 
     def use(self, seconds: float, grant_id: int = 1, **more):
@@ -203,7 +207,7 @@ class Scene:
 
 
 def play(scenario: Callable[[Scene], Awaitable[None]]) -> None:
-    """Run a scenario with a scene of its own."""
+    """Run a scenario with a new scene."""
 
     async def run() -> None:
         clock, told = Clock(), Told()

@@ -1,18 +1,18 @@
-"""Markup in every text that is kept, past whatever checks it: what a page shows must be inert all the same."""
+"""Markup in every stored text, past all validation: pages must show it inert all the same."""
 
 from django.apps import apps
 from django.db import models
 
 from tests.bench.database import owner
 
-# Sets a mark when a browser takes any of it for more than text.
+# Sets a mark if a browser interprets any of it as more than text.
 EVIL = (
     "\"'><script>window.canary=1</script><img src=x onerror=window.canary=1><svg onload=window.canary=1>"
     "<a href=javascript:window.canary=1>x</a>{{ 7|add:7 }}"
 )
-# What the database takes in a column instead: an address has no double quotes.
+# What a column accepts instead, such as an address, which can't have double quotes.
 INSTEAD = {"identity.email": EVIL.replace('"', "")}
-# What Stint itself reads and follows: its words, references, digests, addresses inside the site.
+# Text that Stint itself parses and follows: keywords, references, digests, addresses inside the site.
 KEPT = {
     "accesspolicy.digest", "accessrequest.digest", "approval.digest", "commandset.kind", "commandsetversion.digest",
     "grant.ref", "grant.mark", "identity.username", "identity.password", "identity.time_zone", "notice.path",
@@ -22,7 +22,7 @@ KEPT = {
 
 
 def spoil(database: str) -> list[str]:
-    """Put markup into every column of text of people, catalog, requests, grants and runs; return which columns."""
+    """Write markup into every text column of people, catalog, requests, grants and runs; return the columns."""
     spoiled = []
     for model in apps.get_models():
         if model._meta.app_label not in ("accounts", "sessions_app") or not model._meta.managed:
@@ -31,7 +31,7 @@ def spoil(database: str) -> list[str]:
         if not columns:
             continue
         table = model._meta.db_table
-        # What must be unique stays so by the number before it.
+        # The number before it keeps unique values unique.
         values = ", ".join(
             f"\"{field.column}\" = left(id || ' ' || $evil${_evil(field)}$evil$, {field.max_length or 4000})"
             for field in columns
@@ -55,7 +55,9 @@ def _evil(field: models.Field) -> str:
 
 
 def _takes_any_text(field: models.Field) -> bool:
-    """Whether somebody's own words may stand in the column: no key, no slug (which has no such letters), no choice."""
+    """Whether the column may have a person's own words: no key, no slug (which has no such letters), no
+    choice.
+    """
     return (
         isinstance(field, models.CharField | models.TextField)
         and not isinstance(field, models.SlugField)

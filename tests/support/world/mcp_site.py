@@ -42,7 +42,7 @@ accept:
 
 
 def files(port: int) -> dict[str, str]:
-    """The files of a cluster whose server listens there."""
+    """Return the files of a cluster whose server listens there."""
     return {
         "clusters/desk.yaml": f"""
 name: desk
@@ -78,7 +78,7 @@ def add_desk(world: Any, port: int, more: dict[str, str] | None = None) -> None:
 
 
 def grant_on_desk(world: Any, *, ticket: str = "T-42", **changes: Any) -> Any:
-    """A live grant for one ticket, of the robot or who is given; its tools have been looked at."""
+    """Return an active grant for one ticket, held by the robot or ``who``, with its tools pinned."""
     from sessions_app.operations.grants.prepare_grant import prepare_grant
 
     now = changes.pop("now", None) or world.now
@@ -93,7 +93,7 @@ def grant_on_desk(world: Any, *, ticket: str = "T-42", **changes: Any) -> Any:
 
 
 def grant_unseen(world: Any, *, pins: dict[str, str] | None = None, **changes: Any) -> Any:
-    """A live grant whose server nobody has asked, as if its tools had been seen with these digests."""
+    """Return an active grant whose server was never queried, with these digests as its tools' pins."""
     from django.db import transaction
 
     from sessions_app.models import Lease
@@ -115,7 +115,7 @@ def grant_unseen(world: Any, *, pins: dict[str, str] | None = None, **changes: A
 
 
 def token_of(grant: Any, world: Any, *, now: Any = None, **of_its_own: Any) -> str:
-    """The text of a fresh token; the one before it is over."""
+    """Return the text of a new token; the previous one is no longer valid."""
     from sessions_app.operations.grants.issue_http_token import issue_http_token
 
     return issue_http_token(grant_id=grant.pk, actor=world.alice, now=now or world.now, **of_its_own)[1]
@@ -123,7 +123,7 @@ def token_of(grant: Any, world: Any, *, now: Any = None, **of_its_own: Any) -> s
 
 @dataclass
 class Said:
-    """An answer over HTTP."""
+    """An HTTP response."""
 
     status: int
     headers: dict[str, str]
@@ -136,7 +136,7 @@ class Said:
 
 @dataclass
 class Raw:
-    """A client that says what the test wants it to say, right or wrong."""
+    """A client that sends anything that a test needs, valid or not."""
 
     url: str
     token: str = ""
@@ -158,7 +158,7 @@ class Raw:
             return Said(error.code, {k.lower(): v for k, v in error.headers.items()}, error.read())
 
     def modern(self, method: str, params: dict[str, Any] | None = None, **headers: Any) -> Said:
-        """A request of 2026-07-28 as it must be, but for the headers that are given."""
+        """Send a valid request of 2026-07-28, except for the given headers."""
         params = params or {}
         meta = {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",

@@ -1,4 +1,6 @@
-"""A device with passkeys, in a few lines of WebAuthn: it makes and shows them as a browser hands them on."""
+"""A device with passkeys, in a few lines of WebAuthn: it creates and presents them in the form that a browser
+passes on.
+"""
 
 import hashlib
 import json
@@ -18,13 +20,13 @@ PRESENT, VERIFIED, ATTESTED = 1, 4, 64
 
 
 def text(data: bytes) -> str:
-    """Bytes as browsers write them."""
+    """Return bytes in the encoding of browsers."""
     return urlsafe_b64encode(data).decode().rstrip("=")
 
 
 @dataclass
 class Device:
-    """One passkey. ``verifies``: it makes sure of the person; ``counter`` counts its uses, 0: it does not."""
+    """One passkey. ``verifies``: it verifies the person; ``counter`` counts its uses, or stays 0."""
 
     verifies: bool = True
     counter: int = 0
@@ -36,7 +38,7 @@ class Device:
     algorithm: int = ES256.ALGORITHM
 
     def make(self, asked: dict[str, Any]) -> str:
-        """Answer to what `navigator.credentials.create` was asked."""
+        """Return the result of `navigator.credentials.create`."""
         self.user = asked["user"]["id"]
         public = cbor.encode({**ES256.from_cryptography_key(self.key.public_key()), 3: self.algorithm})
         made = bytes(16) + struct.pack(">H", len(self.id)) + self.id + public
@@ -44,7 +46,7 @@ class Device:
         return self._answer(asked, "webauthn.create", lambda _: {"attestationObject": text(attestation)})
 
     def show(self, asked: dict[str, Any]) -> str:
-        """Answer to what `navigator.credentials.get` was asked."""
+        """Return the result of `navigator.credentials.get`."""
         if self.counter:
             self.counter += 1
         data = self._data(0)
@@ -70,7 +72,7 @@ class Device:
 
 
 def give_passkey(identity: Any, now: Any, name: str = "Laptop", **more: Any) -> Device:
-    """Add a passkey to somebody's sign-in."""
+    """Add a passkey to a person's account."""
     from accounts.passkeys import ask_to_add
     from sessions_app.operations.identities.add_passkey import add_passkey
 

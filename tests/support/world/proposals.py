@@ -1,4 +1,4 @@
-"""Documents whose administrators are not administrators of Stint, and changes that widen them."""
+"""Documents with administrators of their own, and changes that widen them."""
 
 import json
 from collections.abc import Callable
@@ -18,17 +18,17 @@ class Wider(NamedTuple):
 
 
 def administrators(*names: str) -> dict[str, Any]:
-    """The administrators as a document names them."""
+    """Return the administrators in the form of a document."""
     return {"administrators": {"identities": list(names)}}
 
 
 def web_work(world, **changes: Any) -> str:
-    """The world's policy as Dora and Bob administer it."""
+    """Return the world's policy as administered by Dora and Bob."""
     return policy(world, **administrators("dora", "bob"), **changes)["policies/web-work.yaml"]
 
 
 def web(world, **changes: Any) -> str:
-    """The world's cluster as Dora and Bob administer it."""
+    """Return the world's cluster as administered by Dora and Bob."""
     written = yaml.safe_load(world.catalog["clusters/web.yaml"])
     return json.dumps({**written, **administrators("dora", "bob"), **changes})
 
@@ -47,12 +47,12 @@ WIDER = {
 
 
 def delegate(world) -> None:
-    """Let Dora and Bob administer the world's policy, with its command set, and its cluster."""
+    """Make Dora and Bob administrators of the world's policy, its command set, and its cluster."""
     change(world, {"policies/web-work.yaml": web_work(world), "clusters/web.yaml": web(world)})
 
 
 def propose(world, kind: str = "policies", who=None):
-    """Dora, or who is given, saves what widens a document."""
+    """Save a change that widens a document, as Dora or ``who``."""
     from sessions_app.operations.catalog.save_document import save_document
 
     plan = save_document(kind=kind, source=WIDER[kind].source(world), actor=who or world.dora, now=world.now)

@@ -1,4 +1,4 @@
-"""The world again, by its rows and its entries in the record: many times as fast as making it by its verbs."""
+"""The world again, from its rows and its record: many times faster than making it by operations."""
 
 import datetime as dt
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ _TABLES = (
     "sessions_app_documentversion",
 )  # fmt: skip
 _PEOPLE = ("alice", "bob", "dora", "charlie", "admin", "robot", "deployer")
-# Stands for the time at which the world is made, in rows that are kept.
+# Placeholder for the time at which the world is made, in rows that are kept.
 _NOW = '"the time at which it is made"'
 _ENTRIES = """
     SELECT json_agg(json_build_object(
@@ -26,24 +26,24 @@ _ENTRIES = """
         'data', body::jsonb -> 'data') ORDER BY seq)::text
     FROM audit_entry WHERE log = 'main'
 """
-# Through the endpoint that the product writes by, so that the record is a whole one.
+# By the product's own function, so that the record is complete.
 _RECORD = """
     SELECT count(audit_append_many('main', %s, e.event, e.actor, e.actor_id, e.object_type, ARRAY[e.object_ref], ARRAY[e.data]))
     FROM json_to_recordset(%s) AS e (
         event text, actor text, actor_id bigint, object_type text, object_ref text, data jsonb)
 """
-# The columns of a table that are not filled by the database itself.
+# The columns of a table that the database does not fill itself.
 _WRITTEN = """
     SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute
      WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
 """
-# The next row comes after those that are there.
+# The next row comes after the existing ones.
 _PASS = "SELECT count(nextval(pg_get_serial_sequence('{0}', 'id'))) FROM generate_series(1, (SELECT max(id) FROM {0}))"
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """A world that was made, and all that the database had of it."""
+    """A world that was made, and all of its rows in the database."""
 
     world: World
     rows: dict[str, str]
@@ -54,10 +54,10 @@ _kept: dict[bool, _Kept] = {}
 
 
 def world_again(now: dt.datetime, *, fresh: bool = False) -> World:
-    """Make the world at ``now``: by its verbs the first time, by its rows after that.
+    """Make the world at ``now``: by its operations the first time, from its rows after that.
 
-    Ids are those of the first time. The database that tests share has passed them; one that is ``fresh``, in which
-    nothing was made before, is brought past them.
+    Ids are those of the first time. The database that tests share has used them already; a ``fresh`` one, in
+    which nothing was made before, is advanced past them.
     """
     from accounts.models import Identity
     from sessions_app.models import Sweeper
@@ -99,7 +99,7 @@ def _restore(kept: _Kept, now: dt.datetime) -> None:
 
 
 def _stamp(cursor: Any, now: dt.datetime) -> str:
-    """A time as the database writes it in JSON."""
+    """Return a time in the form that the database writes in JSON."""
     cursor.execute("SELECT to_json(%s::timestamptz)::text", [now])
     return cursor.fetchone()[0]
 

@@ -1,7 +1,7 @@
-"""One rich world, made by the verbs alone: for pictures, for the checker of accessibility, and for crawling.
+"""One rich world, made only by operations: for screenshots, for the accessibility checker, and for crawling.
 
-Alice asks, Bob and Dora approve, Charlie may nothing, as everywhere; here they have whole names, colleagues, a week of
-history and a busy afternoon. Times are around ``now``, the database's.
+As everywhere, Alice requests, Bob and Dora approve, and Charlie may do nothing. Here they have full names,
+colleagues, a week of history and a busy afternoon. Times are around ``now``, the database's.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ FAILED = f"{ESC}[1;31mFailed to restart haproxy.service:{ESC}[0m Unit haproxy.se
 
 @dataclass
 class Scene:
-    """One of everything, by the names that `tests.sessions_app.web.pages.address` asks for, and all of the rest."""
+    """One of everything, by the names that `tests.sessions_app.web.pages.address` uses, and everything else."""
 
     world: World
     recordings: Path
@@ -66,12 +66,12 @@ class Scene:
 
     @property
     def recorded(self) -> Any:
-        """The same, by the name that pages' addresses ask for."""
+        """The same run, by the name in the addresses of pages."""
         return self.opened
 
     def others(self, page: str, who: str) -> list[tuple[str, Any]]:
-        """For the page of a request or a grant: one of each other state and sort that somebody may see, under the name of
-        what it stands in for.
+        """For the page of a request or grant: one in each other state and of each kind that a person may see,
+        by the name of the one that it replaces.
         """
         from sessions_app.models import AccessRequest, Grant, Workflow
 
@@ -97,11 +97,11 @@ class Scene:
 def make_scene(now: dt.datetime, recordings: Path, *, extremes: bool = True) -> Scene:
     """Make the scene in the database that Django uses; recordings go below the folder.
 
-    With ``extremes`` there are texts as long as they may be.
+    With ``extremes`` some texts have their maximum length.
     """
     world = make_world(now)
     scene = Scene(world, recordings)
-    # No sweeper runs beside the pages; the one of the scene counts as alive at all times of it.
+    # No sweeper runs beside the pages; the scene's own counts as alive at all of its times.
     acts.awake(now + dt.timedelta(hours=6))
     _people(scene)
     acts.change(world, FILES)
@@ -120,7 +120,7 @@ def make_scene(now: dt.datetime, recordings: Path, *, extremes: bool = True) -> 
 
 
 def _workflow(scene: Scene) -> None:
-    """A change, a ticket, and one that a source keeps, with what the source delivered of it."""
+    """Create a change, a ticket, and a workflow of an external source, with the source's deliveries."""
     from sessions_app.models import Cluster, InboundDelivery, Workflow, WorkflowSource
 
     world = scene.world
@@ -147,7 +147,7 @@ def _workflow(scene: Scene) -> None:
 
 
 def _webhooks(scene: Scene) -> None:
-    """Some were taken, one was not."""
+    """Create webhook deliveries, some accepted and one refused."""
     from sessions_app.models import WebhookEndpoint, WebhookMessage, WebhookState
     from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 
@@ -172,7 +172,7 @@ def _webhooks(scene: Scene) -> None:
 
 @contextlib.contextmanager
 def _targets() -> Iterator[Any]:
-    """Targets that answer, for ends that are proven."""
+    """Use targets that respond, so that revocations are confirmed."""
     from sessions_app.connectors.fake import FakeConnector
     from tests.support.world.fakes import serving
 
@@ -205,7 +205,7 @@ def _people(scene: Scene) -> None:
 def _life(
     scene: Scene, at: dt.datetime, who: Any, lines: tuple[str, ...], *, minutes: int = 60, **ask: Any
 ) -> Any:
-    """Somebody asks, Bob approves, the grant starts and lines are tried, a minute after each other."""
+    """Request, approve (Bob), start the grant and try lines, a minute after each other."""
     world = scene.world
     grant = world.grant(now=at, who=who, duration=minutes * 60, **ask)
     grant.refresh_from_db()
@@ -225,7 +225,9 @@ def _life(
 
 
 def _use(grant: Any, target: Any) -> Any:
-    """The use of a grant at a time that may have passed, when the gateway's own question answers no more."""
+    """Return the use of a grant at a time that may have passed, for which the gateway's own query returns
+    nothing.
+    """
     from accounts.actors import actor_of
     from sessions_app.operations.sessions.proofs.holder import Use
     from sessions_app.queries.catalog import command_sets as commands
@@ -277,7 +279,7 @@ def _over(scene: Scene, grant: Any, at: dt.datetime, *, actor: Any = None, reaso
 
 
 def _history(scene: Scene) -> None:
-    """The days before: what ended by itself, what was ended, and what never was."""
+    """Create the days before: grants that expired, that were ended, and that never started."""
     from sessions_app.operations.requests.review_break_glass import review_break_glass
     from sessions_app.operations.sweep.sweep import sweep
 
@@ -332,7 +334,9 @@ def _start(grant: Any, at: dt.datetime) -> Any:
 
 
 def _afternoon(scene: Scene) -> None:
-    """What is in use now: with time left, ending soon, by break-glass, by a machine, and not begun yet."""
+    """Create the grants in use now: with time left, ending soon, by break-glass, by a machine, and not
+    started yet.
+    """
     from sessions_app.models import CommandRun
     from sessions_app.operations.sessions.decide_hold import decide_hold
 
@@ -378,7 +382,7 @@ def _afternoon(scene: Scene) -> None:
 
 
 def _failing(scene: Scene, targets: Any) -> None:
-    """An end that a target does not let be proven."""
+    """Create an end whose revocation a target does not confirm."""
     at = scene.ago(minutes=40)
     grant = _life(
         scene,
@@ -396,7 +400,7 @@ def _failing(scene: Scene, targets: Any) -> None:
 
 
 def _database(scene: Scene) -> None:
-    """A database: one who reads it now, what was read and is over, and a server that is not as it should be."""
+    """Create a database: one grant in use, one that ended, and a server with drift."""
     from sessions_app.connectors.fake import FakeConnector
     from sessions_app.operations.grants.prepare_grant import prepare_grant
     from sessions_app.operations.targets.reconcile_all import reconcile_all
@@ -421,7 +425,7 @@ def _database(scene: Scene) -> None:
 
 
 def _tools(scene: Scene) -> None:
-    """An MCP server: an agent has called a tool, tried another ticket, and waits for a second person."""
+    """Create an MCP server: an agent has called a tool, tried another ticket, and waits for approval."""
     from broker.kernel.crypto import token_digest
     from sessions_app.operations.sessions.authorize_use import authorize_use, only
     from sessions_app.operations.sessions.finish_run import finish_run
@@ -444,7 +448,7 @@ def _tools(scene: Scene) -> None:
 
 
 def _desk(scene: Scene) -> None:
-    """Keys, tokens, a draft, a verified record, an incident, bookmarks."""
+    """Create keys, tokens, a draft, a verified record, an incident, bookmarks."""
     from accounts.operations.add_ssh_key import add_ssh_key
     from accounts.operations.create_token import create_token
     from broker.audit.note import note_verification
@@ -481,7 +485,7 @@ def _desk(scene: Scene) -> None:
 
 
 def _waiting(scene: Scene) -> None:
-    """What waits for a decision."""
+    """Create requests and holds that wait for a decision."""
     from sessions_app.models import Comment, Notice
     from sessions_app.operations.requests.extend_grant import extend_grant
     from sessions_app.operations.requests.withdraw_request import withdraw_request

@@ -1,4 +1,4 @@
-"""A source of work that tests speak for."""
+"""An external source of workflows whose answers tests choose."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ webhook_secrets: [first-secret-of-the-pager]
 """
 
 
-# A source whose address answers nobody.
+# A source whose address does not respond.
 DESK = """
 name: desk
 provider: standard
@@ -28,7 +28,7 @@ clusters: [web]
 
 @contextlib.contextmanager
 def speaking_for(provider: str = "fake", kind: str = "incident") -> Iterator[FakeAdapter]:
-    """Let sources of the provider say what the adapter is told to."""
+    """Let sources of the provider answer through the adapter."""
     adapter = FakeAdapter()
     before = registry.find(provider)
     registry.register(fake_type(adapter, provider, kind))
@@ -40,7 +40,7 @@ def speaking_for(provider: str = "fake", kind: str = "incident") -> Iterator[Fak
 
 
 def is_open(**more) -> Status:
-    """What a source says of open work, which Bob opened and nobody changed since."""
+    """Return a source's answer for an open workflow, which Bob opened and nobody changed since."""
     said = {
         "title": "Checkout is slow",
         "severity": "P1",
@@ -51,15 +51,15 @@ def is_open(**more) -> Status:
 
 
 def is_closed() -> Status:
-    """What a source says of closed work."""
+    """Return a source's answer for a closed workflow."""
     return Status(standing=Standing.CLOSED, reason="It is resolved.")
 
 
 def delivery(outside_id: str, *, closed: bool = True, **more) -> bytes:
-    """What the source sends to its webhook."""
+    """Return a delivery of the source to its webhook."""
     return json.dumps({"id": outside_id, "closed": closed, **more}).encode()
 
 
 def signed(body: bytes, secret: str = "first-secret-of-the-pager") -> dict[str, str]:
-    """The headers by which a delivery of the source proves itself."""
+    """Return the headers that authenticate a delivery of the source."""
     return {"signature": hex_digest(secret, body)}

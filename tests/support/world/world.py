@@ -1,4 +1,4 @@
-"""The people and the small catalog that most tests speak of."""
+"""The people and the small catalog that most tests use."""
 
 import datetime as dt
 import functools
@@ -69,7 +69,7 @@ incident: {on_call: [on-call], max_duration: 2h}
 
 @dataclass
 class World:
-    """Who there is, and how to ask and decide in one line."""
+    """The people, with one-line methods to request and decide."""
 
     alice: object
     bob: object
@@ -82,7 +82,7 @@ class World:
     catalog: dict[str, str] = field(default_factory=lambda: dict(CATALOG))
 
     def ask(self, **changes):
-        """A request that the policy allows, unless changed."""
+        """Return a request that the policy allows, unless changed."""
         from sessions_app.operations.requests.check_request import NewRequest
 
         ask = NewRequest(
@@ -92,13 +92,13 @@ class World:
         return replace(ask, **changes)
 
     def request(self, who=None, *, now=None, **changes):
-        """Alice, or who is given, asks."""
+        """Submit a request as alice or ``who``."""
         from sessions_app.operations.requests.request_access import request_access
 
         return request_access(requester=who or self.alice, ask=self.ask(**changes), now=now or self.now)
 
     def decide(self, request, who=None, verdict="approve", *, now=None, **more):
-        """Bob, or who is given, decides what he read."""
+        """Decide a request as bob or ``who``, who has read it."""
         from sessions_app.operations.requests.decide_request import decide_request
 
         return decide_request(
@@ -107,7 +107,7 @@ class World:
         )  # fmt: skip
 
     def grant(self, *, now=None, start=True, **changes):
-        """Alice asked, Bob approved, and, unless told otherwise, the grant is active."""
+        """Return a grant that alice requested and bob approved, active unless ``start`` is False."""
         from sessions_app.models import Grant
         from sessions_app.operations.grants.provision_grant import provision_grant
 
@@ -116,7 +116,7 @@ class World:
         return provision_grant(grant_id=grant.pk, now=now or self.now) if start else grant
 
     def incident(self, who=None, *, now=None, **changes):
-        """Bob, or who is given, opens an incident on the web servers."""
+        """Open an incident on the web servers, as bob or ``who``."""
         from sessions_app.operations.workflows.open_workflow import open_workflow
 
         what = {
@@ -129,7 +129,7 @@ class World:
         return open_workflow(actor=who or self.bob, now=now or self.now, **what)
 
     def workflow(self, kind="ticket", who=None, *, now=None, **changes):
-        """Bob, or who is given, opens a ticket, or other work, on the web servers."""
+        """Open a ticket or another workflow on the web servers, as bob or ``who``."""
         from sessions_app.operations.workflows.open_workflow import open_workflow
 
         now = now or self.now
@@ -139,7 +139,7 @@ class World:
         return open_workflow(kind=kind, actor=who or self.bob, now=now, **{**what, **changes})
 
     def respond(self, incident, who=None, *, now=None, start=True, **changes):
-        """Alice, or who is given, has access for the incident."""
+        """Return a grant for the incident, held by alice or ``who``."""
         from sessions_app.models import Grant
         from sessions_app.operations.grants.provision_grant import provision_grant
 
@@ -148,7 +148,7 @@ class World:
         return provision_grant(grant_id=grant.pk, now=now or self.now) if start else grant
 
     def apply(self, files: dict[str, str] | None = None, *, now=None, **more):
-        """Make the catalog what the files say, on top of what the world began with."""
+        """Apply the files to the catalog, on top of the world's initial ones."""
         from sessions_app.operations.catalog.apply_catalog import apply_catalog
 
         return apply_catalog(
@@ -158,14 +158,14 @@ class World:
 
 @functools.cache
 def _hashed_password() -> str:
-    """The password of everybody, hashed once: slow hashing is right for people and a waste in each test."""
+    """Return everyone's password, hashed once: slow hashing is right for people and a waste in each test."""
     from django.contrib.auth.hashers import make_password
 
     return make_password(PASSWORD)
 
 
 def make_world(now: dt.datetime, files: dict[str, str] | None = None) -> World:
-    """Make the people and the catalog; a sweeper has just run."""
+    """Create the people and the catalog, with a sweeper that has just run."""
     from accounts.operations.create_identity import create_identity
     from sessions_app.models import Sweeper
 

@@ -1,4 +1,4 @@
-"""Tests that are coroutines run in a loop whose time stands still until they let it pass."""
+"""Coroutine tests run in a loop whose time is frozen until they advance it."""
 
 import contextlib
 import inspect
@@ -10,7 +10,7 @@ from tests.support.world.holders import play_out
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Play a coroutine out. Of its fixtures, those that are asynchronous context managers are entered in its loop."""
+    """Run a coroutine test. Fixtures that are asynchronous context managers are entered in its loop."""
     test = pyfuncitem.obj
     if not inspect.iscoroutinefunction(test):
         return None
@@ -29,5 +29,5 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.fixture
 def world(lone_db, live_world):
-    """People and a catalog in a database that threads of a gateway reach."""
+    """People and a catalog in a database that threads of a gateway can reach."""
     return live_world

@@ -1,4 +1,4 @@
-"""Who gets a place at the listener of the web gateways, and how long strangers can hold one."""
+"""Which connections get a slot at the web gateways' listener, and how long unauthenticated ones can keep it."""
 
 import asyncio
 import contextlib
@@ -14,12 +14,12 @@ pytestmark = pytest.mark.usefixtures("world")
 
 
 def limited(**limits: int) -> contextlib.AbstractAsyncContextManager[Listening]:
-    """A listener that has few places."""
+    """Return a listener with few slots."""
     return listening({"echo": Echo()}, limits=Limits(**limits))
 
 
 async def status_of(connection, path: str) -> int:
-    """The status of the answer to a GET; 0 if the connection is cut."""
+    """Return the status of the response to a GET; 0 if the connection is cut."""
     reader, writer = connection
     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -40,7 +40,7 @@ async def is_served(place: Listening, source: str) -> bool:
 
 
 async def silent(place: Listening, source: str) -> asyncio.StreamWriter:
-    """A connection that never begins its TLS handshake."""
+    """Open a connection that never starts its TLS handshake."""
     _, writer = await asyncio.open_connection("127.0.0.1", place.options.port, local_addr=(source, 0))
     await settle()
     return writer

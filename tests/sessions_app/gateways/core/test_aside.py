@@ -1,4 +1,4 @@
-"""The event loop turns for everybody's ends while something long is read."""
+"""The event loop keeps running, and ends with it, while a long text is parsed."""
 
 import asyncio
 import io
@@ -29,7 +29,7 @@ from sessions_app.policy.commands.kubernetes.reading import read_request
 from tests.support.threads import runs_beside
 
 JSON = "application/json"
-# Long to read within what may be read of a body, and of an answer.
+# The longest texts to parse that the limits for a body and a response permit.
 BODY = b'{"price": [' + b",".join([b"0.12345678"] * 49_000) + b"]}"
 LARGER = b"[" + b",".join([BODY] * 5) + b"]"
 ANSWER = b'{"price": 7, "more": [' + b",".join([b'{"a":[]}'] * 90_000) + b"]}"
@@ -54,7 +54,7 @@ async def nothing(request):
 
 
 def asked(read, body, answer):
-    """Ask a server that reads a request, and read its answer when there are fields to pick."""
+    """Send a request to a server that parses it, and read its response if fields are to be selected."""
 
     async def handle(request):
         await read(request)

@@ -1,4 +1,4 @@
-"""BodyBudget for the bodies that requests keep while they wait."""
+"""The memory budget for the bodies that requests keep while they wait."""
 
 import contextlib
 

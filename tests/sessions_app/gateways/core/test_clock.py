@@ -1,4 +1,4 @@
-"""The database's time is carried forward by this process's own steady clock, from the last reading and no other."""
+"""The database's time is carried forward by this process's monotonic clock, always from the last reading."""
 
 import datetime as dt
 

@@ -1,4 +1,6 @@
-"""Operations run in a few threads, so that the loop waits for none; a failure of the database has one of two names."""
+"""Operations run in a few threads, so that the loop never blocks; a database failure raises one of two
+errors.
+"""
 
 import asyncio
 import contextlib
@@ -23,7 +25,7 @@ from tests.support.threads import in_thread
 from tests.support.waits import PATIENCE, comes_true
 from tests.support.world.holders import settle
 
-# A function that is guarded may look whether its thread's connection is still good.
+# `guarded` may check whether its thread's connection is still usable.
 pytestmark = pytest.mark.usefixtures("stint_db")
 
 
@@ -58,11 +60,11 @@ async def running(threads: int) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def database(request):
-    """One of one thread, or of as many as are said."""
+    """A database with one thread, or with the number in the parameter."""
     return running(getattr(request, "param", 1))
 
 
-# What a failure is called
+# Errors
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Deadlines, warnings and extensions, in a loop and with a clock that the test moves."""
+"""Deadlines, warnings and extensions, in a loop and with a clock that the test controls."""
 
 import datetime as dt
 
@@ -17,7 +17,7 @@ def span(seconds: float) -> dt.timedelta:
 
 
 def cuts(cause: str) -> tuple[float, float]:
-    """How many cuts there were of this cause, and the seconds that they took in all."""
+    """Return the number of cuts with this cause, and the total of their seconds."""
     return metric(f"{CUT}_count", cause=cause), metric(f"{CUT}_sum", cause=cause)
 
 
@@ -86,7 +86,7 @@ def test_how_late_a_revoke_was_heard_is_measured_once():
     play(scenario)
 
 
-# What may finish
+# Commands that may finish
 
 
 def test_what_may_finish_is_told_and_stopped_at_its_own_limit():
@@ -188,7 +188,7 @@ def test_nobody_is_warned_of_the_deadline_of_a_grant_that_is_over():
     play(scenario)
 
 
-# Ends by the database
+# Ends found in the database
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_an_end_touches_no_other_grant_and_keeps_no_later_one_from_ending():
             | scene.now(uses[1])
             | scene.now(uses[2], live=False, cut=True)
         )
-        # One that is not open here any more is nothing to do.
+        # A grant that is no longer open is ignored.
         scene.enders.apply([1, 99, 2, 3], found)
         assert first.stopped
         assert third.stopped
@@ -325,7 +325,7 @@ def test_a_deadline_that_was_moved_closer_is_kept_without_a_word():
 
 
 def by_token(scene, use, *, seconds: float | None = None, **more):
-    """A holder whose token expires in so many seconds, if at all before the grant does."""
+    """Return a holder whose token expires in this many seconds, if before the grant does."""
     until = None if seconds is None else scene.clock.now() + span(seconds)
     return holder_of(session_of(scene.registry, use, good_until=until), **more)
 

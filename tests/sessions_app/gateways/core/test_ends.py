@@ -1,4 +1,4 @@
-"""How what was allowed ends, as the record says it."""
+"""The outcomes of allowed requests in the record."""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""Who waits for a second person's decision wakes with it, and looks every two seconds in case the news was lost."""
+"""A decision wakes those who wait for it.
+
+They also check every two seconds, in case the notification was lost.
+"""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Those who present an unknown token wait for one another, in turn by address; those who are known wait for none of them."""
+"""Requests with unknown tokens wait for each other, in turn by address; those with known tokens don't."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ from tests.support.world.holders import settle
 
 
 async def let_in(turns: Turns, kinds: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Who is inside before a gate opens, and the order of all after it."""
+    """Return who is admitted before a gate opens, and the order of all others after it."""
     inside: list[str] = []
     gate = asyncio.Event()
 
@@ -109,7 +109,7 @@ async def test_a_refusal_is_shared_with_nobody_and_an_unreachable_database_is():
 
 
 async def begun(database: Database) -> None:
-    """Let all begin that waits for nothing but a thread."""
+    """Start everything that waits only for a thread."""
     await settle()
     await database.run(lambda: None)
 
@@ -139,7 +139,7 @@ async def test_strangers_who_are_too_many_of_one_address_or_in_all_are_told_to_c
     held = threading.Event()
 
     async def refused(asked: Admissions, source: str) -> bool:
-        """Whether one more from an address is refused at once."""
+        """Whether another request from an address is refused at once."""
         asking = asyncio.create_task(asked.ask("x", source, lambda: None))
         await asyncio.sleep(0)
         return asking.done() and isinstance(asking.exception(), Unavailable)

@@ -1,4 +1,4 @@
-"""A gateway has access for ten seconds at a time from the database, which says each second what has ended; then all is cut."""
+"""The lease: each renewal reports what has ended, and after ten seconds without one everything is cut."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ GONE = OperationalError("the database is gone")
 
 @dataclass
 class Endpoint:
-    """An endpoint with a question of its own, which can wait and fail."""
+    """An endpoint with its own question, which can wait and fail."""
 
     failures: list[Exception | None] = field(default_factory=list)
     threads: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Endpoint:
 
 @dataclass
 class Held:
-    """What a gateway holds open, its lease, and how often that was renewed."""
+    """A gateway's open sessions, its lease, and the number of its renewals."""
 
     told: Told
     registry: Registry
@@ -90,7 +90,7 @@ class Held:
 
 @contextlib.asynccontextmanager
 async def leased() -> AsyncIterator[Held]:
-    """A gateway that never renewed, with a clock that is years off."""
+    """Yield a gateway that has never renewed, with a clock that is years off."""
     told, endpoint = Told(), Endpoint()
     registry = Registry(told, LoopClock(START, 0.0))
     registry.watcher = enders = Enders(registry, registry.clock)
@@ -119,20 +119,20 @@ def token(grant, **changes) -> int:
 
 
 async def test_a_renewal_says_which_gateway_is_there_since_when_and_with_which_key(held):
-    # What the database said, and not how far a late answer sets the clock ahead.
+    # The database's time, without the latency of a late response.
     before = clock.sync().database
     number = await held.lease.renew()
     row = GatewayNode.objects.get(name=NAME)
     assert (row.pk, row.version, row.host_key, row.stopped_at) == (number, "1.2", "", None)
     assert before <= row.seen_at <= clock.now()
-    # What an endpoint adds is published by the next one.
+    # The next renewal publishes what an endpoint adds.
     held.lease.known = replace(held.lease.known, host_key="ssh-ed25519 AAAA")
     assert await held.lease.renew() == number
     assert GatewayNode.objects.get(name=NAME).host_key == "ssh-ed25519 AAAA"
 
 
 async def test_a_renewal_sets_the_clock_of_all_that_is_open_to_the_databases(monkeypatch, held):
-    # No other reading replaces it, however late it is looked at.
+    # No other reading replaces it, however late it is used.
     monkeypatch.setattr(clock, "_RESYNC_AFTER", 3600.0)
     await held.lease.renew()
     # One reading, carried forward in two places.
@@ -188,7 +188,7 @@ async def test_the_lease_is_renewed_each_second_and_a_failure_is_only_logged(cap
 
 
 async def answered(held: Held) -> None:
-    """Wait until the loop has the answer to what was asked last."""
+    """Wait until the loop has the response to the last query."""
     await held.lease._database.run(lambda: None)
     await settle()
 
@@ -305,7 +305,7 @@ async def test_a_stopped_lease_cuts_nothing_and_renews_no_more(world, held):
         await held.lease.renew()
 
 
-# What a renewal learns
+# Results of a renewal
 
 
 async def test_a_renewal_cuts_what_was_revoked_and_nothing_else(world, held):
@@ -377,7 +377,7 @@ async def test_a_renewal_cuts_who_came_with_a_key_that_was_removed(world, held):
     key("SHA256:here")
     grant = world.grant()
     used = use(grant, now=world.now)
-    # One that is only being opened has no row yet, and is cut as well.
+    # A session that is still being opened has no row yet, and is cut as well.
     gone = held.open(used, proof="SHA256:gone")
     kept = held.open(used, proof="SHA256:here")
     await held.lease.renew()
@@ -389,7 +389,7 @@ async def test_what_opened_while_the_database_was_asked_is_not_judged_by_its_ans
     held.endpoint.go.clear()
     renewing = asyncio.create_task(held.lease.renew())
     await comes_true(held.endpoint.begun.is_set)
-    # Neither the grant nor the session nor the token is anything that the database knows.
+    # The grant, the session and the token are all missing from the database.
     fresh = held.open(use_of_grant(10**9, expires_at=clock.now() + HOUR, credential_id=10**9), row=10**9)
     held.endpoint.go.set()
     await renewing
@@ -398,7 +398,7 @@ async def test_what_opened_while_the_database_was_asked_is_not_judged_by_its_ans
     assert fresh.stopped
 
 
-# Looking at once
+# Checks between renewals
 
 
 async def test_an_end_that_was_heard_of_is_looked_at_without_waiting_for_the_renewal(world, held):

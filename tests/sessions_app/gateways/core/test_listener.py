@@ -1,4 +1,4 @@
-"""Ends, decisions and orders are heard as PostgreSQL sends them; what is missed while nobody listens is asked for."""
+"""Ends, decisions and orders arrive by PostgreSQL's NOTIFY; those missed while disconnected are queried."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ def test_only_the_plain_numbers_of_a_payload_count(payload, ids):
 
 @dataclass
 class Ear:
-    """Writes down what is heard."""
+    """Records the notifications that arrive."""
 
     heard: list[tuple[str, object]] = field(default_factory=list)
     on_gap: Callable[[], None] = lambda: None
@@ -55,7 +55,7 @@ class Ear:
 
 @contextlib.asynccontextmanager
 async def listening(**others) -> AsyncIterator[Ear]:
-    """An ear that listens, until the end of the block."""
+    """Listen until the block ends."""
     ear = Ear()
     task = ear.listen(**others)
     try:
@@ -67,7 +67,7 @@ async def listening(**others) -> AsyncIterator[Ear]:
 
 
 class Recorded:
-    """The seconds that the listener slept, each cut short so that the test need not wait for them."""
+    """The seconds that the listener slept, each shortened so that the test need not wait."""
 
     def __init__(self, monkeypatch) -> None:
         self.slept: list[float] = []
@@ -82,7 +82,7 @@ class Recorded:
 
 
 def cut_off(owner) -> int:
-    """End the connections of listeners at the server, and wait until they are gone; say how many there were."""
+    """End the connections of listeners at the server, wait until they are closed, and return their number."""
     return len(owner.execute(f"SELECT pg_terminate_backend(pid, 10000) {LISTENERS}").fetchall())
 
 
@@ -116,7 +116,7 @@ def test_each_kind_of_news_reaches_the_one_who_asked_for_it(lone_db, app_connect
 def test_the_listener_is_subscribed_before_it_says_that_it_missed_something(lone_db, app_connection):
     async def scenario():
         ear = Ear()
-        # What is sent from now on is heard; what was sent before is asked for now.
+        # Later notifications arrive; for the earlier ones, the database is queried now.
         ear.on_gap = lambda: [
             app_connection.execute("SELECT pg_notify(%s, '3')", [channel])
             for channel in ("stint_grant", "stint_hold", "stint_order")

@@ -1,4 +1,6 @@
-"""One gateway in a process: it hears of ends at once, fails as a whole when a part of it fails, and leaves without a trace."""
+"""One gateway in a process: ends reach it at once, it fails as a whole if a task fails, and it shuts down
+cleanly.
+"""
 
 import asyncio
 import contextlib
@@ -29,7 +31,7 @@ GONE = OperationalError("the database is gone")
 
 @dataclass
 class Running:
-    """A node, and what it has called."""
+    """A node, and the callbacks that it made."""
 
     node: Node
     database: Database
@@ -51,7 +53,7 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def begun() -> AsyncIterator[Running]:
-    """A node with its lease, which is not started yet. Its renewals fail as the list in ``asked`` says."""
+    """Yield a node with its lease, not started yet. Its renewals fail as listed in ``asked``."""
     asked: list[Exception | None] = []
 
     def ask(_: Renewed) -> None:
@@ -93,7 +95,9 @@ def parts_failed(caplog) -> list[str]:
 
 @pytest.fixture
 def cut_off(app_connection):
-    """Ends the application's connections at the server, except those whose last query is like that, and waits until they are gone."""
+    """End the application's connections at the server, except those with this last query, and wait until they
+    are closed.
+    """
 
     def cut_off(but: str = "") -> None:
         app_connection.execute(
@@ -119,7 +123,7 @@ async def test_a_node_keeps_the_deadlines_of_what_is_opened_in_it_by_its_own_clo
     grant = world.grant()
     own, reading = running.node.clock, clock.sync()
     used = replace(use(grant, now=world.now), expires_at=own.now() + dt.timedelta(seconds=9))
-    # Its timer is set some time later, and is shorter by that.
+    # Its timer is set some time later, and is shorter by that time.
     holder = holder_of(session_of(running.node.registry, used))
     await passes(4)
     assert holder.stopped == ""
@@ -137,7 +141,7 @@ async def test_a_node_without_its_lease_does_not_begin_and_leaves_no_thread_behi
     database = Database(threads=1, name="ends")
     with pytest.raises(NotTaken) as raised:
         await Node.begin(replace(KNOWN, name="x" * 1000), database=database)
-    # The error keeps all of it alive, so that nothing is cleared up by chance.
+    # The error keeps all of it referenced, so that nothing is cleaned up by chance.
     assert raised.value.__traceback__ is not None
     await comes_true(lambda: len(leases()) <= before)
     database.stop()
@@ -151,7 +155,7 @@ async def test_what_was_revoked_while_nobody_listened_is_cut_once_the_node_liste
     holder = running.open(grant, now=world.now)
     revoke(grant)
     running.node.start()
-    # Time stands still, so no renewal is due.
+    # Time is frozen, so no renewal is due.
     await comes_true(lambda: holder.stopped)
     assert (holder.stopped, running.called) == ("revoked", ["order"])
 
@@ -200,7 +204,7 @@ async def test_a_renewal_that_fails_when_the_node_begins_to_listen_is_left_to_th
     assert running.called == ["order", ("hold", 7)]
 
 
-# Parts
+# Tasks
 
 
 async def _fails() -> None:
@@ -321,7 +325,7 @@ async def test_leaving_waits_two_seconds_for_reports_that_are_not_taken_and_says
     await passes(0.02)
     await comes_true(leaving.done)
     assert leaving.result() is False
-    # That the gateway is gone is recorded all the same.
+    # The gateway's stop is recorded all the same.
     assert row_of_gateway().stopped_at is not None
 
 

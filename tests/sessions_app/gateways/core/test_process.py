@@ -1,4 +1,4 @@
-"""A gateway process: its endpoints open once it has its lease, and all of it ends together."""
+"""The gateway process: its endpoints open once it has its lease, and everything ends together."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ NAME = "gateway-1"
 
 @dataclass
 class Recorded:
-    """An endpoint that writes down what happens to it. It listens on a port if it has one."""
+    """An endpoint that records its calls. It listens on a port if it has one."""
 
     name: str
     log: list[str]

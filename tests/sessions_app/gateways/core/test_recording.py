@@ -1,4 +1,4 @@
-"""Recordings as files."""
+"""The files of recordings."""
 
 import datetime as dt
 import hashlib

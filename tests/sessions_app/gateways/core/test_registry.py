@@ -1,4 +1,6 @@
-"""Every end reaches every user of what is open here; a session is reported closed once; no row stays unheld."""
+"""Every end reaches every user of a session; a session is reported closed once; no open row is without a
+session.
+"""
 
 import asyncio
 import datetime as dt
@@ -23,7 +25,7 @@ LATER = START + dt.timedelta(hours=1)
 
 
 class Watching:
-    """A watcher that only writes down what it is to watch."""
+    """A watcher that only records its calls."""
 
     def __init__(self) -> None:
         self.grants: list[tuple[str, dt.datetime]] = []
@@ -37,7 +39,7 @@ class Watching:
 
 
 class Timer:
-    """A timer that only writes down that it was canceled."""
+    """A timer that only records that it was canceled."""
 
     canceled = False
 
@@ -62,12 +64,12 @@ def watching(registry) -> Watching:
 
 
 def closings(told) -> list[tuple[int, str]]:
-    """The rows that were reported closed, and why."""
+    """Return the rows that were reported closed, and the reasons."""
     assert all(sent.function is close_session for sent in told.sent)
     return [(sent.arguments["session_id"], sent.arguments["reason"]) for sent in told.sent]
 
 
-# What enters, and what is told
+# Users and their messages
 
 
 def test_a_grant_keeps_what_its_first_use_said_and_other_uses_of_it_share_it(registry):

@@ -1,4 +1,4 @@
-"""What the gateway tells the database about ends: until it has heard, and never held up by one that it refuses."""
+"""Reports of ends to the database: repeated until accepted, and never blocked by one that it refuses."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ def test_nothing_that_a_target_says_about_an_end_is_refused(world):
 
 @dataclass
 class Taking:
-    """An operation that fails as it is told, and then takes the report. It waits while ``go`` is not set."""
+    """An operation that fails as configured, and then accepts the report. It waits until ``go`` is set."""
 
     name: str
     taken: list[str]
@@ -58,7 +58,7 @@ class Taking:
 
 @dataclass
 class Desk:
-    """Reports by a database of two threads, and what it has taken."""
+    """Reports with a database of two threads, and the reports that it has accepted."""
 
     database: Database
     reports: Reports
@@ -71,9 +71,9 @@ class Desk:
         return taking
 
     async def answered(self) -> None:
-        """Wait until all that the threads have begun is answered, and the loop knows."""
+        """Wait until all started operations have finished, and the loop has their results."""
         for _ in range(2):
-            # Each thread comes once it has answered what it had begun.
+            # Each thread gets here once it has finished what it had started.
             meeting = threading.Barrier(2)
             await asyncio.gather(*(self.database.run(meeting.wait, timeout=PATIENCE) for _ in range(2)))
             await settle()

@@ -1,4 +1,4 @@
-"""A credential in a text of its target is found however it is spelled, and nothing else is taken for it."""
+"""A secret in a target's text is found in any encoding, and nothing else is mistaken for it."""
 
 import json
 import re
@@ -16,12 +16,12 @@ SECRET = 'k"ey/1 +ü&z='
 
 
 def each(text: str, spell: str) -> str:
-    """A text of which each byte is spelled by its number."""
+    """Return a text with each byte written by its number."""
     return "".join(spell.format(byte) for byte in text.encode())
 
 
 def lowered(text: str) -> str:
-    """A percent-encoded text with its numbers in lower case."""
+    """Return a percent-encoded text with its digits in lower case."""
     return re.sub("%..", lambda found: found[0].lower(), text)
 
 
@@ -97,7 +97,7 @@ def test_the_largest_header_without_a_secret_is_not_taken_apart(text):
     tracemalloc.start()
     try:
         assert without(text, [SECRET]) == text
-        # Where each of its characters comes from would take a hundred times as much as the text.
+        # The origins of its characters would take a hundred times as much memory as the text.
         assert tracemalloc.get_traced_memory()[1] < 30 * len(text)
     finally:
         tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""Many gateways together ask the database hardly more often than a few."""
+"""Many gateways together query the database hardly more often than a few."""
 
 import pytest
 

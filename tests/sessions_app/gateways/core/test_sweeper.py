@@ -1,4 +1,4 @@
-"""The gateway's own threads: they end what is due, and undo what grants left on targets."""
+"""The gateway's own threads: they end what is due, and revoke grants on targets."""
 
 import datetime as dt
 import threading
@@ -89,7 +89,7 @@ def test_a_grant_can_be_taken_again_when_it_was_tried(revokers, idle, live_world
 
 
 class Hanging(FakeConnector):
-    """Targets whose name begins with ``hung`` don't answer until ``answer`` is set."""
+    """Targets whose name begins with ``hung`` don't respond until ``answer`` is set."""
 
     def __init__(self) -> None:
         super().__init__(kind="ssh")
@@ -117,7 +117,7 @@ def test_clusters_that_hang_keep_threads_for_another(revokers, live_world):
         try:
             revokers.take(hung)
             eventually(lambda: connector.asked >= 2 * THREADS_PER_GROUP)
-            # As each sweep does, which finds all of them due.
+            # Like each sweep, which finds all of them due.
             eventually(lambda: revokers.take(fine) or states(fine) == {("ended", 1)}, within=8, every=0.2)
             assert {state for state, _ in states(hung)} == {"revoking"}
         finally:
@@ -128,7 +128,7 @@ def test_clusters_that_hang_keep_threads_for_another(revokers, live_world):
 
 
 def add_clusters(world, names: list[str]) -> None:
-    """More clusters with two hosts each, for the world's policy."""
+    """Add clusters with two hosts each for the world's policy."""
     files = policy(world, clusters=["web", *names])
     for number, name in enumerate(names, 1):
         targets = "".join(
@@ -145,7 +145,7 @@ def add_clusters(world, names: list[str]) -> None:
 
 
 def ending(world, cluster: str, target: str) -> int:
-    """A grant that was used on a target, left, and was revoked."""
+    """Return a grant that was used on a target, and then revoked."""
     from sessions_app.models import EndReason
     from sessions_app.operations.grants.end_grant import end_grant
     from sessions_app.operations.sessions.close_session import close_session
@@ -170,13 +170,13 @@ def test_nothing_is_begun_after_the_stop(revokers, revoking):
 
 @pytest.fixture
 def gateways() -> list[str]:
-    """The gateways that there are."""
+    """The names of the gateways."""
     return ["test"]
 
 
 @pytest.fixture
 def sweeper(lone_db, live_world, gateways) -> Iterator[Sweeper]:
-    """That of a gateway, which is not started yet."""
+    """A gateway's sweeper, not started yet."""
     database = Database(threads=1, name="test")
     made = Sweeper("test", database, gateways=lambda: len(gateways))
     yield made
@@ -185,7 +185,7 @@ def sweeper(lone_db, live_world, gateways) -> Iterator[Sweeper]:
 
 
 def lapses_in(world, seconds: float):
-    """A request that nobody decides, which is due in so many seconds."""
+    """Create a request without a decision, which expires in this many seconds."""
     from sessions_app.models import AccessRequest
 
     request = world.request()
@@ -199,7 +199,7 @@ def lapsed(request) -> bool:
 
 
 def ended_now(world) -> int:
-    """A grant whose deadline passes now, and which nobody has ended yet."""
+    """Create a grant whose deadline passes now, and which has not been ended yet."""
     return world.grant(now=clock.now() - dt.timedelta(seconds=3600), duration=3600).pk
 
 
@@ -294,7 +294,7 @@ def test_news_wake_the_sweeper_and_so_does_a_cluster_that_has_nothing_left_to_un
     assert sweeper._wake.wait(PATIENCE)
 
 
-# What a failure does
+# Failures
 
 
 def raising(error: Exception):
@@ -317,7 +317,7 @@ def test_a_thread_survives_every_failure_and_logs_it(caplog, failure, says):
 
 
 def revoked() -> tuple[float, float]:
-    """How many revokes were proven, and the seconds that they took in all."""
+    """Return the number of confirmed revocations, and the total of their seconds."""
     name = "stint_end_proven_seconds"
     return metric(f"{name}_count", cause="revoke"), metric(f"{name}_sum", cause="revoke")
 

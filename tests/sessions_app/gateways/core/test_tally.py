@@ -1,4 +1,4 @@
-"""What only reads is written down at once, and what repeats it is counted and written down within a second."""
+"""Requests that only read are recorded at once, and repeats are counted and recorded within a second."""
 
 import contextlib
 import threading
@@ -14,7 +14,7 @@ from tests.support.waits import eventually, happens
 
 
 class Written(list):
-    """Takes what is written, or refuses."""
+    """Accepts requests to record, or refuses them."""
 
     refuses = False
 
@@ -54,7 +54,7 @@ def add(tally, uri="/a", session=1):
 def test_the_first_is_written_down_at_once_and_what_repeats_it_within_a_second_without_being_told(
     tally, written
 ):
-    # Its thread waits, however long this one takes.
+    # Its thread waits, however long this takes.
     with tally._flushing:
         for _ in range(4):
             add(tally)

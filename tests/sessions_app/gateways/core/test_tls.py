@@ -1,4 +1,4 @@
-"""The TLS of the web gateways: whom clients trust, which certificate they get, and how it stays valid."""
+"""TLS of the web gateways: which authority clients trust, which certificate they get, and how it is renewed."""
 
 import asyncio
 import dataclasses
@@ -35,7 +35,7 @@ def authority():
 
 @pytest.fixture
 def files(tmp_path, authority):
-    """Files with a certificate and a key, and what writes them anew."""
+    """Files with a certificate and a key, and a function that rewrites them."""
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
 
     def write(pair: Pair) -> dict[str, str]:
@@ -53,7 +53,7 @@ def leaf(authority: Pair, *names: str, now: dt.datetime | None = None) -> Pair:
 
 
 async def shown(place, host: str | None = "localhost", *, accepted: bool = True) -> x509.Certificate:
-    """The certificate that a client gets, and accepts."""
+    """Return the certificate that a client gets and accepts."""
     context = place.context()
     context.check_hostname = accepted and host is not None
     if not accepted:
@@ -155,7 +155,7 @@ async def test_a_certificate_is_replaced_each_day_and_open_connections_stay():
         clock = place.shared.node.clock
         clock.set(clock._database + dt.timedelta(days=1), clock._monotonic)
         await passes(LOOK_EVERY)
-        # The client's clock is not a day ahead. Meanwhile, a thread asks which authority signs.
+        # The client's clock is not a day ahead. Meanwhile, a thread queries which authority signs.
         await comes_true(lambda: is_replaced(place, first))
         assert (await shown(place, "shop.test", accepted=False)).serial_number != public
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -207,7 +207,7 @@ async def test_what_clients_trust_is_published_and_again_when_it_changes(authori
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda pair, other: Pair(pair.certificate, other.key), "don't fit together"),
+        (lambda pair, other: Pair(pair.certificate, other.key), "don't match"),
         (lambda pair, other: Pair(b"nothing", pair.key), "not PEM"),
         (lambda pair, other: Pair(pair.certificate, b"nothing"), "not PEM"),
         (lambda pair, other: leaf(make_authority("Old", now=LONG_AGO), now=LONG_AGO), "not now"),

@@ -1,4 +1,4 @@
-"""Tokens in use at a gateway, as far as it needs no database."""
+"""Tokens in use at a gateway, without a database."""
 
 import asyncio
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ USE: Any = SimpleNamespace(credential_id=1, target=SimpleNamespace(id=1))
 
 
 class Opened(TokenUses[Any]):
-    """Its one session is open already."""
+    """Its only session is already open."""
 
     def __init__(self, closed: str, users: int = 0) -> None:
         absent: Any = None

@@ -1,4 +1,4 @@
-"""Connections that strangers hold are few, and those of a few strangers leave places for others."""
+"""Unauthenticated connections are limited, and a few addresses can't take all of them."""
 
 from sessions_app.gateways.core.unproven import Unproven
 

@@ -1,4 +1,4 @@
-"""The listener that web gateways share: which site gets a request, and what no site ever gets."""
+"""The web gateways' shared listener: which site gets a request, and which requests no site gets."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def listener(echo):
 
 
 async def asks(place: Listening, path: str, host: str = "localhost", more: str = "") -> tuple[int, bytes]:
-    """The status and body of one GET on a connection of its own."""
+    """Return the status and body of one GET on a new connection."""
     raw = await place.says(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}Connection: close\r\n\r\n".encode())
     head, _, body = raw.partition(b"\r\n\r\n")
     return int(head.split()[1]), body
@@ -37,7 +37,7 @@ async def asks(place: Listening, path: str, host: str = "localhost", more: str =
 
 @pytest.fixture
 def heard(monkeypatch) -> bytearray:
-    """What has arrived at the listener."""
+    """The bytes that have arrived at the listener."""
     heard, receive = bytearray(), web._Connection.data_received
 
     def data_received(connection, data):

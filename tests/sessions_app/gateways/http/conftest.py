@@ -23,7 +23,7 @@ class Answered:
 
 @dataclass
 class Endpoint:
-    """Calls the endpoint as a server does."""
+    """Calls the endpoint like a server."""
 
     gateway: object
     tally: object
@@ -93,14 +93,14 @@ def endpoint(site):
 
 @pytest.fixture(scope="module")
 def place(processes, tmp_path_factory, django_db_setup, django_db_blocker):
-    """The gateway as a process, with an application behind it, both by TLS."""
+    """The gateway as a process, with an application behind it, both with TLS."""
     with http_place(django_db_blocker, tmp_path_factory.mktemp("http")) as place:
         yield place
 
 
 @pytest.fixture
 def price_grant(place):
-    """A live grant on one price."""
+    """An active grant on one price."""
     grant = place.grant()
     yield grant
     place.end(grant)
@@ -108,6 +108,6 @@ def price_grant(place):
 
 @pytest.fixture
 def said(place):
-    """What the application behind the gateway answers instead, by path."""
+    """Overrides of the application's responses, by path."""
     yield place.target.said
     place.target.said.clear()

@@ -1,4 +1,4 @@
-"""Answers on their way back: what passes, what does not, and where their addresses lead."""
+"""Responses to the client: what passes, what does not, and where their addresses lead."""
 
 import gzip
 import json
@@ -152,7 +152,7 @@ def test_a_request_whose_connection_breaks_off_is_not_sent_again_and_may_have_be
     finally:
         place.target.drops.clear()
     assert (reply.status, reply.json["code"]) == (502, "unanswered")
-    assert "broke the connection off, and it may have carried out the request: check" in reply.json["title"]
+    assert "closed the connection, and it may have carried out the request: check" in reply.json["title"]
     assert len(place.target.requests) == before + 1
     eventually(lambda: price_grant.runs.latest("pk").state == "cut")
 

@@ -1,4 +1,4 @@
-"""What proxies are answered, and what is recorded of it."""
+"""Responses to proxies, and their entries in the record."""
 
 import json
 

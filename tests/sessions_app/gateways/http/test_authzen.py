@@ -1,4 +1,4 @@
-"""AuthZEN: the same decision, body included."""
+"""AuthZEN: the same decision, including the body."""
 
 import json
 

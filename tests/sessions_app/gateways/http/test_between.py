@@ -1,4 +1,4 @@
-"""What ends between the question whether a token is good and the entry: the request is refused, and written down."""
+"""A grant or token that ends between its check and the record: the request is refused and recorded."""
 
 import datetime as dt
 
@@ -82,7 +82,7 @@ def test_a_request_that_finds_its_access_over_is_not_passed(
 
 
 def wait_until_past(owner, moment: dt.datetime) -> None:
-    """Wait until the database itself says that a moment is past: a late answer sets this process's clock ahead."""
+    """Wait until a moment is past by the database's clock: a late response sets this process's clock ahead."""
     ask = "SELECT clock_timestamp() > %s"
     eventually(lambda: owner.execute(ask, [moment]).fetchone() == (True,), within=60)
 

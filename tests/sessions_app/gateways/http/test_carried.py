@@ -1,4 +1,4 @@
-"""Bodies on their way to the target."""
+"""Request bodies on their way to the target."""
 
 import asyncio
 import hashlib

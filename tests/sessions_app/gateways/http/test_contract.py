@@ -1,4 +1,4 @@
-"""The gateway for HTTP is one."""
+"""The HTTP gateway passes the contract of gateways."""
 
 from collections.abc import Iterator
 

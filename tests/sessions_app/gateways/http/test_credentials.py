@@ -18,7 +18,7 @@ from tests.support.servers.http_target import http_target
 
 @pytest.fixture
 def issuer(tmp_path):
-    """An application by TLS that gives out tokens."""
+    """An application with TLS that issues tokens."""
     with http_target(tmp_path / "tls") as target:
         yield target
 
@@ -86,7 +86,7 @@ def test_a_token_is_fetched_once_with_the_clients_secret_and_used_until_it_is_re
         assert credentials.refused(oauth(issuer), both[1])
         newer = await credentials.of(oauth(issuer))
         assert newer.headers["authorization"] == "Bearer oauth-token-0002"
-        # The target refuses this one too: it is not the token.
+        # The target refuses this token too, so the token is not the cause.
         assert not credentials.refused(oauth(issuer), newer)
         assert await credentials.of(oauth(issuer)) == newer
 
@@ -133,7 +133,7 @@ def test_what_is_no_bearer_token_is_not_sent(issuer, answer):
         ({"text": json.dumps({"access_token": "secret-answer", "filler": "x" * MOST_TOKEN})}, "larger than"),
         ({"body": gzip.compress(bytes(10**7)), "headers": {"Content-Encoding": "gzip"}}, "is encoded"),
         ({"text": "secret-answer", "status": 400}, "answered with status 400"),
-        ({"text": '{"access_token": "", "token_type": "bearer"}'}, "no bearer token"),
+        ({"text": '{"access_token": "", "token_type": "bearer"}'}, "not a bearer token"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -151,7 +151,7 @@ def test_an_issuer_that_sends_a_byte_now_and_then_is_not_waited_for(issuer):
     async def whole():
         upstream = Upstream()
         try:
-            with pytest.raises(NotReached, match="did not answer in time"):
+            with pytest.raises(NotReached, match="did not respond in time"):
                 await upstream.fetch(
                     f"https://127.0.0.1:{issuer.port}/token",
                     trusting(issuer.ca),

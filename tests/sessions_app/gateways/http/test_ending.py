@@ -1,4 +1,4 @@
-"""Downloads, event streams and WebSockets when the grant is over."""
+"""Downloads, event streams and WebSockets when the grant ends."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ LIMIT = 2.0
 
 @pytest.fixture(scope="module")
 def place(processes, tmp_path_factory, django_db_setup, django_db_blocker):
-    """The gateway without a worker and with a Redis that is not there."""
+    """The gateway without a worker, and with a Redis that is down."""
 
     def alone(env):
         return {**env, "REDIS_URL": "redis://127.0.0.1:1/0", "STINT_REDIS_URL": "redis://127.0.0.1:1/0"}
@@ -38,7 +38,7 @@ def endpoint(place):
 
 
 def end_apart(place, grant) -> None:
-    """Revoke a grant in a thread of its own."""
+    """Revoke a grant in another thread."""
     try:
         place.end(grant)
     finally:

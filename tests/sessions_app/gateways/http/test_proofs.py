@@ -1,4 +1,4 @@
-"""DPoP: a token that is bound to a key is good with a fresh proof of that key for this request, once."""
+"""DPoP: a token that is bound to a key is valid once with each fresh proof of that key for the request."""
 
 import base64
 import datetime as dt

@@ -1,4 +1,6 @@
-"""A real nginx with Stint's snippet, the real web process, and an application that keeps the bytes that it gets."""
+"""A real nginx with Stint's snippet, the real web process, and an application that keeps the bytes it
+receives.
+"""
 
 import contextlib
 import json
@@ -31,7 +33,7 @@ from tests.support.world.world import make_world
 
 
 class Scene:
-    """All of it, running."""
+    """The running nginx, web process and application."""
 
     def __init__(self, world, env, web, upstream, proxy):
         self.world, self.env, self.web, self.upstream, self.proxy = world, env, web, upstream, proxy
@@ -39,7 +41,9 @@ class Scene:
         self.token = token_of(self.grant, world)
 
     def ask(self, line, *headers, token=None):
-        """Send it through nginx; return the status, and the request line that the application got, if it got any."""
+        """Send a request through nginx; return the status, and the request line that the application got, if
+        any.
+        """
         before = len(self.upstream.heads)
         answer = self.proxy.get(line, self.token if token is None else token, *headers)
         new = self.upstream.heads[before:]
@@ -102,7 +106,7 @@ def test_a_request_that_its_client_gives_up_before_it_is_decided_is_written_down
     grant = grant_on_site(scene.world)
     head = f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: Bearer {token_of(grant, scene.world)}\r\n\r\n"
     with psycopg.connect(scene.env["DATABASE_OWNER_URL"]) as owner:
-        # And not the record, for which what was counted of other requests would wait as well.
+        # Not the record, which would also wait for the counted requests of others.
         owner.execute("SELECT FROM sessions_app_grant WHERE id = %s FOR UPDATE", [grant.pk])
         with socket.create_connection(("127.0.0.1", scene.proxy.port), 10) as wire:
             wire.sendall(head.encode())
@@ -236,7 +240,9 @@ def test_a_stream_of_events_is_refused_unless_its_request_is_allowed_one(scene, 
 
 @contextlib.contextmanager
 def sooner(scene, answer: bytes, every: float = 0.0, *, minute: str = "1s"):
-    """nginx with a second, or as long as is said, in place of each minute, and an application with this answer."""
+    """Yield nginx with a second, or ``minute``, in place of each minute, and an application with this
+    response.
+    """
     with application() as upstream:
         upstream.answer, upstream.every = answer, every
         with nginx(snippet("nginx", site_of(upstream, scene.web)).replace("60s", minute)) as proxy:
@@ -324,7 +330,7 @@ def test_what_passes_arrives_byte_for_byte_and_is_its_own_canonical_form(scene, 
         assert answer.status != 200
         return
     assert answer.status == 200
-    # Spaces before the version are none of the target: nginx takes any number of them as one.
+    # Spaces before the version don't belong to the target: nginx accepts any number of them.
     wanted = line.rstrip(b" ")
     assert head.partition(b" HTTP/1.1\r\n")[0] == wanted
     target = wanted[4:].decode("latin-1")
@@ -342,7 +348,7 @@ def test_reading_a_target_is_idempotent_and_never_fails_otherwise(text):
 
 
 def ask_web(web, token, uri):
-    """Ask as a proxy does, past the proxy; return the status."""
+    """Send the request that a proxy would send, without the proxy; return the status."""
     said = {
         "Authorization": f"Bearer {token}", "Stintproxy": PROXY_KEY, "Stinttarget": "tickets-api", "Stintmethod": "GET",
         "Stinturi": uri,

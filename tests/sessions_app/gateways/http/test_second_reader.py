@@ -1,6 +1,7 @@
-"""nginx as a second reader: what the gateway and nginx both send on is the same request, or one of them refuses it.
+"""nginx as a second parser: what the gateway and nginx both send on is the same request, or one of them
+refuses it.
 
-nginx stands before the same application as the gateway. So whatever may stand before the gateway, or behind it, sees in
+nginx stands before the same application as the gateway. So any proxy before or behind the gateway reads from
 these bytes the request that was decided.
 """
 
@@ -22,7 +23,7 @@ FORMS = {**SMUGGLED, **ONE}
 
 @dataclass(frozen=True)
 class Read:
-    """A request as the application got it."""
+    """A request as the application received it."""
 
     method: str
     path: str
@@ -38,7 +39,7 @@ def second(processes, place):
 
 
 def sent_to(second: Nginx, raw: bytes) -> bytes:
-    """All that nginx answers until it closes."""
+    """Return everything that nginx answers until it closes."""
     found = b""
     with (
         socket.create_connection(("127.0.0.1", second.port), allow(10)) as line,
@@ -51,7 +52,7 @@ def sent_to(second: Nginx, raw: bytes) -> bytes:
 
 
 def read_since(place, before: int) -> list[Read]:
-    """What the application got since then, as the gateway addresses it."""
+    """Return the application's requests since then, with the gateway's addressing."""
     return [
         Read(came.method, came.path.removeprefix(PREFIX), came.body)
         for came in place.target.requests[before:]
@@ -59,8 +60,9 @@ def read_since(place, before: int) -> list[Read]:
 
 
 def by_both(place, second, grant, raw: bytes, *, answers: int = 1) -> tuple[list[Read], list[Read]]:
-    """What the application gets of the same bytes through the gateway, of which so many answers must come, and through
-    nginx.
+    """Return the application's requests for the same bytes, through the gateway and through nginx.
+
+    Waits for ``answers`` responses from the gateway.
     """
     before = len(place.target.requests)
     asked(place, grant, raw, answers=answers)

@@ -16,7 +16,7 @@ from tests.support.world.mcp_site import token_of
 
 @pytest.fixture
 def tokens(lone_db, live_world):
-    """The tokens of two grants on a target that is not there."""
+    """The tokens of two grants on a target that is down."""
     live_world.catalog.update(
         {
             "clusters/prices.yaml": cluster(Target(port=free_port()), inject=HEADER),
@@ -33,7 +33,7 @@ def tokens(lone_db, live_world):
 
 
 async def asks(connection, token: str) -> bytes:
-    """The answer to a GET with a token."""
+    """Return the response to a GET with a token."""
     reader, writer = connection
     head = (
         f"GET /http/prices/prices/S-42 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Requests through the gateway: what reaches the application, and what its holder is told."""
+"""Requests through the gateway: what reaches the application, and what its holder sees."""
 
 import contextlib
 import hashlib
@@ -30,14 +30,14 @@ PNG = bytes(range(256)) * 40
 
 
 def finished(grant) -> dict:
-    """What the record has about the end of the grant's only run."""
+    """Return the record's entry about the end of the grant's only run."""
     eventually(lambda: grant.runs.get().ended_at)
     entries = AuditEntry.objects.filter(event="command.finished", object_ref=grant.ref)
     return entries.get().data
 
 
 def multipart(*parts: tuple[str, bytes]) -> tuple[bytes, str]:
-    """A form of parts with these headers and contents, and its media type."""
+    """Return a multipart form with these headers and contents, and its media type."""
     body = b"".join(b"--bound\r\n%b\r\n\r\n%b\r\n" % (head.encode(), content) for head, content in parts)
     return body + b"--bound--\r\n", "multipart/form-data; boundary=bound"
 
@@ -47,14 +47,14 @@ METHOD_FIELDS = ("_method", "X-HTTP-Method-Override")
 
 
 def in_parts(name: str) -> tuple[bytes, dict[str, str]]:
-    """A form of parts with a note and this field, and its headers."""
+    """Return a multipart form with a note and this field, and its headers."""
     fields = (("text", b"a"), (name, b"DELETE"))
     parts = ((f'Content-Disposition: form-data; name="{one}"', value) for one, value in fields)
     body, media = multipart(*parts)
     return body, {"Content_Type": media}
 
 
-# What passes
+# Requests that pass
 
 
 def test_what_is_allowed_reaches_the_target_with_the_targets_credential_and_nothing_unlisted(
@@ -160,18 +160,18 @@ def test_small_reads_that_repeat_are_counted_and_each_reaches_the_target(place, 
         assert place.ask(price_grant, "GET /prices/S-42").status == 200
         quick += time.monotonic() - began < SOON_S
     assert len(place.target.requests) == before + 5
-    # One that takes long, as on a busy machine, is a run of its own.
+    # A request that takes long, as on a busy machine, becomes a run.
     eventually(lambda: quick <= counted(price_grant) <= 4)
 
 
 def counted(grant) -> int:
-    """How many repeats the record has."""
+    """Return the number of repeats in the record."""
     entries = AuditEntry.objects.filter(event="command.allowed", object_ref=grant.ref)
     return sum(entry.data.get("times", 0) for entry in entries)
 
 
 def runs_of(grant, number: int) -> list:
-    """The runs of a grant, once so many are over, oldest first."""
+    """Return the runs of a grant once this many have ended, oldest first."""
     eventually(lambda: grant.runs.exclude(ended_at=None).count() >= number)
     runs = list(grant.runs.order_by("id"))
     assert len(runs) == number, [run.state for run in runs]
@@ -179,7 +179,7 @@ def runs_of(grant, number: int) -> list:
 
 
 def exchanged(grant) -> list[dict]:
-    """What the record has about the ends of a grant's runs, oldest first."""
+    """Return the record's entries about the ends of a grant's runs, oldest first."""
     entries = AuditEntry.objects.filter(event="command.finished", object_ref=grant.ref).order_by("seq")
     return [entry.data["exchanged"] for entry in entries]
 
@@ -257,7 +257,7 @@ def test_a_token_that_is_bound_to_a_key_needs_its_proof_for_this_address(place, 
     assert place.ask(None, "GET /prices/S-42", Authorization=f"DPoP {token}", DPoP=other).status == 401
 
 
-# What does not
+# Requests that don't pass
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_a_credential_that_was_replaced_is_not_sent_anymore(place, price_grant):
 
 @contextlib.contextmanager
 def granted_at(place, target, *, inject):
-    """A grant on the application, meanwhile at this target with this credential."""
+    """Yield a grant on the application, which meanwhile is at this target with this credential."""
     clusters, path = place.world.catalog, "clusters/prices.yaml"
     before, clusters[path] = clusters[path], cluster(target, inject=inject)
     place.world.apply()
@@ -377,14 +377,14 @@ def granted_at(place, target, *, inject):
 
 
 def oauth(place) -> str:
-    """A credential that the gateway fetches, another one each time."""
+    """Return a credential that the gateway fetches, a different one each time."""
     url, number = f"https://127.0.0.1:{place.target.port}/token", len(place.target.requests)
     return f'{{oauth: {{token_url: "{url}", client_id: stint-{number}, client_secret: secret-0123}}}}'
 
 
 @pytest.fixture
 def oauth_grant(place):
-    """A grant on the application, which takes tokens that the gateway fetches."""
+    """A grant on the application, which accepts tokens that the gateway fetches."""
     with granted_at(place, place.target, inject=oauth(place)) as grant:
         yield grant
 
@@ -417,7 +417,7 @@ def test_what_was_received_once_was_sent_although_the_target_is_gone_when_it_is_
 
 
 def refuse_once(server: socket.socket) -> None:
-    """Answer one request with 401, and be gone."""
+    """Answer one request with 401, and disconnect."""
     wire, _ = server.accept()
     server.close()
     with wire:
@@ -445,7 +445,9 @@ def test_a_held_upload_shows_its_digest_to_the_second_person(place, price_grant)
 
 @contextlib.contextmanager
 def announced(place, grant, size: int = 10_000_000):
-    """An upload that is on its way and held once it is here; gives what its head got: the status, and the rest."""
+    """Yield the status and rest of the response to the head of an upload, which is held once its body has
+    arrived.
+    """
     head = (
         f"POST /http/prices/publish/S-42 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {place.token(grant)}\r\n"
         f"Content-Type: image/jpeg\r\nContent-Length: {size}\r\nExpect: 100-continue\r\n\r\n"
@@ -463,9 +465,9 @@ def test_uploads_that_are_kept_for_a_decision_take_only_a_grants_share_of_the_ro
         got = [stack.enter_context(announced(place, price_grant)) for _ in range(4)]
         assert [status for status, _ in got] == [100, 100, 100, 503]
         assert b"\r\nretry-after: 1\r\n" in got[3][1]
-        assert b"too many large requests are under way" in got[3][1]
+        assert b"too many large requests are in progress" in got[3][1]
         assert stack.enter_context(announced(place, other))[0] == 100
-        # What is small still fits, and what is passed on while it comes takes no room.
+        # Small bodies still fit, and streamed ones take no memory.
         assert place.ask(price_grant, "PUT /prices/S-42", {"price": 9}).status == 200
         assert place.ask(price_grant, "PUT /photos/S-42", PNG, Content_Type="image/png").status == 200
 
@@ -498,4 +500,4 @@ def test_an_upload_that_stops_coming_is_its_senders_doing_and_not_the_targets(pl
         line.sendall(head.encode())
         assert line.recv(1000).startswith(b"HTTP/1.1 408")
     eventually(lambda: price_grant.runs.get().state == "cut")
-    assert price_grant.runs.get().reason == "the upload came too slowly"
+    assert price_grant.runs.get().reason == "the upload arrived too slowly"

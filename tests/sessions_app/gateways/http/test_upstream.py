@@ -1,4 +1,4 @@
-"""Connections to targets that are not there, not trusted, or break off."""
+"""Connections to targets that are down, not trusted, or disconnect."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ def get(there: TargetSpec):
 
 @contextlib.contextmanager
 def serving(talk):
-    """A server that talks so on each connection, and closes it."""
+    """Run a server that calls ``talk`` for each connection, and closes it."""
 
     def whole(wire: socket.socket) -> None:
         with wire, contextlib.suppress(OSError):
@@ -105,7 +105,7 @@ def test_a_request_is_sent_once_however_its_connection_ends(method):
 
     with (
         serving(closes_at_the_second) as port,
-        pytest.raises(NotReached, match="broke the connection off") as refused,
+        pytest.raises(NotReached, match="closed the connection") as refused,
     ):
         asyncio.run(twice(place(port, tls=False)))
     assert refused.value.sent

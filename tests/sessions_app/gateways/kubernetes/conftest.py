@@ -1,4 +1,4 @@
-"""One gateway with an API server behind it for each module, in a database of its own."""
+"""One gateway with an API server behind it for each module, in its own database."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> It
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_over(request) -> Iterator[None]:
-    """Grants of one test, and revisions that it made, are none of the next one's business."""
+    """Remove a test's grants and revisions, so that they don't affect the next test."""
     yield
     if "place" not in request.fixturenames:
         return

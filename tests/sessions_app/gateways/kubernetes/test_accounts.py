@@ -1,4 +1,4 @@
-"""Tokens of accounts, requested by the gateway: no cluster holds up another one."""
+"""Tokens of accounts, requested by the gateway: no cluster delays another one."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ def clusters(processes, tmp_path):
 
 
 def uses(server) -> list[SimpleNamespace]:
-    """What grants on a cluster need here: their accounts, and where they are."""
+    """Return what these tests need of grants on a cluster: their accounts, and their targets."""
     cluster = in_process(server)
     place = place_of(cluster)
     accounts = place.parameters.accounts

@@ -1,4 +1,4 @@
-"""Bodies are read in full, by one reading alone, beside the event loop."""
+"""Request bodies are read in full, have only one possible reading, and are parsed outside the event loop."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.support.threads import runs_beside
 
 
 async def read(data: bytes, kind: str, **how: bool) -> tuple[int, bytes]:
-    """Send a body to a server that reads it, and return the status and what it would send on, or why not."""
+    """Send a body to a server that reads it, and return the status and the bytes to send on, or the error."""
 
     async def handle(request):
         try:
@@ -47,8 +47,8 @@ def test_an_apply_may_be_yaml(text, value):
     ("text", "says"),
     [
         ("a: &x [1]\nb: *x", "anchors and aliases"), ("a: &x 1", "anchors and aliases"), ("a: 1\na: 2", "a key is repeated"),
-        ("1: a", "a key is not a text"), ("a: " + "[" * 101 + "]" * 101, "nested too deeply"), ("a: " + "[" * 100_000, "not valid JSON or YAML"),
-        ("a: !!binary aGk=", "a value that JSON does not know"), ("a: 1\n---\nb: 2", "not valid JSON or YAML"), ("a: [", "not valid JSON or YAML"),
+        ("1: a", "a key is not a string"), ("a: " + "[" * 101 + "]" * 101, "nested too deeply"), ("a: " + "[" * 100_000, "not valid JSON or YAML"),
+        ("a: !!binary aGk=", "a value that JSON can't represent"), ("a: 1\n---\nb: 2", "not valid JSON or YAML"), ("a: [", "not valid JSON or YAML"),
     ],
     ids=lambda value: value[:20],
 )  # fmt: skip

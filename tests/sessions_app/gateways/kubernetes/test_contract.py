@@ -1,4 +1,4 @@
-"""The gateway for clusters is one."""
+"""The Kubernetes gateway passes the contract of gateways."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What the gateway asks an API server for in the name of a client."""
+"""The requests that the gateway sends to an API server for a client."""
 
 import pytest
 

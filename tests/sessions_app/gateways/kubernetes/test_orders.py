@@ -1,4 +1,4 @@
-"""Commands that are started on the page of a grant: decided, recorded, held and cut as those of kubectl are."""
+"""Commands started on a grant's page: decided, recorded, held and cut like those from kubectl."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,7 @@ def order(
 
 
 def run_of(asked: CommandOrder, *states: str, within: float = 20) -> CommandRun:
-    """The run of an order, once it is in one of the states."""
+    """Return the run of an order, once it is in one of the states."""
 
     def arrived() -> bool:
         asked.refresh_from_db()
@@ -69,7 +69,7 @@ def program(place, grant, kind: str, tag: int) -> CommandOrder:
 
 
 def shown(place, run: CommandRun) -> str:
-    """What the recording of a run has."""
+    """Return the recorded output of a run."""
     path = place.folder / "state" / "recordings" / run.recording
     lines = path.read_text(encoding="utf-8").splitlines()[1:]
     return "".join(json.loads(line)[2] for line in lines)
@@ -77,7 +77,7 @@ def shown(place, run: CommandRun) -> str:
 
 @contextlib.contextmanager
 def running(place, grant, kind: str) -> Iterator[tuple[CommandOrder, int]]:
-    """A command that is seen to run in the container."""
+    """Yield an order whose command is seen to run in the container, and its tag."""
     tag = new_tag()
     asked = program(place, grant, kind, tag)
     try:
@@ -201,7 +201,7 @@ CART = "/apis/apps/v1/namespaces/shop/deployments/cart"
 
 @pytest.fixture
 def cart(place) -> Iterator[None]:
-    """A deployment with two revisions, of which an undo puts the first back once a second person allows it."""
+    """A deployment with two revisions, whose rollback needs another person's approval."""
     made = json.loads(json.dumps(DEPLOYMENT))
     made["metadata"]["name"] = "cart"
     place.cluster.call("POST", CART.removesuffix("/cart"), made)
@@ -244,12 +244,12 @@ def test_nobody_is_asked_to_allow_an_undo_that_puts_nothing_back(place):
     assert not AuditEntry.objects.filter(event="command.held", object_ref=grant.ref).exists()
 
 
-# What the cluster has
+# The cluster's objects
 
 
 @pytest.fixture
 def deployed(place) -> Iterator[None]:
-    """The deployment as it was, before and after a test that changes it."""
+    """The deployment in its initial state, before and after a test that changes it."""
     place.cluster.call("PUT", WEB, DEPLOYMENT)
     yield
     place.cluster.call("PUT", WEB, DEPLOYMENT)
@@ -282,10 +282,10 @@ def test_what_a_cluster_does_not_tell_is_why_nothing_was_sent(place):
         run = run_of(order(place, grant, SET_IMAGE), "failed")
     finally:
         place.server.faults.clear()
-    assert "could not be read: it answered 500" in run.reason
+    assert "could not be read: the API server answered 500" in run.reason
 
 
-# What never runs
+# Orders that never run
 
 
 def test_a_command_that_kubectl_alone_can_run_takes_no_order(place):
@@ -293,7 +293,7 @@ def test_a_command_that_kubectl_alone_can_run_takes_no_order(place):
         order(place, place.grant(), WATCH)
 
 
-# What is printed
+# Printed responses
 
 TABLE = {
     "kind": "Table", "apiVersion": "meta.k8s.io/v1",
@@ -314,7 +314,7 @@ TABLE = {
         ({"kind": "Status", "status": "Success", "details": {"name": "web-1", "kind": "pods"}}, "DELETE", "pods/web-1 deleted"),
         ({"kind": "Pod", "metadata": {"name": "web-1"}}, "DELETE", "pod/web-1 deleted"),
         ({"kind": "Scale", "metadata": {"name": "web"}}, "PATCH", "scale/web changed"),
-        ([1], "GET", "The API server gave no object."),
+        ([1], "GET", "The API server returned no object."),
         ({"kind": "SecretList", "items": [{"metadata": {"name": "a"}, "data": {"k": "c2VjcmV0"}}]}, "GET", "secret/a"),
         ({"kind": "Secret", "metadata": {"name": "a"}, "data": {"k": "c2VjcmV0"}}, "GET", "secret/a"),
         ({"kind": "PodList", "items": []}, "GET", "No resources found."),
@@ -328,7 +328,7 @@ def test_an_answer_is_printed_as_a_person_reads_it(said, method, text):
 def test_an_answer_that_is_no_json_is_printed_only_if_it_says_that_it_is_text(media):
     assert printed(b"oh no \xff", "text/plain", "GET") == "oh no \ufffd\n".encode()
     secret = b'{"kind": "Secret", "data": {"k": "c2VjcmV0"}'
-    assert printed(secret, media, "GET") == b"The API server gave no object.\n"
+    assert printed(secret, media, "GET") == b"The API server returned no object.\n"
 
 
 def test_a_wide_cell_is_cut_off_and_no_row_is_padded_to_it():
@@ -362,7 +362,7 @@ def test_however_an_answer_is_made_what_is_printed_of_it_is_bounded(said):
 
 def test_an_answer_that_no_text_can_have_is_printed_all_the_same():
     assert printed(rb'{"kind": "Pod", "metadata": {"name": "\ud800"}}', JSON, "GET") == b"pod/?\n"
-    assert printed(b"[" * 100_000, JSON, "GET") == b"The API server gave no object.\n"
+    assert printed(b"[" * 100_000, JSON, "GET") == b"The API server returned no object.\n"
 
 
 def test_a_request_for_whose_answer_there_is_no_room_is_not_sent(tmp_path):

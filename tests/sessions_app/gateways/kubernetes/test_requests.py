@@ -23,7 +23,7 @@ MERGE = "application/merge-patch+json"
 
 
 def lines(grant) -> list[tuple[str, str]]:
-    """The runs of a grant that are no polls, in order: their lines and states."""
+    """Return the lines and states of a grant's runs that are not polls, in order."""
     runs = grant.runs.filter(count__isnull=True).order_by("pk")
     return list(runs.values_list("line", "state"))
 
@@ -59,17 +59,17 @@ def test_what_kubectl_asks_beside_a_line_is_counted_and_no_run_of_its_own(place)
     line = "scale deployment/web -n shop --replicas"
     assert [line for line, _ in lines(grant)] == [f"{line} 2", f"{line} 4"]
     beside = grant.runs.filter(line="get deployment/web -n shop").exclude(count=None)
-    # The first is recorded at once, and those that repeat it a moment later.
+    # The first is recorded at once, and its repeats a moment later.
     eventually(lambda: [run.count.times for run in beside.order_by("pk")] == [1, 1], within=20)
 
 
 @pytest.mark.parametrize(
     ("headers", "says"),
     [
-        ({"Impersonate-User": "system:admin"}, "act as somebody else"),
-        ({"impersonate-group": "system:masters"}, "act as somebody else"),
-        ({"X-Remote-User": "admin"}, "act as somebody else"),
-        ({"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings"}, "The only upgrade here"),
+        ({"Impersonate-User": "system:admin"}, "impersonates another user"),
+        ({"impersonate-group": "system:masters"}, "impersonates another user"),
+        ({"X-Remote-User": "admin"}, "impersonates another user"),
+        ({"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings"}, "Only upgrades to WebSocket"),
         ({"Upgrade": "SPDY/3.1", "Connection": "Upgrade"}, "needs kubectl 1.31 or later"),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_body_that_can_not_be_read_is_refused_before_it_is_sent(place):
         assert patch(b'{"spec":{"replicas":%b}}' % number)[0] == 400
     assert patch(b" " * (3 * 1024 * 1024 + 1))[0] == 413
     assert not [call for call in place.cluster.calls[before:] if call.method == "PATCH"]
-    # After protobuf is refused, a client sends JSON: that is none of its holder's attempts.
+    # After protobuf is refused, a client sends JSON. The refusal is not the holder's attempt.
     assert lines(grant) == [(f"PATCH {SCALE}", "refused")] * 6
 
 
@@ -174,7 +174,7 @@ def test_a_cluster_that_holders_reach_directly_is_not_behind_the_gateway(place):
 
 
 def revision(place, number: int, image: str, *, of: str = "web") -> None:
-    """A revision of the deployment, as its controller leaves one behind."""
+    """Create a revision of the deployment, like its controller does."""
     apps = "/apis/apps/v1/namespaces/shop"
     _, deployment = place.cluster.call("GET", f"{apps}/deployments/{of}")
     owner = {
@@ -225,7 +225,7 @@ def test_a_request_whose_connection_breaks_off_is_not_sent_again_and_may_have_be
     with place.server.counted() as calls:
         code, said = place.ask(grant, "GET", pods)
     assert code == 503
-    assert "broke the connection off" in said["message"]
+    assert "closed the connection" in said["message"]
     assert "check before you send it again" in said["message"]
     assert [call.path for call in calls if call.path == pods] == [pods]
 
@@ -252,7 +252,7 @@ def test_a_websocket_that_no_client_can_open_is_not_opened_at_the_cluster(place,
 
 @contextlib.contextmanager
 def announced(place, grant):
-    """A request whose body of 3 MiB is on its way; gives the status that its head got."""
+    """Yield the status of the response to the head of a request whose body of 3 MiB is still to be sent."""
     head = (
         f"PATCH /kubernetes/prod{SCALE} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {place.token(grant)}\r\n"
         f"Content-Type: {MERGE}\r\nContent-Length: {3 * 1024 * 1024}\r\nExpect: 100-continue\r\n\r\n"

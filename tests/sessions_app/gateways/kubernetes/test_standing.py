@@ -1,4 +1,4 @@
-"""What a request changes is compared with what the cluster has, and changes nothing else, whoever is faster."""
+"""A change is decided by the cluster's current objects, and applies only to them, whoever is faster."""
 
 import contextlib
 import json
@@ -66,7 +66,7 @@ def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> It
 
 @pytest.fixture(autouse=True)
 def deployment(place) -> Iterator[None]:
-    """The deployment as it was, for each test."""
+    """The deployment in its initial state, for each test."""
     place.cluster.call("PUT", WEB, DEPLOYMENT)
     place.cluster.call("DELETE", f"{CONFIG}/greeting")
     yield
@@ -96,7 +96,7 @@ def with_containers(*names: str) -> dict:
 
 @contextlib.contextmanager
 def meanwhile(place, method: str, act, times: int = 1) -> Iterator[list[str]]:
-    """Do something just before the API server gets a request, so many times; gives the requests that it did that for."""
+    """Do something just before the API server gets a request, a number of times; yield the requests affected."""
     done: list[str] = []
 
     def before(command: str, path: str) -> None:

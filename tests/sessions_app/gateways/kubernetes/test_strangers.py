@@ -1,4 +1,4 @@
-"""Strangers, however many requests they send, hold up nobody who has a token."""
+"""Requests with unknown tokens, however many, delay nobody who has a valid one."""
 
 import contextlib
 import subprocess
@@ -14,7 +14,9 @@ SOURCES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 
 @contextlib.contextmanager
 def flooded(port: int, path: str) -> Iterator[None]:
-    """Let three addresses ask with unknown tokens until the block ends; they were answered, and go on."""
+    """Send requests with unknown tokens from three addresses until the block ends, once they have had
+    answers.
+    """
     words = [sys.executable, flood.__file__, str(port), path, *SOURCES]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asking:
         assert asking.stdout is not None
@@ -27,7 +29,7 @@ def flooded(port: int, path: str) -> Iterator[None]:
 def test_a_flood_of_unknown_tokens_delays_no_token_that_is_known(place):
     known, new = place.grant(), place.grant()
     assert place.ask(known, "GET", "/api")[0] == 200
-    # Whatever is made for the first use of a token is made before.
+    # Everything that the first use of a token creates is created before.
     place.token(new)
     with flooded(place.port, "/kubernetes/prod/api"):
         for grant in (known, known, known, new, new):

@@ -1,4 +1,4 @@
-"""Commands in containers, forwarded ports and what is followed, with kubectl, until their grant ends."""
+"""Commands in containers, forwarded ports, followed logs and watches, with kubectl, until their grant ends."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ LIMIT = 2.0
 
 
 def in_container(tag: int) -> list[int]:
-    """The processes in the container that belong to a command."""
+    """Return the processes of a command in the container."""
     return [pid for pid in on_target(tag) if not _is(pid, b"kubectl")]
 
 
@@ -47,7 +47,7 @@ def exec_words(kind: str, tag: int, *options: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def running(place, grant, kind: str = "nohup"):
-    """A command that is seen to run in the container; gives its client and its tag."""
+    """Yield the client and tag of a command that is seen to run in the container."""
     tag = new_tag()
     client = place.kubectl(grant, *exec_words(kind, tag))
     try:
@@ -188,7 +188,7 @@ def test_after_a_revoke_nothing_is_followed(place, words):
 
 @contextlib.contextmanager
 def endless(place):
-    """A server in the pod that sends without end; gives the count of its open connections."""
+    """A server in the pod that sends without end. Yields a function that counts its open connections."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         opened: list[socket.socket] = []
 

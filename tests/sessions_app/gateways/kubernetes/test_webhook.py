@@ -1,4 +1,4 @@
-"""API servers ask what the accounts of grants may do: what was approved, as long as the grant can be used."""
+"""The webhook for API servers: accounts of grants may do what was approved, as long as the grant can be used."""
 
 import contextlib
 import io
@@ -41,7 +41,7 @@ examples: {allow: ["get nodes"], refuse: ["get pods -A"]}
 
 
 def reached_directly(world, *, key=KEY, **changes):
-    """The world with its cluster reached directly, and with a key for its API server."""
+    """Make the world's cluster one that is reached directly, with a key for its API server."""
     data = yaml.safe_load(world.catalog["clusters/prod.yaml"])
     data["connection"] |= {"direct": True, "webhook_key": key, **changes}
     files = {"clusters/prod.yaml": yaml.safe_dump(data)}
@@ -62,7 +62,7 @@ def grant(site):
 
 @pytest.fixture
 def send(site):
-    """Sends a body to the webhook; returns the status of HTTP, the headers and the answer."""
+    """Send a body to the webhook; return the HTTP status, the headers and the answer."""
 
     def inner(environ, start):
         start("404 Not Found", [])
@@ -87,7 +87,7 @@ def send(site):
 
 @pytest.fixture
 def ask(send):
-    """Asks about one request of a user; returns the status in the answer."""
+    """Request a review of one request of a user; return the status in the answer."""
 
     def ask(user, verb="list", resource="pods", namespace="web", **more):
         resource, _, sub = resource.partition("/")
@@ -169,7 +169,7 @@ def test_a_cluster_with_the_same_key_does_not_hide_the_one_that_a_grant_is_for(a
 
 
 def lookups(ask, user, resources) -> int:
-    """For how many of the questions all command sets were looked through."""
+    """Return for how many of the reviews all command sets were searched."""
     found = 0
     for resource in resources:
         with CaptureQueriesContext(connection) as queries:
@@ -244,10 +244,10 @@ SPEC = GOOD["spec"]
         ({**GOOD, "spec": None}, "spec must be an object"),
         ({**GOOD, "spec": {"user": "alice"}}, "resourceAttributes or nonResourceAttributes"),
         ({**GOOD, "spec": {**SPEC, "nonResourceAttributes": {"path": "/", "verb": "get"}}}, "and not both"),
-        ({**GOOD, "spec": {**SPEC, "user": 7}}, "user must be text"),
-        ({**GOOD, "spec": {**SPEC, "groups": "system:masters"}}, "spec.groups must be a list of texts"),
+        ({**GOOD, "spec": {**SPEC, "user": 7}}, "user must be a string"),
+        ({**GOOD, "spec": {**SPEC, "groups": "system:masters"}}, "spec.groups must be a list of strings"),
         ({**GOOD, "spec": {**SPEC, "resourceAttributes": {"verb": "get"}}}, "a verb and a resource"),
-        ({**GOOD, "spec": {**SPEC, "resourceAttributes": {"verb": ["get"], "resource": "pods"}}}, "verb must be text"),
+        ({**GOOD, "spec": {**SPEC, "resourceAttributes": {"verb": ["get"], "resource": "pods"}}}, "verb must be a string"),
         ({**GOOD, "spec": {"user": "a", "nonResourceAttributes": {"path": "/"}}}, "a verb and a path"),
         (b" " * 1_100_000, "larger than"),
     ],
@@ -259,7 +259,7 @@ def test_a_body_that_is_no_review_is_refused_with_what_to_change(send, body, say
 
 
 class TestWithoutItsDatabase:
-    """Nothing is answered that an API server could take for a decision."""
+    """No answer is given that an API server could take for a decision."""
 
     @pytest.fixture
     def world(self, live_world):
@@ -284,7 +284,7 @@ class TestWithoutItsDatabase:
 
 @pytest.fixture
 def scene(processes, django_db_setup, django_db_blocker):
-    """An API server that asks Stint's web process before RBAC, over HTTP."""
+    """An API server that queries Stint's web process before RBAC, over HTTP."""
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(fresh_database(django_db_blocker))
         clock.sync()

@@ -1,4 +1,4 @@
-"""The gateway with real MCP servers of both eras behind it, one for each module."""
+"""The gateway with real MCP servers of both protocol versions behind it, one for each module."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.support.servers.mcp_place import Endpoint, mcp_place, now
 
 @pytest.fixture(scope="module")
 def legacy_server() -> bool:
-    """Whether the server behind the gateway speaks the older era alone."""
+    """Whether the server behind the gateway supports only the older protocol version."""
     return False
 
 
@@ -23,7 +23,7 @@ def endpoint(
 
 @pytest.fixture(autouse=True)
 def sweeper(request) -> None:
-    """A sweeper counts as alive, however long the module takes."""
+    """Make a sweeper count as alive, however long the module takes."""
     if "endpoint" in request.fixturenames:
         request.getfixturevalue("endpoint")
         from sessions_app.models import Sweeper

@@ -1,4 +1,4 @@
-"""What clients of both eras are answered, byte by byte, and what is recorded of it."""
+"""Responses to clients of both protocol versions, byte by byte, and their entries in the record."""
 
 import pytest
 from joserfc.jwk import ECKey
@@ -110,7 +110,7 @@ def test_a_tool_that_fails_is_said_to_fail_and_was_used(client, grant):
 
 
 def told_instead(endpoint, client, instead) -> dict:
-    """What a client is told when the server answers something else."""
+    """Return what a client gets when the server answers with something else."""
     endpoint.desk.instead = instead
     try:
         return client.call("read_ticket", {"id": "T-42"}).json["result"]["structuredContent"]
@@ -132,7 +132,7 @@ def test_a_call_that_was_sent_and_not_answered_is_not_said_to_be_unmade(endpoint
     ("changes", "status", "code"),
     [
         ({"MCP_Protocol_Version": None}, 400, -32020),
-        ({"MCP_Protocol_Version": "2025-11-25"}, 400, -32600),  # the older era, in which a session is needed
+        ({"MCP_Protocol_Version": "2025-11-25"}, 400, -32600),  # the older version, which requires a session
         ({"MCP_Protocol_Version": "1999-01-01"}, 400, -32022),
         ({"Mcp_Method": None}, 400, -32020),
         ({"Mcp_Method": "tools/list"}, 400, -32020),
@@ -333,12 +333,12 @@ def test_too_many_refusals_hold_the_grant_of_a_person_and_end_that_of_a_machine(
 
 
 def counted(grant) -> AuditAttempt:
-    """The attempts under a grant that gave nothing, which become one entry when their minute is over."""
+    """Return the refused attempts under a grant, which become one entry once their minute has passed."""
     return AuditAttempt.objects.get(event="command.refused", object_ref=grant.ref)
 
 
 def lines(grant) -> set[str]:
-    """What was tried in them."""
+    """Return the lines that were tried in them."""
     return {one["line"] for one in counted(grant).examples}
 
 

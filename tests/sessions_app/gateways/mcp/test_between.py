@@ -1,4 +1,4 @@
-"""A grant that ends between the question whether its token is good and the call: the call is refused, and written down."""
+"""A grant that ends between the check of its token and the call: the call is refused and recorded."""
 
 import asyncio
 from typing import Any
@@ -20,7 +20,7 @@ CALL = {"name": "read_ticket", "arguments": {"id": "T-42"}}
 
 
 async def called(token: str, meanwhile) -> list[dict[str, Any]]:
-    """Call, with something done between the question and the call; return what was sent."""
+    """Call a tool, with something done between the check and the call; return what was sent."""
     sent: list[dict[str, Any]] = []
 
     async def send(message) -> None:

@@ -1,4 +1,4 @@
-"""The gateway for tools is one."""
+"""The MCP gateway passes the contract of gateways."""
 
 import time
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def endpoint(processes, tmp_path_factory, django_db_setup, django_db_blocker) ->
 def test_no_call_is_open_at_the_server_once_its_session_is_closed_whatever_its_client_reads(endpoint):
     grant = endpoint.grant()
     with endpoint.flood(grant, "burst_ticket") as burst:
-        # By now the gateway tries to send a sign of life, for which there is no room.
+        # By now the gateway tries to send a keep-alive comment, for which there is no buffer space.
         time.sleep(SIGN_OF_LIFE_S + 2)
         assert burst.lives()
         revoke(grant)

@@ -1,4 +1,6 @@
-"""At the end of a grant its streams are closed, the result of a call under way is withheld, and only then it is ENDED."""
+"""At the end of a grant its streams close, the result of a running call is withheld, and only then is it
+ENDED.
+"""
 
 import contextlib
 import datetime as dt
@@ -32,7 +34,7 @@ META = {
 
 
 class Watching:
-    """A call that does not end by itself, under way in a thread."""
+    """A call that does not end by itself, in progress in a thread."""
 
     def __init__(self, client: Raw, desk) -> None:
         desk.go.clear()
@@ -118,14 +120,16 @@ def call_of(client: Raw, tool: str = "read_ticket") -> tuple[bytes, bytes]:
 
 
 def given_up(client: Raw, once: Callable[[], object], *, tool: str = "read_ticket") -> None:
-    """Call, and go away once something is so."""
+    """Call, and disconnect once a condition is true."""
     with connected(client) as line:
         line.sendall(b"".join(call_of(client, tool)))
         eventually(once, within=30)
 
 
 def slowly(client: Raw, meanwhile: Callable[[socket.socket], object]) -> bytes:
-    """The answer to a call of which one half is sent, then something happens, then the other half is sent."""
+    """Return the response to a call of which one half is sent, then something happens, then the other half is
+    sent.
+    """
     head, body = call_of(client)
     with connected(client) as line:
         line.sendall(head + body[:40])
@@ -230,7 +234,7 @@ def test_a_client_that_goes_away_ends_its_call_at_the_server(endpoint):
 
 @contextlib.contextmanager
 def unanswered(endpoint):
-    """A server that does not say what its tools are."""
+    """A server that does not answer which tools it has."""
     endpoint.desk.go.clear()
     endpoint.desk.slow = {"tools/list"}
     try:

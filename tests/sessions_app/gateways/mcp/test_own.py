@@ -1,4 +1,4 @@
-"""Stint as an MCP server: agents ask, look and end what is theirs, and decide nothing."""
+"""Stint as an MCP server: agents request access, look it up, end their own, and decide nothing."""
 
 import asyncio
 import datetime as dt
@@ -87,7 +87,7 @@ def test_others_requests_and_grants_are_not_there(endpoint):
         )
         assert other.is_error
         assert other.content[0].text == never.content[0].text
-    # Whoever could end it on its page does not end it here: it is not theirs.
+    # A person who could end it on its page can't end it here, because it is someone else's.
     assert use(endpoint, token(endpoint, endpoint.world.bob), "end_my_grant", {"grant": grant.ref}).is_error
     assert Grant.objects.get(pk=grant.pk).state == "active"
 

@@ -1,4 +1,4 @@
-"""The real client of the SDK at one side and its real server at the other, in each pair of eras."""
+"""The real client of the SDK on one side and its real server on the other, in each pair of protocol versions."""
 
 import asyncio
 
@@ -56,7 +56,7 @@ def test_progress_of_a_call_is_passed_on_as_it_comes(endpoint, pair, mode):
         async with client_of(endpoint.url, raw.token, mode=mode) as client:
             return await client.call_tool("watch_ticket", {"id": "T-42"}, progress_callback=progress)
 
-    # The tool ends only when its progress was heard.
+    # The tool ends only once its progress has arrived.
     result = asyncio.run(asyncio.wait_for(play(), 60))
     assert heard == [(1.0, 2.0, "watching")]
     assert result.content[0].text == "T-42 has a secret answer"

@@ -1,4 +1,4 @@
-"""A server of the older era that has forgotten its sessions, as after a restart."""
+"""A server of the older protocol version that has lost its sessions, as after a restart."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Which grant a line falls under, and the one decision on it."""
+"""Which grant covers a line, and the decision on the line."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ commands:
 
 
 class Recorded:
-    """A database that records what it is asked to run, and refuses."""
+    """A database that records the functions it is to run, and refuses."""
 
     async def run(self, operation, **given):
         self.given = given

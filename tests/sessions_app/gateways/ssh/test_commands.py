@@ -1,4 +1,4 @@
-"""One command through the gateway, as its holder sees it."""
+"""One command through the gateway, from its holder's side."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from tests.support.world.acts import intact, last
 
 @pytest.fixture
 def grant(place):
-    """The one grant of alice; it is ended after the test, so that tests do not see each other's."""
+    """The only grant of alice, ended after the test, so that tests don't see each other's."""
     made = place.grant()
     yield made
     end(made)
@@ -99,7 +99,7 @@ def test_the_session_is_closed_when_the_holder_has_left(place, grant):
 def test_the_targets_own_log_leads_to_the_run(place, grant):
     place.ssh("true")
     run = run_of(grant)
-    # The last word is the id of the command's request, which its entry has too.
+    # The last word is the command's request ID, which its entry has too.
     id_ = last("command.allowed", grant.ref).data["request_id"]
     assert f"{grant.ref}/{run.pk} alice {id_}" in place.targets["web-1"].log
     assert f"serial {run.pk}" in place.targets["web-1"].log

@@ -1,4 +1,4 @@
-"""The gateway for hosts is one."""
+"""The SSH gateway passes the contract of gateways."""
 
 from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ def test_who_is_connected_is_told_that_the_gateway_restarts(endpoint):
         endpoint.drain()
         revoke(grant)
         assert (
-            "This gateway restarts within 10 min. Then connect again: your grant goes on." in lasting.said()
+            "This gateway restarts within 10 min. Then connect again: your grant continues." in lasting.said()
         )
     endpoint.comes_back()
 

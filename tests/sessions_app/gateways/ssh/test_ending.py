@@ -1,4 +1,4 @@
-"""Nothing outlives its grant, over SSH. What a command may do to stay alive is tried at its wrapper."""
+"""No command over SSH outlives its grant. How commands may try to survive is tested at the wrapper."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ LIMIT = 2.0
 
 
 def seconds_over(grant) -> float:
-    """How long the grant has been over by the database's clock; negative while it is not."""
+    """Return the seconds since the grant ended by the database's clock; negative while it is active."""
     return (clock.now() - grant.expires_at).total_seconds()
 
 
@@ -146,14 +146,15 @@ def test_a_target_that_hangs_delays_no_other(place):
     hung = [used(place, "web-1", "web-2") for _ in range(10)]
     fine = [used(place, "web-1") for _ in range(40)]
     target = place.targets["web-2"]
-    # The kernel still takes connections for it.
+    # The kernel still accepts connections for it.
     os.kill(target.pid, signal.SIGSTOP)
     try:
         for grant in [*hung, *fine]:
             revoke(grant)
         eventually(lambda: all(ended(grant) for grant in fine), within=20, every=0.1)
         assert not any(ended(grant) for grant in hung)
-        # As many as the machine is able to, one after the other, from the first that hangs on: it hangs for eight seconds.
+        # As many as the machine can, one after another, since the first one that hangs: it hangs for eight
+        # seconds.
         moments = [hung[0].revoking_at, *sorted(grant.ended_at for grant in fine)]
         longest = max(later - sooner for sooner, later in pairwise(moments)).total_seconds()
         assert longest < min(allow(2 * LIMIT), 7)
@@ -163,7 +164,7 @@ def test_a_target_that_hangs_delays_no_other(place):
 
 
 def used(place, *targets: str):
-    """A grant that was used on targets, by a gateway that has closed its sessions."""
+    """Return a grant that was used on targets, by a gateway that has closed its sessions."""
     grant, now = place.grant(), clock.now()
     for target in targets:
         one = use(grant, target, now=now)

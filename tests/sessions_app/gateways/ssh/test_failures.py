@@ -1,4 +1,4 @@
-"""What fails, and what holders and targets see of it."""
+"""Failures, and what holders and targets see of them."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timing
 
 @pytest.fixture(scope="module")
 def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
-    """Each test starts and ends the gateway by itself."""
+    """A place without a running gateway: each test starts and ends it."""
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory, start=False)
 
@@ -61,7 +61,7 @@ def test_a_gateway_that_is_frozen_does_not_lengthen_anything(gateway):
 
 @pytest.fixture
 def hole(place) -> Iterator[BlackHole]:
-    """A gateway that reaches its database through something that can be frozen."""
+    """A gateway whose connection to its database can be frozen."""
     with black_hole(place.folder / "hole", place.env["DATABASE_URL"]) as (way, url):
         place.start(DATABASE_URL=url)
         yield way
@@ -74,7 +74,7 @@ def test_without_its_database_a_gateway_asks_the_target_itself_to_kill_what_was_
     grant, tag = place.grant(duration=8), new_tag()
     place.ssh("test", "leave", str(tag))
     assert on_target(tag)
-    # Ten seconds without the database would end everything before the deadline does.
+    # Otherwise ten seconds without the database would end everything before the deadline does.
     eventually(lambda: seconds_over(grant) > -8, within=15)
     hole.freeze()
     eventually(lambda: seconds_over(grant) > -0.5, within=15)
@@ -88,7 +88,7 @@ def test_without_its_database_a_gateway_kills_what_was_cut_and_leaves_what_may_f
     grant, tag = place.grant(duration=12), new_tag()
     with place.running("sleep", finish=True) as (client, finishing):
         place.ssh("test", "leave", str(tag))
-        # Ten seconds without the database end everything, and this has to be later than what is looked at.
+        # Ten seconds without the database end everything, which must come after the check.
         eventually(lambda: seconds_over(grant) > -2.5, within=30)
         hole.freeze()
         eventually(lambda: seconds_over(grant) > -0.1, within=5)

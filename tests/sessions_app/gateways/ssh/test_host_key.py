@@ -1,4 +1,6 @@
-"""Several gateways behind one name: one host key, which is changed without a warning, and no session hangs on one of them."""
+"""Several gateways behind one name: one host key, rotated without a warning, and no session depends on one
+gateway.
+"""
 
 import contextlib
 import signal
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.timing
 
 @pytest.fixture(scope="module")
 def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
-    """Each test starts and ends the gateway by itself."""
+    """A place without a running gateway: each test starts and ends it."""
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory, start=False)
 
@@ -39,7 +41,9 @@ def gateway(place) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def second(place):
-    """Another gateway of the same database, on another machine: with a port and a state folder of its own. Gives its port."""
+    """Yield the port of another gateway of the same database, with its own port and state folder, as on
+    another machine.
+    """
     port = free_port()
     env = {**place.env, "STINT_STATE_DIR": str(place.folder / "second")}
     with (place.folder / "second.log").open("ab") as log:
@@ -54,14 +58,14 @@ def second(place):
 
 
 def known_by(port: int) -> str:
-    """The host key at a port; empty if nobody is there."""
+    """Return the host key at a port; empty if nothing listens there."""
     asked = ["ssh-keyscan", "-T", "2", "-t", "ed25519", "-p", str(port), "127.0.0.1"]
     found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
     return " ".join(" ".join(line.split()[1:3]) for line in found.splitlines() if not line.startswith("#"))
 
 
 def strictly(place, *words: str) -> list[str]:
-    """The client's words for one that refuses a host key that it does not know, and learns those that are announced."""
+    """Return the command line of a client that refuses unknown host keys, and learns announced ones."""
     options = ("-o", "HostKeyAlias=gateway", "-o", "UpdateHostKeys=yes")
     changed = {"StrictHostKeyChecking=no": "StrictHostKeyChecking=yes"}
     return [changed.get(word, word) for word in place.command(*words, options=options)]

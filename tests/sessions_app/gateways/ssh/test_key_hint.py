@@ -1,4 +1,6 @@
-"""Plain ssh without a registered key: it is said where to register one, to programs as well, and not for ever to who has one."""
+"""Plain ssh without a registered key: shows people and programs where to register one, once for those who
+have one.
+"""
 
 import subprocess
 
@@ -12,7 +14,7 @@ def grant(place):
 
 
 def plain(place, *options: str, who: str) -> subprocess.CompletedProcess[bytes]:
-    """The client as people use it: not in a batch, and saying what it is told."""
+    """Run the client as people use it: interactively, showing its messages."""
     instead = {"BatchMode=yes": "BatchMode=no", "LogLevel=ERROR": "LogLevel=INFO"}
     words = [instead.get(word, word) for word in place.command("true", who=who, options=options)]
     return subprocess.run(
@@ -21,7 +23,7 @@ def plain(place, *options: str, who: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def in_a_batch(place, *options: str, who: str) -> subprocess.CompletedProcess[bytes]:
-    """The client as scripts and ansible run it: it asks nobody, and leaves when it has no key left."""
+    """Run the client as scripts and ansible do: without prompts, ending once no key is left."""
     words = place.command("true", who=who, options=(*options, "-o", "LogLevel=INFO"))
     return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
 

@@ -1,4 +1,4 @@
-"""A key that is taken back takes along what was opened with it, and a late database leaves nothing open."""
+"""Removing a key ends the sessions that it opened, and a late database leaves none open."""
 
 from accounts.models import SSHPublicKey
 from accounts.operations.remove_ssh_key import remove_ssh_key
@@ -11,7 +11,7 @@ from tests.support.world.acts import locked
 
 
 def revoke_key(place) -> None:
-    """Alice takes her key back; the next time she needs one, she makes another."""
+    """Remove alice's key; when she next needs one, she creates another."""
     alice = place.world.alice
     for key in SSHPublicKey.objects.filter(identity=alice, removed_at__isnull=True):
         remove_ssh_key(key_id=key.pk, actor=alice, now=clock.now())

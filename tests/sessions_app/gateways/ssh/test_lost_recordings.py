@@ -1,4 +1,4 @@
-"""What a gateway had recorded when it was killed is counted, sealed and purged like everything else."""
+"""Recordings of a gateway that was killed are counted, sealed and purged like all others."""
 
 import datetime as dt
 import hashlib
@@ -17,7 +17,10 @@ MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
 
 @pytest.fixture
 def printed(place):
-    """A run that prints much, whose gateway is killed in the middle; a file of it, its grant, and where files are."""
+    """A run with much output, whose gateway is killed meanwhile.
+
+    Yields its file, its grant, and the folder of files.
+    """
     grant = place.grant()
     folder = place.folder / "state" / "recordings"
     with place.running("flood") as (client, _):
@@ -31,7 +34,7 @@ def printed(place):
 
 
 def settled(grant, folder, file, *, now):
-    """The purge at a moment; what the run says then, and what the file is."""
+    """Purge at a moment; return the run's state afterwards, and the file's."""
     purge_recordings(folder=folder, now=now + 2 * MINUTE)
     run = grant.runs.get()
     return run, hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size
@@ -40,7 +43,7 @@ def settled(grant, folder, file, *, now):
 def test_the_recording_of_a_killed_gateway_is_counted_when_the_gateway_is_back(place, printed):
     grant, folder, file = printed
     place.start()
-    # The new process of that name has closed what the old one had open.
+    # The new process of that name has closed the old one's sessions.
     eventually(lambda: grant.runs.get().state == "cut")
     assert kept_bytes(grant.runs.all()) == 0
     run, digest, size = settled(grant, folder, file, now=clock.now())

@@ -1,4 +1,4 @@
-"""What the gateway negotiates, by what audits SSH servers, and that nothing of its surroundings has a part in it."""
+"""What the gateway negotiates, checked by an SSH auditing tool, and that its environment does not change it."""
 
 import inspect
 import json
@@ -19,7 +19,7 @@ from tests.environment import ROOT
 from tests.sessions_app.gateways.conftest import make_place
 
 GIVEN_EACH_TIME = {"host", "port", "known_hosts", "server_host_key_algs", "username", "server_host_keys"}
-# An account without a name and a home, which can read this folder all the same.
+# An account without a name or home folder, which can still read this folder.
 NAMELESS = [
     "setpriv", "--reuid=54321", "--clear-groups", "--inh-caps=+dac_override,+dac_read_search",
     "--ambient-caps=+dac_override,+dac_read_search",
@@ -44,7 +44,7 @@ def test_a_real_gateway_has_no_failure_by_ssh_audit(place):
     assert {which: note["fail"] for which, note in notes.items() if note.get("fail")} == {}
     assert {name for what, name in notes if what == "enc"} == set(CIPHERS)
     assert {name for what, name in notes if what == "mac"} == set(MACS)
-    # The library adds what tells that it knows of CVE-2023-48795, and extensions.
+    # The library adds the marker against CVE-2023-48795, and extensions.
     assert {name for what, name in notes if what == "kex"} >= set(KEY_EXCHANGES)
     assert not any("group14" in name or "group-exchange" in name or "sha1" in name for _, name in notes)
 
@@ -99,7 +99,9 @@ def test_every_option_that_the_library_would_take_from_elsewhere_is_set(library,
 
 
 def plant(home: Path) -> Path:
-    """A home in which everything is wrong that an SSH library could look for; returns what must not be made."""
+    """Fill a home folder with every misleading file that an SSH library could read; return a path that must
+    not appear.
+    """
     folder, used = home / ".ssh", home / "used"
     (folder / "crt").mkdir(parents=True)
     (folder / "config").write_text(
@@ -113,9 +115,9 @@ def plant(home: Path) -> Path:
 
 @pytest.fixture(params=["planted", "unreadable"])
 def surroundings(request, tmp_path) -> Iterator[dict[str, str]]:
-    """The variables of a process whose surroundings must not matter."""
+    """The environment variables of a process that must ignore its environment."""
     used = plant(tmp_path / "home")
-    # A name that no file system takes: asking for anything there fails, also for root.
+    # A name that every file system refuses: any access there fails, also for root.
     home = str(tmp_path / "home") if request.param == "planted" else f"/{'x' * 300}"
     yield {"HOME": home, "SSH_AUTH_SOCK": f"{home}/agent", "SSH_ASKPASS": "/bin/false", "DISPLAY": ":9"}
     assert not used.exists()
@@ -156,7 +158,7 @@ asyncssh.SSHClientConnectionOptions(**CLIENT_OPTIONS, host="h", username="u", kn
 
 @pytest.fixture
 def their_folder() -> Iterator[str]:
-    """A folder of the account without a name; those above it must let it through."""
+    """A folder of the account without a name; its parents must be traversable for that account."""
     with tempfile.TemporaryDirectory(prefix="stint-nameless-") as folder:
         os.chown(folder, 54321, 54321)
         yield folder

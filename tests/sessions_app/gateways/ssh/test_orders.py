@@ -1,4 +1,4 @@
-"""Commands that are started on the page of a grant: as over SSH, by a real gateway on a real target."""
+"""Commands started on a grant's page: like over SSH, by a real gateway on a real target."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ def order(
 
 
 def run_of(asked: CommandOrder, *states: str, within: float = 10) -> CommandRun:
-    """The run of an order, once it is in one of the states."""
+    """Return the run of an order, once it is in one of the states."""
 
     def arrived() -> bool:
         asked.refresh_from_db()
@@ -46,7 +46,7 @@ def run_of(asked: CommandOrder, *states: str, within: float = 10) -> CommandRun:
 
 
 def printed(place, run: CommandRun) -> str:
-    """What a recording has."""
+    """Return the recorded output of a run."""
     path = place.folder / "state" / "recordings" / run.recording
     lines = path.read_text(encoding="utf-8").splitlines()[1:]
     return "".join(json.loads(line)[2] for line in lines)
@@ -54,7 +54,7 @@ def printed(place, run: CommandRun) -> str:
 
 @contextlib.contextmanager
 def running(place, grant, kind: str) -> Iterator[tuple[CommandOrder, int]]:
-    """A command that is seen to run on the target."""
+    """Yield an order whose command is seen to run on the target, and its tag."""
     tag = new_tag()
     asked = order(place, grant, ACT, kind=kind, tag=str(tag))
     try:

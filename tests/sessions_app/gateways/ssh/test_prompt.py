@@ -1,4 +1,4 @@
-"""The line prompt, through a pseudo-terminal as a person has it."""
+"""The command prompt, through a pseudo-terminal as a person uses it."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from tests.support.world.acts import revoke
 
 
 class Terminal:
-    """A person's terminal with the client in it."""
+    """A person's terminal, running the client."""
 
     def __init__(self, words: list[str]) -> None:
         self.master, child = pty.openpty()
@@ -36,7 +36,7 @@ class Terminal:
                 self.seen += os.read(self.master, 65536).decode("utf-8", "replace")
 
     def wait_for(self, pattern: str, *, within: float = 10) -> re.Match[str]:
-        """Read until the pattern is there, and forget all up to its end."""
+        """Read until the pattern matches, and discard everything up to its end."""
         began = time.monotonic()
         while not (found := re.search(pattern, self.seen)):
             assert time.monotonic() - began < allow(within), f"no {pattern!r} in {self.seen!r}"

@@ -1,4 +1,4 @@
-"""What an SSH server usually offers and this one refuses, asked for with the real client and with a hostile one."""
+"""Features of SSH servers that this one refuses, requested by the real client and by a hostile one."""
 
 import asyncio
 import contextlib
@@ -21,13 +21,13 @@ pytestmark = pytest.mark.timing
 
 @pytest.fixture
 def grant(place):
-    # In a coroutine, the database would be reached by a connection that nobody closes.
+    # In a coroutine, the database would be queried on a connection that nothing closes.
     place.key("alice")
     return place.grant()
 
 
 def offered(place, key, *, username="web-1", **more):
-    """A client of our own, which can be as rude as it wants."""
+    """Connect a client of our own, which can break any rule."""
     return asyncssh.connect(
         "127.0.0.1", place.port, username=username, client_keys=[key], known_hosts=None, config=None, agent_path=None,
         **more,
@@ -35,12 +35,12 @@ def offered(place, key, *, username="web-1", **more):
 
 
 def _agent_sockets() -> set[Path]:
-    """Where the library puts the sockets of forwarded agents."""
+    """Return the sockets that the library creates for forwarded agents."""
     return set(Path("/tmp").glob("asyncssh-*"))
 
 
 def rss(place) -> int:
-    """Resident memory of the gateway in kB."""
+    """Return the resident memory of the gateway in kB."""
     status = Path(f"/proc/{place.gateway.pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0])
 
@@ -117,7 +117,7 @@ def test_no_agent_is_forwarded(place, grant, tmp_path):
     )
 
     async def ask() -> set[Path]:
-        """The sockets that the library makes while a command runs whose client offers its agent."""
+        """Return the sockets that the library creates while a command runs whose client offers its agent."""
         before = _agent_sockets()
         async with asyncssh.connect(
             "127.0.0.1", place.port, username="web-1", client_keys=[str(place.key("alice"))], known_hosts=None,
@@ -272,7 +272,8 @@ def test_three_addresses_that_flood_leave_room_for_those_who_have_no_connection_
                     ("127.0.0.1", place.port), timeout=allow(5), source_address=(f"127.0.0.{number}", 0)
                 )
                 stack.enter_context(sock)
-        # One of those that flood has no more. This comes first, because who does not log in is cut after fifteen seconds.
+        # A client of the flood has none left. This comes first, because unauthenticated clients are cut after
+        # fifteen seconds.
         assert place.ssh("true", options=("-b", "127.0.0.2")).returncode == 255
         for number in (5, 6, 7):
             done = place.ssh("true", options=("-b", f"127.0.0.{number}"))

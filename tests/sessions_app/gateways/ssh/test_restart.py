@@ -1,4 +1,4 @@
-"""A gateway that starts again over very many live grants, of which one can't be read."""
+"""A gateway that restarts with very many active grants, one of which can't be read."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -19,14 +19,14 @@ MANY, FIRST = 5_000, 10_000
 
 @pytest.fixture(scope="module")
 def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
-    """The test starts and ends the gateway by itself."""
+    """A place without a running gateway: the test starts and ends it."""
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory, start=False)
 
 
 @pytest.fixture
 def fill(place) -> Iterator[Callable[[], None]]:
-    """Add many live grants; afterwards they are over by the owner's hand, because one by one would take minutes."""
+    """Add many active grants; end them as the owner afterwards, because one by one would take minutes."""
     name = connection.settings_dict["NAME"]
     yield lambda: fill_grants(name, MANY, state="active", expires="now() + interval '1 hour'", first=FIRST)
     past_the_guards(name, "state = 'ended', ended_at = now(), end_reason = 'expired' WHERE ref LIKE 'B-%'")
@@ -42,7 +42,7 @@ def past_the_guards(name: str, change: str) -> None:
 
 
 def unreadable_grant(place):
-    """A grant that is due to start, under a policy that nobody can read any more."""
+    """A grant that is due to start, under a policy that can no longer be read."""
     from broker.kernel import clock
     from sessions_app.models import AccessPolicy, Grant
 
@@ -63,7 +63,7 @@ def test_the_unreadable_row_is_reported_and_the_first_overdue_end_goes_out_withi
     overdue = place.grant()
     with place.running("sleep"):
         place.stop(signal.SIGKILL)
-    # From here on alice has so many grants that a target's name alone means none of them.
+    # From here on alice has so many grants that a target's name alone selects none of them.
     fill()
     unreadable = unreadable_grant(place)
     past = "starts_at = now() - interval '1 hour', expires_at = now() - interval '1 minute'"
@@ -73,7 +73,7 @@ def test_the_unreadable_row_is_reported_and_the_first_overdue_end_goes_out_withi
     eventually(lambda: Lease.objects.filter(grant=overdue, gone_at__isnull=False).exists(), within=2)
     eventually(lambda: overdue.refresh_from_db() or overdue.state == "ended", within=2)
     assert overdue.end_reason == "expired"
-    # The one row is named, put off, and holds up nobody.
+    # The log names this row, which is postponed and delays nothing.
     eventually(lambda: unreadable.refresh_from_db() or unreadable.last_error, within=5)
     assert "can't be read" in unreadable.last_error
     assert (unreadable.state, unreadable.next_attempt_at is not None) == ("scheduled", True)

@@ -1,4 +1,4 @@
-"""A gateway on a disk of its own stores what it recorded, and everybody else reads it from the store."""
+"""A gateway on its own disk stores its recordings, and every other process reads them from the store."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from tests.support.waits import eventually
 
 @pytest.fixture
 def served(place, settings, tmp_path):
-    """A bucket, which the gateway and this process use; only the gateway has the folder."""
+    """A bucket that the gateway and this process use; only the gateway has the folder."""
     with pytest.MonkeyPatch.context() as patch, objects_served(patch) as served:
         settings.RECORDINGS_STORE, settings.RECORDINGS_DIR = f"s3://{BUCKET}/prod", tmp_path
         place.stop(signal.SIGTERM)

@@ -1,1 +1,1 @@
-"""An API server of Kubernetes for tests, and the endpoint to a real one."""
+"""A Kubernetes API server for tests, and access to a real one."""

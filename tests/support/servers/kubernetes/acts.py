@@ -1,4 +1,4 @@
-"""What a request is about, whether it is allowed, and what it does to the store."""
+"""What a request is about, whether it is allowed, and its effect on the store."""
 
 import copy
 import json
@@ -23,7 +23,7 @@ _STREAMS = ("exec", "attach", "portforward")
 
 @dataclass
 class Asked:
-    """One request: what it is about, and its parts. `queries` holds each value of a parameter, `query` the first."""
+    """One request, parsed. `queries` has all values of each parameter, `query` the first."""
 
     attributes: Attributes
     key: Key
@@ -42,7 +42,7 @@ class Asked:
 
 
 def body_of(raw: bytes, kind: str) -> Any:
-    """The body of a request: JSON, or the YAML of an apply."""
+    """Return the body of a request: JSON, or the YAML of an apply."""
     try:
         return (yaml.safe_load(raw) if kind == APPLY else json.loads(raw)) if raw else {}
     except (ValueError, yaml.YAMLError):
@@ -75,7 +75,7 @@ def selected(one: dict, query: dict[str, str]) -> bool:
 
 def authorize(store: Store, asked: Asked) -> None:
     about = asked.attributes
-    # A stream over a WebSocket is a GET that creates: both are asked for, as from Kubernetes 1.35 on.
+    # A stream over a WebSocket is a GET that creates. Both verbs are checked, as since Kubernetes 1.35.
     needed = [about, replace(about, verb="create")] if asked.streams else [about]
     opinions = [may(store, asked.user, one) for one in needed]
     if all(allowed for allowed, _ in opinions):
@@ -89,17 +89,19 @@ def authorize(store: Store, asked: Asked) -> None:
 
 
 def may(store: Store, user: User, about: Attributes) -> tuple[bool, str]:
-    """What all authorizers say together, one after the other until one has an opinion; and why not."""
+    """Return the decision of the authorizers, in order until one has an opinion; and the reason for a
+    refusal.
+    """
     opinion, reason = store.webhook.opinion(user, about) if store.webhook else (None, "")
     if opinion is not None:
         return opinion, reason
-    # As `system:basic-user` gives it to everybody.
+    # As `system:basic-user` allows everyone.
     own = about.group == "authorization.k8s.io" and about.resource.startswith("self")
     return own or store.rbac.allowed(user, about), reason
 
 
 def check_escalation(store: Store, asked: Asked) -> None:
-    """Nobody gives what they do not hold, but with `escalate` on the role or `bind` to it."""
+    """Refuse to grant rights that the user lacks, except with `escalate` on the role or `bind` to it."""
     about, body = asked.attributes, asked.body
     if about.group != GROUP or about.verb not in ("create", "update", "patch"):
         return
@@ -128,7 +130,7 @@ def token_request(store: Store, asked: Asked) -> dict:
 
 
 def change(store: Store, kubelet: Kubelet, asked: Asked) -> tuple[int, dict]:
-    """Read, create, replace, change or remove one object; the status, and the object as it is then."""
+    """Read, create, replace, change or delete one object; return the status, and the object afterwards."""
     about, body = asked.attributes, asked.body
     if about.verb == "create":
         return 201, _create(store, kubelet, asked, body)
@@ -145,14 +147,14 @@ def change(store: Store, kubelet: Kubelet, asked: Asked) -> tuple[int, dict]:
 
 
 def _applies_anew(store: Store, asked: Asked) -> bool:
-    """Whether this is a server-side apply of what is not there yet."""
+    """Whether this is a server-side apply of an object that does not exist yet."""
     about = asked.attributes
     there = (about.namespace, about.name) in store.objects.get(asked.key, {})
     return about.verb == "patch" and asked.kind == APPLY and not there
 
 
 def _applied(old: dict, asked: Asked) -> dict:
-    """What a patch makes of an object. Who applies fields is told on the object."""
+    """Return the object after a patch. Its managed fields show who applied them."""
     made = patched(old, asked.body, asked.kind)
     if asked.kind == APPLY:
         manager = asked.query.get("fieldManager", "")
@@ -183,7 +185,7 @@ def _change(store: Store, asked: Asked, old: dict, new: dict) -> dict:
 
 
 def scale(store: Store, asked: Asked) -> dict:
-    """Read or change how many replicas something has."""
+    """Read or change a number of replicas."""
     about = asked.attributes
     old = store.get(asked.key, about.namespace, about.name)
     if about.verb == "get":
@@ -199,7 +201,7 @@ def scale(store: Store, asked: Asked) -> dict:
 
 
 def listed(store: Store, asked: Asked, page: int) -> dict:
-    """The objects that are asked for, page by page."""
+    """Return the matching objects, page by page."""
     found, version = store.snapshot(asked.key, asked.attributes.namespace)
     found = [one for one in found if selected(one, asked.query)]
     start = int(asked.query.get("continue") or 0)

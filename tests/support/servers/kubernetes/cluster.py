@@ -1,4 +1,4 @@
-"""A cluster to test on: the API server in this process, or the one that STINT_TEST_KUBECONFIG names."""
+"""A cluster to test on: the API server in this process, or the one in STINT_TEST_KUBECONFIG."""
 
 import base64
 import http.client
@@ -20,7 +20,7 @@ from tests.support.servers.kubernetes.server import ApiServer, Call
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    """Whether a condition comes true: a real API server learns of a change within a third of a second.
+    """Whether a condition becomes true: a real API server applies a change within a third of a second.
 
     On a busy machine it may take longer than `seconds`.
     """
@@ -32,9 +32,9 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
 
 @dataclass
 class Cluster:
-    """Where it is, who may do everything there, what it was asked and what runs on it.
+    """Its address, its administrator, the requests that it received and the programs that run on it.
 
-    `server` is there for the one in this process alone.
+    `server` is set only for the one in this process.
     """
 
     address: str
@@ -47,7 +47,7 @@ class Cluster:
     kubelet: Kubelet | None = None
 
     def call(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> tuple[int, dict]:
-        """One request, by the administrator or with a token."""
+        """Send one request as the administrator or with a token."""
         connection = http.client.HTTPSConnection(self.address, self.port, context=self.context, timeout=15)
         used = self.token if token is None else token
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
@@ -60,12 +60,12 @@ class Cluster:
             connection.close()
 
     def as_holder(self, method: str, path: str, token: str, body: Any = None) -> int:
-        """The status of a request with a holder's token and no certificate."""
+        """Return the status of a request with a holder's token and no client certificate."""
         plain = Cluster(self.address, self.port, self.ca, ssl.create_default_context(cadata=self.ca))
         return plain.call(method, path, body, token=token)[0]
 
     def apply(self, text: str) -> None:
-        """What `kubectl apply` would do with a file, for things that are not there yet or are to be replaced."""
+        """Do what `kubectl apply` does with a file, for objects to create or replace."""
         for one in yaml.safe_load_all(text):
             path = _path_of(one)
             status, _ = self.call("POST", path, one)
@@ -98,7 +98,7 @@ def in_process(server: ApiServer) -> Cluster:
 
 
 def from_kubeconfig(path: str) -> Cluster:
-    """The current context of a kubeconfig, with a token or a certificate written into it."""
+    """Return the current context of a kubeconfig that contains a token or a client certificate."""
     config = yaml.safe_load(Path(path).read_text())
     current = next(one["context"] for one in config["contexts"] if one["name"] == config["current-context"])
     about = next(one["cluster"] for one in config["clusters"] if one["name"] == current["cluster"])

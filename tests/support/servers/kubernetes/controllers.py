@@ -1,4 +1,4 @@
-"""What controllers do to objects of some kinds, at once: a changed deployment is rolled out, a pod runs."""
+"""What controllers do to some kinds of objects, at once: a changed deployment is rolled out, a pod runs."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ SCALED = (DEPLOYMENTS, ("apps", "statefulsets"), ("apps", "replicasets"))
 
 
 def settle(key: Key, made: dict, old: dict | None, now: float) -> None:
-    """Set what the cluster itself sets on an object that was created or changed."""
+    """Set the fields that the cluster sets on an object that was created or changed."""
     if key in SCALED:
         _roll_out(made, old)
     if key == DEPLOYMENTS:
@@ -32,7 +32,7 @@ def _roll_out(made: dict, old: dict | None) -> None:
 
 
 def _revise(made: dict, old: dict | None) -> None:
-    """Count the templates that a deployment has had. Whoever writes it takes nothing of that away."""
+    """Count a deployment's templates. Clients can't lower the count."""
     notes = made["metadata"].setdefault("annotations", {})
     before = int((old["metadata"].get("annotations", {}) if old else notes).get(_REVISION, 0))
     changed = old is None or old["spec"].get("template") != made["spec"].get("template")
@@ -49,7 +49,7 @@ def _status(container: dict, now: float) -> dict[str, Any]:
 
 
 def scale_of(key: Key, made: dict) -> dict:
-    """The Scale of an object, as its subresource gives it."""
+    """Return the Scale of an object, in the form of its subresource."""
     meta, spec = made["metadata"], made["spec"]
     labels = spec.get("selector", {}).get("matchLabels", {})
     selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))

@@ -1,4 +1,4 @@
-"""What an API server says that it serves, so that kubectl finds its way: groups, versions, resources."""
+"""Discovery for kubectl: the groups, versions and resources of the API server."""
 
 # group: plural, kind, namespaced, short names
 SERVED = {
@@ -26,7 +26,7 @@ def version_of(group: str) -> str:
 
 
 def discovery(path: str) -> dict | None:
-    """The answer to a question about what is served; None for other paths."""
+    """Return the response to a discovery request; None for other paths."""
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":
@@ -45,7 +45,7 @@ def discovery(path: str) -> dict | None:
 
 
 def openapi(path: str) -> dict | None:
-    """The schema (OpenAPI 3) as far as `kubectl apply` reads it: whether the server checks the fields of what it gets."""
+    """Return the OpenAPI 3 schema, as far as `kubectl apply` reads it: whether the server validates fields."""
     groups = {f"apis/{name}/v1" if name else "api/v1": name for name in SERVED}
     if path == "/openapi/v3":
         return {"paths": {root: {"serverRelativeURL": f"/openapi/v3/{root}"} for root in groups}}
@@ -82,6 +82,6 @@ def _resources(plural: str, kind: str, namespaced: bool, short: str) -> list[dic
 
 
 def typed(key: tuple[str, str], made: dict) -> dict:
-    """An object with its kind, as a client needs it."""
+    """Return an object with its kind, which clients need."""
     kind = KINDS.get(key)
     return {"kind": kind, "apiVersion": version_of(key[0]), **made} if kind else made

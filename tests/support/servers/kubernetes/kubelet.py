@@ -1,8 +1,8 @@
-"""A kubelet whose containers are folders of this machine: what is started in them are real processes.
+"""A kubelet whose containers are folders of this machine, with real processes.
 
-A container has no namespaces. Its processes are told by an entry of their environment and by their folder, its log is
-a file, and the port of a pod is one of this machine. Ending a stream ends no process, as with a real one: it only
-closes the standard input.
+A container has no namespaces. Its processes are identified by an environment variable and by their folder,
+its log is a file, and the port of a pod is one of this machine. As in a real one, ending a stream ends no
+process: it only closes the standard input.
 """
 
 import contextlib
@@ -25,7 +25,10 @@ _MARK = "TEST_CONTAINER"
 
 @dataclass
 class Container:
-    """A folder, and the processes in it. An image whose name begins with `distroless` has no programs but its own."""
+    """A folder, and its processes.
+
+    If the image's name begins with `distroless`, it has only its own programs.
+    """
 
     spec: dict
     folder: Path
@@ -39,7 +42,7 @@ class Container:
         return self.folder.with_suffix(".log")
 
     def start(self) -> None:
-        """Start the container's own process, if its spec names one; what it writes is the log."""
+        """Start the container's own process, if its spec names one; its output is the log."""
         self.folder.mkdir(parents=True)
         self.log.touch()
         argv = [*self.spec.get("command", []), *self.spec.get("args", [])]
@@ -50,7 +53,8 @@ class Container:
             threading.Thread(target=self.main.wait, daemon=True).start()
 
     def run(self, argv: list[str], *, tty: bool = False, **streams: Any) -> subprocess.Popen[bytes]:
-        """Start a program, in a session of its own. With `tty`, its standard input becomes the terminal of that session.
+        """Start a program in a new session. With `tty`, its standard input is the controlling terminal.
+
         Raises Refusal if the container has no such program.
         """
         path = (
@@ -72,9 +76,9 @@ class Container:
                           f'to exec in container: unable to start container process: exec: "{argv[0]}": {why}') from None  # fmt: skip
 
     def run_on_terminal(self, argv: list[str]) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
-        """Start a program on a terminal of its own. Return it, what to write to and what to read from.
+        """Start a program on a new terminal. Return it, and the streams to write to and read from.
 
-        Nobody hangs the terminal up before all that use it are gone, as with a real one.
+        As with a real one, the terminal is hung up only once all programs that use it have ended.
         """
         mine, theirs = os.openpty()
         try:
@@ -84,7 +88,7 @@ class Container:
         return process, os.fdopen(os.dup(mine), "wb", buffering=0), os.fdopen(mine, "rb", buffering=0)
 
     def processes(self) -> list[int]:
-        """The ids of all processes in it that live, whoever is their parent."""
+        """Return the ids of all running processes in it, whatever their parent."""
         return [pid for pid in _pids() if self._holds(pid)]
 
     def _holds(self, pid: int) -> bool:
@@ -95,7 +99,7 @@ class Container:
         return False
 
     def remove(self) -> None:
-        """End everything in it."""
+        """End all processes in it."""
         self.gone.set()
         while left := self.processes():
             for pid in left:
@@ -105,7 +109,10 @@ class Container:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def written(self, start: int, *, follow: bool) -> Iterator[bytes]:
-        """What the log holds from a position on. To follow yields nothing now and then, and ends with the process."""
+        """Yield the log from a position on.
+
+        With `follow`, yield nothing now and then, and end with the process.
+        """
         with self.log.open("rb") as log:
             log.seek(start)
             while True:
@@ -119,7 +126,7 @@ class Container:
                     self.gone.wait(0.05)
 
     def last_lines(self, lines: int | None) -> int:
-        """Where the last so many lines of the log begin; all of them for None."""
+        """Return where the last lines of the log begin; None means all lines."""
         text = self.log.read_bytes()
         kept = text.splitlines(keepends=True)
         return 0 if lines is None else len(text) - sum(map(len, kept[max(0, len(kept) - lines) :]))
@@ -127,7 +134,7 @@ class Container:
 
 @dataclass
 class Kubelet:
-    """The containers of all pods. `ports` says which port of this machine stands for one of a pod."""
+    """The containers of all pods. `ports` maps a pod's port to one of this machine."""
 
     folder: Path
     ports: dict[int, int] = field(default_factory=dict)
@@ -151,7 +158,7 @@ class Kubelet:
             container.remove()
 
     def container(self, namespace: str, pod: str, name: str = "") -> Container:
-        """One container; without a name, the only one of its pod. Raises Refusal if there is none."""
+        """Return one container; without a name, the only one of its pod. Raises Refusal if there is none."""
         found = [one for (where, of, called), one in self.containers.items()
                  if (where, of) == (namespace, pod) and name in ("", called)]  # fmt: skip
         if not found:
@@ -171,10 +178,13 @@ def _pids() -> list[int]:
 
 
 def copied(source: IO[bytes], write: Callable[[bytes], None]) -> threading.Thread:
-    """A thread that passes on what a process writes. If nobody takes it any more, it is read and dropped."""
+    """Start a thread that passes on a process's output.
+
+    Without a consumer, the output is read and dropped.
+    """
 
     def read() -> bytes:
-        # Once nobody uses a terminal, reading from it is an error.
+        # Reading from a terminal without users is an error.
         with contextlib.suppress(OSError):
             return os.read(source.fileno(), 32768)
         return b""

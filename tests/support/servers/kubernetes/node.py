@@ -1,7 +1,8 @@
 """The tests' kubelet as the only node of a real API server.
 
-It takes every pod that nobody has scheduled, runs its containers, and serves what the API server asks of a kubelet.
-Source: k8s.io/kubernetes `pkg/registry/core/pod/strategy.go` (the paths and queries of exec, attach, port-forward, logs).
+It takes every unscheduled pod, runs its containers, and serves the API server's requests to a kubelet.
+Source: k8s.io/kubernetes `pkg/registry/core/pod/strategy.go` (the paths and queries of exec, attach, port-
+forward, logs).
 """
 
 import contextlib
@@ -21,13 +22,13 @@ from tests.support.servers.kubernetes.streams import PROTOCOLS, PortForward, att
 from tests.support.servers.kubernetes.tls import authority
 
 NAME = "stint-test"
-# What the API server calls the streams of a command when it asks a kubelet.
+# The API server's names for the streams of a command in requests to a kubelet.
 _STREAMS = {"input": "stdin", "output": "stdout", "error": "stderr"}
 
 
 @dataclass
 class Node:
-    """The node, while it is entered. `calls` are those of the API server."""
+    """The node, while it is entered. `calls` has the API server's requests."""
 
     cluster: Cluster
     folder: Path
@@ -63,7 +64,7 @@ class Node:
         assert code == 200, answer
 
     def _run_pods(self) -> None:
-        """Bring what runs in line with the pods of the API server, ten times a second."""
+        """Reconcile the running containers with the API server's pods, ten times a second."""
         running: dict[str, tuple[str, str]] = {}
         while not self.stopping.wait(0.1):
             with contextlib.suppress(OSError, http.client.HTTPException):
@@ -78,7 +79,7 @@ class Node:
                         self._take(pod, running)
 
     def _take(self, pod: dict[str, Any], running: dict[str, tuple[str, str]]) -> None:
-        """Start a pod that is new, and end one that is to be deleted."""
+        """Start a new pod, or end one that is to be deleted."""
         meta = pod["metadata"]
         where = meta["namespace"], meta["name"]
         path = f"/api/v1/namespaces/{where[0]}/pods/{where[1]}"
@@ -97,7 +98,7 @@ class Node:
 
 
 class _Handler(Handler):
-    """What the API server asks of a kubelet: /WHAT/NAMESPACE/POD[/CONTAINER]."""
+    """The API server's requests to a kubelet: /WHAT/NAMESPACE/POD[/CONTAINER]."""
 
     def _serve(self) -> None:
         url = urlsplit(self.path)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.support.servers.kubernetes.store import Refusal
 
-# By which field the entries of a list are told apart. Other lists are replaced as a whole.
+# The fields that identify the entries of a list. Other lists are replaced as a whole.
 KEYS = {
     "containers": "name", "initContainers": "name", "ephemeralContainers": "name", "env": "name", "volumes": "name",
     "imagePullSecrets": "name", "volumeMounts": "mountPath", "ports": "containerPort", "conditions": "type",
@@ -21,7 +21,7 @@ JSON, MERGE, STRATEGIC, APPLY = (f"application/{kind}" for kind in (
 
 
 def patched(old: dict, patch: Any, kind: str) -> dict:
-    """The object that a patch of a media type makes of another. Raises Refusal for a patch that does not fit."""
+    """Return an object changed by a patch of a media type. Raises Refusal for a patch that does not apply."""
     if kind == JSON:
         return json_patch(old, patch)
     if kind == MERGE:
@@ -32,7 +32,7 @@ def patched(old: dict, patch: Any, kind: str) -> dict:
 
 
 def merge(old: Any, patch: Any) -> Any:
-    """A merge patch (RFC 7396)."""
+    """Apply a merge patch (RFC 7396)."""
     if not isinstance(patch, dict):
         return patch
     made = dict(old) if isinstance(old, dict) else {}
@@ -45,7 +45,7 @@ def merge(old: Any, patch: Any) -> Any:
 
 
 def json_patch(old: dict, patch: list[dict]) -> dict:
-    """A list of operations (RFC 6902)."""
+    """Apply a list of operations (RFC 6902)."""
     made = {"": copy.deepcopy(old)}
     for one in patch:
         op = one["op"]
@@ -95,7 +95,7 @@ def _put(made: dict, path: str, value: Any) -> None:
 
 
 def strategic(old: Any, patch: Any, field: str = "") -> Any:
-    """A strategic merge patch: lists are merged by the key of their entries, with its directives."""
+    """Apply a strategic merge patch: lists are merged by the key of their entries, with its directives."""
     if isinstance(patch, list) and field in KEYS:
         return _merged_list(old or [], patch, KEYS[field])
     if isinstance(patch, list) and field == "finalizers":
@@ -140,7 +140,7 @@ def _merged_list(old: list, patch: list, key: str) -> list:
 
 
 def _ordered(made: list, order: list, key: str | None) -> list:
-    """The entries in the order that was sent; those that it does not name stay behind them."""
+    """Return the entries in the order that was sent, followed by those that it does not name."""
 
     def name(one: Any) -> Any:
         return one.get(key) if key else one

@@ -1,4 +1,4 @@
-"""RBAC as an API server evaluates it, written from its documentation and from nothing of Stint's.
+"""RBAC as an API server evaluates it, written from its documentation, independently of Stint.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/ (request verb and subresources, privilege
 escalation prevention), plugin/pkg/auth/authorizer/rbac of Kubernetes for the order of evaluation.
@@ -44,7 +44,7 @@ class Rbac:
         return any(rule_fits(rule, asked) for rule in self.rules(user, asked.namespace))
 
     def rules(self, user: User, namespace: str) -> Iterator[dict]:
-        """All rules that bind a user for requests in a namespace."""
+        """Yield all rules that apply to a user in a namespace."""
         for binding in self.objects("clusterrolebindings"):
             if names(binding, user, ""):
                 yield from self.role(binding["roleRef"], "")
@@ -64,7 +64,7 @@ class Rbac:
         return []
 
     def missing(self, user: User, rules: list[dict], namespace: str) -> list[dict]:
-        """Those of the rules, taken apart, that a user does not hold: they may not be given to others."""
+        """Return the elementary rules that a user does not have, and so may not grant to others."""
         if "system:masters" in user.groups:
             return []
         held = list(self.rules(user, namespace))

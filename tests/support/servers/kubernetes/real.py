@@ -1,4 +1,6 @@
-"""The cluster that STINT_TEST_KUBECONFIG names, with the tests' kubelet as its node; without it, the one in this process."""
+"""The cluster in STINT_TEST_KUBECONFIG, with the tests' kubelet as its node; otherwise the one in this
+process.
+"""
 
 import contextlib
 import os
@@ -27,7 +29,7 @@ subjects: [{kind: ServiceAccount, name: stint-tests, namespace: kube-system}]
 
 @contextlib.contextmanager
 def some_cluster(folder: Path) -> Iterator[Cluster]:
-    """A cluster whose pods run, until the block ends."""
+    """Yield a cluster whose pods run."""
     if REAL is None:
         with ApiServer(folder, cache_seconds=0.2) as server:
             yield in_process(server)
@@ -43,7 +45,7 @@ def some_cluster(folder: Path) -> Iterator[Cluster]:
 
 
 def _clear(real: Cluster) -> None:
-    """Delete what runs in the tests' shop, so that the next tests find none of it."""
+    """Delete what runs in the tests' namespace, so that the next tests start without it."""
     for kind in ("/apis/apps/v1/namespaces/shop/deployments", "/api/v1/namespaces/shop/pods"):
         for one in real.call("GET", kind)[1].get("items", []):
             real.call("DELETE", f"{kind}/{one['metadata']['name']}", {"gracePeriodSeconds": 0})

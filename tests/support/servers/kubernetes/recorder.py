@@ -1,4 +1,4 @@
-"""Stands before an API server, passes everything on, and keeps what was asked: a real one does not tell."""
+"""A proxy in front of an API server that records the requests, which a real one does not report."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from tests.support.waits import PATIENCE
 
 @dataclass
 class Recorder:
-    """A way to the API server at an address, while it is entered: with a certificate of its own, on a port of its own."""
+    """A proxy to the API server at an address, while it is entered, with its own certificate and port."""
 
     address: str
     port_behind: int
@@ -39,7 +39,7 @@ class Recorder:
         self._thread.join(10)
 
     def cut(self) -> None:
-        """Break every connection that is open."""
+        """Break every open connection."""
         self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in self._writers])
 
     def _run(self) -> None:
@@ -70,7 +70,7 @@ class Recorder:
         self._writers.discard(writer)
 
     async def _request(self, reader: asyncio.StreamReader, requests: asyncio.StreamWriter) -> bool:
-        """Pass one request on. Whether the connection becomes another protocol's with it."""
+        """Pass one request on. Return whether it upgrades the connection to another protocol."""
         head = await reader.readuntil(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -1,7 +1,7 @@
-"""`python -m tests.support.servers.kubernetes.serve FOLDER`: the API server as a process of its own, for whoever can't import it.
+"""`python -m tests.support.servers.kubernetes.serve FOLDER`: the API server as a separate process.
 
-Once it listens, it prints one line of JSON: its port, its authority's PEM (`ca`) and the administrator's token. It ends
-with its standard input, so that it never outlives whoever started it.
+Once it listens, it prints one line of JSON: its port, its authority's PEM (`ca`) and the administrator's
+token. It ends when its standard input is closed, so that it never outlives its parent.
 """
 
 import json

@@ -1,7 +1,7 @@
 """An API server in this process: TLS, bearer tokens with their cache, RBAC, and faults on demand.
 
-It speaks as much of the wire as a broker and `kubectl` need: roles, bindings, accounts, reviews, patches, watches, and
-what a kubelet streams. A resource that it does not know is kept as it is sent. What it does about time and order was
+It implements what a broker and `kubectl` need: roles, bindings, accounts, reviews, patches, watches, and a
+kubelet's streams. A resource of an unknown kind is stored as sent. Its behavior in time and order was
 measured on real servers of 1.20 and 1.34.
 """
 
@@ -44,8 +44,8 @@ from tests.support.servers.kubernetes.wire import WebSocket, Wire, accept_of
 
 @dataclass
 class Fault:
-    """What happens to calls like this, so many times. `how`: before, after (act, then drop), hang, drip (a head without
-    end), the URL that it redirects to, or a status.
+    """A fault in matching calls, a number of times. `how`: before, after (act, then drop), hang, drip (an
+    endless head), a URL to redirect to, or a status.
     """
 
     method: str
@@ -68,7 +68,10 @@ class Call:
 
 @dataclass
 class ApiServer:
-    """The server, its store and what it was asked. `drop_idle`: it closes each connection after an answer, unannounced."""
+    """The server, its store and its requests.
+
+    `drop_idle`: close each connection after a response, unannounced.
+    """
 
     folder: Path
     cache_seconds: float = 10.0
@@ -102,7 +105,7 @@ class ApiServer:
         self.kubelet.stop()
 
     def cut(self) -> None:
-        """Break every connection that is open, as a server that dies does."""
+        """Break every open connection, as a crashing server does."""
         self.store.wake()
         for connection in list(self._http.open):
             with contextlib.suppress(OSError):
@@ -114,7 +117,7 @@ class ApiServer:
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[list[Call]]:
-        """The calls that are made inside."""
+        """Yield the list of calls that are made inside the block."""
         start, found = len(self.calls), []
         yield found
         found += self.calls[start:]
@@ -148,7 +151,7 @@ class Listener(ThreadingHTTPServer):
                 wrapped.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is none of ours."""
+        """Ignore clients that disconnect."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -157,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Listener
 
     def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _serve(self) -> None:
         api, path = self.server.api, self.path
@@ -184,7 +187,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
     def _broken(self, fault: Fault) -> bool:
-        """Whether that was all of an answer."""
+        """Apply a fault; return whether it replaces the response."""
         if fault.how == "before":
             self.close_connection = True
         elif fault.how == "hang":
@@ -203,7 +206,7 @@ class Handler(BaseHTTPRequestHandler):
         return fault.how != "after"
 
     def _drip(self) -> None:
-        """Begin an answer, and go on with its head, a byte now and then."""
+        """Start a response whose head never ends, a byte now and then."""
         self.close_connection = True
         with contextlib.suppress(OSError):
             self.wfile.write(b"HTTP/1.1 201 Created\r\nX-Slow: ")
@@ -257,7 +260,7 @@ class Handler(BaseHTTPRequestHandler):
         return status, typed(asked.key, made)
 
     def _part(self, asked: Asked) -> dict | None:
-        """The answer for a subresource; None if it was streamed."""
+        """Return the response for a subresource; None if it was streamed."""
         about, store = asked.attributes, self.server.api.store
         if about.subresource == "scale":
             return scale(store, asked)
@@ -268,7 +271,7 @@ class Handler(BaseHTTPRequestHandler):
         return {"kind": "Status", "status": "Success"}
 
     def _stream(self, asked: Asked) -> None:
-        """Switch to a WebSocket, and serve it to its end in this thread."""
+        """Upgrade to a WebSocket, and serve it to its end in this thread."""
         api, about = self.server.api, asked.attributes
         api.store.get(asked.key, about.namespace, about.name)
         container = api.kubelet.container(about.namespace, about.name, asked.query.get("container", ""))
@@ -294,13 +297,13 @@ class Handler(BaseHTTPRequestHandler):
         return WebSocket(Wire(self.connection))
 
     def _log(self, asked: Asked) -> None:
-        """What a container has written, and with `follow` what it writes, for as long as the connection is open."""
+        """Send a container's log, and with `follow` new output while the connection is open."""
         about, query = asked.attributes, asked.query
         container = self.server.api.kubelet.container(about.namespace, about.name, query.get("container", ""))
         self.log(container, asked.queries)
 
     def log(self, container: Container, query: dict[str, list[str]]) -> None:
-        """Answer with the log of a container, as `tailLines` and `follow` say."""
+        """Answer with the log of a container. Supports `tailLines` and `follow`."""
         lines = int(query["tailLines"][0]) if "tailLines" in query else None
         self._begin("text/plain")
         for part in container.written(container.last_lines(lines), follow=on(query, "follow")):
@@ -311,7 +314,7 @@ class Handler(BaseHTTPRequestHandler):
         self._chunk(b"")
 
     def _watch(self, asked: Asked) -> None:
-        """Events for as long as the connection is open: nobody asks again whether they are still allowed."""
+        """Send events while the connection is open. Permission is not checked again."""
         store, query = self.server.api.store, asked.query
         ends = time.monotonic() + float(query.get("timeoutSeconds") or 3600)
         self._begin("application/json")
@@ -339,11 +342,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _chunk(self, data: bytes) -> None:
-        """One piece of an answer without a length; none ends it."""
+        """Send one chunk of a response; an empty one ends it."""
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
     def _left(self) -> bool:
-        """Whether the client has closed the connection: it sends nothing while it is answered."""
+        """Whether the client has closed the connection: it sends nothing while it waits for the response."""
         poll = select.poll()
         poll.register(self.connection, select.POLLIN | select.POLLRDHUP)
         return bool(poll.poll(0))

@@ -1,7 +1,7 @@
-"""SPDY/3.1 as far as port-forward needs it: streams that are opened, answered, written to and ended.
+"""SPDY/3.1 as far as port-forward needs it: streams that are opened, replied to, written to and ended.
 
-Source: draft-mbelshe-httpbis-spdy-00 (frames, and the dictionary of §2.6.10.1). There is no flow control: the library
-that kubectl uses has none either.
+Source: draft-mbelshe-httpbis-spdy-00 (frames, and the dictionary of §2.6.10.1). There is no flow control:
+kubectl's library has none either.
 """
 
 import struct
@@ -40,7 +40,7 @@ DICTIONARY = (
 
 @dataclass
 class Frame:
-    """One frame. `kind` is 0 for data; `headers` are those of a stream that is opened or answered."""
+    """One frame. `kind` is 0 for data; `headers` are those of a SYN_STREAM or SYN_REPLY."""
 
     kind: int
     stream: int
@@ -50,7 +50,9 @@ class Frame:
 
 
 class Session:
-    """One end of a connection: reads frames from pieces of bytes, and writes them by `send`, from any thread."""
+    """One end of a connection: parses frames from pieces of bytes, and writes them by `send`, from any
+    thread.
+    """
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send, self._lock = send, threading.Lock()
@@ -60,7 +62,7 @@ class Session:
         )
 
     def frames(self, pieces: Iterable[bytes]) -> Iterator[Frame]:
-        """The frames in what comes in: a piece may hold several of them, or a part of one."""
+        """Yield the frames in the incoming pieces, each of which may have several frames, or part of one."""
         kept = b""
         for piece in pieces:
             kept += piece
@@ -99,7 +101,7 @@ class Session:
         text = struct.pack(">I", len(headers))
         for part in (part.encode() for pair in headers.items() for part in pair):
             text += struct.pack(">I", len(part)) + part
-        with self._lock:  # What is packed first is sent first: both ends share the state of zlib.
+        with self._lock:  # Compress and send in the same order: both ends share the state of zlib.
             packed = self._packing.compress(text) + self._packing.flush(zlib.Z_SYNC_FLUSH)
             self._send(_control(kind, start + packed, flags))
 

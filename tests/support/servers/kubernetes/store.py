@@ -1,4 +1,4 @@
-"""What an API server keeps: objects with versions and unique ids, and tokens of service accounts."""
+"""The data of an API server: objects with versions and unique ids, and tokens of service accounts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Key = tuple[str, str]  # group, plural
 
 
 class Refusal(Exception):
-    """An answer other than success, as a Status."""
+    """A failure response, as a Status."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -47,7 +47,9 @@ def stamp(moment: float) -> str:
 
 @dataclass
 class Issued:
-    """A token of a service account: good while the account with that uid is there, and the secret that it is in."""
+    """A service account's token, valid while the account with that uid exists, and the secret that contains
+    it.
+    """
 
     namespace: str
     name: str
@@ -70,16 +72,19 @@ class Store:
         self._versions = itertools.count(100)
         self.admin = secrets.token_hex(16)
         self.rbac = Rbac(self._rbac_objects)
-        # It is asked before RBAC, if there is one.
+        # If there is one, it is queried before RBAC.
         self.webhook: Webhook | None = None
 
     def _rbac_objects(self, plural: str) -> list[dict]:
         return list(self.objects.get(("rbac.authorization.k8s.io", plural), {}).values())
 
-    # Who calls
+    # Authentication
 
     def user_of(self, token: str) -> User | None:
-        """The user of a token. A success is remembered, and holds for as long whatever happens meanwhile."""
+        """Return the user of a token.
+
+        A success is cached, and stays valid for that time whatever happens meanwhile.
+        """
         if token == self.admin:
             return User("admin", ("system:masters", "system:authenticated"))
         until, user = self.cached.get(token, (0.0, None))
@@ -115,9 +120,9 @@ class Store:
         return token, expires
 
     def fill(self, secret: dict, namespace: str, ca: str) -> None:
-        """Put a token that does not expire into a secret that is for one, as the controller of tokens does.
+        """Put a token that does not expire into a secret for one, as the token controller does.
 
-        It is good while the secret is there too.
+        It is valid while the secret exists, too.
         """
         meta = secret.get("metadata") or {}
         account = (meta.get("annotations") or {}).get("kubernetes.io/service-account.name", "")
@@ -129,7 +134,7 @@ class Store:
         parts = {"token": token, "ca.crt": ca, "namespace": namespace}
         secret["data"] = {key: base64.b64encode(value.encode()).decode() for key, value in parts.items()}
 
-    # What is kept
+    # Objects
 
     def get(self, key: Key, namespace: str, name: str) -> dict:
         try:
@@ -143,12 +148,12 @@ class Store:
         return [one for (where, _), one in sorted(found.items()) if not namespace or where == namespace]
 
     def snapshot(self, key: Key, namespace: str) -> tuple[list[dict], int]:
-        """The objects of a kind, and the version at which they are what there is."""
+        """Return the objects of a kind, and the version at which this is their state."""
         with self.changed:
             return self.list(key, namespace), self.events[-1][0] if self.events else 0
 
     def since(self, version: int, *, seconds: float) -> list[tuple[int, Key, str, dict]]:
-        """What happened after a version; waits so long for something."""
+        """Return the events after a version; wait up to `seconds` for one."""
         with self.changed:
             if not self.events or self.events[-1][0] <= version:
                 self.changed.wait(seconds)
@@ -156,7 +161,7 @@ class Store:
             return self.events[start:]
 
     def wake(self) -> None:
-        """Let those look around who wait for something to happen."""
+        """Wake those who wait for events."""
         with self.changed:
             self.changed.notify_all()
 

@@ -25,12 +25,14 @@ _PIPE, _NULL = subprocess.PIPE, subprocess.DEVNULL
 
 
 def on(query: dict[str, list[str]], key: str) -> bool:
-    """A switch of a query as Go reads it: only absence, 0 and false are false (apimachinery, pkg/runtime/conversion.go)."""
+    """Parse a query switch like Go: only absence, 0 and false are false (apimachinery,
+    pkg/runtime/conversion.go).
+    """
     return key in query and query[key][0] not in ("0", "false")
 
 
 def exec_(web: WebSocket, container: Container, query: dict[str, list[str]]) -> None:
-    """Run a program in a container; its status is told on the channel of errors once all that it writes is read."""
+    """Run a program in a container; send its status on the error channel once all its output was read."""
 
     def asked(stream: str) -> int:
         return _PIPE if on(query, stream) else _NULL
@@ -59,7 +61,7 @@ def exec_(web: WebSocket, container: Container, query: dict[str, list[str]]) -> 
 
 
 def attach(web: WebSocket, container: Container, query: dict[str, list[str]]) -> None:
-    """Pass on what the container's own process writes from now on, and to it what comes in."""
+    """Relay the output of the container's own process from now on, and its input."""
 
     start = container.last_lines(0)
 
@@ -75,7 +77,7 @@ def attach(web: WebSocket, container: Container, query: dict[str, list[str]]) ->
 
 
 def _feed(web: WebSocket, pipe: IO[bytes] | None) -> None:
-    """Write what comes in to a process, and close its input when the client does, or the connection is gone."""
+    """Write incoming data to a process, and close its input when the client does, or disconnects."""
     for message in web.messages():
         if not message or pipe is None or pipe.closed:
             continue
@@ -91,7 +93,7 @@ def _feed(web: WebSocket, pipe: IO[bytes] | None) -> None:
 
 
 def _status(code: int) -> dict:
-    """How a process ended, as a Status. What a signal ended counts as 128 + its number."""
+    """Return a process's exit as a Status. A signal counts as 128 + its number."""
     code = 128 - code if code < 0 else code
     if code == 0:
         return {"metadata": {}, "status": "Success"}
@@ -108,7 +110,7 @@ def _finish(web: WebSocket, status: dict) -> None:
 
 @dataclass
 class PortForward:
-    """Connections to ports of a pod: each is a stream of data, and one of errors that is opened before it."""
+    """Connections to ports of a pod: each has a data stream, and an error stream that is opened before it."""
 
     web: WebSocket
     kubelet: Kubelet

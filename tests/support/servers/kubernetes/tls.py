@@ -1,4 +1,4 @@
-"""A certificate authority of the test's own, and a server's certificate by it."""
+"""A test certificate authority, and a server certificate that it issued."""
 
 import datetime as dt
 import ipaddress
@@ -25,7 +25,7 @@ def _builder(subject: str, issuer: str, key) -> x509.CertificateBuilder:
 
 
 def authority(folder: Path, name: str = "kubernetes") -> tuple[str, ssl.SSLContext]:
-    """The authority's PEM, and a context for a server on 127.0.0.1 and as `kubernetes.test`."""
+    """Return the authority's PEM, and a context for a server on 127.0.0.1 and as `kubernetes.test`."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
     identifier = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())

@@ -1,4 +1,4 @@
-"""An authorizer that asks over HTTP, as an API server with `--authorization-mode=Webhook,RBAC` does.
+"""An authorizer that queries a webhook, as an API server with `--authorization-mode=Webhook,RBAC` does.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/; plugin/pkg/authorizer/webhook of k8s.io/apiserver.
 """
@@ -13,7 +13,9 @@ from tests.support.servers.kubernetes.rbac import Attributes, User
 
 
 def review(user: User, about: Attributes) -> dict:
-    """What an API server of 1.34 sends: empty fields are left out, and `extra` says by which token."""
+    """Return the review that an API server of 1.34 sends: without empty fields, with the token's id in
+    `extra`.
+    """
     facts = {
         "namespace": about.namespace, "verb": about.verb, "group": about.group, "version": "v1",
         "resource": about.resource, "subresource": about.subresource, "name": about.name,
@@ -31,14 +33,14 @@ def review(user: User, about: Attributes) -> dict:
 
 @dataclass
 class Webhook:
-    """Asks at an address with a key. A failure decides as `failurePolicy: Deny` does."""
+    """A client of the webhook at an address, with a key. A failure counts as `failurePolicy: Deny`."""
 
     url: str
     key: str
     asked: list[dict] = field(default_factory=list)
 
     def opinion(self, user: User, about: Attributes) -> tuple[bool | None, str]:
-        """Whether the request may be made, None for no opinion; and the reason."""
+        """Return whether the request may be made (None for no opinion), and the reason."""
         sent = review(user, about)
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         request = Request(f"{self.url}?timeout=30s", json.dumps(sent).encode(), headers)

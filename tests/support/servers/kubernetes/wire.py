@@ -1,4 +1,4 @@
-"""The server's side of a WebSocket (RFC 6455) over TLS, that one thread reads while others write."""
+"""The server side of a WebSocket (RFC 6455) over TLS, which one thread reads while others write."""
 
 import base64
 import contextlib
@@ -15,12 +15,14 @@ BINARY, CLOSE, PING, PONG = 2, 8, 9, 10
 
 
 def accept_of(key: str) -> str:
-    """The answer to a Sec-WebSocket-Key (RFC 6455 §4.2.2)."""
+    """Return the response to a Sec-WebSocket-Key (RFC 6455 §4.2.2)."""
     return base64.b64encode(hashlib.sha1(f"{key}{_GUID}".encode()).digest()).decode()
 
 
 class Wire:
-    """A TLS connection for several threads: OpenSSL allows one at a time, so none waits with the lock held."""
+    """A TLS connection for several threads: OpenSSL allows one at a time, so none waits while it holds the
+    lock.
+    """
 
     def __init__(self, connection: ssl.SSLSocket) -> None:
         connection.setblocking(False)
@@ -28,7 +30,9 @@ class Wire:
         self.ends = float("inf")
 
     def read(self) -> bytes:
-        """What came in; nothing once the other side has gone, or after `ends` (of the monotonic clock)."""
+        """Return incoming data; nothing once the peer has disconnected, or after `ends` (of the monotonic
+        clock).
+        """
         while time.monotonic() < self.ends:
             with self._lock:
                 try:
@@ -41,7 +45,7 @@ class Wire:
         return b""
 
     def write(self, data: bytes) -> None:
-        """Send all of it; OSError if the other side has gone."""
+        """Send all of it. Raises OSError if the peer has disconnected."""
         left = memoryview(data)
         with self._writing:
             while left:
@@ -68,13 +72,13 @@ class Wire:
 
 
 class WebSocket:
-    """Messages in and out. Pings are answered; a connection that breaks looks like one that is closed."""
+    """Messages in and out. Pings are answered; a broken connection counts as a closed one."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire, self._kept, self._closing = wire, b"", False
 
     def messages(self) -> Iterator[bytes]:
-        """Each whole message, until the other side closes."""
+        """Yield each whole message until the peer closes."""
         message = b""
         while (frame := self._frame()) is not None:
             last, opcode, data = frame
@@ -109,13 +113,13 @@ class WebSocket:
         return taken
 
     def send(self, data: bytes, opcode: int = BINARY) -> None:
-        """Send one message; OSError if the other side has gone."""
+        """Send one message. Raises OSError if the peer has disconnected."""
         size = len(data)
         length = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2) if size < 65536 else b"\x7f" + size.to_bytes(8)  # fmt: skip
         self.wire.write(bytes([128 | opcode]) + length + data)
 
     def close(self, code: int = 1000) -> None:
-        """Say goodbye, once; the other side has a moment to answer."""
+        """Send a close frame, once, and give the peer a moment to answer."""
         if not self._closing:
             self._closing, self.wire.ends = True, time.monotonic() + 2
             with contextlib.suppress(OSError):
