@@ -20,7 +20,8 @@ from broker.production.main import main as production
 def main(argv: list[str]) -> int:
     """Run the command that `argv` names; return the exit status."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
-    # These run before the settings are loaded: they start the database that settings need, write the settings, or let a server load them.
+    # These run before the settings are loaded: they start the database that the settings need,
+    # write the settings, or let a server load them.
     early = {"up": up, "demo": demo, "production": production, "serve": serve}
     if command := early.get("".join(argv[1:2])):
         return command(argv[2:])

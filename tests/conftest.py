@@ -1,4 +1,4 @@
-"""Databases and people for every test. Alice asks, Bob approves, Dora approves too, Charlie may nothing."""
+"""Databases and people for every test. Alice requests, Bob and Dora approve, Charlie has no permissions."""
 
 import contextlib
 import gc
@@ -23,12 +23,12 @@ from tests.support.world.world import World
 
 _numbers = itertools.count(1)
 
-# How long an example takes says something about the machine's other work, and nothing about the example.
+# The duration of an example depends on the load of the machine, not on the example.
 hypothesis.settings.register_profile(
     "stint",
     max_examples=examples(100),
     deadline=None,
-    # `make test` tries the same each time; `make test-all` looks further.
+    # `make test` tries the same examples each time; `make test-all` tries new ones.
     derandomize=not FULL,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
@@ -37,12 +37,12 @@ hypothesis.settings.load_profile("stint")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes() -> None:
-    """Let the processes that share the tests share this one's server and template as well."""
+    """Let the worker processes of pytest-xdist share this process's server and template."""
     os.environ["STINT_TEST_SHARED"] = str(STATE)
 
 
 def pytest_collection_finish() -> None:
-    """All that was imported stays, so the collector of garbage need not look through it again and again."""
+    """Freeze the imported objects, so that the garbage collector does not scan them repeatedly."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
@@ -50,7 +50,7 @@ def pytest_collection_finish() -> None:
 
 @dataclass(frozen=True)
 class Database:
-    """A database of one test's own, and the environment in which other processes find it."""
+    """The database of one test, and the environment that points other processes to it."""
 
     name: str
     env: dict[str, str]
@@ -58,7 +58,7 @@ class Database:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker) -> Iterator[None]:
-    """Tests that roll back share one copy of the template, as the application's own database role."""
+    """Let tests that roll back share one copy of the template, as the application's database role."""
     with django_db_blocker.unblock():
         use(appending_at_once(copy_of_template()))
     yield
@@ -68,7 +68,7 @@ def django_db_setup(django_db_blocker) -> Iterator[None]:
 
 @contextlib.contextmanager
 def fresh_database(blocker) -> Iterator[Database]:
-    """A database of one's own, for threads and other processes."""
+    """Yield a separate database, for threads and other processes."""
     with blocker.unblock(), own_database() as name:
         env = {
             **os.environ,
@@ -80,14 +80,14 @@ def fresh_database(blocker) -> Iterator[Database]:
 
 @pytest.fixture
 def stint_db(django_db_setup, django_db_blocker) -> Iterator[Database]:
-    """A fresh database of one test."""
+    """Yield a fresh database for one test."""
     with fresh_database(django_db_blocker) as database:
         yield database
 
 
 @pytest.fixture
 def other_process(processes, stint_db: Database) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start another process that runs a script with some words on the test's database, once it says that it is so far."""
+    """Start a process that runs a script with some arguments on the test's database, and wait until it reports that it is ready."""
     env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}
     with contextlib.ExitStack() as stack:
 
@@ -106,22 +106,22 @@ def other_process(processes, stint_db: Database) -> Iterator[Callable[..., subpr
 
 @pytest.fixture
 def app_connection(stint_db: Database) -> Iterator[psycopg.Connection]:
-    """A connection of the application's role, as a stolen one would be."""
+    """Yield a connection with the application's role, as a thief of its password would have."""
     with psycopg.connect(stint_db.env["DATABASE_URL"], autocommit=True) as opened:
         yield opened
 
 
 @pytest.fixture
 def owner_connection(stint_db: Database) -> Iterator[psycopg.Connection]:
-    """A connection of the schema's owner."""
+    """Yield a connection of the schema's owner."""
     with psycopg.connect(stint_db.env["DATABASE_OWNER_URL"], autocommit=True) as opened:
         yield opened
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_remembered() -> None:
-    """No test lives on another's reading of the database's clock: one that needs it asks for a database, always. People have
-    the same ids in each test, and what was counted of those before is not theirs.
+    """Reset in-process state between tests: the clock reading, which each test takes from its own database, and the
+    counts per person, because people have the same ids in each test.
     """
     from broker.kernel import clock, recent
 
@@ -131,13 +131,13 @@ def _nothing_is_remembered() -> None:
 
 @pytest.fixture(autouse=True)
 def _checkpoints_of_its_own(settings) -> None:
-    """What one test keeps outside the database contradicts the database of no other."""
+    """Give each test its own checkpoint file, so that it does not contradict another test's database."""
     settings.CHECKPOINTS_FILE = STATE / f"checkpoints-{os.getpid()}-{next(_numbers)}.txt"
 
 
 @pytest.fixture
 def now():
-    """The database's clock. Asks for it, so that the test has a database."""
+    """Return the database's time. The query ensures that the test has a database."""
     from broker.kernel import clock
 
     return clock.now()
@@ -145,13 +145,13 @@ def now():
 
 @pytest.fixture
 def world(db, now) -> World:
-    """People and a small catalog, gone after the test."""
+    """Return people and a small catalog, which are rolled back after the test."""
     return world_again(now)
 
 
 @pytest.fixture
 def live_world(stint_db) -> World:
-    """The same in a database of its own, committed."""
+    """Return the same, committed in a separate database."""
     from broker.kernel import clock
 
     clock.sync()

@@ -1,4 +1,4 @@
-"""Loaded before Django: a private PostgreSQL for the whole run, and an environment without anything of the machine's."""
+"""Loaded before Django: starts a private PostgreSQL for the whole run, and removes the machine's Stint settings."""
 
 import atexit
 import contextlib
@@ -14,8 +14,8 @@ from broker.embedded.state import temporary_state_dir
 ROOT = Path(__file__).resolve().parent.parent
 CANARY = "canary-k3y-that-must-never-be-seen-5f1d9a"
 
-# Who starts tests in the background, or by nohup(1), has them ignore signals, which every program they start would inherit
-# through execve(2); a handler is not inherited. So this process goes on ignoring them and its children do not.
+# Tests started in the background or with nohup(1) ignore signals, and every program that they start would inherit that
+# through execve(2). A handler is not inherited, so this process still ignores the signals, but its children do not.
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
@@ -25,7 +25,7 @@ atexit.register(_stack.close)
 STATE = _stack.enter_context(temporary_state_dir("stint-test-"))
 # Processes of pytest-xdist share the server of the process that started them.
 _SHARED = os.environ.get("STINT_TEST_SHARED")
-# Tests are about Stint, not about the disk; what survives a crash of PostgreSQL is PostgreSQL's promise. Benches pay it.
+# Tests don't need durability, which is PostgreSQL's responsibility. Benchmarks keep it on.
 _DISK = {} if os.environ.get("STINT_TEST_DURABLE") else {"fsync": "off", "synchronous_commit": "off"}
 POSTGRES = EmbeddedPostgres(Path(_SHARED or STATE), settings={**_DISK, "max_connections": "600"})
 if not _SHARED:
@@ -49,7 +49,7 @@ os.environ.update(
     DJANGO_ALLOW_ASYNC_UNSAFE="true",
 )
 if not _SHARED:
-    # The template that every database of the tests is copied from, made as in production: by the owner of the schema.
+    # Create the template for every test database, as in production: by the owner of the schema.
     subprocess.run(
         [
             sys.executable,

@@ -1,6 +1,6 @@
-"""How long a function, a file of source and a line of a template may be; `make lint` says which are longer.
+"""The maximum lengths of functions, source files and template lines; `make lint` lists what exceeds them.
 
-Ruff counts statements and branches, and limits neither of these. `python -m tests.limits` exits with 1 when one is over.
+Ruff can't limit these. `python -m tests.limits` exits with 1 if anything exceeds its limit.
 """
 
 import ast
@@ -11,14 +11,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ("broker", "accounts", "sessions_app", "manage.py")
 FUNCTION_LINES, FILE_LINES, TEMPLATE_CHARACTERS = 60, 400, 160
-# Files that may be longer, each for a reason of its own.
+# Files that may be longer, with the reasons.
 LONG_FILES = {
-    "broker/audit/offline.py": "the verifier of the record is handed out as one file that needs no other",
+    "broker/audit/offline.py": "the verifier of the record is distributed as a single file",
 }
 
 
 def functions(path: Path, text: str) -> Iterator[str]:
-    """Say which functions of a file are too long; decorators do not count, docstrings do."""
+    """Yield the functions of a file that are too long; docstrings count, decorators do not."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
@@ -27,7 +27,7 @@ def functions(path: Path, text: str) -> Iterator[str]:
 
 
 def of_source(root: Path = ROOT) -> Iterator[str]:
-    """Say what is too long in the source, and which exception is one no more. Migrations are history: they stay."""
+    """Yield what is too long in the source, and obsolete exceptions. Migrations are not checked: they never change."""
     for path in sorted(one for part in SOURCE for one in (root / part, *(root / part).rglob("*.py"))):
         if path.suffix != ".py" or "migrations" in path.parts:
             continue
@@ -41,7 +41,7 @@ def of_source(root: Path = ROOT) -> Iterator[str]:
 
 
 def of_templates(root: Path = ROOT) -> Iterator[str]:
-    """Say which lines of templates are too long to be read."""
+    """Yield the template lines that are too long."""
     for path in sorted((root / "templates").rglob("*.html")):
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if len(line) > TEMPLATE_CHARACTERS:
@@ -49,7 +49,7 @@ def of_templates(root: Path = ROOT) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print what is over a limit."""
+    """Print what exceeds a limit, and return the exit status."""
     found = [*of_source(), *of_templates()]
     sys.stdout.write("".join(f"{one}\n" for one in found))
     return 1 if found else 0

@@ -1,10 +1,9 @@
-"""`make mutants`: small faults are put into the code that decides and ends, one at a time, and its tests have to notice.
+"""`make mutants`: mutation tests of the code that decides and ends access.
 
-Of all that can be made (some 16,000), as many are tried as N says, 400 unless told otherwise, picked by SEED, but none that only
-changes a sentence: no test has to repeat each word that people read. What was not noticed is printed as a difference, and the
-status is 1 when fewer than 85 of 100 were noticed. Code and tests are those of `[tool.mutmut]` in pyproject.toml; all of it happens
-in a copy of the project, in `.cache/mutants`. Run as a file and not as a module of `tests`, which would stay loaded where the
-copy's has to be.
+Of some 16,000 possible mutants, N are tried (400 by default), chosen by SEED, except those that only change the text of a
+message. Undetected mutants are printed as diffs, and the exit status is 1 if fewer than 85 % were detected. Code and tests are
+those of `[tool.mutmut]` in pyproject.toml; everything runs in a copy of the project, in `.cache/mutants`. Run this as a file,
+not as a module of `tests`, so that the package `tests` is loaded from the copy.
 """
 
 import contextlib
@@ -27,16 +26,16 @@ KEPT_OUT = shutil.ignore_patterns(
 )
 LEAST = 0.85
 _SENTENCE = re.compile(r"""f?(["'])(?:(?!\1).)* (?:(?!\1).)*\1""")
-# What mutmut calls a mutant that its tests noticed: by failing, by never ending, or by taking the process down.
+# mutmut's statuses for a detected mutant: its tests failed, timed out, or crashed.
 NOTICED = {"killed", "timeout", "segfault", "caught by type check"}
 
 
 def main(most: int, seed: int) -> int:
-    """Try the mutants, print what became of them by part, and return the exit status."""
+    """Try the mutants, print the results by package, and return the exit status."""
     shutil.rmtree(COPY, ignore_errors=True)
     LOG.unlink(missing_ok=True)
     shutil.copytree(ROOT, COPY, ignore=KEPT_OUT, symlinks=True)
-    # mutmut reads pyproject.toml where it is called, and its own copies are made below.
+    # mutmut reads pyproject.toml from the working directory, and writes its copies below it.
     os.chdir(COPY)
     from mutmut import __main__ as mutmut
 
@@ -58,7 +57,7 @@ def main(most: int, seed: int) -> int:
 
 @contextlib.contextmanager
 def _to_log() -> Iterator[None]:
-    """Write what is printed inside to the log."""
+    """Redirect output within the block to the log."""
     before = os.dup(1)
     sys.stdout.flush()
     with LOG.open("ab") as log:
@@ -82,7 +81,7 @@ def _made(mutmut: Any) -> list[str]:
 
 
 def _is_wording(difference: str) -> bool:
-    """Whether nothing is different but the words of a text that has several."""
+    """Whether only the text of a message differs."""
     before, after = (
         _SENTENCE.sub(
             '""', "".join(line[1:] for line in difference.splitlines()[2:] if line.startswith(mark))
@@ -106,7 +105,7 @@ def _tell(mutmut: Any, tried: dict[str, str]) -> int:
 
 
 def _part(name: str) -> str:
-    """The package that a mutant is in: `sessions_app.policy.commands.ssh`."""
+    """Return the package of a mutant: `sessions_app.policy.commands.ssh`."""
     return name.partition(".x")[0].rpartition(".")[0]
 
 

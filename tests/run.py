@@ -1,10 +1,10 @@
-"""Run groups of tests one after another, each as its tests need it, and print what each took.
+"""Run groups of tests one after another, each with its own options, and print their durations.
 
-`python -m tests.run quick smoke` runs these groups; a word that is no group, such as `ssh`, chooses tests by name, as pytest's
+`python -m tests.run quick smoke` runs these groups; a word that is not a group, such as `ssh`, selects tests by name, as pytest's
 `-k` does. Without a group, all are run. Groups: `tests/tiers.py`. The status is 1 if a test failed.
 
-A failed test of the group `timing` runs once more, after all others. If it passes then, it is unsteady, which is no failure the
-first time: `tests/unsteady.py`.
+A failed test of the group `timing` runs once more, after all others. If it passes then, it is unsteady, which is not a failure
+the first time: `tests/unsteady.py`.
 """
 
 import json
@@ -21,7 +21,7 @@ from tests.tiers import INCONCLUSIVE
 from tests.unsteady import RUNS, again_unsteady
 
 TOGETHER = ("-n", "2", "--dist", "loadfile")
-# Tests that measure time are alone on the machine, and so are the few that stand for a whole.
+# Tests that measure time run alone on the machine, and so do the few that represent a whole group.
 WAYS: dict[str, tuple[str, ...]] = {
     "quick": ("-n", "2", "--dist", "worksteal"),
     "smoke": (),
@@ -34,7 +34,7 @@ WAYS: dict[str, tuple[str, ...]] = {
 
 
 def main(words: list[str]) -> int:
-    """Run what the words name, and return the exit status."""
+    """Run the groups and tests that the arguments name, and return the exit status."""
     groups = [word for word in words if word in WAYS] or list(WAYS)
     names = [word for word in words if word not in WAYS]
     failed, took, remarks = [], {}, {}
@@ -65,10 +65,10 @@ def _pytest(group: str, names: list[str], *options: str) -> int:
 
 
 def _timing(names: list[str]) -> tuple[int, dict[str, list[str]]]:
-    """Run the group, and once more what failed. Return the status, and tests by what has to be said of them.
+    """Run the group, and its failed tests once more. Return the status, and the tests to report by kind.
 
-    What keeps pytest from running tests to their end, such as a crash or a file that it can't collect, fails at once. Only
-    runs of the whole group count among the last ones.
+    An incomplete run of pytest, because of a crash or a collection error, fails immediately. Only runs of the whole
+    group count toward the last five.
     """
     with tempfile.TemporaryDirectory() as cache:
         options = ("-o", f"cache_dir={cache}")
@@ -98,7 +98,7 @@ def _again(unsteady: list[str]) -> list[str]:
 
 
 def _cached(cache: str, key: str) -> set[str]:
-    """What pytest's cache has for a key: names of tests."""
+    """Return the test names that pytest's cache has under a key."""
     file = Path(cache, "v", key)
     return set(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else set()
 

@@ -1,6 +1,6 @@
-"""`python -m tests.screenshots`: every page as a picture, of the scene, from the web process as it runs in production.
+"""`python -m tests.screenshots`: screenshots of every page with the scene, from the web process as in production.
 
-They go to ``.cache/screenshots``; with README=1 those of the README go to ``.readme`` as well, small.
+They are saved in ``.cache/screenshots``; with README=1, reduced copies for the README are saved in ``.readme``.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from typing import Any
 
 SIZES = {"1280": {"width": 1280, "height": 800}, "390": {"width": 390, "height": 844}}
 SCHEMES = ("light", "dark")
-# By file: who looks at which page, on which screen, in which scheme.
+# By file: the reader, the page, the screen and the color scheme.
 README = {
     "approval": ("bob", "approval", "1280", "light"),
 }
@@ -24,7 +24,7 @@ MOST_BYTES = 1_000_000
 
 
 def main() -> int:
-    """Take the pictures, and return 1 when those of the README are too large together."""
+    """Take the screenshots, and return 1 if those of the README are too large in total."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "broker.settings"
     environment = importlib.import_module("tests.environment")
     import django
@@ -43,7 +43,7 @@ def main() -> int:
 
 @contextmanager
 def _site() -> Iterator[tuple[Any, str]]:
-    """The scene, and the address of a web process that shows it."""
+    """Yield the scene, and the URL of a web process that shows it."""
     from broker.kernel import clock
     from tests.bench.database import empty_database
     from tests.environment import POSTGRES
@@ -62,7 +62,7 @@ def _site() -> Iterator[tuple[Any, str]]:
 
 
 def _every_page(scene: Any, site: str, folder: Path, wanted: set[str]) -> int:
-    """Each page of the list, by the reader who sees most of it."""
+    """Yield each page, with the reader who sees most of it."""
     from django.urls import reverse
     from playwright.sync_api import sync_playwright
 
@@ -72,7 +72,7 @@ def _every_page(scene: Any, site: str, folder: Path, wanted: set[str]) -> int:
     count = 0
     looks = [(name, reader(name), addresses(scene, reader(name))[name]) for name in READABLE]
     looks += [(name, "", [reverse(name)]) for name in sorted(OPEN)]
-    # Nothing is asked of the database from here on: beside the browser's loop, Django would keep a connection of its own.
+    # No queries from here on: inside the browser's event loop, Django would open a separate connection.
     with sync_playwright() as playwright:
         browser = start_chromium(playwright)
         pages: dict[str, Any] = {}
@@ -101,7 +101,7 @@ def _take(page: Any, url: str, folder: Path, name: str) -> int:
         page.set_viewport_size(viewport)
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
-            # A window as high as the page, for what stands at the window's end is to stand at the page's.
+            # A window as tall as the page, so that elements fixed to the window's bottom are at the page's bottom.
             height = page.evaluate("document.documentElement.scrollHeight")
             page.set_viewport_size({**viewport, "height": max(height, viewport["height"])})
             page.screenshot(path=folder / f"{name}-{size}-{scheme}.png")
@@ -109,7 +109,7 @@ def _take(page: Any, url: str, folder: Path, name: str) -> int:
 
 
 def _readme(scene: Any, site: str, folder: Path) -> int:
-    """The best pages, cut to one screen and with few colors, so that they are small."""
+    """Save the README's pages, cropped to one screen and with few colors, so that they are small."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
 

@@ -1,4 +1,4 @@
-"""The bootstrap script: says what is missing before it does anything, and does nothing twice."""
+"""The bootstrap script: reports what is missing before it starts, and does nothing twice."""
 
 import os
 import shutil
@@ -11,12 +11,12 @@ pytestmark = pytest.mark.processes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TOOLS = ("bash", "cat", "dirname", "find", "mkdir", "sha256sum", "python3")
-# Stands for the virtual environment's Python: notes what it is asked to do.
+# Replaces the virtual environment's Python: logs its arguments.
 NOTING_PYTHON = '#!/bin/sh\n[ "$1" = -c ] || echo "$@" >>{log}\n'
 
 
 class Tree:
-    """A copy of what the script reads, and a PATH with nothing but `TOOLS` and the programs put there."""
+    """A copy of the files that the script reads, and a PATH with only `TOOLS` and added programs."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.bin, self.log = root / "tree", root / "bin", root / "log"

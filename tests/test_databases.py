@@ -1,4 +1,4 @@
-"""Databases of one test: each begins as `migrate` leaves it, whether it is new or was used by a test before."""
+"""Test databases: each starts as `migrate` leaves it, whether new or reused."""
 
 import os
 import signal
@@ -42,14 +42,14 @@ def _filled_by_a_test() -> str:
 
 
 def _leave(name: str) -> None:
-    """Wait until nobody is in a database: backends take a moment to go, and one that is waited for too long is given up."""
+    """Wait until a database has no connections: backends take a moment to exit. Gives up after a while."""
     connections.close_all()
     with databases._connect("postgres") as beside:
         eventually(lambda: not beside.execute(_WHO, [name]).fetchall())
 
 
 def _dump(name: str) -> dict[str, object]:
-    """All rows and all counters of a database."""
+    """Return all rows and sequences of a database."""
     with databases._connect(name) as opened:
         tables = [
             table

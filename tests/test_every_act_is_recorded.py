@@ -1,6 +1,6 @@
-"""Every operation, address, tool and command of Stint comes to the record, or stands here with the reason why it need not.
+"""Every operation, URL, tool and command of Stint writes to the record, or is listed here with the reason why it need not.
 
-What each can come to is read from the source (``support/reach.py``), so that what is added tomorrow is asked the same.
+What each can reach is derived from the source (``support/reach.py``), so that new code is checked too.
 """
 
 import ast
@@ -18,7 +18,7 @@ from tests.support.reach import ROOMS, ROOT, Place, Source
 METHODS = ("get", "post", "put", "patch", "delete")
 SOURCE = Source()
 
-# What changes nothing. That somebody looked at what they may see is no act; what is watched with an entry is not listed here.
+# Read-only. Viewing permitted data is not recorded; views that are recorded are not listed here.
 READS = {
     "pages and lists of what the reader may see": """
         / /more/ /search/ /notices/ /requests/ /requests/<req:ref>/ /workflows/<workflow:ref>/ /workflows/<workflow:ref>/live/
@@ -59,7 +59,7 @@ READS = {
     "writes files of a machine that has no record yet": "manage.py:production",
     "a client of the API, at which the credential is recorded": "manage.py:kube_credential",
 }
-# What writes rows that give nobody anything and take nothing away.
+# Writes that neither give nor remove access.
 NO_ACTS = {
     "the question at each use, whose answer's use is recorded; that the database was compared is written down once": """
         sessions_app.operations.sessions.authorize_use.authorize_use sessions_app.operations.sessions.open_session.lock_live
@@ -101,7 +101,7 @@ NO_ACTS = {
         sessions_app.operations.catalog.save_draft.write_draft sessions_app.operations.catalog.keep_versions.keep_versions
         sessions_app.operations.notifications.webhook_endpoint.set_owners sessions_app.operations.catalog.give_permission.give_permission""",
 }
-# What others' classes answer, and where Stint records it; None: it shows a form, or says that one may not.
+# Views of third-party classes, and where Stint records them; None: the view shows a form or an error.
 BY_OTHERS: dict[str, Place | None] = {
     "GET:/sign-in/": None, "PUT:/sign-in/": ("accounts.operations.note_sign_in", "note_sign_in"),
     "POST:/sign-in/": ("accounts.operations.note_sign_in", "note_sign_in"), "GET:/sign-in/disabled/": None,
@@ -111,12 +111,12 @@ BY_OTHERS: dict[str, Place | None] = {
 
 
 def declared(lists: dict[str, str]) -> dict[str, str]:
-    """Each name with its reason."""
+    """Return each name with its reason."""
     return {name: why for why, names in lists.items() for name in names.split()}
 
 
 def operations() -> Iterator[tuple[str, Place]]:
-    """The verb of each file; of its other public functions those that write."""
+    """Return the verb of each file, and its other public functions that write."""
     for path in sorted(path for room in ROOMS for path in (ROOT / room).glob("operations/**/[!_]*.py")):
         module = SOURCE.modules[".".join(path.relative_to(ROOT).with_suffix("").parts)]
         for name, node in module.functions.items():
@@ -127,7 +127,7 @@ def operations() -> Iterator[tuple[str, Place]]:
 
 
 def addresses(patterns: object = None, before: str = "/") -> Iterator[tuple[str, Place]]:
-    """What answers at each address of pages, API, OAuth and hooks; of classes each method."""
+    """Return the view of each URL of pages, API, OAuth and hooks; for classes, each method."""
     for pattern in get_resolver().url_patterns if patterns is None else patterns:  # type: ignore[attr-defined]
         path = before + str(pattern.pattern)
         if not isinstance(pattern, URLPattern):
@@ -159,7 +159,7 @@ def commands() -> Iterator[tuple[str, Place]]:
 
 
 def place_of(does: object) -> Place:
-    """Where a function stands, without what decorates it."""
+    """Return where a function is defined, without its decorators."""
     plain = inspect.unwrap(does)  # type: ignore[arg-type]  # a view or a method
     return plain.__module__, plain.__qualname__
 
@@ -215,7 +215,7 @@ def test_what_others_code_answers_is_recorded_where_this_file_says():
 
 
 def test_the_walk_sees_a_entry_point_that_would_write_and_record_nothing():
-    """The walk itself: what it reads from the source is what stands there."""
+    """Checks the walk itself: it must read the source correctly."""
     assert SOURCE.writes(("sessions_app.operations.notifications.read_notice", "read_notice"))
     assert not SOURCE.records(("sessions_app.operations.notifications.read_notice", "read_notice"))
     assert SOURCE.records(("sessions_app.management.commands.ssh_check", "Command.handle"))

@@ -1,4 +1,4 @@
-"""No two files need each other, not even at run time or for their types."""
+"""No two files import each other, not even inside functions or for types."""
 
 from graphlib import CycleError, TopologicalSorter
 

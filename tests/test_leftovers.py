@@ -1,4 +1,4 @@
-"""A run ends what its tests left running, and reports a failure once."""
+"""A run terminates processes that its tests left running, and reports a failure once."""
 
 import os
 import secrets

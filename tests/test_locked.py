@@ -1,4 +1,4 @@
-"""What is named in the lists of packages is what is installed."""
+"""The lists of packages match the installed versions."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def pins(path: Path) -> dict[str, str]:
 
 
 def named(path: Path) -> dict[str, str]:
-    """The pins of a list and of those that it includes."""
+    """Return the pins of a list and of the lists that it includes."""
     found = pins(path)
     for included in re.findall(r"^-r (\S+)", path.read_text(), re.MULTILINE):
         found |= named(path.parent / included)

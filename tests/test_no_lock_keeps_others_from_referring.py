@@ -1,7 +1,7 @@
-"""Locks of rows leave their keys free, so that no act waits for another at its commit, while it holds the record.
+"""Row locks leave keys free, so that no transaction waits for another during its commit, while it locks the record.
 
-A row that refers to another locks that one's key when it is committed (FOR KEY SHARE). FOR UPDATE would make it wait, and who
-holds such a lock may be waiting for the record. https://www.postgresql.org/docs/15/explicit-locking.html#LOCKING-ROWS
+A row that refers to another locks its key at commit (FOR KEY SHARE). FOR UPDATE would make it wait, and the transaction that
+holds that lock may itself be waiting for the record. https://www.postgresql.org/docs/15/explicit-locking.html#LOCKING-ROWS
 """
 
 import ast
@@ -17,7 +17,7 @@ FILES = [
 
 
 def locks(path: Path) -> Iterator[tuple[int, bool]]:
-    """Each lock of rows in a file: its line, and whether it leaves the key free."""
+    """Yield each row lock in a file: its line, and whether it leaves the key free."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         match node:
             case ast.Call(func=ast.Attribute(attr="select_for_update")):

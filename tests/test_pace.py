@@ -1,4 +1,4 @@
-"""Deadlines in tests grow by what the machine takes, and by nothing that the code under test takes."""
+"""Deadlines in tests are extended by stalls of the machine, and by nothing that the code under test does."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ print(pace.allow(60) - 60, pace.stalled(60))
 
 @pytest.fixture
 def stalls(monkeypatch):
-    """Stalls as they were seen, the oldest first, each with how many seconds ago it ended."""
+    """Set the observed stalls, oldest first, each with how many seconds ago it ended."""
 
     def were(*seen: tuple[float, float]) -> None:
         now = 1000.0

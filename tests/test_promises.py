@@ -1,4 +1,4 @@
-"""Each promise of the guide to evidence is shown by tests that run in `make test`, not only by those that take long."""
+"""Each promise in the evidence guide is shown by tests that run in `make test`, not only by slow ones."""
 
 import re
 
@@ -38,6 +38,6 @@ def test_a_promise_is_shown_by_tests_that_run_in_make_test(request, promise):
             for file in ((ROOT / path).rglob("test_*.py") if path.endswith("/") else [ROOT / path])
         }
         assert files
-        # Some are missing where only some tests were asked for.
+        # Some are missing if only some tests were selected.
         of_path = {group for test, group in groups.items() if test.startswith(path)}
         assert not files <= collected or of_path & {"quick", "smoke"}, f"{path} runs only in make test-all"

@@ -1,7 +1,7 @@
-"""No quick test depends on how fast the machine is: it doesn't sleep, and no time that it measures or allows decides it.
+"""No quick test depends on the speed of the machine: it doesn't sleep, and its result doesn't depend on a measured time or a timeout.
 
-Checked are the lines of its function, of its fixtures, and of the functions and classes of `tests/` that these name. They wait with
-`tests/support/waits.py`, whose one limit no machine reaches.
+This checks the test function, its fixtures, and the functions and classes of `tests/` that these name. They wait with
+`tests/support/waits.py`, whose limit is long enough for any machine.
 """
 
 import ast
@@ -17,7 +17,7 @@ import pytest
 from tests.environment import ROOT
 
 TESTS = str(ROOT / "tests")
-# They wait with limits that no machine reaches, and are servers that are slow on purpose.
+# These wait with limits that are long enough for any machine, or are servers that are slow on purpose.
 EXEMPT = tuple(
     str(ROOT / "tests/support" / name)
     for name in (
@@ -30,7 +30,7 @@ LIMITS = {"timeout", "within"}
 
 
 def faults(source: str) -> dict[int, str]:
-    """Say in which lines the machine's speed decides, and how."""
+    """Yield the lines whose result depends on the machine's speed, with the reason."""
     return {node.lineno: why for node in ast.walk(ast.parse(source)) if (why := _fault(node))}
 
 
@@ -77,7 +77,7 @@ def _faults_of(path: Path) -> dict[int, str]:
 
 
 def made_of(items: Iterable[pytest.Function]) -> set[FunctionType]:
-    """Return the functions of `tests/` that the tests are made of."""
+    """Return the functions of `tests/` that the tests use."""
     found: set[FunctionType] = set()
     todo = list({part for item in items for part in (item.function, *_fixtures(item))})
     while todo:
@@ -114,7 +114,7 @@ def _named(function: FunctionType) -> list[object]:
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
-    """A function's code, and that of the functions in it."""
+    """Yield a function's code object, and those of its nested functions."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -122,7 +122,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def found_in(function: FunctionType) -> Iterator[str]:
-    """Say where the machine's speed decides in a function."""
+    """Yield where a function depends on the machine's speed."""
     path = Path(function.__code__.co_filename)
     lines = {line for code in _codes(function.__code__) for *_, line in code.co_lines()}
     for line in lines & _faults_of(path).keys():

@@ -1,4 +1,4 @@
-"""What failed once among the tests that measure time is run once more; what fails again, or too often, fails the run."""
+"""A failed timing test is run once more; one that fails again, or too often, fails the run."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_steady(): ...
 
 @pytest.fixture
 def outcome(tmp_path, monkeypatch, capfd):
-    """Run tests of one's own as the group `timing` or another: the status, and what was printed after pytest."""
+    """Run given tests as the group `timing` or another; return the status, and the output after pytest's."""
     (tmp_path / "pytest.ini").write_text(CONFIGURATION)
     (tmp_path / "conftest.py").write_text(NO_STALL_COUNTS)
     monkeypatch.chdir(tmp_path)
@@ -57,7 +57,7 @@ def outcome(tmp_path, monkeypatch, capfd):
 
 
 def kept(tmp_path) -> list[list[str]]:
-    """Which tests were unsteady, by run."""
+    """Return the unsteady tests, by run."""
     file = tmp_path / "state" / "stint-tests" / "unsteady.json"
     return [one["unsteady"] for one in json.loads(file.read_text())] if file.exists() else []
 

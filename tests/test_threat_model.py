@@ -1,4 +1,4 @@
-"""Each row of the threat model is whole, and the tests that it names are there."""
+"""Each row of the threat model is complete, and the tests that it names exist."""
 
 import re
 

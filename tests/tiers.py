@@ -1,7 +1,7 @@
 """Which tests run when. `make test` runs the groups quick and smoke; `make test-all` runs all of them.
 
-A test is in the first of the groups that it is marked with, or whose fixture it uses, however deep; in `quick` otherwise.
-A quick test starts no process: it is made to fail if it does.
+A test belongs to the first group that it is marked with, or whose fixture it uses, directly or not; otherwise to `quick`.
+A quick test that starts a process fails.
 """
 
 import sys
@@ -12,12 +12,12 @@ import pytest
 
 from tests.support import pace
 
-# In the order in which they are looked for. What each is, is said in pyproject.toml, with the marks.
+# In the order in which they are checked. pyproject.toml describes each, with its mark.
 GROUPS = ("smoke", "timing", "browsers", "guides", "slow", "processes", "quick")
 MOST_SECONDS = 3
-# Shorter stalls of the machine fail no test: none measures anything shorter.
+# Shorter stalls of the machine can't fail a test: no test measures shorter times.
 STALL_SECONDS = 0.1
-# Where pytest's cache keeps which tests failed while the machine stalled.
+# The key in pytest's cache for tests that failed while the machine stalled.
 INCONCLUSIVE = "stint/inconclusive"
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
 
@@ -27,17 +27,17 @@ _quick_test: str | None = None
 
 @pytest.fixture(scope="session")
 def processes() -> None:
-    """For fixtures that start processes: whatever uses them is in that group."""
+    """Put every test that uses this fixture into the group. Fixtures that start processes depend on it."""
 
 
 @pytest.fixture(scope="session")
 def browsers() -> None:
-    """For fixtures that start browsers: whatever uses them is in that group."""
+    """Put every test that uses this fixture into the group. Fixtures that start browsers depend on it."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with its group, before `-m` chooses by marks."""
+    """Mark each test with its group, before `-m` selects by marks."""
     groups = {item: _group(item) for item in items}
     for item, group in groups.items():
         item.add_marker(group)
@@ -64,7 +64,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Say of a test that measured time and failed while the machine stalled that it shows nothing."""
+    """Report a timing test that failed while the machine stalled as inconclusive."""
     report = yield
     stalled = pace.stalled(call.duration)
     if report.failed and item.get_closest_marker("timing") and stalled > STALL_SECONDS:
@@ -79,12 +79,12 @@ def _refuse(event: str, _: object) -> None:
         raise RuntimeError(f"{_quick_test} starts a process: mark it with pytest.mark.processes")
 
 
-# There is no way to take such a hook away.
+# Audit hooks can't be removed.
 sys.addaudithook(_refuse)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which quick tests take long, so that they are made quicker or moved."""
+    """List the quick tests that take long, so that they are sped up or moved."""
     seconds: Counter[str] = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:

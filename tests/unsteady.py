@@ -1,6 +1,6 @@
-"""Which tests that measure time failed and then passed alone, in the last five runs of all of them: one that did so twice fails.
+"""The timing tests that failed and then passed alone, in the last five full runs: one that did so twice fails.
 
-They are kept outside the repository, so that a new clone knows them as well.
+The list is stored outside the repository, so that new clones use it too.
 """
 
 import datetime as dt
@@ -13,7 +13,7 @@ RUNS = 5
 
 
 def again_unsteady(names: list[str]) -> list[str]:
-    """Keep which tests were unsteady in this run, and return those of them that were so in one of the last runs."""
+    """Save the unsteady tests of this run, and return those that were also unsteady in one of the last runs."""
     file = _file()
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
     runs = [*before, {"at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "unsteady": names}][-RUNS:]

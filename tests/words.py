@@ -1,5 +1,5 @@
-"""Words that texts for people must not have, and what to write instead. `python -m tests.words` prints each place, and exits with 1
-if there is any.
+"""Words that user-facing text must not contain, with replacements. `python -m tests.words` prints each place, and exits with 1
+if there are any.
 
 Spelling is checked by `typos`. It reads the documents, the templates, the comments, and each string of two words or more in the code, with its docstrings.
 """
@@ -15,7 +15,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-# Each pattern, and what to write instead.
+# Each pattern, and its replacement.
 BANNED = {
     r"doors?": "entry point, endpoint, or gateway",
     r"somebody": "someone, or the role: approver, holder, requester",

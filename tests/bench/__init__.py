@@ -1,1 +1,1 @@
-"""Speed against the limits, as ratios and percentiles of one run: `make bench`, or `make bench B="ssh stack"` for parts."""
+"""Benchmarks against limits, as ratios and percentiles of one run: `make bench`, or `make bench B="ssh stack"` for some of them."""

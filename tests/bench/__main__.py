@@ -22,12 +22,12 @@ PARTS = (
     "clusters",
     "stack",
 )
-# Those that take long run when they are named.
+# Long benchmarks run only when they are named.
 DRILLS = ("mail",)
 
 
 def main(wanted: list[str]) -> int:
-    """Run the parts, and return 1 when a figure is over its limit, 2 for a part that there is none of."""
+    """Run the parts, and return 1 if a figure exceeds its limit, 2 for an unknown part."""
     if unknown := sorted({*wanted} - {*PARTS, *DRILLS}):
         known = ", ".join((*PARTS, *DRILLS))
         print(f"There is no bench {', '.join(unknown)}. There are: {known}.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The Kubernetes gateway: kubectl through it beside kubectl alone, and a thousand open watches that ends cut."""
+"""The Kubernetes gateway: kubectl with and without it, and a thousand open watches that are cut."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ WATCH = "/api/v1/namespaces/shop/pods?watch=true"
 
 def run(report: Report) -> None:
     """Measure."""
-    importlib.import_module("sessions_app.operations.targets.connect")  # it registers the kinds of cluster
+    importlib.import_module("sessions_app.operations.targets.connect")  # registers the cluster kinds
     with tempfile.TemporaryDirectory(prefix="stint-bench-") as name, database() as (database_name, world):
         folder = Path(name)
         with gateway_before(world, environment(database_name, folder), folder) as place:
@@ -59,7 +59,7 @@ def _get_pods(place: Place, file: Path) -> float:
 
 
 def _watches(report: Report, place: Place) -> None:
-    # As many as one grant may have, of each.
+    # The maximum that one grant may have, of each.
     grants = [place.grant() for _ in range(-(-WATCHES // LIMITS.per_grant))]
     heads = [{"Authorization": f"Bearer {place.token(grant)}"} for grant in grants]
     took, each = asyncio.run(_opened_and_cut(place, heads, place.context, grants))
@@ -72,7 +72,7 @@ def _watches(report: Report, place: Place) -> None:
 async def _opened_and_cut(
     place: Place, heads: list[dict[str, str]], context: Any, grants: list[Any]
 ) -> tuple[float, float]:
-    """Return the seconds from the first revoke until the last watch was cut, and the bytes that each took."""
+    """Return the seconds from the first revoke until the last watch was cut, and the memory per watch in bytes."""
     before = _memory(place)
     places, no_limit = asyncio.Semaphore(AT_ONCE), aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=no_limit) as client:
@@ -114,7 +114,7 @@ def _revoke(grants: list[Any]) -> None:
 
 
 def _memory(place: Place) -> int:
-    """The resident memory of the gateway, in bytes."""
+    """Return the resident memory of the gateway, in bytes."""
     assert place.gateway is not None
     status = Path(f"/proc/{place.gateway.pid}/status").read_text(encoding="ascii")
     return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])

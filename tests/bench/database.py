@@ -15,7 +15,7 @@ _numbers = itertools.count(1)
 
 @contextlib.contextmanager
 def empty_database() -> Iterator[str]:
-    """A database of one's own with nothing in it; Django uses it until the block ends."""
+    """Yield a new empty database, which Django uses until the block ends."""
     from broker.kernel import clock
 
     name = f"bench_{next(_numbers)}"
@@ -31,7 +31,7 @@ def empty_database() -> Iterator[str]:
 
 @contextlib.contextmanager
 def database() -> Iterator[tuple[str, World]]:
-    """A database of one bench's own, with people and catalog; Django uses it until the block ends."""
+    """Yield a new database with people and a catalog, which Django uses until the block ends."""
     from broker.kernel import clock
 
     with empty_database() as name:
@@ -39,7 +39,7 @@ def database() -> Iterator[tuple[str, World]]:
 
 
 def owner(name: str, *statements: str) -> None:
-    """Run statements as the owner of the schema."""
+    """Run statements as the schema owner."""
     with psycopg.connect(POSTGRES.url("stint_owner", name), autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement)

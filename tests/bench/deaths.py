@@ -1,4 +1,4 @@
-"""The moment at which processes die, by the kernel's word (pidfd_open(2)), and not by looking again and again."""
+"""The times at which processes exit, reported by the kernel (pidfd_open(2)) instead of polling."""
 
 import os
 import select
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 class Deaths:
-    """Watches processes from a thread of its own; ``moments`` are those of ``time.monotonic``, by process id."""
+    """Watches processes in a separate thread. ``moments`` maps process ids to times of ``time.monotonic``."""
 
     def __init__(self, pids: Iterable[int], *, within: float) -> None:
         self.moments: dict[int, float] = {}
@@ -17,7 +17,7 @@ class Deaths:
         self._thread.start()
 
     def wait(self) -> dict[int, float]:
-        """Return the moments when all are dead. Fails when some are not in time."""
+        """Return the times once all have exited. Fails if some do not exit in time."""
         self._thread.join()
         assert not self._files, f"still alive: {sorted(self._files.values())}"
         return self.moments

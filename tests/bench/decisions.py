@@ -1,4 +1,4 @@
-"""`authorize_use` over table sizes, and against an object permission of django-guardian."""
+"""`authorize_use` at several table sizes, compared with an object permission check of django-guardian."""
 
 import time
 from collections.abc import Callable
@@ -11,9 +11,7 @@ CALLS = 2000
 
 def run(report: Report) -> None:
     """Measure."""
-    _measure(
-        report, 100
-    )  # What the first one pays for all: connections, compiled command sets, warm processors.
+    _measure(report, 100)  # Warm-up: connections, compiled command sets and CPU caches.
     small, _ = _measure(report, 100)
     large, has_perm = _measure(report, 100_000)
     report.figure("authorize_use, 100,000 grants over 100", large / small, "x", most=1.2)
@@ -21,7 +19,7 @@ def run(report: Report) -> None:
 
 
 def _measure(report: Report, count: int) -> tuple[float, float]:
-    """Return the medians of both in µs, called in turns."""
+    """Return the medians of both in µs, measured alternately."""
     from accounts.models import Identity
     from broker.kernel import clock
     from sessions_app.models import Cluster, Grant

@@ -1,4 +1,4 @@
-"""Ends by people: from the click to the answer, and until nothing is usable, while others write to the same grants and to the record."""
+"""Manual ends: time from the click to the response, and until nothing is usable, while others write to the same grants and the record."""
 
 import contextlib
 import random
@@ -14,9 +14,9 @@ from tests.bench.report import Report, median, percentile
 from tests.environment import POSTGRES
 
 WRITERS, CLICKS = 20, 100
-# Seconds of a phase.
+# Duration of a phase, in seconds.
 LONGEST = 40
-# Writers are at this many grants at a time.
+# The number of grants that writers lock at a time.
 TOGETHER = 4
 
 _ROW = "SELECT state FROM sessions_app_grant WHERE id = %s"
@@ -24,7 +24,7 @@ _ROW = "SELECT state FROM sessions_app_grant WHERE id = %s"
 
 @dataclass
 class Phase:
-    """What the clicks of one phase took, in milliseconds from the click."""
+    """The latencies of one phase, in milliseconds from the click."""
 
     answered: list[float] = field(default_factory=list)
     over: list[float] = field(default_factory=list)
@@ -61,7 +61,7 @@ def _ids(name: str) -> list[int]:
 
 
 def _phase(name: str, admin, ids: list[int]) -> Phase:
-    """End one grant after the other as the page does, each with writers at it, for at most `LONGEST`."""
+    """End one grant after another as the page does, each with concurrent writers, for at most `LONGEST`."""
     from broker.kernel import clock
     from sessions_app.operations.grants.stop_grant import stop_grant
 
@@ -85,7 +85,7 @@ def _phase(name: str, admin, ids: list[int]) -> Phase:
 
 
 def _usable(grant_id: int) -> bool:
-    """Whether a gateway would keep a grant's sessions, or a decision would allow its use."""
+    """Return whether a gateway would keep a grant's sessions, or a decision would allow its use."""
     from broker.kernel import clock
     from sessions_app.models import Grant
     from sessions_app.operations.sessions.authorize_use import authorize_use
@@ -99,7 +99,7 @@ def _usable(grant_id: int) -> bool:
 
 
 def _watch(grant_id: int, began: float, phase: Phase) -> None:
-    """Ask, as gateways do, when the grant is over, and then when its row says so."""
+    """Poll, as gateways do, until the grant has ended, and then until its row has."""
     from django.db import connection
 
     with contextlib.closing(connection):
@@ -118,7 +118,7 @@ def _watch(grant_id: int, began: float, phase: Phase) -> None:
 @contextlib.contextmanager
 def _written_to(name: str, ids: list[int]) -> Iterator[Callable[[int], None]]:
     """Let writers lock grants as starts, extensions and heartbeats do, most for milliseconds, some for seconds, and end with an entry
-    in the record. Call the result with the place of the first grant that they are at.
+    in the record. Call the result with the index of the first grant to lock.
     """
     at, done = [0], threading.Event()
 
@@ -154,7 +154,7 @@ def _written_to(name: str, ids: list[int]) -> Iterator[Callable[[int], None]]:
 
 @contextlib.contextmanager
 def _head_held(name: str) -> Iterator[None]:
-    """Let a connection hold the record for a second at a time."""
+    """Let a connection lock the record for a second at a time."""
     done = threading.Event()
 
     def hold() -> None:
@@ -176,7 +176,7 @@ def _head_held(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _swept() -> Iterator[None]:
-    """Sweep meanwhile, as each gateway does."""
+    """Sweep in the background, as each gateway does."""
     from django.db import connection
 
     from broker.kernel import clock

@@ -1,4 +1,4 @@
-"""Many gateways at one PostgreSQL that nobody connects to: what they and the database take of a core, and their connections."""
+"""Many idle gateways at one PostgreSQL: their CPU use, the database's CPU use, and their connections."""
 
 import contextlib
 import os
@@ -20,14 +20,14 @@ from tests.environment import POSTGRES, ROOT
 from tests.support.waits import eventually
 
 GATEWAYS = 100
-# Seconds: until connections that starting took are let go, and how long is counted.
+# Seconds: until the connections used at startup are closed, and the time measured.
 SETTLE_S, COUNTED_S = 15.0, 20.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _CONNECTIONS = "SELECT regexp_replace(application_name, ' listen$', ''), count(*) FROM pg_stat_activity WHERE datname = %s GROUP BY 1"
 
 
 def run(report: Report) -> None:
-    """Measure by the kernel's accounts of CPU time, which other work on the machine hardly changes."""
+    """Measure CPU time as the kernel reports it, which other load on the machine hardly affects."""
     with database() as (name, _), _fleet(name) as pids:
         time.sleep(SETTLE_S)
         before, moment = _used(pids), time.monotonic()
@@ -47,7 +47,7 @@ def run(report: Report) -> None:
 
 @contextlib.contextmanager
 def _fleet(name: str) -> Iterator[list[int]]:
-    """The processes of gateways that have their lease. They are forked from one, so that their code is in memory once."""
+    """Yield gateway processes that have their lease. They are forked from one process, so that they share its memory."""
     from sessions_app.models import GatewayNode, Sweeper
 
     with tempfile.TemporaryDirectory(prefix="stint-bench-") as folder:
@@ -81,11 +81,11 @@ def _gateway(fork_server: ForkServer, number: int) -> Forked:
 
 
 def _used(pids: list[int]) -> tuple[float, float]:
-    """Return the seconds of CPU that the gateways have taken, and those of PostgreSQL with all that it started."""
+    """Return the CPU seconds used by the gateways, and those used by PostgreSQL and its child processes."""
     with psycopg.connect(POSTGRES.url("stint_owner", "postgres")) as connection:
         server = int(_fields(connection.info.backend_pid)[1])
     backends = Path(f"/proc/{server}/task/{server}/children").read_text(encoding="ascii").split()
-    # The server's account has that of its children that have ended.
+    # The server's own CPU time includes that of children that have exited.
     postgres = _seconds(server, and_children=True) + sum(_seconds(int(pid)) for pid in backends)
     return sum(_seconds(pid) for pid in pids), postgres
 
@@ -95,7 +95,7 @@ def _seconds(pid: int, *, and_children: bool = False) -> float:
 
 
 def _fields(pid: int) -> list[str]:
-    """Return the fields of proc(5) from the third on; zeros for a process that has ended meanwhile."""
+    """Return the fields of proc(5) from the third on; zeros for a process that has exited."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

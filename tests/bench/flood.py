@@ -1,4 +1,4 @@
-"""Garbage from 1,000 addresses at the exchange of tokens: ends take no longer, and the record gets few entries."""
+"""Invalid requests from 1,000 addresses to the token exchange: ends take no longer, and the record gets few entries."""
 
 import contextlib
 import http.client
@@ -21,7 +21,7 @@ from tests.support.browser.site import serve
 from tests.support.waits import eventually
 
 ADDRESSES = 1000
-# Requests a second. What more of them would do to ends, on two cores, is to take the processor.
+# Requests a second. More would only use up the CPU of a machine with two cores.
 RATE = 50
 THREADS = 4
 # By turns, so that what else the machine does falls on all: quiet, under the same requests for a grant type that there is none
@@ -29,7 +29,7 @@ THREADS = 4
 ROUNDS, ENDS = 20, 50
 APART_S = 0.02
 MOST = 1.2
-# Seconds, as the worker does.
+# Interval in seconds, the same as the worker's.
 TOLD_EVERY_S = 5
 GARBAGE = {
     "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
@@ -50,7 +50,7 @@ def run(report: Report) -> None:
             name, 3 * ROUNDS * ENDS + ENDS, state="active", expires="now() + interval '1 hour'", first=100_000
         )
         cores = os.sched_getaffinity(0)
-        # Who floods and who answers have a core of their own: what is measured is what they do to the record, not to the machine.
+        # The flood and the server have a core of their own: the bench measures their effect on the record, not on the machine.
         os.sched_setaffinity(0, {max(cores)})
         with serve(env, Path(folder)) as url, _flood(env, url) as (on, which, answered):
             os.sched_setaffinity(0, (cores - {max(cores)}) or cores)
@@ -111,8 +111,8 @@ def _batched(ids: list[int]) -> Iterator[tuple[int, ...]]:
 
 @contextlib.contextmanager
 def _flood(env: dict[str, str], url: str) -> Iterator[tuple[Signal, Any, Any]]:
-    """A process that floods while its signal is set; gives the signal, which form it sends, and how many of each
-    were answered.
+    """Start a process that floods while its signal is set. Yields the signal, the form that it sends, and how many
+    of each got a response.
     """
     context = multiprocessing.get_context("spawn")
     on, over = context.Event(), context.Event()
@@ -129,7 +129,7 @@ def _flood(env: dict[str, str], url: str) -> Iterator[tuple[Signal, Any, Any]]:
 
 
 def flood(database_url: str, url: str, on: Signal, over: Signal, which: Any, answered: Any) -> None:
-    """Send garbage from many addresses while ``on``, and tell what was counted, until ``over``."""
+    """Send invalid requests from many addresses while ``on``, and report the counts, until ``over``."""
     os.environ["DATABASE_URL"] = database_url
     import django
 

@@ -1,4 +1,4 @@
-"""The HTTP gateway beside nginx as a plain reverse proxy of the same upstream: small requests, and a long answer."""
+"""The HTTP gateway compared with nginx as a plain reverse proxy of the same upstream: small requests, and a long response."""
 
 import contextlib
 import http.client
@@ -31,7 +31,7 @@ PATH, LONG_PATH = "/prices/S-42", "/download/S-42"
 
 def run(report: Report) -> None:
     """Measure."""
-    importlib.import_module("sessions_app.operations.targets.connect")  # it registers the kinds of cluster
+    importlib.import_module("sessions_app.operations.targets.connect")  # registers the cluster kinds
     with tempfile.TemporaryDirectory(prefix="stint-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -53,7 +53,7 @@ def run(report: Report) -> None:
 
 
 def _fill(folder: Path) -> None:
-    """Write the upstream's answers, and a certificate for nginx."""
+    """Write the upstream's responses, and a certificate for nginx."""
     for path, size in ((PATH, 200), (LONG_PATH, LONG)):
         file = folder / f"site{path}"
         file.parent.mkdir(parents=True)
@@ -66,7 +66,7 @@ def _fill(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _view(folder: Path, env: dict[str, str]) -> Iterator[int]:
-    """Serve the Django view that does the same, and yield its port."""
+    """Serve a Django view that does the same, and yield its port."""
     port = free_port()
     command = [
         sys.executable, "-m", "granian", "tests.bench.proxy_app:application", "--interface", "wsgi", "--workers", "1",
@@ -84,7 +84,7 @@ def _view(folder: Path, env: dict[str, str]) -> Iterator[int]:
 
 
 def _listens(port: int) -> bool:
-    """Whether somebody listens on a port."""
+    """Whether a process listens on a port."""
     with socket.socket() as line:
         return line.connect_ex(("127.0.0.1", port)) == 0
 
@@ -171,7 +171,7 @@ def _timed(port: int, context: ssl.SSLContext, path: str, token: str) -> float:
 
 
 def _memory(place: Place) -> int:
-    """The resident memory of the gateway in bytes, at most until now."""
+    """Return the peak resident memory of the gateway, in bytes."""
     assert place.gateway is not None
     status = Path(f"/proc/{place.gateway.pid}/status").read_text(encoding="ascii")
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]  # each process has it

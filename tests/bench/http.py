@@ -1,4 +1,4 @@
-"""The decision over HTTP beside other ways to make it, over 10 and 100,000 grants, through nginx, and while grants end."""
+"""The HTTP decision compared with other implementations, with 10 and 100,000 grants, through nginx, and while grants end."""
 
 import contextlib
 import http.client
@@ -23,7 +23,7 @@ from tests.support.world.api_site import PROXY_KEY, add_site, grant_on_site, tok
 
 FEW, MANY = 10, 100_000
 SECONDS, ROUNDS, KEYS = 3, 3, 5_000
-# The server on one core, who asks on the other, as the reference was measured.
+# The server runs on one core and the client on the other, as in the reference measurement.
 SERVER, CLIENT = "0", "1"
 
 _SCRIPT = """
@@ -39,7 +39,7 @@ _LATE_MS = 50
 
 def run(report: Report) -> None:
     """Measure."""
-    importlib.import_module("sessions_app.operations.targets.connect")  # it registers the kinds of cluster
+    importlib.import_module("sessions_app.operations.targets.connect")  # registers the cluster kinds
     with tempfile.TemporaryDirectory(prefix="stint-bench-") as name:
         folder = Path(name)
         few = _few(folder)
@@ -55,7 +55,7 @@ def _few(folder: Path) -> float:
 
 
 def _warm(url: str) -> None:
-    """Use each token once: what never changes of its grant is read then, and its first use written down."""
+    """Use each token once, which caches the fixed parts of its grant and records its first use."""
     with ThreadPoolExecutor(4) as pool:
         for path in ("/authz/nginx", "/bench/raw"):
             list(pool.map(lambda first, path=path: _use(url, path, range(first, KEYS + 1, 4)), range(1, 5)))
@@ -90,7 +90,7 @@ def _beside_others(report: Report, folder: Path, url: str, few: float) -> None:
     )
     report.figure("decision over HTTP over a raw Django view", stint / raw, "x", least=3.5)
     report.figure("decision over HTTP over a DRF view", stint / drf, "x", least=12)
-    # As many tokens in use in both, so that as much is recorded.
+    # The same number of tokens in both, so that equally many entries are recorded.
     many = median([_rate(folder, f"{url}/authz/nginx", keys=FEW) for _ in range(ROUNDS)])
     report.figure(f"decision over {MANY:,} grants over {FEW}, in time", few / many, "x", most=1.2)
 
@@ -181,7 +181,7 @@ def _headers(token: str) -> dict[str, str]:
 
 
 def _rate(folder: Path, url: str, *, keys: int = KEYS, connections: int = 8) -> float:
-    """Answers a second, all of them allowed."""
+    """Return responses per second; all are allowed."""
     script = folder / "ask.lua"
     script.write_text(_SCRIPT % keys)
     sent = [
@@ -227,7 +227,7 @@ def _server(name: str, folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _filled(count: int) -> Iterator[tuple[object, str]]:
-    """So many live grants, each with a token: `sgt_` and its number in 43 digits."""
+    """Create this many live grants, each with a token: `sgt_` and its number in 43 digits."""
     with database() as (name, world):
         add_site(world)
         first = grant_on_site(world)
@@ -259,7 +259,7 @@ def _fill(like: int, count: int) -> tuple[str, ...]:
         INSERT INTO sessions_app_grant_targets (grant_id, target_id)
         SELECT m.grant_id, gt.target_id FROM made m, sessions_app_grant_targets gt WHERE gt.grant_id = {like}
         """,
-        # Tokens in use: the first request with each is more than a decision.
+        # These tokens are already in use: the first request with a token does more than decide.
         """
         INSERT INTO sessions_app_gatewaynode (name, version, host_key, started_at, seen_at, stopped_at)
         VALUES ('http', '', '', now(), now(), now())
@@ -285,7 +285,7 @@ def _fill(like: int, count: int) -> tuple[str, ...]:
 
 
 def _copy(table: str, row: str, **changes: str) -> str:
-    """SQL that copies a row once for each row of ``made`` with some columns changed."""
+    """Return SQL that copies a row once for each row of ``made``, with some columns changed."""
     from django.apps import apps
 
     fields = [field.column for field in apps.get_model("sessions_app", table)._meta.concrete_fields]

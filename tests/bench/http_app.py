@@ -1,7 +1,7 @@
 # ruff: noqa: E402  # the settings are changed before Django reads them
-"""The decision beside other ways to make it, in one server: `granian tests.bench.http_app:application`.
+"""The decision and other implementations of it, in one server: `granian tests.bench.http_app:application`.
 
-Every way gets the same token, proxy key, target and request, and finds the same grants.
+Each gets the same token, proxy key, target and request, and finds the same grants.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from django.db import connection
 settings.ROOT_URLCONF = "tests.bench.http_app"
 settings.ALLOWED_HOSTS = ["*"]
 django.setup()
-# The least that Django can do: what middleware costs is not counted against it.
+# A minimal Django: without the cost of middleware.
 settings.MIDDLEWARE = []
 connection.settings_dict["CONN_HEALTH_CHECKS"] = False
 
@@ -36,7 +36,7 @@ from sessions_app.operations.sessions.proofs import proxy as authorizing
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.http.decide import decide_request
 
-# The same statement, as a cursor takes it.
+# The same statement, for a plain cursor.
 SQL = authorizing._OF_PROXY.sql.replace("$1::text", "%s").replace("$2::text", "%s")
 
 
@@ -44,7 +44,7 @@ _tally = Tally()
 
 
 def _note(use, decision):
-    """What is allowed is recorded here too, in the same way."""
+    """Record the allowed request, in the same way as Stint."""
     if isinstance(decision, Allowed):
         _tally.add(use.session_id, use, decision, clock.now())
 
@@ -63,7 +63,7 @@ def _use(grant_id, ref, target_id, credential_id=0, session_id=None, jkt=""):
 
 
 def raw(request):
-    """A Django view without anything that it can do without."""
+    """Decide in a minimal Django view."""
     said = request.headers
     row = _row(hashlib.sha256(said["Authorization"][7:].encode()).hexdigest(), said["Stinttarget"])
     proxy = hashlib.sha256(said["Stintproxy"].encode()).digest()
@@ -82,7 +82,7 @@ class Verdict(serializers.ModelSerializer):
 
 
 class ByDRF(APIView):
-    """The same as people write it with Django REST framework: the ORM, and a serializer for the answer."""
+    """The same in idiomatic Django REST framework: the ORM, and a serializer for the response."""
 
     authentication_classes = ()
     permission_classes = ()

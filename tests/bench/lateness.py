@@ -1,4 +1,4 @@
-"""How late the gateway's own sweep ends grants whose time is over."""
+"""How late the gateway's own sweep ends expired grants."""
 
 import datetime as dt
 
@@ -7,7 +7,7 @@ from tests.bench.place import bare_place
 from tests.bench.report import Report, median, percentile
 from tests.support.waits import eventually
 
-# Filling takes part of it.
+# Includes the time for filling the database.
 AHEAD = dt.timedelta(seconds=6)
 MOST_MS = 100
 

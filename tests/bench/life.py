@@ -1,7 +1,7 @@
-"""The life of a grant through every process: requested and approved by API, started, one command over SSH, ended by API, proven.
+"""The life cycle of a grant through every process: requested and approved by API, started, one command over SSH, ended by API, confirmed.
 
 `make bench B=scale` prints it. To compare with an older commit, copy this file and `scale.py` into a worktree of it, and run both in turns:
-the CPU that processes used depends little on what else the machine does, the time does.
+other load on the machine affects the CPU time little, but the wall time much.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ _ASK = {
     "reason": "Nightly",
     "parameters": {"unit": "nginx"},
 }
-# What a process is, by words of its command line; the first that fits.
+# The kind of a process, by words of its command line; the first match counts.
 _KINDS = {"granian": "web", "celery": "worker", "gateway": "gateway", "valkey": "queue"}
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 
@@ -76,7 +76,7 @@ def _idle() -> Counter[str]:
 
 
 def _together(lives: "Lives", count: int, at_once: int) -> tuple[dict[str, list[float]], float, Counter[str]]:
-    """Let so many grants live; return how many milliseconds each step took, how many seconds all did, and the CPU of one life in
+    """Run this many life cycles; return the milliseconds of each step, the total seconds, and the CPU of one life cycle in
     milliseconds by kind of process.
     """
     steps: dict[str, list[float]] = {}
@@ -90,18 +90,18 @@ def _together(lives: "Lives", count: int, at_once: int) -> tuple[dict[str, list[
 
 
 class Lives:
-    """Who requests, approves and uses grants, each thread with connections of its own."""
+    """The people who request, approve and use grants; each thread has its own connections."""
 
     def __init__(self, place: Place, site: str) -> None:
         self._place, self._host = place, site.removeprefix("http://")
         self._database = place.env["DATABASE_URL"]
         self._tokens = {who: _token(getattr(place.world, who)) for who in ("alice", "bob")}
         self._own = threading.local()
-        # It is registered at its first use, before threads log in with it.
+        # The key is registered at its first use, before threads log in with it.
         place.key("alice")
 
     def one(self) -> dict[str, float]:
-        """Let one grant live, and return how many milliseconds each step took."""
+        """Run one life cycle, and return the milliseconds of each step."""
         took: dict[str, float] = {}
         with _timed(took, "requesting by API"):
             asked = self._post("alice", "/api/v1/requests", _ASK)
@@ -170,7 +170,7 @@ def _cpu() -> Counter[str]:
     for kind, pid in [*_servers(), ("PostgreSQL", _postmaster())]:
         for each in [pid, *_below(pid)]:
             with contextlib.suppress(OSError):
-                # User and system time of the process, and of those below it that have ended.
+                # User and system time of the process, and of its children that have exited.
                 fields = Path(f"/proc/{each}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
                 used[kind] += sum(map(int, fields[11:15])) * _TICK_MS
     return used

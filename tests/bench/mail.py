@@ -1,4 +1,4 @@
-"""A drill of ten minutes: thousands of notices are due, the mail server is dead, no gateway runs, and grants end all the while."""
+"""A drill of ten minutes: thousands of notifications are due, the mail server hangs, no gateway runs, and grants keep ending."""
 
 import datetime as dt
 import itertools
@@ -54,7 +54,7 @@ def _measure(report: Report, name: str, place, valkey: EmbeddedValkey) -> None:
 
 
 def _watch(valkey: EmbeddedValkey, *, until: dt.datetime) -> list[float]:
-    """Return how long the queue was at most, and for how long the targets had not been looked at, each second."""
+    """Return the longest queue length, and each second the time since the last reconciliation."""
     from broker.kernel import clock
     from sessions_app.models import Observation
 

@@ -1,4 +1,4 @@
-"""Every page of the list over 100,000 grants and 1,000,000 entries of the record, and what a first visit weighs."""
+"""Every page with 100,000 grants and 1,000,000 entries in the record, and the size of a first visit."""
 
 import gzip
 import re
@@ -21,7 +21,7 @@ from tests.environment import POSTGRES
 from tests.support.world.scene import Scene, make_scene
 
 GRANTS, ENTRIES, PEOPLE = 100_000, 1_000_000, 2_000
-# Each address so many times; one that is over the limit once more, because another process may have been in the way.
+# Requests per URL. A URL that exceeds the limit is measured once more, because another process may have interfered.
 ROUNDS, ROUNDS_AGAIN = 6, 20
 READERS = ("alice", "bob", "admin")
 SLOWEST = 8
@@ -40,7 +40,7 @@ class Measured:
 
 
 def empty(request: HttpRequest) -> HttpResponse:
-    """A page with nothing on it, for somebody who is signed in: what Django itself takes."""
+    """Return an empty page for a signed-in reader: the cost of Django itself."""
     assert request.user.is_authenticated
     return HttpResponse("<!doctype html><title>Empty</title>")
 
@@ -60,7 +60,7 @@ def run(report: Report) -> None:
         settings.RECORDINGS_DIR = Path(folder)
         scene = make_scene(clock.now(), Path(folder))
         fill(name)
-        # As the web process does, before it takes requests.
+        # As in the web process, before it accepts requests.
         assert get_resolver().url_patterns
         freeze_loaded()
         with override_settings(ROOT_URLCONF=__name__):
@@ -111,7 +111,7 @@ def _time(client: Any, url: str) -> float:
 
 
 def _queries(scene: Scene, one: Measured) -> str:
-    """How many queries a page makes, and the slowest of them."""
+    """Return how many queries a page makes, and the slowest of them."""
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
@@ -124,7 +124,7 @@ def _queries(scene: Scene, one: Measured) -> str:
 
 
 def _weigh(report: Report, name: str, folder: str) -> None:
-    """What a browser that was never here gets for the sign-in page and home, headers included."""
+    """Return the bytes that a new browser gets for the sign-in page and home, including headers."""
     import os
 
     from tests.support.browser.site import serve
@@ -141,7 +141,7 @@ def _weigh(report: Report, name: str, folder: str) -> None:
 
 
 def _session() -> str:
-    """The cookie of a session of an approver."""
+    """Return the session cookie of an approver."""
     from django.conf import settings
     from django.test import Client
 
@@ -166,7 +166,7 @@ def _get(site: str, url: str, sizes: dict[str, int], cookie: str) -> str:
 
 
 def fill(name: str) -> None:
-    """Add what a large organization has after a year: most grants are over, some are in use, and some requests wait."""
+    """Add the rows of a large organization after a year: most grants have ended, some are live, and some requests are pending."""
     with ThreadPoolExecutor() as beside:
         record = beside.submit(_fill_record, name)
         _fill_grants(name)
@@ -205,7 +205,7 @@ def _fill_grants(name: str) -> None:
         "ALTER TABLE sessions_app_grant DISABLE TRIGGER USER",
         "ALTER TABLE sessions_app_grant_targets DISABLE TRIGGER USER",
         "ALTER TABLE sessions_app_accessrequest DISABLE TRIGGER USER",
-        # Every twentieth is of alice; i counts from the newest.
+        # Every twentieth is Alice's; i counts from the newest.
         f"""
         INSERT INTO sessions_app_accessrequest (number, kind, requester_id, cluster_id, policy_id, policy_version,
             command_set_version_id, parameters, targets, duration, reason, ticket, digest, state, version, created_at,
@@ -258,7 +258,7 @@ def _fill_grants(name: str) -> None:
         FROM sessions_app_session s JOIN sessions_app_grant g ON g.id = s.grant_id, generate_series(1, 3) AS i
         WHERE g.mark LIKE 'mark-%'
         """,
-        # What one looks at is large, too: the grant of the scene has many runs.
+        # The object of a page is large too: the scene's grant has many runs.
         """
         INSERT INTO sessions_app_commandrun (grant_id, session_id, target_id, line, argv, command_index, effect, state,
             reason, tried_at, started_at, ended_at, exit_status, signal, recording, recording_digest, output_bytes)

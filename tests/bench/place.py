@@ -1,4 +1,4 @@
-"""A live gateway for the benches: a database of its own, real targets, and a worker with its queue when asked for."""
+"""A live gateway for benchmarks: its own database, real targets, and optionally a worker with its queue."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from tests.support.waits import eventually
 
 @contextlib.contextmanager
 def bare_place() -> Iterator[tuple[str, Place]]:
-    """A gateway that nobody connects to, and the name of its database."""
+    """Yield an idle gateway, and the name of its database."""
     with database() as (name, world), _folder() as folder:
         place = Place(world, folder, environment(name, folder), {})
         place.start()
@@ -31,7 +31,7 @@ def bare_place() -> Iterator[tuple[str, Place]]:
 
 @contextlib.contextmanager
 def place_with_targets(**env: str) -> Iterator[Place]:
-    """A gateway with two targets."""
+    """Yield a gateway with two targets."""
     from broker.kernel import clock
     from sessions_app.operations.targets.ensure_authority import ensure_authority
     from sessions_app.queries.gateways.keys import SSH_USER_CA
@@ -54,7 +54,7 @@ def place_with_targets(**env: str) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def queue() -> Iterator[EmbeddedValkey]:
-    """A running Valkey."""
+    """Yield a running Valkey."""
     with _folder() as folder:
         valkey = EmbeddedValkey(folder)
         with valkey:
@@ -63,7 +63,7 @@ def queue() -> Iterator[EmbeddedValkey]:
 
 @contextlib.contextmanager
 def worker(place: Place) -> Iterator[None]:
-    """The worker with its schedule, on the queue of the gateway's environment; it has swept once."""
+    """Run the worker and its scheduler on the queue of the gateway's environment, after its first sweep."""
     from sessions_app.models import Sweeper
 
     log = (place.folder / "worker.log").open("ab")
@@ -84,7 +84,7 @@ def worker(place: Place) -> Iterator[None]:
 
 
 def environment(name: str, folder: Path) -> dict[str, str]:
-    """Return the environment of a gateway on a database, with its state in a folder."""
+    """Return the environment of a gateway that uses a database and a state folder."""
     state = folder / "state"
     state.mkdir(mode=0o700)
     return {**os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name), "STINT_STATE_DIR": str(state)}

@@ -1,6 +1,6 @@
 """PostgreSQL: how fast an end reaches a session, and how long many ends on one server take.
 
-The servers are real and write to disk; a session counts as gone when the kernel has no process of its backend.
+The servers are real and write to disk; a session counts as ended when its backend process has exited.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ GRANTS = (
 
 
 def run(report: Report) -> None:
-    """Measure on each version."""
+    """Measure each PostgreSQL version."""
     for major in majors():
         with temporary_state_dir("stint-bench-") as state, PostgresServer(state, major, DURABLE) as server:
             shop = set_up(server)
@@ -69,7 +69,7 @@ def _run(session: psycopg.Connection) -> None:
 
 
 class _Death:
-    """Looks for a process each half millisecond until it is gone."""
+    """Polls for a process every half millisecond until it has exited."""
 
     def __init__(self, pid: int) -> None:
         self._at = 0.0
@@ -88,7 +88,7 @@ class _Death:
 
 
 def _crowd(report: Report, shop: Shop) -> None:
-    """Many grants of one server end at once, each with an open session, by as many workers as one process has."""
+    """End many grants on one server at once, each with an open session, with the worker threads of one process."""
     given = [shop.give(*GRANTS) for _ in range(CROWD)]
     sessions = [one.login() for one in given]
     began = time.perf_counter()

@@ -17,7 +17,7 @@ from django.conf import settings
 settings.ROOT_URLCONF = "tests.bench.proxy_app"
 settings.ALLOWED_HOSTS = ["*"]
 django.setup()
-# The least that Django can do: what middleware costs is not counted against it.
+# A minimal Django: without the cost of middleware.
 settings.MIDDLEWARE = []
 
 from django.core.wsgi import get_wsgi_application
@@ -53,7 +53,7 @@ def _grant(digest):
 
 
 def passed(request, rest):
-    """Pass one request on, if its grant allows it."""
+    """Forward one request, if its grant allows it."""
     digest = hashlib.sha256(request.headers["Authorization"][7:].encode()).hexdigest()
     grant = _grant(digest)
     if grant is None:

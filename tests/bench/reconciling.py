@@ -1,4 +1,4 @@
-"""A look at 5,000 targets of which 50 hang: how long it takes, and what it takes of the worker."""
+"""Reconciliation of 5,000 targets, of which 50 hang: its duration, and the load on the worker."""
 
 import threading
 import time
@@ -8,14 +8,14 @@ from tests.bench.report import Report
 from tests.support.world.fakes import serving
 
 TARGETS, HANGING = 5_000, 50
-# Seconds: how long a target takes to answer.
+# The response time of a target, in seconds.
 ANSWER_S = 0.05
-# In how many clusters they are; in one, those that hang have the most to hold up.
+# The numbers of clusters; with one, hanging targets delay the most others.
 SPREAD = (100, 1)
 
 
 def run(report: Report) -> None:
-    """Measure with targets at the end of a wire, of which nothing but the waiting is there."""
+    """Measure with simulated targets that only wait."""
     for clusters in SPREAD:
         with database() as (_, _), serving(_Far, kind="ssh"):
             _fill(clusters)
@@ -46,7 +46,7 @@ def _tell(report: Report, clusters: int, what: str) -> None:
 
 
 class _Far:
-    """Targets that answer after a while, and some that do not answer at all."""
+    """Targets that respond after a delay, and some that never respond."""
 
     kind = "ssh"
     threads = 0
@@ -76,7 +76,7 @@ def _fill(clusters: int) -> None:
         made.append(Cluster.objects.get(name=first.name))
     web, key = Cluster.objects.get(name="web"), Target.objects.filter(cluster__name="web")[0].host_key
     made[0] = web
-    # Not a multiple of the number of clusters, so that they are in many of them.
+    # Not a multiple of the number of clusters, so that hanging targets are spread over many.
     every = TARGETS // HANGING + 1
     Target.objects.bulk_create(
         Target(

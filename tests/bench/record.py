@@ -1,4 +1,4 @@
-"""The record: a million entries, signed, read and verified, here and from a file."""
+"""The record: a million entries, signed, read and verified, in the database and from a file."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ def run(report: Report) -> None:
 
 
 def offline(report: Report, folder: Path, key: str) -> None:
-    """Measure the export, and its verification by the one file."""
+    """Measure the export, and its verification by the standalone verifier."""
     from django.core.management import call_command
 
     file = folder / "record.jsonl"
@@ -54,6 +54,6 @@ def offline(report: Report, folder: Path, key: str) -> None:
 
 
 def timed(what: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what a call gives, and the seconds that it took."""
+    """Return the result of a call, and its seconds."""
     began = time.perf_counter()
     return what(), time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""How figures are told."""
+"""The report of a benchmark run."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Report:
-    """Collects figures, each with its limit, and prints them as they come."""
+    """Collects figures with their limits, and prints each immediately."""
 
     over: list[str] = field(default_factory=list)
 
@@ -20,7 +20,7 @@ class Report:
         most: float | None = None,
         least: float | None = None,
     ):
-        """Tell one figure, and whether it keeps its limit."""
+        """Report one figure, and whether it is within its limit."""
         kept = (most is None or value <= most) and (least is None or value >= least)
         limit = f"≤ {most:g}" if most is not None else f"≥ {least:g}" if least is not None else ""
         verdict = "" if not limit else f"  [{limit} {unit}: {'kept' if kept else 'OVER'}]"
@@ -29,7 +29,7 @@ class Report:
             self.over.append(name)
 
     def note(self, text: str):
-        """Tell something that has no limit."""
+        """Report a figure without a limit."""
         print(f"  {text}", flush=True)
 
 

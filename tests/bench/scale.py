@@ -1,4 +1,4 @@
-"""How much the record and the life of a grant take of two cores, and whether acts wait for each other."""
+"""The CPU use of the record and of a grant's life cycle on two cores, and whether transactions wait for each other."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ from tests.bench.report import Report, median, percentile
 from tests.environment import POSTGRES
 
 WRITERS, SECONDS = 4, 5
-# What the act under way does between its first entry and its commit.
+# What the open transaction does between its first entry and its commit.
 UNDER_WAY_S = 0.05
 
 
@@ -36,7 +36,7 @@ def run(report: Report) -> None:
 
 
 def _written(pool: Pool, under_way: float) -> list[float]:
-    """Return how many milliseconds each recorded transaction took, while another process has an act under way that long, or none."""
+    """Return the milliseconds of each recorded transaction, while another process keeps a transaction open that long, or none."""
     beside = pool.apply_async(_write, [SECONDS, under_way]) if under_way else None
     took = pool.map(_write, [SECONDS] * WRITERS, chunksize=1)
     if beside is not None:
@@ -56,7 +56,7 @@ def _connect(database_url: str) -> None:
 
 
 def _write(seconds: float, under_way: float = 0) -> list[float]:
-    """Record one entry after the other, each in a transaction of its own."""
+    """Record one entry after another, each in its own transaction."""
     from django.db import transaction
 
     from broker.audit.actor import Actor

@@ -1,6 +1,6 @@
-"""SSH through the gateway: what it adds to a login, and how fast an end reaches a running command.
+"""SSH through the gateway: its overhead for a login, and how fast an end terminates a running command.
 
-The targets are real sshd processes, and a command counts as dead when the kernel says so.
+The targets are real sshd processes, and a command counts as terminated when the kernel reports its exit.
 """
 
 import contextlib
@@ -50,10 +50,10 @@ def _logins(report: Report, place: Place) -> None:
     with _plain_target(place) as target:
         commands = {"gateway": place.command("true"), "target": _direct(place, target)}
         for number in range(LOGINS + 2):
-            # Each goes first in turn.
+            # They alternate in going first.
             for name in sorted(commands, reverse=bool(number % 2)):
                 began = time.perf_counter()
-                # Without a time limit: with one, Python looks for the end every 50 ms only.
+                # No timeout: with one, Python polls for the exit only every 50 ms.
                 subprocess.run(commands[name], stdin=subprocess.DEVNULL, check=True)
                 if number >= 2:
                     took[name].append((time.perf_counter() - began) * 1000)
@@ -65,7 +65,7 @@ def _logins(report: Report, place: Place) -> None:
 
 @contextlib.contextmanager
 def _plain_target(place: Place) -> Iterator[SshTarget]:
-    """The same kind of server as targets have, with a standing key instead of an authority."""
+    """Yield a server like the targets', but with an authorized key instead of an authority."""
     allowed = place.key("alice").with_suffix(".pub")
     options = [f"AuthorizedKeysFile {allowed}", "StrictModes no", "PermitRootLogin prohibit-password"]
     with SshTarget([], programs=place.folder, options=options) as target:
@@ -95,7 +95,7 @@ def _revokes(report: Report, place: Place) -> None:
 
 
 def _crowd(report: Report, place: Place) -> None:
-    """One grant with many sessions, half of them on each target."""
+    """Measure one grant with many sessions, half of them on each target."""
     grant = _grant(place)
     began = time.monotonic()
     users = [f"{grant.ref}.web-{1 + number % 2}" for number in range(CROWD)]
@@ -114,13 +114,13 @@ def _crowd(report: Report, place: Place) -> None:
 
 
 def _deadlines(report: Report, place: Place, name: str) -> None:
-    """Grants that end by their time, one after the other."""
+    """Measure grants that end at their deadlines, one after another."""
     from broker.kernel import clock
 
     with contextlib.ExitStack() as stack:
         grants, watched = [], []
         for _ in range(DEADLINES):
-            # Not longer on a busy machine, as in tests.
+            # Unlike in tests, not longer on a busy machine.
             grant = _grant(place, duration=LIFETIME, most=LIFETIME)
             pids = stack.enter_context(running_commands(place, [f"{grant.ref}.web-1"]))
             grants.append(grant)
@@ -141,14 +141,14 @@ def _deadlines(report: Report, place: Place, name: str) -> None:
 
 
 def _grant(place: Place, **changes):
-    """A grant that is active: the worker may be about to start it as well."""
+    """Return an active grant; the worker may be about to start it as well."""
     grant = place.grant(**changes)
     eventually(lambda: _state(grant) == "active")
     return grant
 
 
 def _click_kill(place: Place, grant) -> float:
-    """Kill a grant as its approver; return the moment of the click."""
+    """Revoke a grant as its approver; return the time of the click."""
     from broker.kernel import clock
     from sessions_app.operations.grants.stop_grant import stop_grant
 
@@ -168,7 +168,7 @@ def _state(grant) -> str:
 
 @contextlib.contextmanager
 def running_commands(place: Place, users: list[str]) -> Iterator[list[int]]:
-    """A sleep for each login name, seen to run on its target; gives the processes of all of them."""
+    """Run a sleep for each login name, and yield the processes once all run on their targets."""
     clients: list[subprocess.Popen[bytes]] = []
     tags: list[int] = []
     try:
@@ -177,7 +177,7 @@ def running_commands(place: Place, users: list[str]) -> Iterator[list[int]]:
             tags += wave
             clients += [_client(place, tag, user) for tag, user in wave.items()]
             _await_running(clients, wave)
-        # The command itself, and not what Stint keeps above it, which stays to look for what the command left.
+        # Only the command itself, not Stint's wrapper, which outlives it to find remaining processes.
         yield [pid for pids in _on_targets(tags).values() for pid in pids if _name(pid) == "sleep"]
     finally:
         for client in clients:
@@ -202,7 +202,7 @@ def _await_running(clients: list[subprocess.Popen[bytes]], tags: Collection[int]
 
 
 def _on_targets(tags: Collection[int]) -> dict[int, list[int]]:
-    """The processes with each tag among their words, without clients; in one look at all processes."""
+    """Return the processes with each tag among their arguments, except clients, in one scan."""
     wanted = {str(tag).encode(): tag for tag in tags}
     found: dict[int, list[int]] = {tag: [] for tag in tags}
     for entry in Path("/proc").iterdir():
@@ -222,12 +222,12 @@ def _name(pid: int) -> str:
 
 @contextlib.contextmanager
 def _queue_of_this_process(url: str) -> Iterator[None]:
-    """Who clicks hands its hints to the worker's queue, as the web process does."""
+    """Let this process send its hints to the worker's queue, as the web process does."""
     from celery import current_app
     from django.conf import settings
 
     before = settings.CELERY_BROKER_URL
-    # That the queue is gone is part of the bench.
+    # The loss of the queue is part of the bench.
     logging.getLogger("broker.kernel.enqueue").setLevel(logging.ERROR)
     settings.CELERY_BROKER_URL = current_app.conf.broker_url = url
     try:

@@ -1,4 +1,4 @@
-"""`manage.py up` from an empty folder: how soon it is ready, and how much memory it holds when nobody uses it."""
+"""`manage.py up` from an empty folder: the time until it is ready, and its memory when idle."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ def _memory(report: Report, pid: int) -> None:
     time.sleep(IDLE_AFTER_S)
     sizes: dict[str, float] = {}
     for each in [pid, *_below(pid)]:
-        # A connection of the database may have been closed meanwhile.
+        # A database connection may have been closed in the meantime.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             name, size = _name(each), _megabytes(each)
             sizes[name] = sizes.get(name, 0) + size
@@ -48,7 +48,7 @@ def _memory(report: Report, pid: int) -> None:
 
 @contextlib.contextmanager
 def _up() -> Iterator[tuple[subprocess.Popen[bytes], float]]:
-    """A running `manage.py up`, and how many seconds it took to be ready."""
+    """Yield a running `manage.py up`, and the seconds until it was ready."""
     env = {name: value for name, value in os.environ.items() if name not in CONFIGURED}
     with temporary_state_dir("stint-bench-") as state, tempfile.TemporaryFile() as log:
         http, streams, ssh, gateway = (str(free_port()) for _ in range(4))
@@ -73,7 +73,7 @@ def _is_ready(process: subprocess.Popen[bytes], log: BinaryIO) -> bool:
 
 
 def _below(pid: int) -> list[int]:
-    """All processes that descend from one."""
+    """Return all descendants of a process."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text(encoding="ascii").split():
@@ -82,7 +82,7 @@ def _below(pid: int) -> list[int]:
 
 
 def _name(pid: int) -> str:
-    """What a process of Stint is: its name, or a word of its command line."""
+    """Return the kind of a Stint process: its name, or a word of its command line."""
     parts = [Path(f"/proc/{pid}/{part}").read_bytes() for part in ("comm", "cmdline")]
     words = b" ".join(parts).decode(errors="replace")
     known = (

@@ -1,4 +1,4 @@
-"""The sweep: throughput over history, and the cost of an idle look."""
+"""The sweep: throughput with a short and a long history, and the cost of an idle sweep."""
 
 import contextlib
 import time
@@ -10,7 +10,7 @@ DUE, ROUNDS = 10_000, 5
 
 
 def run(report: Report) -> None:
-    """Measure, round by round over a short and a long history."""
+    """Measure in rounds, with a short and a long history."""
     with contextlib.ExitStack() as stack:
         histories = {size: stack.enter_context(_history(size)) for size in (10_000, 1_000_000)}
         rates: dict[int, list[float]] = {size: [] for size in histories}
@@ -63,7 +63,7 @@ def _idle(report: Report, name: str) -> None:
 
 
 def _set(name: str, change: str) -> None:
-    """Change grants past the guards, as nothing but a bench may."""
+    """Change grants without the database guards, which only a bench may do."""
     owner(
         name,
         "ALTER TABLE sessions_app_grant DISABLE TRIGGER USER",

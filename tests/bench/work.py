@@ -1,4 +1,4 @@
-"""A signed webhook that says the incident is over, against the commands that run because of it.
+"""The time from a signed webhook that closes an incident to the end of the commands that run for it.
 
 A hundred grants are bound to one incident, each with a command that runs on a real sshd; a command counts as dead when the
 kernel says so. The webhook goes over the wire to the web process, as it runs in production.
@@ -62,7 +62,7 @@ def _set_up(place: Place, pagerduty: Outside) -> None:
 
 
 def _resolve(place: Place, pagerduty: Outside, site: str, incident: str) -> list[float]:
-    """Milliseconds from the sending of the webhook to the death of each command."""
+    """Return the milliseconds from sending the webhook to the exit of each command."""
     tell_pagerduty(pagerduty, incident)
     grants = [_grant(place, f"pagerduty:{incident}") for _ in range(GRANTS)]
     eventually(lambda: all(_state(grant) == "active" for grant in grants), within=60)

@@ -1,4 +1,4 @@
-"""`python -m tests.faults MINUTES SEED`: run the stack, break it, and judge."""
+"""`python -m tests.faults MINUTES SEED`: run the stack, inject faults, and judge the result."""
 
 import argparse
 import contextlib
@@ -14,7 +14,7 @@ INSIDE = "STINT_FAULTS_INSIDE"
 
 
 def main(argv: list[str]) -> int:
-    """Return 0 if every promise was kept, 1 if not, 2 if the run can't begin here."""
+    """Return 0 if every promise was kept, 1 if not, 2 if the run can't start on this machine."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("minutes", type=float, nargs="?", default=5)
     parser.add_argument("seed", type=int, nargs="?", default=1)
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
 
 
 def _in_namespaces(argv: list[str]) -> int:
-    """Run this again where the network, the mounts and the processes are its own: at its end, all of them are gone."""
+    """Run this again in its own network, mount and process namespaces, which end with it."""
     if os.geteuid() != 0:
         print("make faults needs root, for namespaces and sshd. Run it again as root.", file=sys.stderr)
         return 2
@@ -66,7 +66,7 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
 
 
 def _prepare(folder: Path) -> None:
-    """Let the helpers of the tests find no server of their own to start: this run has its own, whose address is not known yet."""
+    """Keep the test helpers from starting a server: this run has its own, whose address is not known yet."""
     (folder / "postgres_passwords.json").write_text(json.dumps({"stint_app": "", "stint_owner": ""}))
     os.environ["STINT_TEST_SHARED"] = str(folder)
     importlib.import_module("tests.environment")

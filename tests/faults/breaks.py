@@ -1,4 +1,4 @@
-"""The faults: each breaks something when its block begins, and mends it when the block ends."""
+"""The faults: each breaks something when its block begins, and repairs it when the block ends."""
 
 import contextlib
 import http.client
@@ -20,7 +20,7 @@ Fault = Callable[[Stack, str, float], contextlib.AbstractContextManager[None]]
 _NODES = ("1", "2")
 KINDS: dict[str, Kind] = {}
 _FAULTS: dict[str, Fault] = {}
-# Kinds while which targets are away, and while which the database can't be told of an end.
+# Faults during which targets are down, and faults during which the database can't receive an end.
 _AWAY = {"target away", "target frozen"}
 _UNTOLD: set[str] = set()
 
@@ -28,7 +28,7 @@ _UNTOLD: set[str] = set()
 def fault(
     name: str, *places: str, lasts: tuple[float, float], shows: tuple[str, ...], untold: bool = False
 ) -> Callable[[Callable[[Stack, str, float], Iterator[None]]], Fault]:
-    """Register a fault by its name."""
+    """Register a fault under its name."""
 
     def register(function: Callable[[Stack, str, float], Iterator[None]]) -> Fault:
         KINDS[name] = Kind(places or ("",), lasts, shows)
@@ -41,17 +41,17 @@ def fault(
 
 
 def is_untold(kind: str) -> bool:
-    """Whether nobody can be told of an end while it lasts, because the database takes nothing."""
+    """Whether no end can be saved during the fault, because the database accepts nothing."""
     return kind in _UNTOLD
 
 
 def away(kind: str, place: str) -> tuple[str, ...]:
-    """The targets that are away while it lasts."""
+    """Return the targets that are down during the fault."""
     return (place,) if kind in _AWAY else ()
 
 
 def broken(stack: Stack, kind: str, place: str, lasts: float) -> contextlib.AbstractContextManager[None]:
-    """Break it, for a block that lasts as long."""
+    """Keep it broken for the duration of the block."""
     return _FAULTS[kind](stack, place, lasts)
 
 
@@ -94,7 +94,7 @@ def _kill_gateway(stack: Stack, place: str, lasts: float) -> Iterator[None]:
 
 
 def _down(stack: Stack, kind: str) -> Iterator[None]:
-    """Kill all processes of a kind, and restart none of them."""
+    """Kill all processes of a kind, and keep them down."""
     processes = [stack.processes.by_name[f"{kind}-{node}"] for node in _NODES]
     for process in processes:
         process.down = True
@@ -304,11 +304,11 @@ def _record_refuses(stack: Stack, place: str, lasts: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(stack: Stack, statement: str) -> Iterator[None]:
-    """Hold locks in a transaction that does nothing, as a process does that was stopped in one."""
+    """Hold locks in an idle transaction, like a process that was stopped in one."""
     with psycopg.connect(stack.pair.url("stint_owner")) as owner:
         owner.execute("SET idle_in_transaction_session_timeout = 0")
         owner.execute(statement)
-        # Ends cut whoever keeps them waiting: then there is nothing to let go.
+        # Ends terminate a transaction that blocks them: then there is nothing to release.
         with contextlib.suppress(psycopg.Error):
             yield
 
@@ -327,7 +327,7 @@ def _grants_held(stack: Stack, place: str, lasts: float) -> Iterator[None]:
 
 @fault("messages forged", lasts=(4, 6), shows=("message lost, duplicated, late, forged",))
 def _forged(stack: Stack, place: str, lasts: float) -> Iterator[None]:
-    """Everything that a message can ask for, of every grant, again and again: no row justifies it."""
+    """Send every kind of message about every grant, repeatedly, without a row that justifies it."""
     from celery import Celery
 
     with psycopg.connect(stack.pair.url()) as reader:
@@ -380,7 +380,7 @@ def _no_streams(stack: Stack, place: str, lasts: float) -> Iterator[None]:
 
 
 def mend(stack: Stack, kind: str) -> None:
-    """Bring back what a fault leaves broken, when Stint has had its time to recover."""
+    """Repair what a fault leaves broken, after Stint has had its time to recover."""
     if kind == "failover":
         eventually(lambda: _rejoined(stack), within=60, every=1)
 

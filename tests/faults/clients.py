@@ -1,5 +1,5 @@
-"""What holders use a grant with, and how it is seen that they still can: by processes on a host, by what a stream still gives, or by
-what a session of a database still answers.
+"""The clients with which holders use a grant, and how a run detects that the use continues: by processes on a host, by the
+output of a stream, or by the responses in a database session.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ PUBLIC = "stint.example.com"
 EVERY_S = 0.05
 TIMEOUT_S = 30.0
 _MCP = "2026-07-28"
-# One for all: reading the authorities of the system takes longer than a request.
+# One for all: loading the system's CA certificates takes longer than a request.
 _TRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _TRUSTING.check_hostname, _TRUSTING.verify_mode = False, ssl.CERT_NONE
 
@@ -35,11 +35,11 @@ class Client(Protocol):
     """Uses a grant until it is stopped or cut."""
 
     def stop(self) -> None:
-        """End it, if it has not ended by itself."""
+        """End it, if it has not ended on its own."""
 
 
 class Means(Protocol):
-    """How a kind of target is used. ``asks`` has cluster, command set and parameters of the request."""
+    """How a kind of target is used. ``asks`` has the cluster, command set and parameters to request."""
 
     kinds: Sequence[str]
     targets: Sequence[str]
@@ -49,14 +49,14 @@ class Means(Protocol):
     def start(
         self, *, kind: str, target: str, holder: str, gateway: str, tag: int, credential: Any
     ) -> Client:
-        """Use a grant, and go on until the end."""
+        """Use a grant until it ends."""
 
     def again(self, *, target: str, holder: str, gateway: str, credential: Any) -> str:
         """Try once more; return what came of it, empty if it was refused."""
 
 
 class SSH:
-    """A command on a host that does all to stay alive."""
+    """A command on a host that resists termination."""
 
     kinds = STAYS_ALIVE
     targets = ("web-1", "web-2")
@@ -69,7 +69,7 @@ class SSH:
     def start(
         self, *, kind: str, target: str, holder: str, gateway: str, tag: int, credential: Any
     ) -> Client:
-        """Start it. What runs on the host has the tag among its words."""
+        """Start it. Its processes on the host have the tag among their arguments."""
         return _Command(self._ssh(holder, target, gateway, "test", kind, str(tag)))
 
     def again(self, *, target: str, holder: str, gateway: str, credential: Any) -> str:
@@ -94,7 +94,7 @@ class _Command:
 
 
 class HTTP:
-    """A stream through the gateway, which says something ten times a second."""
+    """A stream through the gateway with ten events a second."""
 
     kinds = ("stream",)
     targets = ("prices-1",)
@@ -107,7 +107,7 @@ class HTTP:
     def start(
         self, *, kind: str, target: str, holder: str, gateway: str, tag: int, credential: Any
     ) -> Client:
-        """Follow it in a thread."""
+        """Read it in a thread."""
         return _Thread(tag, self._watch, lambda: self._pieces(gateway, credential))
 
     def again(self, *, target: str, holder: str, gateway: str, credential: Any) -> str:
@@ -130,7 +130,7 @@ class HTTP:
 
 
 class SQL:
-    """A session of a database that asks it twenty times a second."""
+    """A database session with twenty queries a second."""
 
     kinds = ("session",)
     targets = ("shop",)
@@ -143,7 +143,7 @@ class SQL:
     def start(
         self, *, kind: str, target: str, holder: str, gateway: str, tag: int, credential: Any
     ) -> Client:
-        """Ask in a thread."""
+        """Query in a thread."""
         return _Thread(tag, self._watch, lambda: self._answers(credential))
 
     def again(self, *, target: str, holder: str, gateway: str, credential: Any) -> str:
@@ -167,7 +167,7 @@ class SQL:
 
 
 class MCP:
-    """Calls of a tool, ten times a second."""
+    """Ten tool calls a second."""
 
     kinds = ("calls",)
     targets = ("desk",)
@@ -180,7 +180,7 @@ class MCP:
     def start(
         self, *, kind: str, target: str, holder: str, gateway: str, tag: int, credential: Any
     ) -> Client:
-        """Call it in a thread."""
+        """Call the tool in a thread."""
         return _Thread(tag, self._watch, lambda: self._calls(credential))
 
     def again(self, *, target: str, holder: str, gateway: str, credential: Any) -> str:
@@ -196,7 +196,7 @@ class MCP:
             wait.wait(2 * EVERY_S)
 
     def _call(self, credential: Any) -> str:
-        """Return what the tool answered; empty if the call was refused."""
+        """Return the tool's result; empty if the call was refused."""
         meta = {
             f"io.modelcontextprotocol/{name}": value
             for name, value in (("protocolVersion", _MCP), ("clientCapabilities", {}))
@@ -218,7 +218,7 @@ class MCP:
 
 
 class Kubernetes:
-    """A command in a pod that does all to stay alive, through the gateway."""
+    """A command in a pod, through the gateway, that resists termination."""
 
     kinds = ("sleep", "nohup", "setsid", "daemon", "fork", "stubborn")
     targets = ("prod-1",)
@@ -231,7 +231,7 @@ class Kubernetes:
     def start(
         self, *, kind: str, target: str, holder: str, gateway: str, tag: int, credential: Any
     ) -> Client:
-        """Start it. What runs in the pod has the tag among its words."""
+        """Start it. Its processes in the pod have the tag among their arguments."""
         return _Command(self._kubectl(holder, gateway, credential, kind, str(tag)))
 
     def again(self, *, target: str, holder: str, gateway: str, credential: Any) -> str:
@@ -270,7 +270,7 @@ class Kubernetes:
 
 
 def _said(tried: subprocess.Popen[bytes]) -> str:
-    """Wait for the end of a command, and return what it wrote if it succeeded."""
+    """Wait for a command to end, and return its output if it succeeded."""
     try:
         said, _ = tried.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -280,7 +280,7 @@ def _said(tried: subprocess.Popen[bytes]) -> str:
 
 
 class _Thread:
-    """Follows something, and notes each time that it still gives something."""
+    """Reads from something in a thread, and notes the time of each output."""
 
     def __init__(self, tag: int, watch: Watch, follow: Callable[[], Iterator[bool]]) -> None:
         self._tag, self._watch, self._follow = tag, watch, follow
@@ -310,7 +310,7 @@ def _bearer(credential: Any) -> dict[str, str]:
 
 
 class TrustingConnection(http.client.HTTPSConnection):
-    """A connection to loopback, whose certificates were made for this run."""
+    """A connection to loopback, whose certificates were issued for this run."""
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(host, port, timeout=20, context=_TRUSTING)

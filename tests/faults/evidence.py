@@ -1,4 +1,4 @@
-"""What the database, the record, the targets and /proc say afterwards, beside what people were answered."""
+"""Compares the database, the record, the targets and /proc after a run with the responses that people got."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from tests.faults.watch import Watch
 
 
 def facts(people: People, watch: Watch, outages: list[Outage], runs: Path, stuck: list[str]) -> Facts:
-    """Gather everything, when all that was broken works again."""
+    """Gather all facts, once everything works again."""
     started = _started(runs)
     problems = [
         *_lost(people.lives), *_doubled(started), *_unrecorded(started), *_used_afterwards(people.lives), *_stuck(people, stuck),
@@ -23,7 +23,7 @@ def facts(people: People, watch: Watch, outages: list[Outage], runs: Path, stuck
 
 
 def _started(runs: Path) -> Counter[int]:
-    """How often each command ran, by its tag."""
+    """Return how often each command ran, by its tag."""
     words = (line.split() for line in runs.read_text(encoding="utf-8").splitlines())
     return Counter(int(line[1]) for line in words if len(line) == 2 and line[1].isdigit())
 
@@ -51,7 +51,7 @@ def _use(life: Life, watch: Watch) -> Use | None:
 
 
 def _lost(lives: list[Life]) -> Iterator[tuple[str, str]]:
-    """What was answered as done, and is not in the record."""
+    """Return what was confirmed to a client but is not in the record."""
     from broker.audit.models import AuditEntry
 
     for life in lives:
@@ -61,7 +61,7 @@ def _lost(lives: list[Life]) -> Iterator[tuple[str, str]]:
 
 
 def _doubled(started: Counter[int]) -> Iterator[tuple[str, str]]:
-    """What happened twice: commands on targets, grants of a request, starts and ends of a grant."""
+    """Return what happened twice: commands on targets, grants of a request, starts and ends of a grant."""
     from django.db.models import Count
 
     from broker.audit.models import AuditEntry
@@ -78,7 +78,7 @@ def _doubled(started: Counter[int]) -> Iterator[tuple[str, str]]:
         yield "doubled", f"REQ-{request} has {count} grants"
     once = ["grant.scheduled", "grant.active", "grant.revoking", "grant.ended"]
     entries = AuditEntry.objects.filter(event__in=once).values_list("event", "object_ref", "body")
-    # Whoever cuts what an ending grant lets finish, and whoever meant to end it while others had its row, has an entry too.
+    # Cutting a command that an ending grant lets finish, and an end intent, have entries too.
     counted = Counter((event, ref) for event, ref, body in entries if not _further(body))
     yield from (
         ("doubled", f"{ref} has {count} entries {event}")
@@ -93,7 +93,7 @@ def _further(body: str) -> bool:
 
 
 def _unrecorded(started: Counter[int]) -> Iterator[tuple[str, str]]:
-    """What ran without an entry, and a record that does not verify."""
+    """Return what ran without an entry, and the faults of a record that does not verify."""
     from django.db import connection
 
     from broker.audit.models import AuditEntry
@@ -123,7 +123,7 @@ def _used_afterwards(lives: list[Life]) -> Iterator[tuple[str, str]]:
 
 
 def unsettled() -> list[str]:
-    """What is not over yet, although it should be when nothing is used any more."""
+    """Return what has not ended yet, although nothing is used any more."""
     from broker.audit.models import AuditBacklog
     from broker.kernel import clock
     from sessions_app.models import CommandRun, Grant, Session

@@ -1,27 +1,27 @@
-"""Whether the promises were kept, by what was observed: pure, so that it is tested without a stack."""
+"""Judges from the observations whether the promises were kept. Pure, so that it can be tested without a stack."""
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-# Seconds. What ARCHITECTURE.md promises: a process is gone so long after its end; after the target is back, if it was away;
-# and after a gateway has been without its database for ten seconds.
+# The limits of ARCHITECTURE.md, in seconds, until a process has exited: after the grant's end; after the target is back,
+# if it was down; and after a gateway has been without its database for ten seconds.
 LATEST, LATEST_AWAY, LATEST_UNTOLD = 2.0, 10.0, 12.0
-# Seconds after which a fault that is over is no longer named beside what is late.
+# Seconds after its end during which a fault is still listed as a cause of lateness.
 AFTERMATH = 3.0
 # Seconds, at the 99th percentile.
 DEADLINE_P99, REVOKE_P99 = 0.3, 1.5
 RECOVERED = 15.0
-# Of how many ends one may be later than that. In a run with fewer, one may.
+# One of this many ends may be later than that; in a shorter run, one may.
 OF = 100
 
 
 @dataclass(frozen=True)
 class Outage:
-    """A fault as it happened: from when to when, in seconds of the same clock as all moments here.
+    """A fault as it happened: its start and end, in seconds of the clock used for all times here.
 
-    ``recovered`` is how many seconds later access could be started again, and ``stalled`` for how many of them the machine stalled.
+    ``recovered`` is the seconds until access could be started again, and ``stalled`` how many of them the machine stalled.
     """
 
     kind: str
@@ -37,16 +37,16 @@ class Outage:
         return f"{self.kind} {self.place}".strip()
 
     def overlaps(self, began: float, ended: float, *, after: float = 0.0) -> bool:
-        """Whether it was at any time between two moments, or so many seconds before."""
+        """Whether it overlaps the time between two moments, or the given seconds before."""
         return self.began <= ended and began <= self.healed + after
 
 
 @dataclass(frozen=True)
 class Use:
-    """What ran on a target for a grant, and was there until ``gone``; None: it still is.
+    """A process on a target for a grant. It was last seen at ``gone``; None: it is still running.
 
     ``ended`` is when the grant ended, by ``cause``: `deadline` or `revoke`. ``stalled`` is for how many seconds the machine stalled
-    after that. ``direct`` is what passes no gateway: a deadline is then kept by asking the target.
+    after that. ``direct``: it uses no gateway, so the target itself is called at a deadline.
     """
 
     grant: str
@@ -61,22 +61,22 @@ class Use:
 
 @dataclass
 class Facts:
-    """All that was observed in a run, and ``problems`` that were seen while it ran, by the promise that they break."""
+    """The observations of a run, and the ``problems`` seen during it, by the promise that they break."""
 
     uses: list[Use] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     grants: int = 0
-    # For how many seconds the machine let nothing run that was ready, of how many.
+    # For how many seconds of the run the machine stalled.
     stalled: float = 0.0
     lasted: float = 0.0
 
 
 @dataclass(frozen=True)
 class Late:
-    """How late a use was, the limit for it, and the fault that it met.
+    """How late a use ended, its limit, and the fault that overlapped it.
 
-    ``usual``: it met nothing for which anything else is promised.
+    ``usual``: no fault with a different limit overlapped it.
     """
 
     use: Use
@@ -87,12 +87,12 @@ class Late:
 
     @property
     def broken(self) -> bool:
-        """Whether it was later than it may be. What is left out is measured: the time in which the machine let nothing run."""
+        """Whether it was later than its limit. Only the measured stalls of the machine are excluded."""
         return self.seconds - self.use.stalled > self.limit
 
 
 def lateness(use: Use, outages: Iterable[Outage]) -> Late:
-    """Return how late a use ended: after its end, or after its target came back."""
+    """Return how late a use ended: the time since its end, or since its target came back."""
     gone = math.inf if use.gone is None else use.gone
     last = max(use.ended, gone)
     near = [one for one in outages if one.overlaps(use.ended, last, after=AFTERMATH)]
@@ -108,13 +108,13 @@ def lateness(use: Use, outages: Iterable[Outage]) -> Late:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the percentile by nearest rank; 0 of nothing."""
+    """Return the percentile by nearest rank; 0 without values."""
     ordered = sorted(values)
     return ordered[math.ceil(percent / 100 * len(ordered)) - 1] if ordered else 0.0
 
 
 def broken(facts: Facts) -> list[str]:
-    """Return a sentence for each promise that was not kept. However busy the machine is, all of them are judged."""
+    """Return a sentence for each promise that was not kept. All are judged, even on a busy machine."""
     lates = [lateness(use, facts.outages) for use in facts.uses]
     return [
         *(
@@ -141,18 +141,18 @@ def broken(facts: Facts) -> list[str]:
 
 
 def _may(count: int) -> int:
-    """How many may be later than the 99th percentile's limit."""
+    """Return how many may exceed the limit of the 99th percentile."""
     return math.ceil(count / OF)
 
 
 def _over(lates: Sequence[Late], cause: str, most: float) -> tuple[int, list[Late]]:
-    """Return how many met nothing for which another limit is promised, and those of them that were later than ``most``."""
+    """Return the number of usual uses, and those of them that were later than ``most``."""
     judged = [one for one in lates if one.use.cause == cause and one.usual]
     return len(judged), [one for one in judged if one.seconds - one.use.stalled > most]
 
 
 def report(facts: Facts) -> str:
-    """Return the figures: lateness by cause and by what was broken at the time, and counts."""
+    """Return the figures: lateness by cause and by the fault at the time, and counts."""
     lates = [lateness(use, facts.outages) for use in facts.uses]
     lines = [f"{'end':10} {'while':58} {'uses':>5} {'median':>8} {'p99':>8} {'last':>8}"]
     for cause in ("deadline", "revoke"):

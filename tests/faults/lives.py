@@ -1,4 +1,4 @@
-"""Grants from the request to the proven end, as people have them: by the API behind nginx, and through the gateways."""
+"""Life cycles of grants, from the request to the confirmed end: by the API behind nginx, and through the gateways."""
 
 import contextlib
 import http.client
@@ -13,15 +13,15 @@ from tests.faults.clients import PUBLIC, SSH, SSH_PORTS, Client, Means, Trusting
 from tests.faults.watch import Watch
 from tests.support.servers.gateway import new_tag
 
-# Seconds: of a grant, of a request to the API, of the wait for something that a fault may hold up, and until something counts as stuck.
+# Seconds: duration of a grant, API timeout, wait for something that a fault may delay, and time until something is stuck.
 DURATIONS = (6, 8, 12)
 WAIT_S, STUCK_S = 40.0, 90.0
-# Who decides, and who asks for access only to see whether that is possible.
+# The approver, and the person whose requests only check whether access can be started.
 APPROVER, PROBER = "bob", "prober"
 
 
 class Refused(Exception):
-    """The API refused. ``status`` is the HTTP status; 0: there was no answer."""
+    """The API refused the call. ``status`` is the HTTP status; 0: no response."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(f"{status} {text}")
@@ -30,7 +30,7 @@ class Refused(Exception):
 
 @dataclass
 class Act:
-    """What was answered as done: it has to be in the record, whatever happens afterwards."""
+    """An action confirmed to a client: it must be in the record, whatever happens afterward."""
 
     event: str
     ref: str
@@ -38,7 +38,7 @@ class Act:
 
 @dataclass
 class Life:
-    """One grant. Moments are of the wall clock. ``used`` is whether its command was seen on its target."""
+    """One grant. Times are wall-clock times. ``used``: its command was seen on its target."""
 
     holder: str
     uses: Means
@@ -57,7 +57,7 @@ class Life:
 
 @dataclass
 class People:
-    """Those who use the stack until they are told to stop. ``lives`` grow; ``refusals`` count what was not possible meanwhile."""
+    """The people who use the stack until they are stopped. ``lives`` are their grants; ``refusals`` counts what failed."""
 
     uses: list[Means]
     tokens: dict[str, str]
@@ -69,7 +69,7 @@ class People:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def begin(self, seed: int) -> None:
-        """Let each holder have one grant after the other."""
+        """Let each holder use one grant after another."""
         for number, name in enumerate(sorted(self.tokens.keys() - {APPROVER, PROBER})):
             chance = random.Random(seed * 1000 + number)
             thread = threading.Thread(target=self._live_on, args=(name, chance), name=name, daemon=True)
@@ -77,7 +77,7 @@ class People:
             thread.start()
 
     def end(self) -> list[str]:
-        """Let nobody begin anew, and wait for those who have begun. Return the names of those who are stuck."""
+        """Start no new grants, and wait for the current ones. Return the names of holders who are stuck."""
         self.over.set()
         until = time.monotonic() + STUCK_S
         for thread in self._threads:
@@ -85,7 +85,7 @@ class People:
         return [thread.name for thread in self._threads if thread.is_alive()]
 
     def can_start(self, who: str) -> bool:
-        """Ask for access to a host, and return whether it was active in time."""
+        """Request access to a host, and return whether it was active in time."""
         hosts = next(one for one in self.uses if isinstance(one, SSH))
         life = Life(who, hosts, hosts.kinds[0], hosts.targets[0], next(iter(SSH_PORTS)), revokes=False, tag=0)
         with contextlib.suppress(Refused):
@@ -150,7 +150,7 @@ class People:
         return str(request["ref"])
 
     def _wait(self, life: Life, ref: str) -> bool:
-        """Wait until the grant is active. False if it was over before that."""
+        """Wait until the grant is active. Return False if it ended before that."""
         until = time.monotonic() + WAIT_S
         while time.monotonic() < until:
             with contextlib.suppress(Refused):
@@ -207,7 +207,7 @@ class People:
             time.sleep(0.5)
 
     def call(self, who: str, method: str, path: str, body: dict[str, Any] | None) -> Any:
-        """Call the API as somebody. Raises Refused."""
+        """Call the API as a person. Raises Refused."""
         headers = {
             "Authorization": f"Bearer {self.tokens[who]}",
             "Content-Type": "application/json",

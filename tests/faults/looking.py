@@ -1,7 +1,7 @@
-"""Which processes are there, looked for in /proc all the time, by a process that has nothing else to do.
+"""Watches /proc for processes continuously, in a dedicated process.
 
 `python -m tests.faults.looking` reads tags from its input, one a line. It writes `there TAG AT` and `gone TAG AT` when that
-changes, AT being when it was first and last seen, and `stall AT SECONDS` when the machine let nothing of it run.
+changes, where AT is when it was first or last seen, and `stall AT SECONDS` after the machine did not schedule it.
 """
 
 import os
@@ -15,7 +15,7 @@ EVERY_S = 0.05
 
 
 def main() -> None:
-    """Look until the input ends."""
+    """Watch until the input ends."""
     tags: dict[bytes, float] = {}
     reader = threading.Thread(target=_read, args=(tags,))
     reader.start()
@@ -48,7 +48,7 @@ def _say(*words: object) -> None:
 
 
 def _words() -> set[bytes]:
-    """The words of all processes but those of clients."""
+    """Return the arguments of all processes except clients."""
     found: set[bytes] = set()
     for name in os.listdir("/proc"):  # noqa: PTH208  # twenty times a second
         if name.isdigit():

@@ -1,19 +1,19 @@
-"""What breaks when: the same for the same seed."""
+"""The schedule of faults: the same for the same seed."""
 
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 EVERY = 10.0
-# Seconds at the end in which nothing new breaks, so that what was broken can come to its end.
+# Seconds at the end without new faults, so that the last effects can end.
 QUIET = 15.0
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault. ``places`` are those that it can hit, ``lasts`` the fewest and the most seconds.
+    """A kind of fault. ``places`` are the parts that it can affect, ``lasts`` its shortest and longest duration in seconds.
 
-    ``shows`` has the failures of ARCHITECTURE.md's failure contract that it causes, as that table names them.
+    ``shows`` lists the failures that it causes, as named in the failure contract in ARCHITECTURE.md.
     """
 
     places: Sequence[str]
@@ -41,7 +41,7 @@ def planned(kinds: Mapping[str, Kind], *, seconds: float, seed: int) -> list[Bre
         kind = kinds[name]
         lasts = round(chance.uniform(*kind.lasts), 1)
         found.append(Break(at, name, chance.choice(kind.places), lasts))
-        # What lasts longer than the time to the next one is alone for as long.
+        # A fault that lasts longer than the interval delays the next one.
         at += EVERY * max(1, -(-(lasts + 2) // EVERY))
         deck = deck or _shuffled(kinds, chance)
     return found

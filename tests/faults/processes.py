@@ -1,4 +1,4 @@
-"""Stint's processes, started and restarted as systemd does, and what nginx needs to know of them."""
+"""Stint's processes, started and restarted as by systemd, and their nginx configuration."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from broker.production.main import files, parse
 from tests.environment import ROOT
 from tests.faults.clients import PUBLIC
 
-# As in the units.
+# The same as in the systemd units.
 RESTART_S = 1.0
 _NGINX = """
 daemon off;
@@ -58,18 +58,18 @@ class Process:
                     )  # fmt: skip
                 self.starts += 1
                 self._running.wait()
-                # KillMode=mixed: what it leaves of itself is killed.
+                # KillMode=mixed: its remaining processes are killed.
                 self.signal(signal.SIGKILL)
             over.wait(RESTART_S)
 
     def signal(self, number: int) -> None:
-        """Send a signal to it and to all that it started."""
+        """Send a signal to it and all its children."""
         if self._running is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._running.pid, number)
 
     def main(self, number: int) -> None:
-        """Send a signal to the main process alone, as systemd does at a stop and a reload."""
+        """Send a signal only to the main process, as systemd does to stop and to reload."""
         if self._running is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._running.pid, number)
@@ -93,7 +93,7 @@ class Processes:
         return process
 
     def stop(self) -> None:
-        """End all, in their own time."""
+        """Stop all gracefully."""
         self._over.set()
         for process in self.by_name.values():
             process.signal(signal.SIGCONT)
@@ -106,7 +106,7 @@ class Processes:
 
 
 def manage(*words: str) -> list[str]:
-    """A command of manage.py."""
+    """Run a command of manage.py."""
     return [sys.executable, "manage.py", *words]
 
 

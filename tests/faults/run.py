@@ -1,4 +1,4 @@
-"""One run: people use the stack, faults come as planned, and then everything is judged."""
+"""One run: people use the stack, faults are injected as planned, and then the result is judged."""
 
 import math
 import os
@@ -18,7 +18,7 @@ from tests.faults.plan import Break, planned
 from tests.faults.stack import Stack
 from tests.faults.watch import Watch
 
-# Seconds: until all must be over when nobody uses anything any more, and for how long a recovery is looked for.
+# Seconds: until everything must have ended after the last use, and the longest wait for a recovery.
 SETTLE_S, LOOK_S = 60.0, 40.0
 # Faults after which Stint must be usable again within 15 s.
 RECOVERS = {"failover", "database restart"}
@@ -26,14 +26,14 @@ RECOVERS = {"failover", "database restart"}
 
 @dataclass
 class Breaker:
-    """Breaks what is planned, in the main thread: servers that are started there live on."""
+    """Injects the planned faults, in the main thread, because servers end with the thread that started them."""
 
     stack: Stack
     people: People
     outages: list[Outage]
 
     def follow(self, plan: list[Break], began: float) -> None:
-        """Break one after the other, each in its time."""
+        """Inject one fault after another, each at its time."""
         for one in plan:
             time.sleep(max(0.0, began + one.at - time.monotonic()))
             self._break(one)
@@ -54,7 +54,7 @@ class Breaker:
         breaks.mend(self.stack, one.kind)
 
     def _recovered(self, healed: float) -> float:
-        """Return after how many seconds somebody who asks for access has it. Infinite if that took longer than is looked."""
+        """Return the seconds until a new request results in access; infinite if that takes longer than the wait."""
         until = time.monotonic() + LOOK_S
         while time.monotonic() < until:
             if self.people.can_start(PROBER):
@@ -64,7 +64,7 @@ class Breaker:
 
 
 def run(stack: Stack, *, minutes: float, seed: int, only: str = "") -> int:
-    """Use and break the stack for so long, print what was observed, and return the exit status."""
+    """Use and break the stack for this long, print the observations, and return the exit status."""
     kinds = {name: kind for name, kind in breaks.KINDS.items() if only in name}
     plan = planned(kinds, seconds=minutes * 60, seed=seed)
     watch = Watch()
@@ -77,7 +77,7 @@ def run(stack: Stack, *, minutes: float, seed: int, only: str = "") -> int:
     breaker.follow(plan, began)
     time.sleep(max(0.0, began + minutes * 60 - time.monotonic()))
     stuck = [f"{name} waits" for name in people.end()]
-    # What this process was connected to may be gone.
+    # This process's connection may be broken.
     connections.close_all()
     stuck += _settled()
     watch.stop()
@@ -88,7 +88,7 @@ def run(stack: Stack, *, minutes: float, seed: int, only: str = "") -> int:
 
 
 def _clients(stack: Stack, watch: Watch) -> list[Means]:
-    """What people use: hosts more often than the others, for they leave most behind."""
+    """Return the clients in use: more for hosts, which leave the most processes behind."""
     assert stack.place is not None
     assert stack.shop is not None
     hosts = SSH(stack.place, watch)
@@ -104,7 +104,7 @@ def _clients(stack: Stack, watch: Watch) -> list[Means]:
 
 
 def _settled() -> list[str]:
-    """Wait until everything is over; return what is not."""
+    """Wait until everything has ended; return what has not."""
     until = time.monotonic() + SETTLE_S
     while (left := unsettled()) and time.monotonic() < until:
         time.sleep(1)

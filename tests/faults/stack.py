@@ -47,9 +47,9 @@ _STATE_MIB = 64
 
 @dataclass
 class Stack:
-    """All that runs. ``ways`` are the ways between its parts, each of which can be broken.
+    """The running stack. ``ways`` are the connections between its parts, each of which can be broken.
 
-    The ways to the database are `database-N`, for node N; a node's processes are `web-N`, `worker-N` and `gateway-N`.
+    The connections to the database are `database-N`, for node N; a node's processes are `web-N`, `worker-N` and `gateway-N`.
     """
 
     folder: Path
@@ -72,12 +72,12 @@ class Stack:
 
     @property
     def runs(self) -> Path:
-        """The file to which each command on a target adds its kind and tag when it starts."""
+        """Return the file to which each command on a target appends its kind and tag when it starts."""
         return self.folder / "runs"
 
     @property
     def clock(self) -> Path:
-        """The file that says how far the clock of the second node is off."""
+        """Return the file with the clock offset of the second node."""
         return self.folder / "clock"
 
     @property
@@ -85,7 +85,7 @@ class Stack:
         return self.folder / "state"
 
     def keep(self, folder: Path) -> None:
-        """Copy what explains a run to a folder: the logs of all processes, and a dump of the database."""
+        """Copy the logs of all processes and a dump of the database to a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         for log in self.folder.rglob("*.log"):
             shutil.copy(log, folder / log.name)
@@ -123,7 +123,7 @@ class Stack:
 
 @contextlib.contextmanager
 def stack(folder: Path, *, people: int) -> Iterator[Stack]:
-    """A running stack in an empty folder, in namespaces of its own."""
+    """Yield a running stack in an empty folder, in its own namespaces."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with contextlib.ExitStack() as all_of:
         pair = all_of.enter_context(postgres_pair(folder / "postgres"))
@@ -149,7 +149,7 @@ def stack(folder: Path, *, people: int) -> Iterator[Stack]:
 
 @contextlib.contextmanager
 def _shop(folder: Path) -> Iterator[Shop]:
-    """A database that is a target."""
+    """Run a database as a target."""
     (folder / "shop").mkdir(mode=0o711)
     with PostgresServer(folder / "shop", majors()[0]) as server:
         yield set_up(server)
@@ -184,7 +184,7 @@ def _made(folder: Path, pair: Pair, all_of: contextlib.ExitStack) -> Stack:
 
 
 def _set_up_django(made: Stack) -> None:
-    """Let this process read and fill the same database, with the same key."""
+    """Let this process use the same database, with the same key."""
     import django
 
     os.environ.update(
@@ -202,14 +202,14 @@ def _migrate(made: Stack) -> None:
 
 
 def _add_programs(made: Stack) -> None:
-    """Put what runs on targets into a folder. It writes down each start."""
+    """Write the programs that run on targets into a folder. They log each start."""
     programs = made.folder / "programs"
     programs.mkdir()
     logged = f'echo "$kind $tag" >> {made.runs}\ncase $kind in'
     (programs / "test").write_text(ACT.replace("case $kind in", logged, 1))
     (programs / "test").chmod(0o755)
     made.runs.touch()
-    # Pods have an account of their own.
+    # Pods run as another account.
     made.runs.chmod(0o666)
 
 
@@ -271,7 +271,7 @@ def _people(made: Stack, world: World, now: dt.datetime, count: int) -> None:
 
 
 def _others(made: Stack) -> dict[str, str]:
-    """What the catalog has beside hosts: an application and a database."""
+    """Return the catalog entries other than hosts: an application and a database."""
     assert made.http
     assert made.shop
     assert made.desk
@@ -323,7 +323,7 @@ def _serve(made: Stack) -> None:
 
 
 def _moved(file: Path) -> dict[str, str]:
-    """The environment in which a process reads how far its clock is off in a file. Its monotonic clock is left alone."""
+    """Return the environment in which a process reads its clock offset from a file. Its monotonic clock is unchanged."""
     assert _FAKETIME.exists(), "libfaketime is missing: .ci/bootstrap test installs it"
     return {
         "LD_PRELOAD": str(_FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_CACHE_DURATION": "1",

@@ -1,4 +1,4 @@
-"""What `make faults` plans, and how it judges: the run itself is a command of its own."""
+"""The planning and judging of `make faults`; the run itself is a command."""
 
 import itertools
 import re
@@ -15,7 +15,7 @@ USE = Use("GR-1", "daemon", "web-1", "deadline", ended=100.0, gone=100.1)
 REVOKED = replace(USE, cause="revoke")
 AWAY = Outage("target away", "web-1", 98.0, 104.0, away=("web-1",))
 UNTOLD = Outage("database frozen", "", 99.0, 106.0, untold=True)
-# Failures of the contract that no run shows, because they need what a run does not have, and the test that shows each.
+# Failures of the contract that a run can't cause, and the test that shows each.
 ELSEWHERE = {
     "object store away": "tests/sessions_app/operations/sessions/test_store_recordings.py",
     "database restored from an older backup": "tests/guides/test_stint_is_installed_as_the_guide_says.py",
@@ -60,11 +60,11 @@ def test_every_failure_of_the_contract_is_caused_or_shown_by_a_test():
         (replace(USE, gone=90.0), [], 0, 2),
         (replace(USE, gone=None), [], float("inf"), 2),
         (replace(USE, gone=103.0, stalled=1.5), [], 3, 2),
-        # Its target was away at its end: counted from when it was back.
+        # Its target was down at its end: counted from when it was back.
         (replace(USE, gone=105.0), [AWAY], 1, 10),
         (replace(USE, gone=105.0, target="web-2"), [AWAY], 5, 2),
         (replace(USE, ended=110.0, gone=111.0), [AWAY], 1, 2),
-        # Nobody can be told of a revoke without a database; a deadline needs nobody to be told.
+        # Without a database, a revoke can't be saved; a deadline needs no message.
         (replace(REVOKED, gone=108.0), [UNTOLD], 8, 12),
         (replace(USE, gone=108.0), [UNTOLD], 8, 2),
     ],

@@ -1,6 +1,6 @@
-"""The ways between the parts of the stack, in a process of their own, so that nothing but a fault delays what they pass on.
+"""The connections between the parts of the stack, in a separate process, so that only faults delay their traffic.
 
-`python -m tests.faults.ways AT:BEHIND …` passes on what comes to each port. It reads `freeze AT` and `thaw AT` from its input.
+`python -m tests.faults.ways AT:BEHIND …` forwards the traffic of each port. It reads `freeze AT` and `thaw AT` from its input.
 """
 
 import contextlib
@@ -16,23 +16,23 @@ from tests.support.servers.proxy import BlackHole
 
 @dataclass
 class Way:
-    """One way, by the port at which it begins."""
+    """One forwarded connection, by its listening port."""
 
     at: int
     _told: IO[str]
 
     def freeze(self) -> None:
-        """Pass nothing on any more, and close nothing."""
+        """Stop forwarding, without closing connections."""
         print("freeze", self.at, file=self._told, flush=True)
 
     def thaw(self) -> None:
-        """Pass everything on again, what was held back included."""
+        """Resume forwarding, including the data held back."""
         print("thaw", self.at, file=self._told, flush=True)
 
 
 @contextlib.contextmanager
 def ways(behind: Mapping[int, int]) -> Iterator[dict[int, Way]]:
-    """Pass on what comes to some ports, each to another, until the block ends."""
+    """Forward each port to another one, until the block ends."""
     pairs = [f"{at}:{to}" for at, to in behind.items()]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.faults.ways", *pairs], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -45,7 +45,7 @@ def ways(behind: Mapping[int, int]) -> Iterator[dict[int, Way]]:
 
 
 def main(pairs: list[str]) -> None:
-    """Pass on until the input ends."""
+    """Forward until the input ends."""
     with contextlib.ExitStack() as all_of:
         holes = {}
         for pair in pairs:

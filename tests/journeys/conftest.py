@@ -17,11 +17,11 @@ from tests.support.browser.stage import Stage
 from tests.support.servers.gateway import Place
 from tests.support.world.scene import make_scene
 
-# A form that is refused is answered with its page and a status that says so, which the console repeats.
+# A rejected form is shown again with an error status, which the console logs.
 REFUSED = re.compile("the server responded with a status of (400|409|422) ")
 
 
-# How long a page takes on a busy machine says nothing about the page; a wait ends as soon as it can.
+# Long, because the machine may be busy; each wait ends as soon as its condition is true.
 expect.set_options(timeout=30_000)
 
 
@@ -35,7 +35,7 @@ def chromium(browsers) -> Iterator[Browser]:
 
 @pytest.fixture
 def serve(processes, live_world, stint_db, tmp_path) -> Iterator[Callable[..., str]]:
-    """Start the web process, and with ``streams`` the streams process, in whose database a sweeper counts as alive."""
+    """Start the web process, and with ``streams`` the streams process, with a sweeper that counts as alive."""
     from sessions_app.models import Sweeper
 
     Sweeper.objects.update(seen_at=live_world.now + dt.timedelta(hours=1))
@@ -45,25 +45,25 @@ def serve(processes, live_world, stint_db, tmp_path) -> Iterator[Callable[..., s
 
 @pytest.fixture
 def site(serve) -> str:
-    """The web process alone: its pages ask on their own whether something happened."""
+    """Run only the web process: its pages poll for changes."""
     return serve()
 
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What the consoles of the browsers complain about."""
+    """Collect the errors and warnings of the browsers' consoles."""
     return []
 
 
 @pytest.fixture
 def visit(chromium, site, complaints) -> Iterator[Callable[..., Page]]:
-    """Open a browser of somebody's own, signed in; whatever its console complains about, but what is ``forgiven``, fails
+    """Open a signed-in browser for a person. Any console error that is not ``forgiven`` fails
     the test.
     """
     contexts = []
 
     def open_as(name: str, viewport=DESK, *, forgiven: str = "\0", **options) -> Page:
-        # What moves is drawn sixty times a second, as long as the page is open.
+        # Animations would be drawn sixty times a second as long as the page is open.
         context = chromium.new_context(
             viewport=viewport, base_url=site, **{"reduced_motion": "reduce", **options}
         )
@@ -90,7 +90,7 @@ def visit(chromium, site, complaints) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(scope="module")
 def stage(chromium, django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Stage]:
-    """The scene, shown by a web process, for all tests of a file: they look and change nothing."""
+    """Serve the scene for all tests of a file, which must not change it."""
     from broker.kernel import clock
 
     folder = tmp_path_factory.mktemp("stage")
@@ -105,6 +105,6 @@ def stage(chromium, django_db_setup, django_db_blocker, tmp_path_factory) -> Ite
 
 @pytest.fixture(scope="module")
 def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
-    """A live gateway with its targets, for all tests of a file."""
+    """Run a live gateway with its targets, for all tests of a file."""
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory)

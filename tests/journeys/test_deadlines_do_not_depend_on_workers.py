@@ -1,4 +1,4 @@
-"""Ends are on time whatever happens to worker, beat and queue, and messages do nothing that rows do not justify."""
+"""Ends are on time whatever happens to the worker, Celery beat and the queue, and messages have no effect that rows do not justify."""
 
 import contextlib
 import datetime as dt
@@ -40,7 +40,7 @@ _numbers = itertools.count(500_000)
 
 @pytest.fixture
 def valkey(processes) -> Iterator[EmbeddedValkey]:
-    """A real queue of the test's own."""
+    """A real queue, used only by this test."""
     with temporary_state_dir("stint-queue-") as folder, EmbeddedValkey(folder) as server:
         yield server
 
@@ -49,13 +49,13 @@ def valkey(processes) -> Iterator[EmbeddedValkey]:
 def worker(
     place: Place, queue: EmbeddedValkey, name: str = "one", *, beat: bool = True, **env: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker, with beat unless told otherwise."""
+    """A real worker, by default with Celery beat."""
     words = (
         f"-m celery -A broker.celery:app worker {'-B' if beat else ''} -P threads -c 4 --scheduler celery.beat:Scheduler "
         f"-Q revoke,provision,upkeep,notify -l WARNING -n {name}@test --without-gossip --without-mingle"
     )
     command = [sys.executable, *words.split()]
-    # Whoever was seen before was the worker of another test.
+    # A sweeper seen before was the worker of another test.
     Sweeper.objects.filter(name="worker").delete()
     log = (place.folder / f"worker-{name}.log").open("wb")
     process = subprocess.Popen(
@@ -72,7 +72,7 @@ def worker(
 
 
 def sweeps(name: str, since: dt.datetime | None = None) -> bool:
-    """Whether a sweeper of that name has been there since then, or in the last seconds."""
+    """Whether a sweeper of that name has run since then, or in the last seconds."""
     return Sweeper.objects.filter(
         name__startswith=name, seen_at__gt=since or clock.now() - dt.timedelta(seconds=8)
     ).exists()
@@ -80,7 +80,7 @@ def sweeps(name: str, since: dt.datetime | None = None) -> bool:
 
 @contextlib.contextmanager
 def locked(table: str) -> Iterator[Callable[[], bool]]:
-    """Let nobody else read a table meanwhile, and tell whether somebody waits for it."""
+    """Lock a table against readers, and yield a function that returns whether a transaction waits for it."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
 
@@ -95,9 +95,9 @@ def locked(table: str) -> Iterator[Callable[[], bool]]:
 
 
 def grants_due_in(place: Place, seconds: float, count: int, spread: float = 2.0) -> list[int]:
-    """Active grants of alice whose deadlines lie close together, the first so many seconds from now."""
+    """Create active grants of Alice with deadlines close together, the first this many seconds from now."""
     first = place.world.grant(now=clock.now())
-    # The gateway's sweeper may be starting it at this very moment; what is copied must have started.
+    # The gateway's sweeper may be starting it right now; only a started grant may be copied.
     eventually(lambda: Grant.objects.get(pk=first.pk).state == "active")
     template = Grant.objects.get(pk=first.pk)
     requests, grants = copies(template.request, count), copies(template, count)
@@ -107,7 +107,7 @@ def grants_due_in(place: Place, seconds: float, count: int, spread: float = 2.0)
     for grant, request in zip(grants, requests, strict=True):
         grant.request, grant.ref, grant.mark = request, f"GR-T{request.number}", f"mark-{request.number}"
     made = sorted(grant.pk for grant in Grant.objects.bulk_create(grants))
-    # By the database, at once: what is given a deadline that has passed would be found late through nobody's fault.
+    # In one statement: a grant inserted after its deadline would be ended late by design.
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE sessions_app_grant SET expires_at = clock_timestamp() + make_interval(secs => %s + %s * (id - %s))"
@@ -119,20 +119,20 @@ def grants_due_in(place: Place, seconds: float, count: int, spread: float = 2.0)
 
 
 def copies(row: Model, count: int) -> list[Model]:
-    """The same row so many times, not saved yet."""
+    """Return this many copies of a row, not saved yet."""
     fields = [field.attname for field in row._meta.concrete_fields if not field.primary_key]
     return [type(row)(**{name: getattr(row, name) for name in fields}) for _ in range(count)]
 
 
 def lateness(ids: list[int]) -> list[float]:
-    """By how many seconds each end began after its deadline; waits until all have ended."""
+    """Wait until all have ended, and return how many seconds after its deadline each end began."""
     ended = Grant.objects.filter(pk__in=ids, revoking_at__isnull=False)
     eventually(lambda: ended.count() == len(ids), within=40, every=0.2)
     return [(g.revoking_at - g.expires_at).total_seconds() for g in ended]
 
 
 def on_time(seconds: float) -> float:
-    """How late an end may be that may be so late, of deadlines in the last ten seconds."""
+    """Return the allowed lateness, extended by the machine's stalls in the last ten seconds."""
     return seconds + allow(10) - 10
 
 
@@ -165,10 +165,10 @@ def test_a_queue_that_is_gone_is_one_line_in_the_log_of_each_process_and_no_more
         os.kill(valkey.pid, signal.SIGKILL)
         log = place.folder / "worker-gone.log"
         eventually(lambda: "queue does not respond" in log.read_text(), within=20)
-        # Beat has sent, or tried to, some three messages a second.
+        # Beat has sent, or tried to send, about three messages a second.
         time.sleep(8)
         written = log.read_text()
-    # Beat is a process of its own here.
+    # Beat is a separate process here.
     assert written.count("queue does not respond") <= 2, written
     assert "Traceback" not in written
 
@@ -178,7 +178,7 @@ def test_a_worker_whose_queue_is_gone_in_the_middle_of_a_task_lives_on_and_works
 ):
     with worker(place, valkey, "lives") as process:
         eventually(lambda: sweeps("worker"), within=30)
-        # Beat asks each second which webhooks are due.
+        # Beat looks for due webhooks each second.
         with locked("sessions_app_webhookendpoint") as somebody_waits:
             eventually(somebody_waits, within=20)
             os.kill(valkey.pid, signal.SIGKILL)
@@ -236,7 +236,7 @@ def test_forged_doubled_and_late_messages_do_nothing_that_the_row_does_not_justi
 
 
 def used(place: Place) -> int:
-    """A grant that is active now and may have left something on web-1."""
+    """Return an active grant that may have left processes on web-1."""
     grant, now = place.grant(), clock.now()
     opened = session(use(grant, now=now), now=now)
     run(use(grant, now=now), opened, "true", now=now)
@@ -282,7 +282,7 @@ def test_a_gateway_that_is_frozen_when_a_grant_is_revoked_lets_nothing_run_for_l
 
 
 def test_a_worker_throws_away_what_has_expired_and_no_end_is_late(place, valkey):
-    """All that others send came too late; a gateway needs no messages."""
+    """All messages have expired when they arrive; a gateway needs none."""
 
     def seen() -> dt.datetime | None:
         return Sweeper.objects.filter(name="worker").values_list("seen_at", flat=True).first()
@@ -309,7 +309,7 @@ def test_a_worker_throws_away_what_has_expired_and_no_end_is_late(place, valkey)
 
 @pytest.fixture
 def dead_mail_server() -> Iterator[dict[str, str]]:
-    """One that takes connections and never says a word; how it is set up."""
+    """Run a mail server that accepts connections and never responds; return its settings."""
     with socket.socket() as hole:
         hole.bind(("127.0.0.1", 0))
         hole.listen(1024)
@@ -344,7 +344,7 @@ def test_5000_due_notices_and_a_dead_mail_server_leave_ends_checkpoints_and_reco
             eventually(lambda: AuditCheckpoint.objects.filter(size__gte=head).exists(), within=5)
             eventually(lambda: Observation.objects.filter(tried_at__gte=began).count() == 2, within=20)
             assert max(lateness(ids)) <= on_time(2)
-            # A busy machine leaves some for a moment; a pile of thousands would not be gone in time.
+            # On a busy machine some messages remain for a moment; thousands could not be processed in time.
             eventually(lambda: max(queue.llen(name) for name in app.amqp.queues) < 20, within=10)
             most = 1 + (time.monotonic() - began_trying) / settings.EMAIL_TIMEOUT
             assert tried.count() <= most, "one sender asks a server that is dead"

@@ -1,4 +1,4 @@
-"""Every page of the list in a real browser: it complains of nothing, leads nowhere wrong, and fits every screen."""
+"""Every page in a real browser: no console errors, no broken links, and it fits every screen."""
 
 import itertools
 import re
@@ -12,16 +12,16 @@ from tests.support.breadth import FULL
 from tests.support.browser.fits import misfits
 from tests.support.browser.stage import go, is_page, is_shown, lines
 
-# Who sees most goes first.
+# The reader who sees most is first.
 PEOPLE = ("admin", "alice", "bob", "charlie")
-# What only its own form leads to.
+# Pages that only a form leads to.
 FURTHER = {"admin": ["/welcome/done/"]}
-# What fits for one person is not looked at again for the next; at length, it is, and what is listed is measured again.
+# A page that fits for one reader is not measured for the next; in `make test-all`, it is.
 _measured: set[str] = set()
 
 
 class Watch:
-    """Notes whatever a page complains about."""
+    """Collects the errors and warnings of a page."""
 
     def __init__(self, page: Page) -> None:
         self.page, self.found = page, []
@@ -43,14 +43,14 @@ class Watch:
 
 
 def _is_icon(url: str) -> bool:
-    """Whether it is what the browser asks for by itself beside a fragment, which names no icon of its own."""
+    """Whether it is the icon that the browser requests for a fragment, which names none."""
     return urlsplit(url).path == "/favicon.ico"
 
 
 def _shapes(url: str) -> set[str]:
-    """What addresses of the same page have in common: the page, and the page with each of its questions.
+    """Return the shapes of a URL: the page, and the page with each of its query parameters.
 
-    The tenth grant looks as the second, and a table by cluster and by day as one by cluster and one by day.
+    The tenth grant has the same shape as the second; a table by cluster and day has those by cluster and by day.
     """
     parts = urlsplit(url)
     path = re.sub(r"(?<=/)(REQ|GR)-\w+|(?<=/)\d+(?=/|$)", "…", parts.path)
@@ -59,7 +59,7 @@ def _shapes(url: str) -> set[str]:
 
 
 def _links(page: Page) -> list[str]:
-    """Where the page leads, links in drawings included, without the places inside pages."""
+    """Return the links of the page, including those in SVG, without fragments."""
     found = page.evaluate(
         "[...document.querySelectorAll('a[href]')].map(a => new URL(a.getAttribute('href'), document.baseURI).href)"
     )

@@ -1,4 +1,4 @@
-"""Every page of the list, in every state of it, as the checker of accessibility sees it (WCAG 2.2 AA and best practice)."""
+"""Every page, in each of its states, passes the accessibility checker (WCAG 2.2 AA and best practices)."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -13,7 +13,7 @@ from tests.support.browser.stage import go, is_page, is_shown, lines
 from tests.support.world.passkeys import give_passkey
 
 TABLET = {"width": 768, "height": 1024}
-# What changes with the width is mostly whether things fit, which is looked at elsewhere, on every screen.
+# The width mostly affects whether things fit, which another test checks on every screen.
 SIZES = (DESK, TABLET, PHONE) if FULL else (PHONE,)
 
 
@@ -38,7 +38,7 @@ def _inaccessible(page: Page) -> list[str]:
     found = []
     for size in SIZES:
         page.set_viewport_size(size)
-        # A window as high as the page, so that no bar at its end lies over what one would scroll to.
+        # A window as tall as the page, so that no fixed bar covers content.
         height = page.evaluate("document.documentElement.scrollHeight")
         page.set_viewport_size({**size, "height": max(height, size["height"])})
         page.emulate_media(color_scheme="light")

@@ -1,4 +1,4 @@
-"""A page that is open changes when somebody else acts, and disturbs nobody who reads, types or listens."""
+"""An open page updates when someone else acts, without disturbing its reader's focus, typing or screen reader."""
 
 import pytest
 from playwright.sync_api import Request, expect
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timing
 
 @pytest.fixture(params=["streams", "polling"])
 def site(serve, request) -> str:
-    """The pages with the streams process beside them, and alone."""
+    """Run the web process, with and without the streams process."""
     return serve(streams=request.param == "streams")
 
 
@@ -83,7 +83,7 @@ def test_a_page_that_nobody_sees_asks_nothing_and_catches_up(live_world, visit, 
         "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
         "document.dispatchEvent(new Event('visibilitychange'))"
     )
-    # What was asked before may be answered late, with what comes next.
+    # The response to an earlier request may come late, with the next one.
     eventually(lambda: bob.wait_for_timeout(50) or not under_way)
     asked: list[str] = []
     bob.on("request", lambda request: asked.append(request.url))
@@ -104,7 +104,7 @@ def test_keys_lead_everywhere_and_can_be_switched_off(live_world, visit, site):
     live_world.request(now=now())
     live_world.request(now=now(), parameters={"unit": "haproxy"})
     bob = visit("bob")
-    # The second key counts for a second and a half, which a busy machine may need to press it: time stands still.
+    # The second key must follow within 1.5 s, which a busy machine may miss: the clock is paused.
     bob.add_init_script(STILL)
     bob.reload()
     for keys, place in (("ga", "/approvals/"), ("gg", "/grants/"), ("gr", "/requests/new/"), ("gh", "/")):

@@ -1,4 +1,4 @@
-"""The pages in a real browser: ask, decide, use and end, on a desk and on a phone, with scripts and without."""
+"""The pages in a real browser: request, decide, use and end, on a desktop and on a phone, with and without JavaScript."""
 
 import pytest
 from playwright.sync_api import expect
@@ -10,7 +10,7 @@ from tests.support.browser.screens import PHONE
 from tests.support.browser.site import settle, sign_in
 from tests.support.world import acts
 
-# Presses a button twice; returns which of the presses would send the form.
+# Clicks a button twice; returns which of the clicks would submit the form.
 TWICE = """() => {
   const sends = [];
   addEventListener('submit', event => { sends.push(!event.defaultPrevented); event.preventDefault(); });
@@ -22,7 +22,7 @@ TWICE = """() => {
 
 
 def _start(world):
-    """What the worker does: start the newest grant."""
+    """Start the newest grant, as the worker does."""
     return provision_grant(grant_id=Grant.objects.latest("pk").pk, now=clock.now())
 
 
@@ -127,12 +127,12 @@ def test_who_is_signed_out_while_typing_loses_nothing_and_a_double_click_sends_o
     alice.context.clear_cookies(name="stint_session")
     alice.get_by_label("Reason").fill("Certificate renewal")
     expect(alice.locator("#outcome")).to_contain_text("You are signed out")
-    # Meanwhile the page asks what has changed, again and again.
+    # In the meantime, the page polls for changes.
     alice.evaluate("htmx.trigger('#pulse', 'look')")
     note = alice.locator("#main > .stale")
     expect(note).to_have_text("You are signed out. Sign in in another tab; your input is kept.")
     expect(note.get_by_role("link")).to_have_attribute("href", "/sign-in/?next=/requests/new/")
-    # What the panel said before stays.
+    # The panel keeps its earlier text.
     expect(alice.locator("#outcome")).to_contain_text("You are signed out")
     expect(alice.get_by_label("Reason")).to_have_value("Certificate renewal")
     alice.locator("#outcome").get_by_role("button", name="Submit").click()

@@ -1,4 +1,4 @@
-"""Passkeys in a real browser, whose device DevTools stand in for."""
+"""Passkeys in a real browser, with a virtual authenticator of DevTools."""
 
 from collections.abc import Iterator
 
@@ -11,13 +11,13 @@ from tests.support.world.world import PASSWORD
 
 @pytest.fixture
 def site(serve) -> str:
-    """At a name, and not at 127.0.0.1, where browsers let nobody have a passkey."""
+    """Run the site at a host name, because browsers allow no passkeys at 127.0.0.1."""
     return serve(host="localhost")
 
 
 @pytest.fixture
 def page(visit) -> Iterator[Page]:
-    """Alice's browser, signed in, with a device that makes passkeys."""
+    """Open Alice's signed-in browser, with an authenticator for passkeys."""
     page = visit("alice", forgiven="status of 400")
     devtools = page.context.new_cdp_session(page)
     devtools.send("WebAuthn.enable")

@@ -1,4 +1,4 @@
-"""From the page of a grant: run on a real target, see what is printed, kill, and watch the recording afterwards."""
+"""From a grant's page: run a command on a real target, see its output, revoke, and watch the recording."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timing
 def place(chromium, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
     """A gateway and its targets.
 
-    The browser is there before them and after them: while its event loop runs, the connections of this thread are others.
+    The browser starts before them and ends after them: while its event loop runs, this thread has other connections.
     """
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory)
@@ -28,7 +28,7 @@ def place(chromium, tmp_path_factory, django_db_setup, django_db_blocker) -> Ite
 
 @pytest.fixture(scope="module")
 def site(place) -> Iterator[str]:
-    """The web process beside the gateway."""
+    """Run the web process beside the gateway."""
     with serve(place.env, place.folder) as url:
         yield url
 

@@ -1,4 +1,4 @@
-"""Signing in by the company's identity provider, in a real browser: under the same strict policy as every other page."""
+"""Sign-in with the company's identity provider, in a real browser, under the same strict Content-Security-Policy as every page."""
 
 import re
 
@@ -40,12 +40,12 @@ def test_one_goes_to_the_provider_comes_back_to_where_one_was_going_and_signs_ou
             page.wait_for_url(f"{site}/sign-in/")
             page.goto("/requests/")
             assert page.url.startswith(f"{site}/sign-in/?next=")
-            # Going back asks nobody anything: what was brought is used up.
+            # Going back sends nothing: the answer was already used.
             page.goto("/sign-in/provider/answer/?state=x&code=y")
             expect(page.get_by_role("alert")).to_contain_text("already been used")
             if scripts:
                 load(page)
                 assert violations(page) == []
             context.close()
-    # Of pages of ours; the provider has no picture for its tab.
+    # Only on Stint's pages; the provider has no favicon.
     assert [one for one in complaints if one.startswith(site) and "400" not in one] == []

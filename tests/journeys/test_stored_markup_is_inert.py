@@ -1,4 +1,4 @@
-"""What people, hosts and commands wrote is shown as text, in a real browser that nothing but escaping protects."""
+"""Text from people, hosts and commands is shown as text, in a real browser that only escaping protects."""
 
 import json
 
@@ -11,8 +11,8 @@ from tests.support.browser.stage import go, is_page, lines
 from tests.support.world import markup
 
 ESCAPED = f"\x1b[31m{markup.EVIL}\x1b]8;;javascript:window.canary=1\x07link\x1b]8;;\x07\x1b[0m\n"
-# Anything that only markup that was let through can have made.
-# The player of recordings, which draws with styles of its own, is looked at for what could run alone.
+# Elements that only unescaped markup can create.
+# The recording player uses inline styles, so only active content is checked there.
 FOREIGN = """
 () => [...document.querySelectorAll('img, iframe, script:not([src]), [onerror], [onload], [style], a[href^="javascript:" i]')]
   .filter(el => !(el.closest('.ap-player') && el.matches('[style]') && !el.matches('img, iframe, script, [onerror], [onload]')))
@@ -22,8 +22,8 @@ FOREIGN = """
 
 @pytest.fixture(scope="module")
 def spoiled(stage):
-    """The scene, in which every text is markup: names, reasons, hosts, lines, and what commands printed, into a file whose
-    name is markup as well.
+    """Make a scene in which every text is markup: names, reasons, hosts, lines, and the output of commands, in a file whose
+    name is markup too.
     """
     urls = {who: walk(stage.scene, who) for who in ("alice", "bob", "admin")}
     columns = markup.spoil(settings.DATABASES["default"]["NAME"])
@@ -38,7 +38,7 @@ def spoiled(stage):
 @pytest.mark.parametrize("who", ["alice", "bob", "admin"])
 def test_stored_markup_is_shown_as_text_and_does_nothing(stage, spoiled, who):
     urls, _ = spoiled
-    # Without the Content-Security-Policy, which would stop most of it even where a page forgot to escape.
+    # Without the Content-Security-Policy, which would block most of it even where escaping is missing.
     page = stage.enter(who, bypass_csp=True)
     page.on("dialog", lambda dialog: dialog.dismiss())
     found, shown = [], 0

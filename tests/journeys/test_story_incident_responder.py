@@ -1,6 +1,6 @@
-"""On call, with the incident open, a responder gets what the incident's service needs at once; resolved, it is all over.
+"""An on-call responder gets access to the incident's service immediately; when the incident is resolved, all of it ends.
 
-Real OpenSSH, the web process as in production, and PagerDuty on the wire as it documents itself.
+Real OpenSSH, the web process as in production, and PagerDuty's documented API over the wire.
 """
 
 import itertools
@@ -36,7 +36,7 @@ _numbers = itertools.count(10)
 
 @pytest.fixture(scope="module")
 def pagerduty(place) -> Iterator[Outside]:
-    """PagerDuty, and a policy that rests on its incidents."""
+    """Set up PagerDuty, and a policy that depends on its incidents."""
     with outside() as system:
         terms = yaml.safe_load(place.world.catalog["policies/web-work.yaml"])
         terms |= {
@@ -69,14 +69,14 @@ def site(place, pagerduty, tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture
 def incident(pagerduty) -> str:
-    """The id of an open incident of the service nginx, for which alice is on call; each test has its own."""
+    """Return the id of an open incident of the service nginx, for which Alice is on call; each test has its own."""
     number = f"{ID}{next(_numbers)}"
     tell_pagerduty(pagerduty, number, on_call=ON_CALL, service={"id": "PIJ90N7", "summary": "nginx"})
     return number
 
 
 def respond(place, incident, who=None):
-    """Ask for access for the incident, as somebody who is woken up does: no reason, no parameters."""
+    """Request access for the incident, as a responder at night would: no reason, no parameters."""
     now = clock.now()
     Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
     ask = replace(
@@ -89,7 +89,7 @@ def respond(place, incident, who=None):
 
 
 def deliver(site: str, body: bytes, headers: dict[str, str]) -> int:
-    """Send what PagerDuty sends, to the web process, over the wire."""
+    """Send PagerDuty's webhook to the web process, over the wire."""
     ask = urllib.request.Request(
         f"{site}/hooks/pagerduty/", body, {"Content-Type": "application/json", **headers}, method="POST"
     )
@@ -109,7 +109,7 @@ def test_logs_and_containment_of_that_service_at_once_and_all_over_when_it_is_re
     assert grant.request.state == "approved"
     assert not grant.request.approvals.exists()
     assert place.ssh("echo", "restart", "nginx", user=user).stdout == b"restart nginx\n"
-    # Of the service next to it nothing is allowed: what the commands may touch is the incident's.
+    # Nothing is allowed on another service: the commands are limited to the incident's.
     neighbor = place.ssh("echo", "restart", "haproxy", user=user)
     assert neighbor.returncode != 0
     assert b"haproxy" in neighbor.stderr
@@ -124,7 +124,7 @@ def test_logs_and_containment_of_that_service_at_once_and_all_over_when_it_is_re
     eventually(lambda: grant.refresh_from_db() or grant.state == "ended", within=LONG)
     assert grant.end_reason == "workflow_closed"
     assert all(lease.gone_at for lease in grant.leases.all())
-    # Neither asking again nor the same delivery again opens anything.
+    # Neither another request nor the same delivery gives access again.
     with pytest.raises(RequestRefused):
         respond(place, incident)
     assert deliver(site, resolved, signed_by_pagerduty(SECRET, resolved)) == HTTPStatus.OK

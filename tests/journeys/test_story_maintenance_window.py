@@ -36,7 +36,7 @@ def seconds(number: float) -> dt.timedelta:
 
 
 def planned(place: Place, *, begins: float, lasts: float):
-    """A change that is alice's, planned by dora, in so many seconds from now; and access for it, approved by bob."""
+    """Return a change for Alice, planned by Dora to start this many seconds from now, and access for it, approved by Bob."""
     now = clock.now()
     Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
     change = place.world.workflow(

@@ -1,6 +1,6 @@
-"""A procurement assistant may ask vendors for prices during one task. What else it tries is refused, told, and ends it.
+"""A procurement assistant may request prices from vendors during one task. Its other attempts are refused and reported, and end its access.
 
-Real nginx with Stint's own snippet, the real web process, the worker's own deeds, and a receiver of signed webhooks.
+Real nginx with Stint's own snippet, the real web process, the worker's own tasks, and a receiver of signed webhooks.
 """
 
 import contextlib
@@ -76,7 +76,7 @@ TOLD = "grant.active command.refused grant.revoking"
 
 @dataclass
 class Office:
-    """All of it, running."""
+    """All parts, running."""
 
     world: World
     upstream: Application
@@ -88,7 +88,7 @@ class Office:
         return self.world.workflow("task", self.world.alice, title=title, clusters=["suppliers"])
 
     def assistant(self, task: Any) -> Any:
-        """The assistant asks for the task, bob approves."""
+        """Let the assistant request access for the task, and Bob approve."""
         grant = self.world.grant(
             who=self.world.robot, workflow=task.ref, cluster="suppliers", command_set="ask-prices",
             parameters={}, reason="Paper for the autumn",
@@ -124,7 +124,7 @@ def office(processes, django_db_setup, django_db_blocker, tmp_path_factory) -> I
 
 
 def tell_all() -> None:
-    """What the worker does each second: notices are mailed, webhooks sent."""
+    """Send mail and webhooks, as the worker does each second."""
     gather_webhooks(now=clock.now())
     deliver_webhooks(endpoint_id=endpoint("purchasing").pk, now=clock.now)
     send_notices(now=clock.now)
@@ -140,20 +140,20 @@ def test_prices_are_asked_and_the_third_thing_else_ends_it(office, mailoutbox, c
     assert office.upstream.lines[-1] == f"POST /tasks/{task.ref}/quotes HTTP/1.1".encode()
     before = len(office.upstream.heads)
 
-    # A payment, other bank details, the neighbor's task: refused before they arrive.
+    # A payment, other bank details, another task: refused before they arrive.
     assert office.ask("POST /payments", b'{"amount": 90000}') == 403
     assert office.ask("PUT /suppliers/7/bank-details", b'{"iban": "DE00"}') == 403
     grant.refresh_from_db()
     assert grant.state == "active"
     assert office.ask("POST /tasks/TSK-999999/quotes", b"{}") == 403
 
-    # The policy's limit: it is over, also for what was allowed.
+    # The policy's limit: access has ended, also for what was allowed.
     grant.refresh_from_db()
     assert (grant.state, grant.end_reason) == ("revoking", "deviation")
     assert office.ask("GET /prices/paper-a4") == 401
     assert len(office.upstream.heads) == before
 
-    # The record, the approvers' page and mail, and the signed webhook say what was tried.
+    # The record, the approvers' page and mail, and the signed webhook show the attempts.
     tried = ["POST /payments", "PUT /suppliers/7/bank-details", "POST /tasks/TSK-999999/quotes"]
     assert events(grant.ref).count("command.refused") == 4
     assert tried[-1] in last("grant.revoking", grant.ref).data["note"]
@@ -166,7 +166,7 @@ def test_prices_are_asked_and_the_third_thing_else_ends_it(office, mailoutbox, c
     page = client.get(f"/grants/{grant.ref}/").content.decode()
     assert all(line in page for line in tried)
     assert "3 commands were refused." in page
-    # What only reads is counted for up to a second before it is written down.
+    # Reads are counted for up to a second before they are recorded.
     used = "2 of 2 commands were used, on 1 of 1 target"
     eventually(lambda: used in client.get(f"/grants/{grant.ref}/").content.decode(), within=30)
     told = [came for came in office.hook.came if came.json["data"]["grant"] == grant.ref]

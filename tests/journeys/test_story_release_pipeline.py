@@ -1,7 +1,7 @@
-"""A CI job proves who it is with its own token, deploys the release that it is for and no other, and loses access with its end.
+"""A CI job authenticates with its own token, deploys only the release that it is for, and loses access when it ends.
 
-Real nginx with Stint's own snippet, the real web process, an issuer that publishes its keys, and a system that answers about
-jobs and signs its webhooks as GitHub does; all of it over HTTP, as the job sees it.
+Real nginx with Stint's own snippet, the real web process, an issuer that publishes its keys, and a system that responds about
+jobs and signs its webhooks as GitHub does; all of it over HTTP, as for a real job.
 """
 
 import contextlib
@@ -95,7 +95,7 @@ workflow: {kinds: [pipeline], sources: [github]}
 
 @dataclass
 class Pipeline:
-    """All of it, running."""
+    """All parts, running."""
 
     world: World
     web: str
@@ -107,7 +107,7 @@ class Pipeline:
 
 @dataclass
 class Job:
-    """One job of one run, as the provider tells of it, and what it holds."""
+    """One job of one run, as the provider reports it, and its credentials."""
 
     at: Pipeline
     release: str
@@ -125,7 +125,7 @@ class Job:
         return f"github:9001:{self.run_id}:1:{self.id}"
 
     def tell(self, status: str = "in_progress", conclusion: str | None = None) -> None:
-        """Let the provider answer so about the job."""
+        """Set the provider's response about the job."""
         tell_github(self.at.github, self.release, self.run_id, self.id, status, conclusion)
 
     def claims(self, **changes: Any) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class Job:
         return self.at.issuer.github(clock.now(), **{**own, **changes})
 
     def begin(self) -> Self:
-        """Exchange the provider's token, ask, and take the grant's own token."""
+        """Exchange the provider's token, request access, and get the grant's own token."""
         self.tell()
         status, given = self.oauth(self.claims())
         assert status == 200, given
@@ -169,7 +169,7 @@ class Job:
         return send(f"{self.at.web}/api/v1{path}", raw, headers)
 
     def deploy(self, release: str) -> int:
-        """Ask the deploying service, through nginx."""
+        """Call the deployment service through nginx."""
         head = (
             f"POST /payments/releases/{release}/deploy HTTP/1.1\r\nHost: deploy.example.com\r\n"
             f"Authorization: Bearer {self.credential}\r\nContent-Length: 0\r\n"
@@ -177,7 +177,7 @@ class Job:
         return self.at.proxy.send(head.encode(), b"").status
 
     def completed(self, conclusion: str) -> int:
-        """The provider says that the job is over, by a signed webhook."""
+        """Let the provider report the job's end, by a signed webhook."""
         body = json.dumps({
             "action": "completed", "repository": {"id": 9001, "full_name": "acme/payments"},
             "workflow_job": {"id": self.id, "run_id": self.run_id, "run_attempt": 1, "status": "completed",
@@ -198,7 +198,7 @@ def send(url: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, An
 
 
 def carry_out() -> None:
-    """What the worker does each second: what is due starts and ends."""
+    """Start and end what is due, as the worker does each second."""
     sweep(now=clock.now, name="test")
     awake(clock.now())
 
@@ -249,7 +249,7 @@ def test_however_the_job_ends_its_access_ends_with_it(pipeline, conclusion):
     assert job.completed(conclusion) == 200
     assert job.deploy("v2.0.0") == 401
     assert state(job) == ("revoking", "workflow_closed")
-    # Nor does its token get it anything again.
+    # Its token gives no access either.
     status, refused = job.api(
         "/requests", {"cluster": "deploys", "command_set": "deploy-release", "duration": "30m"}
     )

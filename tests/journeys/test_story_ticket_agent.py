@@ -1,4 +1,4 @@
-"""The ticket agent: one ticket, read, summarized and closed by MCP; not its neighbor; and nothing once the ticket is closed."""
+"""The ticket agent: one ticket, read, summarized and closed over MCP; no other ticket; and nothing once the ticket is closed."""
 
 import asyncio
 import datetime as dt
@@ -63,13 +63,13 @@ def place(processes, django_db_setup, django_db_blocker, tmp_path):
 
 
 def worker(grant):
-    """What the worker does when a grant is due."""
+    """Do what the worker does when a grant is due."""
     provision_grant(grant_id=grant.pk, now=now())
     return prepare_grant(grant_id=grant.pk, now=now)
 
 
 def token_for(identity, actor):
-    """An API token, as an agent's owner makes it."""
+    """Return an API token, as an agent's owner creates it."""
     made = create_token(
         identity_id=identity.pk, label="agent", scopes=["read", "request", "end"], lifetime=dt.timedelta(days=1),
         actor=actor, now=now(),
@@ -78,7 +78,7 @@ def token_for(identity, actor):
 
 
 async def ask(place, token, ticket):
-    """The agent asks for the ticket, and nothing wider."""
+    """Let the agent request access to the ticket, and nothing wider."""
     async with client_of(place.own, token) as stint:
         offers = await stint.call_tool("what_may_i_do", {"cluster": "desk"})
         asked = await stint.call_tool(
@@ -102,7 +102,7 @@ async def ask(place, token, ticket):
 
 
 async def workflow(place, token, ticket, close):
-    """The agent works on the ticket, tries more, and is cut off in the middle when the ticket is closed."""
+    """Let the agent work on the ticket, try more, and be cut off during a call when the ticket is closed."""
     async with client_of(place.url, token) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == [
             "close_ticket", "read_ticket", "save_summary",
@@ -143,7 +143,7 @@ def test_an_agent_works_on_one_ticket_and_loses_it_when_the_ticket_is_closed(pla
 
     def close():
         close_workflow(workflow_id=ticket.pk, actor=world.bob, now=now())
-        # It runs in a thread of its own, whose connection nobody else would close.
+        # It runs in its own thread, so it must close that thread's connection.
         connection.close()
 
     asyncio.run(workflow(place, token, ticket, close))

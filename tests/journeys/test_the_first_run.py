@@ -1,4 +1,4 @@
-"""From an empty Stint with one administrator to the first person who asks, in a browser."""
+"""From an empty Stint with one administrator to the first request, in a browser."""
 
 import datetime as dt
 import re
@@ -21,7 +21,7 @@ PASSWORD = "a first administrator's words"
 
 
 def carry_out_checks() -> None:
-    """What the worker does: carry out the checks that wait. In a thread, for the browser's loop runs in this one."""
+    """Run the pending checks, as the worker does. In a thread, because the browser's event loop runs in this one."""
 
     def carry_out() -> None:
         for pk in list(TargetCheck.objects.filter(finished_at__isnull=True).values_list("pk", flat=True)):
@@ -32,7 +32,7 @@ def carry_out_checks() -> None:
 
 @pytest.fixture
 def live_world(stint_db):
-    """What `createsuperuser` leaves: one administrator. A sweeper runs."""
+    """Create one administrator, as `createsuperuser` does. A sweeper runs."""
     clock.sync()
     now = clock.now()
     create_identity(
@@ -45,7 +45,7 @@ def live_world(stint_db):
 
 @pytest.fixture
 def site(serve, stint_db) -> str:
-    """The pages of a Stint that knows where its gateway's connections come from."""
+    """Run the pages of a Stint with a known source address of its gateway."""
     stint_db.env["STINT_SSH_SOURCE_ADDRESS"] = "127.0.0.1"
     return serve()
 
@@ -60,7 +60,7 @@ def sign_in(chromium: Browser, site: str, name: str, password: str) -> Page:
 
 
 def sign_in_first(chromium: Browser, site: str, name: str, given: str) -> Page:
-    """Sign in by the password that the administrator passed on, and replace it: nothing else opens before."""
+    """Sign in with the password from the administrator, and replace it: no other page opens before that."""
     page = sign_in(chromium, site, name, given)
     expect(page.locator("h1")).to_have_text("Choose your own password")
     page.get_by_label("Current password").fill(given)
@@ -73,7 +73,7 @@ def sign_in_first(chromium: Browser, site: str, name: str, given: str) -> Page:
 
 
 def add(page: Page, name: str, groups: str) -> str:
-    """Add a person and return the first password, which is shown once."""
+    """Add a person and return their first password, which is shown once."""
     page.get_by_label("Name", exact=True).fill(name.title())
     page.get_by_label("Username").fill(name)
     page.get_by_label("Email").fill(f"{name}@example.com")
