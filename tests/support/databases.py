@@ -75,7 +75,7 @@ _template = cache(_Template)
 
 
 def owner(statement: str) -> None:
-    """Run a statement about databases as the owner of the schema."""
+    """Run a statement about databases as the schema owner."""
     with _connect("postgres") as connection:
         connection.execute(statement)
 

@@ -10,7 +10,7 @@ from tests.environment import ROOT
 
 FOLDER = ROOT / "tests" / "vendor" / "axe"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# What depends on the color scheme; all else is the same in light and dark.
+# Rules that depend on the color scheme; all others give the same result in light and dark.
 COLORS = ["color-contrast", "link-in-text-block"]
 
 

@@ -92,7 +92,7 @@ def start_server(log: Path, port: int, env: Mapping[str, str], *command: str) ->
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until a server answers."""
+    """Wait until a server responds."""
     for _ in range(600):
         assert process.poll() is None, log.read_text()
         try:

@@ -12,7 +12,7 @@ from tests.support.world.scene import Scene
 
 @dataclass
 class Stage:
-    """A scene, and the address at which it is shown."""
+    """A scene, and the URL at which it is served."""
 
     scene: Scene
     site: str

@@ -123,7 +123,7 @@ class Endpoint(Protocol):
         """Send the gateway's process a signal that it survives."""
 
     def start(self) -> None:
-        """Start the gateway and wait until it answers."""
+        """Start the gateway and wait until it responds."""
 
     def stop(self, number: int = signal.SIGKILL) -> None:
         """End the gateway by a signal."""
