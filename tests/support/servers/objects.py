@@ -18,7 +18,7 @@ BUCKET = "recordings-of-stint"
 
 @dataclass
 class Objects:
-    """The server. Clients find it by the environment."""
+    """The server. Clients find it through the environment."""
 
     port: int
     process: subprocess.Popen[bytes]

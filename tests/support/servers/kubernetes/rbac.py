@@ -18,7 +18,7 @@ class User:
 
 @dataclass(frozen=True)
 class Attributes:
-    """What a request is about. `namespace` is empty for a request on the whole cluster."""
+    """The attributes of a request. `namespace` is empty for a cluster-wide request."""
 
     verb: str
     group: str = ""
