@@ -108,7 +108,7 @@ class Pair:
         return f"postgresql://{role}:{self.password}@{at}/stint?target_session_attrs=read-write"
 
     def start(self) -> None:
-        """Start both, with the roles and the empty database that the guide names."""
+        """Start both, with the roles and the empty database of the guide."""
         self.primary.start()
         with self.primary.admin() as admin:
             for statement in _SQL.format(password=self.password).split(";"):

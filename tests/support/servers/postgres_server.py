@@ -46,7 +46,7 @@ each_version = pytest.mark.parametrize("shop", majors(), indirect=True, ids=lamb
 
 
 class PostgresServer(TargetServer):
-    """A server of one major version below `state_dir`, with TLS where its programs have it."""
+    """A server of one major version below `state_dir`, with TLS if its build supports it."""
 
     def __init__(self, state_dir: Path, major: int, settings: Mapping[str, str] | None = None) -> None:
         super().__init__(state_dir, major=major, settings={**_SETTINGS, **(settings or {})})

@@ -43,7 +43,7 @@ class Running:
         return status
 
     def exits(self) -> int:
-        """Wait until the gateway has ended by itself, and return its exit status."""
+        """Wait until the gateway has exited by itself, and return its exit status."""
         assert self.gateway is not None
         status = self.gateway.wait(PATIENCE)
         self.gateway = None

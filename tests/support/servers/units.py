@@ -105,7 +105,7 @@ def stop(unit: str) -> None:
 
 
 def main(verb: str, *words: str) -> None:
-    """Do what `systemctl VERB UNIT…` does, as far as the guide needs it."""
+    """Do what `systemctl VERB UNIT…` does, as far as the guides need it."""
     named = [word for word in words if not word.startswith("-")]
     if verb == "daemon-reload":
         return

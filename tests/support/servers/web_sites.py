@@ -86,7 +86,7 @@ class Listening:
         )  # fmt: skip
 
     async def says(self, raw: bytes, host: str = "localhost") -> bytes:
-        """Send bytes, and return all that comes back until the listener closes."""
+        """Send bytes, and return all output until the listener closes the connection."""
         reader, writer = await self.connect(host)
         writer.write(raw)
         try:

@@ -66,7 +66,7 @@ def session(use_, *, now: dt.datetime, gateway: str = "gateway-1") -> int:
 
 
 def run(use_, session, line: str = "echo restart nginx", *, now: dt.datetime, order_id: int | None = None):
-    """Try a line in an open session, or in one that it opens."""
+    """Try a line in an open session, or in a new one."""
     from sessions_app.operations.sessions.try_command import try_command
     from sessions_app.policy.commands.kinds import decide
 

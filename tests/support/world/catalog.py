@@ -11,7 +11,7 @@ NAMES = {
     "robot": "Canary",
     "deployer": "Deploy pipeline",
 }
-# By user name: the name, the groups, the time zone.
+# By username: the name, the groups, the time zone.
 PEOPLE = {
     "priya": ("Priya Nair", ("operators", "on-call"), "Europe/Berlin"),
     "jonas": ("Jonas Berg", ("operators",), "Europe/Stockholm"),

@@ -1,4 +1,4 @@
-"""Pages as people read them."""
+"""Reads pages as text."""
 
 from django.http import HttpResponse
 from django.test import Client

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from tests.support.world.world import CATALOG, World, make_world
 
-# In the order of their references to each other.
+# In the order of their foreign keys.
 _TABLES = (
     "auth_group", "accounts_identity", "accounts_identity_groups", "sessions_app_cluster", "sessions_app_target",
     "sessions_app_commandset", "sessions_app_commandsetversion", "sessions_app_accesspolicy",

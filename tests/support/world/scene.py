@@ -61,7 +61,7 @@ class Scene:
 
     @property
     def opened(self) -> Any:
-        """A run of the grant whose output was recorded."""
+        """Return a run of the grant whose output was recorded."""
         return self.grant.runs.exclude(recording="").latest("pk")
 
     @property
