@@ -87,7 +87,9 @@ def stint_db(django_db_setup, django_db_blocker) -> Iterator[Database]:
 
 @pytest.fixture
 def other_process(processes, stint_db: Database) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start a process that runs a script with some arguments on the test's database, and wait until it reports that it is ready."""
+    """Start a process that runs a script with some arguments on the test's database, and wait until it
+    reports that it is ready.
+    """
     env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}
     with contextlib.ExitStack() as stack:
 

@@ -1,4 +1,6 @@
-"""Loaded before Django: starts a private PostgreSQL for the whole run, and removes the machine's Stint settings."""
+"""Loaded before Django: starts a private PostgreSQL for the whole run, and removes the machine's Stint
+settings.
+"""
 
 import atexit
 import contextlib
@@ -14,8 +16,10 @@ from broker.embedded.state import temporary_state_dir
 ROOT = Path(__file__).resolve().parent.parent
 CANARY = "canary-k3y-that-must-never-be-seen-5f1d9a"
 
-# Tests started in the background or with nohup(1) ignore signals, and every program that they start would inherit that
-# through execve(2). A handler is not inherited, so this process still ignores the signals, but its children do not.
+# Tests started in the background or with nohup(1) ignore signals, and every program that they start would
+# inherit that
+# through execve(2). A handler is not inherited, so this process still ignores the signals, but its children
+# do not.
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)

@@ -27,7 +27,9 @@ def functions(path: Path, text: str) -> Iterator[str]:
 
 
 def of_source(root: Path = ROOT) -> Iterator[str]:
-    """Yield what is too long in the source, and obsolete exceptions. Migrations are not checked: they never change."""
+    """Yield what is too long in the source, and obsolete exceptions. Migrations are not checked: they never
+    change.
+    """
     for path in sorted(one for part in SOURCE for one in (root / part, *(root / part).rglob("*.py"))):
         if path.suffix != ".py" or "migrations" in path.parts:
             continue

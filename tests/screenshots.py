@@ -101,7 +101,8 @@ def _take(page: Any, url: str, folder: Path, name: str) -> int:
         page.set_viewport_size(viewport)
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
-            # A window as tall as the page, so that elements fixed to the window's bottom are at the page's bottom.
+            # A window as tall as the page, so that elements fixed to the window's bottom are at the page's
+            # bottom.
             height = page.evaluate("document.documentElement.scrollHeight")
             page.set_viewport_size({**viewport, "height": max(height, viewport["height"])})
             page.screenshot(path=folder / f"{name}-{size}-{scheme}.png")

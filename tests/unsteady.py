@@ -13,7 +13,9 @@ RUNS = 5
 
 
 def again_unsteady(names: list[str]) -> list[str]:
-    """Save the unsteady tests of this run, and return those that were also unsteady in one of the last runs."""
+    """Save the unsteady tests of this run, and return those that were also unsteady in one of the last
+    runs.
+    """
     file = _file()
     before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
     runs = [*before, {"at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "unsteady": names}][-RUNS:]

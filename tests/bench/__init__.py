@@ -1,1 +1,3 @@
-"""Benchmarks against limits, as ratios and percentiles of one run: `make bench`, or `make bench B="ssh stack"` for some of them."""
+"""Benchmarks against limits, as ratios and percentiles of one run: `make bench`, or for some of them
+`make bench B="ssh stack"`.
+"""

@@ -72,7 +72,9 @@ def _watches(report: Report, place: Place) -> None:
 async def _opened_and_cut(
     place: Place, heads: list[dict[str, str]], context: Any, grants: list[Any]
 ) -> tuple[float, float]:
-    """Return the seconds from the first revoke until the last watch was cut, and the memory per watch in bytes."""
+    """Return the seconds from the first revoke until the last watch was cut, and the memory per watch in
+    bytes.
+    """
     before = _memory(place)
     places, no_limit = asyncio.Semaphore(AT_ONCE), aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=no_limit) as client:

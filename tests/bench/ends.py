@@ -1,4 +1,6 @@
-"""Manual ends: time from the click to the response, and until nothing is usable, while others write to the same grants and the record."""
+"""Manual ends: time from the click to the response, and until nothing is usable, while others write to the
+same grants and the record.
+"""
 
 import contextlib
 import random

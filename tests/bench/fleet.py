@@ -47,7 +47,9 @@ def run(report: Report) -> None:
 
 @contextlib.contextmanager
 def _fleet(name: str) -> Iterator[list[int]]:
-    """Yield gateway processes that have their lease. They are forked from one process, so that they share its memory."""
+    """Yield gateway processes that have their lease. They are forked from one process, so that they share its
+    memory.
+    """
     from sessions_app.models import GatewayNode, Sweeper
 
     with tempfile.TemporaryDirectory(prefix="stint-bench-") as folder:

@@ -1,4 +1,6 @@
-"""Invalid requests from 1,000 addresses to the token exchange: ends take no longer, and the record gets few entries."""
+"""Invalid requests from 1,000 addresses to the token exchange: ends take no longer, and the record gets few
+entries.
+"""
 
 import contextlib
 import http.client
@@ -50,7 +52,8 @@ def run(report: Report) -> None:
             name, 3 * ROUNDS * ENDS + ENDS, state="active", expires="now() + interval '1 hour'", first=100_000
         )
         cores = os.sched_getaffinity(0)
-        # The flood and the server have a core of their own: the bench measures their effect on the record, not on the machine.
+        # The flood and the server have a core of their own: the bench measures their effect on the record,
+        # not on the machine.
         os.sched_setaffinity(0, {max(cores)})
         with serve(env, Path(folder)) as url, _flood(env, url) as (on, which, answered):
             os.sched_setaffinity(0, (cores - {max(cores)}) or cores)

@@ -1,4 +1,6 @@
-"""The HTTP gateway compared with nginx as a plain reverse proxy of the same upstream: small requests, and a long response."""
+"""The HTTP gateway compared with nginx as a plain reverse proxy of the same upstream: small requests, and a
+long response.
+"""
 
 import contextlib
 import http.client

@@ -1,4 +1,6 @@
-"""The HTTP decision compared with other implementations, with 10 and 100,000 grants, through nginx, and while grants end."""
+"""The HTTP decision compared with other implementations, with 10 and 100,000 grants, through nginx, and while
+grants end.
+"""
 
 import contextlib
 import http.client

@@ -1,4 +1,6 @@
-"""A drill of ten minutes: thousands of notifications are due, the mail server hangs, no gateway runs, and grants keep ending."""
+"""A drill of ten minutes: thousands of notifications are due, the mail server hangs, no gateway runs, and
+grants keep ending.
+"""
 
 import datetime as dt
 import itertools

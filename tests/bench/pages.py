@@ -21,7 +21,8 @@ from tests.environment import POSTGRES
 from tests.support.world.scene import Scene, make_scene
 
 GRANTS, ENTRIES, PEOPLE = 100_000, 1_000_000, 2_000
-# Requests per URL. A URL that exceeds the limit is measured once more, because another process may have interfered.
+# Requests per URL. A URL that exceeds the limit is measured once more, because another process may have
+# interfered.
 ROUNDS, ROUNDS_AGAIN = 6, 20
 READERS = ("alice", "bob", "admin")
 SLOWEST = 8
@@ -166,7 +167,9 @@ def _get(site: str, url: str, sizes: dict[str, int], cookie: str) -> str:
 
 
 def fill(name: str) -> None:
-    """Add the rows of a large organization after a year: most grants have ended, some are live, and some requests are pending."""
+    """Add the rows of a large organization after a year: most grants have ended, some are live, and some
+    requests are pending.
+    """
     with ThreadPoolExecutor() as beside:
         record = beside.submit(_fill_record, name)
         _fill_grants(name)

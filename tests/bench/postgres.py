@@ -88,7 +88,9 @@ class _Death:
 
 
 def _crowd(report: Report, shop: Shop) -> None:
-    """End many grants on one server at once, each with an open session, with the worker threads of one process."""
+    """End many grants on one server at once, each with an open session, with the worker threads of one
+    process.
+    """
     given = [shop.give(*GRANTS) for _ in range(CROWD)]
     sessions = [one.login() for one in given]
     began = time.perf_counter()

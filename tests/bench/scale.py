@@ -1,4 +1,6 @@
-"""The CPU use of the record and of a grant's life cycle on two cores, and whether transactions wait for each other."""
+"""The CPU use of the record and of a grant's life cycle on two cores, and whether transactions wait for each
+other.
+"""
 
 import multiprocessing
 import os
@@ -36,7 +38,9 @@ def run(report: Report) -> None:
 
 
 def _written(pool: Pool, under_way: float) -> list[float]:
-    """Return the milliseconds of each recorded transaction, while another process keeps a transaction open that long, or none."""
+    """Return the milliseconds of each recorded transaction, while another process keeps a transaction open
+    that long, or none.
+    """
     beside = pool.apply_async(_write, [SECONDS, under_way]) if under_way else None
     took = pool.map(_write, [SECONDS] * WRITERS, chunksize=1)
     if beside is not None:

@@ -1,11 +1,14 @@
-"""Judges from the observations whether the promises were kept. Pure, so that it can be tested without a stack."""
+"""Judges from the observations whether the promises were kept. Pure, so that it can be tested without a
+stack.
+"""
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-# The limits of ARCHITECTURE.md, in seconds, until a process has exited: after the grant's end; after the target is back,
+# The limits of ARCHITECTURE.md, in seconds, until a process has exited: after the grant's end; after the
+# target is back,
 # if it was down; and after a gateway has been without its database for ten seconds.
 LATEST, LATEST_AWAY, LATEST_UNTOLD = 2.0, 10.0, 12.0
 # Seconds after its end during which a fault is still listed as a cause of lateness.

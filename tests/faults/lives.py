@@ -1,4 +1,6 @@
-"""Life cycles of grants, from the request to the confirmed end: by the API behind nginx, and through the gateways."""
+"""Life cycles of grants, from the request to the confirmed end: by the API behind nginx, and through the
+gateways.
+"""
 
 import contextlib
 import http.client
@@ -13,7 +15,8 @@ from tests.faults.clients import PUBLIC, SSH, SSH_PORTS, Client, Means, Trusting
 from tests.faults.watch import Watch
 from tests.support.servers.gateway import new_tag
 
-# Seconds: duration of a grant, API timeout, wait for something that a fault may delay, and time until something is stuck.
+# Seconds: duration of a grant, API timeout, wait for something that a fault may delay, and time until
+# something is stuck.
 DURATIONS = (6, 8, 12)
 WAIT_S, STUCK_S = 40.0, 90.0
 # The approver, and the person whose requests only check whether access can be started.
@@ -57,7 +60,9 @@ class Life:
 
 @dataclass
 class People:
-    """The people who use the stack until they are stopped. ``lives`` are their grants; ``refusals`` counts what failed."""
+    """The people who use the stack until they are stopped. ``lives`` are their grants; ``refusals`` counts
+    what failed.
+    """
 
     uses: list[Means]
     tokens: dict[str, str]

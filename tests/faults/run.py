@@ -26,7 +26,9 @@ RECOVERS = {"failover", "database restart"}
 
 @dataclass
 class Breaker:
-    """Injects the planned faults, in the main thread, because servers end with the thread that started them."""
+    """Injects the planned faults, in the main thread, because servers end with the thread that started
+    them.
+    """
 
     stack: Stack
     people: People
@@ -54,7 +56,9 @@ class Breaker:
         breaks.mend(self.stack, one.kind)
 
     def _recovered(self, healed: float) -> float:
-        """Return the seconds until a new request results in access; infinite if that takes longer than the wait."""
+        """Return the seconds until a new request results in access; infinite if that takes longer than the
+        wait.
+        """
         until = time.monotonic() + LOOK_S
         while time.monotonic() < until:
             if self.people.can_start(PROBER):

@@ -323,7 +323,9 @@ def _serve(made: Stack) -> None:
 
 
 def _moved(file: Path) -> dict[str, str]:
-    """Return the environment in which a process reads its clock offset from a file. Its monotonic clock is unchanged."""
+    """Return the environment in which a process reads its clock offset from a file. Its monotonic clock is
+    unchanged.
+    """
     assert _FAKETIME.exists(), "libfaketime is missing: .ci/bootstrap test installs it"
     return {
         "LD_PRELOAD": str(_FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_CACHE_DURATION": "1",

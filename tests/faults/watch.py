@@ -1,4 +1,6 @@
-"""When things that people started were last seen: processes by their tags, as `looking` reports, and the rest as clients report."""
+"""When things that people started were last seen: processes by their tags, as `looking` reports, and the rest
+as clients report.
+"""
 
 import subprocess
 import sys
@@ -20,7 +22,9 @@ class Seen:
 
 
 class Watch:
-    """Watches in a separate process, so that the load of this one delays nothing. Tags are added before they are used."""
+    """Watches in a separate process, so that the load of this one delays nothing. Tags are added before they
+    are used.
+    """
 
     def __init__(self) -> None:
         self._tags: dict[int, Seen] = {}

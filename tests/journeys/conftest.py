@@ -35,7 +35,9 @@ def chromium(browsers) -> Iterator[Browser]:
 
 @pytest.fixture
 def serve(processes, live_world, stint_db, tmp_path) -> Iterator[Callable[..., str]]:
-    """Start the web process, and with ``streams`` the streams process, with a sweeper that counts as alive."""
+    """Start the web process, and with ``streams`` the streams process, with a sweeper that counts as
+    alive.
+    """
     from sessions_app.models import Sweeper
 
     Sweeper.objects.update(seen_at=live_world.now + dt.timedelta(hours=1))

@@ -1,4 +1,6 @@
-"""Ends are on time whatever happens to the worker, Celery beat and the queue, and messages have no effect that rows do not justify."""
+"""Ends are on time whatever happens to the worker, Celery beat and the queue, and messages have no effect
+that rows do not justify.
+"""
 
 import contextlib
 import datetime as dt

@@ -1,4 +1,6 @@
-"""An open page updates when someone else acts, without disturbing its reader's focus, typing or screen reader."""
+"""An open page updates when someone else acts, without disturbing its reader's focus, typing or screen
+reader.
+"""
 
 import pytest
 from playwright.sync_api import Request, expect

@@ -1,4 +1,6 @@
-"""The pages in a real browser: request, decide, use and end, on a desktop and on a phone, with and without JavaScript."""
+"""The pages in a real browser: request, decide, use and end, on a desktop and on a phone, with and without
+JavaScript.
+"""
 
 import pytest
 from playwright.sync_api import expect

@@ -1,4 +1,6 @@
-"""Sign-in with the company's identity provider, in a real browser, under the same strict Content-Security-Policy as every page."""
+"""Sign-in with the company's identity provider, in a real browser, under the same strict
+Content-Security-Policy as every page.
+"""
 
 import re
 

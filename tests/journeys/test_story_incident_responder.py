@@ -69,7 +69,9 @@ def site(place, pagerduty, tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture
 def incident(pagerduty) -> str:
-    """Return the id of an open incident of the service nginx, for which Alice is on call; each test has its own."""
+    """Return the id of an open incident of the service nginx, for which Alice is on call; each test has its
+    own.
+    """
     number = f"{ID}{next(_numbers)}"
     tell_pagerduty(pagerduty, number, on_call=ON_CALL, service={"id": "PIJ90N7", "summary": "nginx"})
     return number

@@ -36,7 +36,9 @@ def seconds(number: float) -> dt.timedelta:
 
 
 def planned(place: Place, *, begins: float, lasts: float):
-    """Return a change for Alice, planned by Dora to start this many seconds from now, and access for it, approved by Bob."""
+    """Return a change for Alice, planned by Dora to start this many seconds from now, and access for it,
+    approved by Bob.
+    """
     now = clock.now()
     Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
     change = place.world.workflow(

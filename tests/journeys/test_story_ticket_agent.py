@@ -1,4 +1,6 @@
-"""The ticket agent: one ticket, read, summarized and closed over MCP; no other ticket; and nothing once the ticket is closed."""
+"""The ticket agent: one ticket, read, summarized and closed over MCP; no other ticket; and nothing once the
+ticket is closed.
+"""
 
 import asyncio
 import datetime as dt

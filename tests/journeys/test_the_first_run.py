@@ -21,7 +21,9 @@ PASSWORD = "a first administrator's words"
 
 
 def carry_out_checks() -> None:
-    """Run the pending checks, as the worker does. In a thread, because the browser's event loop runs in this one."""
+    """Run the pending checks, as the worker does. In a thread, because the browser's event loop runs in this
+    one.
+    """
 
     def carry_out() -> None:
         for pk in list(TargetCheck.objects.filter(finished_at__isnull=True).values_list("pk", flat=True)):

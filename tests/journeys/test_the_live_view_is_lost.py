@@ -1,4 +1,6 @@
-"""When the server does not respond, the page shows that only the live view is lost, not the access, and reconnects by itself."""
+"""When the server does not respond, the page shows that only the live view is lost, not the access, and
+reconnects by itself.
+"""
 
 import re
 
@@ -20,7 +22,8 @@ def test_the_view_is_lost_and_found(live_world, visit, complaints):
     alice.route(re.compile("/(pulse|streams)/"), lambda route: route.abort())
     expect(note).to_be_visible(timeout=allow(10) * 1000)
     expect(note).to_contain_text("Live updates are disconnected. Access is not affected.")
-    # The page polls every two seconds by itself, so no response comes before the button is pressed; only the button
+    # The page polls every two seconds by itself, so no response comes before the button is pressed; only the
+    # button
     # reconnects the stream so soon.
     with alice.expect_request(re.compile("/streams/")):
         note.get_by_role("button", name="Retry now").click()

@@ -22,7 +22,9 @@ KEPT = {
 
 
 def spoil(database: str) -> list[str]:
-    """Write markup into every text column of people, catalog, requests, grants and runs; return the columns."""
+    """Write markup into every text column of people, catalog, requests, grants and runs; return the
+    columns.
+    """
     spoiled = []
     for model in apps.get_models():
         if model._meta.app_label not in ("accounts", "sessions_app") or not model._meta.managed:
