@@ -33,7 +33,7 @@ _ANY = re.compile(
     "|".join(rf"(?P<w{number}>\b(?:{word})\b)" for number, word in enumerate(BANNED)), re.IGNORECASE
 )
 _HINTS = list(BANNED.values())
-_CODE = re.compile(r"`+[^`]*`+|\{[{%#].*?[}%#]\}|<[^>]*>|https?://\S+", re.DOTALL)
+_CODE = re.compile(r"`+[^`]*`+|\{[{%#].*?[}%#]\}|<[^>]*>|https?://\S+|\[[^\]]*\]\(tests/[^)]*\)", re.DOTALL)
 _SQL = re.compile(r"\b(?:SELECT|INSERT INTO|UPDATE|CREATE)\b")
 _READ = (
     "README.md",
