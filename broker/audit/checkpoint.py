@@ -14,8 +14,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
-from broker.audit.chain import genesis
 from broker.audit.checkpoint_key import Signer, signer
+from broker.audit.hashes import genesis
 from broker.audit.kept_outside import keep_outside, last_kept
 from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditEntry, AuditTree, AuditTrouble
 from broker.audit.signed_note import Statement, checkpoint_text, read, sign

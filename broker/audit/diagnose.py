@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from broker.audit.chain import ENTRY_PREFIX, Row, disagreeing, entry_hash
+from broker.audit.hashes import ENTRY_PREFIX, Row, disagreeing, entry_hash
 
 # The maximum distance over which an entry is searched, to report it as swapped instead of altered.
 SWAP_REACH = 20_000

@@ -13,8 +13,8 @@ from typing import Any
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from broker.audit.chain import Row, disagreeing, entry_hash, framed, genesis
 from broker.audit.diagnose import Broken, Problem, diagnose
+from broker.audit.hashes import Row, disagreeing, entry_hash, framed, genesis
 from broker.audit.last_signed import compare_with_known, compare_with_signed
 from broker.audit.models import MAIN_LOG
 from broker.audit.signed import Signed, contradicted, newest_signed

@@ -31,7 +31,7 @@ from sessions_app.models import (
     Workflow,
 )
 from sessions_app.policy import references
-from sessions_app.policy.approvals import resolve
+from sessions_app.policy.approval_count import resolve
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.decision import RuleResult

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sessions_app.policy.approvals import at_least
+from sessions_app.policy.approval_count import at_least
 from sessions_app.policy.catalog import ClusterDocument
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.kinds import compile_open, covers

@@ -9,7 +9,7 @@ from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest
 from sessions_app.policy.documents import DocumentError, load_yaml, validate
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.web.forms.parsing import draft_of_link
+from sessions_app.web.forms.request_draft import draft_of_link
 from tests.sessions_app.api.conftest import Caller, token_for
 
 POLICY = "name: p\nclusters: [web]\ncommand_sets: [restart-web]\nrequesters: {groups: [a]}\napprovals: none\nmax_duration: %s\n"

@@ -9,8 +9,8 @@ from aiohttp import ClientError
 from aiohttp.web import BaseRequest
 from aiohttp.web_protocol import RequestPayloadError
 
-from sessions_app.gateways.core.ends import is_gone
 from sessions_app.gateways.core.heads import Framing, HeadRefused
+from sessions_app.gateways.core.outcomes import is_gone
 
 # Seconds for a body, and the bytes per second that a larger one must reach beyond them.
 READ_S, SLOWEST = 30.0, 8 * 1024

@@ -19,8 +19,8 @@ from accounts.queries import removed_keys
 from broker.kernel import clock
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core import metrics
+from sessions_app.gateways.core.cutting import Enders
 from sessions_app.gateways.core.database import Database
-from sessions_app.gateways.core.enders import Enders
 from sessions_app.gateways.core.registry import OpenSession, Registry
 from sessions_app.operations.sessions.renew_gateway import LEASE, Renewed, renew_gateway
 from sessions_app.queries.grants.current import GrantNow, grants_now

@@ -17,8 +17,8 @@ import structlog
 from broker.kernel import clock
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.clock import LoopClock
+from sessions_app.gateways.core.cutting import Enders
 from sessions_app.gateways.core.database import Database
-from sessions_app.gateways.core.enders import Enders
 from sessions_app.gateways.core.lease import GatewayLease, Known
 from sessions_app.gateways.core.listener import cancelled, listen
 from sessions_app.gateways.core.registry import Registry

@@ -20,8 +20,8 @@ from sessions_app.gateways.core.body_budget import BodyBudget
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.core.cuttable import Cuttable
 from sessions_app.gateways.core.endpoint import Shared
-from sessions_app.gateways.core.ends import GIVEN_UP, Report, failed_by, is_gone
 from sessions_app.gateways.core.heads import HeadRefused, again
+from sessions_app.gateways.core.outcomes import GIVEN_UP, Report, failed_by, is_gone
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.http.answers import Withheld, answer_json

@@ -16,6 +16,7 @@ from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sent, read_request
 from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
 from sessions_app.policy.commands.kubernetes.decide import (
     DISCOVERY,
@@ -24,7 +25,6 @@ from sessions_app.policy.commands.kubernetes.decide import (
     decide_request,
 )
 from sessions_app.policy.commands.kubernetes.existing import ASKS
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent, read_request
 from sessions_app.policy.commands.kubernetes.sending import Sending
 from sessions_app.queries.requests.offers import Question
 

@@ -16,13 +16,13 @@ from sessions_app.gateways.core.aside import aside
 from sessions_app.gateways.core.body_budget import BodyBudget
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.core.direct import Answer, media_in
-from sessions_app.gateways.core.ends import Report
 from sessions_app.gateways.core.live import Live
+from sessions_app.gateways.core.outcomes import Report
 from sessions_app.gateways.core.recording import Recorder
 from sessions_app.gateways.kubernetes.bodies import Body
-from sessions_app.gateways.kubernetes.ends import UNSAID, unrecorded
 from sessions_app.gateways.kubernetes.execution import Watch, killed
 from sessions_app.gateways.kubernetes.forwarding import send_bound
+from sessions_app.gateways.kubernetes.outcomes import UNSAID, unrecorded
 from sessions_app.gateways.kubernetes.printing import MOST, printed
 from sessions_app.gateways.kubernetes.streams import PROTOCOLS, outcome_of
 from sessions_app.gateways.kubernetes.upstream import Upstream

@@ -18,9 +18,9 @@ from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.attempts import NotReleased, released
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.core.cuttable import Cuttable
-from sessions_app.gateways.core.ends import Report
 from sessions_app.gateways.core.first import try_first
 from sessions_app.gateways.core.orders import PROOF
+from sessions_app.gateways.core.outcomes import Report
 from sessions_app.gateways.core.recording import Recorder
 from sessions_app.gateways.core.registry import Ended, OpenSession
 from sessions_app.gateways.kubernetes.bodies import Body
@@ -31,8 +31,8 @@ from sessions_app.gateways.kubernetes.deciding import (
     decided_order,
     still_allowed,
 )
-from sessions_app.gateways.kubernetes.ends import closed, unrecorded
 from sessions_app.gateways.kubernetes.ordered import OneRequest, Program
+from sessions_app.gateways.kubernetes.outcomes import closed, unrecorded
 from sessions_app.gateways.kubernetes.parts import Parts
 from sessions_app.gateways.kubernetes.standing import bound
 from sessions_app.gateways.kubernetes.status import NotMade

@@ -22,8 +22,8 @@ from sessions_app.gateways.core.attempts import NotReleased, attempt, released
 from sessions_app.gateways.core.bodies import of_the_client
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.core.cuttable import Cuttable
-from sessions_app.gateways.core.ends import GIVEN_UP, Report, failed_by, is_gone
 from sessions_app.gateways.core.heads import HeadRefused
+from sessions_app.gateways.core.outcomes import GIVEN_UP, Report, failed_by, is_gone
 from sessions_app.gateways.core.recording import Recorder
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.core.tally import Tally
@@ -31,9 +31,9 @@ from sessions_app.gateways.kubernetes.asked import Asked
 from sessions_app.gateways.kubernetes.bodies import Body, largest, read_body
 from sessions_app.gateways.kubernetes.deciding import Decided, compared, decided, is_unread, still_allowed
 from sessions_app.gateways.kubernetes.denials import refusal_of
-from sessions_app.gateways.kubernetes.ends import closed, report_of, unrecorded, why_broken
 from sessions_app.gateways.kubernetes.execution import Execution
 from sessions_app.gateways.kubernetes.forwarding import Forwarding
+from sessions_app.gateways.kubernetes.outcomes import closed, report_of, unrecorded, why_broken
 from sessions_app.gateways.kubernetes.parts import Parts
 from sessions_app.gateways.kubernetes.standing import bound
 from sessions_app.gateways.kubernetes.status import NotMade, ended

@@ -23,9 +23,9 @@ from sessions_app.gateways.kubernetes.bodies import JSON, Body
 from sessions_app.gateways.kubernetes.status import NotMade
 from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest
 from sessions_app.policy.commands.kubernetes.bodies import JSON_PATCH
 from sessions_app.policy.commands.kubernetes.existing import HISTORY
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest
 from sessions_app.policy.commands.kubernetes.undoing import revisions_url
 
 # Bytes of a response, revisions of an object, and seconds for each response and for the wait before it.

@@ -33,7 +33,7 @@ from sessions_app.gateways.kubernetes.asked import Asked
 from sessions_app.gateways.kubernetes.status import NotMade, status
 from sessions_app.gateways.kubernetes.upstream import LARGEST_MESSAGE, Upstream
 from sessions_app.operations.sessions.proofs.kubernetes import KubernetesUse
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest
 
 # Newest first. Since v5, a client can close its input.
 PROTOCOLS = [V5, V4]

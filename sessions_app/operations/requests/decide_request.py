@@ -33,7 +33,7 @@ from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_start import notify_of_start
 from sessions_app.operations.requests.extend_grant import check_extension, read_workflow_of
 from sessions_app.operations.requests.request_access import RequestRefused
-from sessions_app.policy.approvals import Resolution, Standing, resolve
+from sessions_app.policy.approval_count import Resolution, Standing, resolve
 from sessions_app.policy.case import Case
 from sessions_app.policy.decision import Outcome
 from sessions_app.policy.durations import say_duration

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import re2
 
-from sessions_app.policy.approvals import short_of
+from sessions_app.policy.approval_count import short_of
 from sessions_app.policy.decision import Deny, Permit
 from sessions_app.policy.policies import Clause
 from sessions_app.policy.rules.facts import Ask, Facts

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from sessions_app.policy.approvals import CountedVerdict
+from sessions_app.policy.approval_count import CountedVerdict
 from sessions_app.policy.decision import Deny, Permit
 from sessions_app.policy.rules.doing import UNTOLD, Doing
 from sessions_app.policy.starts import begins_at

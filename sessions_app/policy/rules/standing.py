@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sessions_app.policy.approvals import Standing, resolve
+from sessions_app.policy.approval_count import Standing, resolve
 from sessions_app.policy.decision import Deny, Permit
 from sessions_app.policy.policies import Clause
 from sessions_app.policy.rules.doing import UNTOLD

@@ -52,7 +52,7 @@ from sessions_app.models import (
     Verdict,
 )
 from sessions_app.models.session import CommandRunQuerySet
-from sessions_app.policy.approvals import CountedVerdict, short_of
+from sessions_app.policy.approval_count import CountedVerdict, short_of
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.queries.grants.delegations import chain_of
 from sessions_app.queries.requests import facts

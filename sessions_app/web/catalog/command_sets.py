@@ -20,8 +20,8 @@ from sessions_app.web.catalog import command_sets_page as reads
 from sessions_app.web.catalog.proposals_page import proposal_for
 from sessions_app.web.forms.documents import PLACES, Editing, administered, edited_at, list_documents
 from sessions_app.web.forms.editor import Typed, sent
-from sessions_app.web.forms.parsing import PARAMETER
 from sessions_app.web.forms.removing import Removal, press_remove
+from sessions_app.web.forms.request_draft import PARAMETER
 from sessions_app.web.forms.saving import SaveResult
 from sessions_app.web.layout.views import ACT, FORM, page, who
 

@@ -15,7 +15,7 @@ from sessions_app.models import DocumentVersion
 from sessions_app.queries.catalog.history import Right, rights_at, versions_of
 from sessions_app.web.catalog.history_page import history_page
 from sessions_app.web.display.states import Linked, plural
-from sessions_app.web.forms.parsing import parse_start
+from sessions_app.web.forms.times import parse_start
 from sessions_app.web.layout.views import page, who
 
 MAX_TEXT = 100

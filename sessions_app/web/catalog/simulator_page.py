@@ -37,7 +37,7 @@ from sessions_app.queries.catalog.command_sets import published_version
 from sessions_app.queries.requests import deciders
 from sessions_app.queries.requests.case import case_of_draft
 from sessions_app.web.display.states import Look, plural
-from sessions_app.web.forms.parsing import parse_start
+from sessions_app.web.forms.times import parse_start
 
 PREFIX = "s."
 KINDS = ((RequestKind.PLANNED, "Planned"), (RequestKind.INCIDENT, "Incident"),

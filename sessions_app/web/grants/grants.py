@@ -31,7 +31,7 @@ from sessions_app.queries.grants.counts import LIVE
 from sessions_app.queries.grants.receipts import receipt
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.recording import Output, output_for
-from sessions_app.web.forms.parsing import typed_duration
+from sessions_app.web.forms.times import typed_duration
 from sessions_app.web.grants.grant_page import GrantPage, grant_page
 from sessions_app.web.grants.grants_page import grant_rows, no_grants
 from sessions_app.web.grants.log import Asked

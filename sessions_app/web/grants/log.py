@@ -29,7 +29,7 @@ from sessions_app.queries.requests.deciders import deciders_in, holds_for
 from sessions_app.queries.requests.facts import readable_document
 from sessions_app.web.display import states as words
 from sessions_app.web.display.states import Look, took
-from sessions_app.web.forms.parsing import PARAMETER
+from sessions_app.web.forms.request_draft import PARAMETER
 from sessions_app.web.grants.runnable import runs_by_gateway
 from sessions_app.web.layout.pagination import Page, page_of
 from sessions_app.web.templatetags.stint import some_of

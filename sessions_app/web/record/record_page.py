@@ -22,7 +22,7 @@ from sessions_app.models import Bookmark, BookmarkPage
 from sessions_app.queries.record.entries import Newest, newest_visible
 from sessions_app.web.display.sentences import sentence
 from sessions_app.web.display.states import Linked
-from sessions_app.web.forms.parsing import at_hour, parse_hour
+from sessions_app.web.forms.times import at_hour, parse_hour
 
 FAMILIES = tuple(dict.fromkeys(event.family for event in Event))
 EVENTS = tuple((family, [event.value for event in Event if event.family == family]) for family in FAMILIES)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 
 from broker.kernel import clock
-from sessions_app.web.forms.parsing import parse_hour
+from sessions_app.web.forms.times import parse_hour
 from sessions_app.web.layout.downloads import csv_file
 from sessions_app.web.layout.views import page, who
 from sessions_app.web.record import timeline_page as timeline

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from django.utils.dateformat import format as date_format
 
-from sessions_app.web.forms.parsing import at_hour
+from sessions_app.web.forms.times import at_hour
 
 
 class By(StrEnum):

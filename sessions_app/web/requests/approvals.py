@@ -24,8 +24,8 @@ from sessions_app.web.display.needs import needs_of
 from sessions_app.web.layout.frame import frame_of
 from sessions_app.web.layout.views import ACT, page, who
 from sessions_app.web.requests.changes import changes_since, signed_summary
-from sessions_app.web.requests.deciding_page import changed_note, request_page
 from sessions_app.web.requests.decisions import decided_by, decided_today
+from sessions_app.web.requests.request_page import changed_note, request_page
 from sessions_app.web.requests.requests import find
 
 MOST, MOST_OTHERS = 50, 20

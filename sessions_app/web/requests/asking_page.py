@@ -35,8 +35,8 @@ from sessions_app.queries.workflows.workflows import (
     workflow_for,
 )
 from sessions_app.web.display.states import RISK, UNKNOWN, Look, in_order
-from sessions_app.web.forms.parsing import KINDS, Draft
-from sessions_app.web.requests.fields import ParameterField, fields_of
+from sessions_app.web.forms.request_draft import KINDS, Draft
+from sessions_app.web.requests.parameter_fields import ParameterField, fields_of
 from sessions_app.web.requests.set_options import SetOption, sets_on
 from sessions_app.web.requests.terms import Terms, breakable, clusters_of, on_call, terms_of
 

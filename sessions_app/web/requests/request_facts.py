@@ -25,7 +25,7 @@ from sessions_app.models import (
     WorkflowState,
 )
 from sessions_app.operations.requests.comment_request import MOST as THREAD
-from sessions_app.policy.approvals import resolve
+from sessions_app.policy.approval_count import resolve
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.policies import Clause, PolicyDocument

@@ -37,13 +37,13 @@ from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.cards import request_cards
 from sessions_app.web.display.states import REQUEST
 from sessions_app.web.forms.faults import faults_of
-from sessions_app.web.forms.parsing import Draft, draft_of_form, draft_of_link, draft_of_request
+from sessions_app.web.forms.request_draft import Draft, draft_of_form, draft_of_link, draft_of_request
 from sessions_app.web.layout.pagination import page_of
 from sessions_app.web.layout.views import ACT, FORM, back, page, who
 from sessions_app.web.requests.again import again
 from sessions_app.web.requests.asking_page import AskPage, ask_page
-from sessions_app.web.requests.deciding_page import request_page
 from sessions_app.web.requests.outcome import SOFT, FormOutcome
+from sessions_app.web.requests.request_page import request_page
 from sessions_app.web.requests.set_options import usual_wait
 from sessions_app.web.templatetags.times import say_moment
 

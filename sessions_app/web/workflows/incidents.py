@@ -23,7 +23,7 @@ from sessions_app.models import (
 from sessions_app.operations.requests.request_access import request_access
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.operations.workflows.open_workflow import open_workflow
-from sessions_app.web.forms.parsing import Draft
+from sessions_app.web.forms.request_draft import Draft
 from sessions_app.web.layout.pagination import page_of
 from sessions_app.web.layout.views import ACT, FORM, page, who
 from sessions_app.web.workflows import incidents_page as reads

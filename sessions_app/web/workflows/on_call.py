@@ -12,9 +12,9 @@ from sessions_app.policy.rules import Doing
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.queries.workflows.doings import Doings
 from sessions_app.web.display.states import plural
-from sessions_app.web.forms.parsing import Draft
+from sessions_app.web.forms.request_draft import Draft
 from sessions_app.web.requests.asking_page import open_incidents
-from sessions_app.web.requests.fields import fields_of
+from sessions_app.web.requests.parameter_fields import fields_of
 from sessions_app.web.requests.set_options import SetOption, sets_on
 from sessions_app.web.requests.terms import Terms, clusters_of, on_call_terms
 

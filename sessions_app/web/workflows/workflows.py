@@ -11,7 +11,7 @@ from broker.kernel.errors import StintError
 from sessions_app.models import Cluster, Severity, Workflow, WorkflowKind, WorkflowState
 from sessions_app.operations.workflows.join_workflow import join_workflow
 from sessions_app.operations.workflows.open_workflow import PREFIX, open_workflow
-from sessions_app.web.forms.parsing import parse_start
+from sessions_app.web.forms.times import parse_start
 from sessions_app.web.layout.pagination import page_of
 from sessions_app.web.layout.views import ACT, FORM, page, who
 from sessions_app.web.workflows import incidents_page as reads

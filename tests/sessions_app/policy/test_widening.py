@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.policy.approvals import at_least, lacking
+from sessions_app.policy.approval_count import at_least, lacking
 from sessions_app.policy.catalog import ClusterDocument
 from sessions_app.policy.commands.kinds import parse_document
 from sessions_app.policy.policies import Clause, PolicyDocument

@@ -14,7 +14,7 @@ from django.db import connections
 from prometheus_client import REGISTRY
 
 from sessions_app.gateways.core.clock import LoopClock
-from sessions_app.gateways.core.enders import Enders
+from sessions_app.gateways.core.cutting import Enders
 from sessions_app.gateways.core.registry import OpenSession, Registry
 from sessions_app.queries.grants.current import GrantNow
 from tests.support.waits import PATIENCE, ends

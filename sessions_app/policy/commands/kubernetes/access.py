@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.kubernetes.api_request import Sent, read_request
 from sessions_app.policy.commands.kubernetes.checks import ANYTHING
 from sessions_app.policy.commands.kubernetes.compiling import CompiledKubernetesCommand, CompiledSet
 from sessions_app.policy.commands.kubernetes.decide import (
@@ -22,7 +23,6 @@ from sessions_app.policy.commands.kubernetes.decide import (
     discover,
     nothing_allows,
 )
-from sessions_app.policy.commands.kubernetes.reading import Sent, read_request
 from sessions_app.policy.commands.kubernetes.rights import NEVER_BY_RULE, Request
 from sessions_app.policy.commands.kubernetes.steps import Step
 from sessions_app.policy.commands.kubernetes.wants import Values

@@ -10,6 +10,7 @@ from typing import Any
 
 from sessions_app.policy.commands.characters import clip, hidden_at
 from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.bodies import (
     JSON,
     KEYED,
@@ -34,7 +35,6 @@ from sessions_app.policy.commands.kubernetes.checks import (
 )
 from sessions_app.policy.commands.kubernetes.existing import check_items, target_of, version_of
 from sessions_app.policy.commands.kubernetes.noted import NOTE, check_note, check_note_of_patch
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.replacing import changes
 from sessions_app.policy.commands.kubernetes.resources import known_resource
 from sessions_app.policy.commands.kubernetes.texts import Text

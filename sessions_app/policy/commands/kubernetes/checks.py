@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sent, selector_terms
 from sessions_app.policy.commands.kubernetes.bodies import (
     SERVER_SIDE,
     STRATEGIC,
@@ -19,7 +20,6 @@ from sessions_app.policy.commands.kubernetes.bodies import (
     written_path,
 )
 from sessions_app.policy.commands.kubernetes.existing import check_items
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent, selector_terms
 from sessions_app.policy.commands.kubernetes.texts import Text, fill, is_name, is_plain, literal, slots_of
 from sessions_app.policy.commands.kubernetes.wants import Count, Differs, Said, Types, Values, Want
 

@@ -14,12 +14,12 @@ from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import CommandView, Refused, free_parameter
 from sessions_app.policy.commands.argv.quoting import readable
 from sessions_app.policy.commands.document import EFFECT_RANK, RuleRefused
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.applying import Applies
 from sessions_app.policy.commands.kubernetes.checks import ANYTHING, Taken
 from sessions_app.policy.commands.kubernetes.compiling import CompiledKubernetesCommand, CompiledSet
 from sessions_app.policy.commands.kubernetes.document import Contain
 from sessions_app.policy.commands.kubernetes.existing import ASKS
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.rights import NEVER_BY_RULE, Request, streams_of
 from sessions_app.policy.commands.kubernetes.steps import Step
 from sessions_app.policy.commands.kubernetes.texts import literal

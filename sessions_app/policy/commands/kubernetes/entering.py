@@ -9,8 +9,8 @@ from sessions_app.policy.commands.argv.matching import match_word, text_of
 from sessions_app.policy.commands.argv.templates import Slot, Word
 from sessions_app.policy.commands.argv.templates import fill as fill_word
 from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.checks import Check, Pairs, Taken, check_query
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.rights import assignments
 from sessions_app.policy.commands.kubernetes.texts import Text, fill, literal, slots_of
 from sessions_app.policy.commands.kubernetes.wants import Differs, Said, Types, Values

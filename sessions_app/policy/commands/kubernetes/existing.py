@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.bodies import ORDER, SERVER_SIDE, STRATEGIC, Path, written_path
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.wants import Differs
 
 # Codes of refusals that need the object, or also its revisions: read them, then decide again.

@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sent, read_request
 from sessions_app.policy.commands.kubernetes.bodies import MERGE, STRATEGIC, build_body
 from sessions_app.policy.commands.kubernetes.checks import Check, Deletes, Logs, Reads, Writes
 from sessions_app.policy.commands.kubernetes.entering import Enters
 from sessions_app.policy.commands.kubernetes.lines import parse_line
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent, read_request
 from sessions_app.policy.commands.kubernetes.rights import Request
 from sessions_app.policy.commands.kubernetes.steps import Step
 from sessions_app.policy.commands.kubernetes.undoing import Undoes, put_back

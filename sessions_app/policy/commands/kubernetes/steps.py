@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest
 from sessions_app.policy.commands.kubernetes.checks import Check, Taken
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest
 from sessions_app.policy.commands.kubernetes.resources import known_resource
 from sessions_app.policy.commands.kubernetes.rights import Right
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.applying import Applies, read_pairs
 from sessions_app.policy.commands.kubernetes.checks import Reads
 from sessions_app.policy.commands.kubernetes.lines import parse_line
 from sessions_app.policy.commands.kubernetes.options import Line, read_line
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.rights import Request
 from sessions_app.policy.commands.kubernetes.steps import Step
 from sessions_app.policy.commands.kubernetes.things import parse_things

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.bodies import JSON_PATCH, STRATEGIC
 from sessions_app.policy.commands.kubernetes.checks import WRITE_QUERY, Check, Pairs, Taken, check_query, dry
 from sessions_app.policy.commands.kubernetes.existing import HISTORY, target_of, version_of
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.wants import Differs, Types, Values, same
 
 PAST = {

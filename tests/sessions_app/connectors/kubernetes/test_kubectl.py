@@ -13,9 +13,9 @@ from sessions_app.connectors.kubernetes import plugin
 from sessions_app.connectors.kubernetes.kubeconfig import exec_kubeconfig, token_kubeconfig
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.kinds import compile_set, parse_document
+from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sent, read_request
 from sessions_app.policy.commands.kubernetes.decide import decide_request
 from sessions_app.policy.commands.kubernetes.lines import parse_line
-from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent, read_request
 from sessions_app.policy.commands.kubernetes.rights import Request
 from tests.sessions_app.connectors.kubernetes.test_plugin import stint  # noqa: F401
 from tests.support.pace import allow

@@ -25,7 +25,7 @@ from sessions_app.gateways.kubernetes.standing import Reader, bound
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.http.carried import Plan
 from sessions_app.policy.commands.json_values.bodies import MAX_BODY
-from sessions_app.policy.commands.kubernetes.reading import read_request
+from sessions_app.policy.commands.kubernetes.api_request import read_request
 from tests.support.threads import runs_beside
 
 JSON = "application/json"

@@ -14,8 +14,8 @@ from accounts.models import SSHPublicKey
 from broker.kernel import clock
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.clock import LoopClock
+from sessions_app.gateways.core.cutting import Enders
 from sessions_app.gateways.core.database import NotTaken
-from sessions_app.gateways.core.enders import Enders
 from sessions_app.gateways.core.lease import LOST, GatewayLease, Known, Question
 from sessions_app.gateways.core.listener import cancelled
 from sessions_app.gateways.core.registry import NOT_HELD, Registry

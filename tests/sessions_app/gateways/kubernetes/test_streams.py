@@ -19,7 +19,7 @@ from broker.kernel import clock
 from sessions_app.connectors.kubernetes.remote import CLOSE, RESIZE, STDERR, STDIN, STDOUT
 from sessions_app.gateways.kubernetes.execution import UNCONTAINED, UNKNOWN
 from sessions_app.gateways.kubernetes.streams import channels, outcome_in, place_of_words, stream_target
-from sessions_app.policy.commands.kubernetes.reading import read_request
+from sessions_app.policy.commands.kubernetes.api_request import read_request
 from tests.support.pace import allow
 from tests.support.servers.gateway import new_tag, on_target, tagged
 from tests.support.servers.kubernetes.server import Fault

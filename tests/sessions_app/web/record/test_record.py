@@ -9,9 +9,9 @@ import re
 import pytest
 from django.utils.html import escape
 
-from broker.audit.chain import entry_hash
 from broker.audit.checkpoint import make_checkpoint, newest_checkpoint
 from broker.audit.checkpoint_key import signer
+from broker.audit.hashes import entry_hash
 from broker.audit.models import AuditVerification
 from broker.audit.signed_note import Statement, checkpoint_text, sign
 from broker.kernel import clock

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, Grant, RequestState, Sweeper, Workflow
-from sessions_app.web.forms.parsing import parse_start
+from sessions_app.web.forms.times import parse_start
 from tests.support.world import acts
 from tests.support.world.reading import answered, read, says
 from tests.support.world.sources import SOURCE, is_closed, is_open, speaking_for

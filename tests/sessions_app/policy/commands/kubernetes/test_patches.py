@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.kinds import compile_set, parse_document
+from sessions_app.policy.commands.kubernetes.api_request import Sent, read_request
 from sessions_app.policy.commands.kubernetes.bodies import JSON_PATCH, MERGE, STRATEGIC
 from sessions_app.policy.commands.kubernetes.decide import decide_request
-from sessions_app.policy.commands.kubernetes.reading import Sent, read_request
 from tests.support.breadth import examples
 from tests.support.servers.kubernetes.patches import patched
 from tests.support.servers.kubernetes.store import Refusal

@@ -18,8 +18,8 @@ from sessions_app.policy.commands.kinds import (
     describe,
     parse_document,
 )
+from sessions_app.policy.commands.kubernetes.api_request import Sent, read_request
 from sessions_app.policy.commands.kubernetes.decide import decide_request
-from sessions_app.policy.commands.kubernetes.reading import Sent, read_request
 from sessions_app.policy.commands.kubernetes.texts import Slot, match
 from sessions_app.policy.commands.parameters import Pattern
 from sessions_app.policy.documents import DocumentError

@@ -10,7 +10,7 @@ from sessions_app.models import (
 )
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
 from sessions_app.queries.catalog import command_sets as commands
-from sessions_app.web.forms.parsing import Draft
+from sessions_app.web.forms.request_draft import Draft
 from sessions_app.web.requests.set_options import SetOption
 from sessions_app.web.requests.terms import Terms
 

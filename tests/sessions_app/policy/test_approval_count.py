@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.policy.approvals import CountedVerdict, Standing, resolve
+from sessions_app.policy.approval_count import CountedVerdict, Standing, resolve
 from sessions_app.policy.policies import Clause
 
 DIGEST = "d" * 64

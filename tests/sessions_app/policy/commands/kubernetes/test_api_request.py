@@ -6,7 +6,7 @@ import random
 import pytest
 
 from sessions_app.policy.commands.document import RuleRefused
-from sessions_app.policy.commands.kubernetes.reading import read_request
+from sessions_app.policy.commands.kubernetes.api_request import read_request
 from tests.sessions_app.policy.commands.kubernetes.second_reader import info_of
 
 # `URLS=1000000` reads a million.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from sessions_app.gateways.core.ends import GIVEN_UP, Report
+from sessions_app.gateways.core.outcomes import GIVEN_UP, Report
 from sessions_app.gateways.core.recording import Recorder, Recording
 from sessions_app.gateways.kubernetes.forwarding import Forwarding
 from sessions_app.gateways.kubernetes.streams import Streams

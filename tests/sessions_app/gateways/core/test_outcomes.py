@@ -3,8 +3,8 @@
 import pytest
 
 from broker.kernel.errors import StintError, Unavailable
-from sessions_app.gateways.core.ends import Report, failed_by
 from sessions_app.gateways.core.heads import HeadRefused
+from sessions_app.gateways.core.outcomes import Report, failed_by
 
 
 @pytest.mark.parametrize(
