@@ -64,7 +64,7 @@ _PACES = {
 
 
 class TooManyTries(StintError):
-    """Too many wrong attempts. Wait for the seconds in ``Retry-After``."""
+    """Too many wrong attempts. Wait for the number of seconds in ``Retry-After``."""
 
     code = "too_many_tries"
     status = 429

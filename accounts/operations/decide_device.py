@@ -20,7 +20,7 @@ def decide_device(
 ) -> DeviceAuthorization:
     """Authorize or deny the program with this code, once. An authorized program can get a token of this person.
 
-    Raises UnknownCode (also if it was already decided), TooManyTries, Forbidden (a machine), ProofNeeded (only to
+    Raises UnknownCode (or already decided), TooManyTries, Forbidden (a machine), ProofNeeded (only to
     authorize).
     """
     if not identity.is_person:

@@ -25,7 +25,7 @@ class NotYet(InvalidInput):
 
 
 class TooFast(InvalidInput):
-    """The program asks too often. Wait five seconds longer between two requests."""
+    """The program polls too often. Wait five seconds longer between requests."""
 
     code = "slow_down"
 

@@ -90,7 +90,7 @@ def catch_up(now: datetime) -> int:
     """Append the entries of the backlog, in order and with their own times, and return their number.
 
     An entry that can't be recorded, such as one with an unknown event, is replaced by an entry about it, so that it
-    doesn't block the others. Raises the database's errors, also if the record refuses entries.
+    doesn't block the others. Raises the database's errors, including when the record refuses entries.
     """
     with transaction.atomic():
         kept = list(

@@ -150,13 +150,13 @@ class Event(StrEnum):
         ("A grant started without approval: break-glass access, or access for an incident that may be the "
          "holder's own."),
         "request reason incident")
-    BREAKGLASS_REVIEWED = ("breakglass.reviewed", "Another person reviewed such a grant after it ended.",
+    BREAKGLASS_REVIEWED = ("breakglass.reviewed", "Another person reviewed a grant that started without approval.",
         "note")
     BREAKGLASS_OVERDUE = ("breakglass.overdue",
-        "Nobody reviewed such a grant in time, and administrators were notified.",
+        "A grant that started without approval was not reviewed in time, and administrators were notified.",
         "notified")
     BREAKGLASS_ESCALATED = ("breakglass.escalated",
-        "A review was due for so long that the next people of the policy were notified.",
+        "A review was still pending, so the policy's next escalation step was notified.",
         "step waited notified webhooks")
 
     # Workflows

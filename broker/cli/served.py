@@ -75,7 +75,7 @@ class Gateway:
 
 
 def gateway(row: Row) -> Gateway:
-    """Return the SSH gateway. Raises CliError, also if there are no host keys, because ssh would trust any server."""
+    """Return the SSH gateway. Raises CliError, including if there are no host keys: ssh would trust any server."""
     if not row["host_keys"]:
         raise CliError(
             "No SSH gateway has published its host keys.",

@@ -19,7 +19,7 @@ _PUBLIC_KEYS = "*.pub"
 
 
 def gateway(shell: Shell) -> Gateway:
-    """Return the SSH gateway. Raises CliError, also if its host keys are not known."""
+    """Return the SSH gateway. Raises CliError, including when its host keys are unknown."""
     return served.gateway(shell.wire.get("/ssh-gateway"))
 
 

@@ -25,7 +25,7 @@ _SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "
 
 
 class Wrong(Exception):
-    """A failed step. The message has what was observed."""
+    """A failed step. The message says what was observed."""
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""The examinations of `manage.py doctor`: what is wrong with this installation, and how to fix it."""
+"""The checks of `manage.py doctor`: what is wrong with this installation, and how to fix it."""

@@ -1,4 +1,4 @@
-"""All examinations, one part after another. A part that fails is a finding and doesn't stop the others."""
+"""Runs all checks, one part after another. A part that fails becomes a finding and doesn't stop the others."""
 
 from __future__ import annotations
 

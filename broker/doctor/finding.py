@@ -1,4 +1,4 @@
-"""A finding of an examination."""
+"""A finding of a check."""
 
 from __future__ import annotations
 

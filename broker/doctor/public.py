@@ -1,4 +1,4 @@
-"""Examination of the pages' public address."""
+"""Check of the pages' public address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examinations of the servers that Stint needs: the database, the queue and the mail server."""
+"""Checks of the servers that Stint needs: the database, the queue and the mail server."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _standby(*, waits_for: str, streams: bool) -> Iterator[Finding]:
     elif streams and not waits_for:
         yield warning(
             "database", "no commit waits for its standby", why="A failover can lose entries of the record, and bring ended access back.",
-            fix="Set synchronous_standby_names on the primary, as the guide High availability says.",
+            fix="Set synchronous_standby_names on the primary, as described in the High availability guide.",
         )  # fmt: skip
     elif streams:
         yield ok("database", f"commits wait for a standby of {waits_for}")

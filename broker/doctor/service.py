@@ -1,4 +1,4 @@
-"""Examinations of Stint itself: its processes, its record and the targets."""
+"""Checks of Stint itself: its processes, its record and the targets."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def of_record() -> Iterator[Finding]:
 
 
 def _whole(at: dt.datetime | None, now: dt.datetime) -> Iterator[Finding]:
-    """Examine when all entries were last verified. In between, only new entries are."""
+    """Check when all entries were last verified. Between full verifications, only new entries are verified."""
     reading = AuditReading.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first()
     said = f"fully verified at {at:%Y-%m-%d %H:%M} UTC" if at else "never fully verified"
     if reading is not None:

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class EmbeddedError(RuntimeError):
-    """An embedded server can't be used. The message has the reason and the fix."""
+    """An embedded server can't be used. The message gives the reason and the fix."""

@@ -61,7 +61,7 @@ def in_turn(what: str) -> None:
 
 
 def still_here() -> None:
-    """Show that this process is running. Raises the database's errors, also if the lock was lost with the connection."""
+    """Show that this process is running. Raises database errors, including if the lock was lost with the connection."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 

@@ -179,7 +179,7 @@ class Supervisor:
                 self._on_ready()
 
     def _reached(self) -> int:
-        """Return the highest stage of which all lower stages are ready."""
+        """Return the highest stage whose lower stages are all ready."""
         stages = [child.process.stage for child in self._children]
         return min((child.process.stage for child in self._children if not child.ready), default=max(stages))
 

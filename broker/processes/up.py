@@ -40,7 +40,7 @@ _DATABASES, _MIGRATION, _APPLICATION = 0, 1, 2
 
 
 class PortTakenError(RuntimeError):
-    """Stint can't listen on a port. The message has the port and how to choose another."""
+    """Stint can't listen on a port. The message names the port and says how to choose another."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ _RUN = ("usr/local/sbin/stint-manage",)
 
 
 class NotWritableError(RuntimeError):
-    """A file can't be written. The message has its path and the reason."""
+    """A file can't be written. The message gives its path and the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def parse(argv: Sequence[str]) -> Options:
-    """Parse the command line. Ends with a usage message if something is wrong with it."""
+    """Parse the command line. Exits with a usage message if it is invalid."""
     return Options(**vars(command_line().parse_args(argv)))
 
 
@@ -105,7 +105,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"stint: {error}\n")
         return 1
     sys.stdout.write(
-        f"Next: read {options.folder / 'etc/stint/stint.env'}, and go on as the guide Installation says.\n"
+        f"Next: read {options.folder / 'etc/stint/stint.env'}, then continue with the Installation guide.\n"
     )
     return 0
 

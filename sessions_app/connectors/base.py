@@ -197,7 +197,7 @@ class Issuer(Protocol):
 
 @runtime_checkable
 class Expirer(Protocol):
-    """A connector whose targets know until when a grant lasts, but refuse only what begins later."""
+    """A connector whose targets store a grant's deadline, but refuse only what begins after it."""
 
     def expire(self, lease: LeaseSpec) -> int:
         """End access whose time is over by the target's own record, and return how much was ended. Requires nothing

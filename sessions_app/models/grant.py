@@ -285,7 +285,7 @@ class Grant(models.Model):
                 setattr(self, name, value)
 
     def finish_from(self, now: dt.datetime, *, cut: bool) -> dt.datetime | None:
-        """Return until when commands may finish if the grant ends at ``now``; None if they are cut.
+        """Return the time until which commands may finish if the grant ends at ``now``; None if they are cut.
 
         The time counts from the deadline even if the end is late, so that nothing finishes later than
         approvers saw.

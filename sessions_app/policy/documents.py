@@ -113,7 +113,7 @@ def line_of(lines: Lines, path: str) -> int | None:
 def load_yaml(text: str) -> dict[str, Any]:
     """Parse a YAML (or JSON) text that contains a mapping.
 
-    Raises DocumentError with one Problem and its line if the text is not plain data, or not a mapping. Also if it is
+    Raises DocumentError with one Problem and its line if the text is not plain data or not a mapping, or if it is
     larger than 256 KiB, or nested deeper than 20 levels.
     """
     return load_yaml_with_lines(text)[0]

@@ -23,7 +23,7 @@ class WebhookShape(Shape):
     both_until = Moment(
         source="previous_until",
         allow_null=True,
-        help_text="Until when the previous secret also signs.",
+        help_text="When the previous secret stops being used for signing.",
     )
 
 

@@ -154,7 +154,7 @@ def sweep_command(*marks: Mark, used_for: int | None = None, others: Sequence[Ma
     It stops when two complete scans find none.
 
     ``used_for``: the seconds since the grant was first used there. With it, and unless the account is root,
-    processes without a mark that may belong to the grant are reported. ``others`` are marks whose processes
+    untagged processes that may belong to the grant are reported. ``others`` are marks whose processes
     are not reported.
     """
     # Without any, a pattern that matches nothing.
@@ -195,7 +195,7 @@ class Swept:
     ``found`` counts all processes that it found, ``left`` those in its last scan, and ``rounds`` its scans.
     ``forgers`` counts processes of other grants that it killed because they kept starting processes with this
     mark. ``fleeting`` counts those that were gone before the last scan could read them. ``unknown`` counts
-    processes without a mark that may belong to the grant, and ``named`` names the first of them, as `1234
+    untagged processes that may belong to the grant, and ``named`` names the first of them, as `1234
     perl`.
     """
 

@@ -30,7 +30,7 @@ class Cuttable:
 
     @property
     def finish_seconds(self) -> int:
-        """For how many seconds it may run past the grant's end; 0 if it is cut then or has not started."""
+        """The number of seconds that it may run past the grant's end; 0 if it is cut then or has not started."""
         return self._finish_seconds if self._begun else 0
 
     def stop(self, reason: str) -> None:

@@ -32,11 +32,11 @@ class User(Protocol):
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when the running command may run past the grant's end; None if it is cut then."""
+        """The time until which the running command may continue past the grant's end; None if it is cut then."""
 
     @property
     def finish_seconds(self) -> int:
-        """For how many seconds at most its command may run past the grant's end; 0 if it is cut then."""
+        """The maximum number of seconds that its command may run past the grant's end; 0 if it is cut then."""
 
     def tell(self, text: str) -> None:
         """Show a line to the holder."""

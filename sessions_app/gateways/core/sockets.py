@@ -31,7 +31,7 @@ async def say_goodbye(side: Any, code: int, reason: bytes) -> None:
 
 
 async def end_with(transport: asyncio.Transport, data: bytes) -> None:
-    """Send a last piece and drop the connection. A client that does not read does not get the piece."""
+    """Send the last chunk and drop the connection. A client that is not reading does not get it."""
     transport.write(data)
     try:
         # The event loop writes at the end of its turn.

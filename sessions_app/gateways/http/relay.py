@@ -45,7 +45,7 @@ _PASSED = HARMLESS - _WRITTEN
 
 
 class Relay:
-    """One request that is allowed. ``begun`` is the response sent to the client so far, if any.
+    """One allowed request. ``begun`` is the response sent to the client so far, if any.
 
     ``sent``: the target may have received the request.
     """

@@ -94,7 +94,7 @@ class Watch:
 
 
 class Execution(Streams):
-    """One exec that is allowed. With ``watch``, it runs in a wrapper, beside a guard."""
+    """One allowed exec. With ``watch``, it runs in a wrapper, alongside a guard."""
 
     def __init__(self, *args: Any, watch: Watch | None, **more: Any) -> None:
         super().__init__(*args, **more)

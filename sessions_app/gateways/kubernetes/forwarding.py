@@ -29,7 +29,7 @@ _TRIES = 4
 
 
 class Forwarding:
-    """One request that is allowed. ``begun`` is the response sent to the client so far, if any.
+    """One allowed request. ``begun`` is the response sent to the client so far, if any.
 
     ``sent``: the API server may have received the request.
     """

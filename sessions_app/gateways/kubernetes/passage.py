@@ -176,7 +176,7 @@ class Passage(Cuttable):
         return await compared(self._parts.reader, self._use, decide, size=len(body.data), agent=self._agent)
 
     async def _count(self, decision: Allowed) -> None:
-        """Count a request that kubectl sends beside a command. Raises StintError, also if the token is no
+        """Count a request that kubectl sends alongside a command. Raises StintError, including if the token is no
         longer valid.
         """
         if decision.index == DISCOVERY and decision.argv[:2] == _DISCOVERY[:2]:

@@ -155,13 +155,13 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when the running command may continue past the grant's end."""
+        """The time until which the running command may continue past the grant's end."""
         command = self._prompt.command if self._prompt is not None else self._command
         return command.finish_by if command is not None else None
 
     @property
     def finish_seconds(self) -> int:
-        """For how many seconds the running command may continue past the grant's end."""
+        """The number of seconds that the running command may continue past the grant's end."""
         command = self._prompt.command if self._prompt is not None else self._command
         return command.finish_seconds if command is not None else 0
 

@@ -69,12 +69,12 @@ class CommandExecution:
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when the command may run past the grant's end; None if it is cut then or has not started."""
+        """The time until which the command may run past the grant's end; None if it is cut then or has not started."""
         return self._finish_by
 
     @property
     def finish_seconds(self) -> int:
-        """For how many seconds the command may run past the grant's end; 0 if it is cut then or has not
+        """The number of seconds that the command may run past the grant's end; 0 if it is cut then or has not
         started.
         """
         return self._finish_seconds

@@ -47,12 +47,12 @@ class Ordered:
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when the command may run past the grant's end."""
+        """The time until which the command may run past the grant's end."""
         return self._command.finish_by
 
     @property
     def finish_seconds(self) -> int:
-        """For how many seconds the command may run past the grant's end."""
+        """The number of seconds that the command may run past the grant's end."""
         return self._command.finish_seconds
 
     def tell(self, text: str) -> None:

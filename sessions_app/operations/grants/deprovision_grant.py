@@ -133,7 +133,7 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
 
 
 def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
-    """Return until when a process may be creating something for the grant; None if there is no such process.
+    """Return the time until which a process may be creating something for the grant; None if no process is.
 
     What a dead process sent may still arrive for a while.
     """

@@ -21,7 +21,7 @@ from sessions_app.operations.sessions.try_command import MAX_REASON
 
 
 def bar_call(*, use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime) -> int:
-    """Record a call of which nothing was sent, and return its run's id. It does not count as a deviation.
+    """Record a call that was never sent, and return its run's id. It does not count as a deviation.
 
     Raises GrantIsOver, but the attempt is recorded even then.
     """

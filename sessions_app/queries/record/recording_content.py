@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 def object_store() -> ObjectStore:
     """Return the store of recordings.
 
-    Raises StoreError, also if there is no store and recordings stay in RECORDINGS_DIR.
+    Raises StoreError, including when there is no store and recordings stay in RECORDINGS_DIR.
     """
     if not settings.RECORDINGS_STORE:
         raise StoreError("STINT_RECORDINGS_STORE is not set")

@@ -50,7 +50,7 @@ Part = tuple[str, Sequence[Any]]
 
 
 def how_many(rows: QuerySet[Any], *, most: int | None = None) -> Part:
-    """Return the part of a statement that is the number of these rows, at most ``most``."""
+    """Return the SQL expression for the number of these rows, at most ``most``."""
     return _part("(SELECT count(*) FROM ({}) found)", rows.order_by().values("pk")[:most], "0")
 
 
@@ -60,12 +60,12 @@ def any_of(rows: QuerySet[Any]) -> Part:
 
 
 def value_of(rows: QuerySet[Any]) -> Part:
-    """Return the part that is the value of the first row's only column; NULL if there is no row."""
+    """Return the SQL expression for the value of the first row's only column; NULL if there is no row."""
     return _part("({})", rows[:1], "NULL")
 
 
 def values_of(rows: QuerySet[Any]) -> Part:
-    """Return the part that is a list of the values of the rows' only column."""
+    """Return the SQL expression for an array of the values of the rows' only column."""
     return _part("ARRAY({})", rows, "'{}'::text[]")
 
 

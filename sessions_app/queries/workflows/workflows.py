@@ -144,6 +144,6 @@ def resting_on_sources() -> QuerySet[Workflow]:
 
 
 def staleness_of(grant: Grant) -> int:
-    """Return for how many seconds the workflow of a grant may be unread."""
+    """Return how many seconds a grant's workflow may remain unread."""
     document = facts.readable_document(grant.policy)
     return document.workflow.staleness if document and document.workflow else STALENESS

@@ -91,14 +91,14 @@ _IDENTITIES: dict[str, Act] = {
     ),
     Event.IDENTITY_ENABLED: "enabled {ref} again",
     Event.IDENTITY_GRANTS_ENDED: lambda ref, data: (
-        f"ended all access of {ref}: {listed(data.get('grants'), 'nothing new')}"
+        f"ended all access for {ref}: {listed(data.get('grants'), 'nothing new')}"
     ),
     Event.IDENTITY_KEY_ADDED: lambda ref, data: f"added a key of {ref}{why(data, 'fingerprint')}",
-    Event.IDENTITY_KEY_REMOVED: lambda ref, data: f"removed a key of {ref}{why(data, 'fingerprint')}",
+    Event.IDENTITY_KEY_REMOVED: lambda ref, data: f"removed a key from {ref}{why(data, 'fingerprint')}",
     Event.IDENTITY_TOKEN_CREATED: lambda ref, data: (
-        f"created a token of {ref} with scopes: {listed(data.get('scopes'), 'none')}"
+        f"created a token for {ref} with scopes: {listed(data.get('scopes'), 'none')}"
     ),
-    Event.IDENTITY_TOKEN_REVOKED: "revoked a token of {ref}",
+    Event.IDENTITY_TOKEN_REVOKED: "revoked a token for {ref}",
     Event.IDENTITY_TOKEN_EXCHANGED: lambda ref, data: (
         f"authenticated as {ref} by {data.get('trust_policy') or 'a trust policy'}{for_workflow(data)}"
     ),

@@ -118,7 +118,7 @@ class CompiledSet(answers.CompiledSet):
 
 
 def unenforced(rule: KubernetesRule) -> str | None:
-    """Return, as a clause, what of a rule RBAC alone can't enforce; None if it can enforce all of it."""
+    """Return, as a clause, which parts of a rule RBAC alone can't enforce; None if it can enforce all of it."""
     steps = rule.steps()
     limits = dict.fromkeys(step.check.limits for step in steps if step.check.limits)
     named = {name for step in steps for text in step.right.names for name in slots_of(text)}
