@@ -54,8 +54,12 @@ class DirectAnswer:
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        if connection is None:
+            return
+        if self.content.exception() is None:
+            # The pool forgets the body with its connection, so nothing else would wake its reader.
+            self.content.set_exception(aiohttp.ClientConnectionError("The connection was closed."))
+        connection.close()
 
     def _release(self) -> None:
         connection = self._connection

@@ -96,8 +96,8 @@ def test_a_clock_that_is_off_is_noticed(skew, ok):
 
 @pytest.mark.parametrize(
     ("version", "line", "said"),
-    [("SSH-2.0-OpenSSH_9.7p1", "", "has none"), ("SSH-2.0-OpenSSH_10.0p2", "", "was not found"),
-     ("SSH-2.0-OpenSSH_9.8p1", "PerSourcePenaltyExemptList 10.0.0.5", "10.0.0.5"), ("SSH-2.0-dropbear", "", "has none")],
+    [("SSH-2.0-OpenSSH_9.7p1", "", "has no penalties"), ("SSH-2.0-OpenSSH_10.0p2", "", "was not found"),
+     ("SSH-2.0-OpenSSH_9.8p1", "PerSourcePenaltyExemptList 10.0.0.5", "10.0.0.5"), ("SSH-2.0-dropbear", "", "has no penalties")],
 )  # fmt: skip
 def test_penalties_are_pointed_out_where_there_are_any(version, line, said):
     from sessions_app.connectors.ssh.check import _penalties

@@ -238,7 +238,7 @@ SPEC = GOOD["spec"]
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"", "not JSON"), (b"{", "not JSON"), (b"[]", "send a SubjectAccessReview"), (b'{"kind": 1, "kind": 2}', "repeated"),
+        (b"", "not JSON"), (b"{", "not JSON"), (b"[]", "send a SubjectAccessReview"), (b'{"kind": 1, "kind": 2}', "repeats a key"),
         ({**GOOD, "kind": "TokenReview"}, "send a SubjectAccessReview"),
         ({**GOOD, "apiVersion": "authorization.k8s.io/v1beta1"}, "--authorization-webhook-version=v1"),
         ({**GOOD, "spec": None}, "spec must be an object"),
