@@ -101,9 +101,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
             note_sign_out(identity=identity, now=clock.now())
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Identity | None:
-        """Return the person with this name and password, or None if they are wrong.
+        """Return the person with these credentials, or None if the credentials are invalid.
 
-        Raises ValidationError without checking if there were too many attempts.
+        After too many attempts, raises ValidationError without checking the password.
         """
         name = str(credentials["username"])
         try:

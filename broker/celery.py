@@ -26,7 +26,7 @@ class StintTask(Task):  # type: ignore[type-arg]
     """A worker's task. ``Request`` is given by name, because only a worker needs to import it."""
 
     Request = "broker.processes.on_time:OnTime"
-    # Another process did the task first, which is no error.
+    # Another process did the task first, which is not an error.
     throws = (Overtaken,)
 
 

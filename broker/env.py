@@ -150,7 +150,7 @@ class Group:
     def text(
         self, name: str, default: str, meaning: str, *, values: str = "text", shown: str = ""
     ) -> Variable[str]:
-        """Declare a text. `shown` is the default in words, where it is not fixed."""
+        """Declare a string. `shown` is the default in words, where it is not fixed."""
         return self._add(name, default, meaning, values, shown, envstr)
 
     def secret(self, name: str, meaning: str, *, shown: str = "") -> Variable[str]:
@@ -187,7 +187,10 @@ class Group:
         return self._matching(name, "|".join(options), meaning, form=" or ".join(options), default=options[0])
 
     def match(self, name: str, pattern: str, meaning: str, *, form: str, shown: str) -> Variable[str]:
-        """Declare a text that matches a pattern, empty if it is not set. `form` says in words what it matches."""
+        """Declare a string that matches a pattern, empty if it is not set.
+
+        `form` says in words what it matches.
+        """
         return self._matching(name, pattern, meaning, form=form, shown=shown)
 
     def _matching(

@@ -54,8 +54,8 @@ def record_attempt(
 ) -> None:
     """Record an attempt that gave no access, in its own transaction or the caller's.
 
-    Attempts are counted by ``source``: an address (IPv6 by /64), or anything else that is hard to get many of. Raises
-    the database's errors.
+    Attempts are counted by ``source``: an address (IPv6 by /64), or anything else that an attacker can't
+    easily get many of. Raises the database's errors.
     """
     object_ref, data = fitting(object_ref, data)
     with transaction.atomic():
@@ -95,8 +95,8 @@ def _count(
 
 
 def _is_told_at_once(event: Event, actor: Actor) -> bool:
-    """Whether the first attempt of a source becomes an entry at once. The number of identities is limited, unlike that
-    of addresses.
+    """Whether the first attempt of a source becomes an entry at once. The number of identities is limited;
+    the number of addresses is not.
     """
     return actor.id is not None or AuditAttempt.objects.filter(event=event, told=True).count() < TOLD_AT_ONCE
 

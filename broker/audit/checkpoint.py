@@ -143,7 +143,9 @@ def _alone() -> bool:
 
 
 def _check_kept(log: str) -> None:
-    """Raise CheckpointRefused if the file outside is of another record, so that no second history is signed."""
+    """Raise CheckpointRefused if the file outside is of another record, so that a second history is never
+    signed.
+    """
     if log != MAIN_LOG:
         return
     note = last_kept()

@@ -88,8 +88,9 @@ def _not_as_hashed(connection: BaseDatabaseWrapper, last_hash: bytes, row: Row) 
 
 
 def _not_following(connection: BaseDatabaseWrapper, last_seq: int, row: Row) -> Broken:
-    """Return the finding for two valid neighbors without a link. The one that the following entry links to is original,
-    so the other was replaced.
+    """Return the finding for two valid neighbors that are not linked.
+
+    The following entry links to the original one, so the other was replaced.
     """
     if last_seq == 0:
         return Broken(

@@ -212,7 +212,7 @@ class Event(StrEnum):
     IDENTITY_DEVICE_AUTHORIZED = ("identity.device_authorized",
         "A person authorized a program that shows a code to act for them.",
         "client scopes from")
-    IDENTITY_DEVICE_DENIED = ("identity.device_denied", "A person denied such a program.",
+    IDENTITY_DEVICE_DENIED = ("identity.device_denied", "A person denied a program that asked for access.",
         "client scopes from")
     IDENTITY_MAIL_FAILED = ("identity.mail_failed",
         "Stint stopped trying to send a mail to a person. Recorded at most once a day for each person.",
@@ -223,7 +223,8 @@ class Event(StrEnum):
     IDENTITY_LINKED = ("identity.linked", "A person was linked to their account at the identity provider.",
         "issuer subject email")
     IDENTITY_UNLINKED = ("identity.unlinked",
-        "An administrator removed that link. The person's sessions ended.",
+        ("An administrator unlinked a person from their account at the identity provider. The person's sessions "
+         "ended."),
         "issuer subject email")
     IDENTITY_SIGN_IN_FAILED = ("identity.sign_in_failed",
         "A sign-in failed. The object is the name that was typed, whether or not it exists.",

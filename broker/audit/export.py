@@ -44,8 +44,8 @@ class Part:
 
 
 def part_between(start: dt.datetime | None, before: dt.datetime, *, log: str = MAIN_LOG) -> Part | None:
-    """Return the part that was signed from ``start`` (None: the beginning) until before ``before``, or None if it is
-    empty.
+    """Return the part that was signed between ``start`` (inclusive; None: the beginning) and ``before``
+    (exclusive), or None if it is empty.
     """
     sizes = [
         AuditCheckpoint.objects.filter(log=log, at__lt=at).aggregate(size=Max("size"))["size"] or 0

@@ -88,7 +88,7 @@ def _end() -> _End:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL))
         *parts, torn = file.read().split(_GAP)
-    # The last part may be a text whose signature is missing.
+    # The last part may be a string whose signature is missing.
     if len(parts) == 1 or (len(parts) > 2 and parts[-2].startswith(_SIGNED)):
         torn = parts.pop() + _GAP + torn
     return _End(parts[-2] + _GAP + parts[-1] + b"\n" if len(parts) >= 2 else None, torn)

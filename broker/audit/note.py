@@ -56,7 +56,10 @@ def note_verification(
 
 
 def _sound(verdict: Verdict, first_seq: int) -> int:
-    """Return the number of intact entries, including those before ``first_seq``, of which the last may be replaced."""
+    """Return the number of intact entries, including those before ``first_seq``.
+
+    The last one may have been replaced.
+    """
     if first_seq > 1 and verdict.first_bad_seq is not None:
         return verdict.first_bad_seq - 1
     return first_seq - 1 + verdict.entries

@@ -196,7 +196,7 @@ def signature_line(line: str, where: str) -> tuple[str, bytes]:
         raw = base64.b64decode(found[2], validate=True) if found else b""
     except binascii.Error:
         raw = b""
-    # Several texts decode to the same bytes; only the canonical one is valid.
+    # Several strings decode to the same bytes; only the canonical one is valid.
     if found is None or base64.b64encode(raw).decode() != found[2] or len(raw) <= 4:
         raise Fault("altered-checkpoint", f"{where} has a malformed signature.")
     return found[1], raw

@@ -62,7 +62,8 @@ def stands() -> bool:
 
 
 def settle() -> bool:
-    """Compare the record with its checkpoints outside, unless this was done since the database was started or restored.
+    """Compare the record with its checkpoints outside the database, unless this was done since its start or
+    restore.
 
     Return whether it was done now. Raises RecordContradicted if they do not match, or if this process can't read the
     current checkpoints. In that case, the process that makes checkpoints compares them.

@@ -37,7 +37,9 @@ class _At:
 
 
 def whole_is_due(*, now: dt.datetime) -> bool:
-    """Whether to read the whole log: it was not for a day, a break was found, or a verification is in progress."""
+    """Whether to read the whole log: it was not read for a day, a break was found, or a verification is in
+    progress.
+    """
     last = latest_verification()
     if last is None or not last.ok or last.whole_at is None or last.whole_at <= now - EVERY:
         return True

@@ -122,7 +122,7 @@ def _kept(profile: Profile) -> dict[str, Any]:
 
 
 def place_of(env: Mapping[str, str], name: str = "", *, insecure: bool = False) -> Profile:
-    """Return the selected server, without requiring a token. Raises Usage and NotSignedIn."""
+    """Return the selected server, without requiring a token. Raises Usage or NotSignedIn."""
     profiles = load(env)
     wanted = name or env.get("STINT_PROFILE", "")
     if wanted and wanted not in profiles.servers:
@@ -143,7 +143,7 @@ def _at(profiles: Profiles, url: str, name: str) -> Profile | None:
 
 
 def signed_in(env: Mapping[str, str], name: str = "", *, insecure: bool = False) -> Profile:
-    """Return the selected server, with a token for it. Raises Usage and NotSignedIn."""
+    """Return the selected server, with a token for it. Raises Usage or NotSignedIn."""
     found = place_of(env, name, insecure=insecure)
     token = env_token(env)
     if token:

@@ -23,7 +23,7 @@ _DRAWS = re.compile(
     "\x1b\\[[0-9;?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 _NARROWEST = 8
-# The words of the pages for states and reasons whose names differ from them.
+# The wording of the web pages for states and reasons, where it differs from their names.
 _WORDS = {
     "provisioning": "starting", "revoking": "ending", "lapsed": "expired", "break_glass": "break-glass",
     "held": "waiting for a second person", "hold_denied": "denied by a second person", "hold_lapsed": "timed out",
@@ -133,7 +133,7 @@ def span(seconds: float) -> str:
 
 
 def width_of(text: str) -> int:
-    """Return the width of a text in terminal cells."""
+    """Return the width of a string in terminal cells."""
     shown = click.unstyle(text)
     return sum(_cells(letter) for letter in shown)
 

@@ -103,7 +103,10 @@ class WebGateway:
 
 
 def web_gateway(row: Row) -> WebGateway:
-    """Return the web gateways. Raises CliError, also if their certificate is not known yet."""
+    """Return the web gateways.
+
+    Raises CliError, including when no gateway has published its certificate yet.
+    """
     if not row["fingerprints"]:
         raise CliError(
             "No gateway has published its certificate.",

@@ -35,7 +35,7 @@ class Shell:
 
     @property
     def wire(self) -> Wire:
-        """Stint, called with the caller's token. Raises Usage and NotSignedIn."""
+        """Stint, called with the caller's token. Raises Usage or NotSignedIn."""
         if self._wire is None:
             found = profiles.signed_in(self.env, self.profile, insecure=self.insecure)
             self._wire = Wire(
@@ -117,7 +117,7 @@ def own_words() -> list[str]:
 
 def cache_folder(env: Mapping[str, str]) -> str:
     """Return the user's cache folder, for known hosts and CA certificates, and create it if it is missing."""
-    base = env.get("XDG_CACHE_HOME") or os.path.join(env.get("HOME") or os.path.expanduser("~"), ".cache")  # noqa: PTH111, PTH118  # a missing home is no error
+    base = env.get("XDG_CACHE_HOME") or os.path.join(env.get("HOME") or os.path.expanduser("~"), ".cache")  # noqa: PTH111, PTH118  # a missing home is not an error
     place = os.path.join(base, "stint")  # noqa: PTH118
     os.makedirs(place, mode=0o700, exist_ok=True)  # noqa: PTH103
     return place

@@ -51,7 +51,7 @@ class Ports:
 
 
 class DemoFailed(Exception):
-    """The demo could not continue. The message has the reason."""
+    """The demo could not continue. The message gives the reason."""
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -44,7 +44,7 @@ http {{
 
 
 class NoNginx(RuntimeError):
-    """nginx can't be run. The message has the reason."""
+    """nginx can't be run. The message gives the reason."""
 
 
 def usable_nginx() -> str:

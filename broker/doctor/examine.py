@@ -36,7 +36,7 @@ def examine(parts: tuple[str, ...]) -> Iterator[Finding]:
         except (StintError, OSError, ValueError) as error:
             yield wrong(
                 examination.__name__.removeprefix("of_"),
-                f"can't be examined: {error}",
+                f"can't be checked: {error}",
                 fix="Fix this first, then run `manage.py doctor` again.",
             )
 
@@ -45,6 +45,6 @@ def _gone(error: DatabaseError) -> Finding:
     return wrong(
         "database",
         f"did not respond: {' '.join(str(error).split()) or type(error).__name__}",
-        why="Without it, no access starts, gateways close all sessions after 10 s, and other parts can't be examined.",
+        why="Without it, no access starts, gateways close all sessions after 10 s, and other parts can't be checked.",
         fix="Start PostgreSQL, and check DATABASE_URL.",
     )

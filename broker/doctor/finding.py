@@ -30,7 +30,7 @@ Examination = Callable[[], Iterator[Finding]]
 
 
 def ok(part: str, said: str) -> Finding:
-    """Return a finding that something is right."""
+    """Return a finding that something is correct."""
     return Finding(part, Level.OK, said)
 
 

@@ -1,4 +1,4 @@
-"""Examinations of this node: settings, clock, folders and disk."""
+"""Checks of this node: settings, clock, directories and disk."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECRET = ("*_key", "*password*", "urls.json", "valkey.conf")
 
 
 def of_settings() -> Iterator[Finding]:
-    """Examine the settings, as `manage.py check --deploy` does."""
+    """Check the settings, as `manage.py check --deploy` does."""
     ran = checks.run_checks(include_deployment_checks=True, databases=["default"])
     found = [message for message in ran if not message.is_silenced()]
     for message in found:
@@ -43,7 +43,7 @@ def of_settings() -> Iterator[Finding]:
 
 
 def of_clock() -> Iterator[Finding]:
-    """Examine this node's clock."""
+    """Check this node's clock."""
     skew = clock.skew()
     said = f"{abs(skew):.2f} s {'ahead of' if skew > 0 else 'behind'} the database's"
     if abs(skew) > MAX_SKEW:
@@ -56,7 +56,7 @@ def of_clock() -> Iterator[Finding]:
 
 
 def of_folders() -> Iterator[Finding]:
-    """Examine the folders that this node writes to."""
+    """Check the directories that this node writes to."""
     yield _folder("state folder", Path(settings.STATE_DIR))
     yield _folder("recordings folder", Path(settings.RECORDINGS_DIR))
     yield from _opened_to_others()
@@ -98,7 +98,7 @@ def _checkpoints(file: Path) -> Finding:
 
 
 def of_store() -> Iterator[Finding]:
-    """Examine the object store, if recordings go to one."""
+    """Check the object store, if recordings go to one."""
     if not settings.RECORDINGS_STORE:
         return
     waiting = waiting_recordings()

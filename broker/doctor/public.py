@@ -20,7 +20,7 @@ RENEWED_DAYS = 14
 
 
 def of_pages() -> Iterator[Finding]:
-    """Examine the public address of the pages, from this node."""
+    """Check the public address of the pages, from this node."""
     url = urlsplit(settings.PUBLIC_URL)
     try:
         status = _status(url.scheme, url.hostname or "", url.port, url.path + "/healthz")

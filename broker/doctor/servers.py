@@ -38,7 +38,7 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
 
 
 def of_database() -> Iterator[Finding]:
-    """Examine the database: its version, schema, durability and connection limit."""
+    """Check the database: its version, schema, durability and connection limit."""
     with connection.cursor() as cursor:
         cursor.execute(_DATABASE)
         version, number, role, room, used, encoding, *durable, waits_for, streams = cursor.fetchone()
@@ -118,7 +118,7 @@ def _connections(room: int, used: int) -> Finding:
 
 
 def of_queue() -> Iterator[Finding]:
-    """Examine the queue of the worker."""
+    """Check the queue of the worker."""
     try:
         with app.connection_for_read() as queue:
             channel: Any = queue.default_channel
@@ -156,7 +156,7 @@ def _queue(policy: str, lengths: dict[str, int]) -> Iterator[Finding]:
 
 
 def of_mail() -> Iterator[Finding]:
-    """Examine the mail server, without sending anything."""
+    """Check the mail server, without sending anything."""
     if not settings.EMAIL_HOST:
         yield warning(
             "mail", "no mail server is set", why="Approvers and holders are notified only on pages.",

@@ -24,14 +24,14 @@ VERIFIED, WHOLE = dt.timedelta(hours=1), dt.timedelta(days=2)
 
 
 def of_processes() -> Iterator[Finding]:
-    """Examine the processes and the backlog, as Stint itself reports them."""
+    """Check the processes and the backlog, as Stint itself reports them."""
     now = clock.now()
     for trouble in troubles(now):
         yield of_trouble("processes", Level.WRONG, trouble)
     for sweeper in Sweeper.objects.filter(seen_at__gt=now - dt.timedelta(seconds=SWEEPER_SILENCE)).order_by(
         "name"
     ):
-        yield ok("processes", f"{sweeper.name} ends access; last seen {_ago(sweeper.seen_at, now)} ago")
+        yield ok("processes", f"{sweeper.name} is running; last seen {_ago(sweeper.seen_at, now)} ago")
     yield from _gateways(now)
 
 
@@ -54,7 +54,7 @@ def _gateways(now: dt.datetime) -> Iterator[Finding]:
 
 
 def of_record() -> Iterator[Finding]:
-    """Examine when the record was last verified, and the result."""
+    """Check when the record was last verified, and the result."""
     found = latest_verification()
     now = clock.now()
     if found is None or now - found.at > VERIFIED:

@@ -67,7 +67,8 @@ def resolve_name(host: str, port: int) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """A client for such requests. ``total``: seconds for one exchange. ``most``: maximum bytes of a response body.
+    """A client for outgoing requests. ``total``: seconds for one exchange. ``most``: maximum bytes of a
+    response body.
 
     ``allowed``: internal networks that are not blocked, also for http. None: the operator of Stint chose the URLs, and
     addresses are not checked. ``context``: TLS context; by default, with the system's CAs.
@@ -88,7 +89,7 @@ class Outgoing:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Reply:
-        """Send one request, and return the response with any status. Raises Unreached and Forbidden."""
+        """Send one request and return the response, whatever its status. Raises Unreached or Forbidden."""
         ends = time.monotonic() + self.total
         try:
             parts = urlsplit(url)

@@ -110,7 +110,7 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     ),
     "throttled": (
         429,
-        "Too many requests. Wait for the seconds in `Retry-After`.",
+        "Too many requests. Wait for the number of seconds in `Retry-After`.",
     ),
     "token_over": (
         403,

@@ -31,7 +31,7 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line. Ends with a usage message if something is wrong with it."""
+    """Parse the command line. Exits with a usage message if it is invalid."""
     return command_line().parse_args(argv)
 
 

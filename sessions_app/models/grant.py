@@ -256,9 +256,9 @@ class Grant(models.Model):
     def from_db(
         cls, db: str | None, field_names: Collection[str], values: Collection[Any], **more: Any
     ) -> Self:
-        """Return the grant of a row.
+        """Build a grant from a database row.
 
-        If its end, or a cut, waits for that row, it is applied to the object (`EndIntent`).
+        A pending end or cut-off that is not yet stored in the row is applied to the object (`EndIntent`).
         """
         grant = super().from_db(db, field_names, values, **more)
         known = grant.__dict__
@@ -341,7 +341,7 @@ class Lease(models.Model):
     connection = models.JSONField(default=dict)
     sealed_connection = models.BinaryField(default=b"")
     made_at = models.DateTimeField(db_default=Now())
-    # What the connector created, and until when it is valid; empty if nothing is needed or created yet.
+    # What the connector created, and when it expires; empty if nothing is needed or created yet.
     made = models.JSONField(default=dict)
     made_until = models.DateTimeField(null=True, blank=True)
     # What the connector saw before it created anything, for comparison after the end. Set by its first

@@ -160,7 +160,7 @@ class Workflow(models.Model):
     """One workflow. Access bound to it ends when it is closed.
 
     It is Stint's own (``source`` None), or belongs to ``source`` under ``outside_id``, as read at
-    ``read_at``. ``facts`` maps names to texts that commands can be bound to. ``starts_at`` and ``ends_at``
+    ``read_at``. ``facts`` maps names to strings that commands can be bound to. ``starts_at`` and ``ends_at``
     are its planned time, which limits its access. ``assigned`` and ``on_call`` are people as the source names
     them. So are ``named_openers``, who opened it (empty if the source does not report it; the first value is
     kept), and ``named_changers``, who last changed its severity, urgency or assignees (None if the source

@@ -142,7 +142,7 @@ def _details(text: str) -> dict[str, str]:
     if unknown := sorted(map(str, wanted.keys() - _MEMBERS)):
         raise _unfit(f"Unknown member {unknown[0]}.")
     if not wanted.get("grant") or not all(isinstance(value, str) for value in wanted.values()):
-        raise _unfit("Name the grant, such as GR-7F3K; every member must be text.")
+        raise _unfit("Name the grant, such as GR-7F3K; every member must be a string.")
     if not all(map(is_storable, wanted.values())):
         raise _unfit("It contains an invalid character.")
     return dict(wanted)

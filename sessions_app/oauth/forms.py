@@ -160,8 +160,8 @@ def _said(error: OAuthError) -> HttpResponse:
 
 
 def _printable(text: str) -> str:
-    """Restrict a text to the characters of RFC 6749 section 5.2: visible ASCII and spaces, without quotes and
-    backslashes.
+    """Restrict a string to the characters of RFC 6749 section 5.2: visible ASCII and spaces, without quotes
+    and backslashes.
     """
     plain = text.translate({ord("’"): "'", ord("“"): "'", ord("”"): "'", ord('"'): "'", ord("\\"): "/"})
     return "".join(letter if " " <= letter <= "~" else "?" for letter in plain)

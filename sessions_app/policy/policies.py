@@ -73,9 +73,9 @@ class BreakGlass(_Document):
     """Who can start immediately with a reason, and how soon someone else must review the access."""
 
     groups: tuple[Name, ...] = Field(
-        min_length=1, description="Groups whose members can start such access", examples=[["sre"]]
+        min_length=1, description="Groups whose members can start this access", examples=[["sre"]]
     )
-    max_duration: Duration = Field(description="The longest such access")
+    max_duration: Duration = Field(description="The maximum duration of this access")
     review_within: _Review = LATEST_REVIEW
 
 
@@ -89,9 +89,9 @@ class Incident(_Document):
     """
 
     on_call: tuple[Name, ...] = Field(
-        min_length=1, description="Groups whose members can start such access", examples=[["sre"]]
+        min_length=1, description="Groups whose members can start this access", examples=[["sre"]]
     )
-    max_duration: Duration = Field(default=7200, description="The longest such access")
+    max_duration: Duration = Field(default=7200, description="The maximum duration of this access")
     approvals: Literal["none", "same"] = Field(
         default="none", description="Whether it needs the policy's approvals"
     )
@@ -107,8 +107,8 @@ class WorkflowNeeded(_Document):
 
     ``sources`` are names of sources, with ``stint`` for Stint's own workflows. By default, any source is
     accepted. ``staleness`` is in seconds: a workflow that could not be read for longer counts as closed. With
-    ``approvals: none``, people who are assigned or on call start immediately if someone else is known to have
-    opened the workflow, and they were not the last to change its severity, urgency or assignee.
+    ``approvals: none``, access starts immediately for people who are assigned or on call, if someone else is
+    known to have opened the workflow, and they were not the last to change its severity, urgency or assignee.
     """
 
     kinds: tuple[Literal["incident", "change", "ticket", "task", "pipeline"], ...] = Field(
@@ -124,13 +124,13 @@ class WorkflowNeeded(_Document):
         default=None, min_length=1, description="Severities. Default: any", examples=[["P1", "P2"]]
     )
     staleness: Annotated[Duration, Field(ge=60, le=86400)] = Field(
-        default=STALENESS, description="If it can't be read for so long, it counts as closed; from 1m to 24h"
+        default=STALENESS, description="How long before an unreadable workflow counts as closed, 1m to 24h"
     )
     requester: Literal["anyone", "assignee", "member", "on_call"] = Field(
         default="anyone", description="What the requester must be in the workflow"
     )
     approvals: Literal["none", "same"] = Field(
-        default="same", description="With `none`, people who are assigned or on call start immediately"
+        default="same", description="With `none`, access is immediate for people who are assigned or on call"
     )
 
     @model_validator(mode="after")
@@ -147,9 +147,8 @@ class WorkflowNeeded(_Document):
 
 
 class Deviations(_Document):
-    """How many refused commands are tolerated before a grant is held or ended.
-
-    A machine's grant is ended. A person's grant is held until an approver releases it, or is ended.
+    """How many refused commands are tolerated. At the limit, a machine's grant is ended, and a person's grant
+    is held until an approver releases it, or is ended.
     """
 
     limit: Annotated[int, Field(ge=1, le=1000)] = Field(description="The number of refused commands")
@@ -178,7 +177,10 @@ class Next(_Document):
     """Who a step notifies."""
 
     groups: tuple[Name, ...] = Field(
-        default=(), max_length=20, description="Groups that can see such requests", examples=[["managers"]]
+        default=(),
+        max_length=20,
+        description="Groups to notify. They must be able to see requests under this policy",
+        examples=[["managers"]],
     )
     webhooks: tuple[Name, ...] = Field(
         default=(), max_length=20, description="Webhooks", examples=[["pager"]]
@@ -216,10 +218,8 @@ class Delegation(_Document):
 
 
 class Terms(_Document):
-    """The terms of access after its approval.
-
-    How it can be extended and delegated, how many refused commands it tolerates, and how often its holder
-    must send a heartbeat, in seconds.
+    """The terms of access after its approval: how it can be extended and delegated, how many refused commands
+    it tolerates, and how often its holder must send a heartbeat, in seconds.
     """
 
     extension: Extension | None = None

@@ -18,7 +18,8 @@ PREFIXES = {"incident": "INC", "change": "CHG", "ticket": "TKT", "task": "TSK"}
 INCIDENT = f"{PREFIXES['incident']}-[0-9]{{1,9}}"
 # The name of a cluster, target, command set, policy, group or source.
 NAME = "[a-z0-9][a-z0-9_-]{0,62}"
-# Workflows that are opened in Stint, or in a source, whose ID follows its name.
+# The reference of a workflow: one opened in Stint (`INC-101`), or the name of a source, a colon, and the ID
+# there.
 WORKFLOW = f"(({'|'.join(PREFIXES.values())})-[0-9]{{1,9}}|{NAME}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{{0,124}})"
 
 _BEGINNING = re.compile(f"GR-[0-9A-Z]{{0,{_LONGEST}}}", re.IGNORECASE)
@@ -37,7 +38,7 @@ def spelled(text: str) -> str:
 
 
 def grants_beginning(text: str) -> tuple[str, str] | None:
-    """Return the first and the last grant reference that can begin with a text; None if none can."""
+    """Return the first and the last grant reference that can begin with a string; None if none can."""
     start = text.upper()
     return (start, f"{start}{'Z' * _LONGEST}") if _BEGINNING.fullmatch(text) else None
 

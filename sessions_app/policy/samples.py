@@ -1,4 +1,4 @@
-"""Example texts for patterns, for people who don't read regular expressions: `CHG-123` for
+"""Example strings for patterns, for people who don't read regular expressions: `CHG-123` for
 `(CHG|INC)-[0-9]+`.
 """
 

@@ -10,7 +10,10 @@ from sessions_app.policy.decision import Tagged
 
 
 class Step(Enum):
-    """A step of access. At each step it is evaluated again whether the access may be given, or kept."""
+    """A stage of the access lifecycle.
+
+    At each stage, the rules are evaluated again to decide whether access may be granted or kept.
+    """
 
     REQUEST = auto()
     APPROVE = auto()

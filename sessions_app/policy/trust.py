@@ -35,7 +35,7 @@ OLDEST = dt.timedelta(hours=1)
 # Events for changes that are only proposed: nobody has reviewed their code.
 _PROPOSED_EVENTS = re.compile(r"pull_request.*")
 _PROPOSED_PIPELINES = frozenset({"merge_request_event", "external_pull_request_event"})
-# Started by another pipeline, about which the token says nothing. It may have run for a merge request.
+# Started by another pipeline, which the token does not describe. It may have run for a merge request.
 _BEGUN_BY_ANOTHER = frozenset({"parent_pipeline", "pipeline"})
 _SAYS_FOR_WHAT = ("event_name", "pipeline_source", "ref_protected", "sub", "ref", "ref_path")
 _PROPOSED_REFS = ("refs/pull/", "refs/merge-requests/")
@@ -225,7 +225,7 @@ def _required(document: TrustPolicyDocument, claim: str, claims: Claims) -> Cond
 def _reviewed(document: TrustPolicyDocument, claims: Claims) -> Condition:
     """Refuse runs for proposed changes, unless the policy allows them.
 
-    Anyone can start such a run from a fork, so it is not the project's own.
+    Anyone can start a run for a proposed change from a fork, so it is not the project's own.
     """
     said = {name: text_of(claims.get(name)) or "" for name in _SAYS_FOR_WHAT}
     proposed = (

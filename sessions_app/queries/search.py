@@ -142,7 +142,7 @@ def _runs(identity: Identity, text: str) -> list[CommandRun]:
     newest = CommandRun.objects.order_by("-pk").values_list("pk", flat=True)
     floor = newest[MOST_RUNS - 1 : MOST_RUNS].first()
     near = CommandRun.objects.filter(pk__gte=floor) if floor else CommandRun.objects.all()
-    # In the form in which the database stores a list of texts.
+    # In the form in which the database stores a list of strings.
     words = '", "'.join(json.dumps(word, ensure_ascii=False)[1:-1] for word in text.split())
     near = near.annotate(words=Cast("argv", TextField()))
     found = near.filter(Q(line__icontains=text) | Q(words__icontains=words)).visible_to(identity)

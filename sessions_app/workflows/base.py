@@ -76,7 +76,7 @@ class Status:
 
     ``outside_id`` is the source's own ID of an open workflow, which may differ from the queried ID, such as a
     number. ``assigned`` and ``on_call`` are email addresses or names in lowercase. ``services`` are IDs and
-    names of the affected services. ``values`` maps names to texts that commands can be bound to. ``reason``
+    names of the affected services. ``values`` maps names to strings that commands can be bound to. ``reason``
     states why it is not open.
 
     ``opened_by`` are those who opened it, and ``changed_by`` those who last changed its severity, urgency or
@@ -137,8 +137,8 @@ class Adapter(Protocol):
     def status(self, outside_id: str) -> Status:
         """Query the source, for at most ``CALL_SECONDS`` per request.
 
-        Raises SourceError; OddAnswer if only this workflow is affected; InTrouble if that is unknown; and
-        NotAnId for an invalid ID.
+        Raises SourceError; OddAnswer if only this workflow is affected; InTrouble if it is unknown whether
+        others are affected; and NotAnId for an invalid ID.
         """
 
     def verify_webhook(
@@ -195,7 +195,7 @@ def hex_digest(secret: str, body: bytes) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two texts are equal, compared in constant time. Non-ASCII text equals nothing."""
+    """Whether two strings are equal, compared in constant time. A non-ASCII string equals nothing."""
     return one.isascii() and other.isascii() and hmac.compare_digest(one, other)
 
 
@@ -234,7 +234,7 @@ def moment_of(value: Any) -> dt.datetime | None:
 
 
 def names_of(values: Any) -> tuple[str, ...]:
-    """Return texts in lowercase, without duplicates, at most 100."""
+    """Return the strings in lowercase, without duplicates, at most 100."""
     found = [text_of(value).casefold() for value in values] if isinstance(values, list | tuple) else []
     return tuple(dict.fromkeys(name for name in found if name))[:MOST_NAMES]
 

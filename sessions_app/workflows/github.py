@@ -52,7 +52,7 @@ class Parameters(SourceParameters):
 
 
 class GitHub:
-    """Reads jobs by repository, run, attempt and job."""
+    """Reads GitHub Actions jobs by repository ID, run ID, attempt and job ID."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._url = parameters.url

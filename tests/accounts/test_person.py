@@ -56,7 +56,7 @@ def test_a_key_and_a_token_are_added_to_somebody_who_is_there(world, key):
 
 REFUSED = [
     (["alice"], "already exists. Pass --key or --token"),
-    (["alice", "--admin", "--token", "x"], "--admin is only for a new one"), (["no spaces"], "isn't a valid username"),
+    (["alice", "--admin", "--token", "x"], "--admin applies only to new accounts"), (["no spaces"], "isn't a valid username"),
     (["robot-2", "--kind", "agent"], "needs --owner"), (["robot-2", "--owner", "alice"], "a person can't have one"),
     (["robot-2", "--kind", "agent", "--owner", "nobody"], "User nobody not found"),
     (["robot-2", "--kind", "service", "--owner", "alice", "--admin"], "can't have --admin"),

@@ -91,7 +91,8 @@ def _there(options: dict[str, Any]) -> Identity | None:
         return None
     if given := [name for name in _OF_NEW if options[name]]:
         raise CommandError(
-            f"{found.username} already exists, and --{given[0].replace('_', '-')} is only for a new one. Use its page instead."
+            f"{found.username} already exists, and --{given[0].replace('_', '-')} applies only to new accounts. "
+            "Change the account on its page instead."
         )
     if not (options["key"] or options["token"]):
         raise CommandError(f"{found.username} already exists. Pass --key or --token to add one.")

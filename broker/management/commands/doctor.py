@@ -1,4 +1,4 @@
-"""`manage.py doctor`: examine this installation, and print what is wrong, why it matters and how to fix it."""
+"""`manage.py doctor`: check this installation, and print what is wrong, why it matters and how to fix it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MARKS = {Level.OK: "ok", Level.WARNING: "WARN", Level.WRONG: "FAIL"}
 
 
 class Command(StintCommand):
-    """Print findings as they come. Exits with 1 if something is wrong; warnings alone are no failure."""
+    """Print findings as they come. Exits with 1 if something is wrong; warnings alone are not a failure."""
 
-    help = "Examine settings, servers, processes and targets, and print what is wrong and how to fix it."
+    help = "Check settings, servers, processes and targets, and print what is wrong and how to fix it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "parts", nargs="*", metavar="PART", help=f"part to examine: {', '.join(PARTS)} (default: all)"
+            "parts", nargs="*", metavar="PART", help=f"part to check: {', '.join(PARTS)} (default: all)"
         )
         parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 

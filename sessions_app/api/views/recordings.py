@@ -24,7 +24,7 @@ class _Watched(Endpoint):
     def file(self, run_id: int) -> tuple[str, io.BufferedReader]:
         """Return the name and content of a recording that the caller may read, and record the read.
 
-        Raises NotFound and Unavailable.
+        Raises NotFound or Unavailable.
         """
         run = watch_recording(run_id=run_id, actor=self.identity, now=clock.now())
         file = readable(run)

@@ -1,4 +1,4 @@
-"""Calls to an API server, each with a timeout, and all calls of one task before its deadline.
+"""Calls to an API server. Each call has a timeout, and all calls of a task share its deadline.
 
 Uses urllib3 directly. The generated client would add fourteen packages to send nine kinds of request, and has
 its own retry policy.

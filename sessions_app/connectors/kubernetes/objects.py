@@ -41,7 +41,9 @@ def mark_in(name: str) -> str:
 
 
 def user_of(accounts: str, mark: str) -> str:
-    """Return the user name that the API server gives to a grant's account in the namespace of such accounts."""
+    """Return the user name that the API server gives to a grant's account in the namespace of grants'
+    accounts.
+    """
     return f"{_USER}:{accounts}:{name_of(mark)}"
 
 

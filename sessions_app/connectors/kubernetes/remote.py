@@ -24,7 +24,7 @@ STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 CONNECT_SECONDS = 5.0
 _STATUS = re.compile(r"[0-9]{1,9}")
-# A container's output arrives in pieces of 32 KiB. A larger message can't be from a kubelet.
+# A container's output arrives in chunks of 32 KiB. A larger message can't be from a kubelet.
 MAX_MESSAGE = 4 * 1024 * 1024
 
 

@@ -53,7 +53,7 @@ class Endpoint:
 
 
 class Answer:
-    """A server's response: status and headers (lowercase names), then the body piece by piece."""
+    """A server's response: status and headers (lowercase names), then the body chunk by chunk."""
 
     def __init__(
         self,

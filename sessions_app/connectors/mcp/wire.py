@@ -142,13 +142,13 @@ def without_envelope(params: Mapping[str, Any]) -> Message:
 
 
 class Events:
-    """Parses server-sent events from pieces of a stream, and returns the data of each event."""
+    """Parses server-sent events from chunks of a stream, and returns the data of each event."""
 
     def __init__(self, *, most: int) -> None:
         self._most, self._rest, self._data = most, b"", list[bytes]()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Consume one piece and return the data of the events that it completes.
+        """Consume one chunk and return the data of the events that it completes.
 
         Raises BadMessage for an event that is too large.
         """

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from sessions_app.connectors.postgres.connection import Server
 
-# What one of the roles grants to others, or is granted by others.
+# Default privileges that one of the roles grants to others, or that others grant to it.
 _DEFAULTS: LiteralString = """
 SELECT r.rolname::text, d.defaclobjtype::text, n.nspname::text, coalesce(e.rolname::text, 'public'), a.privilege_type,
        a.is_grantable

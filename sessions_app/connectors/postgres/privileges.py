@@ -115,7 +115,7 @@ def grant_option(role: str, one: Privilege) -> str:
 
 
 def _wanted(one: Privilege) -> sql.Composed:
-    # The keywords come from the policy's own closed list.
+    # The keywords come from the policy's own fixed allowlist.
     word = sql.SQL(one.privilege)  # type: ignore[arg-type]
     if one.kind != "column":
         return sql.Composed([word])

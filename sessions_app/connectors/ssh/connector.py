@@ -208,7 +208,7 @@ def _what_is_left(swept: Swept) -> str:
             "them (`pidstat 1`), and stop it."
         )
     return (
-        f"{swept.unknown} processes without a mark began after the grant did and may belong to it: "
+        f"{swept.unknown} untagged processes started after the grant and may belong to it: "
         f"{', '.join(swept.named)}. Stop them, or restart them as a service."
     )
 

@@ -1,6 +1,6 @@
 """New connections: each gets a slot, and then TLS.
 
-A connection is counted before its handshake, so that those that never start one are counted too.
+A connection is counted before its handshake, so that those without a handshake are counted too.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ HANDSHAKE_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Maximum numbers of connections: in all, of one grant, without a valid token, and without one from one
-    address (IPv6: from one /64).
+    """Maximum numbers of connections: in all, of one grant, without a valid token in all, and without a valid
+    token from one address (IPv6: from one /64).
     """
 
     connections: int = 2000
@@ -100,9 +100,9 @@ class Slot:
         self._grant_id: int | None = None
 
     def proven(self, grant_id: int) -> None:
-        """Count the connection for a grant, and no longer as unauthenticated. Safe to repeat.
+        """Count the connection for a grant instead of as unauthenticated. Safe to repeat.
 
-        Raises ShareTaken, after which it counts as before.
+        Raises ShareTaken. The connection is then counted as before.
         """
         if grant_id != self._grant_id:
             self._places.give(grant_id)

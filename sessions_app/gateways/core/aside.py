@@ -1,4 +1,4 @@
-"""Runs long computations on what clients and targets send outside the event loop, so that they delay no end.
+"""Runs long computations on data from clients and targets outside the event loop, so that they delay no end.
 
 Python runs one thread at a time, but switches to the loop every few milliseconds. These threads are separate
 from the database's, which the record needs.

@@ -53,7 +53,7 @@ async def attempt(
 async def released(shared: Shared, use: AnyUse, tried: Tried) -> Tried:
     """Wait until another person approves an attempt, and use that approval, which is valid once.
 
-    Raises NotReleased and StintError.
+    Raises NotReleased or StintError.
     """
     if not tried.approvable or not isinstance(tried.decision, Allowed):
         raise NotReleased("held", tried.message)

@@ -12,7 +12,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from sessions_app.gateways.core.heads import Framing, HeadRefused
 from sessions_app.gateways.core.outcomes import is_gone
 
-# Seconds for a body, and the bytes per second that a larger one must reach beyond them.
+# A body may take this many seconds, plus the time for its size at this rate in bytes per second.
 READ_S, SLOWEST = 30.0, 8 * 1024
 
 
@@ -25,7 +25,7 @@ async def go_ahead(request: BaseRequest, framing: Framing) -> None:
 
 
 def of_the_client(error: HeadRefused, request: BaseRequest) -> HeadRefused:
-    """Return the error of a body that its sender got wrong.
+    """Return the error for a body that its sender sent incorrectly.
 
     Raises it instead if the sender has disconnected.
     """

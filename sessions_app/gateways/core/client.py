@@ -77,7 +77,7 @@ class Client:
     ) -> Answer:  # fmt: skip
         """Send a request and return the response, with only its head read. Redirects are not followed.
 
-        ``where`` names the target in errors. ``silent``: the most seconds between two pieces of the response;
+        ``where`` names the target in errors. ``silent``: the most seconds between two chunks of the response;
         None: no limit. Raises NotReached.
         """
         try:
@@ -105,8 +105,8 @@ class Client:
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:  # fmt: skip
         """Open a WebSocket until the block ends. ``most`` is the size of the largest message in bytes.
 
-        ``patience``: seconds for closing it, because a target that goes on sending would never finish. Raises
-        NotReached.
+        ``patience`` is the close timeout in seconds: a target that keeps sending would otherwise block the
+        close forever. Raises NotReached.
         """
         try:
             opened = await self.session.ws_connect(
@@ -138,7 +138,7 @@ async def read_small(answer: Answer, most: int) -> bytes:
 
 
 async def _checked(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Pass a request on, as a middleware.
+    """Pass a request on; this is a middleware.
 
     Raises what ``_sent_once`` raises, and HeadTooLarge. Raises WSServerHandshakeError instead of following a
     WebSocket's redirect, which leads to another address than was decided.
@@ -172,8 +172,8 @@ def _check_head(answer: ClientResponse | DirectAnswer) -> None:
 
 
 async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Send no request twice: after these errors aiohttp would repeat those that RFC 9110 §9.2.2 calls
-    idempotent, but an approval is for one request. Raises Dropped.
+    """Prevent aiohttp from sending a request twice: after these errors it would repeat the requests that
+    RFC 9110 §9.2.2 calls idempotent, but an approval is for one request. Raises Dropped.
     """
     try:
         return await handler(request)

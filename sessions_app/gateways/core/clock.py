@@ -7,7 +7,7 @@ import time
 
 
 class LoopClock:
-    """The last reading of the database's clock, carried forward by this process's monotonic clock."""
+    """The last reading of the database's clock, plus the time since then on a monotonic clock."""
 
     def __init__(self, database: dt.datetime, monotonic: float) -> None:
         self._database = database

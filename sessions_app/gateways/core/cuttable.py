@@ -20,21 +20,27 @@ class Cuttable:
 
     @property
     def _begun(self) -> bool:
-        """Whether it has started. If it has not by the grant's end, it does not start."""
+        """Whether the use has started. One that has not started by the grant's end never starts."""
         return False
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when it may run past the grant's end; None if it is cut then or has not started."""
+        """The time until which it may run past the grant's end.
+
+        None if it is cut off then, or has not started.
+        """
         return self._finish_by if self._begun else None
 
     @property
     def finish_seconds(self) -> int:
-        """The number of seconds that it may run past the grant's end; 0 if it is cut then or has not started."""
+        """The number of seconds that it may run past the grant's end.
+
+        0 if it is cut off then, or has not started.
+        """
         return self._finish_seconds if self._begun else 0
 
     def stop(self, reason: str) -> None:
-        """Cut it at once: nothing more is sent, neither to the target nor to the client."""
+        """Cut it at once: nothing more is sent to the target or the client."""
         if not self._stopped and self._task is not None:
             self._stopped = reason
             self._task.cancel()

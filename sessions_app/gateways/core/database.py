@@ -32,7 +32,7 @@ class NotTaken(StintError):
 
 
 class Database:
-    """Runs functions in a few threads, of which one remains when idle.
+    """Runs functions in a few threads. When idle, one thread remains.
 
     Raises ``Unavailable`` if the database fails, and ``NotTaken`` if it refuses.
     """
@@ -72,7 +72,7 @@ class Database:
 def guarded(function: Callable[..., T], /, **arguments: Any) -> T:
     """Call a function with this thread's connection, and close the connection if it fails.
 
-    Raises ``Unavailable`` and ``NotTaken``.
+    Raises ``Unavailable`` or ``NotTaken``.
     """
     drop_if_cut()
     if time.monotonic() - getattr(_used, "at", 0.0) > _FRESH:

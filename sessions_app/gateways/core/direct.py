@@ -20,12 +20,12 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
-# The most servers whose addresses are kept prepared.
+# The maximum number of servers for which the pool's keys are kept.
 _MOST = 256
 
 
 class Answer(Protocol):
-    """A response with only its head read, such as aiohttp's ``ClientResponse``."""
+    """A response whose head has been read and whose body has not, such as aiohttp's ``ClientResponse``."""
 
     status: int
     content: StreamReader

@@ -16,7 +16,7 @@ from sessions_app.gateways.core.node import Node
 class Shared:
     """The services that every endpoint of one process uses.
 
-    ``name`` is the gateway's. ``closed_because`` returns why no use is admitted; empty while uses are
+    ``name`` is the gateway's name. ``closed_because`` returns why no use is admitted; empty while uses are
     admitted. ``room`` limits the memory for bodies.
     """
 
@@ -29,7 +29,7 @@ class Shared:
 
 
 class Endpoint(Protocol):
-    """One listener with its own protocol. ``name`` is the one that people select it by."""
+    """One listener with its own protocol. ``name`` is the name by which people select it."""
 
     name: str
 

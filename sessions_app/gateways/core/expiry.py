@@ -23,7 +23,7 @@ from sessions_app.operations.targets.connect import connector_for, lease_of
 
 log = structlog.get_logger(__name__)
 
-# How long before its deadline access is kept in memory, and for how long after it.
+# How long before and after its deadline access is kept in memory.
 AHEAD = dt.timedelta(seconds=30)
 # Seconds: how late the database may respond, how often that is checked, and after which a target is tried
 # again.
@@ -33,7 +33,7 @@ PLACES = 8
 
 @dataclass(slots=True)
 class _Due:
-    """Access on one target, which is tried next ``at`` a moment of the monotonic clock."""
+    """Access on one target. ``at`` is when it is tried next, by the monotonic clock."""
 
     connector: Expirer
     lease: LeaseSpec
@@ -41,7 +41,7 @@ class _Due:
 
 
 class Expiry:
-    """Keeps a list of what ends soon, and ends it if the database is unavailable by then."""
+    """Keeps a list of access that ends soon, and ends it if the database is unavailable by then."""
 
     def __init__(self) -> None:
         self._due: dict[tuple[int, dt.datetime | None], _Due] = {}
@@ -49,7 +49,10 @@ class Expiry:
         self._threads = KeyedThreads(PLACES)
 
     def heard(self, now: dt.datetime, *, again_in: float) -> None:
-        """Read from the database what ends soon. The next query follows in ``again_in`` seconds."""
+        """Read the access that ends soon from the database.
+
+        The next query follows in ``again_in`` seconds.
+        """
         soon = Lease.objects.filter(
             gone_at__isnull=True, made_until__gt=now - AHEAD, made_until__lte=now + AHEAD
         )
@@ -60,13 +63,13 @@ class Expiry:
         self._expected = time.monotonic() + again_in
 
     def keep(self, stop: threading.Event) -> None:
-        """End what is overdue while the database is unavailable, until ``stop`` is set."""
+        """End overdue access while the database is unavailable, until ``stop`` is set."""
         while not stop.wait(EVERY):
             if time.monotonic() - self._expected >= LATE:
                 self.expire()
 
     def expire(self) -> None:
-        """End what is overdue on its targets, each in a separate thread.
+        """End overdue access on its targets, each in a separate thread.
 
         Each target is tried again later, because a login may have been in progress.
         """

@@ -20,7 +20,7 @@ from sessions_app.gateways.core.turns import Turns
 
 T = TypeVar("T")
 
-# How many token digests are kept, and for how many seconds after their last use.
+# How many token digests are kept, and the number of seconds that they are kept after their last use.
 MOST, KEPT_S = 20_000, 3600.0
 # Threads for unknown tokens at once.
 STRANGERS = 1
@@ -29,7 +29,7 @@ MOST_OF_ONE, MOST_OF_ALL = 50, 1000
 
 
 class Admissions:
-    """Checks of whether a token is valid. This class does not decide that, only who waits."""
+    """Checks whether tokens are valid. This class decides only which checks wait, not their results."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -73,7 +73,7 @@ class Admissions:
             return cast("T", await asyncio.shield(others))
         except StintError:
             raise
-        except Exception:  # noqa: BLE001  # a refusal, of which each has its own
+        except Exception:  # noqa: BLE001  # a refusal; each caller gets its own
             return await self.ask(digest, client, function, **arguments)
 
     async def _ask_soon(

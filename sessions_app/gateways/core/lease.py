@@ -149,7 +149,7 @@ class GatewayLease:
         self._enders.apply_tokens(_with_token(sessions), tokens)
 
     def stop(self) -> None:
-        """Stop renewing, and cut nothing."""
+        """Stop renewing, without cutting anything."""
         if self._deadline is not None:
             self._deadline.cancel()
         self._database.stop()

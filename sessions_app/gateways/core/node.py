@@ -104,7 +104,7 @@ class Node:
         return delivered
 
     async def _heard(self, grant_ids: list[int]) -> None:
-        # The next renewal makes up for a failure here.
+        # If this fails, the next renewal does the same.
         with contextlib.suppress(Unavailable):
             await self.lease.look(grant_ids)
         # After the cut, which is more urgent.
@@ -113,7 +113,7 @@ class Node:
     async def _catch_up(self) -> None:
         """Check everything that missed notifications may have announced."""
         self._ordered()
-        # The next renewal makes up for a failure here.
+        # If this fails, the next renewal does the same.
         with contextlib.suppress(Unavailable):
             await self.lease.renew()
 

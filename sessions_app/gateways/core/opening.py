@@ -42,7 +42,7 @@ async def open_by_token(
 
 
 def _opened(session: OpenSession[U], opening: asyncio.Future[int]) -> None:
-    """Handle the result, even if nobody waits for it anymore."""
+    """Handle the result, even if the caller no longer waits for it."""
     session.registered(opening)
     if not opening.cancelled() and opening.exception() is None:
         session.opened(opening.result())

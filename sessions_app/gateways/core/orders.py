@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 # Seconds. Notifications wake this at once; a lost one costs this long, since any of many gateways finds the
 # order.
 POLL, POLL_OF_MANY = 1.0, 10.0
-# The proof of such a session: its holder is signed in to the pages.
+# The proof of a session for an order: its holder is signed in to the pages.
 PROOF = "page"
 OVER = "The grant has ended, or its target was removed. Nothing was run."
 FAILED = "Internal error. Nothing is running. See the gateway's log."

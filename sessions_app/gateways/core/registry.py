@@ -32,11 +32,13 @@ class User(Protocol):
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """The time until which the running command may continue past the grant's end; None if it is cut then."""
+        """The time until which the running command may continue past the grant's end; None if it is cut off
+        then.
+        """
 
     @property
     def finish_seconds(self) -> int:
-        """The maximum number of seconds that its command may run past the grant's end; 0 if it is cut then."""
+        """How many seconds at most its command may run past the end; 0 if it is cut off then."""
 
     def tell(self, text: str) -> None:
         """Show a line to the holder."""
@@ -112,7 +114,7 @@ class OpenSession(Generic[U]):
         self._settle(self._closing or self.grant.over)
 
     def stop(self, reason: str, *, cut: bool) -> None:
-        """Stop all users; without ``cut``, all except those whose command may finish."""
+        """Stop all users. Without ``cut``, users whose command may finish are not stopped."""
         for user in list(self.users):
             if cut or user.finish_by is None:
                 user.stop(reason)
@@ -218,7 +220,7 @@ class Registry:
         return grant
 
     def closed(self, session: OpenSession[Any]) -> None:
-        """Remove a session, and with the last one its grant."""
+        """Remove a session. With its last session, a grant is removed too."""
         grant = session.grant
         grant.sessions.discard(session)
         if not grant.sessions:

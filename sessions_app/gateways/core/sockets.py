@@ -43,7 +43,7 @@ async def end_with(transport: asyncio.Transport, data: bytes) -> None:
 async def drop(request: BaseRequest, side: Any, text: str) -> None:
     """Close a client's WebSocket with the reason, and its connection, whether or not the client reads.
 
-    Without a text, the close code reports a failure.
+    Without a message, the close code reports a failure.
     """
     # Closing may clear the request's transport, and cancels its handler.
     transport = request.transport

@@ -38,9 +38,9 @@ class _Reading:
 
 
 def without(text: str, secrets: Iterable[str]) -> str:
-    """Return a text with each secret in it replaced, whatever its encoding."""
+    """Return a string with each secret in it replaced, whatever its encoding."""
     octets, (shortest, wanted) = _octets(text), _wanted(tuple(secrets))
-    # Decoding never makes a text longer.
+    # Decoding never makes a string longer.
     if len(octets) < shortest:
         return text
     spans = sorted(_found(octets, wanted))
@@ -78,7 +78,7 @@ def _written(octets: str) -> Iterator[str]:
 
 
 def _found(octets: str, wanted: Iterable[str]) -> Iterator[_Span]:
-    """Yield the spans of a text that contain a wanted string in any of its decodings."""
+    """Yield the spans of a string that contain a wanted string in any of its decodings."""
     if not wanted:
         return
     for reading in _readings(_Reading(octets), _DEEPEST):
@@ -98,7 +98,7 @@ def _places(alike: str, there: Iterable[str], origins: Sequence[_Span]) -> Itera
 
 
 def _readings(reading: _Reading, depth: int) -> Iterator[_Reading]:
-    """Yield a text, and its decoding by each encoding, recursively."""
+    """Yield a string, and its decoding by each encoding, recursively."""
     yield reading
     for encoding in _ENCODINGS if depth else ():
         if encoding.mark not in reading.text:
@@ -115,7 +115,7 @@ def _meant(encoding: _Encoding, unit: re.Match[str]) -> str:
 def _origins(text: str, undone: Iterable[_Encoding]) -> Sequence[_Span]:
     """Return the original span of each decoded character.
 
-    This is slow, so call it only for texts with a secret.
+    This is slow, so call it only for strings with a secret.
     """
     spans = [(at, at + 1) for at in range(len(text))]
     for encoding in undone:
@@ -152,7 +152,7 @@ _ENCODINGS = (
 
 
 def _octets(text: str) -> str:
-    """Return the bytes of a text as characters of the same numbers, because an encoding may escape a single
+    """Return the bytes of a string as characters of the same numbers, because an encoding may escape a single
     byte.
     """
     if text.isascii():

@@ -38,8 +38,8 @@ HURRY = 0.25
 
 
 class Sweeper:
-    """Three threads: one sweeps, one ends grants without a basis, so that no end waits for that, and one handles
-    deadlines on targets while the database is unavailable.
+    """Three threads: one sweeps, one ends grants without a basis, so that the sweep does not wait for them,
+    and one handles deadlines on targets while the database is unavailable.
     """
 
     def __init__(self, name: str, database: Database, *, gateways: Callable[[], int] = lambda: 1) -> None:
@@ -143,7 +143,7 @@ def _kept_alive(act: Callable[[], T], otherwise: T) -> T:
 def revokers(*, on_idle: Callable[[], None]) -> Bulkhead:
     """Return threads that revoke grants on targets, in order within each cluster.
 
-    ``on_idle`` is called when a cluster has nothing left to revoke, because something may be due by then.
+    ``on_idle`` is called when a cluster has nothing left to revoke, because more work may be due by then.
     """
     return Bulkhead(_revoke, group_of=clusters_of, on_idle=on_idle)
 

@@ -1,5 +1,5 @@
-"""Allowed requests that only read. The first of its kind is recorded at once, and repeats are counted for a
-moment.
+"""Allowed requests that only read. The first of each kind is recorded at once, and its repeats are counted
+before they are recorded together.
 
 No request is answered that will not be recorded: if the record refuses, the gateway is closed until it
 accepts the pending requests. A process that is killed loses only the counts of its last second, for requests
@@ -75,7 +75,7 @@ class _First:
 class Tally:
     """Counts repeated requests, and records them every second from its own thread.
 
-    ``refusing``: the record does not accept them, so that no request may be allowed.
+    ``refusing``: the record does not accept them, so no request may be allowed.
     """
 
     def __init__(self, write: Write = _write) -> None:
@@ -93,8 +93,8 @@ class Tally:
         self.refusing = False
 
     def add(self, session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> bool:
-        """Count one request, or record it if it is no repeat. Return whether it may pass: whether its token
-        was still valid.
+        """Count one request, or record it if it is not a repeat. Return whether it may pass, because its
+        token was still valid.
 
         Raises the database's errors if it can't be recorded, or if too many requests are pending and can't
         be.
@@ -120,7 +120,7 @@ class Tally:
     def repeats(self, session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> bool:
         """Count one request that repeats an entry of the last ten minutes, without waiting for anything.
 
-        Return False if it is no repeat, or if the record is behind: then it must be recorded before it
+        Return False if it is not a repeat, or if the record is behind. It must then be recorded before it
         passes.
         """
         key = (session_id, decision.argv, use.client)

@@ -81,7 +81,7 @@ class Tls:
 
     @classmethod
     async def begin(cls, options: WebOptions, shared: Shared, *, claims: Callable[[str], bool]) -> Tls:
-        """Return the TLS for these options. Raises GatewaySettings and Unavailable."""
+        """Return the TLS for these options. Raises GatewaySettings or Unavailable."""
         lease, now = shared.node.lease, shared.node.clock.now
 
         def publish(found: str) -> None:
@@ -152,7 +152,7 @@ class Files:
         """Do nothing: the files show whether they are new."""
 
     def for_host(self, host: str) -> ssl.SSLContext | None:
-        """Return None: the files' certificate has the names that its author chose."""
+        """Return None: a certificate from files has only the names that its author chose."""
         return None
 
 

@@ -33,7 +33,7 @@ class TokenUses(Generic[U]):
     """All tokens in use in this process."""
 
     def __init__(self, shared: Shared, *, most: int = MOST_AT_ONCE) -> None:
-        """``most`` is how many requests may run at once with one token."""
+        """``most`` is the maximum number of requests that may run at once with one token."""
         self._shared, self._most = shared, most
         self._open: dict[_Key, OpenSession[U]] = {}
         self._last: dict[_Key, float] = {}

@@ -1,4 +1,4 @@
-"""Turns: a few at once in all, and fewer of each kind, so that no kind blocks the others."""
+"""Turns: only a few tasks run at once, and fewer of each kind, so that no kind blocks the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 
 class Turns:
-    """Admits ``most`` at once, and ``each`` of one kind; the others wait in order."""
+    """Admits at most ``most`` tasks at once, and at most ``each`` of one kind; the others wait in order."""
 
     def __init__(self, most: int, *, each: int = 1) -> None:
         self._all, self._each = asyncio.Semaphore(most), each
@@ -22,6 +22,7 @@ class Turns:
         own = self._own.get(kind)
         if own is None:
             own = self._own[kind] = asyncio.Semaphore(self._each)
-        # First the kind's: so a kind has no more than its share of those waiting for the other.
+        # Wait for the kind's turn first, so that no kind has more than its share of the tasks that wait for
+        # the other.
         async with own, self._all:
             yield

@@ -1,8 +1,8 @@
 """The TLS listener that all web gateways share. It finds the site of a request, whatever the sites do.
 
-Unauthenticated clients can open few connections, and a grant its share of them (``Limits``). So a site that
-has accepted a request's token calls ``proven``: from then on, the connection counts for the token's grant,
-and is closed after the first request without a valid token.
+Unauthenticated clients can open few connections, and each grant has a share of all connections (``Limits``).
+So a site that has accepted a request's token calls ``proven``: from then on, the connection counts for the
+token's grant, and is closed after the first request without a valid token.
 
 Sources: RFC 9112 (HTTP/1.1), RFC 9457 (problem details).
 """
@@ -52,7 +52,7 @@ _HTTP: dict[str, Any] = {
 
 
 class Site(Protocol):
-    """One web gateway. Its requests come by the first path segment, or by its own public host name."""
+    """One web gateway. Requests are routed by their first path segment, or by its public host name."""
 
     async def open(self, shared: Shared) -> None:
         """Prepare for requests.
@@ -246,7 +246,7 @@ class _Connection(web.RequestHandler):
 
 
 class _Request(web.BaseRequest):
-    """A request whose response never names the libraries and their releases."""
+    """A request whose response never names the libraries or their releases."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         response.headers[hdrs.SERVER] = "Stint"

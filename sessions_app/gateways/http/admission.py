@@ -61,7 +61,7 @@ class Shown:
 
 
 async def admit(admissions: Admissions, reads: Reads, shown: Shown) -> GatewayUse:
-    """Return the use that a request may make now. Raises NotAdmitted and Unavailable."""
+    """Return the use that a request may make now. Raises NotAdmitted or Unavailable."""
     token = _TOKEN.fullmatch(shown.authorization)
     if token is None:
         raise challenge("no_token", "A grant token is required.", invalid=bool(shown.authorization))
@@ -118,7 +118,7 @@ def _dead(shown: Shown, digest: str) -> NotAdmitted:
     now = clock.now()
     dead = record_dead_token(token_digest=digest, target_name=shown.name, line=shown.line, now=now)
     if dead is None:
-        # The token is unknown. Recording such requests would let anyone fill the record.
+        # Recording requests with unknown tokens would let anyone fill the record.
         log.warning("http.unknown_token", name=shown.name[:63], client=shown.client)
     elif dead.held:
         return NotAdmitted(held(dead.grant_ref, now).as_problem())

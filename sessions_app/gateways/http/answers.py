@@ -40,7 +40,7 @@ class Withheld(Exception):
 
 @dataclass(slots=True)
 class Received:
-    """What the client was sent of a response: its status, its size in bytes and its digest."""
+    """The part of a response that was sent to the client: its status, size in bytes and digest."""
 
     status: int = 0
     size: int = 0
@@ -50,7 +50,7 @@ class Received:
         self.digest = hashlib.sha256()
 
     def take(self, piece: bytes) -> None:
-        """Add a piece."""
+        """Add a chunk."""
         self.size += len(piece)
         self.digest.update(piece)
 
@@ -108,7 +108,7 @@ def _is_own(scheme: str, netloc: str, place: TargetSpec) -> bool:
 
 
 def picked_headers(headers: CIMultiDict[str]) -> CIMultiDict[str]:
-    """Return the headers that may pass with a response of which only some fields may."""
+    """Return the headers that may pass with a response from which only some fields may pass."""
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() in _PLAIN)
 
 

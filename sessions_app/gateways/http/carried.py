@@ -21,7 +21,7 @@ from sessions_app.policy.commands.http.contents import ABSENT, Content, Form, Up
 from sessions_app.policy.commands.http.limits import BYTES, MULTIPART
 from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, canonical_body, read_body
 
-# Seconds between two pieces of a body that is streamed.
+# Seconds between two chunks of a body that is streamed.
 PIECE_S = 30.0
 MOST_NAMES = 200
 _MEDIA = re.compile(
@@ -96,7 +96,7 @@ class Nothing:
 
 
 class Text:
-    """A body in one piece, such as a JSON value that was serialized anew."""
+    """A body in one chunk, such as a JSON value that was serialized anew."""
 
     fault = ""
 
@@ -237,7 +237,7 @@ def _json_of(data: bytes, media: str) -> Text:
 
 
 class Stored(Text):
-    """An upload that was read in one piece, because its digest is part of the decision."""
+    """An upload that was read in one go, because its digest is part of the decision."""
 
     def __init__(self, media: str, data: bytes) -> None:
         super().__init__(Upload(media, len(data), hashlib.sha256(data).hexdigest()), media, data)

@@ -32,7 +32,7 @@ SHORTEST = 6
 class Injected:
     """What to add to a request: headers by lower-case name, and a pair for the query.
 
-    ``secrets`` are the texts that a response's headers must not contain in any encoding.
+    ``secrets`` are the strings that a response's headers must not contain in any encoding.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -174,7 +174,7 @@ class Decider:
             token_digest=token_digest(asked.token), target_name=asked.target, line=asked.line, now=now
         )
         if dead is None:
-            # The token is unknown. Recording such requests would let anyone fill the record.
+            # Recording requests with unknown tokens would let anyone fill the record.
             log.warning("request.unknown_token", target=asked.target[:63], client=asked.client[:64])
         elif dead.held:
             return held(dead.grant_ref, now)

@@ -102,7 +102,7 @@ class Exchange(Cuttable):
     async def run(self) -> web.StreamResponse:
         """Return the response; one from the target has been sent in full.
 
-        Raises StintError and HeadRefused.
+        Raises StintError or HeadRefused.
         """
         self._task = task = asyncio.current_task()
         self._session.enter(self)
@@ -202,7 +202,7 @@ class Exchange(Cuttable):
     async def _record(self, decision: Allowed, small: bool) -> None:
         """Record a request before its response passes, unless it is a run already.
 
-        Raises NotMade and StintError.
+        Raises NotMade or StintError.
         """
         async with self._recording:
             if self._run_id is None and not (small and self._count(decision)):

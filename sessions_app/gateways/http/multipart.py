@@ -106,7 +106,7 @@ class Parts:
         )  # fmt: skip
 
     def feed(self, data: bytes) -> None:
-        """Read a piece of the body. Raises BodyRefused."""
+        """Parse a chunk of the body. Raises BodyRefused."""
         try:
             self._parser.write(data)
         except FormParserError:
@@ -168,7 +168,7 @@ class Parts:
         self._ended = True
 
     def files(self) -> Callable[[str], Iterator[bytes]]:
-        """Return a function that yields a file's content in pieces, by its field name."""
+        """Return a function that yields a file's content in chunks, by its field name."""
         found = {part.name: part for part in self._parts if part.is_file}
         return lambda name: self._read(found[name])
 
@@ -181,7 +181,7 @@ class Parts:
 
 
 class Rebuilt:
-    """A form serialized anew: its boundary, its size in bytes, and its pieces."""
+    """A form serialized anew: its boundary, its size in bytes, and its chunks."""
 
     def __init__(self, form: Form, files: Callable[[str], Iterator[bytes]]) -> None:
         self.boundary = secrets.token_hex(16)
@@ -203,7 +203,7 @@ class Rebuilt:
         return f"--{self.boundary}\r\n{said}\r\n\r\n".encode()
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body in pieces."""
+        """Yield the body in chunks."""
         for name, text in self._form.fields.items():
             yield self._head(name) + text.encode() + b"\r\n"
         for name in self._form.files:

@@ -204,7 +204,7 @@ class Relay:
         return await self._end()
 
     async def _pass_whole(self, answer: Answer, headers: CIMultiDict[str]) -> web.StreamResponse:
-        """Relay a small response with its head in one piece, which takes half the time."""
+        """Relay a small response together with its head in one write, which takes half the time."""
         # As long as its Content-Length, which is within the limit.
         data = await answer.read()
         self._in.take(data)

@@ -17,7 +17,7 @@ from sessions_app.connectors.http.parameters import parameters_of
 from sessions_app.gateways.core.client import CUT, Client, NotReached, TooLarge, read_small
 from sessions_app.gateways.core.direct import Answer
 
-# Seconds between two pieces of a response that is not an event stream.
+# Seconds between two chunks of a response that is not an event stream.
 SILENT_S = 300.0
 # Seconds that an idle connection is kept. Targets often close theirs soon after.
 KEPT_S = 4.0

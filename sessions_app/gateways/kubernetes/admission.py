@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"Bearer (sgt_[A-Za-z0-9_-]{43})", re.IGNORECASE)
 
 
 async def admit(admissions: Admissions, asked: Asked) -> KubernetesUse:
-    """Return the use that a request may make now. Raises NotMade and Unavailable."""
+    """Return the use that a request may make now. Raises NotMade or Unavailable."""
     token = _TOKEN.fullmatch(asked.request.headers.get("authorization", ""))
     if token is None:
         raise NotMade(
@@ -48,7 +48,7 @@ def _admit(*, asked: Asked, digest: str) -> KubernetesUse:
 def _dead(asked: Asked, digest: str) -> NotMade:
     dead = record_dead_token(token_digest=digest, target_name=asked.name, line=asked.line, now=clock.now())
     if dead is None:
-        # The token is unknown. Recording such requests would let anyone fill the record.
+        # Recording requests with unknown tokens would let anyone fill the record.
         log.warning("kubernetes.unknown_token", name=asked.name[:63], client=asked.client)
         return NotMade(401, "The token is not valid here.")
     if dead.held:

@@ -52,7 +52,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class DecidedOrder(Decided):
-    """A decision on an order's request, with its body."""
+    """The decision on an order's request, together with the request body."""
 
     body: Body = field(default_factory=Body)
 

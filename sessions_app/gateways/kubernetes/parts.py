@@ -46,7 +46,7 @@ class Parts:
             await asyncio.wait(self.ends, timeout=1.0)
 
     async def recorder_of(self, use: AtCluster, run_id: int, line: str) -> Recorder:
-        """Start the recording of a run. Raises OSError and StintError."""
+        """Start the recording of a run. Raises OSError or StintError."""
         room = await self.shared.database.run(self.rooms.room_for, grant_id=use.grant_id)
         return Recorder(
             settings.RECORDINGS_DIR,

@@ -41,11 +41,11 @@ BEAT_S = 30.0
 
 
 class Streams:
-    """One exec or attach that is allowed.
+    """One allowed exec or attach.
 
     ``begun`` is the client's WebSocket once it is open. ``sent``: the API server may have started the
-    command. ``exit_status`` is the command's; None if it is unknown, and then ``fault`` is the API server's
-    reason. ``given_up``: the client left first.
+    command. ``exit_status`` is the command's exit status, or None if it is unknown; ``fault`` is then the
+    reason that the API server gave. ``given_up``: the client disconnected first.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Streams:
         self.fault = ""
 
     async def run(self) -> web.StreamResponse:
-        """Open both sides and relay data until one ends. Raises NotMade, NotReached and ConnectionError."""
+        """Open both sides and relay data until one ends. Raises NotMade, NotReached or ConnectionError."""
         offered = [one for one in protocols_of(self._asked.request) if one in PROTOCOLS]
         if not offered:
             raise NotMade(403, f"The protocols here are {' and '.join(PROTOCOLS)}.")

@@ -21,7 +21,7 @@ from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 KEPT_S = 30.0
 # Bytes of a response that are read ahead of the client.
 AHEAD = 128 * 1024
-# Bytes of a message, either way. kubectl and API servers send pieces of 32 KiB.
+# Bytes of a message, either way. kubectl and API servers send chunks of 32 KiB.
 LARGEST_MESSAGE = 256 * 1024
 
 

@@ -2,7 +2,7 @@
 request.
 
 The account of a grant may do what the grant's commands send, as long as the grant can be used. Its user must
-be in the group of such accounts, as each of their tokens is. For all other users Stint returns no opinion.
+be in the group of grants' accounts, as each of their tokens is. For all other users Stint returns no opinion.
 The API server authenticates with the cluster's webhook key as its bearer token.
 
 Source: PEP 3333; https://kubernetes.io/docs/reference/access-authn-authz/webhook/. An API server takes any

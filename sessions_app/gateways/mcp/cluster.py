@@ -223,7 +223,7 @@ class _TooManyAtOnce(StintError):
 def _use(*, digest: str, cluster: str, client: str, body: bytes) -> CallUse | None:
     use = only(authorize_use(by=ByToken(digest, cluster)))
     if use is None and _dead_token(digest=digest, target=cluster, line=line_in(body)) is None:
-        # The token is unknown. Recording such requests would let anyone fill the record.
+        # Recording requests with unknown tokens would let anyone fill the record.
         log.warning("mcp.unknown_token", cluster=cluster[:63], client=client)
     return use
 

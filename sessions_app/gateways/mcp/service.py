@@ -39,7 +39,7 @@ class Service(Protocol):
         """Return the caller. ``body`` is for the record. Raises Rejected."""
 
     async def tools(self, caller: Caller) -> list[Message]:
-        """Return the tools that the caller may call, sorted by name. Raises StintError and ConnectorError."""
+        """Return the tools that the caller may call, sorted by name. Raises StintError or ConnectorError."""
 
     async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
         """Make or refuse a call, and answer it. ``gone`` is done when the client has disconnected."""

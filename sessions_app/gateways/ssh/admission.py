@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
 class NoAccess(StintError):
-    """You have no access to this now. The message says where to request it."""
+    """You have no access now. The message says where to request it."""
 
     code = "no_access"
     status = 403
@@ -78,7 +78,7 @@ class Chosen:
 
 
 def choose(uses: list[Use], line: str | None, *, asked_as: str, public_url: str) -> Chosen:
-    """Return the one use that applies. ``line`` None means a prompt. Raises NoAccess and SeveralGrants."""
+    """Return the one use that applies. ``line`` None means a prompt. Raises NoAccess or SeveralGrants."""
     wish = parse_wish(asked_as)
     if not uses or wish is None:
         raise NoAccess(_nothing(wish, public_url))

@@ -52,7 +52,7 @@ class CommandIO(Protocol):
         """Send no input for now."""
 
     def resume_input(self) -> None:
-        """Send input again."""
+        """Resume sending input."""
 
 
 class TargetSession(asyncssh.SSHClientSession[bytes]):

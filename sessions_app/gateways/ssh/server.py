@@ -170,7 +170,7 @@ class Connection(asyncssh.SSHServer):
         """Show where keys are registered.
 
         A client that can't prompt disconnects once none of its keys was accepted, so the message comes before
-        that. A client that goes on to a registered key gets it once, and never again for this key.
+        that. A client that then tries a registered key gets it once, and never again for this key.
         """
         if not self._admissions.knows_holder_of(fingerprint):
             more = "If none of your keys is registered, add this one and try again"

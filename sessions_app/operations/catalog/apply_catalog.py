@@ -40,9 +40,9 @@ def apply_catalog(
     """Make groups, clusters, command sets, webhooks, sources, policies and trust policies match the files,
     and return what changed.
 
-    ``files`` are texts by relative path. It applies everything or nothing. ``plan_only`` changes nothing.
-    Rows that no file defines are kept, unless ``prune`` is set. With ``on_server``, files may refer to
-    secrets on the server, as for `manage.py apply`. Grants that lose their basis end. Raises InvalidInput,
+    ``files`` maps relative paths to contents. It applies everything or nothing. ``plan_only`` changes
+    nothing. Rows that no file defines are kept, unless ``prune`` is set. With ``on_server``, files may refer
+    to secrets on the server, as for `manage.py apply`. Grants that lose their basis end. Raises InvalidInput,
     which lists every problem.
     """
     try:

@@ -18,7 +18,7 @@ UNFINISHED = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
 
 
 def cut_unfinished(*, runs: QuerySet[CommandRun], reason: str, now: dt.datetime) -> list[CommandRun]:
-    """Mark those of ``runs`` as cut whose end was not reported, and return them.
+    """Mark the runs whose end was not reported as cut, and return them.
 
     The caller must then write all other rows, and call ``record_finished`` for each run last, because the
     first entry locks the record.

@@ -75,7 +75,7 @@ def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.dateti
     """Create a grant for another identity that allows no more than this one, and ends with it.
 
     The policy sets who can receive it, and how many times a grant can be delegated. It needs no new approval,
-    because it gives nothing that was not approved. Its cluster and workflow are the same. Its targets,
+    because it allows nothing beyond what was approved. Its cluster and workflow are the same. Its targets,
     commands and time are within those of the grant, and each command is at least as strict. Raises NotFound,
     NotItsHolder, GrantIsOver, NotWithin, InvalidInput.
     """
@@ -130,8 +130,8 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
 
 
 def _own_doing(delegate: Identity, grant: Grant) -> str:
-    """Return how the workflow that let the grant start without approval may be the delegate's own, without a
-    period.
+    """Return, without a period, how the workflow that let the grant start without approval may be the
+    delegate's own.
 
     Empty for people, and if the workflow is known to be another person's.
     """

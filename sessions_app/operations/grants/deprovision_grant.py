@@ -41,8 +41,8 @@ DEPROVISIONER = Actor.system("deprovision")
 # confirmed within two seconds. A process that waits for targets renews its claim, but for no longer than any
 # call to a target takes.
 CLAIM, RENEWED = dt.timedelta(seconds=1.25), dt.timedelta(seconds=0.5)
-# The same once the targets have been silent for two seconds, because each renewal then takes a new connection,
-# and for a grant that was claimed so often that processes may be too slow to renew.
+# The same limit once the targets have been silent for two seconds, because each renewal then takes a new
+# connection, and for a grant that was claimed so often that processes may be too slow to renew.
 SILENT = dt.timedelta(seconds=2)
 CLAIM_SILENT, RENEWED_SILENT = dt.timedelta(seconds=5), dt.timedelta(seconds=2)
 OFTEN = 8
@@ -94,8 +94,8 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
         if not in_use and not _made_until(grant, now()):
             return _finish(grant, _revoke(leases, grant, now), now())
         if not in_use or _is_late(grant, now()):
-            # These answers prove nothing yet: a frozen gateway cuts nothing, and what a process is creating
-            # may arrive after the answer. So the targets are queried again later.
+            # These answers are not conclusive yet: a hung gateway can't terminate commands, and an object
+            # that a process is creating may appear after the answer. So the targets are queried again later.
             _revoke(leases, grant, now)
         return _wait(grant, now())
     finally:
@@ -146,7 +146,7 @@ def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
 
 
 def _is_in_use(grant: Grant) -> bool:
-    """Whether a gateway has yet to report that a session is closed."""
+    """Whether a gateway has not yet reported a session as closed."""
     return Session.objects.filter(grant=grant, closed_at__isnull=True).exists()
 
 
@@ -177,7 +177,7 @@ def _waits_for(grant: Grant, now: dt.datetime) -> tuple[dt.datetime, str]:
 
 
 def _is_late(grant: Grant, now: dt.datetime) -> bool:
-    """Whether the sessions should be closed by now, or can't be, and no command may finish."""
+    """Whether the sessions should have been closed by now, or can't be closed, and no command may finish."""
     if grant.revoking_at is None or (grant.finish_until is not None and grant.finish_until > now):
         return False
     if now - grant.revoking_at >= PATIENCE:

@@ -56,7 +56,7 @@ def end_grant(
 
     What the grant left on targets is then revoked, and confirmed gone before the grant is ENDED.
 
-    With ``cut`` false, running commands with the end policy `finish` may continue for as long as approvers
+    With ``cut`` false, running commands with the end policy `finish` may continue for the time that approvers
     saw. A grant that is already ending does not change, except that a cut overrides a `finish` in progress.
     Everything delegated from it, at any depth, ends in the same transaction. If others hold a lock on a grant
     for longer than ``patience``, the grant is over all the same, and its row is updated later (`EndIntent`).
@@ -86,7 +86,7 @@ def end_grant(
 def settle(locked: Collection[int], now: dt.datetime) -> None:
     """Update the rows of locked grants to the ends that were intended for them.
 
-    The record has who ended them and when, when that took effect, and when the row was updated.
+    The record shows who ended them and when, when that took effect, and when the row was updated.
     """
     intents = list(EndIntent.objects.filter(grant__in=locked).select_related("by"))
     # Do this before the grants are read, because they count as over until then.

@@ -34,10 +34,10 @@ def heartbeat_due(grant: Grant, now: dt.datetime) -> dt.datetime | None:
 
 
 def heartbeat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
-    """Move the deadline by which an active grant needs its next heartbeat.
+    """Extend the deadline for the next heartbeat of an active grant.
 
-    A grant that missed its heartbeats, or was delegated from one that did, stays over, even if nothing has
-    ended it yet. Heartbeats are not recorded, but missed ones are. Raises NotFound, NotItsHolder,
+    A grant that missed its heartbeats, or was delegated from one that did, remains over, even if it has
+    not been ended yet. Heartbeats are not recorded, but missed ones are. Raises NotFound, NotItsHolder,
     NoHeartbeat, GrantIsOver.
     """
     grant = Grant.objects.visible_to(actor).filter(pk=grant_id).first()

@@ -52,10 +52,10 @@ def issue_http_token(
 
     The previous token is revoked.
 
-    For kinds whose clients request a token each time they start, an existing valid token is returned instead.
-    ``jkt`` binds the token to a key of the holder: the SHA-256 thumbprint (RFC 7638) in base64url. With a
-    ``lifetime``, the token can expire before its grant ends, never after. Raises NotFound, NotItsHolder,
-    NotOverHTTP, GrantIsOver, InvalidInput.
+    For kinds whose clients request a token each time they start, the existing token is returned instead if it
+    is valid. ``jkt`` binds the token to a key of the holder: the SHA-256 thumbprint (RFC 7638) in base64url.
+    With a ``lifetime``, the token can expire before its grant ends, never after. Raises NotFound,
+    NotItsHolder, NotOverHTTP, GrantIsOver, InvalidInput.
     """
     if jkt and _THUMBPRINT.fullmatch(jkt) is None:
         raise InvalidInput(

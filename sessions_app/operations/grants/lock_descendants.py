@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sessions_app.models import Grant
 
-# Deeper than any policy lets grants be delegated.
+# More levels than any policy allows for delegation.
 _DEEPEST = 10
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from django.db import connection
 
-# The person or process that ends access waits for this. What can't be locked by then ends by an intent.
+# How long the person or process that ends access waits. Grants that can't be locked by then end by an intent.
 PATIENCE = dt.timedelta(milliseconds=100)
 AT_ONCE = dt.timedelta(0)
 

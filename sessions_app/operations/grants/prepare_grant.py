@@ -32,8 +32,8 @@ from sessions_app.queries.grants.revocation import to_make
 log = structlog.get_logger(__name__)
 
 PREPARER = Actor.system("provision")
-# No call takes longer, so what a process began has either arrived by then or never will. Includes a margin
-# for delays in the process itself.
+# No call takes longer, so what a process began to create has either arrived by then or never will. Includes a
+# margin for delays in the process itself.
 MAKING = dt.timedelta(seconds=CALL_SECONDS + 5)
 # After this many temporary failures, about a minute, the grant ends and the holder is notified that it could
 # not be started.
@@ -128,7 +128,7 @@ def _is_crowded(grant: Grant, now: dt.datetime) -> bool:
 def _make(
     leases: Sequence[Lease], grant: Grant, now: Callable[[], dt.datetime]
 ) -> list[tuple[Lease, Made | ConnectorError]]:
-    """Call all targets, several at once, so that a hanging one delays few others."""
+    """Call all targets, several at once, so that a hanging one delays only a few others."""
     if not leases:
         return []
     try:

@@ -83,8 +83,8 @@ def _begin(grant: Grant, now: dt.datetime) -> Grant:
 
 
 def _must_be_read(grant: Grant, now: dt.datetime) -> bool:
-    """Whether the start must wait until the workflow is read from its source, because it was not read
-    recently.
+    """Whether the start must wait until the workflow has been read from its source, because the last reading
+    is too old.
 
     It is not read here, because other grants are waiting to start. The policy rejects a workflow that has
     been unread for too long.

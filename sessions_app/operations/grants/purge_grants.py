@@ -19,13 +19,14 @@ BATCH, ROUNDS = 100, 20
 
 
 def purge_grants(*, now: dt.datetime) -> int:
-    """Delete grants that ended before STINT_GRANTS_DAYS, and requests that ended as long ago without a grant.
+    """Delete grants that ended more than STINT_GRANTS_DAYS ago, and requests that ended as long ago without a
+    grant.
 
     Return how many of both; 0 if they are kept forever.
 
     With a grant, its request, extensions, sessions, runs, leases, tokens and notices are deleted. A grant is
-    kept while its end or review is pending, or while a recording of it or a grant delegated from it is kept.
-    Each deletion has an entry in the record.
+    kept while its end or review is pending, or while a recording of it, or a grant delegated from it, is
+    kept. Each deletion has an entry in the record.
     """
     if not settings.GRANTS_DAYS:
         return 0

@@ -25,7 +25,7 @@ def retry_revoke(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         if grant is None:
             raise NotFound("Grant not found, or you can't end it.")
         waits = Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, next_attempt_at__gt=now)
-        # Not while a process is calling the targets, because it would lose its claim.
+        # Only if no process is calling the targets, because that process would lose its claim.
         if not grant.leases.filter(asked_at__isnull=False).exists() and waits.update(next_attempt_at=now):
             record(
                 event=Event.GRANT_REVOKE_FAILING, actor=actor_of(actor), object_type="grant", object_ref=grant.ref,

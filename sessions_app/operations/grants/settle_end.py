@@ -1,4 +1,4 @@
-"""Update the rows of grants whose end did not wait for them."""
+"""Update the rows of grants that were ended while others held the rows locked."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def settle_end(*, grant_id: int, now: dt.datetime) -> bool:
 
 
 def settle_ends(failed: dict[str, str], now: dt.datetime) -> int:
-    """Do this for all unlocked grants, and return their number. Failures are added to ``failed``.
+    """Carry out the intended ends of all unlocked grants, and return their number. Failures are added to
+    ``failed``.
 
     Targets are called only afterwards. So a process that holds a row without doing anything, such as a
     stopped one, loses its database connection.

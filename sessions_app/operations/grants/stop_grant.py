@@ -18,7 +18,7 @@ def stop_grant(
 
     ``kill`` also cuts commands that may otherwise finish.
 
-    Raises NotFound for grants that the actor can't end, InvalidInput (the note).
+    Raises NotFound for grants that the actor can't end, and InvalidInput for the note.
     """
     note = checked_text(note, field="note")
     found = Grant.objects.endable_by(actor).filter(pk=grant_id).values_list("holder", "holder__owner")

@@ -1,4 +1,4 @@
-"""Change the state of a grant: the only code that does, besides the sweep's SQL function."""
+"""Change the state of a grant. Nothing else does, except the sweep's SQL function."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ def write_lease(
 
     A lease that was confirmed gone is reopened.
 
-    ``login`` is `facts.login_of` for the target's cluster, for kinds whose connector logs in. ``ahead`` says
-    that the grant has not started. Raises GrantIsOver if the target has moved since the grant used it,
+    ``login`` is `facts.login_of` for the target's cluster, for kinds whose connector logs in. ``ahead`` means
+    that the grant has not started yet. Raises GrantIsOver if the target has moved since the grant used it,
     because the old address would be lost.
     """
     there = {

@@ -18,8 +18,8 @@ def prove_passkey(
 ) -> Authenticator:
     """Return the passkey with which a browser answered ``state``.
 
-    ``identity_id`` is the person who must own it. With None, the passkey is the whole sign-in, so the device
-    must have verified the person. People who can't sign in with a password, because the provider
+    ``identity_id`` is the person who must own it. If None, the passkey is the only factor, so the device
+    must have verified the user. People who can't sign in with a password, because the provider
     authenticates them, can't sign in with a passkey alone either. A wrong answer for a known person is
     recorded as a failed sign-in. Raises BadPasskey.
     """

@@ -26,7 +26,7 @@ WAITS = tuple(
 JITTER = 0.2
 # An endpoint that accepted no message for this long is paused until someone resumes it.
 DEAD_AFTER = dt.timedelta(days=3)
-# After a failure, an endpoint is left alone for this long, so that a long queue burdens neither it nor others.
+# Backoff after a failure, so that a long queue overloads neither this endpoint nor the others.
 FIRST_REST, LONGEST_REST = dt.timedelta(seconds=5), dt.timedelta(minutes=5)
 # Seconds that one batch may take, so that other endpoints don't wait long. If its process dies, another one takes over
 # after CLAIM.

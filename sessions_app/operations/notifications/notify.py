@@ -15,7 +15,8 @@ from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Asks, CommandRun, Grant, Notice
 from sessions_app.policy.policies import PolicyDocument
 
-# A text that is the same for all people or, if it contains a time, a function that renders it in a person's time zone.
+# Either a string that is the same for everyone or, if it contains a time, a function that renders it in a
+# person's time zone.
 Words = str | Callable[[Sayer], str]
 _NAMES = {AccessRequest: "request", CommandRun: "run", Grant: "grant"}
 
@@ -48,7 +49,7 @@ def notify(
 
 
 def said(words: Words, time_zone: str) -> str:
-    """Return a text with its times in a time zone."""
+    """Return the string with its times in a time zone."""
     return words if isinstance(words, str) else words(Sayer.of(time_zone))
 
 

@@ -159,7 +159,9 @@ def _save(actor: Actor, ask: NewRequest, preview: Preview, now: dt.datetime) -> 
 
 
 def _doing_fact(preview: Preview) -> dict[str, str]:
-    """Return whose workflow it was, for the record: the decision relied on it."""
+    """Return, for the record, whether the workflow was the requester's own, because the decision relied on
+    it.
+    """
     if preview.workflow is None:
         return {}
     said = preview.case.doing.said(preview.workflow.ref, preview.draft.requester.username)

@@ -221,7 +221,7 @@ def fields_of(row: Row, digest: str, kind: type[_Compiled]) -> dict[str, Any]:
 def _bound(data: Any) -> dict[str, str]:
     """Return stored parameters. Raises ValueError for anything that this code never stores."""
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
-        raise ValueError("The parameters are not names with texts.")
+        raise ValueError("The parameters must map names to strings.")
     return data
 
 

@@ -24,8 +24,8 @@ BATCH = 1000
 def reconcile_objects(*, store: ObjectStore, now: dt.datetime) -> int:
     """Delete objects that no row names, once they are older than the retention time of recordings.
 
-    Return their number. Such objects exist after a backup of the database was restored. Each gets an entry in
-    the record before it is deleted. Raises StoreError.
+    Return the number of deleted objects. They can exist after a backup of the database was restored. Each
+    gets an entry in the record before it is deleted. Raises StoreError.
     """
     before = now - dt.timedelta(days=settings.RECORDINGS_DAYS)
     objects, removed = store.objects(FOLDER), 0

@@ -119,7 +119,7 @@ def _plain_secrets(parameters: ConnectionParameters, names: frozenset[str]) -> d
 def _read_texts(
     document: ClusterDocument, parameters: type[ConnectionParameters], *, on_server: bool
 ) -> ClusterDocument:
-    """Return the document with the contents of the texts that it refers to, such as certificates.
+    """Return the document with references to text, such as certificates, replaced by their contents.
 
     Raises DocumentError.
     """
@@ -341,7 +341,7 @@ def catalog_schemas() -> dict[str, dict[str, Any]]:
 
 
 def connection_schema(type_: ConnectorType) -> dict[str, Any]:
-    """Return the JSON Schema of ``connection``. A secret or a text can be given as a reference."""
+    """Return the JSON Schema of ``connection``. A secret or a string can be given as a reference."""
     return schema_with_secrets(type_.parameters, secret_fields(type_.parameters) | _texts(type_.parameters))
 
 

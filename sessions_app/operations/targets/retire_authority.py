@@ -23,7 +23,7 @@ class StillSigns(Conflict):
 def retire_authority(purpose: str, *, fingerprint: str, actor: Actor, now: dt.datetime) -> SigningKey:
     """Remove an authority from the trusted ones, and delete its private key.
 
-    An authority that is already retired does not change. Raises NotFound and StillSigns.
+    An authority that is already retired does not change. Raises NotFound or StillSigns.
     """
     with transaction.atomic():
         in_turn(purpose)

@@ -33,7 +33,7 @@ def rotate_authority(
 ) -> SigningKey:
     """Make the prepared authority the active one. The old one stays trusted until it is retired.
 
-    ``announced`` is how long it must have been prepared. Raises NotPrepared and TooSoon.
+    ``announced`` is how long it must have been prepared. Raises NotPrepared or TooSoon.
     """
     with transaction.atomic():
         in_turn(purpose)

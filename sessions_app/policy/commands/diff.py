@@ -40,7 +40,7 @@ def diff_documents(old: CommandSetDocument, new: CommandSetDocument) -> list[Cha
 
 
 def _by_text(data: Mapping[str, Any], document: CommandSetDocument) -> dict[str, Any]:
-    """Return the commands by their text, with the set's defaults applied. Repeated texts get a number."""
+    """Return the commands by their text, with the set's defaults applied. Repeated ones get a number."""
     found: dict[str, Any] = {}
     for written, rule in zip(data["commands"], document.commands, strict=True):
         key, count = rule.text, 2

@@ -148,7 +148,7 @@ class OwnIncidentReviewed:
     """Requires a reason, and no overdue review, for access without approval for an incident that may be one's
     own.
 
-    Such access is treated like break-glass access.
+    This access is treated like break-glass access.
     """
 
     tag: ClassVar[str] = "own_incident_reviewed"

@@ -124,9 +124,9 @@ class Rule(Protocol):
 
 
 def start_of(ask: Ask, facts: Facts) -> dt.datetime:
-    """Return when the requested time begins.
+    """Return the start of the requested time.
 
-    Without its own start, it begins with the workflow, or immediately.
+    If the request sets none, it starts when the workflow does, or immediately.
     """
     return ask.starts_at or begins_at(
         facts.now, workflow=facts.workflow.starts_at if facts.workflow else None

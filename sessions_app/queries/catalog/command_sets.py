@@ -84,7 +84,7 @@ def asked(request: AccessRequest) -> CompiledSet:
 def compiled_by_digest(
     version_id: int, digest: str, parameters: Mapping[str, str], keep: Iterable[int] | None
 ) -> CompiledSet:
-    """Return the same as ``compiled``, for a version of which only the id and the digest were read.
+    """Return the same as ``compiled``, for a version whose id and digest alone were read.
 
     The rest is read once.
     """

@@ -1,4 +1,4 @@
-"""The history of the catalog: its documents, their changes, and who had which rights at any time."""
+"""The history of the catalog: its documents, their changes, and each identity's rights at any time."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def rights_at(moment: dt.datetime) -> Sequence[Right]:
     """Return who had which rights at a given time, sorted, from the catalog's versions and the record's
     entries up to it.
 
-    An identity that was disabled then had none, and neither had its machines. Administrators of Stint had one
-    on everything.
+    An identity that was disabled at that time had no rights, and neither had its machines. Administrators of
+    Stint had a right on everything.
     """
     stood = [row for row in _standing(moment) if row.document]
     people = _people(moment)
@@ -119,7 +119,7 @@ def _standing(moment: dt.datetime) -> Iterator[DocumentVersion]:
 
 
 def _members(groups: Iterable[DocumentVersion], people: Iterable[_Person]) -> dict[str, set[str]]:
-    """Return the members of each group: those last written, and identities created in it since."""
+    """Return the members of each group: those last stored, and identities created in it since then."""
     written = {group.name: group for group in groups}
     members = {name: set(group.document["members"]) for name, group in written.items()}
     for person in people:

@@ -16,7 +16,7 @@ SSH_HOST_KEY = "ssh-host-key"
 
 
 def active_authority(purpose: str) -> SigningKey | None:
-    """Return the authority that currently signs; None if none was created yet."""
+    """Return the active signing authority, or None if none exists yet."""
     return SigningKey.objects.filter(purpose=purpose, is_active=True).first()
 
 

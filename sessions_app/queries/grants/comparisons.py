@@ -114,7 +114,7 @@ def sentence(
     refused: int | None,
 ) -> str:
     """Return the sentence, such as "3 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 2
-    commands were refused". None means that the target does not report it.
+    commands were refused". A value of None means that the target does not report it.
     """
     unit, name = (60, "minute") if approved >= 120 else (1, "second")
     time = f"{_round(used, unit)} of {_many(_round(approved, unit), name)}"

@@ -149,8 +149,8 @@ def to_revoke_now(now: dt.datetime, limit: int = BATCH) -> tuple[int, ...]:
 
 
 def overdue(now: dt.datetime) -> tuple[int, float]:
-    """Return how many grants should be over but are not confirmed to be, and by how many seconds the most
-    overdue is late.
+    """Return the number of grants that should be over but are not confirmed to be, and by how many seconds
+    the most overdue one is late.
 
     The time counts from the deadline or, if earlier, from when the end began. Grants whose end has not begun
     also count.

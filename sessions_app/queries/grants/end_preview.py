@@ -30,7 +30,9 @@ class Ending(NamedTuple):
 
 
 def goes_on(now: dt.datetime) -> Q:
-    """Return the condition that ending its grant cuts a command: it is running, or held and can still run."""
+    """Return the condition for commands that would be cut if their grant ended: they are running, or held and
+    can still run.
+    """
     return Q(state__in=(RunState.ALLOWED, RunState.RUNNING)) | may_yet_run(now)
 
 

@@ -68,8 +68,8 @@ _UNREAD = Composed("stint_unread", lambda reader, now: [values_of(unread_of(read
 def _decidable(identity: Identity, now: dt.datetime) -> Q:
     """Return the condition that a notification requests a decision that this identity may still make.
 
-    Each notification is looked up among what may be decided. The other way around, every such item would be
-    checked on each page.
+    Each notification is looked up among the items that may be decided. The other way around, every item that
+    may be decided would be checked on each page.
     """
     requests, holds = deciders.requests_for(identity, now), deciders.holds_for(identity, now)
     # Those that came after the notification, up to the newest that it covers.
@@ -171,7 +171,10 @@ def with_outcomes(notices: NoticeQuerySet, identity: Identity, now: dt.datetime)
 
 
 def outcome_of(notice: Notice, now: dt.datetime) -> str:
-    """Return the outcome of what a notification requests; empty if it is still relevant, or requests nothing."""
+    """Return the outcome of the action that a notification asks for.
+
+    Empty if the action is still open, or if the notification asks for none.
+    """
     if said := _outcome(notice, now):
         return said
     open_ = notice.asks not in DECISIONS or vars(notice)["decidable"]

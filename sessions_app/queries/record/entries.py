@@ -1,9 +1,9 @@
 """The record entries that a reader may see: those about objects that they may see, and those of their own
 actions.
 
-For a reader who may see few grants and requests, entries are selected by those. For a reader who may see
-many, the newest entries are read backwards, and each is looked up by its object. Either way, the cost does
-not depend on the length of the record.
+For a reader who may see few grants and requests, entries are selected by these objects. For a reader who may
+see many, the newest entries are read backwards, and each is looked up by its object. Either way, the cost
+does not depend on the length of the record.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Sight:
     names: dict[str, list[str]]
 
     def acts(self) -> Q:
-        """Match entries of its own actions.
+        """Match the entries about the identity's own actions.
 
         With a token that is bound to a workflow, only the object of an entry counts.
         """

@@ -42,7 +42,7 @@ def open_recording(run: CommandRun) -> io.BufferedReader | None:
     """Return the recording of a run, to read and seek in; None if it is neither on this machine nor in the
     store.
 
-    Raises CannotDecrypt and OSError, also while it is read: StoreError if the store does not answer, Altered
+    Raises CannotDecrypt or OSError, also while it is read: StoreError if the store does not answer, Altered
     if the stored object was altered.
     """
     return open_file(run.recording) or _open_stored(run)

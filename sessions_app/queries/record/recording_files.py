@@ -120,8 +120,8 @@ def kept_bytes(runs: QuerySet[CommandRun]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many recordings wait for the object store, their size in bytes, and since when the first has
-    waited.
+    """The recordings that wait for the object store: their number, their size in bytes, and the time since
+    which the first has waited.
     """
 
     count: int
@@ -138,7 +138,9 @@ def waiting_recordings() -> Waiting:
 
 
 def recordings_trouble(kept: int) -> str:
-    """Return what will soon prevent recording, if all recordings take ``kept`` bytes; empty if nothing will."""
+    """Return what will soon prevent recording when all recordings take up ``kept`` bytes; empty if nothing
+    will.
+    """
     most = settings.RECORDINGS_BYTES
     if kept >= most * _NEARLY_FULL:
         return (

@@ -103,7 +103,7 @@ def case_of_grant(
     ask, facts = _read(request, targets, now)
     ask = replace(ask, starts_at=starts_at, duration=span, extension=extension)
     case = _stored(request, ask, facts)
-    # An extension that needs approval has approvals of its own.
+    # An extension that needs approval has its own approvals.
     anew = extension is not None and bool(case.policy.extension_clauses)
     others = () if extension is None else _extensions(grant, deciding)
     found = GrantFacts(

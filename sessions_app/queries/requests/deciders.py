@@ -147,7 +147,9 @@ def _standing(request: AccessRequest) -> list[Approval]:
 
 
 def why_never_met(document: PolicyDocument) -> str:
-    """Return why the people that a policy names could approve no request under it now; empty if they could."""
+    """Return why the people that a policy names couldn't approve any request under it now; empty if they
+    could.
+    """
     groups = document.approver_groups
     said = short_of(document.clauses, groups_of_people(groups, but=()), "person", "people")
     if not said:
@@ -278,7 +280,9 @@ def _decides(person: Identity) -> bool:
 
 
 def _barred(person: Identity, behind: Iterable[Identity], own: str) -> str:
-    """Return why an identity may decide nothing, or nothing of the people in ``behind``; empty if it may."""
+    """Return why an identity may decide nothing, or nothing that concerns the people in ``behind``; empty if
+    it may.
+    """
     if not person.is_person:
         return "Machines can request access; only people can decide."
     behind = list(behind)

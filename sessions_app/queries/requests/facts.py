@@ -56,7 +56,7 @@ def policy_document(policy: AccessPolicy) -> PolicyDocument:
 
 @functools.lru_cache(maxsize=512)
 def _checked(text: str) -> PolicyDocument:
-    """Return the document in a text.
+    """Return the document in a string.
 
     The cache key is the text itself, so any change to a row is checked again.
     """
@@ -64,7 +64,7 @@ def _checked(text: str) -> PolicyDocument:
 
 
 def document_in(text: str) -> PolicyDocument | None:
-    """Return the document in a text; None if it can't be read."""
+    """Return the document in a string; None if it can't be read."""
     try:
         return _checked(text)
     except ValueError:
@@ -100,7 +100,7 @@ def trust_document(policy: TrustPolicy) -> TrustPolicyDocument:
 def readable_document(policy: AccessPolicy) -> PolicyDocument | None:
     """Return the document of a policy; None if it can't be read.
 
-    Such a policy allows nothing, but must not break a page.
+    A policy that can't be read allows nothing, but must not break a page.
     """
     try:
         return policy_document(policy)

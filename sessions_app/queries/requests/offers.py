@@ -68,8 +68,8 @@ def offers(
 ) -> list[Offer]:
     """Return what the identity may request, fewest approvals first, at most 200.
 
-    ``cluster`` and ``target`` filter by name. ``line`` keeps only what would allow that command, and
-    ``question`` what it accepts. Policies and command sets that can't be read are left out.
+    ``cluster`` and ``target`` filter by name. ``line`` keeps only the offers that would allow that command,
+    and ``question`` those that it accepts. Policies and command sets that can't be read are left out.
     """
     if line is not None:
         question = functools.partial(decide, line=line)

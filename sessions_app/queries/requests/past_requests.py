@@ -1,4 +1,4 @@
-"""Past requests under a policy, reconstructed as far as possible, to evaluate them again."""
+"""Past requests under a policy, reconstructed as far as possible so that they can be evaluated again."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _past(
 
 
 def _doings(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[int, int], Doing]:
-    """Return whose a workflow was, by the ids of the requester and the workflow."""
+    """Return whether each workflow was the requester's own, by the ids of the requester and the workflow."""
     pairs = {(row["requester_id"], row["workflow_id"]) for row in rows if row["workflow_id"]}
     people = Identity.objects.select_related("owner").in_bulk({person for person, _ in pairs})
     found = Workflow.objects.select_related("source", "opened_by__owner").in_bulk({one for _, one in pairs})

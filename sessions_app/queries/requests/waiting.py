@@ -104,7 +104,7 @@ class Waiting(NamedTuple):
 def lists_for(identity: Identity, now: dt.datetime, counted: Waiting, *, most: int) -> dict[str, list[Any]]:
     """Return the items that wait for the identity, by the names of `Waiting`, at most ``most`` of each.
 
-    Empty lists, which most are, need no query.
+    Most lists are empty, and need no query.
     """
     lists: dict[str, Callable[[], QuerySet[Any]]] = {
         "holds": lambda: holds_for(identity, now),
@@ -117,7 +117,7 @@ def lists_for(identity: Identity, now: dt.datetime, counted: Waiting, *, most: i
 
 
 def parts_waiting(identity: Identity, now: dt.datetime) -> list[Part]:
-    """Return the parts of a statement that count `Waiting`, with the same conditions as the lists above."""
+    """Return the SQL expressions for the counts in `Waiting`, with the same conditions as the lists above."""
     lists: tuple[QuerySet[Any], ...] = (
         deciders.holds_for(identity, now), deciders.requests_for(identity, now), deciders.reviews_for(identity),
         deciders.releases_for(identity, now), _questions(identity, now),

@@ -28,7 +28,7 @@ _PERSON = "\x01 nobody"
 
 
 class _Moment(dt.datetime):
-    """A time that does not support arithmetic: the result would be taken for a constant."""
+    """A time that does not support arithmetic, because the result would be treated as a constant."""
 
     def __add__(self, other: object) -> Any:
         raise TypeError("Do the arithmetic in the database instead: Value(now) - span.")
@@ -55,7 +55,7 @@ def how_many(rows: QuerySet[Any], *, most: int | None = None) -> Part:
 
 
 def any_of(rows: QuerySet[Any]) -> Part:
-    """Return the part of a statement that is true if there are such rows."""
+    """Return the SQL expression that is true if the query has any rows."""
     return _part("EXISTS({})", rows.order_by().values("pk"), "false")
 
 

@@ -1,8 +1,8 @@
 """How long ends took to be confirmed, and how much of the error budget is left.
 
 An end is due at the deadline or, if it began earlier, when it began; if commands may finish, at their
-deadline. An end that its targets confirmed within `PROMISE_S` of that was in time. The objective is that the
-share `OBJECTIVE` of all ends is in time.
+deadline. An end that its targets confirmed within `PROMISE_S` of the time when it was due was in time. The
+objective is that the share `OBJECTIVE` of all ends is in time.
 """
 
 from __future__ import annotations

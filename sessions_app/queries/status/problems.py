@@ -37,7 +37,7 @@ def age(since: dt.datetime | None, now: dt.datetime) -> float:
 
 
 def _long(seconds: float) -> str:
-    """Return a delay as text, with only as much precision as matters."""
+    """Format a delay, with only as much precision as matters."""
     for unit, size, least in (("d", 86400, 2), ("h", 3600, 2), ("min", 60, 5)):
         if seconds >= least * size:
             return f"{seconds // size:.0f} {unit}"

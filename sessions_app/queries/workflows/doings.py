@@ -19,7 +19,10 @@ from sessions_app.policy.rules import UNTOLD, Act, Doing, Whose
 
 
 def doing_of(identity: Identity, workflow: Workflow | None) -> Doing:
-    """Return whose one workflow is, for one identity. Unknown without a workflow."""
+    """Return whether a workflow is the identity's own, someone else's, or unknown.
+
+    Unknown without a workflow.
+    """
     return Doings([workflow]).of(identity, workflow) if workflow else UNTOLD
 
 
@@ -51,14 +54,17 @@ def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
 
 
 class Doings:
-    """Whose several workflows are. The accounts of the people whom their sources name are read once."""
+    """Whether each of several workflows is an identity's own.
+
+    The accounts of the people whom their sources name are read once.
+    """
 
     def __init__(self, workflows: Iterable[Workflow]) -> None:
         names = {(people_by(one.source), name) for one in workflows if one.source for name in _named(one)}
         self._accounts = _accounts(names)
 
     def of(self, identity: Identity, workflow: Workflow) -> Doing:
-        """Return whose one of the workflows is, for an identity.
+        """Return whether one of the workflows is the identity's own, someone else's, or unknown.
 
         The identity's own part in it takes precedence over anything unknown, and both over having been opened
         by someone else.
@@ -87,7 +93,10 @@ class Doings:
 
 
 def _in_stint(identity: Identity, workflow: Workflow) -> Doing:
-    """Return whose one of Stint's own workflows is. It does not change after the workflow was opened."""
+    """Return whether a workflow that was opened in Stint is the identity's own or someone else's.
+
+    This does not change after it was opened.
+    """
     opener = workflow.opened_by
     if opener is None:
         return UNTOLD

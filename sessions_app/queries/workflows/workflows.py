@@ -25,7 +25,7 @@ FRESH = dt.timedelta(seconds=10)
 
 
 def split_ref(ref: str) -> tuple[str, str]:
-    """Return the source name and the id at the source in a reference; an empty name for Stint's own workflows."""
+    """Return a reference's source name and the ID at that source; an empty name for Stint's own workflows."""
     name, colon, outside_id = ref.partition(":")
     return (name, outside_id) if colon else ("", ref)
 
@@ -86,7 +86,7 @@ def is_unread(identity: Identity, ref: str) -> bool:
 
 
 def fitting(terms: WorkflowNeeded) -> Q:
-    """Return the condition that a workflow has a kind, source and severity that a policy requires."""
+    """Return the condition for workflows that have a kind, source and severity that a policy requires."""
     fits = Q(kind__in=terms.kinds)
     if terms.sources is not None:
         kept = Q(source__name__in=terms.sources)

@@ -310,7 +310,7 @@ def _drift_look(drift: Drift) -> Look:
 
 
 def _texts(cluster: Cluster) -> list[SetupText]:
-    """Return the setup texts; none for a cluster that can't be read. Its page still opens and shows how to fix it."""
+    """Return the setup instructions. A cluster that can't be read has none; its page shows how to fix it."""
     try:
         return setup_texts(cluster)
     except ConnectorError:

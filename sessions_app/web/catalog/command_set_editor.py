@@ -32,7 +32,10 @@ ANOTHER = "It may allow more than the published version, so another administrato
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The result of checking a text before it is saved. If there is no document, ``problems`` has the reasons."""
+    """The result of checking a document before it is saved.
+
+    If there is no document, ``problems`` has the reasons.
+    """
 
     problems: Sequence[Problem] = ()
     document: CommandSetDocument | None = None
@@ -48,7 +51,7 @@ class Checked:
 
 
 def check_source(source: str, before: CommandSetVersion | None) -> Checked:
-    """Parse and lint a text, and run its examples. Nothing is saved."""
+    """Parse and lint a document, and run its examples. Nothing is saved."""
     try:
         file = read_command_set(source)
     except DocumentError as error:

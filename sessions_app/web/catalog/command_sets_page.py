@@ -52,7 +52,7 @@ class Tab(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding of the linter, the reason for accepting it, and its line in a text that is being edited."""
+    """A finding of the linter, the reason for accepting it, and its line in the text that is being edited."""
 
     key: str
     severity: str

@@ -48,7 +48,10 @@ def _label(name: str) -> str:
 def fields_of(
     type_: ConnectorType, values: Mapping[str, str], stored: frozenset[str]
 ) -> list[ConnectionField]:
-    """Return the fields in the order in which the connector declares them. ``values`` maps names to texts."""
+    """Return the fields in the order in which the connector declares them.
+
+    ``values`` maps names to strings.
+    """
     secrets = secret_fields(type_.parameters)
     found = []
     for name, (about, plain, required) in _properties(type_).items():
@@ -86,7 +89,7 @@ def data_of(type_: ConnectorType, values: Mapping[str, str], stored: frozenset[s
 
 
 def texts_of(connection: Mapping[str, Any]) -> dict[str, str]:
-    """Return a document's values as texts for fields."""
+    """Return a document's values as strings for fields."""
     return {name: _text(value) for name, value in leaves(connection).items()}
 
 

@@ -221,7 +221,9 @@ def simulated_by(reader: Identity) -> QuerySet[AccessPolicy]:
 
 @dataclass(frozen=True, slots=True)
 class CheckedPolicy:
-    """The result of checking a text before it is saved: its sentences and windows, or why it can't be read."""
+    """The result of checking a document before it is saved: its sentences and windows, or why it can't be
+    read.
+    """
 
     problems: Sequence[Problem] = ()
     document: PolicyDocument | None = None
@@ -230,7 +232,7 @@ class CheckedPolicy:
 
 
 def check_source(source: str, now: dt.datetime) -> CheckedPolicy:
-    """Check a text. Nothing is saved."""
+    """Check a document. Nothing is saved."""
     try:
         document = read_policy(source)
     except DocumentError as error:

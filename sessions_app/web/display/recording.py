@@ -37,7 +37,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A line of a recording that contains a text, and when it was printed, in seconds."""
+    """A line of a recording that contains a string, and when it was printed, in seconds."""
 
     at: float
     line: str
@@ -97,7 +97,7 @@ def events(data: bytes) -> Iterator[tuple[float, str]]:
 
 
 def hits(file: io.BufferedReader, wanted: str) -> list[Hit]:
-    """Return the first lines of a recording that contain a text, ignoring case. Raises OSError."""
+    """Return the first lines of a recording that contain a string, ignoring case. Raises OSError."""
     found: list[Hit] = []
     wanted = wanted.casefold()
     for at, line in _lines(file):

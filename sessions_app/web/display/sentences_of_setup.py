@@ -93,7 +93,7 @@ _IDENTITIES: dict[str, Act] = {
     Event.IDENTITY_GRANTS_ENDED: lambda ref, data: (
         f"ended all access for {ref}: {listed(data.get('grants'), 'nothing new')}"
     ),
-    Event.IDENTITY_KEY_ADDED: lambda ref, data: f"added a key of {ref}{why(data, 'fingerprint')}",
+    Event.IDENTITY_KEY_ADDED: lambda ref, data: f"added a key for {ref}{why(data, 'fingerprint')}",
     Event.IDENTITY_KEY_REMOVED: lambda ref, data: f"removed a key from {ref}{why(data, 'fingerprint')}",
     Event.IDENTITY_TOKEN_CREATED: lambda ref, data: (
         f"created a token for {ref} with scopes: {listed(data.get('scopes'), 'none')}"

@@ -77,12 +77,12 @@ def count_of(at: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _tells(text: str) -> bool:
-    """Whether a text has details. A short one such as “Needed.” has none."""
+    """Whether a message has details. A short one such as “Needed.” has none."""
     return len(text.split()) > 2
 
 
 def _once(texts: list[str]) -> str:
-    """Join texts, without those that an earlier one contains."""
+    """Join messages, without those that an earlier one contains."""
     kept: list[str] = []
     for text in texts:
         if text and not any(text.rstrip(".") in one for one in kept):

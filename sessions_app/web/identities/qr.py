@@ -16,7 +16,9 @@ def setup_address(username: str, secret: str) -> str:
 
 
 def qr_path(text: str) -> tuple[int, str]:
-    """Return the width of a text's QR code in modules, including its margin, and the SVG path of the dark ones."""
+    """Return the width of a string's QR code in modules, including its margin, and the SVG path of the dark
+    ones.
+    """
     code = QRCode(error_correction=ERROR_CORRECT_M, border=4)
     code.add_data(text)
     rows = code.get_matrix()

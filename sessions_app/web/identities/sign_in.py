@@ -62,7 +62,8 @@ def second_step(request: HttpRequest) -> HttpResponse:
 def passkey_ask(request: HttpRequest) -> HttpResponse:
     """Return the WebAuthn options with which the browser requests a passkey.
 
-    It requests a passkey of the person who is signed in or at the second step, otherwise of anyone.
+    The passkey must belong to the person who is signed in or at the second step. If there is none,
+    anyone's is accepted.
     """
     stage = LoginStageController.enter(request, "mfa_authenticate")
     person = request.user if isinstance(request.user, Identity) else stage.login.user if stage else None

@@ -139,7 +139,7 @@ def _newest() -> int:
 
 
 def replay(run: CommandRun, *, wanted: str, start: float) -> Replay:
-    """Return one recording, with the lines that contain a text, and the other recordings of its grant."""
+    """Return one recording, with the lines that contain a string, and the other recordings of its grant."""
     content = _content(run, wanted)
     earlier = list(_others(run).filter(pk__lt=run.pk).order_by("-pk")[:NEIGHBORS])
     later = list(_others(run).filter(pk__gt=run.pk).order_by("pk")[:NEIGHBORS])

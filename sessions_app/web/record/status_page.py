@@ -46,7 +46,7 @@ class Failing(NamedTuple):
 
 
 class Day(NamedTuple):
-    """One day of the window: its date, its ends, and how it looks."""
+    """One day of the window: its date, its revocation counts, and its color."""
 
     date: dt.date
     ends: Ends

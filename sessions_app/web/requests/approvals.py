@@ -156,7 +156,7 @@ def _numbers(texts: list[str]) -> list[int]:
 
 
 def _each(texts: list[str]) -> set[int]:
-    """Return the texts that are numbers, as numbers."""
+    """Return the strings that are numbers, as numbers."""
     return {number for text in texts if (number := _whole(text)) is not None}
 
 

@@ -119,7 +119,7 @@ class FormOutcome:
 
     @property
     def already(self) -> SafeString | str:
-        """The time of the same access that the requester already has: `until 14:00 CET`; empty if they have none."""
+        """When the requester already has the same access: `until 14:00 CET`. Empty if they don't."""
         grant = self.preview.already if self.preview else None
         if grant is None:
             return ""

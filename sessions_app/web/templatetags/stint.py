@@ -133,7 +133,7 @@ def workflow_state(workflow: Workflow) -> words.Look:
 
 @register.filter
 def coded(text: str) -> SafeString:
-    """Return a text with everything between backticks marked up as code."""
+    """Return a string with everything between backticks marked up as code."""
     parts = str(text).split("`")
     return format_html_join(
         "",

@@ -64,7 +64,7 @@ def test_where_nothing_is_wrong_it_says_what_it_saw(world, state):
     assert "all migrations are applied" in database
     awake(clock.now())
     seen = "\n".join(one.said for one in found("processes", Level.OK))
-    assert re.search(r"^test ends access; last seen \d s ago$", seen, re.MULTILINE)
+    assert re.search(r"^test is running; last seen \d s ago$", seen, re.MULTILINE)
 
 
 def test_whatever_is_not_right_comes_with_what_to_do(live_world, state):

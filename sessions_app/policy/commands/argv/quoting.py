@@ -18,7 +18,7 @@ class QuoteRefused(ValueError):
 
 
 def quote(word: str) -> str:
-    """Quote `word` for any of the four shells. Raises QuoteRefused for NUL, CR and LF."""
+    """Quote `word` for any of the four shells. Raises QuoteRefused for NUL, CR or LF."""
     if _FORBIDDEN.search(word):
         raise QuoteRefused("a word can't contain NUL, carriage return or newline: remove it")
     parts = _SPECIAL.split(word)

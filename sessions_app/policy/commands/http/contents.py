@@ -100,7 +100,7 @@ def read_words(text: str) -> tuple[dict[str, str], Content]:
 
 
 def _first(text: str) -> tuple[Json, str]:
-    """Return the JSON value at the start of a text, and the words after it."""
+    """Return the JSON value at the start of a string, and the words after it."""
     try:
         _, end = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):

@@ -241,7 +241,9 @@ def _constraints(path: str, rule: HTTPRule) -> Iterator[Problem]:
             if where != "body" and (
                 isinstance(constraint, bool) or not isinstance(constraint, str | int | ParameterType)
             ):
-                yield Problem(f"{path}.{where}.{name}", f"{where} values are text: put it in quotes")
+                yield Problem(
+                    f"{path}.{where}.{name}", f"{where} values must be strings: put the value in quotes"
+                )
     names = sorted(rule.body or {})
     for outer in names:
         if any(other.startswith(f"{outer}.") for other in names):

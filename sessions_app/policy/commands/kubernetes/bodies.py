@@ -35,9 +35,7 @@ def read_fields(media_type: str, body: Any, allowed: Collection[str] = PATCHES) 
     patches that can't be read without the object that they change.
     """
     if media_type not in allowed:
-        raise RuleRefused(
-            f"the media type {clip(media_type)} is not supported: use the ones that kubectl sends"
-        )
+        raise RuleRefused(f"the media type {clip(media_type)} is not supported: use one that kubectl sends")
     if media_type == JSON_PATCH:
         return _operations(body)
     if not isinstance(body, Mapping):

@@ -87,7 +87,7 @@ class CompiledSet(answers.CompiledSet):
     def unenforced(self, connection: Mapping[str, object]) -> str | None:
         """Return, as a clause, what a cluster with `direct` can't enforce; None if it can enforce everything.
 
-        Such a cluster hands out a credential, and nothing checks single requests.
+        A cluster with `direct` hands out a credential, and nothing checks individual requests.
         """
         faults = (unenforced(command.rule) for command in self.commands) if connection.get("direct") else ()
         return next((fault for fault in faults if fault), None)

@@ -67,7 +67,9 @@ def _decides_before(
 
 
 def _each(step: Step, command: CompiledKubernetesCommand) -> Iterator[Step]:
-    """Yield a step for each verb, resource, name and namespace, with every value of parameters that have few."""
+    """Yield a step for each verb, resource, name and namespace, and for each value of parameters that have
+    only a few values.
+    """
     for values in assignments(step.right.slots, command.types):
         right = step.right.filled(values)
         for verb, group, resource, name, namespace in product(

@@ -1,6 +1,6 @@
 """Commands on Kubernetes: the only function that decides for the gateway, the tester, the API and the pages.
 
-Each request is decided separately. It is allowed if a command sends exactly such a request. If several
+Each request is decided separately. It is allowed if a command sends exactly this request. If several
 commands do, the strictest decides: held before free, destructive before change before read. The main request
 of a command takes precedence over the requests that kubectl sends around it.
 """
@@ -127,7 +127,7 @@ def asks_about_oneself(request: KubeRequest) -> bool:
 def _open(request: KubeRequest, argv: tuple[str, ...]) -> Allowed | Refused:
     """Return the answer to a request that is open to every grant, and counted as ``argv``."""
     if other := next((key for key, _ in request.query if key not in _OPEN_QUERY), None):
-        return Refused(f"the query has {other}, which it does not need", None, "value")
+        return Refused(f"the query parameter {other} is not allowed for this request", None, "value")
     return Allowed(DISCOVERY, "read", False, None, {}, argv, poll=True)
 
 
@@ -196,7 +196,7 @@ def nothing_allows(compiled: CompiledSet, asked: Request) -> Refused:
 
 _HINTS = {
     "delete": "kubectl deletes an object to replace it only with --force or --prune: remove that option",
-    "create": "its rule changes existing objects, and creates none without `create: true`",
+    "create": "the rule allows changes to existing objects only: add `create: true` to allow creating them",
 }
 
 

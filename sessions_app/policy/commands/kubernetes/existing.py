@@ -17,8 +17,8 @@ from sessions_app.policy.commands.kubernetes.wants import Differs
 # Codes of refusals that need the object, or also its revisions: read them, then decide again.
 TARGET, HISTORY = "target", "history"
 ASKS = (HISTORY, TARGET)
-# A pod runs or reads each of these items. A container's environment variable is set like a label: it is
-# identified by its name.
+# Lists to which a patch must not add items, because the pod runs or reads each of them. Environment variables
+# may be added: like labels, they are identified by name.
 _NOT_ADDED = frozenset(("containers", "initContainers", "volumes"))
 
 

@@ -50,7 +50,10 @@ class PostgresRule(CommandRule):
         return parse_template(self.grant)
 
     def choices(self) -> Iterator[Mapping[str, str]]:
-        """Yield every combination of the values that are free at each use. The role gets all of them."""
+        """Yield every combination of the values that the holder can choose at each use.
+
+        The role is granted the privileges for all combinations.
+        """
         free = {name: type_.choices for name, type_ in self.where.items() if isinstance(type_, Choice)}
         for values in product(*free.values()):
             yield dict(zip(free, values, strict=True))

@@ -26,7 +26,7 @@ from sessions_app.policy.commands.patterns import compile_pattern
 from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
 from sessions_app.policy.commands.within import accepts, longest_of
 
-# A word with more texts than this is not expanded and counts as open.
+# A word with more possible values than this is not expanded and counts as open.
 _MOST = 1000
 _SLASHES = ("a/b", "..", "../a", "/a")
 _ANY_NAMES = (
@@ -71,7 +71,7 @@ class Spoken:
 
     @cached_property
     def texts(self) -> tuple[str, ...] | None:
-        """Return every text that it can be, if the document lists them all; None if it is open."""
+        """Return every string that it can be, if the document lists them all; None if it is open."""
         choices = [
             (piece,)
             if isinstance(piece, str)
