@@ -133,7 +133,7 @@ class Streams:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/healthz":
             return await _answer(
-                send, *((200, b"ok\n") if self._hears else (503, b"The database says nothing.\n"))
+                send, *((200, b"ok\n") if self._hears else (503, b"The database is not responding.\n"))
             )
         if scope["path"] == METRICS and scope["method"] == "GET":
             return await _answer(send, 200, generate_latest(), content_type=CONTENT_TYPE_LATEST)
@@ -143,7 +143,7 @@ class Streams:
         if person is None:
             return await _answer(send, 403, b"Sign in first.\n", _cors(scope))
         if not self._hears:
-            return await _answer(send, 503, b"The database says nothing.\n", _cors(scope))
+            return await _answer(send, 503, b"The database is not responding.\n", _cors(scope))
         if len(self._waiting) >= settings.STREAMS_MOST:
             return await _answer(send, 503, b"Too many streams are open.\n", _cors(scope))
         if self._of[person] >= MOST_EACH:
