@@ -33,9 +33,10 @@ def spoil(database: str) -> list[str]:
         if not columns:
             continue
         table = model._meta.db_table
-        # The number before it keeps unique values unique.
+        key = model._meta.pk.column
+        # The key before it keeps unique values unique.
         values = ", ".join(
-            f"\"{field.column}\" = left(id || ' ' || $evil${_evil(field)}$evil$, {field.max_length or 4000})"
+            f"\"{field.column}\" = left({key} || ' ' || $evil${_evil(field)}$evil$, {field.max_length or 4000})"
             for field in columns
         )
         owner(
