@@ -25,12 +25,16 @@ _HELD = "stint.signing_in"
 
 
 def still_signing_in(request: HttpRequest, user: Identity) -> bool:
-    """Whether a sign-in may continue: the person was not disabled, and their sessions were not ended, since it began."""
+    """Whether a sign-in may continue: the person was not disabled, and their sessions were not ended, since
+    it began.
+    """
     return user.is_active and request.session.get(_HELD) == user.get_session_auth_hash()
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
-    """Stint's rules for allauth. Identities are created by administrators or with `manage.py`, never on a sign-up page."""
+    """Stint's rules for allauth. Identities are created by administrators or with `manage.py`, never on a
+    sign-up page.
+    """
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Return False, because there is no self-registration."""
@@ -60,7 +64,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return refused
 
     def login(self, request: HttpRequest, user: Any) -> None:
-        """Sign in and record it, or do neither, because a session is saved only if the response is not an error."""
+        """Sign in and record it, or do neither, because a session is saved only if the response is not an
+        error.
+        """
         if not still_signing_in(request, user):
             raise ImmediateHttpResponse(redirect("account_login"))
         with transaction.atomic():
@@ -68,9 +74,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
             address, now = self.get_client_ip(request), clock.now()
             note_usual_address(user, address, now)
             note_sign_in(
-                identity=user, address=address, provider=provider_of(request, user),
-                factor=factor_used(request, user), now=now,
-            )  # fmt: skip
+                identity=user,
+                address=address,
+                provider=provider_of(request, user),
+                factor=factor_used(request, user),
+                now=now,
+            )
         del request.session[_HELD]
 
     def login_by_provider(
@@ -78,13 +87,19 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     ) -> HttpResponse | None:
         """Sign in a person whom the identity provider authenticated. No further step of Stint follows.
 
-        ``proven_at``: the time of that authentication; None if it is not a recent proof. Return the response to send
-        instead if they may not sign in.
+        ``proven_at``: the time of that authentication; None if it is not a recent proof. Return the response
+        to send instead if they may not sign in.
         """
         try:
             refused: HttpResponse | None = self.pre_login(
-                request, user, email_verification="none", signal_kwargs=None, email=None, signup=False, redirect_url=None
-            )  # fmt: skip
+                request,
+                user,
+                email_verification="none",
+                signal_kwargs=None,
+                email=None,
+                signup=False,
+                redirect_url=None,
+            )
             if refused is None:
                 forget_proofs(request)
                 note_provider(request, user, issuer=issuer, proven_at=proven_at)
@@ -118,7 +133,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return user
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        """Record the name that was tried. Neither the response nor its timing depends on whether the name exists."""
+        """Record the name that was tried. Neither the response nor its timing depends on whether the name
+        exists.
+        """
         # The form has made the name canonical; the typed text has more information.
         typed = request.POST.get("login", "") or str(credentials.get("username", ""))
         self._note_failure(request, typed, "the name or the password is wrong")

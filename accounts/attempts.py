@@ -1,8 +1,8 @@
 """Rate limits on guessing passwords and codes, shared by all processes.
 
-An attempt is counted before it is checked, and uncounted if it was right. Attempts are counted by account and address,
-so a stranger does not lock out the owner. Attempts on one account from many addresses are limited as well, except from
-addresses at which its owner has signed in before.
+An attempt is counted before it is checked, and uncounted if it was right. Attempts are counted by account and
+address, so a stranger does not lock out the owner. Attempts on one account from many addresses are limited as
+well, except from addresses at which its owner has signed in before.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """The limits for one kind of secret: per address, per account and address, and per account from all addresses that
-    are not usual for it.
+    """The limits for one kind of secret: per address, per account and address, and per account from all
+    addresses that are not usual for it.
     """
 
     address: Pace | None = None
@@ -54,7 +54,8 @@ class Paces:
 
 
 _STRANGERS = Pace(10, 6 * _SECOND)
-# A code has six digits, and the attacker already knows the password. Passkeys can't be guessed; the limit only saves CPU.
+# A code has six digits, and the attacker already knows the password. Passkeys can't be guessed; the limit
+# only saves CPU.
 _PACES = {
     Secret.PASSWORD: Paces(_STRANGERS, Pace(5, 60 * _SECOND), Pace(100, 30 * _SECOND)),
     Secret.CODE: Paces(_STRANGERS, Pace(5, 60 * _SECOND), Pace(10, 300 * _SECOND)),
@@ -82,14 +83,17 @@ class Attempt:
     counted: tuple[tuple[str, Pace], ...]
 
     def was_right(self) -> None:
-        """Uncount this attempt. Earlier ones stay counted; otherwise a right attempt would allow more wrong ones."""
+        """Uncount this attempt. Earlier ones stay counted; otherwise a right attempt would allow more wrong
+        ones.
+        """
         with transaction.atomic():
             for subject, pace in self.counted:
                 AttemptCount.objects.filter(pk=subject).update(until=F("until") - pace.every)
 
 
 def count_attempt(secret: Secret, *, account: str, address: str, now: dt.datetime) -> Attempt:
-    """Count an attempt on a secret of an account. ``account`` is a canonical username, whether or not it exists.
+    """Count an attempt on a secret of an account. ``account`` is a canonical username, whether or not it
+    exists.
 
     An IPv6 address counts as its /64. Raises TooManyTries, and then counts nothing.
     """
@@ -102,7 +106,8 @@ def count_attempt(secret: Secret, *, account: str, address: str, now: dt.datetim
     if _usual(account, source, now):
         del limits[-1]
     counted = []
-    # In one transaction, so that a refused attempt is not counted. The rows are always locked in the same order.
+    # In one transaction, so that a refused attempt is not counted. The rows are always locked in the same
+    # order.
     with transaction.atomic():
         for what, pace, message, unless in limits:
             if pace is None:
@@ -127,8 +132,8 @@ def _usual(account: str, source: str, now: dt.datetime) -> bool:
     return found.exists()
 
 
-# The generic cell rate algorithm: each attempt moves the row's time ahead, at most by a full burst. Parallel attempts lock
-# the row one after another, so exactly the burst is allowed.
+# The generic cell rate algorithm: each attempt moves the row's time ahead, at most by a full burst. Parallel
+# attempts lock the row one after another, so exactly the burst is allowed.
 _COUNT = """
 INSERT INTO accounts_attemptcount AS kept (subject, until) VALUES (%(subject)s, %(now)s + make_interval(secs => %(every)s))
     ON CONFLICT (subject) DO UPDATE SET until = greatest(kept.until, %(now)s) + make_interval(secs => %(every)s)

@@ -51,7 +51,8 @@ def client_of(client_id: str) -> Client:
 
 
 def scopes_for(client: Client, wanted: Iterable[str]) -> list[str]:
-    """Return the scopes that the program gets: those that it requests, or by default all that are available to it.
+    """Return the scopes that the program gets: those that it requests, or by default all that are available
+    to it.
 
     Raises ScopeNotOffered.
     """

@@ -29,5 +29,7 @@ def typed_code(text: str) -> str:
 
 
 def user_code_digest(code: str) -> str:
-    """Return the digest to store for a code. It is keyed, because such a short code could be guessed from a plain digest."""
+    """Return the digest to store for a code. It is keyed, because such a short code could be guessed from a
+    plain digest.
+    """
     return salted_hmac("stint.device", code, algorithm="sha256").hexdigest()

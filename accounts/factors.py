@@ -66,7 +66,9 @@ def factors_of(identity: Identity) -> Factors:
 
 
 def password_only() -> Q:
-    """Return the condition that an identity can sign in with a password alone: enabled people without a factor."""
+    """Return the condition that an identity can sign in with a password alone: enabled people without a
+    factor.
+    """
     factors = Authenticator.objects.filter(user=OuterRef("pk"), type__in=REAL)
     usable = ~Q(password="") & ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
     return usable & ~Exists(factors) & Q(kind=Kind.PERSON, is_active=True)
@@ -93,7 +95,9 @@ def said(factor: Authenticator) -> str:
 
 
 def offer_secret(identity: Identity, now: dt.datetime) -> tuple[str, str]:
-    """Return a new secret for an authenticator app, and a ticket that identifies it in the person's next form."""
+    """Return a new secret for an authenticator app, and a ticket that identifies it in the person's next
+    form.
+    """
     secret = str(generate_totp_secret())
     text = json.dumps([secret, (now + PROOF_LASTS).timestamp()])
     return secret, base64.urlsafe_b64encode(seal(text.encode(), place=_offer_to(identity))).decode()
@@ -172,7 +176,8 @@ def factor_used(request: HttpRequest, identity: Identity) -> str:
 def proven_at(request: HttpRequest, identity: Identity) -> dt.datetime:
     """Return the time of the session's last proof of identity, at its sign-in or later.
 
-    A provider may respond from its own session, so its proof has the time at which the person authenticated there.
+    A provider may respond from its own session, so its proof has the time at which the person authenticated
+    there.
     """
     records = get_authentication_records(request, identity)
     times = [one.get("proven_at") if one["method"] == BY_PROVIDER else one["at"] for one in records]
@@ -185,8 +190,8 @@ def recently_proven(identity: Identity, now: dt.datetime) -> bool:
 
 
 def ensure_recently_proven(identity: Identity, now: dt.datetime) -> None:
-    """Raise ProofNeeded unless the actor has a recent proof of identity. Otherwise, an unattended browser could be used
-    to create credentials that are valid for months.
+    """Raise ProofNeeded unless the actor has a recent proof of identity. Otherwise, an unattended browser
+    could be used to create credentials that are valid for months.
     """
     if not recently_proven(identity, now):
         raise ProofNeeded(
@@ -202,7 +207,9 @@ class SignInNeeded(Forbidden):
 
 
 def ensure_signed_in(by: APIToken | None, what: str) -> None:
-    """Raise SignInNeeded if the actor used a token. ``what`` is an act that would outlive it, such as `add SSH keys`."""
+    """Raise SignInNeeded if the actor used a token. ``what`` is an act that would outlive it, such as `add
+    SSH keys`.
+    """
     if by is not None:
         raise SignInNeeded(
             f"A token can't {what}.", hint=f"Sign in to {settings.PUBLIC_URL}, or use `manage.py person`."
@@ -218,7 +225,8 @@ def provider_of(request: HttpRequest, identity: Identity) -> str:
 def missing_step(request: HttpRequest, user: Identity | AnonymousUser) -> str:
     """Return the page that this sign-in must complete before it is valid, or an empty string.
 
-    A person whom the identity provider authenticated has no such step, because the provider decides on factors.
+    A person whom the identity provider authenticated has no such step, because the provider decides on
+    factors.
     """
     if not isinstance(user, Identity) or provider_of(request, user):
         return ""

@@ -16,7 +16,9 @@ class IdentityDisabled(Conflict):
 
 
 def lock_active(*ids: int) -> dict[int, Identity]:
-    """Lock the enabled ones of these identities, and return them by ID. None is disabled before the transaction ends."""
+    """Lock the enabled ones of these identities, and return them by ID. None is disabled before the
+    transaction ends.
+    """
     rows = Identity.objects.active().filter(pk__in=ids).order_by("pk")
     return {one.pk: one for one in rows.select_for_update(no_key=True, of=("self",))}
 
@@ -37,7 +39,9 @@ def lock_recipient(identity: Identity, actor: Identity | Actor) -> None:
 
 
 def lock_made_by(token_ids: Collection[int]) -> list[APIToken]:
-    """Lock the tokens that were created with these tokens, recursively, and return those that are not revoked."""
+    """Lock the tokens that were created with these tokens, recursively, and return those that are not
+    revoked.
+    """
     rows = APIToken.objects.filter(made_by__in=token_ids, revoked_at__isnull=True).select_related("identity")
     made = list(rows.select_for_update(no_key=True, of=("self",)).order_by("pk"))
     return made + lock_made_by([one.pk for one in made]) if made else []

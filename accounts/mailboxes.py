@@ -11,11 +11,12 @@ from django.db import models
 
 
 def canonical(address: str) -> str:
-    """Return the address in its canonical spelling: Unicode in NFKC, and the domain in ASCII (A-labels, lowercase).
+    """Return the address in its canonical spelling: Unicode in NFKC, and the domain in ASCII (A-labels,
+    lowercase).
 
-    The case of the local part is kept, because mail servers may distinguish it. Raises ValueError for an invalid domain,
-    and for a quoted local part, because `"alice"` and `alice` are one mailbox (RFC 5321, 4.1.2).
-    Sources: RFC 5891, UTS 46, UAX 15.
+    The case of the local part is kept, because mail servers may distinguish it. Raises ValueError for an
+    invalid domain, and for a quoted local part, because `"alice"` and `alice` are one mailbox (RFC 5321,
+    4.1.2). Sources: RFC 5891, UTS 46, UAX 15.
     """
     local, at, domain = unicodedata.normalize("NFKC", address).rpartition("@")
     if '"' in local:

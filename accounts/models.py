@@ -40,7 +40,8 @@ class IdentityManager(BaseUserManager["Identity"]):
 def answered_for_by(identity: Identity, path: str = "") -> Q:
     """Return the condition that an identity is this one, or a machine that this one owns.
 
-    ``path`` leads from a row to the identity, such as `holder` or `grant__holder`; without it, the rows are identities.
+    ``path`` leads from a row to the identity, such as `holder` or `grant__holder`; without it, the rows are
+    identities.
     """
     return Q((path or "pk", identity.pk)) | Q((f"{path}__owner" if path else "owner", identity.pk))
 
@@ -72,8 +73,8 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     username = models.CharField(max_length=100, unique=True)
     name = models.CharField(max_length=200, blank=True)
     email = MailboxField(blank=True)
-    # An administrator changed the address. Until the person confirms it, it is not used to link an account of the identity
-    # provider. Otherwise, an administrator could sign in as that person.
+    # An administrator changed the address. Until the person confirms it, it is not used to link an account of
+    # the identity provider. Otherwise, an administrator could sign in as that person.
     email_unconfirmed = models.BooleanField(default=False, db_default=False)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PERSON)
     owner = models.ForeignKey(
@@ -81,9 +82,9 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     )
     is_active = models.BooleanField("enabled", default=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
-    # The person behind an account. All accounts with the same email address, ignoring case, belong to one person. Empty
-    # for a person's account without an address, whose owner is unknown. A machine also counts as its owner; see
-    # `accounts.queries.persons_of`.
+    # The person behind an account. All accounts with the same email address, ignoring case, belong to one
+    # person. Empty for a person's account without an address, whose owner is unknown. A machine also counts
+    # as its owner; see `accounts.queries.persons_of`.
     person = models.GeneratedField(
         expression=Case(
             When(~Q(email=""), then=Upper(Cast("email", models.TextField()))),
@@ -95,17 +96,19 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     )
     time_zone = models.CharField(max_length=64, default="UTC")
     created_at = models.DateTimeField(db_default=Now())
-    # Someone else chose the password. Until it is replaced, a sign-in with it can use only the page that replaces it.
+    # Someone else chose the password. Until it is replaced, a sign-in with it can use only the page that
+    # replaces it.
     password_given = models.BooleanField(default=False, db_default=False)
     # The number of times that all sessions were ended without a password change.
     sign_ins_ended = models.PositiveIntegerField(default=0, db_default=0)
 
     # The workflow that the current token is bound to. Set when the token is looked up; not stored.
     bound_to: str = ""
-    # The time of the browser session's last proof of identity. Set when a session is read; not stored. None: the actor
-    # does not use a session.
+    # The time of the browser session's last proof of identity. Set when a session is read; not stored. None:
+    # the actor does not use a session.
     proven_at: dt.datetime | None = None
-    # The catalog rows on which it has permissions, by noun and permission, cached during a request. None: no cache.
+    # The catalog rows on which it has permissions, by noun and permission, cached during a request. None: no
+    # cache.
     held: Callable[[], Mapping[tuple[str, str], Collection[int]]] | None = None
 
     USERNAME_FIELD = "username"
@@ -138,8 +141,8 @@ class Identity(AbstractBaseUser, PermissionsMixin):
         return self.name or self.username
 
     def get_session_auth_hash(self) -> str:
-        """Return the value that sessions are compared with. It changes with the password and when all sessions are
-        ended, which invalidates earlier sessions.
+        """Return the value that sessions are compared with. It changes with the password and when all
+        sessions are ended, which invalidates earlier sessions.
         """
         return f"{super().get_session_auth_hash()}{self.sign_ins_ended or ''}"
 
@@ -182,8 +185,8 @@ class SSHPublicKey(models.Model):
 
 
 class ProviderLink(models.Model):
-    """The link of an identity to an account at the identity provider. ``subject`` is the provider's permanent ID of the
-    account. ``email`` is the address at the time of linking, which is not used afterwards.
+    """The link of an identity to an account at the identity provider. ``subject`` is the provider's permanent
+    ID of the account. ``email`` is the address at the time of linking, which is not used afterwards.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="provider_links")
@@ -216,8 +219,9 @@ class Scope(models.TextChoices):
 class APIToken(models.Model):
     """A bearer token of an identity. It is shown once; only its digest is stored.
 
-    ``workflow`` is the reference of the workflow that all its requests are bound to, or empty. ``made_by`` is the token
-    with which it was created and with which it ends; None if a person, the server or a trust policy created it.
+    ``workflow`` is the reference of the workflow that all its requests are bound to, or empty. ``made_by`` is
+    the token with which it was created and with which it ends; None if a person, the server or a trust policy
+    created it.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="tokens")
@@ -255,8 +259,9 @@ class DeviceState(models.TextChoices):
 class DeviceAuthorization(models.Model):
     """A program that waits for a person to authorize it (RFC 8628). Only digests of its two codes are stored.
 
-    ``interval`` is the minimum number of seconds between its polls. ``address`` is its client address. ``sign_in`` is
-    the `get_session_auth_hash` of the person who decided, so that the authorization ends with their sessions.
+    ``interval`` is the minimum number of seconds between its polls. ``address`` is its client address.
+    ``sign_in`` is the `get_session_auth_hash` of the person who decided, so that the authorization ends with
+    their sessions.
     """
 
     device_digest = models.CharField(max_length=64, unique=True)
@@ -280,8 +285,8 @@ class DeviceAuthorization(models.Model):
 
 
 class AttemptCount(models.Model):
-    """The recent attempts to guess a password or a code (`accounts.attempts`). ``subject`` is a digest of an address, an
-    account or both. Each attempt moves ``until``, the time at which all of them expire.
+    """The recent attempts to guess a password or a code (`accounts.attempts`). ``subject`` is a digest of an
+    address, an account or both. Each attempt moves ``until``, the time at which all of them expire.
     """
 
     subject = models.CharField(max_length=64, primary_key=True)

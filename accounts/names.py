@@ -16,12 +16,17 @@ def canonical_username(text: str) -> str:
 
 
 def checked_username(text: str) -> str:
-    """Return the canonical username. Raises InvalidInput if it has characters other than `a-z 0-9 . _ @ + -`."""
+    """Return the canonical username. Raises InvalidInput if it has characters other than `a-z 0-9 .
+    _ @ + -`.
+    """
     name = canonical_username(text)
     if not re.fullmatch(USERNAME, name):
         raise InvalidInput(
             f"“{text}” isn't a valid username.",
-            hint="Start with a letter or digit, then use letters, digits and . _ @ + - (at most 100 characters).",
+            hint=(
+                "Start with a letter or digit, then use letters, digits and . _ @ + - (at most 100"
+                " characters)."
+            ),
             fields={"username": ["Not a valid username."]},
         )
     return name

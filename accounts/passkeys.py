@@ -1,4 +1,6 @@
-"""Passkeys and security keys (WebAuthn level 2): requests to browsers, and verification of their responses."""
+"""Passkeys and security keys (WebAuthn level 2): requests to browsers, and verification of their
+responses.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,18 @@ from broker.kernel.errors import InvalidInput
 _LONGEST = 20_000
 # The label of the parameter of a key that names its algorithm (RFC 9052 section 7.1).
 _ALGORITHM = 3
-# Errors of the library for an invalid response, because it parses untrusted bytes as if they were well-formed.
+# Errors of the library for an invalid response, because it parses untrusted bytes as if they were
+# well-formed.
 _BROKEN = (
-    ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError, struct.error, UnsupportedAlgorithm,
-)  # fmt: skip
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    RecursionError,
+    struct.error,
+    UnsupportedAlgorithm,
+)
 State = dict[str, Any]
 
 
@@ -65,10 +75,13 @@ def ask_to_add(identity: Identity) -> tuple[dict[str, Any], State]:
         id=str(identity.pk).encode(), name=identity.username, display_name=str(identity)
     )
     asked, state = _server().register_begin(
-        user, [_key(row) for row in passkeys_of(identity)],
-        # Prefer a passkey that can sign in without a password. An older security key works as a second factor.
-        resident_key_requirement=ResidentKeyRequirement.PREFERRED, user_verification=UserVerificationRequirement.PREFERRED,
-    )  # fmt: skip
+        user,
+        [_key(row) for row in passkeys_of(identity)],
+        # Prefer a passkey that can sign in without a password. An older security key works as a second
+        # factor.
+        resident_key_requirement=ResidentKeyRequirement.PREFERRED,
+        user_verification=UserVerificationRequirement.PREFERRED,
+    )
     return dict(asked), dict(state)
 
 
@@ -99,7 +112,9 @@ def check_added(answer: str, state: State | None) -> dict[str, Any]:
 
 
 def whose(answer: str) -> int:
-    """Return the primary key of the identity that a response claims, without verification. Raises BadPasskey."""
+    """Return the primary key of the identity that a response claims, without verification. Raises
+    BadPasskey.
+    """
     try:
         handle = AuthenticationResponse.from_dict(_parsed(answer)).response.user_handle
         return int((handle or b"").decode("ascii"))
@@ -129,7 +144,8 @@ def _server() -> Fido2Server:
     here = urlsplit(settings.PUBLIC_URL)
     party = PublicKeyCredentialRpEntity(id=here.hostname or "", name="Stint")
     origin = f"{here.scheme}://{here.netloc}"
-    # Accept only the exact origin of the pages. By default, the library accepts any subdomain of the relying party ID.
+    # Accept only the exact origin of the pages. By default, the library accepts any subdomain of the relying
+    # party ID.
     return Fido2Server(party, verify_origin=lambda said: said == origin)
 
 

@@ -28,8 +28,8 @@ class WrongPassword(InvalidInput):
 def check_password(identity: Identity, password: str, *, address: str, now: dt.datetime) -> None:
     """Raise WrongPassword unless it is the identity's password, or TooManyTries without checking.
 
-    The limit keeps someone with a signed-in browser from guessing. Call it outside of the transaction of the act, whose
-    rollback would undo the count.
+    The limit keeps someone with a signed-in browser from guessing. Call it outside of the transaction of the
+    act, whose rollback would undo the count.
     """
     attempt = count_attempt(Secret.PASSWORD, account=identity.username, address=address, now=now)
     if not identity.check_password(password):
@@ -38,7 +38,9 @@ def check_password(identity: Identity, password: str, *, address: str, now: dt.d
 
 
 def store_password(identity: Identity, password: str) -> None:
-    """Save a person's new password, which ends their other sessions. Raises Forbidden (a machine), InvalidInput."""
+    """Save a person's new password, which ends their other sessions. Raises Forbidden (a machine),
+    InvalidInput.
+    """
     if not identity.is_person:
         raise Forbidden("Machines don't have passwords.", hint="Add an SSH key or an API token instead.")
     check_new(password, identity)

@@ -35,10 +35,11 @@ def identity_by_fingerprint(fingerprint: str) -> KeyHolder | None:
 
 
 def may_give_credentials(actor: Identity, identity: Identity) -> bool:
-    """Whether the actor may create a key or a token for the identity: only for themselves and their own machines.
+    """Whether the actor may create a key or a token for the identity: only for themselves and their own
+    machines.
 
-    With credentials of anyone else, the actor could act as that identity. This includes administrators, who could
-    otherwise request as a machine and approve as a person.
+    With credentials of anyone else, the actor could act as that identity. This includes administrators, who
+    could otherwise request as a machine and approve as a person.
     """
     return answers_for(actor, identity)
 
@@ -71,27 +72,32 @@ UNKNOWN = ""
 
 
 def persons_of(identity: Identity) -> frozenset[str]:
-    """Return the people behind an account: the person with its email address and, for a machine, its owner."""
+    """Return the people behind an account: the person with its email address and, for a machine,
+    its owner.
+    """
     owner = identity.owner or identity
     return frozenset({identity.person, owner.person})
 
 
 def are_same_person(one: Identity, other: Identity) -> bool:
-    """Whether two accounts belong to the same person, or could: the same account, an owner and their machine, two
-    machines of one owner, accounts with the same email address, or one of a person without an address.
+    """Whether two accounts belong to the same person, or could: the same account, an owner and their machine,
+    two machines of one owner, accounts with the same email address, or one of a person without an address.
     """
     persons = persons_of(one), persons_of(other)
     return not persons[0].isdisjoint(persons[1]) or any(UNKNOWN in those for those in persons)
 
 
 def same_person(identity: Identity) -> Q:
-    """Return the condition that accounts belong to the same person. All accounts without an email address do."""
+    """Return the condition that accounts belong to the same person. All accounts without an email
+    address do.
+    """
     persons = persons_of(identity)
     return Q(person__in=persons) | Q(owner__person__in=persons)
 
 
 def known_but(people: QuerySet[Identity], but: Iterable[Identity]) -> QuerySet[Identity]:
-    """Return the accounts, excluding every account of the people in ``but``, and those without an email address.
+    """Return the accounts, excluding every account of the people in ``but``, and those without an email
+    address.
 
     Returns none if one of ``but`` has no email address.
     """
@@ -100,13 +106,17 @@ def known_but(people: QuerySet[Identity], but: Iterable[Identity]) -> QuerySet[I
 
 
 def people_in(groups: Iterable[str], *, but: Iterable[Identity]) -> QuerySet[Identity]:
-    """Return the enabled accounts of people in any of the groups, excluding every account of the people in ``but``."""
+    """Return the enabled accounts of people in any of the groups, excluding every account of the people in
+    ``but``.
+    """
     people = Identity.objects.active().filter(kind=Kind.PERSON, groups__name__in=list(groups))
     return known_but(people, but).distinct()
 
 
 def each_person(accounts: Iterable[Identity]) -> list[Identity]:
-    """Return the first account of each person, because people and not accounts are notified, shown and counted."""
+    """Return the first account of each person, because people and not accounts are notified, shown and
+    counted.
+    """
     found: dict[str, Identity] = {}
     for account in accounts:
         found.setdefault(account.person, account)
@@ -131,7 +141,8 @@ def valid_token(text: str, now: dt.datetime) -> APIToken | None:
 
 
 def bound_token(text: str) -> APIToken | None:
-    """Return the API token with this text if it is bound to a workflow and not revoked, even if expired, otherwise None.
+    """Return the API token with this text if it is bound to a workflow and not revoked, even if expired,
+    otherwise None.
 
     Its identity may act, and is bound as in `valid_token`. The token alone authorizes nothing.
     """

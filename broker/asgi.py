@@ -26,7 +26,9 @@ _AGENTS = ("/mcp", "/.well-known/oauth-protected-resource")
 
 
 class _Both:
-    """Live streams for pages, and MCP for agents, which is loaded at the first request to it to save memory."""
+    """Live streams for pages, and MCP for agents, which is loaded at the first request to it to
+    save memory.
+    """
 
     def __init__(self) -> None:
         self._application: Any = None

@@ -1,7 +1,8 @@
-"""The worker's Celery app. It runs slow side effects; deadlines are enforced by the database and the sweepers.
+"""The worker's Celery app. It runs slow side effects; deadlines are enforced by the database and the
+sweepers.
 
-Messages expire by the database's clock, so a node with a wrong clock neither sends messages that others drop nor drops
-messages that others send.
+Messages expire by the database's clock, so a node with a wrong clock neither sends messages that others drop
+nor drops messages that others send.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ SENT_AT = "stint_sent_at"
 
 @before_task_publish.connect
 def _lapse_by_the_database(headers: dict[str, Any], **_: object) -> None:
-    """Convert the expiry from this node's clock to the database's, and add the time of sending, the request ID and the
-    trace to the headers.
+    """Convert the expiry from this node's clock to the database's, and add the time of sending, the request
+    ID and the trace to the headers.
     """
     headers[SENT_AT] = now().isoformat()
     if id_ := request_id.current():
@@ -67,12 +68,30 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 _QUEUES = {
     "revoke": ["grants.deprovision", "deliveries.handle_lost", "sweep.baseless", "sweep.tick"],
     "provision": ["grants.provision", "grants.prepare", "workflows.read", "workflows.read_all"],
-    "upkeep": ["clusters.reconcile_all", "ends.count", "record.attempts", "record.checkpoint", "record.verify"],
-    "notify": [
-        "answers.escalate", "grants.purge", "notices.send", "notices.warn", "recordings.purge", "recordings.reconcile", "recordings.reconcile_objects", "recordings.store", "sessions.purge",
-        "statements.read_all", "targets.check", "targets.check_lost", "webhooks.purge", "webhooks.send",
+    "upkeep": [
+        "clusters.reconcile_all",
+        "ends.count",
+        "record.attempts",
+        "record.checkpoint",
+        "record.verify",
     ],
-}  # fmt: skip
+    "notify": [
+        "answers.escalate",
+        "grants.purge",
+        "notices.send",
+        "notices.warn",
+        "recordings.purge",
+        "recordings.reconcile",
+        "recordings.reconcile_objects",
+        "recordings.store",
+        "sessions.purge",
+        "statements.read_all",
+        "targets.check",
+        "targets.check_lost",
+        "webhooks.purge",
+        "webhooks.send",
+    ],
+}
 QUEUES = tuple(_QUEUES)
 app.conf.task_queues = [Queue(name) for name in QUEUES]
 app.conf.task_default_queue = "notify"

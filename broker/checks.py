@@ -32,8 +32,10 @@ def role_of_the_application(*_: Any, **__: Any) -> list[CheckMessage]:
     return [
         Error(
             "The application's database role owns the record or is a superuser, so it could forge entries.",
-            hint="Use DATABASE_OWNER_URL for migrations and a separate role in DATABASE_URL; the Deploying guide has "
-            "the SQL.",
+            hint=(
+                "Use DATABASE_OWNER_URL for migrations and a separate role in DATABASE_URL; the Deploying"
+                " guide has the SQL."
+            ),
             id="stint.E006",
         )
     ]
@@ -55,7 +57,9 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         found.append(
             Error(
                 f"STINT_SECRET_KEY is shorter than {_SHORTEST_SECRET} characters.",
-                hint="It encrypts the SSH certificate authority. Generate one with `openssl rand -base64 48`.",
+                hint=(
+                    "It encrypts the SSH certificate authority. Generate one with `openssl rand -base64 48`."
+                ),
                 id="stint.E001",
             )
         )
@@ -95,7 +99,10 @@ def _unset() -> Iterator[CheckMessage]:
     if not settings.SSH_SOURCE_ADDRESS:
         yield Warning(
             "STINT_SSH_SOURCE_ADDRESS is not set.",
-            hint="Set it to the addresses that gateways connect from, so that certificates are valid only from there.",
+            hint=(
+                "Set it to the addresses that gateways connect from, so that certificates are valid only from"
+                " there."
+            ),
             id="stint.W001",
         )
     if not settings.EMAIL_HOST:
@@ -124,7 +131,9 @@ _NO_CACHE = "django.core.cache.backends.dummy.DummyCache"
 
 @register("pickle", Tags.security)
 def unpickling_settings(*_: Any, **__: Any) -> list[CheckMessage]:
-    """Report settings that would let anyone with write access to the database or the queue run code in Stint."""
+    """Report settings that would let anyone with write access to the database or the queue run code
+    in Stint.
+    """
     chosen = {name: getattr(settings, name, safe) or safe for name, safe in _NO_PICKLE.items()}
     wrong = [f"{name} = {value!r}" for name, value in chosen.items() if value != _NO_PICKLE[name]]
     caches = {name: cache.get("BACKEND") for name, cache in settings.CACHES.items()}

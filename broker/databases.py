@@ -13,8 +13,8 @@ from broker.variables import service
 
 
 def urls() -> tuple[str, str, str, str]:
-    """Return the URLs of database, owner and queue, and the secret key: as set, or those of the running embedded
-    servers.
+    """Return the URLs of database, owner and queue, and the secret key: as set, or those of the running
+    embedded servers.
     """
     owner = service.DATABASE_OWNER_URL.read()
     database, queue = service.DATABASE_URL.read(), service.REDIS_URL.read()
@@ -33,19 +33,20 @@ def urls() -> tuple[str, str, str, str]:
         )
     if not secret:
         raise ImproperlyConfigured(
-            "STINT_SECRET_KEY is not set. Generate one with `openssl rand -base64 48`, and set STINT_SECRET_KEY to it "
-            "or, better, STINT_SECRET_KEY_FILE to a file that contains it."
+            "STINT_SECRET_KEY is not set. Generate one with `openssl rand -base64 48`, and set"
+            " STINT_SECRET_KEY to it or, better, STINT_SECRET_KEY_FILE to a file that contains it."
         )
     return database, owner or database, queue, secret
 
 
-# Seconds. Within a transaction, a process waits for nothing but the database. So a transaction that is idle for this long
-# belongs to a process that was stopped or lost its network, and its locks would keep others from ending access.
+# Seconds. Within a transaction, a process waits for nothing but the database. So a transaction that is idle
+# for this long belongs to a process that was stopped or lost its network, and its locks would keep others
+# from ending access.
 _LONGEST_IDLE = 15
 
 
-# Detects an unresponsive server well before the gateways' lease of ten seconds expires, so that there is time to connect
-# to the next one.
+# Detects an unresponsive server well before the gateways' lease of ten seconds expires, so that there is time
+# to connect to the next one.
 _TCP = {
     "connect_timeout": 3,
     "keepalives_idle": 3,
@@ -67,13 +68,17 @@ def database(url: str) -> dict[str, Any]:
         "PORT": str(parts.pop("port", "")),
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
-        # Prepared statements keep one plan, because planning a decision takes ten times as long as executing it.
+        # Prepared statements keep one plan, because planning a decision takes ten times as long as executing
+        # it.
         "OPTIONS": {
             **_TCP,
             "application_name": "stint",
-            # Queries of pages list their joins in the best order. To try every order of eight takes longer than the query.
-            "options": "-c plan_cache_mode=force_generic_plan -c join_collapse_limit=5 "
-            f"-c idle_in_transaction_session_timeout={_LONGEST_IDLE}s",
+            # Queries of pages list their joins in the best order. To try every order of eight takes longer
+            # than the query.
+            "options": (
+                "-c plan_cache_mode=force_generic_plan -c join_collapse_limit=5 "
+                f"-c idle_in_transaction_session_timeout={_LONGEST_IDLE}s"
+            ),
             "prepare_threshold": 5,
             **parts,
         },
@@ -96,7 +101,9 @@ def queue(url: str) -> tuple[str, dict[str, Any]]:
 
 
 def _sentinels(url: str) -> tuple[str, dict[str, Any]]:
-    """Return the URLs and options for kombu: one URL per sentinel, with the credentials of the monitored servers."""
+    """Return the URLs and options for kombu: one URL per sentinel, with the credentials of the monitored
+    servers.
+    """
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")
     master, _, number = parts.path.strip("/").partition("/")

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 import urllib.request
 
-# If `http_proxy` is set without `no_proxy`, a proxy would get requests for 127.0.0.1, which is another machine to it.
+# If `http_proxy` is set without `no_proxy`, a proxy would get requests for 127.0.0.1, which is another
+# machine to it.
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -33,7 +33,9 @@ class Edge:
         self.inner = inner
 
     def __call__(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request, with its ID in the response: a trusted proxy's if that is well formed, else a new one."""
+        """Answer one request, with its ID in the response: a trusted proxy's if that is well formed, else a
+        new one.
+        """
         said = environ.get("HTTP_X_REQUEST_ID", "") if settings.BEHIND_PROXY else ""
         id_ = request_id.taken(said)
         began, status = time.perf_counter(), "5xx"

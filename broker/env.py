@@ -1,4 +1,5 @@
-"""Read settings from environment variables. An invalid value is an error, never silently replaced by a default.
+"""Read settings from environment variables. An invalid value is an error, never silently replaced by a
+default.
 
 Needs no Django, so that launchers and settings share it.
 """
@@ -90,8 +91,8 @@ def envlist(name: str, default: Sequence[str] = ()) -> list[str]:
 def envsecret(name: str, default: str | None = None) -> str:
     """Return a secret: variable `name`, or the content of the file in `name`_FILE.
 
-    Returns `default` if neither is set. Raises `EnvError` if both are set, the file can't be read, the value is empty,
-    or nothing is set and there is no default. The message never contains the value.
+    Returns `default` if neither is set. Raises `EnvError` if both are set, the file can't be read, the value
+    is empty, or nothing is set and there is no default. The message never contains the value.
     """
     direct, file = os.environ.get(name), os.environ.get(f"{name}_FILE")
     if direct is not None and file is not None:
@@ -136,12 +137,16 @@ class Variable(Generic[T]):
         return self._read is envsecret
 
     def read(self, default: T | None = None) -> T:
-        """Return its value in the environment, or a default: the given one, or the declared one. Raises `EnvError`."""
+        """Return its value in the environment, or a default: the given one, or the declared one. Raises
+        `EnvError`.
+        """
         return self._read(self.name, self._fallback if default is None else default)
 
 
 class Group:
-    """Variables that belong together, in the order in which they are declared. ``text`` says whom they concern."""
+    """Variables that belong together, in the order in which they are declared. ``text`` says whom they
+    concern.
+    """
 
     def __init__(self, title: str, says: str) -> None:
         self.title, self.says = title, says

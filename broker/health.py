@@ -1,4 +1,6 @@
-"""`/healthz` (the process responds) and `/readyz` (it can serve requests), both answered before sessions are loaded."""
+"""`/healthz` (the process responds) and `/readyz` (it can serve requests), both answered before sessions are
+loaded.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,11 @@ class HealthMiddleware:
 
 
 def readyz() -> HttpResponse:
-    """Return 200 if the database responds and is migrated and this node's clock is right, otherwise 503 and the problems.
+    """Return 200 if the database responds and is migrated and this node's clock is right, otherwise 503 and
+    the problems.
 
-    ``warnings`` are problems of other nodes. This one can still show and end grants, so probes should keep it in service.
-    The endpoint is public, so the response contains no path, address or system error.
+    ``warnings`` are problems of other nodes. This one can still show and end grants, so probes should keep it
+    in service. The endpoint is public, so the response contains no path, address or system error.
     """
     problems: list[str] = []
     warnings: list[str] = []
@@ -64,6 +67,8 @@ def _recordings() -> list[str]:
 
 
 def metrics() -> HttpResponse:
-    """Return the metrics of the process, then those of the database and the queue, in the Prometheus text format."""
+    """Return the metrics of the process, then those of the database and the queue, in the Prometheus text
+    format.
+    """
     text = generate_latest() + generate_latest(state_metrics.registry)
     return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)

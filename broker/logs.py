@@ -20,7 +20,9 @@ SCHEMA = {
 
 
 def logging_by(*, json: bool, level: str) -> dict[str, Any]:
-    """Configure structlog, and return Django's `LOGGING`. ``json``: one JSON object per line, otherwise plain text."""
+    """Configure structlog, and return Django's `LOGGING`. ``json``: one JSON object per line, otherwise plain
+    text.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,

@@ -17,7 +17,8 @@ from sessions_app.queries.status.problems import age
 
 
 def queues(now: dt.datetime | None) -> Iterator[Metric]:
-    """Yield whether the queue responds, and for each of its parts the number of messages and the age of the oldest.
+    """Yield whether the queue responds, and for each of its parts the number of messages and the age of the
+    oldest.
 
     ``now`` None: without values, because the database, which gives the time, is unreachable.
     """
@@ -38,7 +39,9 @@ def queues(now: dt.datetime | None) -> Iterator[Metric]:
 
 
 def _read() -> dict[str, tuple[int, dt.datetime | None]] | None:
-    """Return each part's number of messages and when the oldest was sent, or None if the queue doesn't respond."""
+    """Return each part's number of messages and when the oldest was sent, or None if the queue doesn't
+    respond.
+    """
     try:
         with app.connection_for_read() as queue:
             channel: Any = queue.default_channel
@@ -57,7 +60,9 @@ def _read() -> dict[str, tuple[int, dt.datetime | None]] | None:
 
 
 def sent_at(message: bytes | None) -> dt.datetime | None:
-    """Return when a message was sent, by the database's clock, or None if there is no message or no time in it."""
+    """Return when a message was sent, by the database's clock, or None if there is no message or no time in
+    it.
+    """
     try:
         return dt.datetime.fromisoformat(json.loads(message or b"{}")["headers"][SENT_AT])
     except (ValueError, KeyError, TypeError):

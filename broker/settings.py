@@ -21,7 +21,8 @@ from broker.variables import gateways, people, record, service
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
-# --- Where things are -------------------------------------------------------------------------------------------
+# --- Where things are
+# -------------------------------------------------------------------------------------------
 
 PUBLIC_URL = service.PUBLIC_URL.read().rstrip("/")
 SECURE = PUBLIC_URL.startswith("https://")
@@ -80,14 +81,16 @@ METRICS_HOST = service.METRICS_HOST.read()
 GATEWAY_METRICS_PORT = service.GATEWAY_METRICS_PORT.read()
 WORKER_METRICS_PORT = service.WORKER_METRICS_PORT.read()
 
-# --- Database, queue, secret ------------------------------------------------------------------------------------
+# --- Database, queue, secret
+# ------------------------------------------------------------------------------------
 
 _database_url, _owner_url, _queue_url, SECRET_KEY = urls()
 # Migrations run as the owner of the schema; everything else as a role that can't rewrite the record.
 DATABASES = {"default": database(_owner_url if "migrate" in sys.argv[1:2] else _database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# A cache would unpickle what it reads, so there is none: whoever can write to it could run code here (stint.E008).
+# A cache would unpickle what it reads, so there is none: whoever can write to it could run code here
+# (stint.E008).
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 
 CELERY_BROKER_URL, _of_queue = queue(_queue_url)
@@ -107,7 +110,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # Whoever can write to the queue could stop workers.
 CELERY_TIMEZONE = "UTC"
 
-# --- Applications -----------------------------------------------------------------------------------------------
+# --- Applications
+# -----------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     # Before Django's own apps, so that `changepassword` is the one that records.
@@ -131,8 +135,9 @@ INSTALLED_APPS = [
     "sessions_app",
 ]
 ROOT_URLCONF = "broker.urls"
-# API paths have no trailing slash, so paths that are included below one begin with it. The proxy redirects to https, and whether all of a
-# domain is on https is not Stint's to say. The rest is said once, by stint.E001 and stint.E003.
+# API paths have no trailing slash, so paths that are included below one begin with it. The proxy redirects to
+# https, and whether all of a domain is on https is not Stint's to say. The rest is said once, by stint.E001
+# and stint.E003.
 SILENCED_SYSTEM_CHECKS = [
     "urls.W002",
     *(f"security.W{number}" for number in ("004", "005", "008", "009", "012", "016", "021")),
@@ -142,8 +147,8 @@ MIDDLEWARE = [
     "broker.edge.RouteMiddleware",
     # Around all others, because their error pages show the time too.
     "sessions_app.web.moment.PageMomentMiddleware",
-    # The response to a first visit shrinks to a fifth of its size. Tokens in pages are masked differently each time,
-    # and responses get a random length, so that compression reveals nothing about them (BREACH).
+    # The response to a first visit shrinks to a fifth of its size. Tokens in pages are masked differently
+    # each time, and responses get a random length, so that compression reveals nothing about them (BREACH).
     "django.middleware.gzip.GZipMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -180,7 +185,8 @@ TEMPLATES = [
     }
 ]
 
-# --- People -----------------------------------------------------------------------------------------------------
+# --- People
+# -----------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.Identity"
 AUTHENTICATION_BACKENDS = [
@@ -205,14 +211,16 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/sign-in/"
 ACCOUNT_SESSION_REMEMBER = False
-# Behind a proxy, the last address that it added counts. Without one, nothing that the caller says counts. Otherwise, the
-# proxy's address would be everyone's, and one stranger's failed sign-ins would delay all people.
+# Behind a proxy, the last address that it added counts. Without one, nothing that the caller says counts.
+# Otherwise, the proxy's address would be everyone's, and one stranger's failed sign-ins would delay all
+# people.
 ALLAUTH_TRUSTED_PROXY_COUNT = int(BEHIND_PROXY)
 # Stint's own limits are shared by all processes, and say how long to wait (`accounts.attempts`).
 ACCOUNT_RATE_LIMITS = False
 SECOND_FACTOR = people.SECOND_FACTOR.read()
 
-# --- The company's identity provider, by OpenID Connect -----------------------------------------------------------
+# --- The company's identity provider, by OpenID Connect
+# -----------------------------------------------------------
 
 
 def _provider() -> tuple[str, str, str, str]:
@@ -227,8 +235,8 @@ def _provider() -> tuple[str, str, str, str]:
     missing = [one for one, value in given.items() if not value]
     if missing and (name or len(missing) < len(given)):
         raise ImproperlyConfigured(
-            f"The identity provider is only partly configured: {', '.join(missing)} is not set. Set it, or unset all "
-            "STINT_OIDC_…"
+            f"The identity provider is only partly configured: {', '.join(missing)} is not set. Set it, or"
+            " unset all STINT_OIDC_…"
         )
     parts = urlsplit(issuer)
     if issuer and (
@@ -246,21 +254,23 @@ OIDC_GROUPS_CLAIM = people.OIDC_GROUPS_CLAIM.read()
 OIDC_GROUPS = people.OIDC_GROUPS.read()
 if bool(OIDC_GROUPS_CLAIM) != bool(OIDC_GROUPS) or (OIDC_GROUPS and not OIDC_ISSUER):
     raise ImproperlyConfigured(
-        "Groups from the identity provider need STINT_OIDC_GROUPS_CLAIM, STINT_OIDC_GROUPS and STINT_OIDC_ISSUER. "
-        "Set all of them, or neither of the first two."
+        "Groups from the identity provider need STINT_OIDC_GROUPS_CLAIM, STINT_OIDC_GROUPS and"
+        " STINT_OIDC_ISSUER. Set all of them, or neither of the first two."
     )
 if wrong := [name for name in OIDC_GROUPS if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name)]:
     raise ImproperlyConfigured(
-        f"STINT_OIDC_GROUPS contains {wrong[0]}, which is not a valid group name. Use lowercase letters, digits, - "
-        "and _."
+        f"STINT_OIDC_GROUPS contains {wrong[0]}, which is not a valid group name. Use lowercase letters,"
+        " digits, - and _."
     )
 PASSWORD_SIGN_IN = people.PASSWORD_SIGN_IN.read()
 if not PASSWORD_SIGN_IN and not OIDC_ISSUER:
     raise ImproperlyConfigured(
-        "STINT_PASSWORD_SIGN_IN is off, and there is no other way to sign in. Set STINT_OIDC_ISSUER, or leave it on."
+        "STINT_PASSWORD_SIGN_IN is off, and there is no other way to sign in. Set STINT_OIDC_ISSUER, or leave"
+        " it on."
     )
 
-# --- Browsers ---------------------------------------------------------------------------------------------------
+# --- Browsers
+# ---------------------------------------------------------------------------------------------------
 
 SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_NAME = "stint_session"
@@ -294,7 +304,8 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# --- Static files, languages, time ------------------------------------------------------------------------------
+# --- Static files, languages, time
+# ------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "broker" / "static"]
@@ -304,7 +315,8 @@ LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# --- API --------------------------------------------------------------------------------------------------------
+# --- API
+# --------------------------------------------------------------------------------------------------------
 
 API_PER_MINUTE = service.API_PER_MINUTE.read()
 API_STRANGERS_PER_MINUTE = service.API_STRANGERS_PER_MINUTE.read()
@@ -335,7 +347,8 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["sessions_app.api.schema.tidy"],
 }
 
-# --- Mail -------------------------------------------------------------------------------------------------------
+# --- Mail
+# -------------------------------------------------------------------------------------------------------
 
 EMAIL_HOST = service.SMTP_HOST.read()
 EMAIL_PORT = service.SMTP_PORT.read()
@@ -350,7 +363,8 @@ if not EMAIL_HOST:
         f"django.core.mail.backends.{'console' if service.MAIL_TO_LOG.read() else 'dummy'}.EmailBackend"
     )
 
-# --- Outgoing webhooks, and issuers of machines' tokens ------------------------------------------------------------
+# --- Outgoing webhooks, and issuers of machines' tokens
+# ------------------------------------------------------------
 
 
 def _networks(variable: Variable[list[str]]) -> list[str]:
@@ -361,7 +375,8 @@ def _networks(variable: Variable[list[str]]) -> list[str]:
             ipaddress.ip_network(network)
         except ValueError as error:
             raise ImproperlyConfigured(
-                f"{variable.name} contains {network}, which is not a network. Use one like 10.20.0.0/16, or remove it."
+                f"{variable.name} contains {network}, which is not a network. Use one like 10.20.0.0/16, or"
+                " remove it."
             ) from error
     return found
 
@@ -369,7 +384,8 @@ def _networks(variable: Variable[list[str]]) -> list[str]:
 WEBHOOK_NETWORKS = _networks(service.WEBHOOK_NETWORKS)
 ISSUER_NETWORKS = _networks(service.ISSUER_NETWORKS)
 
-# --- Logs -------------------------------------------------------------------------------------------------------
+# --- Logs
+# -------------------------------------------------------------------------------------------------------
 
 TRACES = service.TRACES.read()
 LOG_JSON = service.LOG_JSON.read(SECURE)

@@ -144,75 +144,154 @@ def _budget(now: dt.datetime) -> Values:
 
 
 STATE = (
-    _plain("stint_clock_skew_seconds", "How far this node's clock is ahead of the database's", lambda _: clock.skew()),
+    _plain(
+        "stint_clock_skew_seconds",
+        "How far this node's clock is ahead of the database's",
+        lambda _: clock.skew(),
+    ),
     Measured(
-        "stint_grants", "Grants that have not ended, by state", ("state",),
+        "stint_grants",
+        "Grants that have not ended, by state",
+        ("state",),
         lambda _: {(state,): count for state, count in live_grants().items()},
     ),
-    _plain("stint_overdue_ends", "Grants past their end whose revocation is not confirmed", lambda now: overdue(now)[0]),
     _plain(
-        "stint_oldest_overdue_end_seconds", "How long the most overdue grant is past its end",
+        "stint_overdue_ends",
+        "Grants past their end whose revocation is not confirmed",
+        lambda now: overdue(now)[0],
+    ),
+    _plain(
+        "stint_oldest_overdue_end_seconds",
+        "How long the most overdue grant is past its end",
         lambda now: overdue(now)[1],
     ),
-    _plain("stint_failing_ends", "Grants whose revocation failed on a target and is not confirmed", lambda _: failing_ends().count()),
+    _plain(
+        "stint_failing_ends",
+        "Grants whose revocation failed on a target and is not confirmed",
+        lambda _: failing_ends().count(),
+    ),
     Measured(
         "stint_error_budget_left_ratio",
-        f"Share of the {DAYS}-day error budget that is left: 1 is all, 0 is none, below 0 is overspent", ("cause",),
+        f"Share of the {DAYS}-day error budget that is left: 1 is all, 0 is none, below 0 is overspent",
+        ("cause",),
         _budget,
     ),
     _plain(
-        "stint_sweepers_silent_seconds", "Seconds since a process that ends access last ran; +Inf if never", _silence
+        "stint_sweepers_silent_seconds",
+        "Seconds since a process that ends access last ran; +Inf if never",
+        _silence,
     ),
     Measured(
-        "stint_gateway_silent_seconds", "Seconds since a gateway was last seen, for gateways seen within a day and not stopped",
-        ("gateway",), _gateways,
+        "stint_gateway_silent_seconds",
+        "Seconds since a gateway was last seen, for gateways seen within a day and not stopped",
+        ("gateway",),
+        _gateways,
     ),
     _plain("stint_requests_waiting", "Requests waiting for approval", lambda _: _requests().count()),
     _plain(
-        "stint_oldest_request_waiting_seconds", "Age of the oldest request waiting for approval",
+        "stint_oldest_request_waiting_seconds",
+        "Age of the oldest request waiting for approval",
         lambda now: age(_requests().aggregate(at=Min("created_at"))["at"], now),
     ),
-    _plain("stint_holds_waiting", "Held commands waiting for approval", lambda now: CommandRun.objects.waiting(now).count()),
-    _plain("stint_oldest_hold_waiting_seconds", "Age of the oldest held command waiting for approval", _oldest_hold),
+    _plain(
+        "stint_holds_waiting",
+        "Held commands waiting for approval",
+        lambda now: CommandRun.objects.waiting(now).count(),
+    ),
+    _plain(
+        "stint_oldest_hold_waiting_seconds",
+        "Age of the oldest held command waiting for approval",
+        _oldest_hold,
+    ),
     _plain("stint_targets", "Targets that are reconciled", lambda _: observed_targets().count()),
-    _plain("stint_targets_failing", "Targets that the last reconciliation could not read", lambda _: failing_targets().count()),
+    _plain(
+        "stint_targets_failing",
+        "Targets that the last reconciliation could not read",
+        lambda _: failing_targets().count(),
+    ),
     Measured("stint_drift", "Unresolved differences (drift) on targets", ("kind",), _drift),
     _plain(
-        "stint_oldest_unreconciled_cluster_seconds", "Seconds since the least recently reconciled cluster was reconciled",
+        "stint_oldest_unreconciled_cluster_seconds",
+        "Seconds since the least recently reconciled cluster was reconciled",
         lambda now: age(longest_unreconciled(), now),
     ),
     _plain(
-        "stint_workflow_sources_failing", "Workflow sources whose last query failed",
+        "stint_workflow_sources_failing",
+        "Workflow sources whose last query failed",
         lambda _: failing_sources().count(),
     ),
     _plain("stint_unsent_notices", "Emails waiting to be sent", lambda _: Notice.objects.to_mail().count()),
-    _plain("stint_oldest_unsent_notice_seconds", "Age of the oldest email waiting to be sent", lambda now: age(oldest_unmailed(), now)),
     _plain(
-        "stint_notices_given_up", "Emails that Stint stopped retrying in the last day", lambda now: given_up_mail(now - dt.timedelta(days=1))
+        "stint_oldest_unsent_notice_seconds",
+        "Age of the oldest email waiting to be sent",
+        lambda now: age(oldest_unmailed(), now),
+    ),
+    _plain(
+        "stint_notices_given_up",
+        "Emails that Stint stopped retrying in the last day",
+        lambda now: given_up_mail(now - dt.timedelta(days=1)),
     ),
     _plain("stint_webhooks_paused", "Paused webhooks", lambda _: paused_webhooks().count()),
-    _plain("stint_webhooks_failing", "Webhooks whose last delivery failed", lambda _: failing_webhooks().count()),
-    _plain("stint_oldest_undelivered_webhook_seconds", "Age of the oldest undelivered message of a webhook that is not paused", _undelivered),
+    _plain(
+        "stint_webhooks_failing", "Webhooks whose last delivery failed", lambda _: failing_webhooks().count()
+    ),
+    _plain(
+        "stint_oldest_undelivered_webhook_seconds",
+        "Age of the oldest undelivered message of a webhook that is not paused",
+        _undelivered,
+    ),
     _plain("stint_record_entries", "Entries in the record", lambda _: last_number(), counts=True),
     _plain("stint_record_intact", "Whether the last verification found the record intact: 1 or 0", _intact),
-    _plain("stint_record_verified_seconds", "Seconds since the record was last verified; +Inf if never", _verified),
-    _plain("stint_record_backlog_entries", "Entries kept outside the record until it accepts them", lambda _: AuditBacklog.objects.count()),
-    _plain("stint_oldest_unsigned_entry_seconds", "Age of the oldest entry not covered by a checkpoint", lambda now: age(oldest_unsigned(), now)),
-    _plain("stint_checkpoints_failing_seconds", "How long checkpoints have failed to be made or stored outside the database", _checkpoints),
-    _plain("stint_recordings_bytes", "Bytes used by recordings", lambda _: rooms.in_all()),
-    _plain("stint_recordings_free_bytes", "Free bytes on the disk with the recordings; -1 if it is on another machine", _free),
-    _plain("stint_recordings_unstored_bytes", "Bytes of recordings waiting for the object store", lambda _: waiting_recordings().bytes),
     _plain(
-        "stint_oldest_unstored_recording_seconds", "Age of the oldest recording waiting for the object store",
+        "stint_record_verified_seconds",
+        "Seconds since the record was last verified; +Inf if never",
+        _verified,
+    ),
+    _plain(
+        "stint_record_backlog_entries",
+        "Entries kept outside the record until it accepts them",
+        lambda _: AuditBacklog.objects.count(),
+    ),
+    _plain(
+        "stint_oldest_unsigned_entry_seconds",
+        "Age of the oldest entry not covered by a checkpoint",
+        lambda now: age(oldest_unsigned(), now),
+    ),
+    _plain(
+        "stint_checkpoints_failing_seconds",
+        "How long checkpoints have failed to be made or stored outside the database",
+        _checkpoints,
+    ),
+    _plain("stint_recordings_bytes", "Bytes used by recordings", lambda _: rooms.in_all()),
+    _plain(
+        "stint_recordings_free_bytes",
+        "Free bytes on the disk with the recordings; -1 if it is on another machine",
+        _free,
+    ),
+    _plain(
+        "stint_recordings_unstored_bytes",
+        "Bytes of recordings waiting for the object store",
+        lambda _: waiting_recordings().bytes,
+    ),
+    _plain(
+        "stint_oldest_unstored_recording_seconds",
+        "Age of the oldest recording waiting for the object store",
         lambda now: age(waiting_recordings().since, now),
     ),
-    Measured("stint_database_connections", "Connections of Stint to its database", ("application", "state"), _connections),
+    Measured(
+        "stint_database_connections",
+        "Connections of Stint to its database",
+        ("application", "state"),
+        _connections,
+    ),
     _plain("stint_database_connections_limit", "Connections that the database accepts in total", _limit),
-)  # fmt: skip
+)
 
 
 class State(Collector):
-    """The collector, which reads every metric at each scrape, or reports only that the database is unreachable."""
+    """The collector, which reads every metric at each scrape, or reports only that the database is
+    unreachable.
+    """
 
     def describe(self) -> Iterator[Metric]:
         """Yield the metrics without values, so that registration reads nothing."""

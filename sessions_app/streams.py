@@ -52,8 +52,8 @@ Headers = list[tuple[bytes, bytes]]
 
 PATH, METRICS = "/streams/changes", "/metrics"
 RECORD = "stint_record"
-# Every change is an entry of the record, but grants still end when the record refuses entries. Some notifications
-# depend only on the clock.
+# Every change is an entry of the record, but grants still end when the record refuses entries. Some
+# notifications depend only on the clock.
 CHANNELS = (RECORD, "stint_grant", "stint_hold", "stint_order", "stint_notice")
 KEEP_ALIVE = 15.0
 # In seconds. How long a stream can stay open after its person was signed out or disabled.
@@ -210,7 +210,9 @@ class Streams:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _gap(self) -> float:
-        """Return the seconds until a stream's next nudge. They vary, so that pages don't all fetch at once."""
+        """Return the seconds until a stream's next nudge. They vary, so that pages don't all fetch
+        at once.
+        """
         gap = max(LEAST_GAP, len(self._waiting) / NUDGES_PER_SECOND)
         return gap * random.uniform(0.75, 1.25)  # noqa: S311 - spreads the load, keeps no secret
 

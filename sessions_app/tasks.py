@@ -196,7 +196,9 @@ def _verify_whole() -> None:
 
 @shared_task(name="record.checkpoint", acks_late=True)
 def checkpoint(**_: Any) -> None:
-    """Sign the current state of the record, if it has grown and the last checkpoint is almost a minute old."""
+    """Sign the current state of the record, if it has grown and the last checkpoint is almost a
+    minute old.
+    """
     if checkpoint_is_due(now=clock.now()):
         _sign_soon()
 
@@ -242,7 +244,9 @@ def baseless(**_: Any) -> None:
 
 @shared_task(name="clusters.reconcile_all", acks_late=True)
 def reconcile(**_: Any) -> None:
-    """Compare the targets of every cluster with their expected state, unless the last round is still running."""
+    """Compare the targets of every cluster with their expected state, unless the last round is
+    still running.
+    """
     _lookers.start("round", partial(reconcile_all, now=clock.now))
 
 

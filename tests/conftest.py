@@ -122,8 +122,8 @@ def owner_connection(stint_db: Database) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_remembered() -> None:
-    """Reset in-process state between tests: the clock reading, which each test takes from its own database, and the
-    counts per person, because people have the same ids in each test.
+    """Reset in-process state between tests: the clock reading, which each test takes from its own database,
+    and the counts per person, because people have the same ids in each test.
     """
     from broker.kernel import clock, recent
 

@@ -47,7 +47,10 @@ def of_templates(root: Path = ROOT) -> Iterator[str]:
     for path in sorted((root / "templates").rglob("*.html")):
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if len(line) > TEMPLATE_CHARACTERS:
-                yield f"{path.relative_to(root)}:{number}: {len(line)} characters, more than {TEMPLATE_CHARACTERS}"
+                yield (
+                    f"{path.relative_to(root)}:{number}: {len(line)} characters, more than"
+                    f" {TEMPLATE_CHARACTERS}"
+                )
 
 
 def main() -> int:

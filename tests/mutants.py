@@ -1,9 +1,10 @@
 """`make mutants`: mutation tests of the code that decides and ends access.
 
-Of some 16,000 possible mutants, N are tried (400 by default), chosen by SEED, except those that only change the text of a
-message. Undetected mutants are printed as diffs, and the exit status is 1 if fewer than 85 % were detected. Code and tests are
-those of `[tool.mutmut]` in pyproject.toml; everything runs in a copy of the project, in `.cache/mutants`. Run this as a file,
-not as a module of `tests`, so that the package `tests` is loaded from the copy.
+Of some 16,000 possible mutants, N are tried (400 by default), chosen by SEED, except those that only change
+the text of a message. Undetected mutants are printed as diffs, and the exit status is 1 if fewer than 85 %
+were detected. Code and tests are those of `[tool.mutmut]` in pyproject.toml; everything runs in a copy of the
+project, in `.cache/mutants`. Run this as a file, not as a module of `tests`, so that the package `tests` is
+loaded from the copy.
 """
 
 import contextlib

@@ -1,10 +1,11 @@
 """Run groups of tests one after another, each with its own options, and print their durations.
 
-`python -m tests.run quick smoke` runs these groups; a word that is not a group, such as `ssh`, selects tests by name, as pytest's
-`-k` does. Without a group, all are run. Groups: `tests/tiers.py`. The status is 1 if a test failed.
+`python -m tests.run quick smoke` runs these groups; a word that is not a group, such as `ssh`, selects tests
+by name, as pytest's `-k` does. Without a group, all are run. Groups: `tests/tiers.py`. The status is 1 if a
+test failed.
 
-A failed test of the group `timing` runs once more, after all others. If it passes then, it is unsteady, which is not a failure
-the first time: `tests/unsteady.py`.
+A failed test of the group `timing` runs once more, after all others. If it passes then, it is unsteady, which
+is not a failure the first time: `tests/unsteady.py`.
 """
 
 import json
@@ -67,8 +68,8 @@ def _pytest(group: str, names: list[str], *options: str) -> int:
 def _timing(names: list[str]) -> tuple[int, dict[str, list[str]]]:
     """Run the group, and its failed tests once more. Return the status, and the tests to report by kind.
 
-    An incomplete run of pytest, because of a crash or a collection error, fails immediately. Only runs of the whole
-    group count toward the last five.
+    An incomplete run of pytest, because of a crash or a collection error, fails immediately. Only runs of the
+    whole group count toward the last five.
     """
     with tempfile.TemporaryDirectory() as cache:
         options = ("-o", f"cache_dir={cache}")

@@ -1,6 +1,8 @@
-"""`python -m tests.screenshots`: screenshots of every page with the scene, from the web process as in production.
+"""`python -m tests.screenshots`: screenshots of every page with the scene, from the web process as in
+production.
 
-They are saved in ``.cache/screenshots``; with README=1, reduced copies for the README are saved in ``.readme``.
+They are saved in ``.cache/screenshots``; with README=1, reduced copies for the README are saved in
+``.readme``.
 """
 
 import importlib

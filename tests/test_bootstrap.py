@@ -50,7 +50,10 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path)
 
 
-PROGRAMS = "ssh sshd sudo nginx curl busybox dash fish zsh chromium-headless-shell kubectl wrk systemd-analyze ip promtool"
+PROGRAMS = (
+    "ssh sshd sudo nginx curl busybox dash fish zsh chromium-headless-shell kubectl wrk systemd-analyze ip"
+    " promtool"
+)
 
 
 def with_everything(tree: Tree) -> None:

@@ -86,7 +86,10 @@ def test_one_whose_schema_a_test_changed_is_given_to_nobody_else(change):
             databases._connect(name)
 
 
-_HOLDS = "import os, psycopg, time; opened = psycopg.connect(os.environ['DATABASE_URL']); print(flush=True); time.sleep(600)"
+_HOLDS = (
+    "import os, psycopg, time; opened = psycopg.connect(os.environ['DATABASE_URL']); print(flush=True);"
+    " time.sleep(600)"
+)
 
 
 def test_a_process_that_a_test_started_with_one_ends_with_it():

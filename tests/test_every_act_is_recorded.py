@@ -1,4 +1,5 @@
-"""Every operation, URL, tool and command of Stint writes to the record, or is listed here with the reason why it need not.
+"""Every operation, URL, tool and command of Stint writes to the record, or is listed here with the reason why
+it need not.
 
 What each can reach is derived from the source (``support/reach.py``), so that new code is checked too.
 """
@@ -20,7 +21,8 @@ SOURCE = Source()
 
 # Read-only. Viewing permitted data is not recorded; views that are recorded are not listed here.
 READS = {
-    "pages and lists of what the reader may see": """
+    "pages and lists of what the reader may see": (
+        """
         / /more/ /search/ /notices/ /requests/ /requests/<req:ref>/ /workflows/<workflow:ref>/ /workflows/<workflow:ref>/live/
         /incidents/<inc:ref>/ /incidents/<inc:ref>/live/ /approvals/ /approvals/<req:ref>/ /grants/
         /grants/<gr:ref>/receipt.json /recordings/ /clusters/ /clusters/<slug:name>/
@@ -39,75 +41,111 @@ READS = {
         GET:/api/v1/webhooks/<api_name:name>/messages GET:/api/v1/runs GET:/api/v1/identities
         GET:/api/v1/identities/<api_user:username> GET:/api/v1/identities/<api_user:username>/ssh-keys
         GET:/api/v1/identities/<api_user:username>/tokens GET:/api/v1/record GET:/api/v1/search
-        tool:my_grants tool:request_status""",
-    "says what would be, and does nothing of it": """
+        tool:my_grants tool:request_status"""
+    ),
+    "says what would be, and does nothing of it": (
+        """
         /requests/preview/ /command-sets/<slug:name>/try/ /policies/<slug:name>/simulate/ tool:what_may_i_do
-        sessions_app.operations.requests.check_request.check_request sessions_app.operations.identities.prove_token.prove_token""",
-    "the same for everybody, and nobody's secret": """
+        sessions_app.operations.requests.check_request.check_request sessions_app.operations.identities.prove_token.prove_token"""
+    ),
+    "the same for everybody, and nobody's secret": (
+        """
         /docs/ /docs/<slug:name>/ /docs/reference/<slug:name>/ /api/schema/ /api/docs/ /schemas/ /schemas/<str:folder>.json /metrics /pulse/
         /streams/changes /.well-known/oauth-authorization-server/oauth GET:/api/v1/ssh-gateway
-        GET:/api/v1/web-gateway""",
+        GET:/api/v1/web-gateway"""
+    ),
     "tells whoever has a token what that is good for; the use of it is recorded": "/oauth/introspect",
-    "a challenge, kept in the browser's own session; what is answered to it is recorded": """
+    "a challenge, kept in the browser's own session; what is answered to it is recorded": (
+        """
         /sign-in/provider/ /account/confirm/provider/ /sign-in/passkey/ask/
-        sessions_app.operations.identities.begin_provider_sign_in.begin_provider_sign_in""",
-    "part of verbs that are recorded": """
+        sessions_app.operations.identities.begin_provider_sign_in.begin_provider_sign_in"""
+    ),
+    "part of verbs that are recorded": (
+        """
         sessions_app.operations.grants.lock_descendants.lock_descendants sessions_app.operations.grants.lock_to_end.lock_to_end
         accounts.operations.lock_person.lock_person
-        sessions_app.operations.requests.limit_requests.limit_requests sessions_app.operations.sessions.limit_holds.limit_holds""",
+        sessions_app.operations.requests.limit_requests.limit_requests sessions_app.operations.sessions.limit_holds.limit_holds"""
+    ),
     "starts other processes, each of which records its acts": "manage.py:up manage.py:demo manage.py:serve",
     "writes files of a machine that has no record yet": "manage.py:production",
     "a client of the API, at which the credential is recorded": "manage.py:kube_credential",
 }
 # Writes that neither give nor remove access.
 NO_ACTS = {
-    "the question at each use, whose answer's use is recorded; that the database was compared is written down once": """
+    "the question at each use, whose answer's use is recorded; that the database was compared is written down once": (
+        """
         sessions_app.operations.sessions.authorize_use.authorize_use sessions_app.operations.sessions.open_session.lock_live
-        sessions_app.operations.sessions.proofs.proxy.lock_requests sessions_app.operations.sessions.proofs.page.uses_from_page""",
-    "one's own notices, searches and their marks, which nobody else sees": """
+        sessions_app.operations.sessions.proofs.proxy.lock_requests sessions_app.operations.sessions.proofs.page.uses_from_page"""
+    ),
+    "one's own notices, searches and their marks, which nobody else sees": (
+        """
         /notices/read/ /notices/<int:notice>/read/ POST:/api/v1/me/notices/<api_id:notice_id>/read
         /requests/saved/<int:bookmark>/delete/ /record/questions/ /record/questions/<int:bookmark>/delete/
         sessions_app.operations.notifications.read_notice.read_notice sessions_app.operations.notifications.read_all_notices.read_all_notices
-        sessions_app.operations.requests.save_bookmark.save_bookmark sessions_app.operations.requests.delete_bookmark.delete_bookmark""",
-    "the answer is kept for whoever sends the same again; nothing else is written": """
-        POST:/api/v1/command-sets/<api_name:name>/try POST:/api/v1/requests/offers""",
-    "each few seconds, for as long as its holder is there; the end when they come no more is recorded": """
+        sessions_app.operations.requests.save_bookmark.save_bookmark sessions_app.operations.requests.delete_bookmark.delete_bookmark"""
+    ),
+    "the answer is kept for whoever sends the same again; nothing else is written": (
+        """
+        POST:/api/v1/command-sets/<api_name:name>/try POST:/api/v1/requests/offers"""
+    ),
+    "each few seconds, for as long as its holder is there; the end when they come no more is recorded": (
+        """
         POST:/api/v1/grants/<api_grant:ref>/heartbeat sessions_app.operations.grants.heartbeat.heartbeat
-        sessions_app.operations.sessions.renew_gateway.renew_gateway""",
-    "a program shows a code, which opens nothing; that somebody allows it is recorded": """
-        /oauth/device_authorization accounts.operations.start_device.start_device""",
-    "tells people, or queues what tells them, of what has an entry": """
+        sessions_app.operations.sessions.renew_gateway.renew_gateway"""
+    ),
+    "a program shows a code, which opens nothing; that somebody allows it is recorded": (
+        """
+        /oauth/device_authorization accounts.operations.start_device.start_device"""
+    ),
+    "tells people, or queues what tells them, of what has an entry": (
+        """
         sessions_app.operations.notifications.notify.notify sessions_app.operations.notifications.notify_of_end.notify_of_end
         sessions_app.operations.notifications.notify_of_hold.notify_of_hold sessions_app.operations.notifications.notify_of_hold.notify_people_of_hold
         sessions_app.operations.notifications.notify_of_start.notify_of_start sessions_app.operations.notifications.warn_holders.warn_holders
         sessions_app.operations.notifications.await_answer.await_answer
         sessions_app.operations.notifications.notify_approvers.notify_approvers
         sessions_app.operations.notifications.combine_webhooks.combine_webhooks
-        sessions_app.operations.notifications.gather_webhooks.gather_webhooks sessions_app.operations.notifications.gather_webhooks.queue""",
-    "once used, it is good no second time; its use is recorded": "sessions_app.operations.grants.use_proof.use_proof",
-    "when a key was last used; the session that it opened is recorded": "accounts.operations.note_key_use.note_key_use",
-    "a gateway takes what was ordered with an entry, and what becomes of it has one": """
-        sessions_app.operations.sessions.claim_order.claim_order""",
-    "counts a guess at a code; what is decided about the program has an entry": """
-        accounts.operations.find_device.find_device""",
+        sessions_app.operations.notifications.gather_webhooks.gather_webhooks sessions_app.operations.notifications.gather_webhooks.queue"""
+    ),
+    "once used, it is good no second time; its use is recorded": (
+        "sessions_app.operations.grants.use_proof.use_proof"
+    ),
+    "when a key was last used; the session that it opened is recorded": (
+        "accounts.operations.note_key_use.note_key_use"
+    ),
+    "a gateway takes what was ordered with an entry, and what becomes of it has one": (
+        """
+        sessions_app.operations.sessions.claim_order.claim_order"""
+    ),
+    "counts a guess at a code; what is decided about the program has an entry": (
+        """
+        accounts.operations.find_device.find_device"""
+    ),
     "counts what grants that are over say": "sessions_app.operations.sweep.count_ends.count_ends",
-    "throws away what is over": """
+    "throws away what is over": (
+        """
         accounts.operations.purge_sign_ins.purge_sign_ins sessions_app.operations.notifications.purge_webhooks.purge_webhooks
-        sessions_app.operations.notifications.purge_notices.purge_notices""",
-    "part of verbs that are recorded": """
+        sessions_app.operations.notifications.purge_notices.purge_notices"""
+    ),
+    "part of verbs that are recorded": (
+        """
         sessions_app.operations.identities.change_factors.first_codes
         sessions_app.operations.identities.change_factors.end_sign_ins sessions_app.operations.grants.cut_unfinished.cut_unfinished
         sessions_app.operations.targets.compare_targets.note_unseen
         sessions_app.operations.catalog.save_draft.write_draft sessions_app.operations.catalog.keep_versions.keep_versions
-        sessions_app.operations.notifications.webhook_endpoint.set_owners sessions_app.operations.catalog.give_permission.give_permission""",
+        sessions_app.operations.notifications.webhook_endpoint.set_owners sessions_app.operations.catalog.give_permission.give_permission"""
+    ),
 }
 # Views of third-party classes, and where Stint records them; None: the view shows a form or an error.
 BY_OTHERS: dict[str, Place | None] = {
-    "GET:/sign-in/": None, "PUT:/sign-in/": ("accounts.operations.note_sign_in", "note_sign_in"),
-    "POST:/sign-in/": ("accounts.operations.note_sign_in", "note_sign_in"), "GET:/sign-in/disabled/": None,
-    "GET:/sign-out/": None, "POST:/sign-out/": ("accounts.operations.note_sign_in", "note_sign_out"),
+    "GET:/sign-in/": None,
+    "PUT:/sign-in/": ("accounts.operations.note_sign_in", "note_sign_in"),
+    "POST:/sign-in/": ("accounts.operations.note_sign_in", "note_sign_in"),
+    "GET:/sign-in/disabled/": None,
+    "GET:/sign-out/": None,
+    "POST:/sign-out/": ("accounts.operations.note_sign_in", "note_sign_out"),
     "manage.py:migrate": None,
-}  # fmt: skip
+}
 
 
 def declared(lists: dict[str, str]) -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""Row locks leave keys free, so that no transaction waits for another during its commit, while it locks the record.
+"""Row locks leave keys free, so that no transaction waits for another during its commit, while it locks the
+record.
 
-A row that refers to another locks its key at commit (FOR KEY SHARE). FOR UPDATE would make it wait, and the transaction that
-holds that lock may itself be waiting for the record. https://www.postgresql.org/docs/15/explicit-locking.html#LOCKING-ROWS
+A row that refers to another locks its key at commit (FOR KEY SHARE). FOR UPDATE would make it wait, and the
+transaction that holds that lock may itself be waiting for the record.
+https://www.postgresql.org/docs/15/explicit-locking.html#LOCKING-ROWS
 """
 
 import ast

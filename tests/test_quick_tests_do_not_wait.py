@@ -1,7 +1,8 @@
-"""No quick test depends on the speed of the machine: it doesn't sleep, and its result doesn't depend on a measured time or a timeout.
+"""No quick test depends on the speed of the machine: it doesn't sleep, and its result doesn't depend on a
+measured time or a timeout.
 
-This checks the test function, its fixtures, and the functions and classes of `tests/` that these name. They wait with
-`tests/support/waits.py`, whose limit is long enough for any machine.
+This checks the test function, its fixtures, and the functions and classes of `tests/` that these name. They
+wait with `tests/support/waits.py`, whose limit is long enough for any machine.
 """
 
 import ast
@@ -21,9 +22,13 @@ TESTS = str(ROOT / "tests")
 EXEMPT = tuple(
     str(ROOT / "tests/support" / name)
     for name in (
-        "waits.py", "databases.py", "servers/http_target.py", "servers/kubernetes/", "servers/nginx.py",
+        "waits.py",
+        "databases.py",
+        "servers/http_target.py",
+        "servers/kubernetes/",
+        "servers/nginx.py",
     )
-)  # fmt: skip
+)
 CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time"}
 TAKE_A_LIMIT = {"wait", "join", "result", "timeout", "settimeout", "acquire"}
 LIMITS = {"timeout", "within"}
@@ -138,19 +143,37 @@ def test_no_quick_test_depends_on_how_fast_the_machine_is(request):
 @pytest.mark.parametrize(
     "line",
     [
-        "time.sleep(1)", "asyncio.to_thread(time.sleep, 0.1)", "asyncio.sleep(0.1)", "a.execute('SELECT pg_sleep(1)')",
-        "assert time.monotonic() - began < 1", "event.wait(5)", "thread.join(timeout=5)", "asyncio.wait_for(a, 2)",
-        "pool.submit(a).result(allow(30))", "eventually(a, within=2 * SECONDS)", "asyncio.timeout(0.5)",
+        "time.sleep(1)",
+        "asyncio.to_thread(time.sleep, 0.1)",
+        "asyncio.sleep(0.1)",
+        "a.execute('SELECT pg_sleep(1)')",
+        "assert time.monotonic() - began < 1",
+        "event.wait(5)",
+        "thread.join(timeout=5)",
+        "asyncio.wait_for(a, 2)",
+        "pool.submit(a).result(allow(30))",
+        "eventually(a, within=2 * SECONDS)",
+        "asyncio.timeout(0.5)",
     ],
-)  # fmt: skip
+)
 def test_what_the_speed_of_the_machine_decides_is_found(line):
     assert list(faults(f"\n{line}")) == [2]
 
 
 @pytest.mark.parametrize(
     "line",
-    ["asyncio.sleep(0)", "', '.join(str(n) for n in range(9))", "event.wait(PATIENCE)", "event.wait()", "at_once(1)",
-     "asyncio.wait(tasks[1:])", "hook.wait_for(3)", "eventually(a)", "happens(event)", "reports.wait(0)"],
-)  # fmt: skip
+    [
+        "asyncio.sleep(0)",
+        "', '.join(str(n) for n in range(9))",
+        "event.wait(PATIENCE)",
+        "event.wait()",
+        "at_once(1)",
+        "asyncio.wait(tasks[1:])",
+        "hook.wait_for(3)",
+        "eventually(a)",
+        "happens(event)",
+        "reports.wait(0)",
+    ],
+)
 def test_what_it_does_not_decide_is_left_alone(line):
     assert faults(line) == {}

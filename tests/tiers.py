@@ -1,7 +1,7 @@
 """Which tests run when. `make test` runs the groups quick and smoke; `make test-all` runs all of them.
 
-A test belongs to the first group that it is marked with, or whose fixture it uses, directly or not; otherwise to `quick`.
-A quick test that starts a process fails.
+A test belongs to the first group that it is marked with, or whose fixture it uses, directly or not; otherwise
+to `quick`. A quick test that starts a process fails.
 """
 
 import sys

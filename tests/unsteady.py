@@ -1,4 +1,5 @@
-"""The timing tests that failed and then passed alone, in the last five full runs: one that did so twice fails.
+"""The timing tests that failed and then passed alone, in the last five full runs: one that did so twice
+fails.
 
 The list is stored outside the repository, so that new clones use it too.
 """

@@ -1,7 +1,8 @@
-"""Words that user-facing text must not contain, with replacements. `python -m tests.words` prints each place, and exits with 1
-if there are any.
+"""Words that user-facing text must not contain, with replacements. `python -m tests.words` prints each place,
+and exits with 1 if there are any.
 
-Spelling is checked by `typos`. It reads the documents, the templates, the comments, and each string of two words or more in the code, with its docstrings.
+Spelling is checked by `typos`. It reads the documents, the templates, the comments, and each string of two
+words or more in the code, with its docstrings.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ def _in(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def found_in(text: str) -> Iterator[tuple[int, str, str]]:
-    """Yield each banned word with the number of lines above it, and what to write instead. Code is not read."""
+    """Yield each banned word with the number of lines above it, and what to write instead. Code is
+    not read.
+    """
     plain = _CODE.sub(lambda code: "\n" * code[0].count("\n"), text)
     for match in _ANY.finditer(plain):
         yield plain.count("\n", 0, match.start()), match[0], _HINTS[int((match.lastgroup or "w0")[1:])]

@@ -30,7 +30,9 @@ _HINT = "Paste one line from a .pub file, such as the output of `cat ~/.ssh/id_e
 
 
 class KeyTaken(Conflict):
-    """The SSH key is or was already registered. A key belongs to one identity permanently. Use another key."""
+    """The SSH key is or was already registered. A key belongs to one identity permanently. Use
+    another key.
+    """
 
     code = "key_taken"
 
@@ -46,9 +48,10 @@ def add_ssh_key(
 ) -> SSHPublicKey:
     """Add an OpenSSH public key line: ed25519, ECDSA, RSA of at least 3072 bits, or a security key's.
 
-    An ``Actor`` has a shell on the server, and may add keys for anyone. ``by`` is the token that the actor used, which
-    can't add keys. Raises InvalidInput for anything else, including private keys and certificates. Also raises KeyTaken,
-    NotFound, ProofNeeded, SignInNeeded, IdentityDisabled, and Forbidden for another person's keys.
+    An ``Actor`` has a shell on the server, and may add keys for anyone. ``by`` is the token that the actor
+    used, which can't add keys. Raises InvalidInput for anything else, including private keys and
+    certificates. Also raises KeyTaken, NotFound, ProofNeeded, SignInNeeded, IdentityDisabled, and Forbidden
+    for another person's keys.
     """
     algorithm, blob, comment = _parse(public_key)
     label = checked_text(label, field="label", longest=100)
@@ -65,13 +68,21 @@ def add_ssh_key(
         with transaction.atomic():
             lock_recipient(identity, actor)
             key = SSHPublicKey.objects.create(
-                identity=identity, label=label or comment.replace("\0", "")[:100], algorithm=algorithm, fingerprint=fingerprint,
-                public_key=f"{algorithm} {base64.b64encode(blob).decode()}", created_at=now,
-            )  # fmt: skip
+                identity=identity,
+                label=label or comment.replace("\0", "")[:100],
+                algorithm=algorithm,
+                fingerprint=fingerprint,
+                public_key=f"{algorithm} {base64.b64encode(blob).decode()}",
+                created_at=now,
+            )
             record(
-                event=Event.IDENTITY_KEY_ADDED, actor=actor_of(actor), object_type="identity", now=now,
-                object_ref=identity.username, data={"fingerprint": fingerprint, "algorithm": algorithm},
-            )  # fmt: skip
+                event=Event.IDENTITY_KEY_ADDED,
+                actor=actor_of(actor),
+                object_type="identity",
+                now=now,
+                object_ref=identity.username,
+                data={"fingerprint": fingerprint, "algorithm": algorithm},
+            )
     except IntegrityError as error:
         raise KeyTaken(
             f"The key {fingerprint} is already in use.",

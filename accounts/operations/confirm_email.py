@@ -20,7 +20,8 @@ class AddressChanged(Conflict):
 
 
 def confirm_email(*, identity_id: int, email: str, actor: Identity, now: dt.datetime) -> Identity:
-    """Confirm one's own address, so that it can be used to link an account of the identity provider. Idempotent.
+    """Confirm one's own address, so that it can be used to link an account of the identity provider.
+    Idempotent.
 
     Raises NotFound (another identity), AddressChanged.
     """
@@ -34,7 +35,11 @@ def confirm_email(*, identity_id: int, email: str, actor: Identity, now: dt.date
             identity.email_unconfirmed = False
             identity.save(update_fields=["email_unconfirmed"])
             record(
-                event=Event.IDENTITY_CHANGED, actor=actor_of(actor), object_type="identity", now=now,
-                object_ref=identity.username, data={"confirmed": identity.email},
-            )  # fmt: skip
+                event=Event.IDENTITY_CHANGED,
+                actor=actor_of(actor),
+                object_type="identity",
+                now=now,
+                object_ref=identity.username,
+                data={"confirmed": identity.email},
+            )
     return identity

@@ -38,8 +38,8 @@ def create_identity(
     actor: Actor,
     now: dt.datetime,
 ) -> Identity:
-    """Create an identity, and its groups if they are missing. A person needs an email address, which identifies them
-    across accounts. The owner of a machine is a person, never a machine.
+    """Create an identity, and its groups if they are missing. A person needs an email address, which
+    identifies them across accounts. The owner of a machine is a person, never a machine.
 
     Raises NameTaken, InvalidInput.
     """
@@ -56,18 +56,32 @@ def create_identity(
     try:
         with transaction.atomic():
             identity = Identity.objects.create_user(
-                username, password, kind=kind, name=name, email=email, owner=owner,
-                is_superuser=is_superuser, time_zone=time_zone,
-                # The actor knows the password, so the new person must replace it first. With a shell on the server,
-                # people may create their own account.
+                username,
+                password,
+                kind=kind,
+                name=name,
+                email=email,
+                owner=owner,
+                is_superuser=is_superuser,
+                time_zone=time_zone,
+                # The actor knows the password, so the new person must replace it first. With a shell on the
+                # server, people may create their own account.
                 password_given=password is not None and actor.id is not None,
-            )  # fmt: skip
+            )
             identity.groups.set([Group.objects.get_or_create(name=group)[0] for group in groups])
             record(
-                event=Event.IDENTITY_CREATED, actor=actor, object_type="identity", object_ref=username, now=now,
-                data={"kind": kind, "owner": owner.username if owner else None, "groups": groups,
-                      "administrator": is_superuser},
-            )  # fmt: skip
+                event=Event.IDENTITY_CREATED,
+                actor=actor,
+                object_type="identity",
+                object_ref=username,
+                now=now,
+                data={
+                    "kind": kind,
+                    "owner": owner.username if owner else None,
+                    "groups": groups,
+                    "administrator": is_superuser,
+                },
+            )
     except ValidationError as error:
         # The name is valid, so the only possible problem is a duplicate that was just created.
         if "username" in error.message_dict:
@@ -88,7 +102,8 @@ def _taken(username: str) -> NameTaken:
 
 def _problems(owner: Identity | None, time_zone: str) -> dict[str, list[str]]:
     problems: dict[str, list[str]] = {}
-    # If a machine could own a machine, its owner could approve requests of the second one, which are their own.
+    # If a machine could own a machine, its owner could approve requests of the second one, which are their
+    # own.
     if owner is not None and not owner.is_person:
         problems["owner"] = ["Choose a person as the owner."]
     if time_zone not in zoneinfo.available_timezones():

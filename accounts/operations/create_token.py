@@ -39,14 +39,16 @@ def create_token(
     now: dt.datetime,
     workflow: str = "",
 ) -> tuple[APIToken, str]:
-    """Create a token for oneself or for a machine that one owns. Return it with its text, which is not stored.
+    """Create a token for oneself or for a machine that one owns. Return it with its text, which is not
+    stored.
 
-    An ``Actor`` has a shell on the server, and may create tokens for anyone. ``by`` is the token that the actor used. The
-    new one can't have more scopes, is bound to the same workflow, and expires or is revoked with it. ``workflow`` is the
-    reference of the workflow that all its requests are bound to.
+    An ``Actor`` has a shell on the server, and may create tokens for anyone. ``by`` is the token that the
+    actor used. The new one can't have more scopes, is bound to the same workflow, and expires or is revoked
+    with it. ``workflow`` is the reference of the workflow that all its requests are bound to.
 
-    Raises InvalidInput for unknown or no scopes, a missing or too long label, or a lifetime over 90 days. Also raises
-    Forbidden for another person's tokens, MoreThanItself, NotFound, ProofNeeded, IdentityDisabled.
+    Raises InvalidInput for unknown or no scopes, a missing or too long label, or a lifetime over 90 days.
+    Also raises Forbidden for another person's tokens, MoreThanItself, NotFound, ProofNeeded,
+    IdentityDisabled.
     """
     wanted = sorted(set(scopes))
     if not wanted or not set(wanted) <= set(Scope.values):
@@ -76,22 +78,37 @@ def create_token(
             _lock(by)
             workflow = by.workflow
         token = APIToken.objects.create(
-            identity=identity, label=label, hint=text[:10], digest=token_digest(text), scopes=wanted, workflow=workflow, made_by=by,
-            created_at=now, expires_at=now + lifetime,
-        )  # fmt: skip
+            identity=identity,
+            label=label,
+            hint=text[:10],
+            digest=token_digest(text),
+            scopes=wanted,
+            workflow=workflow,
+            made_by=by,
+            created_at=now,
+            expires_at=now + lifetime,
+        )
         record(
-            event=Event.IDENTITY_TOKEN_CREATED, actor=actor_of(actor), object_type="identity", now=now,
+            event=Event.IDENTITY_TOKEN_CREATED,
+            actor=actor_of(actor),
+            object_type="identity",
+            now=now,
             object_ref=identity.username,
             data={
-                "token_id": token.pk, "scopes": wanted, "expires_at": token.expires_at.isoformat(),
-                **({"workflow": workflow} if workflow else {}), **({"made_by": by.pk} if by else {}),
+                "token_id": token.pk,
+                "scopes": wanted,
+                "expires_at": token.expires_at.isoformat(),
+                **({"workflow": workflow} if workflow else {}),
+                **({"made_by": by.pk} if by else {}),
             },
-        )  # fmt: skip
+        )
     return token, text
 
 
 def _lock(by: APIToken) -> None:
-    """Lock the token that creates another, so that the new one is revoked too if this one is revoked meanwhile."""
+    """Lock the token that creates another, so that the new one is revoked too if this one is revoked
+    meanwhile.
+    """
     rows = APIToken.objects.select_for_update(no_key=True).filter(pk=by.pk, revoked_at__isnull=True)
     if not rows.exists():
         raise MoreThanItself("This token has been revoked.", hint="Sign in, or use another token.")

@@ -18,7 +18,8 @@ from broker.kernel.errors import Forbidden
 def decide_device(
     *, user_code: str, allow: bool, identity: Identity, address: str, now: dt.datetime
 ) -> DeviceAuthorization:
-    """Authorize or deny the program with this code, once. An authorized program can get a token of this person.
+    """Authorize or deny the program with this code, once. An authorized program can get a token of this
+    person.
 
     Raises UnknownCode (or already decided), TooManyTries, Forbidden (a machine), ProofNeeded (only to
     authorize).
@@ -37,8 +38,12 @@ def decide_device(
         if not waiting.update(state=state, identity=identity, sign_in=identity.get_session_auth_hash()):
             raise UnknownCode("This code is not valid.", hint="It has already been used.")
         record(
-            event=event, actor=actor_of(identity), object_type="identity", object_ref=identity.username, now=now,
+            event=event,
+            actor=actor_of(identity),
+            object_type="identity",
+            object_ref=identity.username,
+            now=now,
             data={"client": found.client_id, "scopes": found.scopes, "from": found.address},
-        )  # fmt: skip
+        )
     found.refresh_from_db()
     return found

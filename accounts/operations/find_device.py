@@ -19,7 +19,8 @@ class UnknownCode(InvalidInput):
 def find_device(*, user_code: str, identity: Identity, address: str, now: dt.datetime) -> DeviceAuthorization:
     """Return the waiting program with this code.
 
-    Raises UnknownCode, which is the same for unknown, used and expired codes, and TooManyTries after too many wrong ones.
+    Raises UnknownCode, which is the same for unknown, used and expired codes, and TooManyTries after too many
+    wrong ones.
     """
     attempt = count_attempt(Secret.DEVICE_CODE, account=identity.username, address=address, now=now)
     code = typed_code(user_code)
@@ -28,7 +29,10 @@ def find_device(*, user_code: str, identity: Identity, address: str, now: dt.dat
     if found is None:
         raise UnknownCode(
             "This code is not valid.",
-            hint="Check the code in the terminal. Codes expire after ten minutes; run `stint login` for a new one.",
+            hint=(
+                "Check the code in the terminal. Codes expire after ten minutes; run `stint login` for a new"
+                " one."
+            ),
             fields={"user_code": ["Not a valid code."]},
         )
     attempt.was_right()

@@ -27,12 +27,12 @@ class NotLinked(Forbidden):
 def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datetime) -> Identity:
     """Return the identity that is linked to the provider's ``subject``, and link it the first time.
 
-    The first time, it is the one enabled person with the address ``email``, which the provider has verified (None: it
-    has verified none). If an administrator changed the address, the person must have confirmed it. A later change of
-    the address does not change the link.
+    The first time, it is the one enabled person with the address ``email``, which the provider has verified
+    (None: it has verified none). If an administrator changed the address, the person must have confirmed it.
+    A later change of the address does not change the link.
 
-    No identity is created, and machines are never linked. The returned person may be disabled, and is not linked then.
-    Raises NotLinked.
+    No identity is created, and machines are never linked. The returned person may be disabled, and is not
+    linked then. Raises NotLinked.
     """
     with transaction.atomic():
         linked = _linked(issuer, subject)
@@ -59,9 +59,13 @@ def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datet
             identity=person, issuer=issuer, subject=subject, email=person.email, linked_at=now
         )
         record(
-            event=Event.IDENTITY_LINKED, actor=actor_of(person), object_type="identity", object_ref=person.username,
-            data={"issuer": issuer, "subject": subject, "email": person.email}, now=now,
-        )  # fmt: skip
+            event=Event.IDENTITY_LINKED,
+            actor=actor_of(person),
+            object_type="identity",
+            object_ref=person.username,
+            data={"issuer": issuer, "subject": subject, "email": person.email},
+            now=now,
+        )
     return person
 
 
@@ -75,14 +79,19 @@ def _person(email: str | None) -> Identity:
     if not email:
         raise NotLinked(
             "Your identity provider has not verified your email address.",
-            hint="Its ID token must contain `email`, with `email_verified` true. Contact the provider's administrator.",
+            hint=(
+                "Its ID token must contain `email`, with `email_verified` true. Contact the provider's"
+                " administrator."
+            ),
         )
     wanted = _as_stored(email)
     found = [
         one
-        for one in Identity.objects.filter(kind=Kind.PERSON, email__iexact=wanted)
-        .order_by("pk")
-        .select_for_update(no_key=True, of=("self",))
+        for one in (
+            Identity.objects.filter(kind=Kind.PERSON, email__iexact=wanted)
+            .order_by("pk")
+            .select_for_update(no_key=True, of=("self",))
+        )
         if wanted and _same(one.email, wanted)
     ]
     enabled = [one for one in found if one.is_active]
@@ -97,8 +106,9 @@ def _person(email: str | None) -> Identity:
 
 
 def _as_stored(email: str) -> str:
-    """Return an address as it is stored, or an empty string if its local part changes by that, such as with the Kelvin
-    sign. Another spelling of a domain is the same domain, but another spelling of a mailbox may be another mailbox.
+    """Return an address as it is stored, or an empty string if its local part changes by that, such as with
+    the Kelvin sign. Another spelling of a domain is the same domain, but another spelling of a mailbox may be
+    another mailbox.
     """
     try:
         found = canonical(email)
@@ -108,7 +118,7 @@ def _as_stored(email: str) -> str:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two addresses are the same. Beyond ASCII, they must be identical, because the database treats some
-    different letters as equal, such as i and ı.
+    """Whether two addresses are the same. Beyond ASCII, they must be identical, because the database treats
+    some different letters as equal, such as i and ı.
     """
     return one == other or (one.isascii() and other.isascii() and one.lower() == other.lower())

@@ -8,7 +8,8 @@ from accounts.models import Identity
 
 
 def lock_person(*, identity: Identity) -> Identity:
-    """Lock the person behind an account, with all their accounts and machines, until the surrounding transaction ends.
+    """Lock the person behind an account, with all their accounts and machines, until the surrounding
+    transaction ends.
 
     Return their account. Lock grants, requests and sessions before this.
     """

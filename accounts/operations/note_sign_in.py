@@ -23,7 +23,8 @@ def note_sign_in(
 ) -> None:
     """Record a sign-in, with the identity ``provider`` or the second ``factor``, if any.
 
-    Call it in the transaction of the sign-in, which must fail if the record refuses the entry. Raises NotInTransaction.
+    Call it in the transaction of the sign-in, which must fail if the record refuses the entry. Raises
+    NotInTransaction.
     """
     data = {
         "from": address,
@@ -31,30 +32,42 @@ def note_sign_in(
         **({"factor": factor} if factor else {}),
     }
     record(
-        event=Event.IDENTITY_SIGNED_IN, actor=actor_of(identity), object_type="identity",
-        object_ref=identity.username, data=data, now=now,
-    )  # fmt: skip
+        event=Event.IDENTITY_SIGNED_IN,
+        actor=actor_of(identity),
+        object_type="identity",
+        object_ref=identity.username,
+        data=data,
+        now=now,
+    )
 
 
 def note_failed_sign_in(*, name: str, address: str, reason: str, now: dt.datetime) -> None:
     """Record a failed attempt to sign in as ``name``, which is stored as typed, truncated to 100 characters.
 
-    The entry's object is the canonical name, whether or not it exists. A failed sign-in gives no access, so the entry
-    goes to the backlog if the record refuses it.
+    The entry's object is the canonical name, whether or not it exists. A failed sign-in gives no access, so
+    the entry goes to the backlog if the record refuses it.
     """
     typed = recordable(name[:_LONGEST])
     about = recordable(canonical_username(name))[:MAX_NAME] or "?"
     with transaction.atomic():
         record_end(
-            event=Event.IDENTITY_SIGN_IN_FAILED, actor=Actor.system("sign-in"), object_type="identity",
-            object_ref=about, data={"name": typed, "from": address, "reason": reason}, now=now,
-        )  # fmt: skip
+            event=Event.IDENTITY_SIGN_IN_FAILED,
+            actor=Actor.system("sign-in"),
+            object_type="identity",
+            object_ref=about,
+            data={"name": typed, "from": address, "reason": reason},
+            now=now,
+        )
 
 
 def note_sign_out(*, identity: Identity, now: dt.datetime) -> None:
     """Record a sign-out. It removes access, so it succeeds even if the record refuses the entry."""
     with transaction.atomic():
         record_end(
-            event=Event.IDENTITY_SIGNED_OUT, actor=actor_of(identity), object_type="identity",
-            object_ref=identity.username, data={}, now=now,
-        )  # fmt: skip
+            event=Event.IDENTITY_SIGNED_OUT,
+            actor=actor_of(identity),
+            object_type="identity",
+            object_ref=identity.username,
+            data={},
+            now=now,
+        )

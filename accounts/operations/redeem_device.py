@@ -31,7 +31,9 @@ class TooFast(InvalidInput):
 
 
 class Refused(InvalidInput):
-    """The person denied the program, or their sessions ended since. Start the sign-in again if it was a mistake."""
+    """The person denied the program, or their sessions ended since. Start the sign-in again if it was a
+    mistake.
+    """
 
     code = "access_denied"
 
@@ -51,7 +53,8 @@ class NoSuchCode(InvalidInput):
 def redeem_device(*, device_code: str, client_id: str, now: dt.datetime) -> tuple[APIToken, str]:
     """Create a token of the person who authorized the program. Return it with its text, which is not stored.
 
-    Raises UnknownClient, NotYet, TooFast, Refused, TooLate, NoSuchCode (also for a used code or another client's code).
+    Raises UnknownClient, NotYet, TooFast, Refused, TooLate, NoSuchCode (also for a used code or another
+    client's code).
     """
     client = client_of(client_id)
     answer: tuple[APIToken, str] | InvalidInput
@@ -83,9 +86,13 @@ def _token(row: DeviceAuthorization, now: dt.datetime) -> tuple[APIToken, str] |
     row.state = DeviceState.USED
     row.save(update_fields=["state"])
     return create_token(
-        identity_id=person.pk, label=f"{client.id}{f' from {row.address}' if row.address else ''}", scopes=row.scopes,
-        lifetime=dt.timedelta(hours=client.hours), actor=person, now=now,
-    )  # fmt: skip
+        identity_id=person.pk,
+        label=f"{client.id}{f' from {row.address}' if row.address else ''}",
+        scopes=row.scopes,
+        lifetime=dt.timedelta(hours=client.hours),
+        actor=person,
+        now=now,
+    )
 
 
 def _waits(row: DeviceAuthorization, now: dt.datetime) -> InvalidInput:

@@ -14,7 +14,9 @@ from broker.kernel.errors import NotFound
 
 
 def remove_ssh_key(*, key_id: int, actor: Identity, now: dt.datetime) -> SSHPublicKey:
-    """Remove a key: one's own, that of a machine that one owns, or, as an administrator, anyone's. Raises NotFound."""
+    """Remove a key: one's own, that of a machine that one owns, or, as an administrator, anyone's. Raises
+    NotFound.
+    """
     keys = SSHPublicKey.objects.select_related("identity").filter(removed_at__isnull=True)
     if not actor.is_superuser:
         keys = keys.filter(answered_for_by(actor, "identity"))
@@ -25,7 +27,11 @@ def remove_ssh_key(*, key_id: int, actor: Identity, now: dt.datetime) -> SSHPubl
         key.removed_at = now
         key.save(update_fields=["removed_at"])
         record_end(
-            event=Event.IDENTITY_KEY_REMOVED, actor=actor_of(actor), object_type="identity", now=now,
-            object_ref=key.identity.username, data={"fingerprint": key.fingerprint},
-        )  # fmt: skip
+            event=Event.IDENTITY_KEY_REMOVED,
+            actor=actor_of(actor),
+            object_type="identity",
+            now=now,
+            object_ref=key.identity.username,
+            data={"fingerprint": key.fingerprint},
+        )
     return key

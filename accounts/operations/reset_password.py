@@ -25,7 +25,11 @@ def reset_password(*, identity_id: int, new: str, actor: Actor, now: dt.datetime
             raise NotFound("Identity not found.")
         store_password(identity, new)
         record(
-            event=Event.IDENTITY_PASSWORD_CHANGED, actor=actor, object_type="identity",
-            object_ref=identity.username, data={}, now=now,
-        )  # fmt: skip
+            event=Event.IDENTITY_PASSWORD_CHANGED,
+            actor=actor,
+            object_type="identity",
+            object_ref=identity.username,
+            data={},
+            now=now,
+        )
     return identity

@@ -15,8 +15,8 @@ from broker.kernel.errors import NotFound
 
 
 def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToken:
-    """Revoke a token: one's own, that of a machine that one owns, or, as an administrator, anyone's. Tokens that were
-    created with it are revoked too, recursively. Raises NotFound.
+    """Revoke a token: one's own, that of a machine that one owns, or, as an administrator, anyone's. Tokens
+    that were created with it are revoked too, recursively. Raises NotFound.
     """
     tokens = APIToken.objects.select_related("identity").filter(revoked_at__isnull=True)
     if not actor.is_superuser:
@@ -29,8 +29,12 @@ def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToke
         APIToken.objects.filter(pk__in=[one.pk for one in family]).update(revoked_at=now)
         for one in family:
             record_end(
-                event=Event.IDENTITY_TOKEN_REVOKED, actor=actor_of(actor), object_type="identity", now=now,
-                object_ref=one.identity.username, data={"token_id": one.pk},
-            )  # fmt: skip
+                event=Event.IDENTITY_TOKEN_REVOKED,
+                actor=actor_of(actor),
+                object_type="identity",
+                now=now,
+                object_ref=one.identity.username,
+                data={"token_id": one.pk},
+            )
     token.revoked_at = now
     return token

@@ -19,8 +19,8 @@ def set_password(
 ) -> Identity:
     """Change one's own password, given the current one. All earlier sessions end.
 
-    Raises NotFound (another identity), Forbidden (a machine), WrongPassword, TooManyTries, InvalidInput (rejected by
-    the password rules).
+    Raises NotFound (another identity), Forbidden (a machine), WrongPassword, TooManyTries, InvalidInput
+    (rejected by the password rules).
     """
     proven = Identity.objects.filter(pk=identity_id).first()
     if proven is None or proven.pk != actor.pk:
@@ -35,7 +35,11 @@ def set_password(
             raise WrongPassword
         store_password(identity, new)
         record(
-            event=Event.IDENTITY_PASSWORD_CHANGED, actor=actor_of(actor), object_type="identity",
-            object_ref=identity.username, data={}, now=now,
-        )  # fmt: skip
+            event=Event.IDENTITY_PASSWORD_CHANGED,
+            actor=actor_of(actor),
+            object_type="identity",
+            object_ref=identity.username,
+            data={},
+            now=now,
+        )
     return identity

@@ -15,12 +15,15 @@ from broker.kernel.errors import InvalidInput, NotFound
 
 
 def set_time_zone(*, identity_id: int, time_zone: str, actor: Identity, now: dt.datetime) -> Identity:
-    """Set one's own time zone, an IANA name. Raises NotFound (another identity), InvalidInput (no such zone)."""
+    """Set one's own time zone, an IANA name. Raises NotFound (another identity), InvalidInput (no
+    such zone).
+    """
     if time_zone not in zoneinfo.available_timezones():
         raise InvalidInput(
-            f"“{time_zone}” is not a time zone.", hint="Use an IANA time zone, such as Europe/Berlin.",
+            f"“{time_zone}” is not a time zone.",
+            hint="Use an IANA time zone, such as Europe/Berlin.",
             fields={"time_zone": ["Unknown."]},
-        )  # fmt: skip
+        )
     with transaction.atomic():
         identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
         if identity is None or identity.pk != actor.pk:
@@ -29,7 +32,11 @@ def set_time_zone(*, identity_id: int, time_zone: str, actor: Identity, now: dt.
         identity.time_zone = time_zone
         identity.save(update_fields=["time_zone"])
         record(
-            event=Event.IDENTITY_CHANGED, actor=actor_of(actor), object_type="identity", now=now,
-            object_ref=identity.username, data={"time_zone": {"before": before, "now": time_zone}},
-        )  # fmt: skip
+            event=Event.IDENTITY_CHANGED,
+            actor=actor_of(actor),
+            object_type="identity",
+            now=now,
+            object_ref=identity.username,
+            data={"time_zone": {"before": before, "now": time_zone}},
+        )
     return identity

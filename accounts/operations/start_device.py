@@ -33,15 +33,21 @@ class DeviceCodes:
 def start_device(*, client_id: str, scopes: Iterable[str], address: str, now: dt.datetime) -> DeviceCodes:
     """Start an authorization, which expires after ten minutes. This gives no access.
 
-    ``address`` is the program's client address, which the person who enters the code sees. Raises UnknownClient,
-    ScopeNotOffered.
+    ``address`` is the program's client address, which the person who enters the code sees. Raises
+    UnknownClient, ScopeNotOffered.
     """
     client = client_of(client_id)
     wanted = scopes_for(client, scopes)
     DeviceAuthorization.objects.filter(expires_at__lt=now - _KEPT).delete()
     device_code, user_code = new_token("sdc"), new_user_code()
     row = DeviceAuthorization.objects.create(
-        device_digest=token_digest(device_code), user_digest=user_code_digest(user_code), client_id=client.id,
-        scopes=wanted, address=address[:64], interval=INTERVAL, created_at=now, expires_at=now + LIFETIME,
-    )  # fmt: skip
+        device_digest=token_digest(device_code),
+        user_digest=user_code_digest(user_code),
+        client_id=client.id,
+        scopes=wanted,
+        address=address[:64],
+        interval=INTERVAL,
+        created_at=now,
+        expires_at=now + LIFETIME,
+    )
     return DeviceCodes(device_code, user_code, row)

@@ -13,8 +13,8 @@ SYSTEM_PREFIX = "system:"
 class Actor:
     """An identity, or a component of Stint (``system:sweep``), at the time of the act.
 
-    ``name`` is the username at that time. ``id`` is the identity's primary key, or None for a component. Raises
-    ValueError for an empty name, and for an identity whose name is reserved for the system.
+    ``name`` is the username at that time. ``id`` is the identity's primary key, or None for a component.
+    Raises ValueError for an empty name, and for an identity whose name is reserved for the system.
     """
 
     name: str

@@ -20,9 +20,9 @@ def verify_onwards(
 ) -> Verdict | None:
     """Verify the main log from the last verified entry on, then store and record the result.
 
-    The entry to continue from must be the one that the last verification read. Returns None without doing anything if
-    there was no verification yet, the last one found a break, or there are more than ``most`` entries to read. Then the
-    worker must verify the log.
+    The entry to continue from must be the one that the last verification read. Returns None without doing
+    anything if there was no verification yet, the last one found a break, or there are more than ``most``
+    entries to read. Then the worker must verify the log.
     """
     last = latest_verification()
     head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first()

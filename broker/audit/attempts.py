@@ -1,8 +1,8 @@
 """Aggregated entries for attempts that anyone can repeat without limit, such as failed sign-ins.
 
-While there are few sources, the first attempt of each becomes an entry at once. Further attempts within a minute are
-counted in a row, which needs neither the record's head nor a wait for the disk. After the minute, the count becomes one
-entry. The counts are in the database, so nothing is lost when a process ends.
+While there are few sources, the first attempt of each becomes an entry at once. Further attempts within a
+minute are counted in a row, which needs neither the record's head nor a wait for the disk. After the minute,
+the count becomes one entry. The counts are in the database, so nothing is lost when a process ends.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from broker.audit.models import AuditAttempt
 from broker.audit.record import Json, record, record_many
 
 WINDOW = dt.timedelta(minutes=1)
-# The number of sources whose first attempt is recorded at once, and of sources that get their own entry after a minute.
-# One entry covers the rest.
+# The number of sources whose first attempt is recorded at once, and of sources that get their own entry after
+# a minute. One entry covers the rest.
 TOLD_AT_ONCE = 10
 SOURCES = 100
 EXAMPLES = 5
@@ -85,11 +85,18 @@ def _count(
         cursor.execute(
             _COUNT,
             {
-                "event": event, "actor": actor.name, "actor_id": actor.id, "actor_kind": actor.kind,
-                "object_type": object_type, "object_ref": object_ref, "source": source, "now": now,
-                "data": _example(data), "most": EXAMPLES,
+                "event": event,
+                "actor": actor.name,
+                "actor_id": actor.id,
+                "actor_kind": actor.kind,
+                "object_type": object_type,
+                "object_ref": object_ref,
+                "source": source,
+                "now": now,
+                "data": _example(data),
+                "most": EXAMPLES,
             },
-        )  # fmt: skip
+        )
         (times,) = cursor.fetchone()
     return bool(times == 1)
 
@@ -113,8 +120,8 @@ def append_attempts(now: dt.datetime) -> int:
     """
     with transaction.atomic():
         due = AuditAttempt.objects.filter(first_at__lte=now - WINDOW).values("event")
-        # Take all rows of an event at once, even younger ones. If each source had its own time, there would be no limit
-        # on the number of entries per minute.
+        # Take all rows of an event at once, even younger ones. If each source had its own time, there would
+        # be no limit on the number of entries per minute.
         rows = list(
             AuditAttempt.objects.filter(event__in=due)
             .select_for_update(skip_locked=True, no_key=True)
@@ -133,16 +140,23 @@ def _record_all(event: Event, rows: list[AuditAttempt], now: dt.datetime) -> int
     named = [row for row in rows if row.actor_id is not None]
     for row in named:
         record(
-            event=event, actor=actor_of(row), object_type=row.object_type, object_ref=row.object_ref,
-            data=_summary([row]), now=now,
-        )  # fmt: skip
+            event=event,
+            actor=actor_of(row),
+            object_type=row.object_type,
+            object_ref=row.object_ref,
+            data=_summary([row]),
+            now=now,
+        )
     rest = [row for row in rows if row.actor_id is None]
     parts = [[row] for row in rest[:SOURCES]] + ([rest[SOURCES:]] if rest[SOURCES:] else [])
     if parts:
         record_many(
-            event=event, actor=actor_of(rest[0]), object_type=rest[0].object_type, now=now,
+            event=event,
+            actor=actor_of(rest[0]),
+            object_type=rest[0].object_type,
+            now=now,
             entries=[(_about(part), _summary(part)) for part in parts],
-        )  # fmt: skip
+        )
     return len(named) + len(parts)
 
 
@@ -152,8 +166,8 @@ def _about(rows: list[AuditAttempt]) -> str:
 
 
 def _summary(rows: list[AuditAttempt]) -> dict[str, Json]:
-    """Return the facts of the first attempt, with count, first, last and examples, each from another source if there
-    are several.
+    """Return the facts of the first attempt, with count, first, last and examples, each from another source
+    if there are several.
     """
     one = len(rows) == 1
     return {

@@ -1,9 +1,9 @@
-"""The backlog of entries that the record refused. They are appended when it accepts entries again, so that access can
-always end.
+"""The backlog of entries that the record refused. They are appended when it accepts entries again, so that
+access can always end.
 
-Only entries of acts that remove access, or give none, go to the backlog. Acts that give access use ``record``, and fail
-with it. The database itself puts refused entries of a commit there (``audit_append_pending``); this module does so for
-entries that the database rejects before the commit.
+Only entries of acts that remove access, or give none, go to the backlog. Acts that give access use
+``record``, and fail with it. The database itself puts refused entries of a commit there
+(``audit_append_pending``); this module does so for entries that the database rejects before the commit.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ CATCHER = Actor.system("record")
 def record_end(
     *, event: Event, actor: Actor, object_type: str, object_ref: str, data: Mapping[str, Json], now: datetime
 ) -> None:
-    """Record an act that removes access, like ``record``. If the record refuses the entry or takes too long, the entry
-    goes to the backlog.
+    """Record an act that removes access, like ``record``. If the record refuses the entry or takes too long,
+    the entry goes to the backlog.
 
-    Data that can't be recorded is replaced by the reason. Raises NotInTransaction, and the database's errors if the
-    backlog fails too.
+    Data that can't be recorded is replaced by the reason. Raises NotInTransaction, and the database's errors
+    if the backlog fails too.
     """
     record_ends(event=event, actor=actor, object_type=object_type, entries=[(object_ref, data)], now=now)
 
@@ -70,15 +70,23 @@ def record_ends(
         logger.warning("record.refuses", entry=event.value, objects=len(kept), cause=str(error))
         AuditBacklog.objects.bulk_create(
             AuditBacklog(
-                at=now, event=event, actor=actor.name, actor_id=actor.id, actor_kind=actor.kind,
-                object_type=object_type, object_ref=object_ref, data=data,
+                at=now,
+                event=event,
+                actor=actor.name,
+                actor_id=actor.id,
+                actor_kind=actor.kind,
+                object_type=object_type,
+                object_ref=object_ref,
+                data=data,
             )
             for object_ref, data in kept
-        )  # fmt: skip
+        )
 
 
 def fitting(ref: str, data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]]:
-    """Return the name and data in a form that the record accepts. A refused entry would block the backlog behind it."""
+    """Return the name and data in a form that the record accepts. A refused entry would block the backlog
+    behind it.
+    """
     try:
         kept = as_recorded(data)
     except Unrecordable as error:
@@ -89,8 +97,8 @@ def fitting(ref: str, data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]
 def catch_up(now: datetime) -> int:
     """Append the entries of the backlog, in order and with their own times, and return their number.
 
-    An entry that can't be recorded, such as one with an unknown event, is replaced by an entry about it, so that it
-    doesn't block the others. Raises the database's errors, including when the record refuses entries.
+    An entry that can't be recorded, such as one with an unknown event, is replaced by an entry about it, so
+    that it doesn't block the others. Raises the database's errors, including when the record refuses entries.
     """
     with transaction.atomic():
         kept = list(
@@ -120,13 +128,21 @@ def _append(entry: AuditBacklog, now: datetime) -> None:
 
 def _record_replacement(entry: AuditBacklog, error: Exception, now: datetime) -> None:
     said = {
-        "why": str(error), "event": entry.event, "actor": entry.actor, "object_type": entry.object_type,
-        "object_ref": entry.object_ref, "data": json.dumps(entry.data),
-    }  # fmt: skip
+        "why": str(error),
+        "event": entry.event,
+        "actor": entry.actor,
+        "object_type": entry.object_type,
+        "object_ref": entry.object_ref,
+        "data": json.dumps(entry.data),
+    }
     record(
-        event=Event.RECORD_ENTRY_REPLACED, actor=CATCHER, object_type="log", object_ref=MAIN_LOG, now=entry.at,
+        event=Event.RECORD_ENTRY_REPLACED,
+        actor=CATCHER,
+        object_type="log",
+        object_ref=MAIN_LOG,
+        now=entry.at,
         data={**{name: text[:LONGEST] for name, text in said.items()}, "recorded_at": now.isoformat()},
-    )  # fmt: skip
+    )
 
 
 def actor_of(entry: AuditBacklog | AuditAttempt) -> Actor:

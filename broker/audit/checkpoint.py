@@ -1,7 +1,7 @@
 """Checkpoints: signed statements of the record's length and of the root of its Merkle tree.
 
-The tree is updated here and not when an entry is appended, so that it does not slow down acts. The roots of its full
-subtrees are stored with the newest checkpoint, so only later entries are read.
+The tree is updated here and not when an entry is appended, so that it does not slow down acts. The roots of
+its full subtrees are stored with the newest checkpoint, so only later entries are read.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class _Grown:
 
 
 def checkpoint_is_due(*, now: dt.datetime, log: str = MAIN_LOG) -> bool:
-    """Whether the last attempt failed, the newest checkpoint is almost a minute old and the log has grown since, or
-    nothing can start until the file outside the database is complete.
+    """Whether the last attempt failed, the newest checkpoint is almost a minute old and the log has grown
+    since, or nothing can start until the file outside the database is complete.
 
     This is read from the database, so that a restarted worker loses no time.
     """
@@ -76,12 +76,12 @@ def checkpoint_is_due(*, now: dt.datetime, log: str = MAIN_LOG) -> bool:
 def make_checkpoint(*, now: dt.datetime, log: str = MAIN_LOG) -> AuditCheckpoint | None:
     """Sign the current log, store the checkpoint, and append it to the file outside the database.
 
-    Earlier checkpoints that the file lacks, because it could not be written, are appended as well. A failure is stored
-    with its start and reason, for pages and probes.
+    Earlier checkpoints that the file lacks, because it could not be written, are appended as well. A failure
+    is stored with its start and reason, for pages and probes.
 
     Returns None if nothing was appended since the newest checkpoint, or another process is making one. Raises
-    CheckpointRefused, CannotDecrypt, the database's errors, and OSError if the file can't be written. In that last
-    case, the checkpoint is already in the database.
+    CheckpointRefused, CannotDecrypt, the database's errors, and OSError if the file can't be written. In that
+    last case, the checkpoint is already in the database.
     """
     try:
         made = _make(now=now, log=log)
@@ -115,7 +115,8 @@ def _make(*, now: dt.datetime, log: str) -> AuditCheckpoint | None:
 
 
 def _keep(log: str) -> bool:
-    """Append missing checkpoints to the file outside the database, the oldest first. Return whether it is complete.
+    """Append missing checkpoints to the file outside the database, the oldest first. Return whether it is
+    complete.
 
     Only one process at a time does this, so that nothing is appended twice.
     """
@@ -172,12 +173,16 @@ def _check_standing(log: str) -> None:
 def _contradicted(why: str) -> Contradicted:
     return Contradicted(
         why,
-        hint="Run `manage.py audit_verify`. To continue with this record, run `manage.py restored --reason …`.",
+        hint=(
+            "Run `manage.py audit_verify`. To continue with this record, run `manage.py restored --reason …`."
+        ),
     )
 
 
 def _up_to(newest: AuditCheckpoint | None, log: str) -> _Grown:
-    """Return the tree of the newest checkpoint, as stored or, if that does not match its root, rebuilt from all entries."""
+    """Return the tree of the newest checkpoint, as stored or, if that does not match its root, rebuilt from
+    all entries.
+    """
     if newest is None:
         return _Grown(Tree(), genesis(log))
     kept = AuditTree.objects.filter(log=log, size=newest.size).first()

@@ -1,4 +1,6 @@
-"""The key that signs checkpoints, from the environment, or created once and stored encrypted in the database."""
+"""The key that signs checkpoints, from the environment, or created once and stored encrypted in the
+database.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +53,8 @@ class Signer:
 def known_signer(*, log: str = MAIN_LOG, using: str = "default") -> Signer | None:
     """Return the signer of a log's checkpoints, or None if no key was created yet.
 
-    The public key is derived from the encrypted private one, so that the database's owner can't replace it. Raises
-    CannotDecrypt and NotACheckpointKey.
+    The public key is derived from the encrypted private one, so that the database's owner can't replace it.
+    Raises CannotDecrypt and NotACheckpointKey.
     """
     if settings.CHECKPOINT_KEY:
         return Signer(settings.RECORD_ORIGIN, _given(settings.CHECKPOINT_KEY))
@@ -64,7 +66,8 @@ def known_signer(*, log: str = MAIN_LOG, using: str = "default") -> Signer | Non
 
 
 def signer(*, now: dt.datetime, log: str = MAIN_LOG) -> Signer:
-    """Return the signer of a log's checkpoints, and create the key if there is none. Safe for concurrent processes.
+    """Return the signer of a log's checkpoints, and create the key if there is none. Safe for concurrent
+    processes.
 
     Raises CheckpointKeyMissing, and the same errors as ``known_signer``.
     """
@@ -73,7 +76,10 @@ def signer(*, now: dt.datetime, log: str = MAIN_LOG) -> Signer:
         if AuditCheckpoint.objects.filter(log=log).exists():
             raise CheckpointKeyMissing(
                 "Checkpoints exist, but the key that signed them is missing from the database.",
-                hint="Compare the database with a backup. To continue with another key, set STINT_CHECKPOINT_KEY_FILE.",
+                hint=(
+                    "Compare the database with a backup. To continue with another key, set"
+                    " STINT_CHECKPOINT_KEY_FILE."
+                ),
             )
         try:
             found = _make(log, now)
@@ -90,9 +96,13 @@ def _make(log: str, now: dt.datetime) -> Signer:
         sealed = seal(made.key.private_bytes_raw(), place=_place(log))
         AuditKey.objects.create(log=log, origin=made.name, sealed_private_key=sealed, created_at=now)
         record(
-            event=Event.RECORD_KEY_CREATED, actor=Actor.system("setup"), object_type="log", object_ref=log, now=now,
+            event=Event.RECORD_KEY_CREATED,
+            actor=Actor.system("setup"),
+            object_type="log",
+            object_ref=log,
+            now=now,
             data={"verifier": made.verifier},
-        )  # fmt: skip
+        )
     return made
 
 
@@ -101,7 +111,10 @@ def _place(log: str) -> SecretLocation:
 
 
 def _given(pem: str) -> Ed25519PrivateKey:
-    hint = "Generate one with `openssl genpkey -algorithm ed25519`, and set STINT_CHECKPOINT_KEY_FILE to its file."
+    hint = (
+        "Generate one with `openssl genpkey -algorithm ed25519`, and set STINT_CHECKPOINT_KEY_FILE to its"
+        " file."
+    )
     try:
         key = load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError) as error:

@@ -21,320 +21,557 @@ class Event(StrEnum):
         event.meaning, event.data = meaning, tuple(data.split())
         return event
 
-    # fmt: off
     # Requests
-    REQUEST_CREATED = ("request.created", "Someone requested access, or an extension.",
-        "kind cluster command_set targets parameters starts_at duration reason ticket policy digest extends")
-    REQUEST_APPROVED = ("request.approved",
-        ("An approver approved the request, or the policy needs no approval. `missing` is how many "
-         "approvals are still required."),
-        "settled missing digest comment by policy")
-    REQUEST_DENIED = ("request.denied", "An approver denied the request, which closes it.",
-        "settled digest comment")
-    REQUEST_WITHDRAWN = ("request.withdrawn",
+    REQUEST_CREATED = (
+        "request.created",
+        "Someone requested access, or an extension.",
+        "kind cluster command_set targets parameters starts_at duration reason ticket policy digest extends",
+    )
+    REQUEST_APPROVED = (
+        "request.approved",
+        (
+            "An approver approved the request, or the policy needs no approval. `missing` is how many "
+            "approvals are still required."
+        ),
+        "settled missing digest comment by policy",
+    )
+    REQUEST_DENIED = (
+        "request.denied",
+        "An approver denied the request, which closes it.",
+        "settled digest comment",
+    )
+    REQUEST_WITHDRAWN = (
+        "request.withdrawn",
         "The requester withdrew the request before it was decided, or was disabled.",
-        "disabled")
-    REQUEST_LAPSED = ("request.lapsed",
+        "disabled",
+    )
+    REQUEST_LAPSED = (
+        "request.lapsed",
         "The request expired: nobody decided it in time, its window passed, or its workflow was closed.",
-        "lapsed_at closed")
-    REQUEST_NARROWED = ("request.narrowed",
-        ("An approver shortened the request, or removed commands or targets. Only what all approvers left "
-         "can be used."),
-        "duration commands targets")
+        "lapsed_at closed",
+    )
+    REQUEST_NARROWED = (
+        "request.narrowed",
+        (
+            "An approver shortened the request, or removed commands or targets. Only what all approvers left "
+            "can be used."
+        ),
+        "duration commands targets",
+    )
     REQUEST_COMMENTED = ("request.commented", "Someone wrote a comment on the request.", "text")
     REQUEST_REMINDED = ("request.reminded", "The requester reminded the approvers.", "notified")
-    REQUEST_ESCALATED = ("request.escalated",
+    REQUEST_ESCALATED = (
+        "request.escalated",
         "Nobody decided the request in time, so the next people of the policy were notified.",
-        "step waited notified webhooks")
-    REQUEST_PURGED = ("request.purged",
+        "step waited notified webhooks",
+    )
+    REQUEST_PURGED = (
+        "request.purged",
         "A request that was not granted was deleted when its retention ended.",
-        "state")
+        "state",
+    )
 
     # Grants
-    GRANT_SCHEDULED = ("grant.scheduled",
+    GRANT_SCHEDULED = (
+        "grant.scheduled",
         "The last required approval arrived. The grant exists and waits for its start.",
-        "request holder cluster command_set commands parameters targets starts_at expires_at")
-    GRANT_PROVISIONING = ("grant.provisioning",
+        "request holder cluster command_set commands parameters targets starts_at expires_at",
+    )
+    GRANT_PROVISIONING = (
+        "grant.provisioning",
         "The grant's start has come, and Stint began to create access on the targets.",
-        "from")
+        "from",
+    )
     GRANT_ACTIVE = ("grant.active", "Access exists and can be used until the deadline.", "from")
-    GRANT_REVOKING = ("grant.revoking",
+    GRANT_REVOKING = (
+        "grant.revoking",
         "The grant began to end. Nothing new can run, and access is being removed from the targets.",
-        "from reason note cut")
-    GRANT_ENDED = ("grant.ended",
+        "from reason note cut",
+    )
+    GRANT_ENDED = (
+        "grant.ended",
         "Every target confirmed that access is gone, and every session is closed.",
-        "from reason seconds targets_asked note")
-    GRANT_EXTENDED = ("grant.extended", "The deadline of an active grant was moved.",
-        "request seconds expires_at")
+        "from reason seconds targets_asked note",
+    )
+    GRANT_EXTENDED = (
+        "grant.extended",
+        "The deadline of an active grant was moved.",
+        "request seconds expires_at",
+    )
     GRANT_HELD = ("grant.held", "The grant was suspended after too many refused commands.", "refused tried")
     GRANT_RELEASED = ("grant.released", "An approver released a suspended grant.", "note")
-    GRANT_DELEGATED = ("grant.delegated",
+    GRANT_DELEGATED = (
+        "grant.delegated",
         "The holder delegated a part of the grant. `chain` is the chain of grants from the first one.",
-        "to grant request command_set parameters duration reason chain")
-    GRANT_REVOKE_FAILING = ("grant.revoke_failing",
-        ("A target did not confirm the revocation, or someone asked Stint to try again now. Stint retries "
-         "until it is confirmed."),
-        "errors attempts retry")
-    GRANT_PURGED = ("grant.purged", "A grant and its runs were deleted when its retention ended.",
-        "request ended_at runs")
+        "to grant request command_set parameters duration reason chain",
+    )
+    GRANT_REVOKE_FAILING = (
+        "grant.revoke_failing",
+        (
+            "A target did not confirm the revocation, or someone asked Stint to try again now. Stint retries "
+            "until it is confirmed."
+        ),
+        "errors attempts retry",
+    )
+    GRANT_PURGED = (
+        "grant.purged",
+        "A grant and its runs were deleted when its retention ended.",
+        "request ended_at runs",
+    )
 
     # Sessions
-    SESSION_OPENED = ("session.opened",
+    SESSION_OPENED = (
+        "session.opened",
         "A holder authenticated, and a gateway opened a session under a grant.",
-        "session target from proof")
-    SESSION_CLOSED = ("session.closed", "The session ended, and its connections are closed.",
-        "session target reason")
+        "session target from proof",
+    )
+    SESSION_CLOSED = (
+        "session.closed",
+        "The session ended, and its connections are closed.",
+        "session target reason",
+    )
 
     # Commands
-    COMMAND_ORDERED = ("command.ordered",
-        ("The holder started a command from the page of the grant. The entries that follow have its "
-         "outcome."),
-        "order line target from")
-    COMMAND_ALLOWED = ("command.allowed", "A command matched the grant and was sent to a target.",
-        "run session argv index target from held")
-    COMMAND_REFUSED = ("command.refused",
+    COMMAND_ORDERED = (
+        "command.ordered",
+        "The holder started a command from the page of the grant. The entries that follow have its outcome.",
+        "order line target from",
+    )
+    COMMAND_ALLOWED = (
+        "command.allowed",
+        "A command matched the grant and was sent to a target.",
+        "run session argv index target from held",
+    )
+    COMMAND_REFUSED = (
+        "command.refused",
         "A command did not match the grant, or nothing covered it. Nothing was sent to the target.",
-        "run session target from line why code proof")
-    COMMAND_HELD = ("command.held",
+        "run session target from line why code proof",
+    )
+    COMMAND_HELD = (
+        "command.held",
         "A command matched but needs a second person's approval before it runs.",
-        "run session argv index target from")
-    COMMAND_HOLD_DECIDED = ("command.hold_decided",
+        "run session argv index target from",
+    )
+    COMMAND_HOLD_DECIDED = (
+        "command.hold_decided",
         "A held command was approved for one run, denied or withdrawn, or it expired.",
-        "run argv target allowed lapsed withdrawn")
-    COMMAND_REMINDED = ("command.reminded", "The holder reminded the approvers of a held command.",
-        "run target notified")
-    COMMAND_ESCALATED = ("command.escalated",
+        "run argv target allowed lapsed withdrawn",
+    )
+    COMMAND_REMINDED = (
+        "command.reminded",
+        "The holder reminded the approvers of a held command.",
+        "run target notified",
+    )
+    COMMAND_ESCALATED = (
+        "command.escalated",
         "Nobody decided a held command in time, so the next people of the policy were notified.",
-        "run step waited notified webhooks")
-    COMMAND_FINISHED = ("command.finished",
-        ("An allowed command ended. The entry has its exit status, or why it was cut, and the digest of its "
-         "recording."),
-        "run order target state exit_status signal reason output_bytes recording recording_sha256")
-    COMMAND_OBSERVED = ("command.observed", "A target reported afterward what a holder ran on it.",
-        "run target statement database at error")
-    RECORDING_WATCHED = ("recording.watched", "Someone watched a recording or read its output in full.",
-        "run target recording_sha256")
-    RECORDING_RECOVERED = ("recording.recovered",
+        "run step waited notified webhooks",
+    )
+    COMMAND_FINISHED = (
+        "command.finished",
+        (
+            "An allowed command ended. The entry has its exit status, or why it was cut, and the digest of"
+            " its recording."
+        ),
+        "run order target state exit_status signal reason output_bytes recording recording_sha256",
+    )
+    COMMAND_OBSERVED = (
+        "command.observed",
+        "A target reported afterward what a holder ran on it.",
+        "run target statement database at error",
+    )
+    RECORDING_WATCHED = (
+        "recording.watched",
+        "Someone watched a recording or read its output in full.",
+        "run target recording_sha256",
+    )
+    RECORDING_RECOVERED = (
+        "recording.recovered",
         "The recording of a command on a lost gateway was found and completed.",
-        "run target state recording recording_sha256 recording_bytes")
-    RECORDING_PURGED = ("recording.purged",
+        "run target state recording recording_sha256 recording_bytes",
+    )
+    RECORDING_PURGED = (
+        "recording.purged",
         "Recordings were deleted when their retention ended, or because they belong to no known run.",
-        "runs recording_sha256 recording_bytes object_sha256")
-    RECORDING_STORAGE_LOW = ("recording.storage_low",
+        "runs recording_sha256 recording_bytes object_sha256",
+    )
+    RECORDING_STORAGE_LOW = (
+        "recording.storage_low",
         "The storage for recordings is almost full, and administrators were notified.",
-        "why")
+        "why",
+    )
 
     # Targets
     LEASE_MADE = ("lease.made", "From now on, something may exist on a target for a grant.", "target ahead")
-    LEASE_PREPARED = ("lease.prepared",
+    LEASE_PREPARED = (
+        "lease.prepared",
         "Access was created on a target. `made` says what exists there, and `until` how long it is valid.",
-        "target made until")
-    CREDENTIAL_ISSUED = ("credential.issued",
+        "target made until",
+    )
+    CREDENTIAL_ISSUED = (
+        "credential.issued",
         "The holder got a credential for the target or the gateway. The entry never contains it.",
-        "target until bound_to")
-    CREDENTIAL_REVOKED = ("credential.revoked",
-        "The token of a grant was revoked by someone who had it. The grant continues.")
-    LEASE_GONE = ("lease.gone", "The target confirmed that what was created is gone. `evidence` says how.",
-        "target evidence")
-    LEASE_FAILING = ("lease.failing",
+        "target until bound_to",
+    )
+    CREDENTIAL_REVOKED = (
+        "credential.revoked",
+        "The token of a grant was revoked by someone who had it. The grant continues.",
+    )
+    LEASE_GONE = (
+        "lease.gone",
+        "The target confirmed that what was created is gone. `evidence` says how.",
+        "target evidence",
+    )
+    LEASE_FAILING = (
+        "lease.failing",
         "Creating, revoking or verifying access on a target failed. Stint retries.",
-        "target error")
-    DRIFT_DETECTED = ("drift.detected",
-        ("A target differs from what it should be: access is missing, was changed, or is left over from an "
-         "ended grant."),
-        "target drift grant detail")
+        "target error",
+    )
+    DRIFT_DETECTED = (
+        "drift.detected",
+        (
+            "A target differs from what it should be: access is missing, was changed, or is left over from an"
+            " ended grant."
+        ),
+        "target drift grant detail",
+    )
     DRIFT_RESOLVED = ("drift.resolved", "The target is as it should be again.", "target drift grant detail")
 
     # Break-glass
-    BREAKGLASS_STARTED = ("breakglass.started",
-        ("A grant started without approval: break-glass access, or access for an incident that may be the "
-         "holder's own."),
-        "request reason incident")
-    BREAKGLASS_REVIEWED = ("breakglass.reviewed", "Another person reviewed a grant that started without approval.",
-        "note")
-    BREAKGLASS_OVERDUE = ("breakglass.overdue",
+    BREAKGLASS_STARTED = (
+        "breakglass.started",
+        (
+            "A grant started without approval: break-glass access, or access for an incident that may be the "
+            "holder's own."
+        ),
+        "request reason incident",
+    )
+    BREAKGLASS_REVIEWED = (
+        "breakglass.reviewed",
+        "Another person reviewed a grant that started without approval.",
+        "note",
+    )
+    BREAKGLASS_OVERDUE = (
+        "breakglass.overdue",
         "A grant that started without approval was not reviewed in time, and administrators were notified.",
-        "notified")
-    BREAKGLASS_ESCALATED = ("breakglass.escalated",
+        "notified",
+    )
+    BREAKGLASS_ESCALATED = (
+        "breakglass.escalated",
         "A review was still pending, so the policy's next escalation step was notified.",
-        "step waited notified webhooks")
+        "step waited notified webhooks",
+    )
 
     # Workflows
-    WORKFLOW_OPENED = ("workflow.opened", "A workflow was opened that access can be bound to.",
-        "kind title severity source clusters assignee opened_by changed_by")
-    WORKFLOW_CLOSED = ("workflow.closed", "A workflow was closed. Grants that are bound to it end.",
-        "note grants_ended requests_lapsed")
-    WORKFLOW_CHANGED = ("workflow.changed",
+    WORKFLOW_OPENED = (
+        "workflow.opened",
+        "A workflow was opened that access can be bound to.",
+        "kind title severity source clusters assignee opened_by changed_by",
+    )
+    WORKFLOW_CLOSED = (
+        "workflow.closed",
+        "A workflow was closed. Grants that are bound to it end.",
+        "note grants_ended requests_lapsed",
+    )
+    WORKFLOW_CHANGED = (
+        "workflow.changed",
         "The source of a workflow describes it differently than before.",
-        "changed grants_ended opened_by changed_by")
+        "changed grants_ended opened_by changed_by",
+    )
     WORKFLOW_JOINED = ("workflow.joined", "Someone joined the people who work on a workflow.")
     SOURCE_CREATED = ("source.created", "A workflow source was created.", "provider digest")
     SOURCE_CHANGED = ("source.changed", "A workflow source was changed.", "provider digest")
-    SOURCE_REMOVED = ("source.removed",
+    SOURCE_REMOVED = (
+        "source.removed",
         "A workflow source was removed. Grants that are bound to its workflows end.",
-        "grants_ended")
-    SOURCE_SECRET_ROTATED = ("source.secret_rotated",
-        ("A new secret for a source's webhooks was created. The previous one stays valid until the next "
-         "rotation."))
-    SOURCE_REFUSED = ("source.refused",
+        "grants_ended",
+    )
+    SOURCE_SECRET_ROTATED = (
+        "source.secret_rotated",
+        (
+            "A new secret for a source's webhooks was created. The previous one stays valid until the next "
+            "rotation."
+        ),
+    )
+    SOURCE_REFUSED = (
+        "source.refused",
         "Webhook deliveries could not be verified. One entry a minute covers all of them.",
-        "reason count")
+        "reason count",
+    )
 
     # Identities
-    IDENTITY_CREATED = ("identity.created", "A person, service or agent was created.",
-        "kind owner groups administrator")
-    IDENTITY_CHANGED = ("identity.changed",
-        ("The name, email address, kind, owner, groups, permissions or time zone of an identity changed. "
-         "Each key has the values before and now."),
-        "confirmed time_zone")
-    IDENTITY_DISABLED = ("identity.disabled", "An identity was disabled. Its grants end.",
-        "grants_ended requests_withdrawn tokens_revoked")
+    IDENTITY_CREATED = (
+        "identity.created",
+        "A person, service or agent was created.",
+        "kind owner groups administrator",
+    )
+    IDENTITY_CHANGED = (
+        "identity.changed",
+        (
+            "The name, email address, kind, owner, groups, permissions or time zone of an identity changed. "
+            "Each key has the values before and now."
+        ),
+        "confirmed time_zone",
+    )
+    IDENTITY_DISABLED = (
+        "identity.disabled",
+        "An identity was disabled. Its grants end.",
+        "grants_ended requests_withdrawn tokens_revoked",
+    )
     IDENTITY_ENABLED = ("identity.enabled", "A disabled identity was enabled. Ended grants stay ended.")
-    IDENTITY_GRANTS_ENDED = ("identity.grants_ended",
+    IDENTITY_GRANTS_ENDED = (
+        "identity.grants_ended",
         "Every grant of an identity was ended at once. The identity stays enabled.",
-        "grants note")
-    IDENTITY_KEY_ADDED = ("identity.key_added", "An SSH public key was registered.",
-        "fingerprint algorithm")
-    IDENTITY_KEY_REMOVED = ("identity.key_removed", "An SSH public key was removed and is no longer valid.",
-        "fingerprint")
-    IDENTITY_TOKEN_CREATED = ("identity.token_created",
+        "grants note",
+    )
+    IDENTITY_KEY_ADDED = ("identity.key_added", "An SSH public key was registered.", "fingerprint algorithm")
+    IDENTITY_KEY_REMOVED = (
+        "identity.key_removed",
+        "An SSH public key was removed and is no longer valid.",
+        "fingerprint",
+    )
+    IDENTITY_TOKEN_CREATED = (
+        "identity.token_created",
         "An API token was created. The entry never contains it.",
-        "token_id scopes expires_at workflow made_by")
-    IDENTITY_TOKEN_REVOKED = ("identity.token_revoked", "An API token was revoked before it expired.",
-        "token_id trust_policy workflow")
-    IDENTITY_TOKEN_EXCHANGED = ("identity.token_exchanged",
-        ("A machine exchanged a token of its issuer for one of Stint's. `claims` are those that it was "
-         "matched by."),
-        "trust_policy issuer workflow token_id claims")
-    IDENTITY_TOKEN_REFUSED = ("identity.token_refused",
+        "token_id scopes expires_at workflow made_by",
+    )
+    IDENTITY_TOKEN_REVOKED = (
+        "identity.token_revoked",
+        "An API token was revoked before it expired.",
+        "token_id trust_policy workflow",
+    )
+    IDENTITY_TOKEN_EXCHANGED = (
+        "identity.token_exchanged",
+        (
+            "A machine exchanged a token of its issuer for one of Stint's. `claims` are those that it was "
+            "matched by."
+        ),
+        "trust_policy issuer workflow token_id claims",
+    )
+    IDENTITY_TOKEN_REFUSED = (
+        "identity.token_refused",
         "A token of an issuer was refused. `unmet` lists the conditions that it does not meet.",
-        "unmet from")
-    IDENTITY_DEVICE_AUTHORIZED = ("identity.device_authorized",
+        "unmet from",
+    )
+    IDENTITY_DEVICE_AUTHORIZED = (
+        "identity.device_authorized",
         "A person authorized a program that shows a code to act for them.",
-        "client scopes from")
-    IDENTITY_DEVICE_DENIED = ("identity.device_denied", "A person denied a program that asked for access.",
-        "client scopes from")
-    IDENTITY_MAIL_FAILED = ("identity.mail_failed",
+        "client scopes from",
+    )
+    IDENTITY_DEVICE_DENIED = (
+        "identity.device_denied",
+        "A person denied a program that asked for access.",
+        "client scopes from",
+    )
+    IDENTITY_MAIL_FAILED = (
+        "identity.mail_failed",
         "Stint stopped trying to send a mail to a person. Recorded at most once a day for each person.",
-        "attempts error notified")
-    IDENTITY_SIGNED_IN = ("identity.signed_in", "An identity signed in to the pages.",
-        "from provider factor")
+        "attempts error notified",
+    )
+    IDENTITY_SIGNED_IN = ("identity.signed_in", "An identity signed in to the pages.", "from provider factor")
     IDENTITY_SIGNED_OUT = ("identity.signed_out", "An identity signed out of the pages.")
-    IDENTITY_LINKED = ("identity.linked", "A person was linked to their account at the identity provider.",
-        "issuer subject email")
-    IDENTITY_UNLINKED = ("identity.unlinked",
-        ("An administrator unlinked a person from their account at the identity provider. The person's sessions "
-         "ended."),
-        "issuer subject email")
-    IDENTITY_SIGN_IN_FAILED = ("identity.sign_in_failed",
+    IDENTITY_LINKED = (
+        "identity.linked",
+        "A person was linked to their account at the identity provider.",
+        "issuer subject email",
+    )
+    IDENTITY_UNLINKED = (
+        "identity.unlinked",
+        (
+            "An administrator unlinked a person from their account at the identity provider. The person's"
+            " sessions ended."
+        ),
+        "issuer subject email",
+    )
+    IDENTITY_SIGN_IN_FAILED = (
+        "identity.sign_in_failed",
         "A sign-in failed. The object is the name that was typed, whether or not it exists.",
-        "name from reason")
-    IDENTITY_FACTOR_ADDED = ("identity.factor_added",
+        "name from reason",
+    )
+    IDENTITY_FACTOR_ADDED = (
+        "identity.factor_added",
         "A person added a second factor. The entry never contains its secret.",
-        "factor")
+        "factor",
+    )
     IDENTITY_FACTOR_REMOVED = ("identity.factor_removed", "A person removed a second factor.", "factor")
-    IDENTITY_FACTORS_RESET = ("identity.factors_reset",
+    IDENTITY_FACTORS_RESET = (
+        "identity.factors_reset",
         "An administrator reset all second factors of a person. All of the person's sessions ended.",
-        "factors reason")
-    IDENTITY_RECOVERY_RENEWED = ("identity.recovery_renewed",
-        "A person generated new recovery codes. The previous ones are no longer valid.")
-    IDENTITY_RECOVERY_USED = ("identity.recovery_used",
+        "factors reason",
+    )
+    IDENTITY_RECOVERY_RENEWED = (
+        "identity.recovery_renewed",
+        "A person generated new recovery codes. The previous ones are no longer valid.",
+    )
+    IDENTITY_RECOVERY_USED = (
+        "identity.recovery_used",
         "A person signed in with a recovery code. `left` is how many remain.",
-        "left")
-    IDENTITY_PASSWORD_CHANGED = ("identity.password_changed",
-        "A password was set, by its owner or by an administrator.")
+        "left",
+    )
+    IDENTITY_PASSWORD_CHANGED = (
+        "identity.password_changed",
+        "A password was set, by its owner or by an administrator.",
+    )
 
     # Catalog
-    CATALOG_APPLIED = ("catalog.applied", "A set of catalog files was applied in one transaction.",
-        "count changes versions digest")
-    PROPOSAL_CREATED = ("proposal.created",
-        ("Someone proposed a change that may grant more than before. Nothing changes until another "
-         "administrator publishes it."),
-        "proposal proposed_by wider digest comment")
-    PROPOSAL_PUBLISHED = ("proposal.published",
+    CATALOG_APPLIED = (
+        "catalog.applied",
+        "A set of catalog files was applied in one transaction.",
+        "count changes versions digest",
+    )
+    PROPOSAL_CREATED = (
+        "proposal.created",
+        (
+            "Someone proposed a change that may grant more than before. Nothing changes until another "
+            "administrator publishes it."
+        ),
+        "proposal proposed_by wider digest comment",
+    )
+    PROPOSAL_PUBLISHED = (
+        "proposal.published",
         "Another administrator published a proposal, and the document changed.",
-        "proposal proposed_by wider digest comment")
-    PROPOSAL_REFUSED = ("proposal.refused", "Another administrator refused a proposal.",
-        "proposal proposed_by wider digest comment")
-    PROPOSAL_WITHDRAWN = ("proposal.withdrawn", "The proposer withdrew or replaced a proposal.",
-        "proposal proposed_by wider digest comment")
-    COMMAND_SET_DRAFTED = ("command_set.drafted",
+        "proposal proposed_by wider digest comment",
+    )
+    PROPOSAL_REFUSED = (
+        "proposal.refused",
+        "Another administrator refused a proposal.",
+        "proposal proposed_by wider digest comment",
+    )
+    PROPOSAL_WITHDRAWN = (
+        "proposal.withdrawn",
+        "The proposer withdrew or replaced a proposal.",
+        "proposal proposed_by wider digest comment",
+    )
+    COMMAND_SET_DRAFTED = (
+        "command_set.drafted",
         "A draft of a command set was saved. A draft allows nothing.",
-        "version digest findings")
-    COMMAND_SET_PUBLISHED = ("command_set.published",
+        "version digest findings",
+    )
+    COMMAND_SET_PUBLISHED = (
+        "command_set.published",
         "A version of a command set was published. It can't change anymore.",
-        "version digest accepted")
-    COMMAND_SET_RETIRED = ("command_set.retired",
+        "version digest accepted",
+    )
+    COMMAND_SET_RETIRED = (
+        "command_set.retired",
         "A command set was retired. It can't be requested anymore.",
-        "grants_ended")
+        "grants_ended",
+    )
     POLICY_CREATED = ("policy.created", "A policy was created.", "version digest grants_ended")
-    POLICY_CHANGED = ("policy.changed", "A policy was changed. Grants that it no longer allows end.",
-        "version digest grants_ended")
+    POLICY_CHANGED = (
+        "policy.changed",
+        "A policy was changed. Grants that it no longer allows end.",
+        "version digest grants_ended",
+    )
     POLICY_REMOVED = ("policy.removed", "A policy was removed. Grants under it end.", "grants_ended")
-    TRUST_POLICY_CREATED = ("trust_policy.created", "A trust policy was created.",
-        "version digest issuer speaks_as tokens_revoked")
-    TRUST_POLICY_CHANGED = ("trust_policy.changed", "A trust policy was changed.",
-        "version digest issuer speaks_as tokens_revoked")
-    TRUST_POLICY_REMOVED = ("trust_policy.removed",
+    TRUST_POLICY_CREATED = (
+        "trust_policy.created",
+        "A trust policy was created.",
+        "version digest issuer speaks_as tokens_revoked",
+    )
+    TRUST_POLICY_CHANGED = (
+        "trust_policy.changed",
+        "A trust policy was changed.",
+        "version digest issuer speaks_as tokens_revoked",
+    )
+    TRUST_POLICY_REMOVED = (
+        "trust_policy.removed",
         "A trust policy was removed, and the tokens that were issued under it were revoked.",
-        "grants_ended tokens_revoked")
+        "grants_ended tokens_revoked",
+    )
     CLUSTER_CREATED = ("cluster.created", "A cluster was created.", "digest grants_ended")
-    CLUSTER_CHANGED = ("cluster.changed",
+    CLUSTER_CHANGED = (
+        "cluster.changed",
         "A cluster or its targets were changed. Grants that no longer fit end.",
-        "digest grants_ended")
+        "digest grants_ended",
+    )
     CLUSTER_CHECKED = ("cluster.checked", "Someone checked a target step by step.", "target ok steps")
-    CLUSTER_SETUP_SHOWN = ("cluster.setup_shown",
-        ("The setup for the administrator of the targets was printed on the server. `has_secret` says "
-         "whether it contains a key."),
-        "has_secret")
+    CLUSTER_SETUP_SHOWN = (
+        "cluster.setup_shown",
+        (
+            "The setup for the administrator of the targets was printed on the server. `has_secret` says "
+            "whether it contains a key."
+        ),
+        "has_secret",
+    )
     CLUSTER_REMOVED = ("cluster.removed", "A cluster was removed. Grants on it end.", "grants_ended")
-    WEBHOOK_CREATED = ("webhook.created",
+    WEBHOOK_CREATED = (
+        "webhook.created",
         "An endpoint for outgoing webhooks was created. The entry has its host, never its full URL.",
-        "host events scope other_key owners")
-    WEBHOOK_CHANGED = ("webhook.changed", "The URL, events, owners or signing key of an endpoint changed.",
-        "host events scope other_key owners")
-    WEBHOOK_REMOVED = ("webhook.removed", "An endpoint was removed. Nothing more is sent to it.",
-        "grants_ended")
-    WEBHOOK_ROTATED = ("webhook.rotated",
+        "host events scope other_key owners",
+    )
+    WEBHOOK_CHANGED = (
+        "webhook.changed",
+        "The URL, events, owners or signing key of an endpoint changed.",
+        "host events scope other_key owners",
+    )
+    WEBHOOK_REMOVED = (
+        "webhook.removed",
+        "An endpoint was removed. Nothing more is sent to it.",
+        "grants_ended",
+    )
+    WEBHOOK_ROTATED = (
+        "webhook.rotated",
         "A new signing key was created. The old one also signs until `both_until`.",
-        "both_until")
-    WEBHOOK_PAUSED = ("webhook.paused",
+        "both_until",
+    )
+    WEBHOOK_PAUSED = (
+        "webhook.paused",
         "Someone paused an endpoint, or it accepted nothing for days. Messages wait.",
-        "reason")
-    WEBHOOK_RESUMED = ("webhook.resumed", "An endpoint was resumed. Everything that waited is sent.",
-        "waiting")
+        "reason",
+    )
+    WEBHOOK_RESUMED = (
+        "webhook.resumed",
+        "An endpoint was resumed. Everything that waited is sent.",
+        "waiting",
+    )
     WEBHOOK_REPLAYED = ("webhook.replayed", "Someone had messages sent again.", "count since")
     WEBHOOK_TESTED = ("webhook.tested", "Someone sent a test message.", "message")
-    PERMISSION_CHANGED = ("permission.changed",
+    PERMISSION_CHANGED = (
+        "permission.changed",
         "The members of a group, or permissions on an object, changed.",
-        "before after grants_ended")
+        "before after grants_ended",
+    )
 
     # Authorities
     CA_CREATED = ("ca.created", "The key that signs a gateway's certificates was created.", "purpose signs")
-    CA_ROTATED = ("ca.rotated",
+    CA_ROTATED = (
+        "ca.rotated",
         "A new signing key took over. Targets should trust both until the old one is retired.",
-        "before")
+        "before",
+    )
     CA_RETIRED = ("ca.retired", "An old signing key was retired.")
 
     # The record
-    RECORD_VERIFIED = ("record.verified",
+    RECORD_VERIFIED = (
+        "record.verified",
         "The whole record, or its newest entries, were verified and are intact.",
-        "entries first_seq began signed head_seq head_hash problem first_bad_seq detail")
-    RECORD_BROKEN = ("record.broken",
+        "entries first_seq began signed head_seq head_hash problem first_bad_seq detail",
+    )
+    RECORD_BROKEN = (
+        "record.broken",
         "A verification found that the record was changed. `first_bad_seq` is the first bad entry.",
-        "entries first_seq began signed head_seq head_hash problem first_bad_seq detail")
+        "entries first_seq began signed head_seq head_hash problem first_bad_seq detail",
+    )
     RECORD_EXPORTED = ("record.exported", "All entries were written to a file.", "file until after")
-    RECORD_ENTRY_REPLACED = ("record.entry_replaced",
-        ("An entry that had been kept aside can't be recorded. Its content is here in shortened form, with "
-         "the reason."),
-        "recorded_at")
-    RECORD_RESTORED = ("record.restored",
+    RECORD_ENTRY_REPLACED = (
+        "record.entry_replaced",
+        (
+            "An entry that had been kept aside can't be recorded. Its content is here in shortened form, with"
+            " the reason."
+        ),
+        "recorded_at",
+    )
+    RECORD_RESTORED = (
+        "record.restored",
         "An older backup was restored, and an administrator chose to continue with it.",
-        "reason lost signed_before signed_root signed_at agreed agreed_at head checkpoints grants sign_ins")
-    RECORD_KEY_CREATED = ("record.key_created",
+        "reason lost signed_before signed_root signed_at agreed agreed_at head checkpoints grants sign_ins",
+    )
+    RECORD_KEY_CREATED = (
+        "record.key_created",
         "The key that signs checkpoints was created. `verifier` is its public half.",
-        "verifier")
-    # fmt: on
+        "verifier",
+    )
 
     @property
     def family(self) -> str:

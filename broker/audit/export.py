@@ -1,7 +1,8 @@
 """The export of the record, a file that ``offline.py`` verifies without Stint and without the database.
 
-The file has JSON lines: a header, each entry with its exact text and its hashes, and the number of entries. Each
-checkpoint follows the last entry that it covers. The file is a snapshot, because one statement reads everything.
+The file has JSON lines: a header, each entry with its exact text and its hashes, and the number of entries.
+Each checkpoint follows the last entry that it covers. The file is a snapshot, because one statement reads
+everything.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ ALL = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The entries after number ``after`` up to number ``until``. Both are sizes of checkpoints, or ``after`` is 0."""
+    """The entries after number ``after`` up to number ``until``. Both are sizes of checkpoints, or ``after``
+    is 0.
+    """
 
     after: int
     until: int
@@ -64,7 +67,9 @@ def export(*, log: str = MAIN_LOG, until: int = ALL) -> Iterator[str]:
 
 
 def export_part(part: Part, *, log: str = MAIN_LOG) -> Iterator[str]:
-    """Yield the lines of an export of one part, which can be verified on its own. Raises the database's errors."""
+    """Yield the lines of an export of one part, which can be verified on its own. Raises the database's
+    errors.
+    """
     yield _line({"format": FORMAT, "log": log, "after": _beginning(part.after, log)})
     yield from _content({"log": log, "after": part.after, "until": part.until, "newest": part.until})
 
@@ -93,16 +98,21 @@ def _content(wanted: dict[str, Any]) -> Iterator[str]:
 
 
 def note_export(*, file: str, until: int, after: int = 0, now: dt.datetime) -> None:
-    """Record that the entries after number ``after`` up to number ``until`` are about to be exported to a file.
+    """Record that the entries after number ``after`` up to number ``until`` are about to be exported to a
+    file.
 
     A broken record that refuses entries can be exported as well; then this entry goes to the backlog.
     """
     data = {"file": file, "until": None if until == ALL else until, **({"after": after} if after else {})}
     with transaction.atomic():
         record_end(
-            event=Event.RECORD_EXPORTED, actor=Actor.system("audit_export"), object_type="log", object_ref=MAIN_LOG, now=now,
+            event=Event.RECORD_EXPORTED,
+            actor=Actor.system("audit_export"),
+            object_type="log",
+            object_ref=MAIN_LOG,
+            now=now,
             data=data,
-        )  # fmt: skip
+        )
 
 
 def _rows(statement: str, wanted: dict[str, Any]) -> Iterator[tuple[Any, ...]]:

@@ -55,7 +55,8 @@ class Row(NamedTuple):
 def framed(body: str, columns: Sequence[Any]) -> bool:
     """Whether the body around its data is exactly the text that PostgreSQL writes for these columns.
 
-    This is twice as fast as parsing each body. If it is False, the body must be parsed. ``columns`` are in Row's order.
+    This is twice as fast as parsing each body. If it is False, the body must be parsed. ``columns`` are in
+    Row's order.
     """
     log, at, event, actor, actor_id, object_type, object_ref = columns
     number = "null" if actor_id is None else actor_id

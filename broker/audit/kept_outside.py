@@ -29,7 +29,8 @@ class _End(NamedTuple):
 def keep_outside(notes: Sequence[str]) -> None:
     """Append checkpoints, and wait until they are on disk. A partially written checkpoint is completed.
 
-    Raises OSError. When called again with the same checkpoints, it continues after the part that was already written.
+    Raises OSError. When called again with the same checkpoints, it continues after the part that was already
+    written.
     """
     path: Path = settings.CHECKPOINTS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,8 +38,8 @@ def keep_outside(notes: Sequence[str]) -> None:
     torn = _end().torn
     if not text.startswith(torn):
         raise OSError(
-            f"{path} does not end with a checkpoint of this record. Keep the file, but move it elsewhere, or set "
-            "STINT_CHECKPOINTS_FILE to a new one."
+            f"{path} does not end with a checkpoint of this record. Keep the file, but move it elsewhere, or"
+            " set STINT_CHECKPOINTS_FILE to a new one."
         )
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:

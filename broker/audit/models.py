@@ -1,7 +1,7 @@
 r"""The models of the record, and its format for verifiers.
 
-An entry's facts are in ``body``, the exact text that is hashed. The other columns repeat some of them for filters, and
-``verify`` compares them with the body. In bytes, with ``||`` for concatenation::
+An entry's facts are in ``body``, the exact text that is hashed. The other columns repeat some of them for
+filters, and ``verify`` compares them with the body. In bytes, with ``||`` for concatenation::
 
     body      one JSON object with exactly the keys at, log, data, actor, event, actor_id, object_ref and
               object_type, as PostgreSQL writes a jsonb value as text, in UTF-8. "at" is UTC with
@@ -11,15 +11,17 @@ An entry's facts are in ``body``, the exact text that is hashed. The other colum
     hash      SHA-256( "stint-audit-entry-1\n" || prev_hash (32 bytes) || seq (8 bytes, big-endian) || body )
     prev_hash the hash of the entry before, or genesis for entry 1
 
-The ``1`` in both prefixes is the version of the format. Neither prefix begins with byte 0 or 1, the prefixes of leaves
-and nodes in an RFC 6962 tree, so hashes of the chain and of the tree can't be confused.
+The ``1`` in both prefixes is the version of the format. Neither prefix begins with byte 0 or 1, the prefixes
+of leaves and nodes in an RFC 6962 tree, so hashes of the chain and of the tree can't be confused.
 
-The migration creates the tables and their triggers, which refuse UPDATE, DELETE and TRUNCATE to everyone, and INSERT to
-everything except ``audit_write``, which ``audit_append_at_commit`` and ``audit_append_many`` run as the owner.
+The migration creates the tables and their triggers, which refuse UPDATE, DELETE and TRUNCATE to everyone, and
+INSERT to everything except ``audit_write``, which ``audit_append_at_commit`` and ``audit_append_many`` run as
+the owner.
 
-The chain has a limit: the owner of the database can drop the triggers and write a whole new chain with a new head.
-Checkpoints reveal this. They are signed with a key that the database has only in encrypted form, and stored in a file
-outside it. ``tree`` implements their tree and ``signed_note`` their text. ``offline`` verifies both without Stint.
+The chain has a limit: the owner of the database can drop the triggers and write a whole new chain with a new
+head. Checkpoints reveal this. They are signed with a key that the database has only in encrypted form, and
+stored in a file outside it. ``tree`` implements their tree and ``signed_note`` their text. ``offline``
+verifies both without Stint.
 """
 
 from __future__ import annotations
@@ -83,7 +85,9 @@ class AuditHead(models.Model):
 
 
 class AuditCheckpoint(models.Model):
-    """A signed statement of the number of a log's entries and its tree's root. ``note``: the exact text with its signature."""
+    """A signed statement of the number of a log's entries and its tree's root. ``note``: the exact text with
+    its signature.
+    """
 
     pk = models.CompositePrimaryKey("log", "size")
     log = models.TextField(db_collation="C")
@@ -117,8 +121,8 @@ class AuditKey(models.Model):
 
 
 class AuditTree(models.Model):
-    """The full subtrees of the newest checkpoint's tree and the hash of its last entry, from which the next checkpoint
-    continues.
+    """The full subtrees of the newest checkpoint's tree and the hash of its last entry, from which the next
+    checkpoint continues.
     """
 
     log = models.TextField(primary_key=True)
@@ -160,10 +164,11 @@ class AuditTrouble(models.Model):
 
 
 class AuditStanding(models.Model):
-    """The result of comparing a log with the checkpoints outside the database, since it was started or restored.
+    """The result of comparing a log with the checkpoints outside the database, since it was started or
+    restored.
 
-    ``incarnation`` differs between this database and the same one before a restart or restore. ``contradiction`` is
-    empty if they match.
+    ``incarnation`` differs between this database and the same one before a restart or restore.
+    ``contradiction`` is empty if they match.
     """
 
     log = models.TextField(primary_key=True)
@@ -181,8 +186,8 @@ class AuditStanding(models.Model):
 class AuditVerification(models.Model):
     """The result of the latest verification of a log, one row for each log. Each result is also an entry.
 
-    Entries from ``first_seq`` on were read at ``at``. All entries were last read at ``whole_at``. ``entries`` is the
-    number of all verified entries.
+    Entries from ``first_seq`` on were read at ``at``. All entries were last read at ``whole_at``. ``entries``
+    is the number of all verified entries.
     """
 
     log = models.TextField(primary_key=True)
@@ -206,8 +211,8 @@ class AuditVerification(models.Model):
 class AuditReading(models.Model):
     """A full verification of a log, which reads it in parts and has reached entry ``seq``.
 
-    ``sealed`` is the encrypted state from which it continues, so that no one with access to the database can make it
-    skip entries.
+    ``sealed`` is the encrypted state from which it continues, so that no one with access to the database can
+    make it skip entries.
     """
 
     log = models.TextField(primary_key=True)

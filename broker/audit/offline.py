@@ -2,12 +2,14 @@
 
     python3 offline.py record.jsonl --key KEY [--key KEY …] [--checkpoints FILE] [--part]
 
-With --part, the export is a part of the record, which begins after a checkpoint and ends with one. A set of parts is
-complete if each begins where another ends. Checkpoints outside the database of more entries are ignored for a part.
+With --part, the export is a part of the record, which begins after a checkpoint and ends with one. A set of
+parts is complete if each begins where another ends. Checkpoints outside the database of more entries are
+ignored for a part.
 
-KEY is the output of `manage.py audit_checkpoint --key` when Stint was set up. Use the copy that you kept, not the output
-of the machine under audit. FILE has checkpoints kept outside the database. The exit status is 0 if the record is intact,
-and 2 for invalid usage. Otherwise it is 1, and the first word of the output is the problem:
+KEY is the output of `manage.py audit_checkpoint --key` when Stint was set up. Use the copy that you kept, not
+the output of the machine under audit. FILE has checkpoints kept outside the database. The exit status is 0 if
+the record is intact, and 2 for invalid usage. Otherwise it is 1, and the first word of the output is the
+problem:
 
     unreadable          a line is not in the format of an export, or out of place
     altered-entry       an entry's text or hash was changed
@@ -55,7 +57,8 @@ class Fault(Exception):
         self.detail = detail
 
 
-# --- Ed25519 (RFC 8032) ------------------------------------------------------------------------------------------
+# --- Ed25519 (RFC 8032)
+# ------------------------------------------------------------------------------------------
 
 P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -132,7 +135,8 @@ def is_signature(public: bytes, message: bytes, signature: bytes) -> bool:
     return encode_point(found) == signature[:32]
 
 
-# --- Signed notes and checkpoints (C2SP) -------------------------------------------------------------------------
+# --- Signed notes and checkpoints (C2SP)
+# -------------------------------------------------------------------------
 
 
 class Key:
@@ -158,7 +162,9 @@ class Checkpoint:
     """A checkpoint with a verified signature."""
 
     def __init__(self, note: str, keys: list[Key], where: str) -> None:
-        """Parse and verify a note. Raises Fault if it is not a checkpoint, was changed, or has no known key."""
+        """Parse and verify a note. Raises Fault if it is not a checkpoint, was changed, or has no
+        known key.
+        """
         text, _, signatures = note.partition("\n\n")
         found = re.fullmatch(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)((?:\n[^\n]+)*)", text)
         if found is None or not signatures.endswith("\n"):
@@ -222,7 +228,8 @@ def kept_outside(path: str, keys: list[Key]) -> dict[int, Checkpoint]:
     return kept
 
 
-# --- The chain and the tree --------------------------------------------------------------------------------------
+# --- The chain and the tree
+# --------------------------------------------------------------------------------------
 
 
 def entry_hash(prev: bytes, seq: int, body: str) -> bytes:
@@ -256,7 +263,8 @@ class Tree:
         return root
 
 
-# --- The export --------------------------------------------------------------------------------------------------
+# --- The export
+# --------------------------------------------------------------------------------------------------
 
 
 class Entry:
@@ -280,7 +288,9 @@ class Entry:
 
 
 def lines(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each line's number and content. Raises Fault for a line that is not in the format of an export."""
+    """Yield each line's number and content. Raises Fault for a line that is not in the format of an
+    export.
+    """
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
@@ -340,9 +350,11 @@ class Walk:
         if ("after" in content) != self.part:
             raise Fault(
                 "unreadable",
-                "This is an export of the whole record. Omit --part."
-                if self.part
-                else "This is an export of a part of the record. Use --part.",
+                (
+                    "This is an export of the whole record. Omit --part."
+                    if self.part
+                    else "This is an export of a part of the record. Use --part."
+                ),
             )
         if content.get("after") is not None:
             self._begin_part(content["after"])
@@ -379,9 +391,11 @@ class Walk:
         if entry.prev != self.last:
             raise Fault(
                 "rewritten-chain",
-                f"Entry {entry.seq:,} does not follow entry {entry.seq - 1:,}: one of them was replaced."
-                if entry.seq > 1
-                else "Entry 1 does not link to the start of this log: the log was restarted.",
+                (
+                    f"Entry {entry.seq:,} does not follow entry {entry.seq - 1:,}: one of them was replaced."
+                    if entry.seq > 1
+                    else "Entry 1 does not link to the start of this log: the log was restarted."
+                ),
             )
         if self.newest is not None and self.newest.size > self.tree.size:
             raise Fault("unreadable", f"Line {number - 1:,}: {self.newest.where} is out of place.")
@@ -405,8 +419,8 @@ class Walk:
 
     def _not_as_hashed(self, entry: Entry) -> Fault:
         for other in self._all_entries():
-            # A moved entry is valid at another number. If only its text was moved, with or without its hash, the text
-            # matches another entry's link.
+            # A moved entry is valid at another number. If only its text was moved, with or without its hash,
+            # the text matches another entry's link.
             there = entry_hash(other.prev, other.seq, entry.body)
             if other.seq != entry.seq and (
                 there in {entry.hash, other.hash}
@@ -492,7 +506,8 @@ def told(walk: Walk) -> str:
     """Return the output for an intact record."""
     signed = f", the last signed at {walk.newest.time}" if walk.newest and walk.newest.time else ""
     kept = (
-        f"All {len([size for size in walk.outside if size <= walk.tree.size]):,} checkpoints kept outside match this record."
+        f"All {len([size for size in walk.outside if size <= walk.tree.size]):,} checkpoints kept outside"
+        " match this record."
         if walk.outside
         else "An older backup or a second signed history can't be detected without --checkpoints."
     )

@@ -22,7 +22,8 @@ def entries(
 ) -> QuerySet[AuditEntry]:
     """Return the entries that match all given filters, the latest first.
 
-    ``event`` is a full name (``grant.ended``) or a family (``grant``). ``since`` is inclusive, ``until`` is exclusive.
+    ``event`` is a full name (``grant.ended``) or a family (``grant``). ``since`` is inclusive, ``until`` is
+    exclusive.
     """
     exact = {"object_ref": object_ref, "actor": actor, "seq": seq, "at__gte": since, "at__lt": until}
     found = AuditEntry.objects.filter(

@@ -28,7 +28,8 @@ MAX_DEPTH = 16
 # Names are indexed, and PostgreSQL limits index entries to 2,700 bytes.
 MAX_NAME = 255
 
-# The last word is decisive: `token_id` and `password_changed_at` are facts, `token` and `new_password` are secrets.
+# The last word is decisive: `token_id` and `password_changed_at` are facts, `token` and `new_password` are
+# secrets.
 _SECRET_KEY = re.compile(
     r"(?:^|_)(?:password|passwd|passphrase|secret|token|private_?key|api_?key|secret_?key|credential|cookie"
     r"|authorization)s?\d*(?:_(?:hash|digest|value|text|plain|pem|raw))?$"
@@ -39,8 +40,8 @@ _MASKED = "[secret]"
 
 
 class NotInTransaction(StintError):
-    """An act and its record entry could not be saved together, so nothing was saved. This is a fault of Stint:
-    report it.
+    """An act and its record entry could not be saved together, so nothing was saved. This is a fault of
+    Stint: report it.
     """
 
     code = "not_in_transaction"
@@ -66,15 +67,16 @@ def record(
 ) -> None:
     """Append one entry to the main log, atomically with the transaction of the act.
 
-    The database appends all entries of a transaction together, just before its commit. If that fails, the commit fails
-    too.
+    The database appends all entries of a transaction together, just before its commit. If that fails, the
+    commit fails too.
 
-    ``object_ref`` is the name that people see (``GR-7F3K``), at most 255 characters. ``data`` is JSON: identifiers,
-    text, numbers and ISO dates, at most 64 KiB. The current request's ID, if any, is added as ``request_id``. ``now`` is
-    aware. Secrets are masked: private keys in any text, and values of keys that name a secret.
+    ``object_ref`` is the name that people see (``GR-7F3K``), at most 255 characters. ``data`` is JSON:
+    identifiers, text, numbers and ISO dates, at most 64 KiB. The current request's ID, if any, is added as
+    ``request_id``. ``now`` is aware. Secrets are masked: private keys in any text, and values of keys that
+    name a secret.
 
-    Raises NotInTransaction, Unrecordable, and the database's errors, which must abort the act. In a ``rehearsal``, it
-    checks the entry without appending it.
+    Raises NotInTransaction, Unrecordable, and the database's errors, which must abort the act. In a
+    ``rehearsal``, it checks the entry without appending it.
     """
     record_many(
         event=event, actor=actor, object_type=object_type, entries=[(object_ref, data)], now=now, using=using
@@ -93,8 +95,8 @@ def record_many(
 ) -> None:
     """Append one entry for each pair of object and data, in this order, like ``record``.
 
-    If all entries of a transaction have ``can_wait``, it commits even if the database can't append them, and they go to
-    the backlog (`broker.audit.backlog`).
+    If all entries of a transaction have ``can_wait``, it commits even if the database can't append them, and
+    they go to the backlog (`broker.audit.backlog`).
     """
     connection = connections[using]
     check_in_transaction(event, connection)
@@ -114,9 +116,18 @@ def record_many(
         cursor.execute(
             "SELECT audit_append_at_commit(%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb[], %s)",
             [
-                MAIN_LOG, now, event.value, actor.name, actor.id, actor.kind, object_type, about, encoded, can_wait
+                MAIN_LOG,
+                now,
+                event.value,
+                actor.name,
+                actor.id,
+                actor.kind,
+                object_type,
+                about,
+                encoded,
+                can_wait,
             ],
-        )  # fmt: skip
+        )
 
 
 def _of_request() -> dict[str, Json]:
@@ -127,7 +138,9 @@ def _of_request() -> dict[str, Json]:
 
 @contextmanager
 def rehearsal() -> Iterator[None]:
-    """Run the block in a transaction that is always rolled back. Nothing is recorded, and the record is not locked."""
+    """Run the block in a transaction that is always rolled back. Nothing is recorded, and the record is not
+    locked.
+    """
     with transaction.atomic():
         token = _rehearsing.set(True)
         try:

@@ -1,4 +1,6 @@
-"""The signed checkpoints of the record: the newest one in the database, and the last one in the file outside it."""
+"""The signed checkpoints of the record: the newest one in the database, and the last one in the file outside
+it.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,16 @@ def contradicted(signed: Signed) -> Broken:
     return Broken(
         Problem.CHECKPOINT,
         1,
-        f"The first {signed.size:,} entries do not match {signed.where}: the entries or the checkpoint were replaced.",
+        f"The first {signed.size:,} entries do not match {signed.where}: the entries or the checkpoint were"
+        " replaced.",
     )
 
 
 def newest_signed(*, log: str, using: str) -> list[Signed]:
     """Return the last signed checkpoints in the database and the file, the largest first.
 
-    Raises Broken if one is not signed by this installation's key. Also raises CannotDecrypt, NotACheckpointKey,
-    OSError.
+    Raises Broken if one is not signed by this installation's key. Also raises CannotDecrypt,
+    NotACheckpointKey, OSError.
     """
     newest = newest_checkpoint(log=log, using=using)
     kept = last_kept() if log == MAIN_LOG else None
@@ -57,7 +60,7 @@ def _read(where: str, note: str, by: Signer | None) -> Signed:
         raise Broken(
             Problem.CHECKPOINT,
             1,
-            f"Not signed with this installation's key: {where} (of {said.size:,} entries). It was changed, or signed with "
-            "another key.",
+            f"Not signed with this installation's key: {where} (of {said.size:,} entries). It was changed, or"
+            " signed with another key.",
         )
     return Signed(said.size, said.root, where)

@@ -1,8 +1,8 @@
 """The comparison of this record with its checkpoints outside the database.
 
-A restored older backup contains grants that were revoked since. Only the checkpoints outside the database show this, so
-the record must be compared with them once after each start or restore. Before that, and after a contradiction, no access
-can start or be used. Access still ends.
+A restored older backup contains grants that were revoked since. Only the checkpoints outside the database
+show this, so the record must be compared with them once after each start or restore. Before that, and after a
+contradiction, no access can start or be used. Access still ends.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from broker.audit.models import MAIN_LOG, AuditCheckpoint
 from broker.audit.signed_note import read
 from broker.kernel.errors import Unavailable
 
-# The condition in the statement of every decision. The expression of `record_incarnation` is inlined, because a SQL
-# function would be planned at each decision.
+# The condition in the statement of every decision. The expression of `record_incarnation` is inlined, because
+# a SQL function would be planned at each decision.
 STANDS = """EXISTS (SELECT FROM audit_standing WHERE log = 'main' AND contradiction = '' AND incarnation =
     concat_ws('/', extract(epoch FROM pg_postmaster_start_time()), pg_relation_filenode('audit_entry')))"""
 _STANDING = f"""
@@ -65,8 +65,8 @@ def settle() -> bool:
     """Compare the record with its checkpoints outside the database, unless this was done since its start or
     restore.
 
-    Return whether it was done now. Raises RecordContradicted if they do not match, or if this process can't read the
-    current checkpoints. In that case, the process that makes checkpoints compares them.
+    Return whether it was done now. Raises RecordContradicted if they do not match, or if this process can't
+    read the current checkpoints. In that case, the process that makes checkpoints compares them.
     """
     known = standing()
     if known.stands:
@@ -78,7 +78,8 @@ def settle() -> bool:
         raise _shut()
     if not _is_current():
         raise RecordContradicted(
-            "The record has not been compared with the checkpoints outside the database since the database started.",
+            "The record has not been compared with the checkpoints outside the database since the database"
+            " started.",
             hint="The worker does this within a minute. Try again then.",
         )
     write_standing("")
@@ -111,8 +112,8 @@ def contradiction() -> str:
     if kept is None or AuditCheckpoint.objects.filter(log=MAIN_LOG, size=kept.size, root=kept.root).exists():
         return ""
     return (
-        f"The checkpoint of {kept.size:,} entries in {settings.CHECKPOINTS_FILE} does not match this record: an older backup "
-        "was restored, or the record was rewritten."
+        f"The checkpoint of {kept.size:,} entries in {settings.CHECKPOINTS_FILE} does not match this record:"
+        " an older backup was restored, or the record was rewritten."
     )
 
 
@@ -130,7 +131,10 @@ def _is_current() -> bool:
 
 def _shut() -> RecordContradicted:
     return RecordContradicted(
-        "Access is disabled: the record does not match its signed checkpoints. An older backup was restored, or the "
-        "record was rewritten.",
-        hint="An administrator must restore the newer database, or run `manage.py restored --reason …`, which ends all access.",
+        "Access is disabled: the record does not match its signed checkpoints. An older backup was restored,"
+        " or the record was rewritten.",
+        hint=(
+            "An administrator must restore the newer database, or run `manage.py restored --reason …`, which"
+            " ends all access."
+        ),
     )

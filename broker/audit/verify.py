@@ -1,7 +1,7 @@
 """The verification of a log from its first entry to its head.
 
-Everything is read in one statement, and so in one snapshot. Entries that are appended meanwhile have no effect on the
-verdict.
+Everything is read in one statement, and so in one snapshot. Entries that are appended meanwhile have no
+effect on the verdict.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ _ROWS = """
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of a verification. ``entries``: the number of intact ones. ``first_bad_seq``: the first that is not.
+    """The result of a verification. ``entries``: the number of intact ones. ``first_bad_seq``: the first that
+    is not.
 
-    ``signed``: the number of entries of the newest checkpoint that the log was compared with, or None. ``ended``: the log
-    was read to its end. Otherwise ``head_seq`` and ``head_hash`` are those of the last entry that was read.
+    ``signed``: the number of entries of the newest checkpoint that the log was compared with, or None.
+    ``ended``: the log was read to its end. Otherwise ``head_seq`` and ``head_hash`` are those of the last
+    entry that was read.
     """
 
     log: str
@@ -112,13 +114,15 @@ def verify(
 ) -> Verdict:
     """Verify a log, and return the verdict. Reading stops at the first break.
 
-    The log is also compared with its newest checkpoint, and with the last one in the file outside the database. With
-    ``from_seq``, only the last entries of each are compared, and nothing if that would need all entries. ``tree`` is the
-    tree of all entries before ``from_seq``; with it, the comparison is complete. At most ``most`` entries are read.
+    The log is also compared with its newest checkpoint, and with the last one in the file outside the
+    database. With ``from_seq``, only the last entries of each are compared, and nothing if that would need
+    all entries. ``tree`` is the tree of all entries before ``from_seq``; with it, the comparison is complete.
+    At most ``most`` entries are read.
 
-    ``from_seq`` starts there, and trusts the entry before. With ``anchor``, that entry must have this hash, from an
-    earlier verification, and its own text must produce it. ``progress`` is called with the number of the current entry
-    every 50,000 entries. Raises the database's errors, and the same errors as ``newest_signed``.
+    ``from_seq`` starts there, and trusts the entry before. With ``anchor``, that entry must have this hash,
+    from an earlier verification, and its own text must produce it. ``progress`` is called with the number of
+    the current entry every 50,000 entries. Raises the database's errors, and the same errors as
+    ``newest_signed``.
     """
     start = max(from_seq, 1)
     with transaction.atomic(using=connection.alias):
@@ -182,7 +186,8 @@ def _read_head(connection: BaseDatabaseWrapper, log: str) -> tuple[int, bytes] |
 def _read(
     connection: BaseDatabaseWrapper, log: str, walk: _Walk, progress: Progress | None, most: int | None
 ) -> None:
-    # Use the driver's cursor, because Django's server-side one is never binary, and a million hashes as hex are slow.
+    # Use the driver's cursor, because Django's server-side one is never binary, and a million hashes as hex
+    # are slow.
     raw: Any = connection.connection
     with raw.cursor(name="audit_verify", binary=True) as cursor:
         cursor.itersize = 2000
@@ -259,8 +264,8 @@ def _check_signed(walk: _Walk) -> None:
         raise Broken(
             Problem.CHECKPOINT,
             walk.seq + 1,
-            f"The log ends at entry {walk.seq:,}, but {signed.size:,} entries were signed in {signed.where}: an older backup "
-            "was restored, or the end was cut off.",
+            f"The log ends at entry {walk.seq:,}, but {signed.size:,} entries were signed in {signed.where}:"
+            " an older backup was restored, or the end was cut off.",
         )
 
 
@@ -268,6 +273,6 @@ def _set_back(head_seq: int, last_seq: int) -> Broken:
     return Broken(
         Problem.HEAD,
         head_seq + 1,
-        f"The head is at entry {head_seq:,}, but the log continues to entry {last_seq:,}: the head was set back, or "
-        "entries were added after it.",
+        f"The head is at entry {head_seq:,}, but the log continues to entry {last_seq:,}: the head was set"
+        " back, or entries were added after it.",
     )

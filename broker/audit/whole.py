@@ -1,7 +1,8 @@
 """The daily verification of the whole log, in parts, so that it takes few resources even for a long log.
 
-It does not trust earlier verifications, and starts at the first entry. Its state is encrypted, so someone with write access
-to the database can only restore an old state. Then the whole log counts as verified at the time when that state began.
+It does not trust earlier verifications, and starts at the first entry. Its state is encrypted, so someone
+with write access to the database can only restore an old state. Then the whole log counts as verified at the
+time when that state began.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ def verify_part(
 ) -> Verdict | None:
     """Verify the next part of the main log, from its start if no verification is in progress.
 
-    At the end of the log, or at a break, store and record the result, and return it. Returns None if there is more to
-    read, or another process reads it. Raises the same errors as ``verify``.
+    At the end of the log, or at a break, store and record the result, and return it. Returns None if there is
+    more to read, or another process reads it. Raises the same errors as ``verify``.
     """
     with transaction.atomic():
         begin_whole(now=now)
@@ -98,7 +99,10 @@ def _read(row: AuditReading) -> _At:
 
 def _keep(row: AuditReading, at: _At) -> None:
     kept = {
-        "began": at.began.isoformat(), "seq": at.seq, "hash": at.hash.hex(), "peaks": [one.hex() for one in at.tree.peaks],
-    }  # fmt: skip
+        "began": at.began.isoformat(),
+        "seq": at.seq,
+        "hash": at.hash.hex(),
+        "peaks": [one.hex() for one in at.tree.peaks],
+    }
     row.seq, row.sealed = at.seq, seal(json.dumps(kept).encode(), place=place_of(row, "sealed"))
     row.save(update_fields=["seq", "sealed"])

@@ -37,9 +37,13 @@ def postgres(shell: Shell, credential: Row) -> dict[str, str]:
     values = credential["values"]
     query = dict(parse_qsl(urlsplit(values.get("URI", "")).query))
     env = {
-        "PGHOST": values["Host"], "PGPORT": values["Port"], "PGDATABASE": values["Database"],
-        "PGUSER": values["Username"], "PGPASSWORD": values["Password"], "PGSSLMODE": query.get("sslmode", "prefer"),
-    }  # fmt: skip
+        "PGHOST": values["Host"],
+        "PGPORT": values["Port"],
+        "PGDATABASE": values["Database"],
+        "PGUSER": values["Username"],
+        "PGPASSWORD": values["Password"],
+        "PGSSLMODE": query.get("sslmode", "prefer"),
+    }
     authority = next((text for label, text in values.items() if label.startswith("Authority")), "")
     if authority:
         env["PGSSLROOTCERT"] = _authority(shell, authority)
@@ -58,7 +62,9 @@ def _authority(shell: Shell, text: str) -> str:
 
 
 def clean(env: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without the caller's own token, and without variables that would override a credential."""
+    """Return an environment without the caller's own token, and without variables that would override a
+    credential.
+    """
     unwanted = {*OWN, "PGSERVICE", "PGSERVICEFILE", "PGPASSFILE", "PGHOSTADDR", "PGOPTIONS"}
     return {name: value for name, value in env.items() if name not in unwanted}
 
@@ -66,9 +72,9 @@ def clean(env: Mapping[str, str]) -> dict[str, str]:
 def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[str, str]:
     """Return the environment variables with which a program uses a grant, and write the files that they name.
 
-    ssh: ``STINT_SSH_CONFIG``, for ``ssh -F``. postgres: the variables of libpq. kubernetes: ``KUBECONFIG``. Others:
-    ``STINT_GRANT_TOKEN`` and ``STINT_ADDRESS``. All: ``STINT_GRANT``, and ``STINT_CREDENTIAL_FILE`` if there is a
-    credential.
+    ssh: ``STINT_SSH_CONFIG``, for ``ssh -F``. postgres: the variables of libpq. kubernetes: ``KUBECONFIG``.
+    Others: ``STINT_GRANT_TOKEN`` and ``STINT_ADDRESS``. All: ``STINT_GRANT``, and ``STINT_CREDENTIAL_FILE``
+    if there is a credential.
     """
     kind = kind_of(shell, grant["cluster"])
     env = {"STINT_GRANT": str(grant["ref"]), "STINT_CLUSTER": str(grant["cluster"])}

@@ -1,5 +1,5 @@
-"""Durations as people write them: `30m`, `2 hours`, `1.5h`, `1h 30m`. Pages, the API and documents use this parser too.
-It is in this package because the command can be installed alone.
+"""Durations as people write them: `30m`, `2 hours`, `1.5h`, `1h 30m`. Pages, the API and documents use this
+parser too. It is in this package because the command can be installed alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ _SIZES = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def parse_duration(text: object) -> int:
-    """Return whole seconds. Raises ValueError with valid examples for anything else, such as a number without a unit."""
+    """Return whole seconds. Raises ValueError with valid examples for anything else, such as a number without
+    a unit.
+    """
     if text is None or isinstance(text, list | dict | bool):
         raise ValueError("must be a duration like 30m, 4h or 1h 30m")
     said = " ".join(str(text).lower().split())

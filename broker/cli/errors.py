@@ -8,7 +8,9 @@ from typing import Any
 
 
 class Exit(IntEnum):
-    """The exit statuses of `stint`. `ssh`, `psql` and `run` pass on the status of the command that they ran."""
+    """The exit statuses of `stint`. `ssh`, `psql` and `run` pass on the status of the command that
+    they ran.
+    """
 
     DONE = 0
     REFUSED = 1
@@ -21,7 +23,9 @@ class Exit(IntEnum):
 
 
 class CliError(Exception):
-    """An error with what is wrong and what to do. ``fields``: messages by field. ``rules``: results of policy rules."""
+    """An error with what is wrong and what to do. ``fields``: messages by field. ``rules``: results of policy
+    rules.
+    """
 
     def __init__(
         self,

@@ -22,10 +22,11 @@ _USABLE = ("active", "provisioning")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """The access that a command needs. ``kinds``: kinds of cluster, empty for any. ``line``: the command to allow.
+    """The access that a command needs. ``kinds``: kinds of cluster, empty for any. ``line``: the command to
+    allow.
 
-    ``seconds``: the duration of the grant; None for the default. ``wait``: seconds to wait for a decision; None for no
-    limit.
+    ``seconds``: the duration of the grant; None for the default. ``wait``: seconds to wait for a decision;
+    None for no limit.
     """
 
     kinds: Sequence[str] = ()
@@ -57,7 +58,9 @@ def a_grant(shell: Shell, want: Want, *, made: Callable[[Row], None] | None = No
 
 
 def ref_of(text: str) -> str:
-    """Return a reference in its canonical form: GR-7F3K for `gr-7f3k`. Raises Usage if the text is not a reference."""
+    """Return a reference in its canonical form: GR-7F3K for `gr-7f3k`. Raises Usage if the text is not a
+    reference.
+    """
     ref = text.strip().upper()
     if not re.fullmatch(f"{served.GRANT}|{served.REQUEST}", ref):
         raise Usage(
@@ -121,7 +124,10 @@ def _asked(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
     preview = shell.wire.post("/requests/preview", body)
     refuse_if_refused(preview)
     outcome = "" if preview["outcome"] == "starts" else f", which needs {wording.missing(preview['needed'])}"
-    about = f"{wording.set_name(preview)} on {screen.plain(preview['cluster'])} ({screen.plain(', '.join(preview['targets']))})"
+    about = (
+        f"{wording.set_name(preview)} on {screen.plain(preview['cluster'])}"
+        f" ({screen.plain(', '.join(preview['targets']))})"
+    )
     shell.note(f"Requesting {about} for {screen.span(body['duration'])}{outcome}.")
     if made is None:
         row: Row = shell.wire.post("/requests", body)
@@ -161,7 +167,8 @@ def _offer(shell: Shell, want: Want) -> Row:
         # Each offer allows the command. Those that need the fewest approvals are available the soonest.
         found = [row for row in found if row["approvals"] == found[0]["approvals"]]
     listed = [
-        f"{row['command_set']} on {row['cluster']}: {screen.plain(row['summary'])}, {_approvals(row['approvals'])}"
+        f"{row['command_set']} on {row['cluster']}: {screen.plain(row['summary'])},"
+        f" {_approvals(row['approvals'])}"
         for row in found
     ]
     return found[shell.choose("Which command set?", listed, give="--cluster and --set")]
@@ -215,10 +222,16 @@ def _body(shell: Shell, want: Want, offer: Row) -> dict[str, Any]:
     if not reason and offer["reason_required"] and not want.workflow:
         reason = shell.ask("Reason", needs="A reason", give="--reason")
     return body_of(
-        cluster=offer["cluster"], command_set=offer["command_set"], duration=want.seconds or min(USUAL, offer["longest"]),
-        reason=reason, ticket=want.ticket, parameters=given, targets=[want.target] if want.target else None,
-        workflow=want.workflow, kind=want.kind,
-    )  # fmt: skip
+        cluster=offer["cluster"],
+        command_set=offer["command_set"],
+        duration=want.seconds or min(USUAL, offer["longest"]),
+        reason=reason,
+        ticket=want.ticket,
+        parameters=given,
+        targets=[want.target] if want.target else None,
+        workflow=want.workflow,
+        kind=want.kind,
+    )
 
 
 def _parameter(shell: Shell, free: Row) -> str:
@@ -231,7 +244,9 @@ def _parameter(shell: Shell, free: Row) -> str:
 
 
 def body_of(*, kind: str, workflow: str | None, **asked: Any) -> dict[str, Any]:
-    """Return the body of a request. Its kind defaults to `incident` for an incident, otherwise to `planned`."""
+    """Return the body of a request. Its kind defaults to `incident` for an incident, otherwise to
+    `planned`.
+    """
     usual = "incident" if workflow and workflow.startswith("INC-") else "planned"
     return {**asked, "kind": kind or usual, "workflow": workflow}
 

@@ -20,7 +20,9 @@ _MISSED = 3
 
 
 class Heartbeat:
-    """A thread that sends heartbeats until it is stopped, and sets ``over`` and ``why`` when the grant ends."""
+    """A thread that sends heartbeats until it is stopped, and sets ``over`` and ``why`` when the
+    grant ends.
+    """
 
     def __init__(self, shell: Shell, grant: Mapping[str, Any], on_over: Callable[[], None]) -> None:
         self._shell, self._ref, self._on_over = shell, str(grant["ref"]), on_over
@@ -104,7 +106,9 @@ class Heartbeat:
         return _LOOK
 
     def _is_past(self) -> bool:
-        """Whether the grant must be over: its deadline has passed, or the last confirmed heartbeat is too old."""
+        """Whether the grant must be over: its deadline has passed, or the last confirmed heartbeat is too
+        old.
+        """
         if self._until is not None and self._until <= dt.datetime.now(dt.UTC):
             return True
         silence = time.monotonic() - self._heard

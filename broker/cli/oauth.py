@@ -1,4 +1,6 @@
-"""Sign-in with a device code that the user enters in a browser (RFC 8628), and token revocation (RFC 7009)."""
+"""Sign-in with a device code that the user enters in a browser (RFC 8628), and token revocation
+(RFC 7009).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ def device_token(
 ) -> Mapping[str, Any]:
     """Poll until the code is authorized, and return the response with the token.
 
-    Polls more slowly after `slow_down` (RFC 8628 section 3.5). Raises CliError if the code was denied or has expired.
+    Polls more slowly after `slow_down` (RFC 8628 section 3.5). Raises CliError if the code was denied or has
+    expired.
     """
     wait = float(codes.get("interval") or _USUAL)
     ends = time.monotonic() + float(codes.get("expires_in") or 600)

@@ -128,13 +128,34 @@ KINDS = click.Choice(["planned", "quick", "incident", "break_glass"])
 def about_asking(function: Function) -> Function:
     """Add the options that describe a request: duration, reason, workflow and parameters."""
     added = [
-        click.option("--for", "seconds", type=Span(), help="Duration, such as 30m or 4h. Default: 1h, or the policy's maximum if lower."),
+        click.option(
+            "--for",
+            "seconds",
+            type=Span(),
+            help="Duration, such as 30m or 4h. Default: 1h, or the policy's maximum if lower.",
+        ),
         click.option("--reason", "-m", default="", help="Reason, for approvers and the record."),
         click.option("--ticket", default="", help="Ticket number or URL, for approvers and the record."),
-        click.option("--workflow", "-w", metavar="REF", help="Workflow, such as INC-12 or CHG-3. The grant ends when it closes."),
-        click.option("--param", "-p", "parameters", type=Pair(), multiple=True, help="Parameter of the command set; can be repeated."),
-        click.option("--kind", type=KINDS, help="Kind of request. Default: planned, or incident if the workflow is an incident."),
-    ]  # fmt: skip
+        click.option(
+            "--workflow",
+            "-w",
+            metavar="REF",
+            help="Workflow, such as INC-12 or CHG-3. The grant ends when it closes.",
+        ),
+        click.option(
+            "--param",
+            "-p",
+            "parameters",
+            type=Pair(),
+            multiple=True,
+            help="Parameter of the command set; can be repeated.",
+        ),
+        click.option(
+            "--kind",
+            type=KINDS,
+            help="Kind of request. Default: planned, or incident if the workflow is an incident.",
+        ),
+    ]
     for add in reversed(added):
         function = add(function)
     return function
@@ -190,10 +211,28 @@ def common() -> list[click.Parameter]:
         return callback
 
     return [
-        click.Option(["--json"], is_flag=True, expose_value=False, is_eager=True, callback=keep("json"),
-                     help="Print JSON, or JSON lines with --watch or --follow."),
-        click.Option(["--profile"], metavar="NAME", expose_value=False, is_eager=True, callback=keep("profile"),
-                     help="Profile to use."),
-        click.Option(["--insecure-http"], is_flag=True, expose_value=False, is_eager=True, callback=keep("insecure"),
-                     help="Allow http:// to other machines. Use only on a trusted network."),
-    ]  # fmt: skip
+        click.Option(
+            ["--json"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=keep("json"),
+            help="Print JSON, or JSON lines with --watch or --follow.",
+        ),
+        click.Option(
+            ["--profile"],
+            metavar="NAME",
+            expose_value=False,
+            is_eager=True,
+            callback=keep("profile"),
+            help="Profile to use.",
+        ),
+        click.Option(
+            ["--insecure-http"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=keep("insecure"),
+            help="Allow http:// to other machines. Use only on a trusted network.",
+        ),
+    ]

@@ -1,7 +1,7 @@
 """The Stint server to use and its token, from `~/.config/stint/servers.json` and the environment.
 
-`STINT_URL`, `STINT_TOKEN` and `STINT_TOKEN_FILE` take precedence over the file. `STINT_PROFILE` selects one of its
-entries. A stored token is sent only to the server that issued it.
+`STINT_URL`, `STINT_TOKEN` and `STINT_TOKEN_FILE` take precedence over the file. `STINT_PROFILE` selects one
+of its entries. A stored token is sent only to the server that issued it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One server, and the token for it. ``expires_at`` is RFC 3339 text. ``insecure`` allows http:// to other hosts."""
+    """One server, and the token for it. ``expires_at`` is RFC 3339 text. ``insecure`` allows http:// to other
+    hosts.
+    """
 
     name: str
     url: str
@@ -168,7 +170,9 @@ def env_token(env: Mapping[str, str]) -> str:
 
 
 def checked_url(url: str, *, insecure: bool = False) -> str:
-    """Return the URL in its canonical form. Raises Usage if it is invalid or would send a token in plain text."""
+    """Return the URL in its canonical form. Raises Usage if it is invalid or would send a token in plain
+    text.
+    """
     url = url.strip().rstrip("/")
     if "://" not in url:
         url = f"https://{url}"

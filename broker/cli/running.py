@@ -21,7 +21,8 @@ from .shell import Shell
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 # A terminal sends these to the command directly, because it is in the foreground too.
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
-# Seconds that a command has to stop when its grant ends, and that ending the grant is retried during an outage.
+# Seconds that a command has to stop when its grant ends, and that ending the grant is retried during an
+# outage.
 GRACE, PATIENCE = 10.0, 60.0
 _WAKE = b"\0"
 
@@ -57,7 +58,9 @@ class Supervisor:
             os.write(self._write, _WAKE)
 
     def run(self, words: Sequence[str], env: Mapping[str, str]) -> int:
-        """Run a command and return its exit status: 128 plus its number if a signal ended it. Raises Usage."""
+        """Run a command and return its exit status: 128 plus its number if a signal ended it.
+        Raises Usage.
+        """
         try:
             child = subprocess.Popen(list(words), env=dict(env))
         except FileNotFoundError:
@@ -115,8 +118,8 @@ def _in_foreground() -> bool:
 def withdrawn_when_interrupted(shell: Shell) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Withdraw requests if this process is stopped before its command starts, so that none is approved later.
 
-    Inside the block, SIGTERM and SIGHUP act as an interrupt. On an interrupt, each request that was passed to the
-    yielded function is withdrawn, or its grant is ended.
+    Inside the block, SIGTERM and SIGHUP act as an interrupt. On an interrupt, each request that was passed to
+    the yielded function is withdrawn, or its grant is ended.
     """
     made: list[str] = []
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
@@ -154,8 +157,9 @@ def run_with(
 ) -> int:
     """Run a command while its grant lasts, then end the grant, and return the command's exit status.
 
-    ``prepare`` returns the environment. The grant is ended whatever happens. Raises CliError if the grant ended before
-    the start, the command can't be started, or the command succeeded but the grant could not be ended.
+    ``prepare`` returns the environment. The grant is ended whatever happens. Raises CliError if the grant
+    ended before the start, the command can't be started, or the command succeeded but the grant could not be
+    ended.
     """
     supervisor = Supervisor()
     heartbeat = Heartbeat(shell, grant, supervisor.stop)
@@ -209,7 +213,8 @@ def _end(shell: Shell, ref: str, note: str, *, over: bool = False) -> CliError |
         else:
             return None
         say(
-            f"stint: {plain(ref)} could not be ended: {plain(trouble.message)} Run `stint end {plain(ref)}` to end it.",
+            f"stint: {plain(ref)} could not be ended: {plain(trouble.message)} Run `stint end {plain(ref)}`"
+            " to end it.",
             err=True,
         )
         return trouble

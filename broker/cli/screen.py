@@ -15,28 +15,60 @@ from typing import Any
 
 import click
 
-# Control characters, and characters that change the text direction. A name must not control the reader's terminal.
+# Control characters, and characters that change the text direction. A name must not control the reader's
+# terminal.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-# Parts of a command's output that must not reach the reader's terminal: escape sequences, and control characters other
-# than newlines and tabs.
+# Parts of a command's output that must not reach the reader's terminal: escape sequences, and control
+# characters other than newlines and tabs.
 _DRAWS = re.compile(
-    "\x1b\\[[0-9;?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+    "\x1b\\[[0-9;?]*["
+    " -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 _NARROWEST = 8
 # The wording of the web pages for states and reasons, where it differs from their names.
 _WORDS = {
-    "provisioning": "starting", "revoking": "ending", "lapsed": "expired", "break_glass": "break-glass",
-    "held": "waiting for a second person", "hold_denied": "denied by a second person", "hold_lapsed": "timed out",
-    "hold_withdrawn": "withdrawn", "allowed": "starting", "cut": "terminated", "failed": "failed to start",
-    "released": "ended by the holder", "identity_disabled": "holder disabled", "provision_failed": "could not be started",
-    "deviation": "too many refused commands", "silent": "heartbeat missed", "parent_ended": "parent grant ended",
+    "provisioning": "starting",
+    "revoking": "ending",
+    "lapsed": "expired",
+    "break_glass": "break-glass",
+    "held": "waiting for a second person",
+    "hold_denied": "denied by a second person",
+    "hold_lapsed": "timed out",
+    "hold_withdrawn": "withdrawn",
+    "allowed": "starting",
+    "cut": "terminated",
+    "failed": "failed to start",
+    "released": "ended by the holder",
+    "identity_disabled": "holder disabled",
+    "provision_failed": "could not be started",
+    "deviation": "too many refused commands",
+    "silent": "heartbeat missed",
+    "parent_ended": "parent grant ended",
     "restored": "database restored from a backup",
-}  # fmt: skip
+}
 _COLORS = {
-    "active": "green", "approved": "green", "done": "green", "allowed": "green", "starts": "green", "yes": "green",
-    "pending": "yellow", "scheduled": "yellow", "provisioning": "yellow", "revoking": "yellow", "held": "yellow", "suspended": "yellow", "running": "cyan",
-    "needs_approval": "yellow", "denied": "red", "refused": "red", "lapsed": "red", "failed": "red", "cut": "red", "hold_denied": "red", "hold_lapsed": "red",
-}  # fmt: skip
+    "active": "green",
+    "approved": "green",
+    "done": "green",
+    "allowed": "green",
+    "starts": "green",
+    "yes": "green",
+    "pending": "yellow",
+    "scheduled": "yellow",
+    "provisioning": "yellow",
+    "revoking": "yellow",
+    "held": "yellow",
+    "suspended": "yellow",
+    "running": "cyan",
+    "needs_approval": "yellow",
+    "denied": "red",
+    "refused": "red",
+    "lapsed": "red",
+    "failed": "red",
+    "cut": "red",
+    "hold_denied": "red",
+    "hold_lapsed": "red",
+}
 
 
 def plain(value: object) -> str:
@@ -149,8 +181,8 @@ def table(
 ) -> None:
     """Write rows under headings.
 
-    Columns that do not fit are shortened, the widest first. If that is not enough, each row becomes a few lines. In a
-    pipe, nothing is shortened.
+    Columns that do not fit are shortened, the widest first. If that is not enough, each row becomes a few
+    lines. In a pipe, nothing is shortened.
     """
     if not rows:
         say(empty, err=True)

@@ -1,6 +1,7 @@
 """Values from the server that are passed to other programs as arguments or in files.
 
-A compromised or wrong server must not be able to run code here, so each value is checked against a strict pattern.
+A compromised or wrong server must not be able to run code here, so each value is checked against a strict
+pattern.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ class Gateway:
 
 
 def gateway(row: Row) -> Gateway:
-    """Return the SSH gateway. Raises CliError, including if there are no host keys: ssh would trust any server."""
+    """Return the SSH gateway. Raises CliError, including if there are no host keys: ssh would trust any
+    server.
+    """
     if not row["host_keys"]:
         raise CliError(
             "No SSH gateway has published its host keys.",
@@ -93,8 +96,8 @@ def gateway(row: Row) -> Gateway:
 class WebGateway:
     """The address and the certificates of the web gateways.
 
-    ``ca``: PEM certificates, or empty if the system's CAs apply. ``fingerprints``: those of the certificates in ``ca``,
-    or of the gateways' own.
+    ``ca``: PEM certificates, or empty if the system's CAs apply. ``fingerprints``: those of the certificates
+    in ``ca``, or of the gateways' own.
     """
 
     url: str
@@ -144,19 +147,24 @@ def _host(value: object) -> str:
 def kubeconfig(values: Row, *, cluster: str, user: Row | None = None) -> str:
     """Return a kubeconfig as JSON. Only the cluster's address, CA and TLS name come from the server.
 
-    ``values`` are those of a credential. ``user`` is the kubeconfig's user entry; by default, one with the credential's
-    token. Raises CliError. Source: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
+    ``values`` are those of a credential. ``user`` is the kubeconfig's user entry; by default, one with the
+    credential's token. Raises CliError. Source:
+    https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
     """
     served = _parsed(values)
     context = {"cluster": cluster, "user": "stint"}
     if values.get("Namespace"):
         context["namespace"] = name(values["Namespace"])
     config = {
-        "apiVersion": "v1", "kind": "Config", "current-context": cluster,
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": cluster,
         "clusters": [{"name": cluster, "cluster": served}],
-        "users": [{"name": "stint", "user": user or {"token": _fits(_TOKEN, values.get("Token"), "a token")}}],
+        "users": [
+            {"name": "stint", "user": user or {"token": _fits(_TOKEN, values.get("Token"), "a token")}}
+        ],
         "contexts": [{"name": cluster, "context": context}],
-    }  # fmt: skip
+    }
     return json.dumps(config, indent=2)
 
 

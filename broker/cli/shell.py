@@ -88,7 +88,9 @@ class Shell:
     # Prompts
 
     def ask(self, question: str, *, needs: str, give: str) -> str:
-        """Prompt for text. Without a terminal, raises Usage: ``needs`` is required, with the option ``give``."""
+        """Prompt for text. Without a terminal, raises Usage: ``needs`` is required, with the option
+        ``give``.
+        """
         if not self.asks:
             raise Usage(f"{needs} is required ({give}).")
         return str(click.prompt(question, err=True)).strip()

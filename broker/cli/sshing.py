@@ -26,19 +26,28 @@ def gateway(shell: Shell) -> Gateway:
 def ssh_options(
     shell: Shell, place: Gateway, *, identity: str | None = None, options: Sequence[str] = ()
 ) -> list[str]:
-    """Return the client's options: the port, the gateway's host keys, and the caller's registered key if it is here.
+    """Return the client's options: the port, the gateway's host keys, and the caller's registered key if it
+    is here.
 
     There is no trust on first use: the host keys come from Stint, over its authenticated TLS connection.
     """
     alias = f"stint-{hashlib.sha256(shell.wire.url.encode()).hexdigest()[:16]}"
     known = _known_hosts(shell, alias, place.keys)
-    # The client uses the first value of an option. The gateway refuses all forwarding, so a user's configuration that
-    # requests it would only cause error messages.
+    # The client uses the first value of an option. The gateway refuses all forwarding, so a user's
+    # configuration that requests it would only cause error messages.
     said = [
-        *options, f"Port={place.port}", f"HostKeyAlias={alias}", f"UserKnownHostsFile={_quoted(known)}",
-        "GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes", "CheckHostIP=no", "UpdateHostKeys=no",
-        "ForwardAgent=no", "ForwardX11=no", "ControlPath=none",
-    ]  # fmt: skip
+        *options,
+        f"Port={place.port}",
+        f"HostKeyAlias={alias}",
+        f"UserKnownHostsFile={_quoted(known)}",
+        "GlobalKnownHostsFile=/dev/null",
+        "StrictHostKeyChecking=yes",
+        "CheckHostIP=no",
+        "UpdateHostKeys=no",
+        "ForwardAgent=no",
+        "ForwardX11=no",
+        "ControlPath=none",
+    ]
     key = identity or _registered_key(shell)
     if key:
         said += [f"IdentityFile={_quoted(key)}", "IdentitiesOnly=yes"]

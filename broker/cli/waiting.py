@@ -48,7 +48,9 @@ class Patience:
 
 
 def wait_for_grant(shell: Shell, request: Row, *, seconds: float | None, seen: Look | None = None) -> Row:
-    """Return the grant of a request once it is usable. ``seen`` is called with each new state. Raises NoGrant."""
+    """Return the grant of a request once it is usable. ``seen`` is called with each new state. Raises
+    NoGrant.
+    """
     with progress(quiet=shell.json) as line:
         patience = Patience(shell, line, seconds)
         row = _until_decided(patience, line, request, seen)

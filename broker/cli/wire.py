@@ -31,8 +31,13 @@ _IN_PROGRESS = "idempotency_key_in_use"
 _TOO_MANY_OPEN = "too_many_open_requests"
 _LARGEST = 32 * 1024 * 1024
 _STATUS = {
-    400: Exit.USAGE, 401: Exit.NOT_SIGNED_IN, 403: Exit.REFUSED, 404: Exit.NOT_FOUND, 409: Exit.REFUSED, 422: Exit.REFUSED,
-}  # fmt: skip
+    400: Exit.USAGE,
+    401: Exit.NOT_SIGNED_IN,
+    403: Exit.REFUSED,
+    404: Exit.NOT_FOUND,
+    409: Exit.REFUSED,
+    422: Exit.REFUSED,
+}
 
 
 class OAuthRefused(CliError):
@@ -90,7 +95,9 @@ class Wire:
         return self._asked("POST", self._api(path), body=data, headers=headers, again=again)
 
     def form(self, path: str, **fields: str) -> Any:
-        """Post a form to an OAuth endpoint. Raises OAuthRefused with the endpoint's error code, and CliError."""
+        """Post a form to an OAuth endpoint. Raises OAuthRefused with the endpoint's error code, and
+        CliError.
+        """
         answer = self._send("POST", f"{self.url}{path}", fields=fields, encode_multipart=False)
         if 200 <= answer.status < 300:
             return _json(answer.data) if answer.data else {}
@@ -192,9 +199,13 @@ class Wire:
         if code == _TOO_MANY_OPEN:
             status = Exit.REFUSED
         return CliError(
-            str(said["title"]), str(said.get("detail", "")), status=status, code=code, fields=said.get("fields"),
+            str(said["title"]),
+            str(said.get("detail", "")),
+            status=status,
+            code=code,
+            fields=said.get("fields"),
             rules=said.get("rules", ()),
-        )  # fmt: skip
+        )
 
 
 Answer = urllib3.BaseHTTPResponse

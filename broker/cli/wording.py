@@ -109,7 +109,10 @@ def request(row: Row, *, err: bool = False) -> None:
         "What": f"{set_name(row)} on {plain(row['cluster'])}",
         "Targets": plain(", ".join(row["targets_left"])),
         "With": parameters(row["parameters"]),
-        "When": f"{clock_time(row['starts_at']) if row['starts_at'] else 'on approval'}, for {span(row['duration_left'])}",
+        "When": (
+            f"{clock_time(row['starts_at']) if row['starts_at'] else 'on approval'}, for"
+            f" {span(row['duration_left'])}"
+        ),
         "Kind": "" if row["kind"] == "planned" else word(row["kind"]),
         "Extends": plain(row["extends"] or ""),
         "Workflow": plain(row["workflow"] or ""),
@@ -142,7 +145,10 @@ def _verdict(one: Row) -> str:
     less = ", reduced" if one["narrowing"] else ""
     comment = f": {plain(one['comment'])}" if one["comment"] else ""
     void = " (void)" if one["voided_at"] else ""
-    return f"{plain(one['approver'])} {VERDICTS.get(one['verdict']) or word(one['verdict'])}{less}{void}{comment}"
+    return (
+        f"{plain(one['approver'])}"
+        f" {VERDICTS.get(one['verdict']) or word(one['verdict'])}{less}{void}{comment}"
+    )
 
 
 def missing(needed: Sequence[Row]) -> str:
@@ -165,10 +171,14 @@ def grant(row: Row, *, err: bool = False) -> None:
         "Targets": plain(", ".join(row["targets"])),
         "With": parameters(row["parameters"]),
         "Workflow": plain(row["workflow"] or ""),
-        "Time": f"{clock_time(row['starts_at'])} to {clock_time(row['expires_at'])} ({ago(row['expires_at'])})",
-        "Suspended": f"since {clock_time(row['held_at'])}: nothing runs until an approver resumes it"
-        if row["held_at"]
-        else "",
+        "Time": (
+            f"{clock_time(row['starts_at'])} to {clock_time(row['expires_at'])} ({ago(row['expires_at'])})"
+        ),
+        "Suspended": (
+            f"since {clock_time(row['held_at'])}: nothing runs until an approver resumes it"
+            if row["held_at"]
+            else ""
+        ),
         "Ended": f"{clock_time(row['ended_at'])}, {word(row['end_reason'])}" if row["ended_at"] else "",
         "Note": plain(row["end_note"]),
         "Error": plain(row["last_error"]),

@@ -19,7 +19,9 @@ _META = {
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent that calls the tools of a cluster, or Stint's own with an empty cluster name. ``base``: Stint's MCP URL."""
+    """An agent that calls the tools of a cluster, or Stint's own with an empty cluster name. ``base``:
+    Stint's MCP URL.
+    """
 
     base: str
 
@@ -45,9 +47,12 @@ class Agent:
     def _ask(self, cluster: str, token: str, method: str, params: dict[str, Any]) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": _META}}
         headers = {
-            "Authorization": f"Bearer {token}", "Content-Type": "application/json",
-            "Accept": "application/json, text/event-stream", "MCP-Protocol-Version": _VERSION, "Mcp-Method": method,
-        }  # fmt: skip
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": _VERSION,
+            "Mcp-Method": method,
+        }
         if "name" in params:
             headers["Mcp-Name"] = params["name"]
         url = f"{self.base}/{cluster}" if cluster else self.base

@@ -314,12 +314,19 @@ def _secret_cluster(name: str, kind: str, summary: str, login: Login, connection
 
 def _cluster(name: str, summary: str, environment: str, risk: str, hosts: list[Host]) -> str:
     lines = [
-        f"name: {name}", "kind: ssh", f"summary: {summary}", f"environment: {environment}",
-        f"risk: {risk}", "targets:",
-    ]  # fmt: skip
+        f"name: {name}",
+        "kind: ssh",
+        f"summary: {summary}",
+        f"environment: {environment}",
+        f"risk: {risk}",
+        "targets:",
+    ]
     for host in hosts:
         lines += [
-            f"  - name: {host.name}", "    address: 127.0.0.1", f"    port: {host.port}", f"    account: {host.account}",
+            f"  - name: {host.name}",
+            "    address: 127.0.0.1",
+            f"    port: {host.port}",
+            f"    account: {host.account}",
             f"    host_key: {host.host_key}",
-        ]  # fmt: skip
+        ]
     return "\n".join(lines) + "\n"

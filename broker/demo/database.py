@@ -1,4 +1,6 @@
-"""A PostgreSQL server as a target: with a password, on loopback, in its own folder, set up like by an administrator."""
+"""A PostgreSQL server as a target: with a password, on loopback, in its own folder, set up like by an
+administrator.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class NoPsql(EmbeddedError):
 
 
 class TargetServer(PrivateServer):
-    """A server below ``state_dir`` with a superuser whose password is known. ``major`` None: the newest version."""
+    """A server below ``state_dir`` with a superuser whose password is known. ``major`` None: the newest
+    version.
+    """
 
     name = "postgres"
     stop_signal = signal.SIGINT
@@ -81,9 +85,15 @@ class TargetServer(PrivateServer):
     ) -> psycopg.Connection:
         """Return an autocommit connection of a role."""
         return psycopg.connect(
-            host=HOST, port=self.port, user=user, password=password, dbname=database, autocommit=True,
-            connect_timeout=10, **changes,
-        )  # fmt: skip
+            host=HOST,
+            port=self.port,
+            user=user,
+            password=password,
+            dbname=database,
+            autocommit=True,
+            connect_timeout=10,
+            **changes,
+        )
 
     def is_ready(self) -> bool:
         """Whether the server accepts connections."""
@@ -140,7 +150,8 @@ class ShopDatabase(TargetServer):
         """Return the roles of grants that exist on the server."""
         with self.admin() as connection:
             rows = connection.execute(
-                "SELECT rolname FROM pg_roles WHERE rolname LIKE 'stint\\_%%' AND rolname NOT IN (%s, 'stint_kept')",
+                "SELECT rolname FROM pg_roles WHERE rolname LIKE 'stint\\_%%' AND rolname NOT IN (%s,"
+                " 'stint_kept')",
                 [BROKER],
             )
             return [str(name) for (name,) in rows]

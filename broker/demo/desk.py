@@ -1,4 +1,5 @@
-"""A small MCP server of a support desk, as a target of the gateway: tickets that can be read, summarized and closed.
+"""A small MCP server of a support desk, as a target of the gateway: tickets that can be read, summarized and
+closed.
 
 It supports only version 2026-07-28, and accepts only Stint's token.
 """

@@ -1,4 +1,5 @@
-"""A Kubernetes cluster as a target, simulated by the small Kubernetes API of Stint's tests, with real processes in its pods.
+"""A Kubernetes cluster as a target, simulated by the small Kubernetes API of Stint's tests, with real
+processes in its pods.
 
 Its administrator and the holder of a grant use a real kubectl.
 """
@@ -53,7 +54,9 @@ spec: {containers: [{name: app, image: "registry.example/web:v1.4.1", command: [
 
 
 class Kube:
-    """The cluster, as a context manager. ``token``: of Stint's service account. ``ca``: the cluster's CA as PEM."""
+    """The cluster, as a context manager. ``token``: of Stint's service account. ``ca``: the cluster's CA as
+    PEM.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -98,7 +101,9 @@ class Kube:
         }
 
     def find_process(self, *argv: str, within: float) -> int | None:
-        """Return the ID of the process with these arguments in a pod (which runs on this machine), or None."""
+        """Return the ID of the process with these arguments in a pod (which runs on this machine),
+        or None.
+        """
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             for entry in Path("/proc").iterdir():
@@ -116,8 +121,13 @@ class Kube:
         command = [sys.executable, "-m", "tests.support.servers.kubernetes.serve", str(self._folder)]
         # In its own session, so that Ctrl-C reaches only the demo, which stops the server.
         running = subprocess.Popen(
-            command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )  # fmt: skip
+            command,
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
         self._stack.callback(_end, running)
         said = running.stdout.readline() if running.stdout else ""
         if not said:
@@ -144,9 +154,14 @@ class Kube:
 
     def _as_admin(self, *words: str) -> str:
         done = subprocess.run(
-            self.command(self._config, *words), env=self.environment(), capture_output=True, text=True, check=False,
-            stdin=subprocess.DEVNULL, timeout=60,
-        )  # fmt: skip
+            self.command(self._config, *words),
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+        )
         if done.returncode:
             raise EmbeddedError(f"kubectl {words[0]} failed on the demo's cluster: {done.stderr.strip()}")
         return done.stdout

@@ -1,4 +1,6 @@
-"""Run Stint and real targets in a temporary folder, play the demo, then serve the pages. Everything is removed at the end."""
+"""Run Stint and real targets in a temporary folder, play the demo, then serve the pages. Everything is
+removed at the end.
+"""
 
 from __future__ import annotations
 
@@ -107,18 +109,32 @@ def _play(folder: Path, *, once: bool) -> int:
         pipelines = stack.enter_context(Pipelines(ports.url))
         passwords = {name: secrets.token_urlsafe(9) for name in ("priya", "mara", "jonas", "admin")}
         cast: Cast = people(
-            folder, targets.hosts, passwords, ports.url,
-            database=Login(shop.port, shop.broker_password), tickets=Login(tickets.port, tickets.proxy_key),
-            prices=Login(prices.port, prices.key), desk=Login(desk.port, desk.token),
+            folder,
+            targets.hosts,
+            passwords,
+            ports.url,
+            database=Login(shop.port, shop.broker_password),
+            tickets=Login(tickets.port, tickets.proxy_key),
+            prices=Login(prices.port, prices.key),
+            desk=Login(desk.port, desk.token),
             release=release_files(kube, pipelines),
-        )  # fmt: skip
+        )
         say("Ready. Playing the steps")
         from broker.demo.story import Story  # noqa: PLC0415
 
         good = Story(
-            cast=cast, folder=folder, ssh_port=ports.ssh, targets=targets, shop=shop, tickets=tickets, prices=prices, desk=desk,
-            kube=kube, pipelines=pipelines, agent=Agent(f"http://127.0.0.1:{ports.streams}/mcp"),
-        ).play()  # fmt: skip
+            cast=cast,
+            folder=folder,
+            ssh_port=ports.ssh,
+            targets=targets,
+            shop=shop,
+            tickets=tickets,
+            prices=prices,
+            desk=desk,
+            kube=kube,
+            pipelines=pipelines,
+            agent=Agent(f"http://127.0.0.1:{ports.streams}/mcp"),
+        ).play()
         say("All steps passed" if good else f"A step failed\n{_last_words(folder)}")
         if not once:
             _serve(ports, passwords)
@@ -137,7 +153,9 @@ class _Progress:
 
 
 def _ports(*, serving: bool) -> Ports:
-    """Return the default ports if the pages will be served and the ports are free, otherwise other free ports."""
+    """Return the default ports if the pages will be served and the ports are free, otherwise other free
+    ports.
+    """
     usual = (8000, 8001, 2222, 8443)
     if serving and all(_is_free(port) for port in usual):
         return Ports(*usual)
@@ -156,17 +174,23 @@ def _is_free(port: int) -> bool:
 
 @contextlib.contextmanager
 def run_stint(folder: Path, ports: Ports, log: object) -> Iterator[dict[str, str]]:
-    """Run `manage.py up` in the folder until the block ends. Yield the environment in which other commands use it."""
+    """Run `manage.py up` in the folder until the block ends. Yield the environment in which other commands
+    use it.
+    """
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("STINT_") and name not in _OURS
     }
     environment |= {
-        "STINT_STATE_DIR": str(folder), "STINT_HTTP_PORT": str(ports.web), "STINT_STREAMS_PORT": str(ports.streams),
-        "STINT_SSH_PORT": str(ports.ssh), "STINT_GATEWAY_PORT": str(ports.gateway), "STINT_PUBLIC_URL": ports.url,
+        "STINT_STATE_DIR": str(folder),
+        "STINT_HTTP_PORT": str(ports.web),
+        "STINT_STREAMS_PORT": str(ports.streams),
+        "STINT_SSH_PORT": str(ports.ssh),
+        "STINT_GATEWAY_PORT": str(ports.gateway),
+        "STINT_PUBLIC_URL": ports.url,
         "NO_COLOR": "1",
-    }  # fmt: skip
+    }
     command = [sys.executable, str(REPOSITORY / "manage.py"), "up"]
     # In its own session, so that Ctrl-C reaches only the demo, which then stops Stint.
     running = subprocess.Popen(
@@ -217,10 +241,13 @@ def _use(folder: Path, ports: Ports) -> None:
     for name in [name for name in os.environ if name.startswith("STINT_") or name in _OURS]:
         del os.environ[name]
     os.environ |= {
-        "STINT_STATE_DIR": str(folder), "STINT_PUBLIC_URL": ports.url, "STINT_SSH_PORT": str(ports.ssh),
-        "STINT_GATEWAY_PORT": str(ports.gateway), "STINT_LOG_LEVEL": "WARNING",
+        "STINT_STATE_DIR": str(folder),
+        "STINT_PUBLIC_URL": ports.url,
+        "STINT_SSH_PORT": str(ports.ssh),
+        "STINT_GATEWAY_PORT": str(ports.gateway),
+        "STINT_LOG_LEVEL": "WARNING",
         "DJANGO_SETTINGS_MODULE": "broker.settings",
-    }  # fmt: skip
+    }
     import django  # noqa: PLC0415  # settings need the database that was just started
 
     django.setup()
@@ -229,10 +256,11 @@ def _use(folder: Path, ports: Ports) -> None:
 def _serve(ports: Ports, passwords: dict[str, str]) -> None:
     sys.stdout.write(f"\nStint is running at {ports.url}. Press Ctrl-C to stop it. Sign in as:\n")
     roles = {
-        "priya": "requests access, and can use break-glass access", "mara": "approves for security",
+        "priya": "requests access, and can use break-glass access",
+        "mara": "approves for security",
         "jonas": "approves as a service owner",
         "admin": "administers Stint",
-    }  # fmt: skip
+    }
     for name, password in passwords.items():
         sys.stdout.write(f"  {name:6} {password}   {roles[name]}\n")
     sys.stdout.flush()

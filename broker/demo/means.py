@@ -30,8 +30,8 @@ class Wrong(Exception):
 
 @dataclass
 class Means:
-    """The people, the targets and the current state. ``grant`` and ``request`` are the latest; ``token`` and ``uri`` are
-    the grant's credentials.
+    """The people, the targets and the current state. ``grant`` and ``request`` are the latest; ``token`` and
+    ``uri`` are the grant's credentials.
     """
 
     cast: Cast
@@ -56,13 +56,24 @@ class Means:
         self, cluster: str, command_set: str, *, seconds: int, parameters: dict[str, str] | None = None
     ) -> dict[str, Any]:
         """Request access, approve it as Jonas, and return the grant once it is active."""
-        self.request = self.cast.priya.post("/requests", {
-            "cluster": cluster, "command_set": command_set, "parameters": parameters or {}, "duration": seconds,
-            "reason": "A customer asks about an order",
-        })  # fmt: skip
-        self.cast.jonas.post(f"/requests/{self.request['ref']}/verdicts", {
-            "verdict": "approve", "digest": self.request["digest"], "comment": "Looks good",
-        })  # fmt: skip
+        self.request = self.cast.priya.post(
+            "/requests",
+            {
+                "cluster": cluster,
+                "command_set": command_set,
+                "parameters": parameters or {},
+                "duration": seconds,
+                "reason": "A customer asks about an order",
+            },
+        )
+        self.cast.jonas.post(
+            f"/requests/{self.request['ref']}/verdicts",
+            {
+                "verdict": "approve",
+                "digest": self.request["digest"],
+                "comment": "Looks good",
+            },
+        )
         return self.wait_for(lambda grant: grant["state"] == "active", within=10)
 
     def credential(self) -> dict[str, str]:
@@ -84,16 +95,22 @@ class Means:
 
     def psql(self, uri: str, statement: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.psql_command(uri, statement), capture_output=True, text=True, timeout=30, check=False,
+            self.psql_command(uri, statement),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
             stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
 
     def curl(self, ticket: str) -> str:
         """Return the body, then the status on its own line."""
         return self._curl(f"{self.tickets.url}/tickets/{ticket}")
 
     def price(self, article: str, change: str = "") -> str:
-        """Read or change a price through Stint's gateway. Return the body, then the status on its own line."""
+        """Read or change a price through Stint's gateway. Return the body, then the status on its
+        own line.
+        """
         more = ["-X", "PUT", "-H", "Content-Type: application/json", "-d", change] if change else []
         return self._curl(f"{self.gateway()}/prices/{article}", *more)
 
@@ -108,20 +125,39 @@ class Means:
         return self.folder / "gateway-ca.pem"
 
     def curl_command(self, url: str, *more: str) -> list[str]:
-        return ["curl", "--silent", "--noproxy", "*", "--cacert", str(self.authority),
-                "-H", f"Authorization: Bearer {self.token}", *more, url]  # fmt: skip
+        return [
+            "curl",
+            "--silent",
+            "--noproxy",
+            "*",
+            "--cacert",
+            str(self.authority),
+            "-H",
+            f"Authorization: Bearer {self.token}",
+            *more,
+            url,
+        ]
 
     def _curl(self, url: str, *more: str) -> str:
         done = subprocess.run(
             self.curl_command(url, "--max-time", "10", "-w", "\n%{http_code}", *more),
-            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
         expect(done.returncode == 0, said(done))
         return done.stdout.strip()
 
     def command(self, target: str, line: str) -> list[str]:
-        known = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={self.folder / 'known_hosts'}",
-                 "-o", "LogLevel=ERROR"]  # fmt: skip
+        known = [
+            "-o",
+            "StrictHostKeyChecking=accept-new",
+            "-o",
+            f"UserKnownHostsFile={self.folder / 'known_hosts'}",
+            "-o",
+            "LogLevel=ERROR",
+        ]
         return [
             "ssh",
             *_SSH,
@@ -139,9 +175,13 @@ class Means:
 
     def ssh(self, target: str, line: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(target, line), capture_output=True, text=True, timeout=30, check=False,
+            self.command(target, line),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
             stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
 
     def wait_for(
         self, is_so: Callable[[dict[str, Any]], bool], *, within: float, whose: Api | None = None
@@ -157,7 +197,8 @@ class Means:
                     return grant
             time.sleep(0.1)
         raise Wrong(
-            f"after {within:.0f} s the grant is {grant.get('state', 'not made')}: {grant.get('last_error', '')}"
+            f"after {within:.0f} s the grant is {grant.get('state', 'not made')}:"
+            f" {grant.get('last_error', '')}"
         )
 
 

@@ -1,4 +1,5 @@
-"""A pipeline system as a workflow source: it serves the state of its runs, and sends a signed webhook when one is done.
+"""A pipeline system as a workflow source: it serves the state of its runs, and sends a signed webhook when
+one is done.
 
 Source: https://www.standardwebhooks.com
 """
@@ -60,9 +61,13 @@ class Pipelines(http.server.ThreadingHTTPServer):
     def begin(self, run: str, release: str) -> None:
         """Start a run for a release."""
         self.runs[run] = {
-            "id": run, "status": "running", "title": f"Release {release}", "facts": {"release": release},
-            "opened_by": "jonas@example.com", "changed_by": [],
-        }  # fmt: skip
+            "id": run,
+            "status": "running",
+            "title": f"Release {release}",
+            "facts": {"release": release},
+            "opened_by": "jonas@example.com",
+            "changed_by": [],
+        }
 
     def finish(self, run: str) -> None:
         """Finish a run, and send the webhook to Stint."""
@@ -71,9 +76,11 @@ class Pipelines(http.server.ThreadingHTTPServer):
         delivery, moment = secrets.token_hex(8), str(int(time.time()))
         mac = hmac.new(self._key, f"{delivery}.{moment}.{body}".encode(), hashlib.sha256).digest()
         headers = {
-            "Content-Type": "application/json", "webhook-id": delivery, "webhook-timestamp": moment,
+            "Content-Type": "application/json",
+            "webhook-id": delivery,
+            "webhook-timestamp": moment,
             "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
-        }  # fmt: skip
+        }
         request = urllib.request.Request(  # noqa: S310  # our own URL, always http
             f"{self._stint}/hooks/{SOURCE}/", data=body.encode(), headers=headers
         )

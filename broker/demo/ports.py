@@ -19,9 +19,9 @@ os.register_at_fork(after_in_child=_ports.clear)
 def free_port() -> int:
     """Return a free port of the loopback interface, which is returned only once while this process runs.
 
-    If possible, it is outside of the kernel's ephemeral range (ip_local_port_range, ip(7)). It is from a block that this
-    process has claimed with the name of an abstract socket (unix(7)), which ends with the process. Raises OSError if
-    there is none.
+    If possible, it is outside of the kernel's ephemeral range (ip_local_port_range, ip(7)). It is from a
+    block that this process has claimed with the name of an abstract socket (unix(7)), which ends with the
+    process. Raises OSError if there is none.
     """
     with _lock:
         while True:

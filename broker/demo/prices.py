@@ -1,4 +1,6 @@
-"""A price list behind Stint's own HTTP gateway, as a target. It accepts one key, which only the gateway has."""
+"""A price list behind Stint's own HTTP gateway, as a target. It accepts one key, which only the
+gateway has.
+"""
 
 from __future__ import annotations
 

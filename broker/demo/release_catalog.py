@@ -66,16 +66,27 @@ workflow: {{kinds: [pipeline], sources: [{SOURCE}]}}
 def release_files(kube: _Cluster, pipelines: _System) -> dict[str, str]:
     """Return the catalog files for a running cluster and a running pipeline system."""
     cluster = {
-        "name": CLUSTER, "kind": "kubernetes", "summary": "The shop's web servers", "environment": "production",
-        "risk": "high", "connection": {"ca": kube.ca, "token": kube.token},
+        "name": CLUSTER,
+        "kind": "kubernetes",
+        "summary": "The shop's web servers",
+        "environment": "production",
+        "risk": "high",
+        "connection": {"ca": kube.ca, "token": kube.token},
         "targets": [{"name": CLUSTER, "address": "127.0.0.1", "port": kube.port}],
-    }  # fmt: skip
+    }
     source = {
-        "name": SOURCE, "provider": "standard", "clusters": [CLUSTER], "webhook_secrets": [pipelines.webhook_secret],
+        "name": SOURCE,
+        "provider": "standard",
+        "clusters": [CLUSTER],
+        "webhook_secrets": [pipelines.webhook_secret],
         "parameters": {
-            "url": pipelines.url, "token": pipelines.token, "kind": "pipeline", "open": ["running"], "closed": ["done"],
+            "url": pipelines.url,
+            "token": pipelines.token,
+            "kind": "pipeline",
+            "open": ["running"],
+            "closed": ["done"],
         },
-    }  # fmt: skip
+    }
     # JSON is YAML.
     return {
         f"clusters/{CLUSTER}.yaml": json.dumps(cluster),

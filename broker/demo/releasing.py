@@ -21,9 +21,15 @@ class Releasing(Means):
 
     def pipeline_asks(self) -> str:
         self.pipelines.begin(_RUN, _RELEASE)
-        self.request = self.cast.releaser.post("/requests", {
-            "cluster": CLUSTER, "command_set": "release-web", "duration": 600, "workflow": f"{SOURCE}:{_RUN}",
-        })  # fmt: skip
+        self.request = self.cast.releaser.post(
+            "/requests",
+            {
+                "cluster": CLUSTER,
+                "command_set": "release-web",
+                "duration": 600,
+                "workflow": f"{SOURCE}:{_RUN}",
+            },
+        )
         expect(self.request["state"] == "approved", f"the request is {self.request['state']}")
         self.grant = self.wait_for(
             lambda found: found["state"] == "active", within=20, whose=self.cast.releaser
@@ -32,8 +38,8 @@ class Releasing(Means):
         made = self.cast.releaser.post(f"/grants/{self.grant['ref']}/credential", {})["values"]
         self.kubeconfig.write_text(made["Kubeconfig"], encoding="utf-8")
         return (
-            "the Kubernetes API is simulated; kubectl is real\n"
-            f"{self.grant['ref']} allows release {_RELEASE}, the one of {_RUN}; its kubeconfig contains no secret"
+            f"the Kubernetes API is simulated; kubectl is real\n{self.grant['ref']} allows release"
+            f" {_RELEASE}, the one of {_RUN}; its kubeconfig contains no secret"
         )
 
     def releases(self) -> str:
@@ -49,10 +55,17 @@ class Releasing(Means):
         )
 
     def release_done(self) -> str:
-        with subprocess.Popen(
-            self.kube.command(self.kubeconfig, *_EXEC), env=self.kube.environment(self.cast.releaser.token),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        ) as running, contextlib.ExitStack() as stack:  # fmt: skip
+        with (
+            subprocess.Popen(
+                self.kube.command(self.kubeconfig, *_EXEC),
+                env=self.kube.environment(self.cast.releaser.token),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as running,
+            contextlib.ExitStack() as stack,
+        ):
             stack.callback(running.kill)
             process = self.kube.find_process("sleep", "1000", within=15)
             expect(process is not None, "the command did not start in the container")
@@ -70,8 +83,8 @@ class Releasing(Means):
         expect(all(lease["gone"] for lease in receipt["checked"]), f"not confirmed: {receipt['checked']}")
         # kubectl logs the reason before it prints it, so take the last line.
         return (
-            f"$ kubectl {' '.join(_EXEC)}\n{printed.strip().splitlines()[-1]}\n"
-            f"process {process} in the container ended {took * 1000:.0f} ms after {_RUN} was done; the grant's account was deleted"
+            f"$ kubectl {' '.join(_EXEC)}\n{printed.strip().splitlines()[-1]}\nprocess {process} in the"
+            f" container ended {took * 1000:.0f} ms after {_RUN} was done; the grant's account was deleted"
         )
 
     @property
@@ -81,9 +94,14 @@ class Releasing(Means):
     def kubectl(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run kubectl with the grant's kubeconfig as the pipeline."""
         return subprocess.run(
-            self.kube.command(self.kubeconfig, *words), env=self.kube.environment(self.cast.releaser.token),
-            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
-        )  # fmt: skip
+            self.kube.command(self.kubeconfig, *words),
+            env=self.kube.environment(self.cast.releaser.token),
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+        )
 
 
 def _set_image(release: str) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """A small service of a demo target: runs one child per unit, writes logs, and restarts a unit on request.
 
-Run as `python service.py serve FOLDER`. The target's `systemctl` and `journalctl` run `python service.py systemctl
-FOLDER …` and `python service.py journalctl FOLDER …`. As with systemd, the serving process is not a descendant of the
-caller, so units outlive the call.
+Run as `python service.py serve FOLDER`. The target's `systemctl` and `journalctl` run `python service.py
+systemctl FOLDER …` and `python service.py journalctl FOLDER …`. As with systemd, the serving process is not a
+descendant of the caller, so units outlive the call.
 """
 
 from __future__ import annotations

@@ -42,11 +42,12 @@ def usable_sshd() -> str:
 class SshTarget:
     """One target. Use it as a context manager, or call ``start`` and ``stop``. Needs root, like sshd.
 
-    ``ca_keys`` are public keys in OpenSSH format. Their certificates are accepted only for one of ``clusters``. Only
-    ``account`` can log in. The folder ``programs`` is first on the PATH. ``options`` are additional lines of sshd_config,
-    which take precedence over those below. ``host_ca`` (path of a private key) signs a host certificate for 127.0.0.1.
-    ``port`` 0 selects a free one. ``environment`` is added to that of its commands. ``stop`` removes everything except
-    the changes that its commands made, and /run/sshd, which all sshd processes of a machine share.
+    ``ca_keys`` are public keys in OpenSSH format. Their certificates are accepted only for one of
+    ``clusters``. Only ``account`` can log in. The folder ``programs`` is first on the PATH. ``options`` are
+    additional lines of sshd_config, which take precedence over those below. ``host_ca`` (path of a private
+    key) signs a host certificate for 127.0.0.1. ``port`` 0 selects a free one. ``environment`` is added to
+    that of its commands. ``stop`` removes everything except the changes that its commands made, and
+    /run/sshd, which all sshd processes of a machine share.
     """
 
     ca_keys: Sequence[str]

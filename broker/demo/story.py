@@ -55,7 +55,10 @@ class Story(Releasing):
             ),
             ("kubectl sets the image of that release; another image is refused", self.releases),
             (
-                "The pipeline is done: its kubectl exec is disconnected, and the process in the container is killed",
+                (
+                    "The pipeline is done: its kubectl exec is disconnected, and the process in the container"
+                    " is killed"
+                ),
                 self.release_done,
             ),
             ("An agent requests one ticket through MCP; Jonas approves", self.agent_asks),
@@ -85,20 +88,35 @@ class Story(Releasing):
 
     def ask(self) -> str:
         start = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)
-        self.request = self.cast.priya.post("/requests", {
-            "cluster": "web-eu", "command_set": "restart-web", "parameters": {"unit": "nginx"},
-            "starts_at": start.isoformat(), "duration": _WINDOW, "ticket": "CHG-2291",
-            "reason": "Load the new certificates",
-        })  # fmt: skip
+        self.request = self.cast.priya.post(
+            "/requests",
+            {
+                "cluster": "web-eu",
+                "command_set": "restart-web",
+                "parameters": {"unit": "nginx"},
+                "starts_at": start.isoformat(),
+                "duration": _WINDOW,
+                "ticket": "CHG-2291",
+                "reason": "Load the new certificates",
+            },
+        )
         expect(self.request["state"] == "pending", f"the request is {self.request['state']}")
-        return f"{self.request['ref']}: restart-web (unit nginx) on web-1 and web-2 for {_WINDOW} s, CHG-2291, is waiting for 2 approvals"
+        return (
+            f"{self.request['ref']}: restart-web (unit nginx) on web-1 and web-2 for {_WINDOW} s, CHG-2291,"
+            " is waiting for 2 approvals"
+        )
 
     def approve(self) -> str:
         seen = []
         for name, api in (("Jonas", self.cast.jonas), ("Mara", self.cast.mara)):
-            answer = api.post(f"/requests/{self.request['ref']}/verdicts", {
-                "verdict": "approve", "digest": self.request["digest"], "comment": "Looks good",
-            })  # fmt: skip
+            answer = api.post(
+                f"/requests/{self.request['ref']}/verdicts",
+                {
+                    "verdict": "approve",
+                    "digest": self.request["digest"],
+                    "comment": "Looks good",
+                },
+            )
             seen.append(f"{name} approved {self.request['digest'][:12]}…, now {answer['state']}")
         expect(answer["state"] == "approved", seen[-1])
         return "\n".join(seen)
@@ -126,9 +144,11 @@ class Story(Releasing):
 
     def deadline(self) -> str:
         running = subprocess.Popen(
-            self.command("web-1", "journalctl --no-pager -f -u nginx"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            self.command("web-1", "journalctl --no-pager -f -u nginx"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
         with running:
             process = self.targets.find_process("journalctl --no-pager -f -u nginx", within=5)
             expect(process is not None, "the command did not start on the target")
@@ -175,9 +195,12 @@ class Story(Releasing):
 
     def query_cut(self) -> str:
         running = subprocess.Popen(
-            self.psql_command(self.uri, "SELECT pg_sleep(600)"), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            self.psql_command(self.uri, "SELECT pg_sleep(600)"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         until = dt.datetime.fromisoformat(self.grant["expires_at"]).timestamp()
         try:
             _, printed = running.communicate(timeout=until - time.time() + 5)
@@ -191,8 +214,9 @@ class Story(Releasing):
         receipt = self.cast.priya.get(f"/grants/{self.grant['ref']}/receipt")
         expect(all(lease["gone"] for lease in receipt["checked"]), f"not confirmed: {receipt['checked']}")
         return (
-            f"{printed.strip().splitlines()[0]}\ndisconnected {late * 1000:.0f} ms after the deadline; PostgreSQL's catalog shows "
-            f"no role, session or owned object of the grant; confirmed in {receipt['ended']['seconds']} s"
+            f"{printed.strip().splitlines()[0]}\ndisconnected {late * 1000:.0f} ms after the deadline;"
+            " PostgreSQL's catalog shows no role, session or owned object of the grant; confirmed in"
+            f" {receipt['ended']['seconds']} s"
         )
 
     def tickets_open(self) -> str:
@@ -201,7 +225,10 @@ class Story(Releasing):
         mine, other = self.curl("T-7"), self.curl("T-8")
         expect(mine.endswith("200") and "on fire" in mine, mine)
         expect(other.endswith("403") and "on fire" not in other, other)
-        return f"$ curl … {self.tickets.url}/tickets/T-7\n{mine}\n$ curl … {self.tickets.url}/tickets/T-8\n{first(other)}"
+        return (
+            f"$ curl … {self.tickets.url}/tickets/T-7\n{mine}\n$ curl …"
+            f" {self.tickets.url}/tickets/T-8\n{first(other)}"
+        )
 
     def tickets_shut(self) -> str:
         self.cast.priya.post(f"/grants/{self.grant['ref']}/end", {"note": "The ticket is closed"})
@@ -213,8 +240,8 @@ class Story(Releasing):
         allowed = ", ".join(run["command"] for run in receipt["run"])
         refused = ", ".join(run["command"] for run in receipt["refused"])
         return (
-            f"$ curl … {self.tickets.url}/tickets/T-7\n{first(shut)}\n"
-            f"receipt: allowed {allowed}; refused {refused}; checked that requests without a valid token are refused"
+            f"$ curl … {self.tickets.url}/tickets/T-7\n{first(shut)}\nreceipt: allowed {allowed}; refused"
+            f" {refused}; checked that requests without a valid token are refused"
         )
 
     def prices_open(self) -> str:
@@ -243,28 +270,52 @@ class Story(Releasing):
             took = time.monotonic() - began
         expect("has ended" in rest and took < 2, f"the stream continued for {took:.1f} s: {rest[-200:]}")
         self.wait_for(lambda found: found["state"] == "ended", within=15)
-        return f"{rest.strip().splitlines()[-1].lstrip(': ')}\nthe stream was closed {took * 1000:.0f} ms after the grant was ended"
+        return (
+            f"{rest.strip().splitlines()[-1].lstrip(': ')}\nthe stream was closed {took * 1000:.0f} ms after"
+            " the grant was ended"
+        )
 
     def agent_asks(self) -> str:
-        self.workflow = self.cast.jonas.post("/workflows", {
-            "kind": "ticket", "title": "A customer can't open a link", "clusters": ["support-desk"],
-        })["ref"]  # fmt: skip
+        self.workflow = self.cast.jonas.post(
+            "/workflows",
+            {
+                "kind": "ticket",
+                "title": "A customer can't open a link",
+                "clusters": ["support-desk"],
+            },
+        )["ref"]
         self.desk.add(self.workflow, "The link in your email leads nowhere")
-        asked = self.agent.call("", self.cast.scribe.token, "request_access", {
-            "cluster": "support-desk", "command_set": "agent-ticket", "duration": 600, "workflow": self.workflow,
-            "reason": "Answer the customer",
-        })  # fmt: skip
+        asked = self.agent.call(
+            "",
+            self.cast.scribe.token,
+            "request_access",
+            {
+                "cluster": "support-desk",
+                "command_set": "agent-ticket",
+                "duration": 600,
+                "workflow": self.workflow,
+                "reason": "Answer the customer",
+            },
+        )
         expect(not asked["isError"], str(asked))
         self.request = self.cast.jonas.get(f"/requests/{asked['structuredContent']['request']}")
-        self.cast.jonas.post(f"/requests/{self.request['ref']}/verdicts", {
-            "verdict": "approve", "digest": self.request["digest"], "comment": "Looks good",
-        })  # fmt: skip
+        self.cast.jonas.post(
+            f"/requests/{self.request['ref']}/verdicts",
+            {
+                "verdict": "approve",
+                "digest": self.request["digest"],
+                "comment": "Looks good",
+            },
+        )
         self.grant = self.wait_for(
             lambda grant: grant["state"] == "active", within=20, whose=self.cast.scribe
         )
         made = self.cast.scribe.post(f"/grants/{self.grant['ref']}/credential", {})["values"]
         self.token = made["Token"]
-        return f"request_access: {self.request['ref']} for {self.workflow}\n{self.grant['ref']} is available at {made['MCP address']}"
+        return (
+            f"request_access: {self.request['ref']} for {self.workflow}\n{self.grant['ref']} is available at"
+            f" {made['MCP address']}"
+        )
 
     def agent_works(self) -> str:
         tools = ", ".join(self.agent.tools("support-desk", self.token))
@@ -278,8 +329,8 @@ class Story(Releasing):
         closed = self._tool("close_ticket", {"id": self.workflow})
         expect(self.workflow in self.desk.closed, closed)
         return (
-            f"tools/list: {tools}\nread_ticket {self.workflow}: {read}\nsave_summary: {kept}\nread_ticket TKT-9999: {beside}\n"
-            f"export_attachments: {export}\nclose_ticket: {closed}"
+            f"tools/list: {tools}\nread_ticket {self.workflow}: {read}\nsave_summary: {kept}\nread_ticket"
+            f" TKT-9999: {beside}\nexport_attachments: {export}\nclose_ticket: {closed}"
         )
 
     def agent_is_done(self) -> str:
@@ -295,20 +346,33 @@ class Story(Releasing):
         return str(result["content"][0]["text"])
 
     def responds(self) -> str:
-        self.incident = self.cast.jonas.post("/workflows", {
-            "kind": "incident", "title": "Checkout returns 502", "severity": "P1", "clusters": ["web-eu"],
-        })  # fmt: skip
-        self.request = self.cast.priya.post("/requests", {
-            "cluster": "web-eu", "command_set": "restart-web", "parameters": {"unit": "nginx"}, "duration": 600,
-            "kind": "incident", "workflow": self.incident["ref"],
-        })  # fmt: skip
+        self.incident = self.cast.jonas.post(
+            "/workflows",
+            {
+                "kind": "incident",
+                "title": "Checkout returns 502",
+                "severity": "P1",
+                "clusters": ["web-eu"],
+            },
+        )
+        self.request = self.cast.priya.post(
+            "/requests",
+            {
+                "cluster": "web-eu",
+                "command_set": "restart-web",
+                "parameters": {"unit": "nginx"},
+                "duration": 600,
+                "kind": "incident",
+                "workflow": self.incident["ref"],
+            },
+        )
         expect(self.request["state"] == "approved", f"the request is {self.request['state']}")
         self.grant = self.wait_for(lambda grant: grant["state"] == "active", within=10)
         done = self.ssh("web-1", "systemctl restart nginx")
         expect(done.returncode == 0 and "restarted nginx" in done.stdout, said(done))
         return (
-            f"{self.incident['ref']} is open on web-eu; {self.grant['ref']} needed no approval and ends with the incident\n"
-            f"$ {self.shown('web-1', 'systemctl restart nginx')}\n{done.stdout.strip()}"
+            f"{self.incident['ref']} is open on web-eu; {self.grant['ref']} needed no approval and ends with"
+            f" the incident\n$ {self.shown('web-1', 'systemctl restart nginx')}\n{done.stdout.strip()}"
         )
 
     def resolved(self) -> str:
@@ -331,7 +395,10 @@ class Story(Releasing):
             _, printed = running.communicate(timeout=10)
         grant = self.wait_for(lambda found: found["state"] == "ended", within=15)
         expect(grant["end_reason"] == "workflow_closed", f"the grant ended because of {grant['end_reason']}")
-        return f"{printed.strip()}\nprocess {process} on web-1 ended {took * 1000:.0f} ms after {self.incident['ref']} was closed"
+        return (
+            f"{printed.strip()}\nprocess {process} on web-1 ended {took * 1000:.0f} ms after"
+            f" {self.incident['ref']} was closed"
+        )
 
     def record(self) -> str:
         output = io.StringIO()

@@ -106,9 +106,13 @@ class TicketsApi:
     def _start_nginx(self, upstream: int) -> None:
         self._folder.mkdir(mode=0o711)
         site = Site(
-            target=TARGET, origin=self.url, upstream=f"http://{_HOST}:{upstream}", stint=self._stint,
-            base_path="/tickets/", proxy_key=self.proxy_key,
-        )  # fmt: skip
+            target=TARGET,
+            origin=self.url,
+            upstream=f"http://{_HOST}:{upstream}",
+            stint=self._stint,
+            base_path="/tickets/",
+            proxy_key=self.proxy_key,
+        )
         conf = self._folder / "nginx.conf"
         conf.write_text(
             _CONF.format(folder=self._folder, host=_HOST, port=self.port, server=snippet("nginx", site)),
@@ -118,8 +122,10 @@ class TicketsApi:
         conf.chmod(0o600)
         running = subprocess.Popen(
             [self._nginx, "-p", str(self._folder), "-c", str(conf), "-e", str(self._folder / "error.log")],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         self._stack.callback(_end, running)
         self._wait(running)
 

@@ -54,14 +54,21 @@ def people(
     desk: Login,
     release: Mapping[str, str],
 ) -> Cast:
-    """Create the people with their passwords, and the catalog for the running servers. ``release``: its files for releases."""
+    """Create the people with their passwords, and the catalog for the running servers. ``release``: its files
+    for releases.
+    """
     now = clock.now()
     for username, (name, groups) in PEOPLE.items():
         create_identity(
-            username=username, name=name, email=f"{username}@example.com", password=passwords[username], groups=groups,
+            username=username,
+            name=name,
+            email=f"{username}@example.com",
+            password=passwords[username],
+            groups=groups,
             time_zone="Europe/Berlin",
-            actor=DEMO, now=now,
-        )  # fmt: skip
+            actor=DEMO,
+            now=now,
+        )
     create_identity(
         username="admin",
         email="admin@example.com",
@@ -92,7 +99,11 @@ def _new_key(folder: Path) -> Path:
 def _api(url: str, username: str) -> Api:
     identity = Identity.objects.get(username=username)
     _, token = create_token(
-        identity_id=identity.pk, label="demo", scopes=["read", "request", "decide", "end"],
-        lifetime=dt.timedelta(days=1), actor=identity.owner or identity, now=clock.now(),
-    )  # fmt: skip
+        identity_id=identity.pk,
+        label="demo",
+        scopes=["read", "request", "decide", "end"],
+        lifetime=dt.timedelta(days=1),
+        actor=identity.owner or identity,
+        now=clock.now(),
+    )
     return Api(url, token)

@@ -17,7 +17,9 @@ class Level(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding in one part. For a problem, ``why`` says why it matters unless ``said`` does, and ``fix`` what to do."""
+    """A finding in one part. For a problem, ``why`` says why it matters unless ``said`` does, and ``fix``
+    what to do.
+    """
 
     part: str
     level: Level

@@ -48,9 +48,11 @@ def of_clock() -> Iterator[Finding]:
     said = f"{abs(skew):.2f} s {'ahead of' if skew > 0 else 'behind'} the database's"
     if abs(skew) > MAX_SKEW:
         yield wrong(
-            "clock", said, fix="Run `timedatectl set-ntp true` on this node and on the database's.",
+            "clock",
+            said,
+            fix="Run `timedatectl set-ntp true` on this node and on the database's.",
             why="Certificates and tokens get their dates from it, so targets may refuse them.",
-        )  # fmt: skip
+        )
     else:
         yield ok("clock", said)
 
@@ -91,10 +93,17 @@ def _checkpoints(file: Path) -> Finding:
     if os.access(file, os.W_OK) if file.exists() else _can_be_filled(file.parent):
         return ok("folders", f"checkpoints are kept in {file}")
     return wrong(
-        "folders", f"the checkpoints file {file} is not writable by this account",
-        why="Without checkpoints outside the database, a rewritten record or a restored backup is not detected.",
-        fix="Set STINT_CHECKPOINTS_FILE to a file that the worker can append to, on a different disk than the database.",
-    )  # fmt: skip
+        "folders",
+        f"the checkpoints file {file} is not writable by this account",
+        why=(
+            "Without checkpoints outside the database, a rewritten record or a restored backup is not"
+            " detected."
+        ),
+        fix=(
+            "Set STINT_CHECKPOINTS_FILE to a file that the worker can append to, on a different disk than the"
+            " database."
+        ),
+    )
 
 
 def of_store() -> Iterator[Finding]:
@@ -111,10 +120,11 @@ def of_store() -> Iterator[Finding]:
         object_store().check()
     except StoreError as error:
         yield wrong(
-            "folders", f"{settings.RECORDINGS_STORE} does not accept recordings: {error.strerror}; {behind}",
+            "folders",
+            f"{settings.RECORDINGS_STORE} does not accept recordings: {error.strerror}; {behind}",
             why="Recordings stay on the gateways' disks, and can be watched only there.",
             fix="Check STINT_RECORDINGS_STORE, the AWS_… variables, and that the bucket exists.",
-        )  # fmt: skip
+        )
     else:
         yield ok("folders", f"recordings are stored in {settings.RECORDINGS_STORE}; {behind}")
 

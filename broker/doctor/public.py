@@ -26,18 +26,27 @@ def of_pages() -> Iterator[Finding]:
         status = _status(url.scheme, url.hostname or "", url.port, url.path + "/healthz")
     except OSError as error:
         yield wrong(
-            "pages", f"{settings.PUBLIC_URL} can't be reached from here: {_reason(error)}",
+            "pages",
+            f"{settings.PUBLIC_URL} can't be reached from here: {_reason(error)}",
             why="No one can request, approve or end access through the pages or the API.",
-            fix="Start the web processes and the proxy, and check STINT_PUBLIC_URL, its DNS name and its certificate.",
-        )  # fmt: skip
+            fix=(
+                "Start the web processes and the proxy, and check STINT_PUBLIC_URL, its DNS name and its"
+                " certificate."
+            ),
+        )
         return
     if status == http.HTTPStatus.OK:
         yield ok("pages", f"{settings.PUBLIC_URL} answers")
     else:
         yield wrong(
-            "pages", f"{settings.PUBLIC_URL}/healthz returns {status}", why="The proxy does not reach a web process of Stint.",
-            fix="Check the proxy's upstream, and that it passes all paths except those of the streams process.",
-        )  # fmt: skip
+            "pages",
+            f"{settings.PUBLIC_URL}/healthz returns {status}",
+            why="The proxy does not reach a web process of Stint.",
+            fix=(
+                "Check the proxy's upstream, and that it passes all paths except those of the streams"
+                " process."
+            ),
+        )
     if url.scheme == "https":
         yield _certificate(url.hostname or "", url.port or 443)
 
@@ -64,8 +73,11 @@ def _certificate(host: str, port: int) -> Finding:
     if left > dt.timedelta(days=RENEWED_DAYS):
         return ok("pages", said)
     return warning(
-        "pages", said, why="After that, browsers and `stint` refuse to connect.", fix="Renew it, and fix its automatic renewal.",
-    )  # fmt: skip
+        "pages",
+        said,
+        why="After that, browsers and `stint` refuse to connect.",
+        fix="Renew it, and fix its automatic renewal.",
+    )
 
 
 def _reason(error: OSError) -> str:

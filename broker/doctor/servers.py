@@ -44,9 +44,11 @@ def of_database() -> Iterator[Finding]:
         version, number, role, room, used, encoding, *durable, waits_for, streams = cursor.fetchone()
     if number < OLDEST_VERSION:
         yield wrong(
-            "database", f"PostgreSQL {version} is too old", why="Stint requires PostgreSQL 15 or newer.",
+            "database",
+            f"PostgreSQL {version} is too old",
+            why="Stint requires PostgreSQL 15 or newer.",
             fix="Upgrade it, then run `manage.py migrate`.",
-        )  # fmt: skip
+        )
     else:
         yield ok("database", f"PostgreSQL {version}, as the role {role}")
     yield from _schema(encoding)
@@ -60,16 +62,20 @@ def _schema(encoding: str) -> Iterator[Finding]:
     missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if missing:
         yield wrong(
-            "database", f"{many(len(missing), 'migration')} not applied, the first is {missing[0][0]}",
-            why="This version of Stint needs tables that don't exist yet.", fix="Run `manage.py migrate`.",
-        )  # fmt: skip
+            "database",
+            f"{many(len(missing), 'migration')} not applied, the first is {missing[0][0]}",
+            why="This version of Stint needs tables that don't exist yet.",
+            fix="Run `manage.py migrate`.",
+        )
     else:
         yield ok("database", "all migrations are applied")
     if encoding != "UTF8":
         yield wrong(
-            "database", f"encoding is {encoding}, not UTF8", why="Names and commands in other scripts can't be stored.",
+            "database",
+            f"encoding is {encoding}, not UTF8",
+            why="Names and commands in other scripts can't be stored.",
             fix="Create a database with ENCODING 'UTF8', and move the data there.",
-        )  # fmt: skip
+        )
 
 
 def _durability(fsync: str, pages: str, commit: str) -> Iterator[Finding]:
@@ -80,22 +86,28 @@ def _durability(fsync: str, pages: str, commit: str) -> Iterator[Finding]:
     ]
     for name in unsafe:
         yield wrong(
-            "database", f"{name} is off", why="A crash can lose entries of the record and restore access that was ended.",
+            "database",
+            f"{name} is off",
+            why="A crash can lose entries of the record and restore access that was ended.",
             fix=f"Run `ALTER SYSTEM SET {name} = on;` and `SELECT pg_reload_conf();` as a superuser.",
-        )  # fmt: skip
+        )
 
 
 def _standby(*, waits_for: str, streams: bool) -> Iterator[Finding]:
     if waits_for and not streams:
         yield wrong(
-            "database", f"no standby of {waits_for} is connected", why="Commits wait for a standby, so nothing can be recorded and no access starts.",
+            "database",
+            f"no standby of {waits_for} is connected",
+            why="Commits wait for a standby, so nothing can be recorded and no access starts.",
             fix="Start the standby, or set synchronous_standby_names to '' until it is back.",
-        )  # fmt: skip
+        )
     elif streams and not waits_for:
         yield warning(
-            "database", "no commit waits for its standby", why="A failover can lose entries of the record, and bring ended access back.",
+            "database",
+            "no commit waits for its standby",
+            why="A failover can lose entries of the record, and bring ended access back.",
             fix="Set synchronous_standby_names on the primary, as described in the High availability guide.",
-        )  # fmt: skip
+        )
     elif streams:
         yield ok("database", f"commits wait for a standby of {waits_for}")
 
@@ -112,9 +124,13 @@ def _connections(room: int, used: int) -> Finding:
     if needed <= room:
         return ok("database", said)
     return warning(
-        "database", said, why="Under load, a process that gets no connection can't start or show access.",
-        fix=f"Run `ALTER SYSTEM SET max_connections = {needed + 20};` as a superuser, and restart PostgreSQL.",
-    )  # fmt: skip
+        "database",
+        said,
+        why="Under load, a process that gets no connection can't start or show access.",
+        fix=(
+            f"Run `ALTER SYSTEM SET max_connections = {needed + 20};` as a superuser, and restart PostgreSQL."
+        ),
+    )
 
 
 def of_queue() -> Iterator[Finding]:
@@ -144,24 +160,33 @@ def of_queue() -> Iterator[Finding]:
 def _queue(policy: str, lengths: dict[str, int]) -> Iterator[Finding]:
     if policy != "noeviction":
         yield warning(
-            "queue", f"maxmemory-policy is {policy}", why="When its memory is full, messages are dropped.",
+            "queue",
+            f"maxmemory-policy is {policy}",
+            why="When its memory is full, messages are dropped.",
             fix="Run `CONFIG SET maxmemory-policy noeviction` on it, and set it in its configuration file.",
-        )  # fmt: skip
+        )
     for name, length in lengths.items():
         if length > LONG_QUEUE:
             yield warning(
-                "queue", f"{length:,} messages waiting in {name}", why="The worker is too slow or not running.",
+                "queue",
+                f"{length:,} messages waiting in {name}",
+                why="The worker is too slow or not running.",
                 fix="Start a worker, or add another one.",
-            )  # fmt: skip
+            )
 
 
 def of_mail() -> Iterator[Finding]:
     """Check the mail server, without sending anything."""
     if not settings.EMAIL_HOST:
         yield warning(
-            "mail", "no mail server is set", why="Approvers and holders are notified only on pages.",
-            fix="Set STINT_SMTP_HOST, STINT_SMTP_PORT, STINT_SMTP_USER, STINT_SMTP_PASSWORD and STINT_MAIL_FROM.",
-        )  # fmt: skip
+            "mail",
+            "no mail server is set",
+            why="Approvers and holders are notified only on pages.",
+            fix=(
+                "Set STINT_SMTP_HOST, STINT_SMTP_PORT, STINT_SMTP_USER, STINT_SMTP_PASSWORD and"
+                " STINT_MAIL_FROM."
+            ),
+        )
         return
     where = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
     server = get_connection()
@@ -169,10 +194,14 @@ def of_mail() -> Iterator[Finding]:
         server.open()
     except (OSError, smtplib.SMTPException) as error:
         yield wrong(
-            "mail", f"can't connect to {where}: {error}",
+            "mail",
+            f"can't connect to {where}: {error}",
             why="Approvers and holders get no email. Stint retries each one for hours.",
-            fix="Check STINT_SMTP_HOST, _PORT, _USER, _PASSWORD and STINT_SMTP_TLS, and the network to the server.",
-        )  # fmt: skip
+            fix=(
+                "Check STINT_SMTP_HOST, _PORT, _USER, _PASSWORD and STINT_SMTP_TLS, and the network to the"
+                " server."
+            ),
+        )
     else:
         yield ok("mail", f"{where} accepts connections from this node")
     finally:

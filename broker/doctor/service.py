@@ -42,15 +42,18 @@ def _gateways(now: dt.datetime) -> Iterator[Finding]:
             yield ok("gateways", f"{node.name} {node.version}, up since {node.started_at:%Y-%m-%d %H:%M} UTC")
         else:
             yield warning(
-                "gateways", f"{node.name} was last seen {_ago(node.seen_at, now)} ago",
+                "gateways",
+                f"{node.name} was last seen {_ago(node.seen_at, now)} ago",
                 why="If it is running, it lost the database, closed all sessions and accepts no connections.",
                 fix="Check its log, and restart it.",
-            )  # fmt: skip
+            )
     if not nodes:
         yield warning(
-            "gateways", "none seen within a day", why="No command can run through Stint, and only the worker ends access.",
+            "gateways",
+            "none seen within a day",
+            why="No command can run through Stint, and only the worker ends access.",
             fix="Start `manage.py gateway`.",
-        )  # fmt: skip
+        )
 
 
 def of_record() -> Iterator[Finding]:
@@ -59,31 +62,38 @@ def of_record() -> Iterator[Finding]:
     now = clock.now()
     if found is None or now - found.at > VERIFIED:
         yield warning(
-            "record", "not verified within the last hour", why="Tampering would be detected late.",
+            "record",
+            "not verified within the last hour",
+            why="Tampering would be detected late.",
             fix="Start the worker, or run `manage.py audit_verify`.",
-        )  # fmt: skip
+        )
     elif not found.ok:
         yield wrong(
-            "record", f"broken at entry {found.first_bad_seq}: {found.detail}",
+            "record",
+            f"broken at entry {found.first_bad_seq}: {found.detail}",
             why="Someone with access to the database changed it, or a disk is failing.",
             fix="Keep the database as it is, and follow the Evidence guide.",
-        )  # fmt: skip
+        )
     else:
         yield ok("record", f"{found.entries:,} entries, verified {_ago(found.at, now)} ago")
         yield from _whole(found.whole_at, now)
 
 
 def _whole(at: dt.datetime | None, now: dt.datetime) -> Iterator[Finding]:
-    """Check when all entries were last verified. Between full verifications, only new entries are verified."""
+    """Check when all entries were last verified. Between full verifications, only new entries are
+    verified.
+    """
     reading = AuditReading.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first()
     said = f"fully verified at {at:%Y-%m-%d %H:%M} UTC" if at else "never fully verified"
     if reading is not None:
         said += f"; a full verification is at entry {reading:,}"
     if at is None or now - at > WHOLE:
         yield warning(
-            "record", said, why="A change to an old entry would be detected late.",
+            "record",
+            said,
+            why="A change to an old entry would be detected late.",
             fix="Start the worker, or run `manage.py audit_verify`.",
-        )  # fmt: skip
+        )
     else:
         yield ok("record", said)
 
@@ -105,9 +115,11 @@ def _target(target: Target) -> Finding:
         return ok("targets", f"{name}: {len(steps)} checks")
     bad = next(step for step in steps if not step.ok)
     return wrong(
-        "targets", f"{name}: {bad.name}: {bad.detail}", why="Access to it can't start, or its end can't be proven.",
+        "targets",
+        f"{name}: {bad.name}: {bad.detail}",
+        why="Access to it can't start, or its end can't be proven.",
         fix=bad.fix or "Open the cluster's page and run the check there.",
-    )  # fmt: skip
+    )
 
 
 def _ago(moment: dt.datetime, now: dt.datetime) -> str:

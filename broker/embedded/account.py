@@ -15,7 +15,8 @@ from pathlib import Path
 from broker.embedded.errors import EmbeddedError
 
 _LAUNCH = Path(__file__).with_name("launch.py")
-# IDs that systemd and Debian leave unused (systemd's UIDS-GIDS, "Summary"), below 65536 for containers that map no more.
+# IDs that systemd and Debian leave unused (systemd's UIDS-GIDS, "Summary"), below 65536 for containers that
+# map no more.
 _OWN = range(60578, 61184)
 
 
@@ -30,8 +31,9 @@ class Account:
 def server_account(state: Path) -> Account | None:
     """Return the account of the servers in the folder `state`, or None if this process is not root.
 
-    PostgreSQL refuses to run as root. The ids belong to no user or other service, so that no one else can read the
-    servers' files. They are those of the servers' socket folder, or derived from the path if there is none.
+    PostgreSQL refuses to run as root. The ids belong to no user or other service, so that no one else can
+    read the servers' files. They are those of the servers' socket folder, or derived from the path if there
+    is none.
     """
     if os.geteuid() != 0:
         return None
@@ -49,7 +51,8 @@ def socket_folder(state: Path) -> Path:
 
 
 def maker_account() -> Account | None:
-    """Return the account that creates a cluster, because initdb(1) requires a name. None as in `server_account`.
+    """Return the account that creates a cluster, because initdb(1) requires a name. None as in
+    `server_account`.
 
     Raises `EmbeddedError` on a machine without `nobody`.
     """
@@ -59,7 +62,8 @@ def maker_account() -> Account | None:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
         raise EmbeddedError(
-            "initdb needs the account `nobody`, which does not exist. Create it, or set DATABASE_URL to a server."
+            "initdb needs the account `nobody`, which does not exist. Create it, or set DATABASE_URL to a"
+            " server."
         ) from None
     return Account(uid=nobody.pw_uid, gid=nobody.pw_gid)
 
@@ -109,7 +113,8 @@ def may_enter(path: Path, account: Account | None) -> bool:
 def launch_argv(argv: Sequence[str], *, account: Account | None, death_signal: signal.Signals) -> list[str]:
     """Return the command that runs `argv` as `account` and sends it `death_signal` when this process ends.
 
-    The kernel watches the thread that starts the command, so start it from one that runs as long as this process.
+    The kernel watches the thread that starts the command, so start it from one that runs as long as this
+    process.
     """
     who = "-" if account is None else f"{account.uid}:{account.gid}"
     launch = [sys.executable, "-I", "-S", str(_LAUNCH)]

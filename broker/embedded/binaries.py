@@ -1,7 +1,8 @@
 """The programs of PostgreSQL and Valkey or Redis: the system's, otherwise those in the wheels.
 
-Only the programs in the wheels are used, because their Python wrappers trust every local user and, as root, change
-permissions up to the root folder. The wheels are in the virtual environment's folder `servers`, which is not imported.
+Only the programs in the wheels are used, because their Python wrappers trust every local user and, as root,
+change permissions up to the root folder. The wheels are in the virtual environment's folder `servers`, which
+is not imported.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ def _postgres_folders() -> Iterator[Path]:
 
 
 def _postgres_major(folder: Path) -> int | None:
-    """Return the major version of the programs in `folder`, or None if they are missing or can't be executed."""
+    """Return the major version of the programs in `folder`, or None if they are missing or can't be
+    executed.
+    """
     if not (folder / "initdb").is_file():
         return None
     try:
@@ -136,7 +139,9 @@ def _package_folder(name: str) -> Path | None:
 
 
 def reachable_postgres(found: PostgresBinaries, *, account: Account | None, copies: Path) -> PostgresBinaries:
-    """Return programs that `account` can execute: `found`, otherwise a copy in the folder `copies` (40 MB)."""
+    """Return programs that `account` can execute: `found`, otherwise a copy in the folder `copies`
+    (40 MB).
+    """
     if may_enter(found.postgres, account):
         return found
     package = found.tree.parent

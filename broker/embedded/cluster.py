@@ -33,8 +33,8 @@ def make_cluster(
 ) -> None:
     """Create a cluster in the folder `data`, owned by `account`, with a superuser, and run `sql` in it.
 
-    Statements in `sql` end at empty lines. As root, a named account creates the cluster, as initdb requires, in a
-    temporary folder that is then given to `account`. Raises `StartFailedError` with a program's output.
+    Statements in `sql` end at empty lines. As root, a named account creates the cluster, as initdb requires,
+    in a temporary folder that is then given to `account`. Raises `StartFailedError` with a program's output.
     """
     maker, unfinished = maker_account(), data.parent.with_name(f"{data.parent.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,8 +1,8 @@
 """End process groups when the process that started them has ended, in whatever way.
 
-Run by path in a bare interpreter (`python -I -S guard.py SECONDS`). Standard input is a pipe that only the starter
-keeps open. A line `+123` or `-123` adds or removes the process group 123. At the end of the input, when the starter has
-ended, each group gets SIGTERM and, after SECONDS, SIGKILL.
+Run by path in a bare interpreter (`python -I -S guard.py SECONDS`). Standard input is a pipe that only the
+starter keeps open. A line `+123` or `-123` adds or removes the process group 123. At the end of the input,
+when the starter has ended, each group gets SIGTERM and, after SECONDS, SIGKILL.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Execute a program as another account, which gets a signal when its starter ends.
 
-Run by path in a bare interpreter (`python -I -S launch.py STARTER SIGNAL UID:GID|- -- PROGRAM ...`). This is a separate
-program, because code between fork and exec is unsafe in a process with threads. Exit status 127: the program could not
-be started. Sources: prctl(2) PR_SET_PDEATHSIG, setuid(2), credentials(7).
+Run by path in a bare interpreter (`python -I -S launch.py STARTER SIGNAL UID:GID|- -- PROGRAM ...`). This is
+a separate program, because code between fork and exec is unsafe in a process with threads. Exit status 127:
+the program could not be started. Sources: prctl(2) PR_SET_PDEATHSIG, setuid(2), credentials(7).
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def become(starter: int, signal_number: int, account: str, argv: list[str]) -> None:
-    """Switch to `account` ("uid:gid", or "-" for none), set the signal, and exec `argv`. Returns only on an error."""
+    """Switch to `account` ("uid:gid", or "-" for none), set the signal, and exec `argv`. Returns only on an
+    error.
+    """
     if account != "-":
         uid, gid = (int(part) for part in account.split(":"))
         os.setgroups([])

@@ -1,8 +1,9 @@
 """A private PostgreSQL: its own cluster, one Unix socket in a private folder, two roles with passwords.
 
-`stint_owner` owns the database `stint` and its schema, runs migrations, and can create databases. The processes use
-`stint_app`, which has SELECT, INSERT, UPDATE and DELETE on each table that the owner creates, and can't change schemas.
-The superuser can't log in. Sources: initdb(1), postgres(1), ALTER DEFAULT PRIVILEGES.
+`stint_owner` owns the database `stint` and its schema, runs migrations, and can create databases. The
+processes use `stint_app`, which has SELECT, INSERT, UPDATE and DELETE on each table that the owner creates,
+and can't change schemas. The superuser can't log in. Sources: initdb(1), postgres(1), ALTER DEFAULT
+PRIVILEGES.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class EmbeddedPostgres(PrivateServer):
     """A private PostgreSQL below `state_dir`, which must exist. `settings` are passed as `-c name=value`."""
 
     name = "postgres"
-    # A fast shutdown closes connections and writes a checkpoint; an immediate one needs recovery at the next start.
+    # A fast shutdown closes connections and writes a checkpoint; an immediate one needs recovery at the next
+    # start.
     stop_signal = signal.SIGINT
     last_signal = signal.SIGQUIT
 
@@ -79,16 +81,18 @@ class EmbeddedPostgres(PrivateServer):
 
     @property
     def binaries(self) -> PostgresBinaries:
-        """The programs in use. Raises `BinaryMissingError`, or `WrongVersionError` if the cluster needs another version."""
+        """The programs in use. Raises `BinaryMissingError`, or `WrongVersionError` if the cluster needs
+        another version.
+        """
         if self._binaries is None:
             made_by = self._cluster_major()
             found = find_postgres(major=made_by)
             if made_by is not None and made_by != found.major:
                 raise WrongVersionError(
-                    f"The cluster in {self.data} was created by PostgreSQL {made_by}, but only {found.major} is "
-                    f"installed ({found.folder}). Install PostgreSQL {made_by}, or set STINT_POSTGRES_BIN to the "
-                    f"folder with its programs. To upgrade, dump it with {made_by} and restore the dump into "
-                    "another STINT_STATE_DIR."
+                    f"The cluster in {self.data} was created by PostgreSQL {made_by}, but only {found.major}"
+                    f" is installed ({found.folder}). Install PostgreSQL {made_by}, or set STINT_POSTGRES_BIN"
+                    f" to the folder with its programs. To upgrade, dump it with {made_by} and restore the"
+                    " dump into another STINT_STATE_DIR."
                 )
             self._binaries = reachable_postgres(found, account=self.account, copies=self.state_dir / "bin")
         return self._binaries
@@ -114,7 +118,8 @@ class EmbeddedPostgres(PrivateServer):
     def _set_up(self) -> None:
         if not self.data.is_dir():
             self._make_cluster()
-        # While this process has the lock, no postmaster runs. These files are stale, and their pid may have been reused.
+        # While this process has the lock, no postmaster runs. These files are stale, and their pid may have
+        # been reused.
         for stale in (self.data / "postmaster.pid", self.socket.with_name(f"{self.socket.name}.lock")):
             stale.unlink(missing_ok=True)
 
@@ -131,6 +136,10 @@ class EmbeddedPostgres(PrivateServer):
         write_private(self._passwords, json.dumps(passwords))
         # The superuser's password is not stored, so that the superuser can't log in.
         make_cluster(
-            self.binaries, data=self.data, account=self.account, superuser="postgres",
-            password=secrets.token_urlsafe(24), sql=sql,
-        )  # fmt: skip
+            self.binaries,
+            data=self.data,
+            account=self.account,
+            superuser="postgres",
+            password=secrets.token_urlsafe(24),
+            sql=sql,
+        )

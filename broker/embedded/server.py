@@ -33,8 +33,8 @@ class UnreachableStateDirError(EmbeddedError):
 class PrivateServer(ABC):
     """A server process with its own folder and a Unix socket, which ends with the process that starts it.
 
-    `start()` and `stop()` run it directly. A supervisor instead calls `prepare()`, runs `argv()` with `inherited_fd`
-    passed on, polls `is_ready()`, and calls `finish()` when the process has ended.
+    `start()` and `stop()` run it directly. A supervisor instead calls `prepare()`, runs `argv()` with
+    `inherited_fd` passed on, polls `is_ready()`, and calls `finish()` when the process has ended.
     """
 
     name: ClassVar[str]
@@ -152,8 +152,8 @@ class PrivateServer(ABC):
             )
         if len(os.fsencode(self.socket)) > _SOCKET_PATH_BYTES:
             raise UnreachableStateDirError(
-                f"The path of the socket {self.socket} is longer than the system's limit of {_SOCKET_PATH_BYTES} bytes. "
-                "Set STINT_STATE_DIR to a folder with a shorter path."
+                f"The path of the socket {self.socket} is longer than the system's limit of"
+                f" {_SOCKET_PATH_BYTES} bytes. Set STINT_STATE_DIR to a folder with a shorter path."
             )
 
     def _private(self, folder: Path) -> None:

@@ -1,4 +1,6 @@
-"""The state folder: its location, its secrets, and the URLs of a running `manage.py up` for other commands."""
+"""The state folder: its location, its secrets, and the URLs of a running `manage.py up` for other
+commands.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,8 @@ class RunningUrls:
 def state_dir() -> Path:
     """Return the state folder, STINT_STATE_DIR or `.stint` in the repository, and create it if missing.
 
-    As root, the servers run as a separate account. If it can't reach the repository, the folder is /var/lib/stint.
-    Raises `StateDirError` if the folder can't be created or isn't writable.
+    As root, the servers run as a separate account. If it can't reach the repository, the folder is
+    /var/lib/stint. Raises `StateDirError` if the folder can't be created or isn't writable.
     """
     chosen = service.STATE_DIR.read()
     path = Path(chosen).absolute() if chosen else _default_state_dir()
@@ -68,7 +70,9 @@ def _default_state_dir() -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Create `path` if missing. Root's is traversable by others, because its servers run as another account."""
+    """Create `path` if missing. Root's is traversable by others, because its servers run as another
+    account.
+    """
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o711 if os.geteuid() == 0 else 0o700)

@@ -17,11 +17,12 @@ from broker.kernel.threads import Threads
 
 log = structlog.get_logger(__name__)
 
-# A group gets only a few threads, so that a group that hangs does not take them all. A group with many items yields to
-# others after a turn, in seconds.
+# A group gets only a few threads, so that a group that hangs does not take them all. A group with many items
+# yields to others after a turn, in seconds.
 THREADS, THREADS_PER_GROUP = 12, 6
 TURN = 0.5
-# A call that takes longer than this many seconds no longer counts against THREADS, up to this many threads in total.
+# A call that takes longer than this many seconds no longer counts against THREADS, up to this many threads in
+# total.
 SILENCE = 2.0
 MOST = 4 * THREADS
 
@@ -42,8 +43,8 @@ class _Work:
 class Bulkhead:
     """A pool that calls ``act`` for each item, in order within each group.
 
-    ``group_of`` maps items to groups; items that it omits are dropped. ``on_idle`` is called when a group has no items
-    left.
+    ``group_of`` maps items to groups; items that it omits are dropped. ``on_idle`` is called when a group has
+    no items left.
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class Bulkhead:
             self._go.set()
 
     def take(self, items: Iterable[int]) -> None:
-        """Add items that are not already there. Call it regularly, because slow calls free their place only here."""
+        """Add items that are not already there. Call it regularly, because slow calls free their place only
+        here.
+        """
         with self._lock:
             fresh = [item for item in items if item not in self._taken]
         groups = self._group_of(fresh) if fresh else {}
@@ -99,7 +102,9 @@ class Bulkhead:
             self._pool.submit(self._work, work)
 
     def _next_group(self) -> int | None:
-        """Return the group that gets the next thread: of those with waiting items, the one with the fewest threads."""
+        """Return the group that gets the next thread: of those with waiting items, the one with the fewest
+        threads.
+        """
         busy = Counter(work.group for work in self._works)
         silent = Counter(work.group for work in self._works if work.silent)
         if busy.total() >= MOST or busy.total() - silent.total() >= THREADS:
@@ -136,7 +141,8 @@ class Bulkhead:
     def _do(self, work: _Work) -> None:
         self._go.wait()
         work.since = time.monotonic()
-        # As before each request: with a connection that was lost, this thread would fail for as long as it has items.
+        # As before each request: with a connection that was lost, this thread would fail for as long as it
+        # has items.
         close_old_connections()
         try:
             close_old_connections()

@@ -1,7 +1,8 @@
 """The database's clock, which is the only one that Stint uses.
 
-Only entry points and processes read it; operations take ``now`` as an argument. The time is the database's at the last
-synchronization, plus this process's monotonic time since then. So a node with a wrong clock does not extend access.
+Only entry points and processes read it; operations take ``now`` as an argument. The time is the database's at
+the last synchronization, plus this process's monotonic time since then. So a node with a wrong clock does not
+extend access.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from django.db import connection
 
 _RESYNC_AFTER = 5.0
-# The maximum difference in speed between two clocks, which is what Linux can correct (adjtimex(2), ADJ_FREQUENCY).
+# The maximum difference in speed between two clocks, which is what Linux can correct (adjtimex(2),
+# ADJ_FREQUENCY).
 _DRIFT = 500e-6
 
 
@@ -31,7 +33,9 @@ _reading: Reading | None = None
 
 
 def now() -> dt.datetime:
-    """Return the database's time, aware, in UTC. Queries the database at most every 5 s, and raises its errors."""
+    """Return the database's time, aware, in UTC. Queries the database at most every 5 s, and raises its
+    errors.
+    """
     reading = _reading
     if reading is None or time.monotonic() - reading.monotonic > _RESYNC_AFTER:
         reading = sync()
@@ -39,7 +43,9 @@ def now() -> dt.datetime:
 
 
 def sync() -> Reading:
-    """Read the database's clock now. The reading is never behind it, and ahead by at most the delay of the response."""
+    """Read the database's clock now. The reading is never behind it, and ahead by at most the delay of the
+    response.
+    """
     with connection.cursor() as cursor:
         # The time to open a connection is not part of the delay.
         before = time.monotonic()
@@ -49,7 +55,9 @@ def sync() -> Reading:
 
 
 def heard(said: dt.datetime, *, before: float) -> Reading:
-    """Update the reading from a response that has just arrived. ``before``: monotonic time at which its query was sent."""
+    """Update the reading from a response that has just arrived. ``before``: monotonic time at which its query
+    was sent.
+    """
     global _reading
     after = time.monotonic()
     with _lock:
@@ -58,11 +66,12 @@ def heard(said: dt.datetime, *, before: float) -> Reading:
 
 
 def narrowed(last: Reading | None, *, said: dt.datetime, before: float, after: float) -> Reading:
-    """Return the reading at ``before``, given that the database read ``said`` between ``before`` and ``after``.
+    """Return the reading at ``before``, given that the database read ``said`` between ``before`` and
+    ``after``.
 
-    The response is assumed to be immediate, so a late one sets the clock ahead by its delay. Any later assumption could
-    set it back, and delay deadlines. The ``last`` reading, carried forward, is kept as long as it is consistent with the
-    response.
+    The response is assumed to be immediate, so a late one sets the clock ahead by its delay. Any later
+    assumption could set it back, and delay deadlines. The ``last`` reading, carried forward, is kept as long
+    as it is consistent with the response.
     """
     if last is not None:
         carried = last.database + dt.timedelta(seconds=(before - last.monotonic) * (1 + _DRIFT))

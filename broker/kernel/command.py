@@ -11,7 +11,9 @@ from django.core.management.base import BaseCommand
 
 
 class StintCommand(BaseCommand):
-    """A command without Django's system checks, which load every page. `migrate` checks the settings, `check` everything."""
+    """A command without Django's system checks, which load every page. `migrate` checks the settings, `check`
+    everything.
+    """
 
     requires_system_checks: list[str] = []
 

@@ -1,4 +1,6 @@
-"""Encryption of stored secrets (AES-256-GCM with keys derived from ``STINT_SECRET_KEY``), and bearer tokens."""
+"""Encryption of stored secrets (AES-256-GCM with keys derived from ``STINT_SECRET_KEY``), and
+bearer tokens.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class CannotDecrypt(StintError):
 
 
 class SecretLocation(NamedTuple):
-    """The only place at which an encrypted secret can be decrypted: a field of the row with primary key ``row``."""
+    """The only place at which an encrypted secret can be decrypted: a field of the row with primary key
+    ``row``.
+    """
 
     table: str
     row: int | str
@@ -57,7 +61,9 @@ def _derived(purpose: str) -> bytes:
 
 
 def seal(plain: bytes, *, place: SecretLocation) -> bytes:
-    """Encrypt a secret for one place, so that write access to the database is not enough to use it in another."""
+    """Encrypt a secret for one place, so that write access to the database is not enough to use it in
+    another.
+    """
     nonce = secrets.token_bytes(_NONCE)
     return nonce + AESGCM(_derived("sealed")).encrypt(nonce, plain, json.dumps(place).encode())
 
@@ -71,8 +77,10 @@ def unseal(sealed: bytes, *, place: SecretLocation) -> bytes:
     except (InvalidTag, ValueError) as error:
         raise CannotDecrypt(
             f"The secret in {place} can't be decrypted.",
-            hint="Set STINT_SECRET_KEY to the value with which it was stored. "
-            "If that is correct, the secret was altered or copied from another row, so enter it again.",
+            hint=(
+                "Set STINT_SECRET_KEY to the value with which it was stored. "
+                "If that is correct, the secret was altered or copied from another row, so enter it again."
+            ),
         ) from error
 
 
@@ -82,10 +90,14 @@ def new_token(prefix: str) -> str:
 
 
 def derived_token(prefix: str, name: str) -> str:
-    """Return the bearer token of a name. It is derived, so that it can be shown again without being stored."""
+    """Return the bearer token of a name. It is derived, so that it can be shown again without being
+    stored.
+    """
     return f"{prefix}_{base64.urlsafe_b64encode(_derived(f'token {name}')).rstrip(b'=').decode()}"
 
 
 def token_digest(token: str) -> str:
-    """Return the digest to store for a token, SHA-256 in hex. Tokens have 256 bits, so salt and stretching are needless."""
+    """Return the digest to store for a token, SHA-256 in hex. Tokens have 256 bits, so salt and stretching
+    are needless.
+    """
     return hashlib.sha256(token.encode()).hexdigest()

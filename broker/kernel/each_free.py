@@ -34,8 +34,8 @@ def for_a_while(rows: Iterable[T]) -> Iterator[T]:
 def each_free(due: QuerySet[Any], act: Callable[[int], object], *, failed: dict[str, str]) -> int:
     """Call ``act`` with the ID of each due row that is not locked, and return the number of calls.
 
-    Locked rows, and those left when the time is up, are processed the next time. A failing row is added to ``failed``,
-    and does not stop the others. Raises the database's errors if the connection is lost.
+    Locked rows, and those left when the time is up, are processed the next time. A failing row is added to
+    ``failed``, and does not stop the others. Raises the database's errors if the connection is lost.
     """
     done = 0
     for row in for_a_while(list(due[:BATCH])):

@@ -1,4 +1,6 @@
-"""Messages to the worker, sent after commit. They are only hints: if one is lost, the sweep finds the row a second later."""
+"""Messages to the worker, sent after commit. They are only hints: if one is lost, the sweep finds the row a
+second later.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from broker.kernel.outage_log import QueueGone
 log = structlog.get_logger(__name__)
 
 _SILENCE = 5.0
-# Seconds. Callers wait this long before they send another message for a row, so that it has at most one in flight.
+# Seconds. Callers wait this long before they send another message for a row, so that it has at most one in
+# flight.
 _HINT_LASTS = 5
 _silent_until = 0.0
 _said = QueueGone()

@@ -9,9 +9,9 @@ from typing import ClassVar
 class StintError(Exception):
     """An anticipated failure. The message says what is wrong, and ``hint`` what to do.
 
-    Subclasses are defined beside the operation that raises them. They set ``code`` (stable, machine-readable) and
-    ``status`` (the HTTP status of the response). ``moments`` are the times that the text has in UTC (`say_utc`), so that
-    an entry point can also show them in the user's time zone.
+    Subclasses are defined beside the operation that raises them. They set ``code`` (stable, machine-readable)
+    and ``status`` (the HTTP status of the response). ``moments`` are the times that the text has in UTC
+    (`say_utc`), so that an entry point can also show them in the user's time zone.
     """
 
     code: ClassVar[str] = "error"
@@ -70,7 +70,9 @@ class Overtaken(Conflict):
 
 
 class Unavailable(StintError):
-    """Something that is needed to do this safely does not respond. Nothing was changed. Try again in a moment."""
+    """Something that is needed to do this safely does not respond. Nothing was changed. Try again in a
+    moment.
+    """
 
     code = "unavailable"
     status = 503

@@ -1,6 +1,8 @@
-"""Concurrent calls to many other systems, with a few threads for each group, so that calls that hang delay few others.
+"""Concurrent calls to many other systems, with a few threads for each group, so that calls that hang delay
+few others.
 
-The calls run in threads. Their results are handled in the waiting thread, so that only it needs a database connection.
+The calls run in threads. Their results are handled in the waiting thread, so that only it needs a database
+connection.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from broker.kernel.threads import Threads
 
 T = TypeVar("T")
 
-# The number of concurrent calls, and the share of one group among many. A call that takes longer than SILENCE seconds no
-# longer counts against AT_ONCE, up to MOST calls in total. Half of these are for groups without such slow calls.
+# The number of concurrent calls, and the share of one group among many. A call that takes longer than SILENCE
+# seconds no longer counts against AT_ONCE, up to MOST calls in total. Half of these are for groups without
+# such slow calls.
 AT_ONCE, OF_GROUP = 32, 8
 SILENCE = 2.0
 MOST = 128
@@ -41,21 +44,23 @@ class FanOut:
     """A set of calls: ``add`` them, then ``run``. Groups take turns, and calls of a group start in order."""
 
     def __init__(self, threads: Threads, *, longest: float) -> None:
-        """Create a set. A call that takes longer than ``longest`` seconds is abandoned, because it may never return."""
+        """Create a set. A call that takes longer than ``longest`` seconds is abandoned, because it may never
+        return.
+        """
         self._threads, self._longest = threads, longest
         # The most recently served group is at the end.
         self._waiting: dict[int, deque[_Call]] = {}
         self._asked: dict[Future[Any], _Call] = {}
 
     def add(self, group: int, act: Callable[[], T], *, then: Callable[[T], object], late: T) -> None:
-        """Add a call of ``act``, which must not raise, in a thread. ``then`` gets its result, or ``late`` if it was
-        abandoned, and may add more calls.
+        """Add a call of ``act``, which must not raise, in a thread. ``then`` gets its result, or ``late`` if
+        it was abandoned, and may add more calls.
         """
         self._waiting.setdefault(group, deque()).append(_Call(group, act, then, late))
 
     def run(self, *, meanwhile: Callable[[bool], object]) -> None:
-        """Make all calls, and return when they are done. ``meanwhile`` is called at least every half second, with True if
-        nothing is left. It may add more calls.
+        """Make all calls, and return when they are done. ``meanwhile`` is called at least every half second,
+        with True if nothing is left. It may add more calls.
         """
         while self._waiting or self._asked:
             self._begin()

@@ -8,10 +8,11 @@ from django.db.migrations.state import ProjectState
 
 
 class FirstMigration(Migration):
-    """A migration that creates its tables from its final state. All its operations are ``CreateModel``, in any order.
+    """A migration that creates its tables from its final state. All its operations are ``CreateModel``, in
+    any order.
 
-    For each table, Django would rebuild the classes of all related models, which are nearly all here. Foreign keys are
-    added after the tables, so that tables may reference each other in a cycle.
+    For each table, Django would rebuild the classes of all related models, which are nearly all here. Foreign
+    keys are added after the tables, so that tables may reference each other in a cycle.
     """
 
     def apply(

@@ -8,12 +8,12 @@ import gc
 def freeze_loaded() -> None:
     """Exclude all loaded objects from later collections, because they are needed until the process ends.
 
-    A full collection visits every object. Once an application is loaded, this takes a tenth of a second, during some
-    request. Call it once, when everything is loaded. Source: the documentation of ``gc.freeze``.
+    A full collection visits every object. Once an application is loaded, this takes a tenth of a second,
+    during some request. Call it once, when everything is loaded. Source: the documentation of ``gc.freeze``.
     """
     gc.collect()
     gc.freeze()
-    # A page creates thousands of objects that reference each other, and a collection after every 700 of them would take a
-    # tenth of its time. Its garbage is freed in the second generation, often and in small amounts, so that no page waits
-    # for the garbage of ten.
+    # A page creates thousands of objects that reference each other, and a collection after every 700 of them
+    # would take a tenth of its time. Its garbage is freed in the second generation, often and in small
+    # amounts, so that no page waits for the garbage of ten.
     gc.set_threshold(5_000, 2, 500)

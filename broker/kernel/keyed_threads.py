@@ -16,7 +16,9 @@ log = structlog.get_logger(__name__)
 
 
 class KeyedThreads:
-    """A pool that runs a limited number of acts at once, and one at a time per key. It does not queue other acts."""
+    """A pool that runs a limited number of acts at once, and one at a time per key. It does not queue other
+    acts.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -26,7 +28,9 @@ class KeyedThreads:
         self._threads = Threads(most, name="keyed-threads")
 
     def start(self, key: Hashable, act: Callable[[], object]) -> bool:
-        """Start an act, unless one with its key is running or all threads are busy. Return whether it was started."""
+        """Start an act, unless one with its key is running or all threads are busy. Return whether it was
+        started.
+        """
         with self._lock:
             if key in self._busy or len(self._busy) >= self._most:
                 return False

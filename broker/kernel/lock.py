@@ -1,4 +1,6 @@
-"""Database locks for work that waits for other systems. They are released when their process ends, in whatever way."""
+"""Database locks for work that waits for other systems. They are released when their process ends, in
+whatever way.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ SELECT pg_terminate_backend(a.pid, 2000) FROM pg_stat_activity a
 def held(one: int, two: int, *, silent: float) -> Iterator[bool]:
     """Acquire the advisory lock of two numbers for the block. Yield False if another process has it.
 
-    A process without a query for ``silent`` seconds loses the lock with its connection, so that it can't write when it
-    continues. Code that waits for other systems must call ``still_here`` meanwhile.
+    A process without a query for ``silent`` seconds loses the lock with its connection, so that it can't
+    write when it continues. Code that waits for other systems must call ``still_here`` meanwhile.
     """
     mine = _try(one, two) or (_end_silent(one, two, silent) and _try(one, two))
     try:
@@ -37,7 +39,9 @@ def held(one: int, two: int, *, silent: float) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def shown(one: int, two: int) -> Iterator[None]:
-    """Show that this process works on the object of two numbers, with a shared lock that does not exclude others."""
+    """Show that this process works on the object of two numbers, with a shared lock that does not exclude
+    others.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock_shared(%s, %s)", [one, two])
     try:
@@ -61,7 +65,9 @@ def in_turn(what: str) -> None:
 
 
 def still_here() -> None:
-    """Show that this process is running. Raises database errors, including if the lock was lost with the connection."""
+    """Show that this process is running. Raises database errors, including if the lock was lost with the
+    connection.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 

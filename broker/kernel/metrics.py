@@ -10,7 +10,8 @@ from prometheus_client import Gauge, Histogram, start_http_server
 
 log = structlog.get_logger(__name__)
 
-# Seconds. Two buckets are promises: a deadline is enforced within 0.5 s, and a revocation is confirmed within 2 s.
+# Seconds. Two buckets are promises: a deadline is enforced within 0.5 s, and a revocation is confirmed within
+# 2 s.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0)
 
 BUILD = Gauge("stint_build_info", "Always 1, with the version of this process", ["version"])
@@ -33,7 +34,9 @@ STREAMS = Gauge("stint_streams_open", "Open live streams of pages at this proces
 
 
 def serve_metrics(host: str, port: int) -> None:
-    """Serve this process's metrics on a port; 0 disables them. A port in use is logged and does not stop the process."""
+    """Serve this process's metrics on a port; 0 disables them. A port in use is logged and does not stop the
+    process.
+    """
     if not port:
         return
     try:

@@ -13,7 +13,9 @@ def say_day(day: dt.date) -> str:
 
 
 def in_utc(moments: tuple[dt.datetime, ...], zone: dt.tzinfo) -> str:
-    """Return times in UTC, in parentheses, with their days if one differs from the local day. Empty if the zone is UTC."""
+    """Return times in UTC, in parentheses, with their days if one differs from the local day. Empty if the
+    zone is UTC.
+    """
     local = [moment.astimezone(zone) for moment in moments]
     if not any(one.utcoffset() for one in local):
         return ""
@@ -31,7 +33,9 @@ class Sayer:
 
     @classmethod
     def of(cls, time_zone: str) -> Sayer:
-        """Return the formatter for an IANA time zone, or for UTC if it is unknown, so that people are still notified."""
+        """Return the formatter for an IANA time zone, or for UTC if it is unknown, so that people are still
+        notified.
+        """
         try:
             return cls(zoneinfo.ZoneInfo(time_zone))
         except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):

@@ -1,6 +1,7 @@
 """Protection against SSRF: whether Stint may connect to an address that users chose.
 
-Sources: the IANA registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890), and RFC 6052, 3056, 4380.
+Sources: the IANA registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890), and RFC 6052, 3056,
+4380.
 """
 
 from __future__ import annotations
@@ -11,19 +12,28 @@ from collections.abc import Sequence
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Addresses that are not what they seem: embedded IPv4 (compatible, mapped, NAT64, 6to4 and its relays, Teredo), the block
-# for protocol assignments, where clouds have services, and a public address that is internal to Azure.
+# Addresses that are not what they seem: embedded IPv4 (compatible, mapped, NAT64, 6to4 and its relays,
+# Teredo), the block for protocol assignments, where clouds have services, and a public address that is
+# internal to Azure.
 _DISGUISED = [
     ipaddress.ip_network(text)
     for text in (
-        "::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "192.88.99.0/24",
-        "192.0.0.0/24", "168.63.129.16/32",
+        "::/96",
+        "::ffff:0:0/96",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "2002::/16",
+        "2001::/32",
+        "192.88.99.0/24",
+        "192.0.0.0/24",
+        "168.63.129.16/32",
     )
-]  # fmt: skip
+]
 
 
 def why_not(address: Address, allowed: Sequence[Network] = ()) -> str:
-    """Return why an address is blocked, or an empty string. ``allowed`` are internal networks that are not blocked.
+    """Return why an address is blocked, or an empty string. ``allowed`` are internal networks that are not
+    blocked.
 
     Multicast, link-local (where clouds have their metadata) and unspecified addresses are always blocked.
     """
@@ -44,7 +54,9 @@ def within(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def source_of(address: str) -> str:
-    """Return the key by which attempts from an address are counted: the address or, for IPv6, its /64, which one host has."""
+    """Return the key by which attempts from an address are counted: the address or, for IPv6, its /64, which
+    one host has.
+    """
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

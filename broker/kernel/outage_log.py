@@ -20,13 +20,15 @@ from redis.exceptions import RedisError
 EVERY_S = 60.0
 # The loggers of Celery's connection to the queue. Other loggers report on tasks.
 _OF_QUEUE = ("celery.beat", "celery.worker.consumer", "celery.worker.request", "kombu")
-# Connection exceptions, a server that shuts down or starts, and a read-only server (PostgreSQL Error Codes). Without a
-# code, the client could not connect, or lost the connection.
+# Connection exceptions, a server that shuts down or starts, and a read-only server (PostgreSQL Error Codes).
+# Without a code, the client could not connect, or lost the connection.
 _GONE = ("08", "57P", "25006")
 
 
 class OneLineAMinute(logging.Filter):
-    """A filter that keeps one record a minute about an outage, without its traceback, and all other records unchanged."""
+    """A filter that keeps one record a minute about an outage, without its traceback, and all other records
+    unchanged.
+    """
 
     said = ""
 
@@ -84,7 +86,9 @@ class DatabaseGone(OneLineAMinute):
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether an error of Django or psycopg means that the database is unreachable, not that it refuses a statement."""
+    """Whether an error of Django or psycopg means that the database is unreachable, not that it refuses a
+    statement.
+    """
     if isinstance(error, django.db.InterfaceError | psycopg.InterfaceError):
         return True
     if not isinstance(error, django.db.OperationalError | psycopg.OperationalError):

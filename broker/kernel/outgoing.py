@@ -1,8 +1,8 @@
 """HTTP requests to URLs that users chose, with protection against SSRF and a deadline.
 
-A name is resolved once per exchange. All its addresses are checked, and the connection goes to one of them. Redirects
-are not followed, and proxies from the environment are not used. Resolution, connection, TLS, head and body share one
-deadline, however slowly the server sends.
+A name is resolved once per exchange. All its addresses are checked, and the connection goes to one of them.
+Redirects are not followed, and proxies from the environment are not used. Resolution, connection, TLS, head
+and body share one deadline, however slowly the server sends.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Unreached(Exception):  # named for what happened
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The response. ``headers``: by name in lowercase. ``body``: at most ``Outgoing.most`` bytes and one more. ``whole``:
-    neither the deadline nor the server cut it off.
+    """The response. ``headers``: by name in lowercase. ``body``: at most ``Outgoing.most`` bytes and one
+    more. ``whole``: neither the deadline nor the server cut it off.
     """
 
     status: int
@@ -45,7 +45,9 @@ class Reply:
 
 
 def resolve_name(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a name. It is resolved in a thread, because the system's resolver has no deadline."""
+    """Return the addresses of a name. It is resolved in a thread, because the system's resolver has no
+    deadline.
+    """
     found: list[Sequence[str] | OSError] = []
 
     def ask() -> None:
@@ -70,8 +72,8 @@ class Outgoing:
     """A client for outgoing requests. ``total``: seconds for one exchange. ``most``: maximum bytes of a
     response body.
 
-    ``allowed``: internal networks that are not blocked, also for http. None: the operator of Stint chose the URLs, and
-    addresses are not checked. ``context``: TLS context; by default, with the system's CAs.
+    ``allowed``: internal networks that are not blocked, also for http. None: the operator of Stint chose the
+    URLs, and addresses are not checked. ``context``: TLS context; by default, with the system's CAs.
     """
 
     agent: str
@@ -108,8 +110,8 @@ class Outgoing:
         }
         try:
             with self._wire(addresses, host if secure else None, ends) as wire:
-                # The socket is already connected, and the Host header is set. An IPv6 address would be parsed as a host
-                # name with a port.
+                # The socket is already connected, and the Host header is set. An IPv6 address would be parsed
+                # as a host name with a port.
                 client = http.client.HTTPConnection("connected")
                 client.sock, client.auto_open = wire, 0
                 client.request(method, target, body=body, headers=sent)

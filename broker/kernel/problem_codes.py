@@ -1,4 +1,6 @@
-"""The codes of problems that no class of error has: their status, what they mean, and what to do, in Markdown."""
+"""The codes of problems that no class of error has: their status, what they mean, and what to do, in
+Markdown.
+"""
 
 from __future__ import annotations
 
@@ -115,8 +117,8 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     "token_over": (
         403,
         (
-            "The grant's token expired or was revoked before its request was sent to the target. Get a new one "
-            "from the grant."
+            "The grant's token expired or was revoked before its request was sent to the target. Get a new"
+            " one from the grant."
         ),
     ),
     "too_slow": (
@@ -126,8 +128,8 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     "unanswered": (
         502,
         (
-            "The target received the request, but its answer broke off. Find out what it did before you send it "
-            "again."
+            "The target received the request, but its answer broke off. Find out what it did before you send"
+            " it again."
         ),
     ),
     "unsupported_media_type": (

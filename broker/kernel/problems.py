@@ -14,7 +14,9 @@ _REFERENCE = "/docs/reference/errors/"
 
 
 def problem(*, status: int, code: str, title: str, detail: str = "", **members: Any) -> dict[str, Any]:
-    """Return an RFC 9457 object; empty members are left out. Its type is the URL of the code's explanation."""
+    """Return an RFC 9457 object; empty members are left out. Its type is the URL of the code's
+    explanation.
+    """
     type_ = f"{settings.PUBLIC_URL}{_REFERENCE}#{code}"
     body: dict[str, Any] = {"type": type_, "title": title, "status": status, "code": code}
     if detail:

@@ -1,4 +1,5 @@
-"""A short-lived cache in the memory of one process, for counts of calls and for values that may be slightly stale.
+"""A short-lived cache in the memory of one process, for counts of calls and for values that may be slightly
+stale.
 
 Each process has its own, so limits on counts slow down mistakes and floods but are not exact quotas.
 """
@@ -20,8 +21,8 @@ _values: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
 
 
 def count(key: Hashable, seconds: float) -> tuple[int, float]:
-    """Count a call. Return the number of calls since the first one, and the seconds until the count expires, which is
-    ``seconds`` after the first.
+    """Count a call. Return the number of calls since the first one, and the seconds until the count expires,
+    which is ``seconds`` after the first.
     """
     with _lock:
         now = time.monotonic()

@@ -28,7 +28,9 @@ def make() -> str:
 
 
 def taken(said: str) -> str:
-    """Return the ID from a trusted sender if it is 8 to 64 letters, digits, `.`, `_` and `-`, otherwise a new one."""
+    """Return the ID from a trusted sender if it is 8 to 64 letters, digits, `.`, `_` and `-`, otherwise a new
+    one.
+    """
     return said if _FORM.fullmatch(said) else make()
 
 

@@ -1,6 +1,7 @@
 """Statements of hot paths, which are prepared once per connection, and sent and read directly with libpq.
 
-Source: PostgreSQL's documentation, "Asynchronous Command Processing" (libpq) and "Message Formats" (binary values).
+Source: PostgreSQL's documentation, "Asynchronous Command Processing" (libpq) and "Message Formats" (binary
+values).
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class DatabaseSilent(OperationalError):
 def drop_if_cut() -> None:
     """Close this thread's connection if the server has closed it, so that its next use opens a new one.
 
-    Between statements, a server sends data only when it closes the connection. A connection in a transaction is kept,
-    because the transaction is lost and its next statement must fail.
+    Between statements, a server sends data only when it closes the connection. A connection in a transaction
+    is kept, because the transaction is lost and its next statement must fail.
     """
     django = connections[DEFAULT_DB_ALIAS]
     if django.connection is None or django.in_atomic_block or django.connection.closed:
@@ -60,7 +61,8 @@ class Statement:
         self._polls: WeakKeyDictionary[psycopg.Connection[Any], select.poll] = WeakKeyDictionary()
 
     def __call__(self, values: Sequence[bytes | None]) -> Answer:
-        """Run the statement, in the open transaction if there is one, with values as text. Result columns are binary.
+        """Run the statement, in the open transaction if there is one, with values as text. Result columns are
+        binary.
 
         Raises DatabaseSilent, also after two seconds without a response; then the connection is closed.
         """
@@ -75,7 +77,8 @@ class Statement:
             raise DatabaseSilent(str(error)) from error
 
     def retried(self, values: Sequence[bytes | None]) -> Answer:
-        """Run the statement, and if that fails, once more on a new connection, because an idle one may have been closed.
+        """Run the statement, and if that fails, once more on a new connection, because an idle one may have
+        been closed.
 
         Raises OperationalError.
         """

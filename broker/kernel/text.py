@@ -1,4 +1,6 @@
-"""Sanitization of text from users: length limits, characters that the database can't store, and private keys."""
+"""Sanitization of text from users: length limits, characters that the database can't store, and
+private keys.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ MAX_STORED = 8000
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # Lines of a key may be separated by spaces, or by `\n` in JSON or in quotes.
 _GAP = r"(?:\s|\\+[nrt])*+"
-# Only possible key material is removed with the marker. Anything else after it must stay visible, because it was tried.
-# Shorter words count only as the last line before the end marker.
+# Only possible key material is removed with the marker. Anything else after it must stay visible, because it
+# was tried. Shorter words count only as the last line before the end marker.
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z ]*PRIVATE KEY(?: BLOCK)?)-----"
     rf"(?:{_GAP}(?:Proc-Type|DEK-Info|Version|Comment): [\w.,/+ -]{{1,80}}(?=\s|\\))*+"
@@ -32,9 +34,9 @@ def is_storable(text: str) -> bool:
 
 
 def recordable(text: str) -> str:
-    r"""Return text in a form that can be stored. Private keys are replaced by their digests, ``[private key, sha256:…]``,
-    and NUL and lone surrogates are escaped as ``\x00`` and ``\udc80``. Everything else is unchanged, so that the record
-    shows what was tried.
+    r"""Return text in a form that can be stored. Private keys are replaced by their digests, ``[private key,
+    sha256:…]``, and NUL and lone surrogates are escaped as ``\x00`` and ``\udc80``. Everything else is
+    unchanged, so that the record shows what was tried.
     """
     return _UNSTORABLE.sub(lambda odd: ascii(odd.group())[1:-1], without_keys(text))
 
@@ -45,15 +47,15 @@ def without_keys(text: str) -> str:
 
 
 def recordable_words(words: Iterable[str]) -> list[str]:
-    """Return the words of a command in a form that can be stored. A word longer than 8,000 characters, such as a request
-    body, is truncated, with its length and digest at the end.
+    """Return the words of a command in a form that can be stored. A word longer than 8,000 characters, such
+    as a request body, is truncated, with its length and digest at the end.
     """
     return [_stored(word, 1000) for word in words]
 
 
 def recordable_line(line: str) -> str:
-    """Return a command line in a form that can be stored. A line longer than 8,000 characters is truncated, with its
-    length and digest at the end.
+    """Return a command line in a form that can be stored. A line longer than 8,000 characters is truncated,
+    with its length and digest at the end.
     """
     return _stored(line, 7800)
 

@@ -20,7 +20,8 @@ _Act = Callable[[], object]
 
 
 class Threads(Executor):
-    """A pool of at most ``most`` threads. The most recently idle one is used first, so that the others can end.
+    """A pool of at most ``most`` threads. The most recently idle one is used first, so that the others can
+    end.
 
     ``keep`` of them never end. All are daemon threads, which don't keep the process from exiting.
     """
@@ -52,7 +53,9 @@ class Threads(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Accept no new calls, and end the threads when they are done. Never waits for them, even with ``wait``."""
+        """Accept no new calls, and end the threads when they are done. Never waits for them, even with
+        ``wait``.
+        """
         with self._lock:
             self._stopped = True
             dropped = list(self._waiting) if cancel_futures else []

@@ -1,4 +1,5 @@
-"""OpenTelemetry traces of a grant's lifecycle. They are off by default, and OpenTelemetry is not imported then.
+"""OpenTelemetry traces of a grant's lifecycle. They are off by default, and OpenTelemetry is not imported
+then.
 
 OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_…) set the destination of spans. Source:
 https://www.w3.org/TR/trace-context/.

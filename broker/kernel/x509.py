@@ -80,7 +80,8 @@ def issue(authority: Pair, names: Iterable[str], *, now: dt.datetime) -> Pair:
 
 
 def fingerprint(certificate: bytes) -> str:
-    """Return the SHA-256 fingerprint of the first certificate in a PEM text, in the format of `openssl x509 -fingerprint`.
+    """Return the SHA-256 fingerprint of the first certificate in a PEM text, in the format of `openssl x509
+    -fingerprint`.
 
     Raises ValueError if there is none.
     """
@@ -112,10 +113,16 @@ def _alternative(name: str) -> x509.GeneralName:
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=not signs_certificates, key_cert_sign=signs_certificates, crl_sign=False,
-        content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
-        encipher_only=False, decipher_only=False,
-    )  # fmt: skip
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _pair(certificate: x509.Certificate, key: Key) -> Pair:

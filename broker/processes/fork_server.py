@@ -1,11 +1,12 @@
 """A process that loads all of Stint once, and from which the processes of a group are forked.
 
-So the code is loaded only once, and its memory is shared. Run as `python -m broker.processes.fork_server FD`, where FD is
-a socket (SOCK_SEQPACKET) whose other end `ForkServer` has. A request is a JSON object, sent with the descriptor for the
-new process's output. The response is its process ID.
+So the code is loaded only once, and its memory is shared. Run as `python -m broker.processes.fork_server FD`,
+where FD is a socket (SOCK_SEQPACKET) whose other end `ForkServer` has. A request is a JSON object, sent with
+the descriptor for the new process's output. The response is its process ID.
 
-The new process is a grandchild whose parent ends at once, so the kernel reparents it to the supervisor, which is the
-subreaper. The supervisor waits for it and signals it like any other child, even if the fork server ends.
+The new process is a grandchild whose parent ends at once, so the kernel reparents it to the supervisor, which
+is the subreaper. The supervisor waits for it and signals it like any other child, even if the fork server
+ends.
 
 Sources: prctl(2) PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG and PR_SET_NAME, unix(7).
 """
@@ -37,9 +38,18 @@ _PATIENCE_S = 5.0
 _LOADED = b"loaded"
 # The entry modules of the processes, which are loaded with all their imports.
 _MODULES = (
-    "broker.processes.worker", "celery.apps.worker", "celery.bin.celery", "granian.cli", "sessions_app.gateways.http.application",
-    "sessions_app.gateways.core.process", "sessions_app.gateways.core.web", "sessions_app.gateways.ssh.endpoint", "sessions_app.streams", "sessions_app.tasks", "uvicorn.main",
-)  # fmt: skip
+    "broker.processes.worker",
+    "celery.apps.worker",
+    "celery.bin.celery",
+    "granian.cli",
+    "sessions_app.gateways.http.application",
+    "sessions_app.gateways.core.process",
+    "sessions_app.gateways.core.web",
+    "sessions_app.gateways.ssh.endpoint",
+    "sessions_app.streams",
+    "sessions_app.tasks",
+    "uvicorn.main",
+)
 
 possible = sys.platform == "linux"
 
@@ -62,7 +72,8 @@ class Forked:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
-                # It ended before it was reparented, or something else waited for it, so its status is unknown.
+                # It ended before it was reparented, or something else waited for it, so its status is
+                # unknown.
                 pid, status = self.pid, 255 << 8
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
@@ -102,7 +113,9 @@ class ForkServer:
         return True
 
     def forget(self) -> None:
-        """Reset the connection after the fork server has ended: discard all messages, and wait until it has loaded again."""
+        """Reset the connection after the fork server has ended: discard all messages, and wait until it has
+        loaded again.
+        """
         self._loaded, self._unanswered = False, 0
         for end in (self._ours, self._theirs):
             with contextlib.suppress(BlockingIOError):
@@ -119,8 +132,13 @@ class ForkServer:
         if not self.is_ready():
             raise ForkServerGone("the fork server is still loading")
         reading, writing = os.pipe()
-        order = {"name": name, "argv": list(argv)[1:], "cwd": str(cwd or Path.cwd()), "starter": os.getpid(),
-                 "death_signal": int(death_signal)}  # fmt: skip
+        order = {
+            "name": name,
+            "argv": list(argv)[1:],
+            "cwd": str(cwd or Path.cwd()),
+            "starter": os.getpid(),
+            "death_signal": int(death_signal),
+        }
         try:
             socket.send_fds(self._ours, [json.dumps(order).encode()], [writing])
             self._unanswered += 1
@@ -133,7 +151,9 @@ class ForkServer:
         return Forked(pid, os.fdopen(reading, "rb", buffering=0))
 
     def _answer(self) -> int:
-        """Return the ID of the last requested process. Earlier ones, which arrive after their timeout, are killed."""
+        """Return the ID of the last requested process. Earlier ones, which arrive after their timeout, are
+        killed.
+        """
         while True:
             if not select.select([self._ours], [], [], _PATIENCE_S)[0]:
                 raise TimeoutError("no response in time")
@@ -228,7 +248,9 @@ def become(prepare: Callable[[], None], argv: Sequence[str]) -> NoReturn:
 
 
 def _adopted(starter: int, death_signal: signal.Signals) -> None:
-    """Wait until the kernel has reparented this process to the supervisor; exit if the supervisor has ended."""
+    """Wait until the kernel has reparented this process to the supervisor; exit if the supervisor
+    has ended.
+    """
     last = time.monotonic() + _PATIENCE_S
     while os.getppid() != starter:
         if time.monotonic() > last:

@@ -1,4 +1,5 @@
-"""`manage.py serve web|streams|worker`: run one process of Stint in the foreground, for systemd and containers.
+"""`manage.py serve web|streams|worker`: run one process of Stint in the foreground, for systemd and
+containers.
 
 It replaces itself with the server before settings are loaded.
 """
@@ -18,8 +19,10 @@ def command_line() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="manage.py serve",
-        description="Run one process of Stint: web (pages and API), streams (live streams and MCP) or worker. For gateways, use "
-        "`manage.py gateway`.",
+        description=(
+            "Run one process of Stint: web (pages and API), streams (live streams and MCP) or worker. For"
+            " gateways, use `manage.py gateway`."
+        ),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument

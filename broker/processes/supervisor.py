@@ -1,8 +1,8 @@
 """A supervisor for a group of processes: joined logs, restarts with backoff, and a common stop.
 
-Each process leads its own session, so that the terminal's Ctrl-C reaches only the supervisor, which then stops all
-processes in reverse order. If the supervisor is killed, the kernel signals each process, and a guard ends the rest of
-its process group.
+Each process leads its own session, so that the terminal's Ctrl-C reaches only the supervisor, which then
+stops all processes in reverse order. If the supervisor is killed, the kernel signals each process, and a
+guard ends the rest of its process group.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _COLORS = {"grey": 90, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magent
 class Process:
     """One process of a group.
 
-    `stage`: it starts when all lower stages are ready, and stops before them. `early`: it starts together with the
-    stage below, which it doesn't need. `ready` returns whether it is ready; by default, it is after 1.5 s. `once`: it is
-    ready when it ends with status 0. Any other process is restarted when it ends, after a call of `ended`. `env` None:
-    the supervisor's environment. `inherit`: descriptors that it inherits. `fork_server`: it is forked from this fork
-    server, with its environment, instead of started.
+    `stage`: it starts when all lower stages are ready, and stops before them. `early`: it starts together
+    with the stage below, which it doesn't need. `ready` returns whether it is ready; by default, it is after
+    1.5 s. `once`: it is ready when it ends with status 0. Any other process is restarted when it ends, after
+    a call of `ended`. `env` None: the supervisor's environment. `inherit`: descriptors that it inherits.
+    `fork_server`: it is forked from this fork server, with its environment, instead of started.
     """
 
     name: str
@@ -111,8 +111,9 @@ class _Child:
 class Supervisor:
     """A supervisor that runs `processes` until `stop()`, SIGINT, SIGTERM or SIGHUP.
 
-    When all are ready, `ready` is set and `on_ready` is called, once. `run()` blocks. Call it once, in a thread that
-    runs as long as the group. `first_delay`: seconds before the first restart, doubled each time, up to 30.
+    When all are ready, `ready` is set and `on_ready` is called, once. `run()` blocks. Call it once, in a
+    thread that runs as long as the group. `first_delay`: seconds before the first restart, doubled each time,
+    up to 30.
     """
 
     def __init__(
@@ -138,7 +139,9 @@ class Supervisor:
         self._guard: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
-        """Start all processes, keep them running, and stop them at the end. Return 0, or 1 if a `once` process failed."""
+        """Start all processes, keep them running, and stop them at the end. Return 0, or 1 if a `once`
+        process failed.
+        """
         self._selector.register(self._woken, selectors.EVENT_READ)
         with self._signals(), self._guarded():
             try:
@@ -239,7 +242,9 @@ class Supervisor:
         return running.returncode or 0
 
     def _bury(self) -> None:
-        """Wait for the orphans of ended processes, which the kernel reparents to this one if it is the subreaper."""
+        """Wait for the orphans of ended processes, which the kernel reparents to this one if it is the
+        subreaper.
+        """
         for group in list(self._graves):
             try:
                 while os.waitpid(-group, os.WNOHANG)[0]:
@@ -332,7 +337,8 @@ class Supervisor:
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         argv = [sys.executable, "-I", "-S", str(_GUARD), str(_STOP_OTHERS_S)]
-        # The guard doesn't inherit the output, so that readers that wait for its end don't wait for the guard.
+        # The guard doesn't inherit the output, so that readers that wait for its end don't wait for the
+        # guard.
         nowhere = subprocess.DEVNULL
         with subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True

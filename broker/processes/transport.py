@@ -12,9 +12,9 @@ __all__ = ["SentinelTransport", "Transport"]
 class _Closed:
     """A channel that raises the error that kombu's callers expect for a lost connection.
 
-    Celery 5.7 clears a lost connection before it closes the channels. kombu then restores and acknowledges messages on
-    it, and the resulting `AttributeError` ends the worker. The queue delivers unacknowledged messages again after its
-    `visibility_timeout`.
+    Celery 5.7 clears a lost connection before it closes the channels. kombu then restores and acknowledges
+    messages on it, and the resulting `AttributeError` ends the worker. The queue delivers unacknowledged
+    messages again after its `visibility_timeout`.
     """
 
     connection: Any

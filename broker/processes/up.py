@@ -1,7 +1,8 @@
 """`manage.py up`: run all of Stint as one supervised group.
 
-It starts embedded servers unless DATABASE_URL and REDIS_URL are set, runs the migrations, then starts web, streams,
-worker and one process with all gateways. It does not load Django; its processes get their settings from the environment.
+It starts embedded servers unless DATABASE_URL and REDIS_URL are set, runs the migrations, then starts web,
+streams, worker and one process with all gateways. It does not load Django; its processes get their settings
+from the environment.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class PortTakenError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The addresses and ports of the processes. `web_workers` 0: one with the embedded database, otherwise two."""
+    """The addresses and ports of the processes. `web_workers` 0: one with the embedded database, otherwise
+    two.
+    """
 
     host: str
     port: int
@@ -66,8 +69,11 @@ def command_line() -> argparse.ArgumentParser:
     """Return the parser of the command line. Defaults come from environment variables. Raises `EnvError`."""
     parser = argparse.ArgumentParser(
         prog="manage.py up",
-        description="Start all of Stint: embedded PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL "
-        "are set, the migrations, then web, streams, worker and gateways. Ctrl-C stops everything, but ends no grants.",
+        description=(
+            "Start all of Stint: embedded PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL are set,"
+            " the migrations, then web, streams, worker and gateways. Ctrl-C stops everything, but ends no"
+            " grants."
+        ),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument

@@ -24,9 +24,11 @@ _PATIENCE_S = 5.0
 
 
 def report(serves: Callable[[], bool]) -> None:
-    """Send READY=1 as soon as `serves` returns true, then WATCHDOG=1 three times per WatchdogSec= while it does.
+    """Send READY=1 as soon as `serves` returns true, then WATCHDOG=1 three times per WatchdogSec= while it
+    does.
 
-    `serves` runs in a thread, and has failed if it raises. Does nothing in a process that systemd doesn't watch.
+    `serves` runs in a thread, and has failed if it raises. Does nothing in a process that systemd doesn't
+    watch.
     """
     if address := os.environ.get("NOTIFY_SOCKET"):
         every = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 / 3 or _UNWATCHED

@@ -38,7 +38,9 @@ class Ticks(bootsteps.StartStopStep):
         return EmbeddedService(worker.app, thread=True, scheduler_cls=Scheduler)
 
     def stop(self, parent: Any) -> None:
-        """Stop the thread without waiting for it: while the queue is unreachable, it ends only with the process."""
+        """Stop the thread without waiting for it: while the queue is unreachable, it ends only with the
+        process.
+        """
         self.obj.service.stop(wait=False)
 
     terminate = stop
@@ -91,7 +93,9 @@ def _end(task_id: str, task: Any, state: str, retval: object, **_: object) -> No
 
 
 def _ticks(consumer: Any) -> bool:
-    """Whether the scheduler's thread runs. While the queue is unreachable, this is the only sign of a working worker."""
+    """Whether the scheduler's thread runs. While the queue is unreachable, this is the only sign of a working
+    worker.
+    """
     return all(
         step.obj.is_alive()
         for step in consumer.controller.steps

@@ -55,8 +55,10 @@ def command_line() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="manage.py production",
-        description="Write systemd units, an nginx site and settings into DIR, laid out as below /. Existing files that differ "
-        "are kept and listed.",
+        description=(
+            "Write systemd units, an nginx site and settings into DIR, laid out as below /. Existing files"
+            " that differ are kept and listed."
+        ),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -130,7 +132,9 @@ def write(options: Options) -> Iterator[tuple[Path, str]]:
 
 
 def files(options: Options) -> dict[str, str]:
-    """Return the text of each file by its path below the folder. Passwords and the secret key are new each time."""
+    """Return the text of each file by its path below the folder. Passwords and the secret key are new each
+    time.
+    """
     owner, app = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     values = _values(options) | {"owner_password": owner, "app_password": app}
     found = {
@@ -217,7 +221,8 @@ def _give_to_group_of(account: str, path: Path) -> None:
         os.chown(path, -1, pwd.getpwnam(account).pw_gid)
     except KeyError:
         raise NotWritableError(
-            f"The account {account} does not exist. Run `make install` first, or pass another one with --account."
+            f"The account {account} does not exist. Run `make install` first, or pass another one with"
+            " --account."
         ) from None
 
 

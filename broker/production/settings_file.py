@@ -20,7 +20,8 @@ class UnsafeValueError(ValueError):
 def settings_file(values: Mapping[str, str], *, without: Iterable[str] = ()) -> str:
     """Return the text of the file, in the common syntax of systemd.exec(5) (EnvironmentFile=) and sh.
 
-    Settings in `values` are set, those in `without` are omitted, and all others are comments. Raises UnsafeValueError.
+    Settings in `values` are set, those in `without` are omitted, and all others are comments. Raises
+    UnsafeValueError.
     """
     return "\n".join(_group(group, values, set(without)) for group in GROUPS)
 

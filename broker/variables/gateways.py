@@ -18,8 +18,8 @@ SSH_PUBLIC_HOST = SSH.text(
 SSH_SOURCE_ADDRESS = SSH.items(
     "STINT_SSH_SOURCE_ADDRESS",
     (),
-    "The addresses from which targets see the gateway connect. Each certificate is bound to them. The setup of a target whose "
-    "account is root requires them.",
+    "The addresses from which targets see the gateway connect. Each certificate is bound to them. The setup"
+    " of a target whose account is root requires them.",
     values="IP addresses or networks, separated by commas",
     shown="the local address of the connection",
 )
@@ -42,8 +42,8 @@ GATEWAY_PUBLIC_URL = GATEWAYS.text(
 GATEWAY_CERTIFICATE = GATEWAYS.text(
     "STINT_GATEWAY_CERTIFICATE",
     "",
-    "The certificate chain that the gateways present. Set it together with `STINT_GATEWAY_KEY`. Both files are read again within "
-    "seconds after a change.",
+    "The certificate chain that the gateways present. Set it together with `STINT_GATEWAY_KEY`. Both files"
+    " are read again within seconds after a change.",
     values="the path of a PEM file",
     shown="a certificate of Stint's own authority",
 )

@@ -9,21 +9,21 @@ SIGN_IN_HOURS = SIGN_IN.number("STINT_SIGN_IN_HOURS", 12, "How long a sign-in to
 SECOND_FACTOR = SIGN_IN.choice(
     "STINT_SECOND_FACTOR",
     ("optional", "required"),
-    "With `required`, a password sign-in without a second factor opens only the page that sets one up. Sign-ins through the "
-    "identity provider, API tokens and SSH keys don't require one.",
+    "With `required`, a password sign-in without a second factor opens only the page that sets one up."
+    " Sign-ins through the identity provider, API tokens and SSH keys don't require one.",
 )
 PASSWORD_SIGN_IN = SIGN_IN.boolean(
     "STINT_PASSWORD_SIGN_IN",
     True,
-    "If off, only administrators can sign in with a password, in case the identity provider is down. Off requires "
-    "`STINT_OIDC_ISSUER`.",
+    "If off, only administrators can sign in with a password, in case the identity provider is down. Off"
+    " requires `STINT_OIDC_ISSUER`.",
 )
 OIDC_ISSUER = SIGN_IN.text(
     "STINT_OIDC_ISSUER",
     "",
-    "The identity provider for sign-in by OpenID Connect: the exact `issuer` in its `/.well-known/openid-configuration`. Set it "
-    "together with the client ID and the client secret. See "
-    "[Sign in with your identity provider](/docs/security/#sign-in-with-your-identity-provider).",
+    "The identity provider for sign-in by OpenID Connect: the exact `issuer` in its"
+    " `/.well-known/openid-configuration`. Set it together with the client ID and the client secret. See"
+    " [Sign in with your identity provider](/docs/security/#sign-in-with-your-identity-provider).",
     values="a URL, such as `https://company.okta.com`",
 )
 OIDC_CLIENT_ID = SIGN_IN.text(
@@ -52,8 +52,8 @@ OIDC_GROUPS = SIGN_IN.items(
 
 LIMITS = Group(
     "Pending approvals",
-    "For administrators: limits that keep the lists of approvers short. A person's accounts and machines count together. "
-    "Incidents and break-glass access count separately.",
+    "For administrators: limits that keep the lists of approvers short. A person's accounts and machines"
+    " count together. Incidents and break-glass access count separately.",
 )
 OPEN_REQUESTS_PER_PERSON = LIMITS.number(
     "STINT_OPEN_REQUESTS_PER_PERSON",

@@ -10,8 +10,9 @@ RECORDINGS = Group(
 RECORDINGS_DIR = RECORDINGS.text(
     "STINT_RECORDINGS_DIR",
     "",
-    "The folder for recordings while commands run, and afterward unless there is a store. The file system must support locks. "
-    "With gateways on several machines, share the folder or set `STINT_RECORDINGS_STORE`.",
+    "The folder for recordings while commands run, and afterward unless there is a store. The file system"
+    " must support locks. With gateways on several machines, share the folder or set"
+    " `STINT_RECORDINGS_STORE`.",
     values="a path",
     shown="`recordings` in `STINT_STATE_DIR`",
 )
@@ -26,8 +27,8 @@ RECORDINGS_STORE = RECORDINGS.match(
 RECORDINGS_DAYS = RECORDINGS.number(
     "STINT_RECORDINGS_DAYS",
     365,
-    "How many days recordings are kept, unless their policy says otherwise (`recordings: {keep: 90d}`). Files that belong to no "
-    "known run, as after a restored backup, are kept as long. Digests stay in the record.",
+    "How many days recordings are kept, unless their policy says otherwise (`recordings: {keep: 90d}`). Files"
+    " that belong to no known run, as after a restored backup, are kept as long. Digests stay in the record.",
 )
 RECORDING_MIB = RECORDINGS.number(
     "STINT_RECORDING_MIB",
@@ -40,30 +41,31 @@ RECORDINGS_MIB_PER_GRANT = RECORDINGS.number(
 RECORDINGS_MIB = RECORDINGS.number(
     "STINT_RECORDINGS_MIB",
     20_480,
-    "The most that all recordings together can use, in MiB. Administrators are notified at 80%, and when the disk is nearly full.",
+    "The most that all recordings together can use, in MiB. Administrators are notified at 80%, and when the"
+    " disk is nearly full.",
 )
 
 RECORD = Group("Record and retention", "For administrators and auditors.")
 CHECKPOINTS_FILE = RECORD.text(
     "STINT_CHECKPOINTS_FILE",
     "",
-    "The file outside the database to which checkpoints of the record are appended. Keep it on another machine or disk than the "
-    "database.",
+    "The file outside the database to which checkpoints of the record are appended. Keep it on another"
+    " machine or disk than the database.",
     values="a path",
     shown="`checkpoints.txt` in `STINT_STATE_DIR`",
 )
 CHECKPOINT_KEY = RECORD.secret(
     "STINT_CHECKPOINT_KEY",
-    "The Ed25519 key that signs checkpoints, in PEM (`openssl genpkey -algorithm ed25519`). After a change, give both keys to "
-    "verifiers.",
+    "The Ed25519 key that signs checkpoints, in PEM (`openssl genpkey -algorithm ed25519`). After a change,"
+    " give both keys to verifiers.",
     shown="a key of Stint's own, stored encrypted in the database",
 )
 GRANTS_DAYS = RECORD.number(
     "STINT_GRANTS_DAYS",
     0,
-    "How many days after its end a grant is kept, with its request, sessions, runs and notifications; and a request that was not "
-    "granted. A grant stays while one of its recordings or delegated grants is kept, or its review is open. The record keeps "
-    "every entry.",
+    "How many days after its end a grant is kept, with its request, sessions, runs and notifications; and a"
+    " request that was not granted. A grant stays while one of its recordings or delegated grants is kept, or"
+    " its review is open. The record keeps every entry.",
     least=0,
     values="90 or more, or 0 to keep them forever",
 )

@@ -11,32 +11,33 @@ SERVERS = Group(
 DATABASE_URL = SERVERS.text(
     "DATABASE_URL",
     "",
-    "The PostgreSQL database (15 or newer), with the role of the application. If unset, Stint uses the embedded database "
-    "that `manage.py up` starts.",
+    "The PostgreSQL database (15 or newer), with the role of the application. If unset, Stint uses the"
+    " embedded database that `manage.py up` starts.",
     values="a libpq URL, such as `postgresql://stint_app@db.example.com/stint`",
     shown="the embedded database",
 )
 DATABASE_OWNER_URL = SERVERS.text(
     "DATABASE_OWNER_URL",
     "",
-    "The same database, with the role that owns the schema. Only `manage.py migrate` uses it, so that the application can't "
-    "rewrite the record.",
+    "The same database, with the role that owns the schema. Only `manage.py migrate` uses it, so that the"
+    " application can't rewrite the record.",
     values="a libpq URL",
     shown="the value of `DATABASE_URL`",
 )
 REDIS_URL = SERVERS.text(
     "REDIS_URL",
     "",
-    "Valkey or Redis, for the worker's queue. With Redis Sentinel: `sentinel://:PASSWORD@HOST:26379,HOST:26379/MASTER`, with "
-    "`?sentinel_password=…` if the sentinels have a password of their own.",
+    "Valkey or Redis, for the worker's queue. With Redis Sentinel:"
+    " `sentinel://:PASSWORD@HOST:26379,HOST:26379/MASTER`, with `?sentinel_password=…` if the sentinels have"
+    " a password of their own.",
     values="a URL with `redis://`, `rediss://` (TLS), `redis+socket://` or `sentinel://`",
     shown="the embedded Valkey",
 )
 SECRET_KEY = SERVERS.secret(
     "STINT_SECRET_KEY",
-    "Encrypts the secrets in the database (authority keys, gateway host keys, checkpoint key, connections, second factors) and "
-    "signs sessions. Generate it with `openssl rand -base64 48`, and back it up apart from the database: without it, those "
-    "secrets are lost.",
+    "Encrypts the secrets in the database (authority keys, gateway host keys, checkpoint key, connections,"
+    " second factors) and signs sessions. Generate it with `openssl rand -base64 48`, and back it up apart"
+    " from the database: without it, those secrets are lost.",
     shown="none; the embedded database has a key of its own",
 )
 STATE_DIR = SERVERS.text(
@@ -44,7 +45,9 @@ STATE_DIR = SERVERS.text(
     "",
     "The folder for recordings, checkpoints and the embedded servers.",
     values="a path",
-    shown="`.stint` in the installation; `/var/lib/stint` if the account of the embedded servers can't reach it",
+    shown=(
+        "`.stint` in the installation; `/var/lib/stint` if the account of the embedded servers can't reach it"
+    ),
 )
 POSTGRES_BIN = SERVERS.text(
     "STINT_POSTGRES_BIN",
@@ -68,8 +71,8 @@ PAGES = Group(
 PUBLIC_URL = PAGES.text(
     "STINT_PUBLIC_URL",
     "http://127.0.0.1:8000",
-    "The URL at which people open the pages. Links in mail use it, and passkeys are bound to its host. Passkeys need a host name "
-    "and https.",
+    "The URL at which people open the pages. Links in mail use it, and passkeys are bound to its host."
+    " Passkeys need a host name and https.",
     values="a URL without a path",
 )
 ALLOWED_HOSTS = PAGES.items(
@@ -81,8 +84,8 @@ ALLOWED_HOSTS = PAGES.items(
 BEHIND_PROXY = PAGES.boolean(
     "STINT_BEHIND_PROXY",
     False,
-    "Trust the client address, the protocol and the request ID that a proxy sets. Turn it on only if a proxy replaces these "
-    "headers in each request.",
+    "Trust the client address, the protocol and the request ID that a proxy sets. Turn it on only if a proxy"
+    " replaces these headers in each request.",
 )
 HTTP_HOST = PAGES.text(
     "STINT_HTTP_HOST",
@@ -99,8 +102,8 @@ STREAMS_PORT = PAGES.number(
 STREAMS_DIRECT_PORT = PAGES.number(
     "STINT_STREAMS_DIRECT_PORT",
     0,
-    "The port at which browsers reach live streams without a proxy. With 0, pages ask at their own address, where a proxy routes "
-    "`/streams/`.",
+    "The port at which browsers reach live streams without a proxy. With 0, pages ask at their own address,"
+    " where a proxy routes `/streams/`.",
 )
 STREAMS_MOST = PAGES.number(
     "STINT_STREAMS_MOST",
@@ -151,7 +154,8 @@ MAIL_TO_LOG = MAIL.boolean(
 
 NETWORKS = Group(
     "Outgoing requests",
-    "For administrators: by default, Stint sends webhooks and asks issuers only at public addresses, and only over https.",
+    "For administrators: by default, Stint sends webhooks and asks issuers only at public addresses, and only"
+    " over https.",
 )
 WEBHOOK_NETWORKS = NETWORKS.items(
     "STINT_WEBHOOK_NETWORKS",

@@ -18,7 +18,9 @@ _USE_NOTED_EVERY = dt.timedelta(minutes=1)
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer stint_…` (RFC 6750). Unknown, expired and revoked tokens get the same response."""
+    """`Authorization: Bearer stint_…` (RFC 6750). Unknown, expired and revoked tokens get the same
+    response.
+    """
 
     def authenticate(self, request: Request) -> tuple[Identity, APIToken] | None:
         """Return the identity and its token; None without a bearer token. Raises AuthenticationFailed."""

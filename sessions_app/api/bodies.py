@@ -112,8 +112,8 @@ class Acceptance(Body):
     examples=[_example({"line": "systemctl restart nginx", "parameters": {"unit": "nginx"}})]
 )
 class Try(Body):
-    """A command line to test. Without parameters, tests what any grant could allow; without version, tests the
-    published version.
+    """A command line to test. Without parameters, tests what any grant could allow; without version, tests
+    the published version.
     """
 
     line = Text(allow_blank=True, max_length=16384)
@@ -149,10 +149,11 @@ class Files(Body):
     ]
 )
 class NewRequest(Body):
-    """A request. Without `starts_at`, the time starts on approval; without `targets`, it covers all targets of the
-    cluster.
+    """A request. Without `starts_at`, the time starts on approval; without `targets`, it covers all targets
+    of the cluster.
 
-    `workflow` is the open workflow that the access ends with; requests of the kind `incident` need an incident.
+    `workflow` is the open workflow that the access ends with; requests of the kind `incident` need an
+    incident.
     """
 
     cluster = Name()
@@ -186,14 +187,21 @@ class Wanted(Body):
     examples=[
         _example({"title": "Checkout is slow", "severity": "P2", "clusters": ["web"]}, "An incident"),
         _example(
-            {"kind": "change", "title": "New kernel", "clusters": ["web"], "starts_at": dt.timedelta(days=7),
-             "ends_at": dt.timedelta(days=7, hours=2), "assignee": "alice"}, "A change",
+            {
+                "kind": "change",
+                "title": "New kernel",
+                "clusters": ["web"],
+                "starts_at": dt.timedelta(days=7),
+                "ends_at": dt.timedelta(days=7, hours=2),
+                "assignee": "alice",
+            },
+            "A change",
         ),
     ]
-)  # fmt: skip
+)
 class NewWorkflow(Body):
-    """A workflow to open, on clusters that you can see. An incident has a severity, a change a planned start and end; a
-    change, a ticket or a task can have an assignee.
+    """A workflow to open, on clusters that you can see. An incident has a severity, a change a planned start
+    and end; a change, a ticket or a task can have an assignee.
     """
 
     kind = Choice(choices=[kind.value for kind in PREFIX], default=WorkflowKind.INCIDENT.value)
@@ -272,9 +280,11 @@ class NewCredential(Body):
 
     target = Text(allow_null=True, default=None, max_length=63)
     jkt = Text(
-        default="", allow_blank=True, max_length=43,
+        default="",
+        allow_blank=True,
+        max_length=43,
         help_text="Over HTTP: the thumbprint (RFC 7638) of the key that each request will prove (RFC 9449).",
-    )  # fmt: skip
+    )
 
 
 @extend_schema_serializer(examples=[_example({"duration": "30m", "reason": "The restore is taking longer."})])
@@ -298,7 +308,9 @@ class Extend(Body):
     ]
 )
 class Delegate(Body):
-    """The delegate, and the delegated part. Without `targets` and `duration`: all targets, until the end of the grant."""
+    """The delegate, and the delegated part. Without `targets` and `duration`: all targets, until the end of
+    the grant.
+    """
 
     identity = Username()
     command_set = Name()
@@ -331,7 +343,9 @@ class HoldDecision(Body):
     ]
 )
 class NewIdentity(Body):
-    """An identity to create. Services and agents have an owner and no password; a person replaces theirs at the first sign-in."""
+    """An identity to create. Services and agents have an owner and no password; a person replaces theirs at
+    the first sign-in.
+    """
 
     username = Text(max_length=100)
     kind = Choice(choices=Kind.values)

@@ -36,8 +36,8 @@ class NeedsLength(exceptions.APIException):
 
 
 class StrictJSON(BaseParser):
-    """UTF-8 JSON without repeated keys, NaN, NUL or lone surrogates. Numbers have at most 64 bits, and nesting at most
-    20 levels.
+    """UTF-8 JSON without repeated keys, NaN, NUL or lone surrogates. Numbers have at most 64 bits, and
+    nesting at most 20 levels.
     """
 
     media_type = "application/json"

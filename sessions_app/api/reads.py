@@ -215,7 +215,9 @@ def command_set_of(identity: Identity, name: str) -> CommandSet:
 
 
 def version_of(identity: Identity, name: str, number: int | None) -> CommandSetVersion:
-    """Return a version; without a number, the newest published one. Only administrators see drafts. Raises NotFound."""
+    """Return a version; without a number, the newest published one. Only administrators see drafts. Raises
+    NotFound.
+    """
     found = CommandSetVersion.objects.select_related("command_set", "created_by", "published_by").filter(
         command_set__in=CommandSet.objects.live().visible_to(identity), command_set__name=name
     )

@@ -49,8 +49,10 @@ class RuleShape(Shape):
     message = serializers.CharField()
     fix = serializers.CharField(help_text="What to do if the rule denies; may be empty.")
     offer = serializers.DictField(
-        help_text="Request values that the rule would permit; for `workflow`, a list to choose from. `review` is not "
-        "a value: it names the grants that someone else must review first."
+        help_text=(
+            "Request values that the rule would permit; for `workflow`, a list to choose from. `review` is"
+            " not a value: it names the grants that someone else must review first."
+        )
     )
 
 
@@ -88,8 +90,10 @@ class Description(AutoSchema):  # type: ignore[misc]  # drf-spectacular ships no
             "Idempotency-Key",
             {"type": "string", "pattern": "^[!-~]{1,200}$"},
             OpenApiParameter.HEADER,
-            description="A unique string, such as a UUID. A repeated request with the same key has no further effect "
-            "and gets the first response, with `Idempotent-Replayed: true`. Kept for a day.",
+            description=(
+                "A unique string, such as a UUID. A repeated request with the same key has no further effect "
+                "and gets the first response, with `Idempotent-Replayed: true`. Kept for a day."
+            ),
         )
         return [key] if self.method == "POST" else []
 

@@ -33,8 +33,8 @@ class ConnectorError(Exception):
 
 
 class ConnectionParameters(BaseModel):
-    """Connection settings of a cluster, beyond address and port. Fields of type SecretStr are secrets: they are stored
-    encrypted, and never shown, logged or recorded.
+    """Connection settings of a cluster, beyond address and port. Fields of type SecretStr are secrets: they
+    are stored encrypted, and never shown, logged or recorded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -192,7 +192,9 @@ class Issuer(Protocol):
     """A connector whose grants are used with a credential for the target itself."""
 
     def issue(self, spec: GrantSpec, lease: LeaseSpec) -> Credential:
-        """Create a credential for what ``provision`` created. The previous one stops working for new logins."""
+        """Create a credential for what ``provision`` created. The previous one stops working for
+        new logins.
+        """
 
 
 @runtime_checkable
@@ -200,8 +202,8 @@ class Expirer(Protocol):
     """A connector whose targets store a grant's deadline, but refuse only what begins after it."""
 
     def expire(self, lease: LeaseSpec) -> int:
-        """End access whose time is over by the target's own record, and return how much was ended. Requires nothing
-        that the target does not know, such as an extension. Raises ConnectorError.
+        """End access whose time is over by the target's own record, and return how much was ended. Requires
+        nothing that the target does not know, such as an extension. Raises ConnectorError.
         """
 
 

@@ -51,7 +51,9 @@ _loading = threading.RLock()
 
 
 def load_by(loader: Callable[[], None]) -> None:
-    """Call ``loader`` to register types once one is needed, which saves memory in processes that need none."""
+    """Call ``loader`` to register types once one is needed, which saves memory in processes that
+    need none.
+    """
     _loaders.append(loader)
 
 

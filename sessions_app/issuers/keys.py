@@ -27,8 +27,10 @@ _MOST_KEYS = 50
 # NIST SP 800-131A: well-funded attackers can break shorter keys.
 _SHORTEST_RSA = 2048
 _KINDS: Mapping[str, type[jwk.RSAKey | jwk.ECKey | jwk.OKPKey]] = {
-    "RSA": jwk.RSAKey, "EC": jwk.ECKey, "OKP": jwk.OKPKey,
-}  # fmt: skip
+    "RSA": jwk.RSAKey,
+    "EC": jwk.ECKey,
+    "OKP": jwk.OKPKey,
+}
 _WELL_KNOWN = "/.well-known/openid-configuration"
 
 

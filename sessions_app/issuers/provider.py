@@ -110,11 +110,17 @@ class Provider:
         there = self._published().authorization_endpoint
         challenge = base64.urlsafe_b64encode(hashlib.sha256(asked.verifier.encode()).digest())
         sent = {
-            "response_type": "code", "scope": "openid email", "client_id": self._client.client_id,
-            "redirect_uri": self._client.redirect_uri, "state": asked.state, "nonce": asked.nonce,
-            "code_challenge": challenge.decode().rstrip("="), "code_challenge_method": "S256",
-            "max_age": str(max_age), **({} if max_age else {"prompt": "login"}),
-        }  # fmt: skip
+            "response_type": "code",
+            "scope": "openid email",
+            "client_id": self._client.client_id,
+            "redirect_uri": self._client.redirect_uri,
+            "state": asked.state,
+            "nonce": asked.nonce,
+            "code_challenge": challenge.decode().rstrip("="),
+            "code_challenge_method": "S256",
+            "max_age": str(max_age),
+            **({} if max_age else {"prompt": "login"}),
+        }
         return f"{there}{'&' if urlsplit(there).query else '?'}{urlencode(sent)}"
 
     def claims(
@@ -147,9 +153,11 @@ class Provider:
     def _redeemed(self, published: _Published, code: str, asked: Asked) -> str:
         client, authorization = self._client, ""
         form = {
-            "grant_type": "authorization_code", "code": code, "redirect_uri": client.redirect_uri,
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": client.redirect_uri,
             "code_verifier": asked.verifier,
-        }  # fmt: skip
+        }
         if published.secret_in_header:
             pair = f"{quote_plus(client.client_id)}:{quote_plus(client.secret)}"
             authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"

@@ -48,7 +48,9 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
         return self.filter(removed_at__isnull=True)
 
     def holding(self, identity: Identity, *permissions: str) -> RawSQL | list[int]:
-        """Return the ids of clusters on which the identity, itself or through a group, has one of the permissions."""
+        """Return the ids of clusters on which the identity, itself or through a group, has one of the
+        permissions.
+        """
         return permitted(identity, "cluster", permissions)
 
     def held_by(self, identity: Identity, *permissions: str) -> ClusterQuerySet:
@@ -225,7 +227,9 @@ class CommandSet(models.Model):
 
 
 class CommandSetVersion(models.Model):
-    """One version of a command set: a draft until it is published. The database refuses any change after that."""
+    """One version of a command set: a draft until it is published. The database refuses any change after
+    that.
+    """
 
     command_set = models.ForeignKey(CommandSet, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()

@@ -13,8 +13,8 @@ from sessions_app.models.session import CommandRun
 
 
 class GrantCredential(models.Model):
-    """A token of a grant; only the digest is stored. It is valid while its grant is in use; ``expires_at`` can end it
-    earlier.
+    """A token of a grant; only the digest is stored. It is valid while its grant is in use; ``expires_at``
+    can end it earlier.
 
     ``jkt`` binds it to a key (RFC 9449, RFC 7638): the SHA-256 thumbprint; empty for a bearer token.
     """

@@ -58,13 +58,17 @@ SELECT child.id FROM sessions_app_grant child
 
 
 def handed_on_by(identity: Identity) -> RawSQL:
-    """Return the ids of grants delegated from grants of the identity or its machines, up to two levels down."""
+    """Return the ids of grants delegated from grants of the identity or its machines, up to two
+    levels down.
+    """
     # The SQL text is constant; the identity is a parameter.
     return RawSQL(_HANDED_ON, (identity.pk, identity.pk), output_field=models.BigAutoField())  # noqa: S611
 
 
 def all_above_usable(now: dt.datetime) -> Q:
-    """Return the condition that a grant was not delegated, or that every grant above it is usable at ``now``."""
+    """Return the condition that a grant was not delegated, or that every grant above it is usable
+    at ``now``.
+    """
     until = Func(F("parent"), function="stint_usable_until", output_field=models.DateTimeField())
     return Q(parent__isnull=True) | Q(GreaterThan(until, now))
 
@@ -349,7 +353,8 @@ class Lease(models.Model):
     before = models.JSONField(default=dict)
     # Until then a process may still be creating something, so an earlier check proves nothing.
     making_until = models.DateTimeField(null=True, blank=True)
-    # Since when a worker has been waiting for the target's answer. Valid only while its claim on the grant is renewed.
+    # Since when a worker has been waiting for the target's answer. Valid only while its claim on the grant is
+    # renewed.
     asked_at = models.DateTimeField(null=True, blank=True)
     # When a revoke last got an answer from the target, whatever it was, and when it last got none.
     answered_at = models.DateTimeField(null=True, blank=True)

@@ -1,4 +1,6 @@
-"""Access policies: who may request which command sets on which clusters, for how long, with which approvals."""
+"""Access policies: who may request which command sets on which clusters, for how long, with which
+approvals.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
         return self.filter(removed_at__isnull=True)
 
     def holding(self, identity: Identity, *permissions: str) -> RawSQL | list[int]:
-        """Return the ids of policies on which the identity, itself or through a group, has one of the permissions."""
+        """Return the ids of policies on which the identity, itself or through a group, has one of the
+        permissions.
+        """
         return permitted(identity, "accesspolicy", permissions)
 
     def held_by(self, identity: Identity, *permissions: str) -> AccessPolicyQuerySet:
@@ -47,7 +51,9 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
         return self.held_by(identity, "administer")
 
     def requestable_by(self, identity: Identity, cluster_id: int) -> AccessPolicyQuerySet:
-        """Return live policies under which the identity may request the cluster, as defined by `requestable`."""
+        """Return live policies under which the identity may request the cluster, as defined by
+        `requestable`.
+        """
         return self.filter(pk__in=requestable(identity).filter(cluster=cluster_id).values("accesspolicy"))
 
     def _reached(self, identity: Identity, *permissions: str) -> Q:

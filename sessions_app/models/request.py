@@ -64,9 +64,11 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
     def not_asked_again(self) -> AccessRequestQuerySet:
         """Return requests that are their requester's latest for the same command set on the same cluster."""
         later = AccessRequest.objects.filter(
-            requester=OuterRef("requester"), cluster=OuterRef("cluster"), number__gt=OuterRef("number"),
+            requester=OuterRef("requester"),
+            cluster=OuterRef("cluster"),
+            number__gt=OuterRef("number"),
             command_set_version__command_set=OuterRef("command_set_version__command_set"),
-        )  # fmt: skip
+        )
         return self.exclude(Exists(later))
 
 

@@ -28,7 +28,9 @@ class TrustPolicyQuerySet(models.QuerySet["TrustPolicy"]):
         return self.filter(identity__owner=identity)
 
     def administered_by(self, identity: Identity) -> TrustPolicyQuerySet:
-        """Return trust policies that the identity may change: all for Stint administrators, none for others."""
+        """Return trust policies that the identity may change: all for Stint administrators, none
+        for others.
+        """
         return self if identity.is_superuser and identity.is_person else self.none()
 
 

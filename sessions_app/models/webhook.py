@@ -101,7 +101,9 @@ class WebhookState(models.TextChoices):
 
 
 class WebhookMessage(models.Model):
-    """One event for one endpoint. The row is also the queue. Every attempt sends the same bytes of ``payload``."""
+    """One event for one endpoint. The row is also the queue. Every attempt sends the same bytes of
+    ``payload``.
+    """
 
     endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, related_name="messages")
     # The id that receivers see, the same for every attempt.

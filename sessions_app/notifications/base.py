@@ -24,8 +24,8 @@ class NotReached(NotSent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A notification to one person, at each of their addresses. ``url`` is the page where they sign in and decide;
-    opening it changes nothing.
+    """A notification to one person, at each of their addresses. ``url`` is the page where they sign in and
+    decide; opening it changes nothing.
     """
 
     to: tuple[str, ...]

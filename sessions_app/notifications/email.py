@@ -51,7 +51,9 @@ def _mail(message: Message) -> EmailMultiAlternatives:
 
 @contextmanager
 def _reaching() -> Iterator[None]:
-    """Raise NotReached for errors of the connection, the login or the sender, which don't depend on the message."""
+    """Raise NotReached for errors of the connection, the login or the sender, which don't depend on the
+    message.
+    """
     try:
         yield
     except smtplib.SMTPResponseException as error:

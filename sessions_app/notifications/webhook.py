@@ -1,4 +1,6 @@
-"""Signed messages to user-defined addresses (Standard Webhooks 1.0). Internal addresses are refused (SSRF)."""
+"""Signed messages to user-defined addresses (Standard Webhooks 1.0). Internal addresses are refused
+(SSRF).
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,8 @@ class Answer:
 
 
 class NotTaken(NotSent):
-    """The message was not accepted. ``status`` is the HTTP status of the answer, None if there was none. ``gone``: the
-    receiver accepts no more messages.
+    """The message was not accepted. ``status`` is the HTTP status of the answer, None if there was none.
+    ``gone``: the receiver accepts no more messages.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
-"""Token exchange (RFC 8693): an issuer's token for an API token of Stint, and an API token for a token of a grant (RFC
-9396).
+"""Token exchange (RFC 8693): an issuer's token for an API token of Stint, and an API token for a token of a
+grant (RFC 9396).
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def exchange(request: HttpRequest, form: Form) -> HttpResponse:
 
 
 def _check_resource(resource: str) -> None:
-    """Raise OAuthError unless a resource (RFC 8707) is one of Stint's own. Stint's MCP servers can have their own port
-    (RFC 9728).
+    """Raise OAuthError unless a resource (RFC 8707) is one of Stint's own. Stint's MCP servers can have their
+    own port (RFC 9728).
     """
     here = (settings.PUBLIC_URL, settings.MCP_URL)
     if not any(resource == url or resource.startswith(f"{url}/") for url in here):
@@ -77,9 +77,12 @@ def _of_issuer(request: HttpRequest, form: Form) -> HttpResponse:
         )
     now = clock.now()
     made = exchange_token(
-        subject_token=form.need("subject_token"), scopes=form.scopes, audience="".join(form.audiences),
-        address=address_of(request), now=now,
-    )  # fmt: skip
+        subject_token=form.need("subject_token"),
+        scopes=form.scopes,
+        audience="".join(form.audiences),
+        address=address_of(request),
+        now=now,
+    )
     return answer(
         {
             **bearer(made.token, made.text, now),
@@ -106,9 +109,12 @@ def _of_grant(form: Form) -> HttpResponse:
     grant = Grant.objects.visible_to(subject.identity).filter(ref=wanted["grant"]).first()
     try:
         made, text = issue_http_token(
-            grant_id=grant.pk if grant else 0, actor=subject.identity, jkt=wanted.get("jkt", ""),
-            lifetime=_span(wanted.get("lifetime")), now=now,
-        )  # fmt: skip
+            grant_id=grant.pk if grant else 0,
+            actor=subject.identity,
+            jkt=wanted.get("jkt", ""),
+            lifetime=_span(wanted.get("lifetime")),
+            now=now,
+        )
     except (NotFound, Forbidden) as error:
         raise OAuthError("invalid_authorization_details", "Grant not found.") from error
     except (NotOverHTTP, GrantIsOver) as error:

@@ -1,4 +1,6 @@
-"""The base of all endpoints: form requests, JSON responses, and errors in the form of RFC 6749 section 5.2."""
+"""The base of all endpoints: form requests, JSON responses, and errors in the form of RFC 6749
+section 5.2.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +58,8 @@ class OAuthError(Exception):
 class Form:
     """The parameters of one request.
 
-    Each can appear once, except audiences and resources. An empty parameter counts as missing (RFC 6749 section 3.2,
-    RFC 8693 section 2.1, RFC 8707 section 2).
+    Each can appear once, except audiences and resources. An empty parameter counts as missing (RFC 6749
+    section 3.2, RFC 8693 section 2.1, RFC 8707 section 2).
     """
 
     def __init__(self, sent: QueryDict) -> None:

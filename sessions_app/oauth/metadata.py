@@ -16,8 +16,8 @@ GRANT_DETAILS = "stint_grant"
 
 
 def issuer() -> str:
-    """Return the issuer identifier of this authorization server. It has a path, so that no client appends a slash to
-    it.
+    """Return the issuer identifier of this authorization server. It has a path, so that no client appends a
+    slash to it.
     """
     return f"{settings.PUBLIC_URL}/oauth"
 

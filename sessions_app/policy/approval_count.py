@@ -110,7 +110,10 @@ def short_of(clauses: Sequence[Clause], people: Sequence[frozenset[str]], one: s
     for clause in clauses:
         there = sum(not groups.isdisjoint(clause.groups) for groups in people)
         if there < clause.count:
-            return f"{_wanted(clause)}, but only {there} {f'{one} is' if there == 1 else f'{many} are'} available"
+            return (
+                f"{_wanted(clause)}, but only {there} {f'{one} is' if there == 1 else f'{many} are'}"
+                " available"
+            )
     return (
         f"{' and '.join(map(_wanted, clauses))}, each by a different person, but there are not enough {many}"
     )

@@ -32,7 +32,8 @@ HostKey = Annotated[
         pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/=]+( .*)?$",
     ),
 ]
-# RFC 1123, 2.1: a name consists of labels with 1 to 63 letters, digits and hyphens. An IPv4 address matches as well.
+# RFC 1123, 2.1: a name consists of labels with 1 to 63 letters, digits and hyphens. An IPv4 address matches
+# as well.
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
 
@@ -127,7 +128,9 @@ class GroupDocument(_File):
 
 
 class SourceDocument(_File):
-    """An external workflow source: how it is read, how its webhooks are verified, and which clusters it covers."""
+    """An external workflow source: how it is read, how its webhooks are verified, and which clusters it
+    covers.
+    """
 
     name: Name
     provider: str = Field(min_length=1, max_length=32, description="pagerduty, github, gitlab or standard")
@@ -153,8 +156,10 @@ class SourceDocument(_File):
     trusted_openers: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
         default=(),
         max_length=50,
-        description="Systems such as monitoring, as the source names them. Workflows that they open count as opened "
-        "by someone else, so list only systems that no requester can trigger",
+        description=(
+            "Systems such as monitoring, as the source names them. Workflows that they open count as opened "
+            "by someone else, so list only systems that no requester can trigger"
+        ),
     )
 
     @model_validator(mode="after")
@@ -208,7 +213,8 @@ def _catalog(found: Mapping[str, dict[str, Any]]) -> Catalog:
 def read_catalog(files: Mapping[str, str]) -> Catalog:
     """Return the catalog from files, given by relative path (`clusters/web.yaml`).
 
-    Raises DocumentError with every problem of every file. The path of each problem begins with the file's name.
+    Raises DocumentError with every problem of every file. The path of each problem begins with the file's
+    name.
     """
     found: dict[str, dict[str, Any]] = {folder: {} for folder in FOLDERS}
     problems: list[Problem] = []

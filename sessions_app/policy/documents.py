@@ -31,9 +31,18 @@ _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})(\.[0-9]{1,30}|(\.[0-9]{1,30})?[e
 # YAML allows these as escapes, but they are invisible, and a database can't store all of them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WORDS: Mapping[str, bool | None] = {
-    "": None, "~": None, "null": None, "Null": None, "NULL": None,
-    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
-}  # fmt: skip
+    "": None,
+    "~": None,
+    "null": None,
+    "Null": None,
+    "NULL": None,
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,9 @@ class Problem:
 
     @property
     def said(self) -> str:
-        """The problem as a full sentence, like ``Line 4: `max_duration` must be a whole number``, with its period."""
+        """The problem as a full sentence, like ``Line 4: `max_duration` must be a whole number``, with its
+        period.
+        """
         file, _, path = self.path.rpartition(": ")
         place = ", ".join(
             part for part in (file, f"{'line' if file else 'Line'} {self.line}" if self.line else "") if part
@@ -83,9 +94,26 @@ class DocumentError(ValueError):
 
 # Message beginnings that can follow the name of the key.
 _PREDICATES = (
-    "is ", "are ", "needs ", "need ", "has ", "have ", "holds ", "contains ", "begins ", "must ", "may ", "can ", "can't ", "cannot ",
-    "names ", "uses ", "lists ", "allows ", "takes ",
-)  # fmt: skip
+    "is ",
+    "are ",
+    "needs ",
+    "need ",
+    "has ",
+    "have ",
+    "holds ",
+    "contains ",
+    "begins ",
+    "must ",
+    "may ",
+    "can ",
+    "can't ",
+    "cannot ",
+    "names ",
+    "uses ",
+    "lists ",
+    "allows ",
+    "takes ",
+)
 
 
 def _key_in_words(path: str) -> str:
@@ -105,7 +133,9 @@ def path_text(path: Sequence[str | int]) -> str:
 
 
 def line_of(lines: Lines, path: str) -> int | None:
-    """Return the line of a path in the form of `path_text` (`commands[2].run`), or of its nearest known parent."""
+    """Return the line of a path in the form of `path_text` (`commands[2].run`), or of its nearest known
+    parent.
+    """
     parts = re.findall(r"[^.\[\]]+", path)
     return _line_of(tuple(int(part) if part.isdecimal() else part for part in parts), lines)
 
@@ -113,8 +143,8 @@ def line_of(lines: Lines, path: str) -> int | None:
 def load_yaml(text: str) -> dict[str, Any]:
     """Parse a YAML (or JSON) text that contains a mapping.
 
-    Raises DocumentError with one Problem and its line if the text is not plain data or not a mapping, or if it is
-    larger than 256 KiB, or nested deeper than 20 levels.
+    Raises DocumentError with one Problem and its line if the text is not plain data or not a mapping, or if
+    it is larger than 256 KiB, or nested deeper than 20 levels.
     """
     return load_yaml_with_lines(text)[0]
 
@@ -365,7 +395,9 @@ def _line_of(path: Path, lines: Lines) -> int | None:
 
 
 def validate(model: type[Model], data: Any, *, lines: Lines | None = None) -> Model:
-    """Return `data` as a frozen `model`. Raises DocumentError with every problem, with lines if `lines` is given."""
+    """Return `data` as a frozen `model`. Raises DocumentError with every problem, with lines if `lines` is
+    given.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:

@@ -141,7 +141,8 @@ class WorkflowNeeded(_Document):
             and self.kinds != ("pipeline",)
         ):
             raise ValueError(
-                "approvals: `none` needs `requester: assignee` or `on_call`, because anyone can open and join a workflow"
+                "approvals: `none` needs `requester: assignee` or `on_call`, because anyone can open and join"
+                " a workflow"
             )
         return self
 
@@ -163,7 +164,9 @@ PEOPLES_LIMIT = Deviations(limit=500)
 
 
 class Notify(_Document):
-    """Who is notified of requests and grants under the policy: these groups of approvers first, and these webhooks."""
+    """Who is notified of requests and grants under the policy: these groups of approvers first, and these
+    webhooks.
+    """
 
     first: tuple[Name, ...] = Field(
         default=(), max_length=20, description="The approvers to notify first. Default: all"
@@ -249,8 +252,10 @@ class PolicyDocument(_Document):
         default=None, description="Who can change the policy and end grants under it"
     )
     approvals: tuple[Clause, ...] | Literal["none"] = Field(
-        description="The approvals that a request needs. Each item needs different people. With `none`, every requester starts "
-        "immediately",
+        description=(
+            "The approvals that a request needs. Each item needs different people. With `none`, every"
+            " requester starts immediately"
+        ),
         examples=[[{"count": 1, "from": ["leads"]}]],
     )
     max_duration: Duration = Field(description="The longest grant")
@@ -335,7 +340,8 @@ class PolicyDocument(_Document):
         seeing = [group for who in (self.viewers, self.administrators) if who for group in who.groups]
         if blind := sorted(told - {*self.approver_groups, *seeing}):
             raise ValueError(
-                f"escalation: {', '.join(blind)} can't see requests: add the group as approver, viewer or administrator"
+                f"escalation: {', '.join(blind)} can't see requests: add the group as approver, viewer or"
+                " administrator"
             )
         times = [step.after for step in self.escalation]
         if times != sorted(set(times)):

@@ -7,10 +7,17 @@ from collections.abc import Sequence
 
 
 def policy_source(
-    *, name: str, clusters: Sequence[str], command_sets: Sequence[str], requesters: Sequence[str],
-    approvers: Sequence[str], hours: int = 4,
-) -> str:  # fmt: skip
-    """Return the YAML of a policy: requesters, approvers and duration. Names are quoted, so each stays one name."""
+    *,
+    name: str,
+    clusters: Sequence[str],
+    command_sets: Sequence[str],
+    requesters: Sequence[str],
+    approvers: Sequence[str],
+    hours: int = 4,
+) -> str:
+    """Return the YAML of a policy: requesters, approvers and duration. Names are quoted, so each stays one
+    name.
+    """
     approvals = f"\n  - {{count: 1, from: {json.dumps(list(approvers))}}}" if approvers else " none"
     return f"""\
 name: {json.dumps(name)}

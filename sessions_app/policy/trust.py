@@ -24,7 +24,7 @@ from sessions_app.policy.policies import Name, Person
 # also create them.
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"
-]  # fmt: skip
+]
 # These claims identify the repository or project itself. A name can be given up and taken by someone else.
 BY_ID = ("repository_id", "project_id")
 SCOPES = ("end", "read", "request")
@@ -88,8 +88,8 @@ class TrustPolicyDocument(BaseModel):
     """Which tokens are accepted (`issuer`, its keys), for which runs (`required_claims`), and as which
     identity they act (`speaks_as`).
 
-    The keys are those that the issuer publishes, those at `jwks_uri`, or those in `keys`. Claims are compared as text with
-    each listed value; patterns are not supported.
+    The keys are those that the issuer publishes, those at `jwks_uri`, or those in `keys`. Claims are compared
+    as text with each listed value; patterns are not supported.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -43,9 +43,18 @@ class Sent:
 EVENTS: Mapping[str, Sent] = {
     Event.REQUEST_CREATED.value: Sent(
         "A request was submitted",
-        {"kind": _TEXT, "targets": _TEXTS, "starts_at": _TIME, "duration": _COUNT, "reason": _TEXT, "ticket": _TEXT},
+        {
+            "kind": _TEXT,
+            "targets": _TEXTS,
+            "starts_at": _TIME,
+            "duration": _COUNT,
+            "reason": _TEXT,
+            "ticket": _TEXT,
+        },
     ),
-    Event.REQUEST_APPROVED.value: Sent("An approver approved the request", {"settled": _FLAG, "missing": _COUNT}),
+    Event.REQUEST_APPROVED.value: Sent(
+        "An approver approved the request", {"settled": _FLAG, "missing": _COUNT}
+    ),
     Event.REQUEST_DENIED.value: Sent("An approver denied the request", {"comment": _TEXT}),
     Event.REQUEST_WITHDRAWN.value: Sent("The requester withdrew the request"),
     Event.REQUEST_LAPSED.value: Sent("The request timed out"),
@@ -63,12 +72,16 @@ EVENTS: Mapping[str, Sent] = {
     Event.GRANT_REVOKING.value: Sent(
         "A grant began to end; nothing new can run", {"reason": _TEXT, "note": _TEXT}
     ),
-    Event.GRANT_REVOKE_FAILING.value: Sent("A target did not confirm the revocation; Stint retries", {"attempts": _COUNT}),
+    Event.GRANT_REVOKE_FAILING.value: Sent(
+        "A target did not confirm the revocation; Stint retries", {"attempts": _COUNT}
+    ),
     Event.GRANT_ENDED.value: Sent("Revocation is confirmed on all targets", {"reason": _TEXT}),
     Event.COMMAND_REFUSED.value: Sent(
         "A command was refused", {"target": _TEXT, "line": _TEXT, "why": _TEXT, "count": _COUNT}
     ),
-    Event.COMMAND_HELD.value: Sent("A held command is waiting for approval", {"target": _TEXT, "argv": _TEXTS}),
+    Event.COMMAND_HELD.value: Sent(
+        "A held command is waiting for approval", {"target": _TEXT, "argv": _TEXTS}
+    ),
     Event.COMMAND_HOLD_DECIDED.value: Sent(
         "A held command was allowed, denied or timed out",
         {"target": _TEXT, "argv": _TEXTS, "allowed": _FLAG, "lapsed": _FLAG},
@@ -77,10 +90,13 @@ EVENTS: Mapping[str, Sent] = {
         "A held command was escalated", {"notified": _TEXTS, "step": _COUNT, "waited": _COUNT}
     ),
     Event.BREAKGLASS_STARTED.value: Sent(
-        "Access started without approval: break-glass, or an incident that may be the holder's own", {"reason": _TEXT, "incident": _TEXT}
+        "Access started without approval: break-glass, or an incident that may be the holder's own",
+        {"reason": _TEXT, "incident": _TEXT},
     ),
     Event.BREAKGLASS_REVIEWED.value: Sent("Access without approval was reviewed", {"note": _TEXT}),
-    Event.BREAKGLASS_OVERDUE.value: Sent("The review of access without approval is overdue", {"notified": _TEXTS}),
+    Event.BREAKGLASS_OVERDUE.value: Sent(
+        "The review of access without approval is overdue", {"notified": _TEXTS}
+    ),
     Event.BREAKGLASS_ESCALATED.value: Sent(
         "A review was escalated", {"notified": _TEXTS, "step": _COUNT, "waited": _COUNT}
     ),
@@ -88,7 +104,7 @@ EVENTS: Mapping[str, Sent] = {
     Event.WORKFLOW_CLOSED.value: Sent("A workflow was closed, and its grants end", {"grants_ended": _COUNT}),
     Event.IDENTITY_DISABLED.value: Sent("An identity was disabled"),
     Event.RECORD_BROKEN.value: Sent("A verification of the record failed"),
-}  # fmt: skip
+}
 
 
 # Events that every endpoint can receive.
@@ -142,7 +158,10 @@ class WebhookDocument(BaseModel):
     )
     owners: Who | None = Field(
         default=None,
-        description="Notified when deliveries fail; can view, pause, replay and rotate the key. Default: Stint administrators",
+        description=(
+            "Notified when deliveries fail; can view, pause, replay and rotate the key. Default: Stint"
+            " administrators"
+        ),
     )
     secret: str | Mapping[str, str] | None = Field(
         default=None,
@@ -195,10 +214,14 @@ def message(
         "type": event,
         "timestamp": at.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "data": {
-            "entry": entry, "object": {"type": about.type, "ref": about.ref}, "actor": about.actor, "url": about.url,
-            **about.names, "details": {name: data[name] for name in known if name in data},
+            "entry": entry,
+            "object": {"type": about.type, "ref": about.ref},
+            "actor": about.actor,
+            "url": about.url,
+            **about.names,
+            "details": {name: data[name] for name in known if name in data},
         },
-    }  # fmt: skip
+    }
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -222,8 +245,10 @@ def message_schema(events: Iterable[str] = tuple(EVENTS)) -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Messages of outgoing webhooks",
-        "oneOf": [_one(event, sent) for event, sent in {**{name: EVENTS[name] for name in events}, **OTHERS}.items()],
-    }  # fmt: skip
+        "oneOf": [
+            _one(event, sent) for event, sent in {**{name: EVENTS[name] for name in events}, **OTHERS}.items()
+        ],
+    }
 
 
 def _one(event: str, sent: Sent) -> dict[str, Any]:
@@ -231,8 +256,11 @@ def _one(event: str, sent: Sent) -> dict[str, Any]:
     about = {"type": "object", "properties": {"type": _TEXT, "ref": _TEXT}, "required": ["type", "ref"]}
     own = {
         "entry": {"type": ["integer", "null"], "description": "Sequence number of the entry in the record"},
-        "object": about, "actor": _TEXT, "url": {**_TEXT, "format": "uri"}, "details": details,
-    }  # fmt: skip
+        "object": about,
+        "actor": _TEXT,
+        "url": {**_TEXT, "format": "uri"},
+        "details": details,
+    }
     return {
         "title": event,
         "description": sent.summary,
@@ -241,9 +269,12 @@ def _one(event: str, sent: Sent) -> dict[str, Any]:
             "type": {"const": event},
             "timestamp": {"type": "string", "format": "date-time"},
             "data": {
-                "type": "object", "properties": {**own, **NAMES}, "required": list(own), "additionalProperties": False,
+                "type": "object",
+                "properties": {**own, **NAMES},
+                "required": list(own),
+                "additionalProperties": False,
             },
         },
         "required": ["type", "timestamp", "data"],
         "additionalProperties": False,
-    }  # fmt: skip
+    }

@@ -198,15 +198,38 @@ def _delegation(before: Delegation | None, after: Delegation | None) -> bool:
 
 
 _POLICY: Mapping[str, Narrows] = {
-    "summary": _any, "clusters": _fewer, "command_sets": _fewer, "requesters": _people, "viewers": _people,
-    "approvals": _approvals, "max_duration": _no_more, "max_horizon": _no_more, "decision_time": _no_more,
-    "reason": _stays("required"), "ticket": _added, "windows": _windows, "freezes": _freezes,
-    "extension": _extension, "break_glass": _break_glass, "incident": _incident, "deviations": _deviations,
-    "workflow": _workflow, "heartbeat": _heartbeat, "delegation": _delegation,
-}  # fmt: skip
+    "summary": _any,
+    "clusters": _fewer,
+    "command_sets": _fewer,
+    "requesters": _people,
+    "viewers": _people,
+    "approvals": _approvals,
+    "max_duration": _no_more,
+    "max_horizon": _no_more,
+    "decision_time": _no_more,
+    "reason": _stays("required"),
+    "ticket": _added,
+    "windows": _windows,
+    "freezes": _freezes,
+    "extension": _extension,
+    "break_glass": _break_glass,
+    "incident": _incident,
+    "deviations": _deviations,
+    "workflow": _workflow,
+    "heartbeat": _heartbeat,
+    "delegation": _delegation,
+}
 # The location of a cluster, how Stint logs in, and who administers it are not editable by its administrators
 # at all.
 _CLUSTER: Mapping[str, Narrows] = {
-    "summary": _any, "environment": _any, "risk": _any, "connection": _any, "targets": _any, "host_ca": _any,
-    "requesters": _people, "approvers": _people, "viewers": _people, "administrators": _any,
-}  # fmt: skip
+    "summary": _any,
+    "environment": _any,
+    "risk": _any,
+    "connection": _any,
+    "targets": _any,
+    "host_ca": _any,
+    "requesters": _people,
+    "approvers": _people,
+    "viewers": _people,
+    "administrators": _any,
+}

@@ -53,7 +53,9 @@ ClockTime = Annotated[
 
 
 class Window(BaseModel):
-    """A recurring window on these days, between these local times. A `to` at or before `from` is on the next day."""
+    """A recurring window on these days, between these local times. A `to` at or before `from` is on the next
+    day.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

@@ -35,7 +35,9 @@ class Stream(Protocol):
 
 
 class ObjectStore(Protocol):
-    """A store. Names are paths of lowercase letters, digits, ``.`` and ``-``. Every method raises StoreError."""
+    """A store. Names are paths of lowercase letters, digits, ``.`` and ``-``. Every method raises
+    StoreError.
+    """
 
     def put(self, name: str, source: BinaryIO) -> None:
         """Write an object, either all of ``source`` or nothing.

@@ -62,7 +62,8 @@ class GitHub:
         """Query one job, and its run. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
             raise NotAnId(
-                "A GitHub job has the form repository_id:run_id:run_attempt:job_id, in digits without leading zeros."
+                "A GitHub job has the form repository_id:run_id:run_attempt:job_id, in digits without leading"
+                " zeros."
             )
         repository, run_id, attempt, job_id = outside_id.split(":")
         job = self._ask(f"/repositories/{repository}/actions/jobs/{job_id}")

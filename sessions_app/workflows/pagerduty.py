@@ -46,10 +46,19 @@ _CLOSING = ("incident.resolved",)
 _NO_CHANGE = frozenset(
     f"{kind}_log_entry"
     for kind in (
-        "trigger", "acknowledge", "unacknowledge", "annotate", "notify", "snooze", "resolve", "reach_ack_limit",
-        "reach_trigger_limit", "exhaust_escalation_path", "repeat_escalation_path",
+        "trigger",
+        "acknowledge",
+        "unacknowledge",
+        "annotate",
+        "notify",
+        "snooze",
+        "resolve",
+        "reach_ack_limit",
+        "reach_trigger_limit",
+        "exhaust_escalation_path",
+        "repeat_escalation_path",
     )
-)  # fmt: skip
+)
 _ACKNOWLEDGED = "acknowledge_log_entry"
 # The number of entries on one page of the log, and the maximum number of pages that are read.
 _PAGE, _MOST_PAGES = 100, 5
@@ -153,7 +162,9 @@ class PagerDuty:
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
     ) -> Delivery:
-        """Compare each `v1=` of `X-PagerDuty-Signature` with HMAC-SHA256 of the raw body. Raises DeliveryRefused."""
+        """Compare each `v1=` of `X-PagerDuty-Signature` with HMAC-SHA256 of the raw body. Raises
+        DeliveryRefused.
+        """
         given = [part.strip() for part in headers.get("x-pagerduty-signature", "").split(",")][:10]
         if not any(same("v1=" + hex_digest(secret, body), one) for secret in secrets for one in given):
             raise DeliveryRefused("X-PagerDuty-Signature does not match any secret of this source.")

@@ -62,9 +62,10 @@ class Parameters(SourceParameters):
     status: str = Field(default="status", description="Key of the status")
     open: tuple[str, ...] = Field(default=("open",), min_length=1, description="Status values that mean open")
     closed: tuple[str, ...] = Field(
-        default=("closed", "resolved", "cancelled", "canceled", "done"), min_length=1,
+        default=("closed", "resolved", "cancelled", "canceled", "done"),
+        min_length=1,
         description="Status values that mean closed; any other value is unknown",
-    )  # fmt: skip
+    )
 
     @field_validator("url")
     @classmethod

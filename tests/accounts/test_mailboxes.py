@@ -16,9 +16,14 @@ from sessions_app.queries.requests import deciders
 
 # Unicode, composed and not, in capitals, fullwidth, with an ideographic full stop; and the A-label.
 SPELLINGS = (
-    "hal@bücher.example", "hal@bu\u0308cher.example", "hal@BÜCHER.Example", "hal@ｂücher.example",
-    "hal＠bücher。example", "hal@xn--bcher-kva.example", "hal@XN--BCHER-KVA.EXAMPLE",
-)  # fmt: skip
+    "hal@bücher.example",
+    "hal@bu\u0308cher.example",
+    "hal@BÜCHER.Example",
+    "hal@ｂücher.example",
+    "hal＠bücher。example",
+    "hal@xn--bcher-kva.example",
+    "hal@XN--BCHER-KVA.EXAMPLE",
+)
 
 
 def person(world, username: str, email: str, *groups: str) -> Identity:
@@ -51,8 +56,14 @@ def test_nobody_decides_their_own_request_by_another_spelling(world, spelling):
 
 @pytest.mark.parametrize(
     "address",
-    ["hal@bu\u0308cher.example", "ｈal@example.com", "hal@bücher.example", '"hal"@example.com', 'hal"@example.com'],
-)  # fmt: skip
+    [
+        "hal@bu\u0308cher.example",
+        "ｈal@example.com",
+        "hal@bücher.example",
+        '"hal"@example.com',
+        'hal"@example.com',
+    ],
+)
 def test_the_database_takes_no_second_spelling_and_no_quotes(world, address):
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("UPDATE accounts_identity SET email = %s WHERE id = %s", [address, world.bob.pk])
@@ -61,10 +72,14 @@ def test_the_database_takes_no_second_spelling_and_no_quotes(world, address):
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("hal@-bücher-.example", "."), ("hal@bü\u200dcher.example", "."), ("hal@" + "ü" * 80 + ".example", "."),
-        ('"hal"@example.com', "quoted"), ('"h\\al"@example.com', "quoted"), ("＂hal＂@example.com", "quoted"),
+        ("hal@-bücher-.example", "."),
+        ("hal@bü\u200dcher.example", "."),
+        ("hal@" + "ü" * 80 + ".example", "."),
+        ('"hal"@example.com', "quoted"),
+        ('"h\\al"@example.com', "quoted"),
+        ("＂hal＂@example.com", "quoted"),
     ],
-)  # fmt: skip
+)
 def test_an_address_that_can_not_be_or_is_a_second_spelling_of_a_mailbox_is_refused(world, address, why):
     with pytest.raises(ValueError, match=why):
         canonical(address)

@@ -27,12 +27,33 @@ def key(tmp_path):
 
 def test_a_person_comes_with_groups_password_key_and_token(db, monkeypatch, key):
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
-    said = person("Dana", "--full-name", "Dana Ito", "--email", "dana@example.com", "--group", "operators", "--group", "on-call",
-                  "--password-stdin", "--key", key, "--token", "laptop", "--scope", "read", "--scope", "request")  # fmt: skip
+    said = person(
+        "Dana",
+        "--full-name",
+        "Dana Ito",
+        "--email",
+        "dana@example.com",
+        "--group",
+        "operators",
+        "--group",
+        "on-call",
+        "--password-stdin",
+        "--key",
+        key,
+        "--token",
+        "laptop",
+        "--scope",
+        "read",
+        "--scope",
+        "request",
+    )
     dana = Identity.objects.get(username="dana")
     assert (dana.name, dana.email, dana.is_superuser, dana.kind) == (
-        "Dana Ito", "dana@example.com", False, "person",
-    )  # fmt: skip
+        "Dana Ito",
+        "dana@example.com",
+        False,
+        "person",
+    )
     assert set(dana.groups.values_list("name", flat=True)) == {"operators", "on-call"}
     assert dana.check_password(PASSWORD)
     registered, token = SSHPublicKey.objects.get(identity=dana), APIToken.objects.get(identity=dana)
@@ -56,14 +77,17 @@ def test_a_key_and_a_token_are_added_to_somebody_who_is_there(world, key):
 
 REFUSED = [
     (["alice"], "already exists. Pass --key or --token"),
-    (["alice", "--admin", "--token", "x"], "--admin applies only to new accounts"), (["no spaces"], "isn't a valid username"),
-    (["robot-2", "--kind", "agent"], "needs --owner"), (["robot-2", "--owner", "alice"], "a person can't have one"),
+    (["alice", "--admin", "--token", "x"], "--admin applies only to new accounts"),
+    (["no spaces"], "isn't a valid username"),
+    (["robot-2", "--kind", "agent"], "needs --owner"),
+    (["robot-2", "--owner", "alice"], "a person can't have one"),
     (["robot-2", "--kind", "agent", "--owner", "nobody"], "User nobody not found"),
     (["robot-2", "--kind", "service", "--owner", "alice", "--admin"], "can't have --admin"),
     (["alice", "--token", "x", "--days", "91"], "at most 90 days"),
     (["robot-2", "--kind", "agent", "--owner", "alice", "--token", "x", "--days", "91"], "at most 90 days"),
-    (["alice", "--key", "/nowhere.pub"], "No such file"), (["alice", "--key", "/etc/passwd"], "not a public key"),
-]  # fmt: skip
+    (["alice", "--key", "/nowhere.pub"], "No such file"),
+    (["alice", "--key", "/etc/passwd"], "not a public key"),
+]
 
 
 @pytest.mark.parametrize(("words", "said"), REFUSED, ids=[" ".join(words) for words, _ in REFUSED])
@@ -72,5 +96,7 @@ def test_what_makes_no_sense_is_refused_with_a_reason(world, words, said):
     with pytest.raises(CommandError, match=said):
         person(*words)
     assert (Identity.objects.count(), APIToken.objects.count(), SSHPublicKey.objects.count()) == (
-        people, 0, 0,
-    )  # fmt: skip
+        people,
+        0,
+        0,
+    )

@@ -190,8 +190,10 @@ def test_a_failure_is_recorded_with_the_name_that_was_tried_and_never_with_the_p
         sign_in(client, name, "my-secret-guess")
         entry = last("identity.sign_in_failed", name.strip().lower())
         assert entry.data == {
-            "name": name, "from": "127.0.0.1", "reason": "the name or the password is wrong",
-        }  # fmt: skip
+            "name": name,
+            "from": "127.0.0.1",
+            "reason": "the name or the password is wrong",
+        }
         assert "my-secret-guess" not in entry.body
     Identity.objects.filter(pk=world.bob.pk).update(is_active=False)
     sign_in(client, "bob")

@@ -46,8 +46,8 @@ def _measure(report: Report, count: int) -> tuple[float, float]:
             used.append(_time(use, holders[number % len(holders)]))
             asked.append(_time(ask, holders[number % len(holders)]))
     report.note(
-        f"authorize_use, {count:>7,} grants: median {median(used):.0f} µs, p99 {percentile(used, 99):.0f} µs; "
-        f"has_perm of django-guardian: median {median(asked):.0f} µs"
+        f"authorize_use, {count:>7,} grants: median {median(used):.0f} µs, p99 {percentile(used, 99):.0f} µs;"
+        f" has_perm of django-guardian: median {median(asked):.0f} µs"
     )
     return median(used), median(asked)
 

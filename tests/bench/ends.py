@@ -119,8 +119,8 @@ def _watch(grant_id: int, began: float, phase: Phase) -> None:
 
 @contextlib.contextmanager
 def _written_to(name: str, ids: list[int]) -> Iterator[Callable[[int], None]]:
-    """Let writers lock grants as starts, extensions and heartbeats do, most for milliseconds, some for seconds, and end with an entry
-    in the record. Call the result with the index of the first grant to lock.
+    """Let writers lock grants as starts, extensions and heartbeats do, most for milliseconds, some for
+    seconds, and end with an entry in the record. Call the result with the index of the first grant to lock.
     """
     at, done = [0], threading.Event()
 
@@ -133,13 +133,18 @@ def _written_to(name: str, ids: list[int]) -> Iterator[Callable[[int], None]]:
                 lasts = chance.uniform(0.5, 2.5) if long else chance.uniform(0.005, 0.06)
                 with connection.transaction():
                     live = connection.execute(
-                        "SELECT ref FROM sessions_app_grant WHERE id = %s AND state = 'active' FOR NO KEY UPDATE", [grant_id]
-                    ).fetchone()  # fmt: skip
+                        "SELECT ref FROM sessions_app_grant WHERE id = %s AND state = 'active' FOR NO KEY"
+                        " UPDATE",
+                        [grant_id],
+                    ).fetchone()
                     connection.execute("SELECT pg_sleep(%s)", [lasts])
                     if live is not None:
-                        connection.execute("UPDATE sessions_app_grant SET warned_at = now() WHERE id = %s", [grant_id])  # fmt: skip
                         connection.execute(
-                            "SELECT audit_append_many('main', now(), 'grant.active', 'system:bench', NULL, 'grant', ARRAY[%s], ARRAY['{}'::jsonb])",
+                            "UPDATE sessions_app_grant SET warned_at = now() WHERE id = %s", [grant_id]
+                        )
+                        connection.execute(
+                            "SELECT audit_append_many('main', now(), 'grant.active', 'system:bench', NULL,"
+                            " 'grant', ARRAY[%s], ARRAY['{}'::jsonb])",
                             live,
                         )
 

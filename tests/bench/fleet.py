@@ -23,7 +23,10 @@ GATEWAYS = 100
 # Seconds: until the connections used at startup are closed, and the time measured.
 SETTLE_S, COUNTED_S = 15.0, 20.0
 _TICKS = os.sysconf("SC_CLK_TCK")
-_CONNECTIONS = "SELECT regexp_replace(application_name, ' listen$', ''), count(*) FROM pg_stat_activity WHERE datname = %s GROUP BY 1"
+_CONNECTIONS = (
+    "SELECT regexp_replace(application_name, ' listen$', ''), count(*) FROM pg_stat_activity WHERE datname ="
+    " %s GROUP BY 1"
+)
 
 
 def run(report: Report) -> None:

@@ -26,8 +26,8 @@ ADDRESSES = 1000
 # Requests a second. More would only use up the CPU of a machine with two cores.
 RATE = 50
 THREADS = 4
-# By turns, so that what else the machine does falls on all: quiet, under the same requests for a grant type that there is none
-# of, of which nothing is written down, and under garbage.
+# By turns, so that what else the machine does falls on all: quiet, under the same requests for a grant type
+# that there is none of, of which nothing is written down, and under garbage.
 ROUNDS, ENDS = 20, 50
 APART_S = 0.02
 MOST = 1.2
@@ -45,9 +45,11 @@ def run(report: Report) -> None:
     """Measure."""
     with database() as (name, _), tempfile.TemporaryDirectory(prefix="stint-bench-") as folder:
         env = {
-            **os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name), "STINT_STATE_DIR": folder,
+            **os.environ,
+            "DATABASE_URL": POSTGRES.url("stint_app", name),
+            "STINT_STATE_DIR": folder,
             "STINT_BEHIND_PROXY": "true",
-        }  # fmt: skip
+        }
         fill_grants(
             name, 3 * ROUNDS * ENDS + ENDS, state="active", expires="now() + interval '1 hour'", first=100_000
         )
@@ -114,8 +116,8 @@ def _batched(ids: list[int]) -> Iterator[tuple[int, ...]]:
 
 @contextlib.contextmanager
 def _flood(env: dict[str, str], url: str) -> Iterator[tuple[Signal, Any, Any]]:
-    """Start a process that floods while its signal is set. Yields the signal, the form that it sends, and how many
-    of each got a response.
+    """Start a process that floods while its signal is set. Yields the signal, the form that it sends, and how
+    many of each got a response.
     """
     context = multiprocessing.get_context("spawn")
     on, over = context.Event(), context.Event()
@@ -158,8 +160,9 @@ def _send(url: str, numbers: Iterator[int], on: Signal, over: Signal, which: Any
         began, form = time.monotonic(), which.value
         address = next(numbers) % ADDRESSES
         headers = {
-            "Content-Type": "application/x-www-form-urlencoded", "X-Forwarded-For": f"198.18.{address // 250}.{address % 250 + 1}",
-        }  # fmt: skip
+            "Content-Type": "application/x-www-form-urlencoded",
+            "X-Forwarded-For": f"198.18.{address // 250}.{address % 250 + 1}",
+        }
         wire.request("POST", "/oauth/token", body=FORMS[form], headers=headers)
         answer = wire.getresponse()
         answer.read()

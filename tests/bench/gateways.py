@@ -71,10 +71,28 @@ def _view(folder: Path, env: dict[str, str]) -> Iterator[int]:
     """Serve a Django view that does the same, and yield its port."""
     port = free_port()
     command = [
-        sys.executable, "-m", "granian", "tests.bench.proxy_app:application", "--interface", "wsgi", "--workers", "1",
-        "--blocking-threads", "4", "--no-ws", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning",
-        "--ssl-certificate", f"{folder}/certificate.pem", "--ssl-keyfile", f"{folder}/key.pem",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "granian",
+        "tests.bench.proxy_app:application",
+        "--interface",
+        "wsgi",
+        "--workers",
+        "1",
+        "--blocking-threads",
+        "4",
+        "--no-ws",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+        "--ssl-certificate",
+        f"{folder}/certificate.pem",
+        "--ssl-keyfile",
+        f"{folder}/key.pem",
+    ]
     with (folder / "view.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
     try:
@@ -130,7 +148,8 @@ def _long(report: Report, place: Place, proxy: int) -> None:
         times["nginx"].append(_timed(proxy, ssl._create_unverified_context(), LONG_PATH, token))
     ours, theirs = median(times["gateway"]), median(times["nginx"])
     report.note(
-        f"1 GB: {LONG / ours / 1e6:,.0f} MB/s through the gateway, {LONG / theirs / 1e6:,.0f} MB/s through nginx"
+        f"1 GB: {LONG / ours / 1e6:,.0f} MB/s through the gateway, {LONG / theirs / 1e6:,.0f} MB/s through"
+        " nginx"
     )
     report.figure("1 GB through the gateway over nginx, in speed", theirs / ours, "x", least=0.5)
     report.figure("memory that 1 GB takes at the gateway", (most - before) / 1e6, "MB", most=20)
@@ -139,8 +158,10 @@ def _long(report: Report, place: Place, proxy: int) -> None:
 def _rate(url: str, token: str) -> float:
     said = subprocess.run(
         ["wrk", "-t1", "-c8", f"-d{SECONDS}s", "-H", f"Authorization: Bearer {token}", url],
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     assert "Non-2xx" not in said, said
     found = re.search(r"Requests/sec:\s+([0-9.]+)", said)
     assert found, said

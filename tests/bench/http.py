@@ -177,9 +177,12 @@ def _ask_on(url: str, token: str, asked: list[tuple[float, int]], stop: threadin
 
 def _headers(token: str) -> dict[str, str]:
     return {
-        "Authorization": f"Bearer {token}", "Stintproxy": PROXY_KEY, "Stinttarget": "tickets-api", "Stintmethod": "GET",
+        "Authorization": f"Bearer {token}",
+        "Stintproxy": PROXY_KEY,
+        "Stinttarget": "tickets-api",
+        "Stintmethod": "GET",
         "Stinturi": "/tickets/T-42",
-    }  # fmt: skip
+    }
 
 
 def _rate(folder: Path, url: str, *, keys: int = KEYS, connections: int = 8) -> float:
@@ -193,9 +196,23 @@ def _rate(folder: Path, url: str, *, keys: int = KEYS, connections: int = 8) -> 
         for word in ("-H", f"{name}: {value}")
     ]
     said = subprocess.run(
-        ["taskset", "-c", CLIENT, "wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "-s", str(script), *sent, url],
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
+        [
+            "taskset",
+            "-c",
+            CLIENT,
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{SECONDS}s",
+            "-s",
+            str(script),
+            *sent,
+            url,
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     assert "Non-2xx" not in said, said
     found = re.search(r"Requests/sec:\s+([0-9.]+)", said)
     assert found, said
@@ -207,9 +224,27 @@ def _server(name: str, folder: Path) -> Iterator[str]:
     port = free_port()
     env = {**os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name)}
     command = [
-        "taskset", "-c", SERVER, sys.executable, "-m", "granian", "tests.bench.http_app:application", "--interface", "wsgi",
-        "--workers", "1", "--blocking-threads", "4", "--no-ws", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning",
-    ]  # fmt: skip
+        "taskset",
+        "-c",
+        SERVER,
+        sys.executable,
+        "-m",
+        "granian",
+        "tests.bench.http_app:application",
+        "--interface",
+        "wsgi",
+        "--workers",
+        "1",
+        "--blocking-threads",
+        "4",
+        "--no-ws",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+    ]
     with (folder / "web.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
     try:
@@ -253,10 +288,23 @@ def _fill(like: int, count: int) -> tuple[str, ...]:
                (SELECT min(id) FROM accounts_identity WHERE username LIKE 'p%') + i % {max(1, count // 50)} AS holder
           FROM generate_series(1, {count}) i
         """,
-        _copy("accessrequest", f"(SELECT request_id FROM sessions_app_grant WHERE id = {like})", id="m.request",
-              number="1000000 + m.i", requester_id="m.holder"),
-        _copy("grant", str(like), id="m.grant_id", request_id="m.request", holder_id="m.holder", ref="'B-' || m.i",
-              mark="'mark-' || m.i", expires_at="now() + interval '1 day'"),
+        _copy(
+            "accessrequest",
+            f"(SELECT request_id FROM sessions_app_grant WHERE id = {like})",
+            id="m.request",
+            number="1000000 + m.i",
+            requester_id="m.holder",
+        ),
+        _copy(
+            "grant",
+            str(like),
+            id="m.grant_id",
+            request_id="m.request",
+            holder_id="m.holder",
+            ref="'B-' || m.i",
+            mark="'mark-' || m.i",
+            expires_at="now() + interval '1 day'",
+        ),
         f"""
         INSERT INTO sessions_app_grant_targets (grant_id, target_id)
         SELECT m.grant_id, gt.target_id FROM made m, sessions_app_grant_targets gt WHERE gt.grant_id = {like}
@@ -277,13 +325,16 @@ def _fill(like: int, count: int) -> tuple[str, ...]:
           FROM made m JOIN sessions_app_grant_targets gt ON gt.grant_id = m.grant_id
           JOIN sessions_app_grantcredential k ON k.grant_id = m.grant_id
         """,
-        *(f"SELECT setval(pg_get_serial_sequence('sessions_app_{table}', 'id'), (SELECT max(id) FROM sessions_app_{table}))"
-          for table in ("grant", "accessrequest")),
+        *(
+            f"SELECT setval(pg_get_serial_sequence('sessions_app_{table}', 'id'), (SELECT max(id) FROM"
+            f" sessions_app_{table}))"
+            for table in ("grant", "accessrequest")
+        ),
         *(f"ALTER TABLE sessions_app_{table} ENABLE TRIGGER USER" for table in tables),
         *(f"VACUUM ANALYZE sessions_app_{table}" for table in tables),
         "ANALYZE accounts_identity",
         "ANALYZE sessions_app_session",
-    )  # fmt: skip
+    )
 
 
 def _copy(table: str, row: str, **changes: str) -> str:
@@ -293,6 +344,6 @@ def _copy(table: str, row: str, **changes: str) -> str:
     fields = [field.column for field in apps.get_model("sessions_app", table)._meta.concrete_fields]
     wanted = ", ".join(changes.get(name, f"o.{name}") for name in fields)
     return (
-        f"INSERT INTO sessions_app_{table} ({', '.join(fields)}) SELECT {wanted} FROM made m, sessions_app_{table} o "
-        f"WHERE o.id = {row}"
+        f"INSERT INTO sessions_app_{table} ({', '.join(fields)}) SELECT {wanted} FROM made m,"
+        f" sessions_app_{table} o WHERE o.id = {row}"
     )

@@ -98,13 +98,20 @@ class ByDRF(APIView):
         grant = (
             Grant.objects.select_related("holder", "cluster")
             .filter(
-                credentials__digest=digest, credentials__revoked_at__isnull=True, state="active", starts_at__lte=now,
-                expires_at__gt=now, targets__name=said["Stinttarget"], targets__removed_at__isnull=True,
-                cluster__kind="http", cluster__removed_at__isnull=True, holder__is_active=True,
+                credentials__digest=digest,
+                credentials__revoked_at__isnull=True,
+                state="active",
+                starts_at__lte=now,
+                expires_at__gt=now,
+                targets__name=said["Stinttarget"],
+                targets__removed_at__isnull=True,
+                cluster__kind="http",
+                cluster__removed_at__isnull=True,
+                holder__is_active=True,
             )
             .filter(Q(holder__owner__isnull=True) | Q(holder__owner__is_active=True))
             .first()
-        )  # fmt: skip
+        )
         if grant is None:
             return Response(status=401)
         use = _use(grant.pk, grant.ref, grant.targets.values_list("pk", flat=True)[0])

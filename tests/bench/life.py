@@ -1,7 +1,8 @@
-"""The life cycle of a grant through every process: requested and approved by API, started, one command over SSH, ended by API, confirmed.
+"""The life cycle of a grant through every process: requested and approved by API, started, one command over
+SSH, ended by API, confirmed.
 
-`make bench B=scale` prints it. To compare with an older commit, copy this file and `scale.py` into a worktree of it, and run both in turns:
-other load on the machine affects the CPU time little, but the wall time much.
+`make bench B=scale` prints it. To compare with an older commit, copy this file and `scale.py` into a worktree
+of it, and run both in turns: other load on the machine affects the CPU time little, but the wall time much.
 """
 
 import contextlib
@@ -76,8 +77,8 @@ def _idle() -> Counter[str]:
 
 
 def _together(lives: "Lives", count: int, at_once: int) -> tuple[dict[str, list[float]], float, Counter[str]]:
-    """Run this many life cycles; return the milliseconds of each step, the total seconds, and the CPU of one life cycle in
-    milliseconds by kind of process.
+    """Run this many life cycles; return the milliseconds of each step, the total seconds, and the CPU of one
+    life cycle in milliseconds by kind of process.
     """
     steps: dict[str, list[float]] = {}
     before, began = _cpu(), time.perf_counter()
@@ -158,9 +159,13 @@ def _token(identity) -> str:
     from broker.kernel import clock
 
     _, text = create_token(
-        identity_id=identity.pk, label="bench", scopes=Scope.values, lifetime=dt.timedelta(days=1),
-        actor=Actor.system("bench"), now=clock.now(),
-    )  # fmt: skip
+        identity_id=identity.pk,
+        label="bench",
+        scopes=Scope.values,
+        lifetime=dt.timedelta(days=1),
+        actor=Actor.system("bench"),
+        now=clock.now(),
+    )
     return text
 
 

@@ -68,9 +68,14 @@ def worker(place: Place) -> Iterator[None]:
 
     log = (place.folder / "worker.log").open("ab")
     process = subprocess.Popen(
-        [sys.executable, *worker_argv()], cwd=ROOT, env=place.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        [sys.executable, *worker_argv()],
+        cwd=ROOT,
+        env=place.env,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
         start_new_session=True,
-    )  # fmt: skip
+    )
     try:
         eventually(
             lambda: Sweeper.objects.filter(name="worker").exists() or process.poll() is not None, within=30

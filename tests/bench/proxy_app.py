@@ -1,8 +1,9 @@
 # ruff: noqa: E402  # the settings are changed before Django reads them
-"""A Django view that does what the HTTP gateway does for a small GET: `granian tests.bench.proxy_app:application`.
+"""A Django view that does what the HTTP gateway does for a small GET: `granian
+tests.bench.proxy_app:application`.
 
-It finds the grant by its token, decides by the same compiled command set, counts the request in the record by the same
-tally, and passes it on with the target's credential. BENCH_UPSTREAM is the target's port.
+It finds the grant by its token, decides by the same compiled command set, counts the request in the record by
+the same tally, and passes it on with the target's credential. BENCH_UPSTREAM is the target's port.
 """
 
 import hashlib
@@ -44,12 +45,18 @@ def _grant(digest):
     return (
         Grant.objects.select_related("holder", "cluster")
         .filter(
-            credentials__digest=digest, credentials__revoked_at__isnull=True, state="active", starts_at__lte=now,
-            expires_at__gt=now, cluster__kind="http", cluster__removed_at__isnull=True, holder__is_active=True,
+            credentials__digest=digest,
+            credentials__revoked_at__isnull=True,
+            state="active",
+            starts_at__lte=now,
+            expires_at__gt=now,
+            cluster__kind="http",
+            cluster__removed_at__isnull=True,
+            holder__is_active=True,
         )
         .filter(Q(holder__owner__isnull=True) | Q(holder__owner__is_active=True))
         .first()
-    )  # fmt: skip
+    )
 
 
 def passed(request, rest):

@@ -19,9 +19,12 @@ UNDER_WAY_S = 0.05
 
 def run(report: Report) -> None:
     """Measure."""
-    with database() as (name, _), multiprocessing.get_context("spawn").Pool(
-        WRITERS + 1, _connect, [POSTGRES.url("stint_app", name)]
-    ) as pool:  # fmt: skip
+    with (
+        database() as (name, _),
+        multiprocessing.get_context("spawn").Pool(
+            WRITERS + 1, _connect, [POSTGRES.url("stint_app", name)]
+        ) as pool,
+    ):
         pool.map(_write, [0.2] * (WRITERS + 1), chunksize=1)
         quiet, beside = _written(pool, 0), _written(pool, UNDER_WAY_S)
         report.figure(f"recorded transactions, {WRITERS} at a time", len(quiet) / SECONDS, "tx/s", least=400)
@@ -32,8 +35,10 @@ def run(report: Report) -> None:
         report.figure("a recorded transaction alone, median", median(alone), "ms", most=1.5)
         report.figure(
             f"the median beside acts of {UNDER_WAY_S * 1000:.0f} ms over the same without",
-            median(beside) / median(quiet), "x", most=1.5,
-        )  # fmt: skip
+            median(beside) / median(quiet),
+            "x",
+            most=1.5,
+        )
     life.run(report)
 
 
@@ -76,9 +81,13 @@ def _write(seconds: float, under_way: float = 0) -> list[float]:
         with transaction.atomic():
             Sweeper.objects.filter(name=name).update(seen_at=clock.now())
             record(
-                event=Event.COMMAND_ALLOWED, actor=Actor.system("bench"), object_type="sweeper", object_ref=name,
-                data={}, now=clock.now(),
-            )  # fmt: skip
+                event=Event.COMMAND_ALLOWED,
+                actor=Actor.system("bench"),
+                object_type="sweeper",
+                object_ref=name,
+                data={},
+                now=clock.now(),
+            )
             if under_way:
                 time.sleep(under_way)
         took.append((time.perf_counter() - began) * 1000)

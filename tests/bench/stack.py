@@ -55,9 +55,13 @@ def _up() -> Iterator[tuple[subprocess.Popen[bytes], float]]:
         ports = ["--port", http, "--streams-port", streams, "--ssh-port", ssh, "--gateway-port", gateway]
         began = time.monotonic()
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "up", *ports], cwd=ROOT, env={**env, "STINT_STATE_DIR": str(state)},
-            stdin=subprocess.DEVNULL, stdout=log.fileno(), stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [sys.executable, "manage.py", "up", *ports],
+            cwd=ROOT,
+            env={**env, "STINT_STATE_DIR": str(state)},
+            stdin=subprocess.DEVNULL,
+            stdout=log.fileno(),
+            stderr=subprocess.STDOUT,
+        )
         try:
             eventually(lambda: _is_ready(process, log), within=60)
             yield process, time.monotonic() - began
@@ -86,9 +90,15 @@ def _name(pid: int) -> str:
     parts = [Path(f"/proc/{pid}/{part}").read_bytes() for part in ("comm", "cmdline")]
     words = b" ".join(parts).decode(errors="replace")
     known = (
-        "stint-web", "stint-streams", "stint-worker", "stint-gateway", "broker.processes.fork_server", "guard.py", "valkey",
+        "stint-web",
+        "stint-streams",
+        "stint-worker",
+        "stint-gateway",
+        "broker.processes.fork_server",
+        "guard.py",
+        "valkey",
         "postgres",
-    )  # fmt: skip
+    )
     return next((word for word in known if word in words), "supervisor")
 
 

@@ -1,7 +1,7 @@
 """The time from a signed webhook that closes an incident to the end of the commands that run for it.
 
-A hundred grants are bound to one incident, each with a command that runs on a real sshd; a command counts as dead when the
-kernel says so. The webhook goes over the wire to the web process, as it runs in production.
+A hundred grants are bound to one incident, each with a command that runs on a real sshd; a command counts as
+dead when the kernel says so. The webhook goes over the wire to the web process, as it runs in production.
 """
 
 import contextlib
@@ -55,8 +55,13 @@ def run(report: Report) -> None:
 def _set_up(place: Place, pagerduty: Outside) -> None:
     from broker.kernel import clock
 
-    source = {"name": "pagerduty", "provider": "pagerduty", "clusters": ["web"], "webhook_secrets": [SECRET],
-              "parameters": {"url": pagerduty.url, "token": "pd-token"}}  # fmt: skip
+    source = {
+        "name": "pagerduty",
+        "provider": "pagerduty",
+        "clusters": ["web"],
+        "webhook_secrets": [SECRET],
+        "parameters": {"url": pagerduty.url, "token": "pd-token"},
+    }
     files = {**place.catalog(), "workflow-sources/pagerduty.yaml": yaml.safe_dump(source)}
     place.world.apply(files, now=clock.now())
 

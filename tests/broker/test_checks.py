@@ -10,9 +10,20 @@ from broker.checks import unpickling_settings
     [
         *(
             ("CACHES", {"default": {"BACKEND": f"django.core.cache.backends.{backend}"}})
-            for backend in ("db.DatabaseCache", "redis.RedisCache", "filebased.FileBasedCache", "locmem.LocMemCache")
+            for backend in (
+                "db.DatabaseCache",
+                "redis.RedisCache",
+                "filebased.FileBasedCache",
+                "locmem.LocMemCache",
+            )
         ),
-        ("CACHES", {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}, "own": {"BACKEND": "a.Cache"}}),
+        (
+            "CACHES",
+            {
+                "default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+                "own": {"BACKEND": "a.Cache"},
+            },
+        ),
         ("SESSION_ENGINE", "django.contrib.sessions.backends.cache"),
         ("SESSION_SERIALIZER", "django_pickle.PickleSerializer"),
         ("CELERY_TASK_SERIALIZER", "pickle"),
@@ -20,7 +31,7 @@ from broker.checks import unpickling_settings
         ("CELERY_ACCEPT_CONTENT", ["json", "pickle"]),
         ("CELERY_RESULT_ACCEPT_CONTENT", ["pickle"]),
     ],
-)  # fmt: skip
+)
 def test_what_would_be_unpickled_is_an_error(settings, name, value):
     assert unpickling_settings() == []
     setattr(settings, name, value)

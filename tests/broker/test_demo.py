@@ -50,7 +50,9 @@ STEPS = [
 
 
 class Demo:
-    """A demo that runs in a temporary folder of its own, with a word in its environment that no other process has."""
+    """A demo that runs in a temporary folder of its own, with a word in its environment that no other process
+    has.
+    """
 
     def __init__(self, temporary: Path) -> None:
         self.temporary = temporary
@@ -60,11 +62,20 @@ class Demo:
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "demo", "--once"],
-            cwd=ROOT, env={**os.environ, "DEMO_MARK": self.mark, "TMPDIR": str(temporary),
-                 # A proxy that nobody runs: what asks this machine's own ports may not go by it.
-                 "http_proxy": "http://127.0.0.1:9", "no_proxy": ""},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "DEMO_MARK": self.mark,
+                "TMPDIR": str(temporary),
+                # A proxy that nobody runs: what asks this machine's own ports may not go by it.
+                "http_proxy": "http://127.0.0.1:9",
+                "no_proxy": "",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -86,12 +97,17 @@ class Demo:
 
     def learn_folder(self) -> None:
         """Learn the state folder, from the environment of a process of this demo."""
-        found = [re.search(rb"STINT_STATE_DIR=(/tmp/stint-demo-[^\0]+)", told) for _, told in _processes()
-                 if self.mark.encode() in told]  # fmt: skip
+        found = [
+            re.search(rb"STINT_STATE_DIR=(/tmp/stint-demo-[^\0]+)", told)
+            for _, told in _processes()
+            if self.mark.encode() in told
+        ]
         self.folder = Path(next(match[1] for match in found if match).decode())
 
     def left(self) -> dict[int, bytes]:
-        """The processes that have the mark or a folder of this demo among their words or in their environment."""
+        """The processes that have the mark or a folder of this demo among their words or in their
+        environment.
+        """
         marks = [
             self.mark.encode(),
             str(self.temporary).encode(),
@@ -105,8 +121,11 @@ class Demo:
         return code
 
     def sshd(self) -> list[int]:
-        return [pid for pid, told in _processes() if str(self.temporary).encode() + b"/stint-sshd-" in told
-                and b"sshd_config" in told]  # fmt: skip
+        return [
+            pid
+            for pid, told in _processes()
+            if str(self.temporary).encode() + b"/stint-sshd-" in told and b"sshd_config" in told
+        ]
 
 
 def _processes() -> Iterator[tuple[int, bytes]]:
@@ -144,7 +163,9 @@ def test_its_first_steps_bring_access_and_an_interrupt_leaves_nothing():
 
 @pytest.fixture(scope="module")
 def both(processes):
-    """Two at the same time, for each takes half a minute: one goes well, the other loses its targets, whichever is looked at first."""
+    """Two at the same time, for each takes half a minute: one goes well, the other loses its targets,
+    whichever is looked at first.
+    """
     with demo() as good, demo() as bad:
         # They run by then, and the story, which waits for nobody, has not begun.
         bad.wait_for("Starting a simulated Kubernetes API")
@@ -178,16 +199,38 @@ def test_the_story_goes_as_it_should_and_leaves_nothing(both):
     for (_, title), begin in zip(told, STEPS, strict=True):
         assert title.startswith(begin)
     # Each step says what was seen.
-    for seen in (r"is waiting for 2 approvals", r"Mara approved [0-9a-f]{12}…, now approved", r"GR-\w+ is active until",
-                 r"restarted nginx: process \d+ -> \d+", r"not allowed: `nginx` is allowed, but `sshd` is not one of nginx",
-                 r"never passed to a shell", r"ended -?\d+ ms after the deadline", r"nothing of the grant is left",
-                 r"1 commands? run, |2 commands run, ", r"no active access", r"INC-\d+ is open on web-eu", r"ended -?\d+ ms after INC-\d+ was closed", r"permission denied for table cards",
-                 r"terminating connection", r"no role, session or owned object of the grant", r"on fire", r"403 Request refused by Stint",
-                 r"allowed GET /tickets/T-7; refused GET /tickets/T-8", r"read_ticket TKT-9999: Refused by GR-\w+",
-                 r"in the body: needs a number from 35 to 60", r"GR-\w+ has ended: ended by the holder", r"the stream was closed \d+ ms after",
-                 r"the Kubernetes API is simulated; kubectl is real", r"must be `registry.example/web:v1.4.2`, not `registry.example/web:v1.4.3`",
-                 r"deployment.apps/web image updated", r"GR-\w+ has ended: workflow closed", r"process \d+ in the container ended \d+ ms after",
-                 r"export_attachments: Refused", r"\(workflow closed\); tools/list returned 401", r"All steps passed"):  # fmt: skip
+    for seen in (
+        r"is waiting for 2 approvals",
+        r"Mara approved [0-9a-f]{12}…, now approved",
+        r"GR-\w+ is active until",
+        r"restarted nginx: process \d+ -> \d+",
+        r"not allowed: `nginx` is allowed, but `sshd` is not one of nginx",
+        r"never passed to a shell",
+        r"ended -?\d+ ms after the deadline",
+        r"nothing of the grant is left",
+        r"1 commands? run, |2 commands run, ",
+        r"no active access",
+        r"INC-\d+ is open on web-eu",
+        r"ended -?\d+ ms after INC-\d+ was closed",
+        r"permission denied for table cards",
+        r"terminating connection",
+        r"no role, session or owned object of the grant",
+        r"on fire",
+        r"403 Request refused by Stint",
+        r"allowed GET /tickets/T-7; refused GET /tickets/T-8",
+        r"read_ticket TKT-9999: Refused by GR-\w+",
+        r"in the body: needs a number from 35 to 60",
+        r"GR-\w+ has ended: ended by the holder",
+        r"the stream was closed \d+ ms after",
+        r"the Kubernetes API is simulated; kubectl is real",
+        r"must be `registry.example/web:v1.4.2`, not `registry.example/web:v1.4.3`",
+        r"deployment.apps/web image updated",
+        r"GR-\w+ has ended: workflow closed",
+        r"process \d+ in the container ended \d+ ms after",
+        r"export_attachments: Refused",
+        r"\(workflow closed\); tools/list returned 401",
+        r"All steps passed",
+    ):
         assert re.search(seen, good.said), f"{seen} was not seen in:\n{good.said}"
     assert not good.left()
     assert not good.folder.exists()
@@ -201,8 +244,13 @@ def test_the_readme_says_how_many_steps_there_are():
 def test_without_kubectl_it_says_in_one_line_what_to_do_before_anything_starts(tmp_path):
     told = subprocess.run(
         [sys.executable, "manage.py", "demo", "--once"],
-        cwd=ROOT, env={**os.environ, "PATH": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert (told.returncode, told.stdout) == (1, "")
     assert told.stderr.splitlines() == ["stint: kubectl was not found. Install Debian's `kubernetes-client`."]
 

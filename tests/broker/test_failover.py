@@ -1,5 +1,5 @@
-"""PostgreSQL fails over to a standby that every commit waits for: nothing is lost, nothing outlives its grant, and Stint goes on
-within 15 seconds.
+"""PostgreSQL fails over to a standby that every commit waits for: nothing is lost, nothing outlives its
+grant, and Stint goes on within 15 seconds.
 """
 
 import contextlib

@@ -1,4 +1,6 @@
-"""What is written to the log: with STINT_LOG_JSON, one JSON object of one schema on one line for each event."""
+"""What is written to the log: with STINT_LOG_JSON, one JSON object of one schema on one line for
+each event.
+"""
 
 import io
 import json

@@ -10,9 +10,15 @@ from jsonschema import Draft202012Validator
 from tests.support.world.world import CATALOG
 
 FOLDERS = [
-    "clusters", "command-sets", "groups", "policies", "trust-policies", "webhook-messages", "webhooks",
+    "clusters",
+    "command-sets",
+    "groups",
+    "policies",
+    "trust-policies",
+    "webhook-messages",
+    "webhooks",
     "workflow-sources",
-]  # fmt: skip
+]
 
 
 def test_the_schemas_of_catalog_files_are_listed(db):

@@ -36,10 +36,15 @@ def test_a_url_of_one_server_is_taken_as_it_is():
 @pytest.mark.parametrize(
     "url",
     [
-        "amqp://cache", "cache:6379", "sentinel://one:26379", "sentinel://one,,two/jobs", "sentinel:///jobs", "sentinel://one/jobs/first",
+        "amqp://cache",
+        "cache:6379",
+        "sentinel://one:26379",
+        "sentinel://one,,two/jobs",
+        "sentinel:///jobs",
+        "sentinel://one/jobs/first",
         "sentinel://one/jobs?sentinel_pasword=own",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_queue_stops_the_start_and_its_password_is_not_shown(url):
     with pytest.raises(ImproperlyConfigured, match="REDIS_URL") as refused:
         queue(url.replace("//", "//:s3cret@", 1))
@@ -95,9 +100,12 @@ def test_a_worker_goes_on_by_the_server_that_the_sentinels_choose_next(stint_db,
     second = servers.start(*words, f"replicaof 127.0.0.1 {first}")
     eventually(lambda: servers.says(second, "replication")["master_link_status"] == "up")
     sentinel = servers.start(
-        f"sentinel monitor jobs 127.0.0.1 {first} 1", "sentinel auth-pass jobs s3cret", "sentinel down-after-milliseconds jobs 500",
-        "sentinel failover-timeout jobs 2000", kind="--sentinel",
-    )  # fmt: skip
+        f"sentinel monitor jobs 127.0.0.1 {first} 1",
+        "sentinel auth-pass jobs s3cret",
+        "sentinel down-after-milliseconds jobs 500",
+        "sentinel failover-timeout jobs 2000",
+        kind="--sentinel",
+    )
     eventually(lambda: servers.says(sentinel, "sentinel")["master0"]["slaves"] == 1)
     url = f"sentinel://:s3cret@127.0.0.1:{sentinel}/jobs?sentinel_password=s3cret"
     with (tmp_path / "worker.log").open("ab") as log:

@@ -78,12 +78,18 @@ def test_a_database_that_is_not_there_is_named():
 
 
 def test_pages_may_ask_the_streams_own_port_only_where_no_proxy_stands_before_them():
-    show = "from django.conf import settings as s; print(s.CONTENT_SECURITY_POLICY['DIRECTIVES']['connect-src'], sorted(s.STREAMS_ORIGINS))"
+    show = (
+        "from django.conf import settings as s; print(s.CONTENT_SECURITY_POLICY['DIRECTIVES']['connect-src'],"
+        " sorted(s.STREAMS_ORIGINS))"
+    )
     for port, expected in (
         ("0", "[\"'self'\"] []"),
         (
             "8001",
-            "[\"'self'\", 'http://127.0.0.1:8001', 'http://localhost:8001'] ['http://127.0.0.1:8000', 'http://localhost:8000']",
+            (
+                "[\"'self'\", 'http://127.0.0.1:8001', 'http://localhost:8001'] ['http://127.0.0.1:8000',"
+                " 'http://localhost:8000']"
+            ),
         ),
     ):
         env = {**os.environ, "STINT_STREAMS_DIRECT_PORT": port, "DJANGO_SETTINGS_MODULE": "broker.settings"}
@@ -133,16 +139,25 @@ OIDC = {
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"STINT_OIDC_NAME": "Okta"}, "STINT_OIDC_ISSUER, STINT_OIDC_CLIENT_ID, STINT_OIDC_CLIENT_SECRET is not set"),
+        (
+            {"STINT_OIDC_NAME": "Okta"},
+            "STINT_OIDC_ISSUER, STINT_OIDC_CLIENT_ID, STINT_OIDC_CLIENT_SECRET is not set",
+        ),
         *(({**OIDC, missing: None}, f"partly configured: {missing} is not set") for missing in OIDC),
         ({**OIDC, "STINT_OIDC_ISSUER": "id.example.com"}, "STINT_OIDC_ISSUER is not a URL"),
         ({**OIDC, "STINT_OIDC_ISSUER": "https://id.example.com/?a=b"}, "STINT_OIDC_ISSUER is not a URL"),
-        ({**OIDC, "STINT_OIDC_GROUPS_CLAIM": "groups"}, "STINT_OIDC_GROUPS_CLAIM, STINT_OIDC_GROUPS and STINT_OIDC_ISSUER"),
-        ({"STINT_OIDC_GROUPS_CLAIM": "groups", "STINT_OIDC_GROUPS": "on-call"}, "and STINT_OIDC_ISSUER. Set all"),
+        (
+            {**OIDC, "STINT_OIDC_GROUPS_CLAIM": "groups"},
+            "STINT_OIDC_GROUPS_CLAIM, STINT_OIDC_GROUPS and STINT_OIDC_ISSUER",
+        ),
+        (
+            {"STINT_OIDC_GROUPS_CLAIM": "groups", "STINT_OIDC_GROUPS": "on-call"},
+            "and STINT_OIDC_ISSUER. Set all",
+        ),
         ({**OIDC, "STINT_OIDC_GROUPS_CLAIM": "groups", "STINT_OIDC_GROUPS": "/On Call"}, "contains /On Call"),
         ({"STINT_PASSWORD_SIGN_IN": "off"}, "there is no other way to sign in"),
     ],
-)  # fmt: skip
+)
 def test_an_identity_provider_is_set_up_whole_or_not_at_all(changes, sentence):
     done = start(**changes)
     assert done.returncode == 1
@@ -154,9 +169,10 @@ def test_an_identity_provider_that_is_set_up_starts_and_its_secret_may_be_in_a_f
     secret = tmp_path / "secret"
     secret.write_text("canary-client-secret\n")
     done = start(
-        **{**OIDC, "STINT_OIDC_CLIENT_SECRET": None}, STINT_OIDC_CLIENT_SECRET_FILE=str(secret),
+        **{**OIDC, "STINT_OIDC_CLIENT_SECRET": None},
+        STINT_OIDC_CLIENT_SECRET_FILE=str(secret),
         STINT_PASSWORD_SIGN_IN="off",
-    )  # fmt: skip
+    )
     # What else is risky here is said; nothing of this.
     assert "System check identified" in done.stderr
     assert "STINT_OIDC" not in done.stderr

@@ -356,10 +356,13 @@ def _garbage(stack: Stack, place: str, lasts: float) -> Iterator[None]:
 
 
 def _send_garbage(over: threading.Event) -> None:
-    body = urlencode({
-        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token": "garbage",
-        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-    })  # fmt: skip
+    body = urlencode(
+        {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": "garbage",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        }
+    )
     while not over.wait(0.04):
         with (
             contextlib.suppress(OSError, http.client.HTTPException),

@@ -1,5 +1,5 @@
-"""The clients with which holders use a grant, and how a run detects that the use continues: by processes on a host, by the
-output of a stream, or by the responses in a database session.
+"""The clients with which holders use a grant, and how a run detects that the use continues: by processes on a
+host, by the output of a stream, or by the responses in a database session.
 """
 
 import contextlib
@@ -161,9 +161,14 @@ class SQL:
 
     def _login(self, credential: Any) -> psycopg.Connection[Any]:
         return psycopg.connect(
-            host=HOST, port=self._port, user=credential["Username"], password=credential["Password"], dbname="shop", autocommit=True,
+            host=HOST,
+            port=self._port,
+            user=credential["Username"],
+            password=credential["Password"],
+            dbname="shop",
+            autocommit=True,
             connect_timeout=5,
-        )  # fmt: skip
+        )
 
 
 class MCP:
@@ -203,9 +208,14 @@ class MCP:
         }
         params = {"_meta": meta, "name": "read_ticket", "arguments": {"id": "T-42"}}
         headers = {
-            **_bearer(credential), "Content-Type": "application/json", "Accept": "application/json, text/event-stream",
-            "MCP-Protocol-Version": _MCP, "Mcp-Method": "tools/call", "Mcp-Name": "read_ticket", "Host": PUBLIC,
-        }  # fmt: skip
+            **_bearer(credential),
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": _MCP,
+            "Mcp-Method": "tools/call",
+            "Mcp-Name": "read_ticket",
+            "Host": PUBLIC,
+        }
         with contextlib.closing(TrustingConnection(PUBLIC, 443)) as site:
             site.request(
                 "POST",
@@ -244,10 +254,13 @@ class Kubernetes:
             "insecure-skip-tls-verify": True,
         }
         config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "one", "clusters": [{"name": "one", "cluster": server}],
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "one",
+            "clusters": [{"name": "one", "cluster": server}],
             "users": [{"name": "one", "user": {"token": credential["Token"]}}],
             "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one", "namespace": "shop"}}],
-        }  # fmt: skip
+        }
         file = self._folder / f"kubeconfig-{holder}"
         file.write_text(json.dumps(config))
         command = [

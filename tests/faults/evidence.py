@@ -15,9 +15,13 @@ def facts(people: People, watch: Watch, outages: list[Outage], runs: Path, stuck
     """Gather all facts, once everything works again."""
     started = _started(runs)
     problems = [
-        *_lost(people.lives), *_doubled(started), *_unrecorded(started), *_used_afterwards(people.lives), *_stuck(people, stuck),
+        *_lost(people.lives),
+        *_doubled(started),
+        *_unrecorded(started),
+        *_used_afterwards(people.lives),
+        *_stuck(people, stuck),
         *(("crashed", text) for text in people.crashed),
-    ]  # fmt: skip
+    ]
     uses = [use for life in people.lives if life.used and (use := _use(life, watch)) is not None]
     return Facts(uses, outages, problems, len(people.lives))
 

@@ -24,7 +24,8 @@ OF = 100
 class Outage:
     """A fault as it happened: its start and end, in seconds of the clock used for all times here.
 
-    ``recovered`` is the seconds until access could be started again, and ``stalled`` how many of them the machine stalled.
+    ``recovered`` is the seconds until access could be started again, and ``stalled`` how many of them the
+    machine stalled.
     """
 
     kind: str
@@ -48,8 +49,9 @@ class Outage:
 class Use:
     """A process on a target for a grant. It was last seen at ``gone``; None: it is still running.
 
-    ``ended`` is when the grant ended, by ``cause``: `deadline` or `revoke`. ``stalled`` is for how many seconds the machine stalled
-    after that. ``direct``: it uses no gateway, so the target itself is called at a deadline.
+    ``ended`` is when the grant ended, by ``cause``: `deadline` or `revoke`. ``stalled`` is for how many
+    seconds the machine stalled after that. ``direct``: it uses no gateway, so the target itself is called at
+    a deadline.
     """
 
     grant: str
@@ -121,8 +123,8 @@ def broken(facts: Facts) -> list[str]:
     lates = [lateness(use, facts.outages) for use in facts.uses]
     return [
         *(
-            f"late: {one.use.kind} of {one.use.grant} on {one.use.target} ended {one.seconds:.2f} s after its {one.use.cause} "
-            f"(limit {one.limit:.2f} s, stalled {one.use.stalled:.2f} s, {one.during})"
+            f"late: {one.use.kind} of {one.use.grant} on {one.use.target} ended {one.seconds:.2f} s after its"
+            f" {one.use.cause} (limit {one.limit:.2f} s, stalled {one.use.stalled:.2f} s, {one.during})"
             for one in lates
             if one.broken
         ),
@@ -187,6 +189,7 @@ def report(facts: Facts) -> str:
         count, over = _over(lates, cause, most)
         lines.append(f"{cause}: {len(over)} of {count} were later than {most:g} s; {_may(count)} may be")
     lines.append(
-        f"the machine stalled for {facts.stalled:.1f} of {facts.lasted:.0f} s; no limit leaves out more than that"
+        f"the machine stalled for {facts.stalled:.1f} of {facts.lasted:.0f} s; no limit leaves out more than"
+        " that"
     )
     return "\n".join([*lines, f"{facts.grants} grants, {len(facts.uses)} uses: {counts}"])

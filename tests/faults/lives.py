@@ -101,9 +101,14 @@ class People:
         while not self.over.is_set():
             uses = chance.choice(self.uses)
             life = Life(
-                name, uses, chance.choice(uses.kinds), chance.choice(uses.targets), chance.choice(sorted(SSH_PORTS)), chance.random() < 0.4,
+                name,
+                uses,
+                chance.choice(uses.kinds),
+                chance.choice(uses.targets),
+                chance.choice(sorted(SSH_PORTS)),
+                chance.random() < 0.4,
                 new_tag(),
-            )  # fmt: skip
+            )
             duration, rest = chance.choice(DURATIONS), chance.uniform(0.2, 2.0)
             try:
                 self._live(life, duration, chance.uniform(1, duration - 3))

@@ -1,7 +1,8 @@
 """Watches /proc for processes continuously, in a dedicated process.
 
-`python -m tests.faults.looking` reads tags from its input, one a line. It writes `there TAG AT` and `gone TAG AT` when that
-changes, where AT is when it was first or last seen, and `stall AT SECONDS` after the machine did not schedule it.
+`python -m tests.faults.looking` reads tags from its input, one a line. It writes `there TAG AT` and `gone TAG
+AT` when that changes, where AT is when it was first or last seen, and `stall AT SECONDS` after the machine
+did not schedule it.
 """
 
 import os

@@ -11,7 +11,8 @@ QUIET = 15.0
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault. ``places`` are the parts that it can affect, ``lasts`` its shortest and longest duration in seconds.
+    """A kind of fault. ``places`` are the parts that it can affect, ``lasts`` its shortest and longest
+    duration in seconds.
 
     ``shows`` lists the failures that it causes, as named in the failure contract in ARCHITECTURE.md.
     """
@@ -32,7 +33,9 @@ class Break:
 
 
 def planned(kinds: Mapping[str, Kind], *, seconds: float, seed: int) -> list[Break]:
-    """Return the faults of a run of so many seconds. Each kind occurs before any occurs again. Without kinds, nothing breaks."""
+    """Return the faults of a run of so many seconds. Each kind occurs before any occurs again. Without kinds,
+    nothing breaks.
+    """
     chance = random.Random(seed)
     found: list[Break] = []
     at, deck = EVERY, _shuffled(kinds, chance)

@@ -54,8 +54,14 @@ class Process:
             if not self.down:
                 with self.log.open("ab") as log:
                     self._running = subprocess.Popen(
-                        self.argv, cwd=ROOT, env=dict(self.env), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                    )  # fmt: skip
+                        self.argv,
+                        cwd=ROOT,
+                        env=dict(self.env),
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                    )
                 self.starts += 1
                 self._running.wait()
                 # KillMode=mixed: its remaining processes are killed.
@@ -111,7 +117,9 @@ def manage(*words: str) -> list[str]:
 
 
 def settings(folder: Path) -> dict[str, str]:
-    """Write what `manage.py production` writes for this machine; return the environment that its units give the processes."""
+    """Write what `manage.py production` writes for this machine; return the environment that its units give
+    the processes.
+    """
     certificate, key = folder / "fullchain.pem", folder / "privkey.pem"
     options = parse(
         [
@@ -135,6 +143,8 @@ def settings(folder: Path) -> dict[str, str]:
     env = dict(word.split("=", 1) for word in words)
     del env["STINT_SECRET_KEY_FILE"]
     return {
-        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}, **env,
-        "STINT_SECRET_KEY": texts["etc/stint/secret_key"].strip(), "PYTHONUNBUFFERED": "1",
-    }  # fmt: skip
+        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+        **env,
+        "STINT_SECRET_KEY": texts["etc/stint/secret_key"].strip(),
+        "PYTHONUNBUFFERED": "1",
+    }

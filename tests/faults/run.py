@@ -49,10 +49,16 @@ class Breaker:
         recovered = self._recovered(healed) if one.kind in RECOVERS else None
         self.outages.append(
             Outage(
-                one.kind, one.place, begun, healed, away=breaks.away(one.kind, one.place), untold=breaks.is_untold(one.kind),
-                recovered=recovered, stalled=self.people.watch.stalled(healed, time.time()),
+                one.kind,
+                one.place,
+                begun,
+                healed,
+                away=breaks.away(one.kind, one.place),
+                untold=breaks.is_untold(one.kind),
+                recovered=recovered,
+                stalled=self.people.watch.stalled(healed, time.time()),
             )
-        )  # fmt: skip
+        )
         breaks.mend(self.stack, one.kind)
 
     def _recovered(self, healed: float) -> float:

@@ -1,4 +1,6 @@
-"""The production stack: two of each process, nginx, PostgreSQL with a standby, Valkey, mail, a webhook, and targets."""
+"""The production stack: two of each process, nginx, PostgreSQL with a standby, Valkey, mail, a webhook, and
+targets.
+"""
 
 import contextlib
 import datetime as dt
@@ -49,7 +51,8 @@ _STATE_MIB = 64
 class Stack:
     """The running stack. ``ways`` are the connections between its parts, each of which can be broken.
 
-    The connections to the database are `database-N`, for node N; a node's processes are `web-N`, `worker-N` and `gateway-N`.
+    The connections to the database are `database-N`, for node N; a node's processes are `web-N`, `worker-N`
+    and `gateway-N`.
     """
 
     folder: Path
@@ -173,10 +176,16 @@ def _made(folder: Path, pair: Pair, all_of: contextlib.ExitStack) -> Stack:
         check=True,
     )
     env = settings(folder) | {
-        "REDIS_URL": f"redis://127.0.0.1:{ports['queue'][0]}/0", "STINT_STATE_DIR": str(folder / "state"), "STINT_SSH_HOST": "127.0.0.1",
-        "STINT_GATEWAY_HOST": "127.0.0.1", "STINT_SMTP_HOST": "127.0.0.1", "STINT_SMTP_PORT": str(ports["mail"][0]), "STINT_SMTP_TLS": "0",
-        "STINT_WEBHOOK_NETWORKS": "127.0.0.0/8", "STINT_API_PER_MINUTE": "6000",
-    }  # fmt: skip
+        "REDIS_URL": f"redis://127.0.0.1:{ports['queue'][0]}/0",
+        "STINT_STATE_DIR": str(folder / "state"),
+        "STINT_SSH_HOST": "127.0.0.1",
+        "STINT_GATEWAY_HOST": "127.0.0.1",
+        "STINT_SMTP_HOST": "127.0.0.1",
+        "STINT_SMTP_PORT": str(ports["mail"][0]),
+        "STINT_SMTP_TLS": "0",
+        "STINT_WEBHOOK_NETWORKS": "127.0.0.0/8",
+        "STINT_API_PER_MINUTE": "6000",
+    }
     urls = {f"database-{node}": pair.url(ports=tuple(ports[f"database-{node}"])) for node in _NODES}
     urls["webhook"] = f"http://127.0.0.1:{ports['webhook'][0]}/stint"
     by_name = {name: [opened[at] for at in ats] for name, ats in ports.items()}
@@ -264,9 +273,13 @@ def _people(made: Stack, world: World, now: dt.datetime, count: int) -> None:
     )
     for name in [*names, APPROVER]:
         _, made.tokens[name] = create_token(
-            identity_id=getattr(world, name).pk, label="faults", scopes=["read", "request", "decide", "end"], lifetime=dt.timedelta(days=1),
-            actor=SETUP, now=now,
-        )  # fmt: skip
+            identity_id=getattr(world, name).pk,
+            label="faults",
+            scopes=["read", "request", "decide", "end"],
+            lifetime=dt.timedelta(days=1),
+            actor=SETUP,
+            now=now,
+        )
         made.place.key(name)
 
 
@@ -276,13 +289,24 @@ def _others(made: Stack) -> dict[str, str]:
     assert made.shop
     assert made.desk
     connection = {
-        "user": BROKER, "password": made.shop.broker_password, "database": "shop", **(
-            {"sslmode": "verify-full", "sslrootcert": made.shop.server.authority} if made.shop.server.authority else {"sslmode": "prefer"}),
-    }  # fmt: skip
+        "user": BROKER,
+        "password": made.shop.broker_password,
+        "database": "shop",
+        **(
+            {"sslmode": "verify-full", "sslrootcert": made.shop.server.authority}
+            if made.shop.server.authority
+            else {"sslmode": "prefer"}
+        ),
+    }
     database = {
-        "name": "shop", "kind": "postgres", "summary": "A shop", "environment": "production", "risk": "medium", "connection": connection,
+        "name": "shop",
+        "kind": "postgres",
+        "summary": "A shop",
+        "environment": "production",
+        "risk": "medium",
+        "connection": connection,
         "targets": [{"name": "shop", "address": "127.0.0.1", "port": made.shop.server.port}],
-    }  # fmt: skip
+    }
     return {
         "clusters/prices.yaml": cluster(made.http, inject=HEADER),
         "command-sets/price-work.yaml": COMMAND_SET,
@@ -328,9 +352,12 @@ def _moved(file: Path) -> dict[str, str]:
     """
     assert _FAKETIME.exists(), "libfaketime is missing: .ci/bootstrap test installs it"
     return {
-        "LD_PRELOAD": str(_FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
-    }  # fmt: skip
+        "LD_PRELOAD": str(_FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 def _listens(port: int) -> bool:

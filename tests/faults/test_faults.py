@@ -20,11 +20,15 @@ ELSEWHERE = {
     "object store away": "tests/sessions_app/operations/sessions/test_store_recordings.py",
     "database restored from an older backup": "tests/guides/test_stint_is_installed_as_the_guide_says.py",
     "a recording file without a run": "tests/sessions_app/operations/record/test_reconcile_recordings.py",
-    "a source fails for one workflow, or refuses it": "tests/sessions_app/operations/workflows/test_read_workflow.py",
+    "a source fails for one workflow, or refuses it": (
+        "tests/sessions_app/operations/workflows/test_read_workflow.py"
+    ),
     "workflow source down": "tests/sessions_app/operations/workflows/test_poll_source.py",
     "webhook of a source lost": "tests/sessions_app/operations/workflows/test_poll_source.py",
     "someone changes access outside Stint": "tests/sessions_app/operations/targets/test_look_at_target.py",
-    "Stint or its database away while an API server calls its webhook": "tests/sessions_app/gateways/kubernetes/test_webhook.py",
+    "Stint or its database away while an API server calls its webhook": (
+        "tests/sessions_app/gateways/kubernetes/test_webhook.py"
+    ),
     "no gateway claims an order": "tests/sessions_app/operations/sessions/test_claim_order.py",
     "an entry that was set aside can't be appended": "tests/broker/audit/test_backlog.py",
 }

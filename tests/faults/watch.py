@@ -31,8 +31,13 @@ class Watch:
         # When the machine stalled, and for how many seconds.
         self.stalls: list[tuple[float, float]] = []
         self._looking = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.looking"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )  # fmt: skip
+            [sys.executable, "-m", "tests.faults.looking"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
         self._thread = threading.Thread(target=self._hear, name="watch", daemon=True)
 
     def start(self) -> None:

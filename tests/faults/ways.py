@@ -1,6 +1,8 @@
-"""The connections between the parts of the stack, in a separate process, so that only faults delay their traffic.
+"""The connections between the parts of the stack, in a separate process, so that only faults delay their
+traffic.
 
-`python -m tests.faults.ways AT:BEHIND …` forwards the traffic of each port. It reads `freeze AT` and `thaw AT` from its input.
+`python -m tests.faults.ways AT:BEHIND …` forwards the traffic of each port. It reads `freeze AT` and `thaw
+AT` from its input.
 """
 
 import contextlib
@@ -35,8 +37,12 @@ def ways(behind: Mapping[int, int]) -> Iterator[dict[int, Way]]:
     """Forward each port to another one, until the block ends."""
     pairs = [f"{at}:{to}" for at, to in behind.items()]
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.ways", *pairs], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:  # fmt: skip
+        [sys.executable, "-m", "tests.faults.ways", *pairs],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdin
         assert process.stdout
         process.stdout.readline()

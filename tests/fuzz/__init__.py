@@ -1,1 +1,3 @@
-"""Parsers under input that nobody would write: `make fuzz` runs them with atheris, and a quick test replays what it kept."""
+"""Parsers under input that nobody would write: `make fuzz` runs them with atheris, and a quick test replays
+what it kept.
+"""

@@ -1,4 +1,5 @@
-"""`python -m tests.fuzz SECONDS [NAME …]`: fuzz each parser for so long, on two cores, and keep what reaches new code.
+"""`python -m tests.fuzz SECONDS [NAME …]`: fuzz each parser for so long, on two cores, and keep what reaches
+new code.
 
 A failure is written to `.cache/fuzz`, and named. `KEEP=1` renews what is kept in the corpus: short inputs
 that reached new code.
@@ -14,7 +15,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CORPUS, FAILURES = HERE / "corpus", HERE.parents[1] / ".cache/fuzz"
-# An input that takes longer is a failure: no parser may be slow. Bytes of an input, and of what is kept of a parser.
+# An input that takes longer is a failure: no parser may be slow. Bytes of an input, and of what is kept of a
+# parser.
 SLOW_S, LONGEST, KEPT, KEPT_BYTES = 5, 2048, 20, 300
 
 
@@ -43,9 +45,13 @@ def _run(name: str, seconds: int) -> int:
         seeds = CORPUS / name
         seeds.mkdir(parents=True, exist_ok=True)
         options = [
-            f"-max_total_time={seconds}", f"-timeout={SLOW_S}", f"-max_len={LONGEST}", f"-artifact_prefix={FAILURES}/{name}-",
-            "-print_final_stats=1", "-verbosity=0",
-        ]  # fmt: skip
+            f"-max_total_time={seconds}",
+            f"-timeout={SLOW_S}",
+            f"-max_len={LONGEST}",
+            f"-artifact_prefix={FAILURES}/{name}-",
+            "-print_final_stats=1",
+            "-verbosity=0",
+        ]
         done = _one(name, *options, found, str(seeds))
         failed = done.returncode != 0
         runs = next(

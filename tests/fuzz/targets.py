@@ -1,4 +1,6 @@
-"""What is fuzzed: each takes bytes and fails only if the parser does anything but refuse them by the errors that it names."""
+"""What is fuzzed: each takes bytes and fails only if the parser does anything but refuse them by the errors
+that it names.
+"""
 
 import base64
 import contextlib
@@ -114,7 +116,9 @@ def json_body(data: bytes) -> None:
 
 @target
 def webhook(data: bytes) -> None:
-    """Deliveries of each provider, with a signature that is right: whoever knows the secret sends anything."""
+    """Deliveries of each provider, with a signature that is right: whoever knows the secret sends
+    anything.
+    """
     for provider, adapter in _adapters().items():
         headers = dict(_headers(provider, data))
         with contextlib.suppress(DeliveryRefused):

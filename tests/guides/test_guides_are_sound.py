@@ -1,4 +1,6 @@
-"""What holds for the text of every guide: its blocks are of known kinds, its links lead somewhere, and it is on the shelf."""
+"""What holds for the text of every guide: its blocks are of known kinds, its links lead somewhere, and it is
+on the shelf.
+"""
 
 import re
 
@@ -10,8 +12,9 @@ from sessions_app.web.docs.guides_page import SHELVES, guide_page, reference, re
 from tests.environment import ROOT
 from tests.support.world.guides import builds_on, fences, guides, source
 
-# What a block may be, and by what it is followed in `test_guides_do_what_they_say.py`: yaml and console are applied and
-# run, and so is sql; json is parsed. `text` shows an answer or a shape, so nothing in it can be typed.
+# What a block may be, and by what it is followed in `test_guides_do_what_they_say.py`: yaml and console are
+# applied and run, and so is sql; json is parsed. `text` shows an answer or a shape, so nothing in it can be
+# typed.
 LANGUAGES = {"yaml", "console", "sql", "json", "text"}
 OPTIONS = {"as", "status", "over", "database", "file", "no-run", "on", "start", "reason", "job"}
 # What can't run in a test, with its reason: this list grows by a decision, not by itself.

@@ -1,4 +1,6 @@
-"""Every guide is followed, block by block, by the people it is for: its files are applied, and its commands are run."""
+"""Every guide is followed, block by block, by the people it is for: its files are applied, and its commands
+are run.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -28,7 +30,9 @@ class Library:
     done: dict[str, Path] = field(default_factory=dict)
 
     def follow(self, name: str) -> Path:
-        """Do all that a guide says, in an empty folder with no more than what the guides that it builds on left in theirs."""
+        """Do all that a guide says, in an empty folder with no more than what the guides that it builds on
+        left in theirs.
+        """
         if name in self.done:
             return self.done[name]
         work = self.folder / name
@@ -42,7 +46,8 @@ class Library:
             # What other guides left is not there for this one.
             reader.apply("--prune")
         for fence in fences(name):
-            # What is on another machine than Stint's is followed there, in test_stint_is_installed_as_the_guide_says.py.
+            # What is on another machine than Stint's is followed there, in
+            # test_stint_is_installed_as_the_guide_says.py.
             if "on" not in fence.options:
                 reader.follow(fence)
         reader.plan_variants()

@@ -1,4 +1,6 @@
-"""From an empty machine to the first command over SSH, an upgrade and a restore, by what the guides say and nothing else."""
+"""From an empty machine to the first command over SSH, an upgrade and a restore, by what the guides say and
+nothing else.
+"""
 
 import contextlib
 import shlex
@@ -24,7 +26,9 @@ pytestmark = pytest.mark.guides
 
 @dataclass
 class Installed:
-    """The machine, the server behind it, and who types: an administrator as root, and two people with a token each."""
+    """The machine, the server behind it, and who types: an administrator as root, and two people with a token
+    each.
+    """
 
     machine: Machine
     host: SshHost

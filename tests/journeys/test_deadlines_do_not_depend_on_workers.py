@@ -53,17 +53,22 @@ def worker(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A real worker, by default with Celery beat."""
     words = (
-        f"-m celery -A broker.celery:app worker {'-B' if beat else ''} -P threads -c 4 --scheduler celery.beat:Scheduler "
-        f"-Q revoke,provision,upkeep,notify -l WARNING -n {name}@test --without-gossip --without-mingle"
+        f"-m celery -A broker.celery:app worker {'-B' if beat else ''} -P threads -c 4 --scheduler"
+        f" celery.beat:Scheduler -Q revoke,provision,upkeep,notify -l WARNING -n {name}@test --without-gossip"
+        " --without-mingle"
     )
     command = [sys.executable, *words.split()]
     # A sweeper seen before was the worker of another test.
     Sweeper.objects.filter(name="worker").delete()
     log = (place.folder / f"worker-{name}.log").open("wb")
     process = subprocess.Popen(
-        command, cwd=ROOT, env={**place.env, "REDIS_URL": queue.celery_url(), **env}, stdout=log, stderr=log,
+        command,
+        cwd=ROOT,
+        env={**place.env, "REDIS_URL": queue.celery_url(), **env},
+        stdout=log,
+        stderr=log,
         start_new_session=True,
-    )  # fmt: skip
+    )
     try:
         yield process
     finally:
@@ -112,8 +117,8 @@ def grants_due_in(place: Place, seconds: float, count: int, spread: float = 2.0)
     # In one statement: a grant inserted after its deadline would be ended late by design.
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE sessions_app_grant SET expires_at = clock_timestamp() + make_interval(secs => %s + %s * (id - %s))"
-            " WHERE id = ANY (%s)",
+            "UPDATE sessions_app_grant SET expires_at = clock_timestamp() + make_interval(secs => %s + %s *"
+            " (id - %s)) WHERE id = ANY (%s)",
             [seconds, spread / count, made[0], made],
         )
     assert not connection.in_atomic_block

@@ -50,7 +50,8 @@ def _is_icon(url: str) -> bool:
 def _shapes(url: str) -> set[str]:
     """Return the shapes of a URL: the page, and the page with each of its query parameters.
 
-    The tenth grant has the same shape as the second; a table by cluster and day has those by cluster and by day.
+    The tenth grant has the same shape as the second; a table by cluster and day has those by cluster and by
+    day.
     """
     parts = urlsplit(url)
     path = re.sub(r"(?<=/)(REQ|GR)-\w+|(?<=/)\d+(?=/|$)", "…", parts.path)
@@ -61,7 +62,8 @@ def _shapes(url: str) -> set[str]:
 def _links(page: Page) -> list[str]:
     """Return the links of the page, including those in SVG, without fragments."""
     found = page.evaluate(
-        "[...document.querySelectorAll('a[href]')].map(a => new URL(a.getAttribute('href'), document.baseURI).href)"
+        "[...document.querySelectorAll('a[href]')].map(a => new URL(a.getAttribute('href'),"
+        " document.baseURI).href)"
     )
     return [url.split("#")[0] for url in found]
 

@@ -84,9 +84,11 @@ def test_what_went_wrong_is_said_accessibly(stage):
 
 def test_what_opens_on_a_page_is_accessible(stage):
     for who, url in (
-        ("alice", f"/grants/{stage.scene.grant.ref}/"), ("bob", f"/approvals/{stage.scene.request.ref}/"),
-        *(("bob", url) for url in asking(stage.scene, "bob")), ("admin", "/people/"),
-    ):  # fmt: skip
+        ("alice", f"/grants/{stage.scene.grant.ref}/"),
+        ("bob", f"/approvals/{stage.scene.request.ref}/"),
+        *(("bob", url) for url in asking(stage.scene, "bob")),
+        ("admin", "/people/"),
+    ):
         page = stage.enter(who)
         page.goto(url)
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")

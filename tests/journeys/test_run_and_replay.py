@@ -20,7 +20,8 @@ pytestmark = pytest.mark.timing
 def place(chromium, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
     """A gateway and its targets.
 
-    The browser starts before them and ends after them: while its event loop runs, this thread has other connections.
+    The browser starts before them and ends after them: while its event loop runs, this thread has other
+    connections.
     """
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory)

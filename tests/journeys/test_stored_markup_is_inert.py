@@ -22,8 +22,8 @@ FOREIGN = """
 
 @pytest.fixture(scope="module")
 def spoiled(stage):
-    """Make a scene in which every text is markup: names, reasons, hosts, lines, and the output of commands, in a file whose
-    name is markup too.
+    """Make a scene in which every text is markup: names, reasons, hosts, lines, and the output of commands,
+    in a file whose name is markup too.
     """
     urls = {who: walk(stage.scene, who) for who in ("alice", "bob", "admin")}
     columns = markup.spoil(settings.DATABASES["default"]["NAME"])

@@ -1,4 +1,5 @@
-"""An on-call responder gets access to the incident's service immediately; when the incident is resolved, all of it ends.
+"""An on-call responder gets access to the incident's service immediately; when the incident is resolved, all
+of it ends.
 
 Real OpenSSH, the web process as in production, and PagerDuty's documented API over the wire.
 """
@@ -42,15 +43,23 @@ def pagerduty(place) -> Iterator[Outside]:
         terms |= {
             "incident": {"on_call": ["on-call"], "max_duration": "2h"},
             "workflow": {
-                "kinds": ["incident"], "sources": ["pagerduty"], "severity": ["P1"], "requester": "on_call",
+                "kinds": ["incident"],
+                "sources": ["pagerduty"],
+                "severity": ["P1"],
+                "requester": "on_call",
             },
-        }  # fmt: skip
+        }
         files = place.catalog()
         files["command-sets/restart-web.yaml"] = files["command-sets/restart-web.yaml"].replace(
             "unit: {choice: [nginx, haproxy]}", "unit: {choice: [nginx, haproxy], from: workflow.service}"
         )
-        source = {"name": "pagerduty", "provider": "pagerduty", "services": {"PIJ90N7": ["web"]},
-                  "parameters": {"url": system.url, "token": "pd-token"}, "webhook_secrets": [SECRET]}  # fmt: skip
+        source = {
+            "name": "pagerduty",
+            "provider": "pagerduty",
+            "services": {"PIJ90N7": ["web"]},
+            "parameters": {"url": system.url, "token": "pd-token"},
+            "webhook_secrets": [SECRET],
+        }
         files |= {
             "workflow-sources/pagerduty.yaml": yaml.safe_dump(source),
             "policies/web-work.yaml": yaml.safe_dump(terms),

@@ -1,4 +1,6 @@
-"""One cluster and one command set for an approved change, from its start to its end, or until it is closed. Real OpenSSH."""
+"""One cluster and one command set for an approved change, from its start to its end, or until it is closed.
+Real OpenSSH.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -42,9 +44,13 @@ def planned(place: Place, *, begins: float, lasts: float):
     now = clock.now()
     Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
     change = place.world.workflow(
-        "change", place.world.dora, now=now, assignee="alice", starts_at=now + seconds(begins),
+        "change",
+        place.world.dora,
+        now=now,
+        assignee="alice",
+        starts_at=now + seconds(begins),
         ends_at=now + seconds(begins + lasts),
-    )  # fmt: skip
+    )
     request = place.world.request(now=now, workflow=change.ref, duration=max(1, int(lasts) - 1))
     assert request.state == "pending"
     place.world.decide(request, now=now)

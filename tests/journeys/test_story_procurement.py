@@ -1,6 +1,8 @@
-"""A procurement assistant may request prices from vendors during one task. Its other attempts are refused and reported, and end its access.
+"""A procurement assistant may request prices from vendors during one task. Its other attempts are refused and
+reported, and end its access.
 
-Real nginx with Stint's own snippet, the real web process, the worker's own tasks, and a receiver of signed webhooks.
+Real nginx with Stint's own snippet, the real web process, the worker's own tasks, and a receiver of signed
+webhooks.
 """
 
 import contextlib
@@ -90,9 +92,13 @@ class Office:
     def assistant(self, task: Any) -> Any:
         """Let the assistant request access for the task, and Bob approve."""
         grant = self.world.grant(
-            who=self.world.robot, workflow=task.ref, cluster="suppliers", command_set="ask-prices",
-            parameters={}, reason="Paper for the autumn",
-        )  # fmt: skip
+            who=self.world.robot,
+            workflow=task.ref,
+            cluster="suppliers",
+            command_set="ask-prices",
+            parameters={},
+            reason="Paper for the autumn",
+        )
         self.token = token_of(grant, self.world)
         return grant
 
@@ -116,9 +122,12 @@ def office(processes, django_db_setup, django_db_blocker, tmp_path_factory) -> I
         web = stack.enter_context(serve(database.env, tmp_path_factory.mktemp("web")))
         upstream = stack.enter_context(application())
         site = Site(
-            target="suppliers-api", origin="http://suppliers.example.com", upstream=upstream.url, stint=web,
+            target="suppliers-api",
+            origin="http://suppliers.example.com",
+            upstream=upstream.url,
+            stint=web,
             proxy_key=PROXY_KEY,
-        )  # fmt: skip
+        )
         proxy = stack.enter_context(nginx(snippet("nginx", site)))
         yield Office(world, upstream, proxy, hook)
 

@@ -1,7 +1,8 @@
-"""A CI job authenticates with its own token, deploys only the release that it is for, and loses access when it ends.
+"""A CI job authenticates with its own token, deploys only the release that it is for, and loses access when
+it ends.
 
-Real nginx with Stint's own snippet, the real web process, an issuer that publishes its keys, and a system that responds about
-jobs and signs its webhooks as GitHub does; all of it over HTTP, as for a real job.
+Real nginx with Stint's own snippet, the real web process, an issuer that publishes its keys, and a system
+that responds about jobs and signs its webhooks as GitHub does; all of it over HTTP, as for a real job.
 """
 
 import contextlib
@@ -178,11 +179,20 @@ class Job:
 
     def completed(self, conclusion: str) -> int:
         """Let the provider report the job's end, by a signed webhook."""
-        body = json.dumps({
-            "action": "completed", "repository": {"id": 9001, "full_name": "acme/payments"},
-            "workflow_job": {"id": self.id, "run_id": self.run_id, "run_attempt": 1, "status": "completed",
-                             "conclusion": conclusion, "name": "deploy"},
-        }).encode()  # fmt: skip
+        body = json.dumps(
+            {
+                "action": "completed",
+                "repository": {"id": 9001, "full_name": "acme/payments"},
+                "workflow_job": {
+                    "id": self.id,
+                    "run_id": self.run_id,
+                    "run_attempt": 1,
+                    "status": "completed",
+                    "conclusion": conclusion,
+                    "name": "deploy",
+                },
+            }
+        ).encode()
         headers = {"Content-Type": "application/json", **signed_by_github(SECRET, body, "workflow_job")}
         return send(f"{self.at.web}/hooks/github/", body, headers)[0]
 
@@ -219,9 +229,12 @@ def pipeline(processes, django_db_setup, django_db_blocker, tmp_path_factory) ->
         web = stack.enter_context(serve(env, tmp_path_factory.mktemp("web")))
         upstream = stack.enter_context(application())
         site = Site(
-            target="deploy-api", origin="http://deploy.example.com", upstream=upstream.url, stint=web,
+            target="deploy-api",
+            origin="http://deploy.example.com",
+            upstream=upstream.url,
+            stint=web,
             proxy_key=PROXY_KEY,
-        )  # fmt: skip
+        )
         proxy = stack.enter_context(nginx(snippet("nginx", site)))
         yield Pipeline(world, web, github, issuer, upstream, proxy)
 

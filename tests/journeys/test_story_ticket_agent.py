@@ -73,9 +73,13 @@ def worker(grant):
 def token_for(identity, actor):
     """Return an API token, as an agent's owner creates it."""
     made = create_token(
-        identity_id=identity.pk, label="agent", scopes=["read", "request", "end"], lifetime=dt.timedelta(days=1),
-        actor=actor, now=now(),
-    )  # fmt: skip
+        identity_id=identity.pk,
+        label="agent",
+        scopes=["read", "request", "end"],
+        lifetime=dt.timedelta(days=1),
+        actor=actor,
+        now=now(),
+    )
     return made[1]
 
 
@@ -86,17 +90,24 @@ async def ask(place, token, ticket):
         asked = await stint.call_tool(
             "request_access",
             {
-                "cluster": "desk", "command_set": "agent-ticket", "duration": 3600, "workflow": ticket.ref,
+                "cluster": "desk",
+                "command_set": "agent-ticket",
+                "duration": 3600,
+                "workflow": ticket.ref,
                 "reason": "Answer the customer",
             },
-        )  # fmt: skip
+        )
         wider = await stint.call_tool(
             "request_access",
             {
-                "cluster": "desk", "command_set": "agent-ticket", "duration": 3600, "workflow": ticket.ref,
-                "parameters": {"ticket": "TKT-999"}, "reason": "All of them",
+                "cluster": "desk",
+                "command_set": "agent-ticket",
+                "duration": 3600,
+                "workflow": ticket.ref,
+                "parameters": {"ticket": "TKT-999"},
+                "reason": "All of them",
             },
-        )  # fmt: skip
+        )
     assert offers.structured_content["may_ask_for"][0]["command_set"] == "agent-ticket"
     assert asked.structured_content["state"] == "pending", asked
     assert wider.is_error
@@ -107,8 +118,10 @@ async def workflow(place, token, ticket, close):
     """Let the agent work on the ticket, try more, and be cut off during a call when the ticket is closed."""
     async with client_of(place.url, token) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == [
-            "close_ticket", "read_ticket", "save_summary",
-        ]  # fmt: skip
+            "close_ticket",
+            "read_ticket",
+            "save_summary",
+        ]
         read = await client.call_tool("read_ticket", {"id": ticket.ref})
         assert read.content[0].text == "The link is broken"
         kept = await client.call_tool("save_summary", {"id": ticket.ref, "text": "A broken link."})

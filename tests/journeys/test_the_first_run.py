@@ -38,9 +38,13 @@ def live_world(stint_db):
     clock.sync()
     now = clock.now()
     create_identity(
-        username="root", email="root@example.com", password=PASSWORD, is_superuser=True,
-        actor=Actor.system("createsuperuser"), now=now,
-    )  # fmt: skip
+        username="root",
+        email="root@example.com",
+        password=PASSWORD,
+        is_superuser=True,
+        actor=Actor.system("createsuperuser"),
+        now=now,
+    )
     Sweeper.objects.create(name="test", seen_at=now + dt.timedelta(hours=1))
     return SimpleNamespace(now=now)
 

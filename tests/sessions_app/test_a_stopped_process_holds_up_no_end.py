@@ -1,4 +1,6 @@
-"""A process that was stopped in the middle of an act holds the record's head, or a grant; ends go on all the same."""
+"""A process that was stopped in the middle of an act holds the record's head, or a grant; ends go on all the
+same.
+"""
 
 import datetime as dt
 import math
@@ -167,7 +169,9 @@ def test_a_process_that_was_stopped_in_a_transaction_is_cut_loose(world, other_p
 
 
 def test_a_plan_locks_nothing_that_others_need(world, owner_connection):
-    """Whoever holds a grant, the catalog and the record does not hold a plan up, so it waits for none of them."""
+    """Whoever holds a grant, the catalog and the record does not hold a plan up, so it waits for none of
+    them.
+    """
     grant = world.grant()
     files = {**policy(world, requesters={"groups": ["nobody-yet"]}), "groups/x.yaml": "name: nobody-yet\n"}
     with owner_connection.transaction(force_rollback=True):

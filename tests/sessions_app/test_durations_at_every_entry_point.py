@@ -1,4 +1,6 @@
-"""A duration means the same at every entry point: the page, the API, the command on laptops, and documents."""
+"""A duration means the same at every entry point: the page, the API, the command on laptops, and
+documents.
+"""
 
 import click
 import pytest
@@ -12,10 +14,17 @@ from sessions_app.policy.policies import PolicyDocument
 from sessions_app.web.forms.request_draft import draft_of_link
 from tests.sessions_app.api.conftest import Caller, token_for
 
-POLICY = "name: p\nclusters: [web]\ncommand_sets: [restart-web]\nrequesters: {groups: [a]}\napprovals: none\nmax_duration: %s\n"
+POLICY = (
+    "name: p\nclusters: [web]\ncommand_sets: [restart-web]\nrequesters: {groups: [a]}\napprovals:"
+    " none\nmax_duration: %s\n"
+)
 BODY = {
-    "cluster": "web", "command_set": "restart-web", "reason": "Nightly", "parameters": {"unit": "nginx"}, "targets": ["web-1"],
-}  # fmt: skip
+    "cluster": "web",
+    "command_set": "restart-web",
+    "reason": "Nightly",
+    "parameters": {"unit": "nginx"},
+    "targets": ["web-1"],
+}
 
 
 def by_api(world, text: str) -> str:

@@ -1,5 +1,6 @@
-"""The life of grants in any order of events: asked, decided, started, used, extended, ended, undone, with crashes, lost,
-repeated and late messages, and a clock that moves. What must always hold is looked at after every step.
+"""The life of grants in any order of events: asked, decided, started, used, extended, ended, undone, with
+crashes, lost, repeated and late messages, and a clock that moves. What must always hold is looked at after
+every step.
 """
 
 import contextlib
@@ -44,8 +45,13 @@ from tests.support.world.world import SETUP
 
 RANK = {"scheduled": 0, "provisioning": 1, "active": 2, "revoking": 3, "ended": 4}
 LINES = (
-    "echo restart nginx", "echo log nginx 5", "sleep 5 nightly", "echo stop nginx", "id", "echo restart nginx; id",
-)  # fmt: skip
+    "echo restart nginx",
+    "echo log nginx 5",
+    "sleep 5 nightly",
+    "echo stop nginx",
+    "id",
+    "echo restart nginx; id",
+)
 ASKERS = ("alice", "robot", "charlie")
 DECIDERS = ("bob", "dora", "bob", "dora", "alice", "charlie", "robot", "admin")
 PENDING, LIVE, ENDING = {"state": {"pending"}}, {"state": {"scheduled", "active"}}, {"state": {"revoking"}}
@@ -57,8 +63,8 @@ def one_of(*values):
 
 
 def act(name: str, **arguments: st.SearchStrategy) -> st.SearchStrategy:
-    """A method of the machine with its arguments. All acts are one rule, because Hypothesis leaves whole rules out of a
-    run, and what is looked for needs most of them together.
+    """A method of the machine with its arguments. All acts are one rule, because Hypothesis leaves whole
+    rules out of a run, and what is looked for needs most of them together.
     """
     return st.tuples(st.just(name), st.fixed_dictionaries(arguments))
 
@@ -77,17 +83,40 @@ CATALOGS = one_of(
 )
 # Those that stand there more than once are drawn more often.
 PEOPLE = st.one_of(
-    act("ask", who=one_of(*ASKERS), duration=one_of(600, 1800, 3600), wait=one_of(None, 600),
-        kind=one_of("planned", "planned", "break_glass"), hosts=one_of(None, ("web-1",))),
-    *[act("decide", pick=PICK, who=one_of(*DECIDERS), verdict=one_of("approve", "approve", "approve", "deny"),
-          narrowing=NARROWINGS, stale=st.booleans())] * 3,
-    act("hold_a_grant", who=one_of("alice", "robot"), duration=one_of(600, 3600),
-        narrowing=one_of({}, {"duration": 300}, {"commands": [0, 3]})),
+    act(
+        "ask",
+        who=one_of(*ASKERS),
+        duration=one_of(600, 1800, 3600),
+        wait=one_of(None, 600),
+        kind=one_of("planned", "planned", "break_glass"),
+        hosts=one_of(None, ("web-1",)),
+    ),
+    *[
+        act(
+            "decide",
+            pick=PICK,
+            who=one_of(*DECIDERS),
+            verdict=one_of("approve", "approve", "approve", "deny"),
+            narrowing=NARROWINGS,
+            stale=st.booleans(),
+        )
+    ]
+    * 3,
+    act(
+        "hold_a_grant",
+        who=one_of("alice", "robot"),
+        duration=one_of(600, 3600),
+        narrowing=one_of({}, {"duration": 300}, {"commands": [0, 3]}),
+    ),
     act("withdraw", pick=PICK, who=one_of("alice", "robot", "bob")),
-    act("extend", pick=PICK, who=one_of("alice", "alice", "robot", "robot", "bob", "charlie"),
-        seconds=one_of(1, 600, 3600, 3601)),
+    act(
+        "extend",
+        pick=PICK,
+        who=one_of("alice", "alice", "robot", "robot", "bob", "charlie"),
+        seconds=one_of(1, 600, 3600, 3601),
+    ),
     act("end", pick=PICK, who=one_of("alice", "bob", "charlie", "robot"), kill=st.booleans()),
-)  # fmt: skip
+)
 GATEWAYS = st.one_of(
     act("use", host=HOST, who=one_of("alice", "robot"), line=LINE),
     act("use", host=HOST, who=one_of(*ASKERS), line=LINE),
@@ -124,7 +153,9 @@ class Life:
 
 
 class Lifecycle(RuleBasedStateMachine):
-    """Every rule is something that people, processes or the world do; a refusal by name is an answer like any other."""
+    """Every rule is something that people, processes or the world do; a refusal by name is an answer like any
+    other.
+    """
 
     fake: FakeConnector
     started_at: dt.datetime
@@ -405,7 +436,10 @@ def test_whatever_happens_in_whatever_order_the_promises_hold(db, now, fake_targ
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=examples(22), report_multiple_bugs=False, stateful_step_count=25, deadline=None,
+            max_examples=examples(22),
+            report_multiple_bugs=False,
+            stateful_step_count=25,
+            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
-    )  # fmt: skip
+    )

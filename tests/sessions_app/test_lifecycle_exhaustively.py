@@ -1,7 +1,8 @@
 """Every order of events in the life of one grant, until nothing new is reached.
 
-The acts, and what must hold after each, are those of `test_lifecycle.py`. A state is what the rows say, without ids, and with
-moments as past or to come. From each state every act is tried; one that leads to a known state is not followed again.
+The acts, and what must hold after each, are those of `test_lifecycle.py`. A state is what the rows say,
+without ids, and with moments as past or to come. From each state every act is tried; one that leads to a
+known state is not followed again.
 """
 
 import datetime as dt
@@ -22,9 +23,15 @@ pytestmark = pytest.mark.slow
 DURATION = 600
 # From a grant that is asked for, with what people, gateways, workers and the world can do to it.
 ACTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "bob approves": ("decide", {"pick": 1, "who": "bob", "verdict": "approve", "narrowing": {}, "stale": False}),
+    "bob approves": (
+        "decide",
+        {"pick": 1, "who": "bob", "verdict": "approve", "narrowing": {}, "stale": False},
+    ),
     "bob denies": ("decide", {"pick": 1, "who": "bob", "verdict": "deny", "narrowing": {}, "stale": False}),
-    "alice approves": ("decide", {"pick": 1, "who": "alice", "verdict": "approve", "narrowing": {}, "stale": False}),
+    "alice approves": (
+        "decide",
+        {"pick": 1, "who": "alice", "verdict": "approve", "narrowing": {}, "stale": False},
+    ),
     "alice withdraws": ("withdraw", {"pick": 1, "who": "alice"}),
     "a worker starts it": ("start_message", {"pick": 1}),
     "a worker dies while it starts it": ("start_and_die_half_way", {"pick": 1}),
@@ -43,16 +50,20 @@ ACTS: dict[str, tuple[str, dict[str, Any]]] = {
     "alice is enabled": ("switch_alice", {"off": False}),
     "a minute passes": ("time_passes", {"seconds": 61, "alive": True}),
     "its time passes": ("time_passes", {"seconds": DURATION + 1, "alive": True}),
-}  # fmt: skip
+}
 # What would go on without end, and the most of it.
 MOST: dict[str, Callable[[], bool]] = {
     "alice uses it": lambda: Session.objects.count() < 1,
     "alice uses an old proof": lambda: CommandRun.objects.count() < 2,
 }
 HOLDS = (
-    "grants_only_move_forward_and_only_as_recorded", "nothing_over_opens_anything", "ended_means_proven",
-    "nobody_approved_their_own_and_what_was_decided_stays", "what_was_approved_is_what_is_held", "the_record_is_whole",
-)  # fmt: skip
+    "grants_only_move_forward_and_only_as_recorded",
+    "nothing_over_opens_anything",
+    "ended_means_proven",
+    "nobody_approved_their_own_and_what_was_decided_stays",
+    "what_was_approved_is_what_is_held",
+    "the_record_is_whole",
+)
 
 
 class Explorer:
@@ -103,12 +114,18 @@ class Explorer:
         requests = [(one.state, due(one.lapses_at)) for one in AccessRequest.objects.order_by("pk")]
         grants = [
             (
-                one.state, due(one.starts_at), due(one.expires_at), due(one.next_attempt_at), due(one.finish_until),
-                one.attempts > 0, one.held_at is not None, one.extensions.count(),
+                one.state,
+                due(one.starts_at),
+                due(one.expires_at),
+                due(one.next_attempt_at),
+                due(one.finish_until),
+                one.attempts > 0,
+                one.held_at is not None,
+                one.extensions.count(),
                 [(due(lease.asked_at), due(lease.gone_at)) for lease in one.leases.order_by("target_id")],
             )
             for one in Grant.objects.order_by("pk")
-        ]  # fmt: skip
+        ]
         sessions = [one.closed_at is None for one in Session.objects.order_by("pk")]
         runs = [one.state for one in CommandRun.objects.order_by("pk")]
         left = sorted(place for place, _ in self._machine.fake.left)

@@ -87,10 +87,20 @@ def counts() -> list[int]:
     return [
         model.objects.count()
         for model in (
-            AccessRequest, Approval, Grant, Session, CommandRun, CommandOrder, Lease, GrantCredential, APIToken,
-            Notice, AuditEntry, AuditBacklog,
+            AccessRequest,
+            Approval,
+            Grant,
+            Session,
+            CommandRun,
+            CommandOrder,
+            Lease,
+            GrantCredential,
+            APIToken,
+            Notice,
+            AuditEntry,
+            AuditBacklog,
         )
-    ]  # fmt: skip
+    ]
 
 
 def refuses(*acts: Callable[[], object]) -> None:
@@ -134,10 +144,12 @@ def test_nothing_is_extended_or_handed_on(live_world, record_refuses):
         lambda: extend(world, grant),
         lambda: world.decide(asked),
         lambda: delegate_grant(
-            grant_id=grant.pk, actor=world.alice, now=world.now,
+            grant_id=grant.pk,
+            actor=world.alice,
+            now=world.now,
             part=Part(identity="deployer", command_set="restart-web", parameters={}),
         ),
-    )  # fmt: skip
+    )
     for one in (grant, until_asked, asked):
         one.refresh_from_db()
     assert ([grant.expires_at, until_asked.expires_at], asked.state) == (ends, "pending")
@@ -177,10 +189,14 @@ def test_no_credential_and_no_token_is_given(live_world, record_refuses, setting
             lambda: issue_http_token(grant_id=on_site.pk, actor=world.alice, now=world.now),
             lambda: exchange_token(subject_token=proof, address="192.0.2.9", now=world.now),
             lambda: create_token(
-                identity_id=world.alice.pk, label="laptop", scopes=["read"], lifetime=dt.timedelta(days=1),
-                actor=world.alice, now=world.now,
+                identity_id=world.alice.pk,
+                label="laptop",
+                scopes=["read"],
+                lifetime=dt.timedelta(days=1),
+                actor=world.alice,
+                now=world.now,
             ),
-        )  # fmt: skip
+        )
         assert making.calls == asked, "a target was asked for a credential"
         assert GrantCredential.objects.get().revoked_at is None
         record_refuses(False)
@@ -265,8 +281,12 @@ def test_a_revoke_a_disable_and_a_taken_key_go_on_and_are_recorded_when_the_reco
     record_refuses(False)
     sweep(now=lambda: after(world, seconds=9), name="test")
     assert events(one.ref)[-5:] == [
-        "grant.revoking", "command.finished", "session.closed", "lease.gone", "grant.ended"
-    ]  # fmt: skip
+        "grant.revoking",
+        "command.finished",
+        "session.closed",
+        "lease.gone",
+        "grant.ended",
+    ]
     assert last("grant.revoking", one.ref).actor == "bob"
     assert last("identity.disabled", "alice").actor == "admin"
     assert intact()

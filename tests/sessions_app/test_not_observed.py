@@ -18,9 +18,16 @@ from tests.support.world.fakes import serving
 
 # What would be a guess: a count of nothing, or that there was nothing.
 GUESSES = (
-    "0 commands", "0 refused", "0 held", "no command was refused", "Nothing was run", "none refused", "no command",
-    "Nothing was read back", "0 refused commands",
-)  # fmt: skip
+    "0 commands",
+    "0 refused",
+    "0 held",
+    "no command was refused",
+    "Nothing was run",
+    "none refused",
+    "no command",
+    "Nothing was read back",
+    "0 refused commands",
+)
 
 
 @pytest.fixture
@@ -50,10 +57,16 @@ def no_guess(text: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "connection", "seen"),
     [
-        ("ssh", {}, "all"), ("http", {}, "all"), ("mcp", {}, "all"), ("kubernetes", {}, "all"),
-        ("kubernetes", {"direct": True}, "nothing"), ("postgres", {}, "nothing"), ("postgres", {"read_statements": True}, "some"), ("of-somebody-else", {}, "nothing"),
+        ("ssh", {}, "all"),
+        ("http", {}, "all"),
+        ("mcp", {}, "all"),
+        ("kubernetes", {}, "all"),
+        ("kubernetes", {"direct": True}, "nothing"),
+        ("postgres", {}, "nothing"),
+        ("postgres", {"read_statements": True}, "some"),
+        ("of-somebody-else", {}, "nothing"),
     ],
-)  # fmt: skip
+)
 def test_stint_sees_what_passes_its_gateways_and_what_a_target_tells(kind, connection, seen):
     assert Cluster(kind=kind, connection=connection).observed == Observed(seen)
 

@@ -15,7 +15,8 @@ from tests.support.world import replay
 from tests.support.world.replay import world_again
 from tests.support.world.world import make_world
 
-# What differs from one world to the next: the database's clock, and the passwords of machines, which nobody has.
+# What differs from one world to the next: the database's clock, and the passwords of machines, which nobody
+# has.
 _ITS_OWN = {"created_at", "password", "person"}
 
 

@@ -1,4 +1,6 @@
-"""A canary in every secret: it is in no log, no entry of the record, no message to a worker, no error and no repr."""
+"""A canary in every secret: it is in no log, no entry of the record, no message to a worker, no error and no
+repr.
+"""
 
 import datetime as dt
 import inspect
@@ -44,9 +46,13 @@ def test_no_secret_is_seen_anywhere(world, caplog, capsys):
         username="erin", email="erin@example.com", password=PASSWORD, actor=SETUP, now=world.now
     )
     token, text = create_token(
-        identity_id=world.alice.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
+        identity_id=world.alice.pk,
+        label="ci",
+        scopes=["read"],
+        lifetime=dt.timedelta(days=1),
+        actor=world.alice,
         now=world.now,
-    )  # fmt: skip
+    )
     authority = ensure_authority(SSH_USER_CA, now=world.now)
     private = private_key_of(authority).decode()
     secrets = [CANARY, PASSWORD, text[6:], token_digest(text), *private.splitlines()[2:-1]]
@@ -60,9 +66,18 @@ def test_no_secret_is_seen_anywhere(world, caplog, capsys):
     used = use(grant, now=world.now)
     tried = run(used, session(used, now=world.now), now=world.now)
     shown = [
-        *errors, repr(erin), repr(token), repr(authority), repr(grant), repr(used), repr(tried),
-        repr(connector_for("ssh")), str(receipt(grant, world.now)), caplog.text, *capsys.readouterr(),
-    ]  # fmt: skip
+        *errors,
+        repr(erin),
+        repr(token),
+        repr(authority),
+        repr(grant),
+        repr(used),
+        repr(tried),
+        repr(connector_for("ssh")),
+        str(receipt(grant, world.now)),
+        caplog.text,
+        *capsys.readouterr(),
+    ]
     with connection.cursor() as cursor:
         cursor.execute("SELECT body FROM audit_entry")
         shown += [body for (body,) in cursor.fetchall()]
@@ -78,7 +93,9 @@ SMTP_PASSWORD, DATABASE_PASSWORD = "canary-of-the-mail-server", "canary-of-the-d
 
 @pytest.fixture
 def configured(settings, monkeypatch):
-    """Passwords of the mail server and of the database, as their settings hold them; the connection stays as it is."""
+    """Passwords of the mail server and of the database, as their settings hold them; the connection stays as
+    it is.
+    """
     settings.EMAIL_HOST_PASSWORD = SMTP_PASSWORD
     monkeypatch.setitem(settings.DATABASES["default"], "PASSWORD", DATABASE_PASSWORD)
     return (CANARY, SMTP_PASSWORD, DATABASE_PASSWORD)
@@ -89,17 +106,32 @@ def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, capl
     tried = run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
     private = private_key_of(ensure_authority(SSH_USER_CA, now=world.now)).decode()
     token, text = create_token(
-        identity_id=world.admin.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.admin,
+        identity_id=world.admin.pk,
+        label="ci",
+        scopes=["read"],
+        lifetime=dt.timedelta(days=1),
+        actor=world.admin,
         now=world.now,
-    )  # fmt: skip
+    )
     codes = give_app(world.admin, world.now)
     admin = Client(raise_request_exception=False)
     admin.force_login(world.admin, backend="accounts.backends.PasswordBackend")
     shown = {name: admin.get(things.address(name)) for name in READABLE}
-    values = {"NAMES": "", "<api_request:ref>": things.request.ref, "<api_workflow:ref>": things.incident.ref, "<api_grant:ref>": used.grant_ref,
-              "<api_id:run_id>": str(tried.run_id), "<api_id:key_id>": "1", "<api_id:token_id>": str(token.pk),
-              "<api_id:notice_id>": "1", "<api_id:proposal_id>": "1", "<api_id:number>": "1", "<api_user:username>": "alice",
-              "<api_name:kind>": "policy", "<api_user:name>": "web-work"}  # fmt: skip
+    values = {
+        "NAMES": "",
+        "<api_request:ref>": things.request.ref,
+        "<api_workflow:ref>": things.incident.ref,
+        "<api_grant:ref>": used.grant_ref,
+        "<api_id:run_id>": str(tried.run_id),
+        "<api_id:key_id>": "1",
+        "<api_id:token_id>": str(token.pk),
+        "<api_id:notice_id>": "1",
+        "<api_id:proposal_id>": "1",
+        "<api_id:number>": "1",
+        "<api_user:username>": "alice",
+        "<api_name:kind>": "policy",
+        "<api_user:name>": "web-work",
+    }
     for route, view in addresses():
         if hasattr(view, "get"):
             shown[route] = admin.get(f"/api/v1{fill(route, values)}")
@@ -118,8 +150,18 @@ def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, capl
         name: answer.getvalue().decode() for name, answer in shown.items() if answer.status_code < 500
     }
     assert len(answered) == len(shown) > 50
-    secrets = [*configured, text[10:], token_digest(text), world.admin.password, PASSWORD_OF_ALL, SECRET_OF_APP, *codes,
-               Grant.objects.get(ref=used.grant_ref).mark, SECRET, *private.splitlines()[2:-1]]  # fmt: skip
+    secrets = [
+        *configured,
+        text[10:],
+        token_digest(text),
+        world.admin.password,
+        PASSWORD_OF_ALL,
+        SECRET_OF_APP,
+        *codes,
+        Grant.objects.get(ref=used.grant_ref).mark,
+        SECRET,
+        *private.splitlines()[2:-1],
+    ]
     for secret in secrets:
         assert not [name for name, content in answered.items() if secret in content], (
             f"{secret[:6]}… is shown"
@@ -140,9 +182,13 @@ def test_a_page_of_an_error_shows_no_secret(world, configured):
 
 def test_nothing_secret_is_stored_in_the_clear(world):
     text = create_token(
-        identity_id=world.alice.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
+        identity_id=world.alice.pk,
+        label="ci",
+        scopes=["read"],
+        lifetime=dt.timedelta(days=1),
+        actor=world.alice,
         now=world.now,
-    )[1]  # fmt: skip
+    )[1]
     create_identity(username="erin", email="erin@example.com", password=PASSWORD, actor=SETUP, now=world.now)
     codes = give_app(world.alice, world.now)
     private = private_key_of(ensure_authority(SSH_USER_CA, now=world.now)).decode().splitlines()[2]

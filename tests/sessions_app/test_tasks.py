@@ -48,9 +48,17 @@ def test_each_task_that_is_scheduled_has_a_queue_and_what_is_bound_to_time_share
     assert scheduled <= set(queues)
     beside_mail = {task for task, queue in queues.items() if queue == queues["notices.send"]}
     bound_to_time = {
-        "sweep.tick", "sweep.baseless", "grants.provision", "grants.prepare", "grants.deprovision", "record.checkpoint",
-        "record.verify", "clusters.reconcile_all", "deliveries.handle_lost", "workflows.read_all",
-    }  # fmt: skip
+        "sweep.tick",
+        "sweep.baseless",
+        "grants.provision",
+        "grants.prepare",
+        "grants.deprovision",
+        "record.checkpoint",
+        "record.verify",
+        "clusters.reconcile_all",
+        "deliveries.handle_lost",
+        "workflows.read_all",
+    }
     assert not bound_to_time & beside_mail
     assert "webhooks.send" in beside_mail
 

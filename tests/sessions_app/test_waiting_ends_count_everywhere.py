@@ -1,4 +1,6 @@
-"""An end that waits for the row of its grant counts at once, wherever access is used, started, prolonged or shown."""
+"""An end that waits for the row of its grant counts at once, wherever access is used, started, prolonged or
+shown.
+"""
 
 import re
 from pathlib import Path
@@ -59,8 +61,14 @@ def held(world, used, opened):
 
 def order(world, grant):
     return order_command(
-        grant_id=grant.pk, actor=world.alice, target="web-1", index=1, values={"lines": "20"}, client_address="", now=world.now
-    )  # fmt: skip
+        grant_id=grant.pk,
+        actor=world.alice,
+        target="web-1",
+        index=1,
+        values={"lines": "20"},
+        client_address="",
+        now=world.now,
+    )
 
 
 def test_nothing_that_was_begun_before_it_goes_on(world, grant, used, opened, held):
@@ -133,9 +141,13 @@ def test_its_tokens_are_valid_no_more(world):
 def test_a_request_that_was_decided_before_it_passes_only_if_it_was_answered(world, answered):
     used = used_on_site(world)
     asked = AllowedRequests(
-        use=used, session_id=used.session_id, decision=decide(used.compiled, "GET /tickets/T-42"), times=1,
-        first_at=world.now, last_at=world.now,
-    )  # fmt: skip
+        use=used,
+        session_id=used.session_id,
+        decision=decide(used.compiled, "GET /tickets/T-42"),
+        times=1,
+        first_at=world.now,
+        last_at=world.now,
+    )
     end(world, Grant.objects.get(pk=used.grant_id))
     assert record_allowed_requests(requests=[asked], answered=answered, now=world.now) == [answered]
 

@@ -1,4 +1,6 @@
-"""What a stored secret or a trust of targets opens, and who may point it elsewhere: administrators of Stint, at every entry point."""
+"""What a stored secret or a trust of targets opens, and who may point it elsewhere: administrators of Stint,
+at every entry point.
+"""
 
 import json
 from typing import Any
@@ -21,7 +23,8 @@ from tests.support.world.world import HOST_KEY
 DORA = {"administrators": {"identities": ["dora"]}}
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHR3sv1Lwo0KTYFjZl1WyZ3Fu8vPoS4vQ8qO8wYQq8dX"
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-# How a cluster of each kind is logged in to, and something of each plain parameter that it could be sent elsewhere by.
+# How a cluster of each kind is logged in to, and something of each plain parameter that it could be sent
+# elsewhere by.
 LOGINS: dict[str, dict[str, Any]] = {
     "postgres": {"password": "hunter22", "sslmode": "require"},
     "kubernetes": {"token": "hunter22", "ca": PEM},
@@ -30,13 +33,22 @@ LOGINS: dict[str, dict[str, Any]] = {
 }
 OTHERWISE: dict[str, dict[str, Any]] = {
     "postgres": {"user": "mallory", "database": "other", "sslmode": "disable", "reassign_to": "mallory"},
-    "kubernetes": {"ca": PEM + PEM, "server_name": "mallory.example", "accounts": "default", "namespaces": ["prod"]},
+    "kubernetes": {
+        "ca": PEM + PEM,
+        "server_name": "mallory.example",
+        "accounts": "default",
+        "namespaces": ["prod"],
+    },
     "http": {
-        "proxy": "caddy", "host": "mallory.example", "base_path": "/other", "tls": False, "public_host": "mallory.example",
+        "proxy": "caddy",
+        "host": "mallory.example",
+        "base_path": "/other",
+        "tls": False,
+        "public_host": "mallory.example",
         "inject": {"header": "X-Mallory", "value": "hunter22"},
     },
     "mcp": {"path": "/other", "host": "mallory.example", "tls": False},
-}  # fmt: skip
+}
 
 
 def save(world, document: dict[str, Any], who=None, kind="clusters"):
@@ -49,9 +61,14 @@ def ssh_cluster(world) -> dict[str, Any]:
 
 def cluster_of(kind: str) -> dict[str, Any]:
     return {
-        "name": "place", "kind": kind, "environment": "production", "risk": "high", "connection": LOGINS[kind],
-        "targets": [{"name": "place", "address": "place.example"}], **DORA,
-    }  # fmt: skip
+        "name": "place",
+        "kind": kind,
+        "environment": "production",
+        "risk": "high",
+        "connection": LOGINS[kind],
+        "targets": [{"name": "place", "address": "place.example"}],
+        **DORA,
+    }
 
 
 def with_first_target(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -164,17 +181,26 @@ def test_a_cluster_that_can_not_be_read_is_aimed_by_nobody_but_them(world):
 
 
 SOURCE = {
-    "name": "pages", "provider": "pagerduty", "parameters": {"token": "t" * 20}, "webhook_secrets": ["w" * 20],
+    "name": "pages",
+    "provider": "pagerduty",
+    "parameters": {"token": "t" * 20},
+    "webhook_secrets": ["w" * 20],
     "clusters": ["web"],
-}  # fmt: skip
+}
 WEBHOOK = {
-    "name": "chat", "url": "https://hooks.example.com/x", "events": ["grant.ended"],
+    "name": "chat",
+    "url": "https://hooks.example.com/x",
+    "events": ["grant.ended"],
     "owners": {"identities": ["dora"]},
-}  # fmt: skip
+}
 TRUST = {
-    "name": "ci", "issuer": "https://token.actions.githubusercontent.com", "speaks_as": "deployer",
-    "audience": "https://stint.example.com", "required_claims": {"repository_id": "1"}, "workflow": "github:{repository_id}:{run_id}",
-}  # fmt: skip
+    "name": "ci",
+    "issuer": "https://token.actions.githubusercontent.com",
+    "speaks_as": "deployer",
+    "audience": "https://stint.example.com",
+    "required_claims": {"repository_id": "1"},
+    "workflow": "github:{repository_id}:{run_id}",
+}
 
 
 @pytest.mark.parametrize(

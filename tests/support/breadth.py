@@ -21,5 +21,7 @@ def examples(most: int) -> int:
 
 
 def some(values: Sequence[Value], turn: int) -> Sequence[Value]:
-    """Return the value at `turn` in ``make test``, and all values otherwise, to try each of many places with."""
+    """Return the value at `turn` in ``make test``, and all values otherwise, to try each of many
+    places with.
+    """
     return values if FULL else (values[turn % len(values)],)

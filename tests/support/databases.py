@@ -246,7 +246,8 @@ def _end_idle(name: str) -> None:
     """
     with psycopg.connect(POSTGRES.url("stint_app", "postgres"), autocommit=True) as app:
         app.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user AND state = 'idle'",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename ="
+            " current_user AND state = 'idle'",
             [name],
         )
 
@@ -255,6 +256,7 @@ def _who_is_in(name: str) -> list[tuple[object, ...]]:
     # As the application's role, which may see its own backends.
     with psycopg.connect(POSTGRES.url("stint_app", "postgres"), autocommit=True) as app:
         return app.execute(
-            "SELECT pid, usename, backend_type, state, application_name, query FROM pg_stat_activity WHERE datname = %s",
+            "SELECT pid, usename, backend_type, state, application_name, query FROM pg_stat_activity WHERE"
+            " datname = %s",
             [name],
         ).fetchall()

@@ -24,8 +24,16 @@ RECORDS = {
 # Database functions that append to the record.
 RECORDING_SQL = ("stint_requests_allowed(", "sweep_due_grants(")
 WRITES = {
-    "save", "create", "bulk_create", "bulk_update", "update_or_create", "get_or_create", "delete", "update", "set_password",
-}  # fmt: skip
+    "save",
+    "create",
+    "bulk_create",
+    "bulk_update",
+    "update_or_create",
+    "get_or_create",
+    "delete",
+    "update",
+    "set_password",
+}
 WRITING_SQL = ("INSERT INTO", "UPDATE ", "DELETE FROM", "FROM renew_gateway")
 # These import neither Django nor models, so that apparent writes in them are none.
 PURE = ("sessions_app.policy", "sessions_app.connectors", "sessions_app.workflows", "sessions_app.issuers")
@@ -160,7 +168,7 @@ class Source:
         return any(
             isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITES
             for node in ast.walk(self._node(place))
-        )  # fmt: skip
+        )
 
 
 def _module(path: Path) -> Module:

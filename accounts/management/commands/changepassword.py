@@ -1,4 +1,6 @@
-"""`manage.py changepassword NAME`: like Django's command of the same name, but with an entry in the record."""
+"""`manage.py changepassword NAME`: like Django's command of the same name, but with an entry in the
+record.
+"""
 
 from __future__ import annotations
 

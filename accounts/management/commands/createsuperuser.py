@@ -30,9 +30,15 @@ class Command(StintCommand):
         parser.add_argument("--username", help="username of the administrator")
         parser.add_argument("--email", help="email address, which identifies a person across accounts")
         parser.add_argument(
-            "--noinput", "--no-input", action="store_false", dest="interactive",
-            help="do not prompt; without a password in the environment, the administrator can't sign in with a password",
-        )  # fmt: skip
+            "--noinput",
+            "--no-input",
+            action="store_false",
+            dest="interactive",
+            help=(
+                "do not prompt; without a password in the environment, the administrator can't sign in with a"
+                " password"
+            ),
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         username, email, password = options["username"], options["email"], None
@@ -50,9 +56,13 @@ class Command(StintCommand):
             raise CommandError("A username is required (--username).")
         try:
             made = create_identity(
-                username=username, email=(email or "").strip(), password=password, is_superuser=True,
-                actor=Actor.system("createsuperuser"), now=clock.now(),
-            )  # fmt: skip
+                username=username,
+                email=(email or "").strip(),
+                password=password,
+                is_superuser=True,
+                actor=Actor.system("createsuperuser"),
+                now=clock.now(),
+            )
         except StintError as error:
             raise CommandError(str(error)) from error
         if options["verbosity"]:

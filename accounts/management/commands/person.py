@@ -28,7 +28,9 @@ _ACTOR = Actor.system("person")
 
 
 class Command(StintCommand):
-    """Create the identity if it doesn't exist, then add the key and the token. The token is the last line of the output."""
+    """Create the identity if it doesn't exist, then add the key and the token. The token is the last line of
+    the output.
+    """
 
     help = "Create a person, service or agent, or add an SSH key or a token to one. Each change is recorded."
 
@@ -70,7 +72,10 @@ class Command(StintCommand):
         identity = _there(options)
         if identity is None:
             identity = _created(options)
-            yield f"{identity.username} is {'an administrator' if identity.is_superuser else f'a new {identity.kind}'}."
+            yield (
+                f"{identity.username} is"
+                f" {'an administrator' if identity.is_superuser else f'a new {identity.kind}'}."
+            )
         if options["key"]:
             key = add_ssh_key(
                 identity_id=identity.pk, public_key=_text(options["key"]), actor=_ACTOR, now=clock.now()
@@ -78,10 +83,16 @@ class Command(StintCommand):
             yield f"{identity.username} can use the key {key.fingerprint}."
         if options["token"]:
             token, text = create_token(
-                identity_id=identity.pk, label=options["token"], scopes=options["scope"] or [Scope.READ],
-                lifetime=dt.timedelta(days=options["days"]), actor=_ACTOR, now=clock.now(),
-            )  # fmt: skip
-            yield f"A token for {', '.join(token.scopes)} until {token.expires_at:%Y-%m-%d %H:%M} UTC:\n{text}"
+                identity_id=identity.pk,
+                label=options["token"],
+                scopes=options["scope"] or [Scope.READ],
+                lifetime=dt.timedelta(days=options["days"]),
+                actor=_ACTOR,
+                now=clock.now(),
+            )
+            yield (
+                f"A token for {', '.join(token.scopes)} until {token.expires_at:%Y-%m-%d %H:%M} UTC:\n{text}"
+            )
 
 
 def _there(options: dict[str, Any]) -> Identity | None:
@@ -91,8 +102,8 @@ def _there(options: dict[str, Any]) -> Identity | None:
         return None
     if given := [name for name in _OF_NEW if options[name]]:
         raise CommandError(
-            f"{found.username} already exists, and --{given[0].replace('_', '-')} applies only to new accounts. "
-            "Change the account on its page instead."
+            f"{found.username} already exists, and --{given[0].replace('_', '-')} applies only to new"
+            " accounts. Change the account on its page instead."
         )
     if not (options["key"] or options["token"]):
         raise CommandError(f"{found.username} already exists. Pass --key or --token to add one.")
@@ -104,10 +115,17 @@ def _created(options: dict[str, Any]) -> Identity:
     if password is not None:
         check_new(password, Identity(username=options["username"]))
     return create_identity(
-        username=options["username"], kind=options["kind"] or Kind.PERSON, name=options["full_name"], email=options["email"],
-        owner=_owner(options), password=password, groups=options["group"], is_superuser=options["admin"], actor=_ACTOR,
+        username=options["username"],
+        kind=options["kind"] or Kind.PERSON,
+        name=options["full_name"],
+        email=options["email"],
+        owner=_owner(options),
+        password=password,
+        groups=options["group"],
+        is_superuser=options["admin"],
+        actor=_ACTOR,
         now=clock.now(),
-    )  # fmt: skip
+    )
 
 
 def _owner(options: dict[str, Any]) -> Identity | None:

@@ -50,8 +50,8 @@ def grants(shell: Shell, everybody: bool, ended: bool, endable: bool, cluster: s
 def end(shell: Shell, ref: str, note: str, kill: bool, no_wait: bool) -> None:
     """End a grant now: close its connections, terminate its commands and revoke access on its targets.
 
-    Waits up to 30 s for the targets to confirm; after that, Stint continues on its own. With the reference of your own
-    pending request, withdraws the request.
+    Waits up to 30 s for the targets to confirm; after that, Stint continues on its own. With the reference of
+    your own pending request, withdraws the request.
     """
     if ref.startswith("REQ-"):
         _withdraw(shell, ref)
@@ -80,12 +80,14 @@ def _withdraw(shell: Shell, ref: str) -> None:
 def _ended(row: Row) -> None:
     if row["state"] == "ended":
         screen.say(
-            f"{plain(row['ref'])} ended at {clock_time(row['ended_at'])}. Revocation confirmed on all targets."
+            f"{plain(row['ref'])} ended at {clock_time(row['ended_at'])}. Revocation confirmed on all"
+            " targets."
         )
     else:
         trouble = f": {plain(row['last_error'])}" if row["last_error"] else "."
         screen.say(
-            f"{plain(row['ref'])} is {word(row['state'])}: access is closed, and targets have yet to confirm{trouble}"
+            f"{plain(row['ref'])} is {word(row['state'])}: access is closed, and targets have yet to"
+            f" confirm{trouble}"
         )
 
 
@@ -124,7 +126,9 @@ def extend(shell: Shell, ref: str, seconds: int, reason: str, waits_for_it: bool
 )
 @pass_shell
 def log(shell: Shell, ref: str, follow: bool, output: bool, most: int) -> None:
-    """List the commands of a grant, oldest first. With --json --follow, print a line for each run and each change."""
+    """List the commands of a grant, oldest first. With --json --follow, print a line for each run and each
+    change.
+    """
     if follow:
         _follow(shell, ref, most, output=output)
         return
@@ -201,22 +205,31 @@ def receipt(shell: Shell, ref: str) -> int:
 
 def _receipt(row: Row) -> None:
     approved, ended = row["approved"], row["ended"]
-    screen.facts({
-        "Receipt": f"{plain(row['grant'])}  {word(row['state'])}",
-        "Holder": plain(row["holder"]),
-        "Approved": plain(f"{approved['command_set']} on {row['cluster']} ({', '.join(approved['targets'])})"),
-        "With": wording.parameters(approved["parameters"]),
-        "Time": f"{clock_time(approved['starts_at'])} to {clock_time(approved['expires_at'])}",
-        "By": plain(", ".join(one["approver"] for one in approved["by"])) or "no approval needed",
-        "Reason": plain(approved["reason"]),
-        "Workflow": plain(approved["workflow"] or ""),
-        "Commands": "\n".join(plain(line) for line in approved["commands"]),
-        "Run": "\n".join(_ran(one) for one in row["run"]) or _none_seen(row),
-        "Refused": "\n".join(plain(f"{clock_time(one['at'])} {one['target']}: {one['command']} ({one['why']})")
-                             for one in row["refused"]) or _none_seen(row),
-        "Ended": _end_of(ended) if ended else "",
-        "Checked": "\n".join(_checked(one) for one in row["checked"]),
-    })  # fmt: skip
+    screen.facts(
+        {
+            "Receipt": f"{plain(row['grant'])}  {word(row['state'])}",
+            "Holder": plain(row["holder"]),
+            "Approved": plain(
+                f"{approved['command_set']} on {row['cluster']} ({', '.join(approved['targets'])})"
+            ),
+            "With": wording.parameters(approved["parameters"]),
+            "Time": f"{clock_time(approved['starts_at'])} to {clock_time(approved['expires_at'])}",
+            "By": plain(", ".join(one["approver"] for one in approved["by"])) or "no approval needed",
+            "Reason": plain(approved["reason"]),
+            "Workflow": plain(approved["workflow"] or ""),
+            "Commands": "\n".join(plain(line) for line in approved["commands"]),
+            "Run": "\n".join(_ran(one) for one in row["run"]) or _none_seen(row),
+            "Refused": (
+                "\n".join(
+                    plain(f"{clock_time(one['at'])} {one['target']}: {one['command']} ({one['why']})")
+                    for one in row["refused"]
+                )
+                or _none_seen(row)
+            ),
+            "Ended": _end_of(ended) if ended else "",
+            "Checked": "\n".join(_checked(one) for one in row["checked"]),
+        }
+    )
 
 
 def _none_seen(row: Row) -> str:
@@ -236,7 +249,8 @@ def _end_of(ended: Row) -> str:
 
 def _checked(one: Row) -> str:
     return plain(
-        f"{one['target']}: {'revoked at ' + clock_time(one['gone_at']) if one['gone'] else 'not confirmed yet'}"
+        f"{one['target']}:"
+        f" {'revoked at ' + clock_time(one['gone_at']) if one['gone'] else 'not confirmed yet'}"
     )
 
 

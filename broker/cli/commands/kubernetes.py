@@ -74,9 +74,14 @@ def _this_program(shell: Shell, ref: str, target: str | None) -> dict[str, Any]:
     profile = shell.profile or shell.env.get("STINT_PROFILE", "")
     name, value = ("STINT_PROFILE", profile) if profile else ("STINT_URL", shell.wire.url)
     plugin = {
-        "apiVersion": _API, "command": words[0], "args": words[1:], "env": [{"name": name, "value": value}],
-        "interactiveMode": "Never", "provideClusterInfo": False, "installHint": "Install the stint command.",
-    }  # fmt: skip
+        "apiVersion": _API,
+        "command": words[0],
+        "args": words[1:],
+        "env": [{"name": name, "value": value}],
+        "interactiveMode": "Never",
+        "provideClusterInfo": False,
+        "installHint": "Install the stint command.",
+    }
     return {"exec": plugin}
 
 
@@ -99,7 +104,9 @@ def kube_credential(shell: Shell, grant: str, target: str | None) -> None:
 
 
 def exec_credential(made: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an ExecCredential. Source: https://kubernetes.io/docs/reference/config-api/client-authentication.v1/."""
+    """Return an ExecCredential. Source:
+    https://kubernetes.io/docs/reference/config-api/client-authentication.v1/.
+    """
     token, ends = made["values"].get("Token"), screen.moment(made["expires_at"])
     if not token or ends is None:
         raise CliError("This grant is not on a Kubernetes cluster.", code="no_token")

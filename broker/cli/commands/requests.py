@@ -66,10 +66,18 @@ def request(shell: Shell, cluster: str, command_set: str, **given: Any) -> int:
 
 def _body(cluster: str, command_set: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return granting.body_of(
-        cluster=cluster, command_set=command_set, duration=given["seconds"] or granting.USUAL, reason=given["reason"],
-        ticket=given["ticket"], parameters=dict(given["parameters"]), targets=list(given["targets"]) or None,
-        starts_at=given["starts_at"], policy=given["policy"], workflow=given["workflow"], kind=given["kind"] or "",
-    )  # fmt: skip
+        cluster=cluster,
+        command_set=command_set,
+        duration=given["seconds"] or granting.USUAL,
+        reason=given["reason"],
+        ticket=given["ticket"],
+        parameters=dict(given["parameters"]),
+        targets=list(given["targets"]) or None,
+        starts_at=given["starts_at"],
+        policy=given["policy"],
+        workflow=given["workflow"],
+        kind=given["kind"] or "",
+    )
 
 
 def _asked(row: Row) -> None:
@@ -88,10 +96,11 @@ def _asked(row: Row) -> None:
 @waits
 @pass_shell
 def status(shell: Shell, ref: str | None, watch: bool, wait: float | None) -> int:
-    """Show the status of a request or grant. Without REF, show your grants, your requests and your pending approvals.
+    """Show the status of a request or grant. Without REF, show your grants, your requests and your pending
+    approvals.
 
-    With --watch, exits with status 0 when the grant is active, and 5 if the wait times out or the request is not
-    approved. With --watch and --json, prints one JSON line for each change.
+    With --watch, exits with status 0 when the grant is active, and 5 if the wait times out or the request is
+    not approved. With --watch and --json, prints one JSON line for each change.
     """
     if ref is None:
         return _overview(shell)

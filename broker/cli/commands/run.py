@@ -34,7 +34,9 @@ from .ssh import asking
     type=Pair(),
     multiple=True,
     metavar="NAME=LABEL",
-    help="Set the environment variable NAME to the credential's value with this label, such as API_KEY=Token.",
+    help=(
+        "Set the environment variable NAME to the credential's value with this label, such as API_KEY=Token."
+    ),
 )
 @pass_shell
 def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...], **given: Any) -> int:
@@ -85,7 +87,9 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
 
 
 def _folder(shell: Shell) -> Path:
-    """Create a folder that only its owner can read, in the runtime folder of the login or the temporary folder."""
+    """Create a folder that only its owner can read, in the runtime folder of the login or the temporary
+    folder.
+    """
     wanted = shell.env.get("XDG_RUNTIME_DIR", "")
     place = wanted if wanted and os.access(wanted, os.W_OK | os.X_OK) else None
     try:

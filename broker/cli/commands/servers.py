@@ -27,8 +27,8 @@ from ..wire import Wire
 def login(shell: Shell, url: str | None, name: str | None, browser: bool, with_token: bool) -> None:
     """Sign in to the Stint server at URL. Without URL, sign in again to the current server.
 
-    Prints a code and a URL. Open the URL in a browser, on any machine, and enter the code. The token expires after 12
-    hours and is stored in ~/.config/stint, readable only by you.
+    Prints a code and a URL. Open the URL in a browser, on any machine, and enter the code. The token expires
+    after 12 hours and is stored in ~/.config/stint, readable only by you.
     """
     place = _place(shell, url, name)
     wire = Wire(place.url, ca_file=shell.ca_file)
@@ -106,7 +106,8 @@ def logout(shell: Shell, everywhere: bool) -> None:
         profiles.save(stored, shell.env)
         if problem:
             shell.note(
-                f"The token for {profile.url} could not be revoked ({problem}). Revoke it on your account page."
+                f"The token for {profile.url} could not be revoked ({problem}). Revoke it on your account"
+                " page."
             )
     names = [profile.name for profile in gone]
     shell.show({"signed_out": names}, lambda: screen.say(f"Signed out of {', '.join(names)}."))
@@ -158,10 +159,15 @@ def profile(shell: Shell, name: str | None) -> None:
         stored = replace(stored, current=name)
         profiles.save(stored, shell.env)
     rows = [
-        {"name": one.name, "url": one.url, "username": one.user, "expires_at": one.expires_at or None,
-         "current": one.name == stored.current}
+        {
+            "name": one.name,
+            "url": one.url,
+            "username": one.user,
+            "expires_at": one.expires_at or None,
+            "current": one.name == stored.current,
+        }
         for one in stored.servers.values()
-    ]  # fmt: skip
+    ]
     columns = {
         "": lambda row: "*" if row["current"] else " ",
         "NAME": lambda row: str(row["name"]),

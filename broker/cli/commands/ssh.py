@@ -74,7 +74,8 @@ def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **give
         return run_with(shell, grant, command, lambda: shell.env)
     if for_this:
         shell.note(
-            f"{ref} stays active until {clock_time(str(grant['expires_at']))}. Run `stint end {ref}` to end it."
+            f"{ref} stays active until {clock_time(str(grant['expires_at']))}. Run `stint end {ref}` to"
+            " end it."
         )
     return programs.become(ssh_program, command, shell.env)
 
@@ -82,10 +83,15 @@ def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **give
 def asking(given: Any) -> dict[str, Any]:
     """Return the values of the `about_asking` options as arguments of a ``Want``."""
     return {
-        "command_set": given["command_set"], "seconds": given["seconds"], "reason": given["reason"],
-        "ticket": given["ticket"], "workflow": given["workflow"], "kind": given["kind"] or "",
-        "parameters": dict(given["parameters"]), "wait": given["wait"],
-    }  # fmt: skip
+        "command_set": given["command_set"],
+        "seconds": given["seconds"],
+        "reason": given["reason"],
+        "ticket": given["ticket"],
+        "workflow": given["workflow"],
+        "kind": given["kind"] or "",
+        "parameters": dict(given["parameters"]),
+        "wait": given["wait"],
+    }
 
 
 COMMANDS = (ssh,)

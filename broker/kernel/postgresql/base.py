@@ -1,7 +1,8 @@
-"""A database backend that treats a read-only server (a standby or a demoted primary) as unreachable. It closes the
-connection, so that the next one finds the primary.
+"""A database backend that treats a read-only server (a standby or a demoted primary) as unreachable. It
+closes the connection, so that the next one finds the primary.
 
-Sources: PostgreSQL's documentation, "Error Codes" (25006) and "Asynchronous Operations" (which settings a server reports).
+Sources: PostgreSQL's documentation, "Error Codes" (25006) and "Asynchronous Operations" (which settings a
+server reports).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def reads_only(connection: psycopg.Connection[Any]) -> bool:
 
 
 class _Errors(DatabaseErrorWrapper):
-    """Django's conversion of errors, in which a read-only server is an outage and not an error of the statement."""
+    """Django's conversion of errors, in which a read-only server is an outage and not an error of the
+    statement.
+    """
 
     def __init__(self, wrapper: DatabaseWrapper) -> None:
         super().__init__(wrapper)

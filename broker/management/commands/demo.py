@@ -9,6 +9,9 @@ from broker.kernel.command import EarlyCommand
 class Command(EarlyCommand):
     """The entry in Django's list of commands."""
 
-    help = "Run the demo on real servers in a temporary folder, then serve the pages. --once exits after the demo."
+    help = (
+        "Run the demo on real servers in a temporary folder, then serve the pages. --once exits after the"
+        " demo."
+    )
     main = staticmethod(main)
     command_line = staticmethod(command_line)

@@ -9,6 +9,9 @@ from broker.processes.up import command_line, main
 class Command(EarlyCommand):
     """The entry in Django's list of commands."""
 
-    help = "Start all processes of Stint: web, streams, worker and gateways, with embedded servers if none are configured."
+    help = (
+        "Start all processes of Stint: web, streams, worker and gateways, with embedded servers if none are"
+        " configured."
+    )
     main = staticmethod(main)
     command_line = staticmethod(command_line)

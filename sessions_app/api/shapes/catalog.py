@@ -152,7 +152,9 @@ class PolicyShape(Shape):
 
 
 class ProposalShape(Shape):
-    """A version of a document that may allow more than the stored one, so another administrator must publish it."""
+    """A version of a document that may allow more than the stored one, so another administrator must publish
+    it.
+    """
 
     id = serializers.IntegerField()
     kind = Choice(choices=["policies", "clusters", "command-sets"])

@@ -14,7 +14,9 @@ class SshGatewayShape(Shape):
     port = serializers.IntegerField()
     host_keys = serializers.ListField(
         child=serializers.CharField(),
-        help_text="Algorithm and key of each, as `known_hosts` has them; empty while no gateway has run for a day.",
+        help_text=(
+            "Algorithm and key of each, as `known_hosts` has them; empty while no gateway has run for a day."
+        ),
     )
 
 
@@ -23,10 +25,16 @@ class WebGatewayShape(Shape):
 
     url = serializers.CharField()
     ca = serializers.CharField(
-        help_text="PEM certificates of the authorities that sign the gateways' certificates, two during a rotation; empty if "
-        "the administrator provides the gateways' certificates, and while no gateway has run for a day.",
+        help_text=(
+            "PEM certificates of the authorities that sign the gateways' certificates, two during a rotation;"
+            " empty if the administrator provides the gateways' certificates, and while no gateway has run"
+            " for a day."
+        ),
     )
     fingerprints = serializers.ListField(
         child=serializers.CharField(),
-        help_text="SHA-256 of each of those certificates, or of the gateways' own; empty while no gateway has run for a day.",
+        help_text=(
+            "SHA-256 of each of those certificates, or of the gateways' own; empty while no gateway has run"
+            " for a day."
+        ),
     )

@@ -40,9 +40,13 @@ class GrantShape(Shape):
     parameters = serializers.DictField(child=serializers.CharField())
     targets = serializers.SerializerMethodField()
     observed = Choice(
-        choices=Observed.values, source="cluster.observed",
-        help_text="How much activity Stint observes: `all` through a gateway, `some` as the target reports, or `nothing`.",
-    )  # fmt: skip
+        choices=Observed.values,
+        source="cluster.observed",
+        help_text=(
+            "How much activity Stint observes: `all` through a gateway, `some` as the target reports, or"
+            " `nothing`."
+        ),
+    )
     break_glass = serializers.BooleanField()
     own_incident = serializers.BooleanField(
         source="is_own_incident",

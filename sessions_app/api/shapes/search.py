@@ -13,8 +13,10 @@ class HitShape(Shape):
     """One result."""
 
     KINDS: ClassVar[dict[str, str]] = {
-        "Cluster": "cluster", "CommandSet": "command_set", "AccessPolicy": "policy"
-    }  # fmt: skip
+        "Cluster": "cluster",
+        "CommandSet": "command_set",
+        "AccessPolicy": "policy",
+    }
 
     kind = Choice(choices=["request", "grant", "workflow", "identity", "command", "run", *KINDS.values()])
     name = serializers.CharField(help_text="Reference or name, such as `GR-7F3K`, `CHG-7`, `web-eu`.")

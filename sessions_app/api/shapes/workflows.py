@@ -29,10 +29,15 @@ class WorkflowShape(Shape):
     read_at = Moment(allow_null=True, help_text="When its source last reported it as open.")
     opened_at = Moment()
     opened_by = serializers.SerializerMethodField(
-        help_text="Who opened it: a username, or names as the source reports them. Empty if that is not known."
+        help_text=(
+            "Who opened it: a username, or names as the source reports them. Empty if that is not known."
+        )
     )
     changed_by = serializers.SerializerMethodField(
-        help_text="Who last changed its severity, urgency or assignees, as the source reports them. Null if that is not known."
+        help_text=(
+            "Who last changed its severity, urgency or assignees, as the source reports them. Null if that is"
+            " not known."
+        )
     )
     closed_at = Moment(allow_null=True)
     closed_by = serializers.CharField(source="closed_by.username", allow_null=True)

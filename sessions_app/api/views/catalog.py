@@ -120,7 +120,9 @@ class CommandTry(Endpoint):
     @described(TriedShape, body=Try)
     @once
     def post(self, request: Request, name: str) -> Response:
-        """Test a command line as the gateway would decide it, with the closest allowed command. Nothing is run."""
+        """Test a command line as the gateway would decide it, with the closest allowed command. Nothing is
+        run.
+        """
         sent = self.body(Try)
         version = reads.version_of(self.identity, name, sent["version"])
         return self.answer(TriedShape, _tried(version, sent["line"], sent["parameters"]))
@@ -134,15 +136,29 @@ def _tried(version: CommandSetVersion, line: str, parameters: dict[str, str] | N
     decision = decide(usable, line)
     if isinstance(decision, Refused):
         return {
-            "verdict": "refused", "version": version.number, "index": None, "argv": [], "effect": None,
-            "finish_seconds": None, "matched": {}, "reason": decision.reason, "nearest": decision.nearest,
+            "verdict": "refused",
+            "version": version.number,
+            "index": None,
+            "argv": [],
+            "effect": None,
+            "finish_seconds": None,
+            "matched": {},
+            "reason": decision.reason,
+            "nearest": decision.nearest,
             "code": decision.code,
-        }  # fmt: skip
+        }
     return {
-        "verdict": "held" if decision.hold else "allowed", "version": version.number, "index": decision.index,
-        "argv": decision.argv, "effect": decision.effect, "finish_seconds": decision.finish_seconds,
-        "matched": decision.matched, "reason": "", "nearest": None, "code": None,
-    }  # fmt: skip
+        "verdict": "held" if decision.hold else "allowed",
+        "version": version.number,
+        "index": decision.index,
+        "argv": decision.argv,
+        "effect": decision.effect,
+        "finish_seconds": decision.finish_seconds,
+        "matched": decision.matched,
+        "reason": "",
+        "nearest": None,
+        "code": None,
+    }
 
 
 class Policies(Endpoint):

@@ -134,7 +134,9 @@ class GrantCredential(Endpoint):
     @described(CredentialShape, body=NewCredential)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Get a new credential for a target of your grant. The previous one is no longer valid for new logins."""
+        """Get a new credential for a target of your grant. The previous one is no longer valid for new
+        logins.
+        """
         sent = self.body(NewCredential)
         grant_id = reads.id_of_grant(self.identity, ref)
         made = issue_credential(grant_id=grant_id, actor=self.identity, now=clock.now(), **sent)
@@ -203,7 +205,9 @@ class GrantHeartbeat(Endpoint):
     @described(HeartbeatShape)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Send a heartbeat for your grant, if its policy requires one. After three missed heartbeats the grant ends."""
+        """Send a heartbeat for your grant, if its policy requires one. After three missed heartbeats the
+        grant ends.
+        """
         grant_id = reads.id_of_grant(self.identity, ref)
         return self.answer(HeartbeatShape, heartbeat(grant_id=grant_id, actor=self.identity, now=clock.now()))
 
@@ -244,7 +248,9 @@ class Runs(Endpoint):
 
     @described(paged(RunShape), query=OfRuns)
     def get(self, request: Request) -> Response:
-        """List the commands tried with grants that you can see, newest first. `state=held`: those waiting for approval."""
+        """List the commands tried with grants that you can see, newest first. `state=held`: those waiting for
+        approval.
+        """
         query = self.query(OfRuns)
         return self.page(_in_state(reads.runs(self.identity), query), RunShape, query)
 

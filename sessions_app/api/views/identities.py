@@ -106,8 +106,8 @@ class IdentityEnable(Endpoint):
 
 
 class _Theirs(Credentials):
-    """Keys and tokens of an identity that the caller may see: itself, its machines, and for administrators everyone.
-    Administrators can revoke other people's.
+    """Keys and tokens of an identity that the caller may see: itself, its machines, and for administrators
+    everyone. Administrators can revoke other people's.
     """
 
     def theirs(self, username: str) -> Identity:

@@ -20,7 +20,9 @@ class Record(Endpoint):
 
     @described(paged(EntryShape), query=OfRecord)
     def get(self, request: Request) -> Response:
-        """List the entries about what you can see and about your own actions, newest first; all entries for administrators."""
+        """List the entries about what you can see and about your own actions, newest first; all entries for
+        administrators.
+        """
         query = self.query(OfRecord)
         wanted: dict[str, Any] = {name: query.get(name) for name in ("actor", "event", "since", "until")}
         found = entries(object_ref=query.get("object"), **wanted)

@@ -81,7 +81,9 @@ class RequestPreview(_Asking):
     @described(PreviewShape, body=NewRequest)
     @once
     def post(self, request: Request) -> Response:
-        """Dry run: return what would happen, with the result of each rule. Reads the workflow, and changes nothing else."""
+        """Dry run: return what would happen, with the result of each rule. Reads the workflow, and changes
+        nothing else.
+        """
         now = clock.now()
         ask = read_its_workflow(self.identity, dry_run.for_its_workflow(self.identity, self.ask()), now)
         preview = dry_run.check_request(requester=self.identity, ask=ask, now=now)

@@ -21,7 +21,9 @@ class Search(Endpoint):
 
     @described(FoundShape, query=OfSearch)
     def get(self, request: Request) -> Response:
-        """Search what you can see: names, people, commands, tickets, references. At most ten of each kind, exact references first."""
+        """Search what you can see: names, people, commands, tickets, references. At most ten of each kind,
+        exact references first.
+        """
         text = self.query(OfSearch)["q"].strip()
         hits = list(_hits(self.identity, text)) if text else []
         return self.answer(FoundShape, {"results": hits})

@@ -104,7 +104,9 @@ class WebhookSecret(Endpoint):
     @described(FreshSecretShape, body=Rotation)
     @once
     def post(self, request: Request, name: str) -> Response:
-        """Rotate the secret of a webhook. The new one is shown once; the previous one also signs for a while."""
+        """Rotate the secret of a webhook. The new one is shown once; the previous one also signs
+        for a while.
+        """
         overlap = dt.timedelta(seconds=self.body(Rotation)["overlap"])
         found = reads.webhook_of(self.identity, name)
         self.shown = rotate_webhook_secret(
@@ -123,7 +125,10 @@ class WebhookReplay(Endpoint):
         sent = self.body(Replay)
         found = reads.webhook_of(self.identity, name)
         count = replay_webhooks(
-            endpoint_id=found.pk, actor=self.identity, now=clock.now(), message_id=sent["message"],
+            endpoint_id=found.pk,
+            actor=self.identity,
+            now=clock.now(),
+            message_id=sent["message"],
             since=sent["since"],
-        )  # fmt: skip
+        )
         return self.answer(ReplayedShape, {"count": count})

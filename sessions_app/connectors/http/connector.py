@@ -86,10 +86,16 @@ class HTTPConnector:
         return Evidence(
             gone=shut,
             detail={
-                "asked": f"GET {_path(place)} at {_where(place)}", "statuses": answers, "made": 0, "removed": 0,
-                "access": _access(answers.values()), "not_cut": NOT_CUT, "asked_at": asked_at, "answered_at": _now(),
+                "asked": f"GET {_path(place)} at {_where(place)}",
+                "statuses": answers,
+                "made": 0,
+                "removed": 0,
+                "access": _access(answers.values()),
+                "not_cut": NOT_CUT,
+                "asked_at": asked_at,
+                "answered_at": _now(),
             },
-        )  # fmt: skip
+        )
 
     def observe(self, place: TargetSpec) -> list[Observed]:
         """Return an empty list once the target has responded. Stint creates nothing there."""
@@ -133,8 +139,12 @@ class HTTPConnector:
 # Facts that need no request to the target, because without its credential it responds to everyone in the same
 # way.
 _BY_GATEWAY: Mapping[str, Json] = {
-    "access": "gateway", "made": 0, "removed": 0, "credential": "the gateway's alone", "not_cut": [],
-}  # fmt: skip
+    "access": "gateway",
+    "made": 0,
+    "removed": 0,
+    "credential": "the gateway's alone",
+    "not_cut": [],
+}
 
 
 def _takes_connections(place: TargetSpec) -> CheckStep:

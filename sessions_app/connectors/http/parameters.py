@@ -102,7 +102,9 @@ class HTTPParameters(ConnectionParameters):
     """Connection settings for an application, or for the proxy in front of it."""
 
     proxy: Literal["stint", "nginx", "traefik", "caddy", "envoy"] = Field(
-        description="stint: requests go through Stint's own gateway. Otherwise the proxy in front of the application"
+        description=(
+            "stint: requests go through Stint's own gateway. Otherwise the proxy in front of the application"
+        )
     )
     proxy_key: SecretStr | None = Field(
         default=None,

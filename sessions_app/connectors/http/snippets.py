@@ -63,9 +63,18 @@ def snippet(proxy: str, site: Site) -> str:
 
 # A client could claim another host, path or client in these. Each proxy sets the others itself.
 _FORWARDED = (
-    "X-Forwarded-Method", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Host", "X-Forwarded-Port",
-    "X-Forwarded-Server", "Forwarded", "X-Real-IP", "X-Envoy-Original-Path", "X-Envoy-Original-Method",
-)  # fmt: skip
+    "X-Forwarded-Method",
+    "X-Forwarded-Uri",
+    "X-Forwarded-Path",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Server",
+    "Forwarded",
+    "X-Real-IP",
+    "X-Envoy-Original-Path",
+    "X-Envoy-Original-Method",
+)
 _STRIPPED = (*OVERRIDES, *_FORWARDED, "DPoP", "Upgrade")
 # Headers set by Stint: the holder of the token, and the grant. Headers set by the proxy: the client, and the
 # connection.

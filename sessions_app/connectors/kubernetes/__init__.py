@@ -1,1 +1,3 @@
-"""The Kubernetes connector: an account, roles and bindings for each grant, and the proof that they are gone."""
+"""The Kubernetes connector: an account, roles and bindings for each grant, and the proof that they
+are gone.
+"""

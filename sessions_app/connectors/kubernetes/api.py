@@ -54,9 +54,14 @@ def _pool(process: int, address: str, port: int, ca: str, name: str) -> urllib3.
     del process
     context = tls_context(ca)
     return urllib3.HTTPSConnectionPool(
-        address, port, ssl_context=context, server_hostname=name or None,
-        maxsize=8, block=False, retries=False,
-    )  # fmt: skip
+        address,
+        port,
+        ssl_context=context,
+        server_hostname=name or None,
+        maxsize=8,
+        block=False,
+        retries=False,
+    )
 
 
 def is_object(made: object) -> bool:
@@ -99,9 +104,14 @@ class Api:
         self._ends = time.monotonic() + seconds
 
     def call(
-        self, method: str, path: str, body: Data | None = None, *, query: Mapping[str, str] | None = None,
+        self,
+        method: str,
+        path: str,
+        body: Data | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
         also: tuple[int, ...] = (),
-    ) -> tuple[int, Data]:  # fmt: skip
+    ) -> tuple[int, Data]:
         """Return the status and the response.
 
         Raises ConnectorError for an error status that is not in ``also``.
@@ -174,10 +184,15 @@ class Api:
             "User-Agent": "stint",
         }
         response = pool.urlopen(
-            method, url, body=None if body is None else json.dumps(body).encode(), headers=headers, retries=False,
-            redirect=False, preload_content=False,
+            method,
+            url,
+            body=None if body is None else json.dumps(body).encode(),
+            headers=headers,
+            retries=False,
+            redirect=False,
+            preload_content=False,
             timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left)),
-        )  # fmt: skip
+        )
         return response.status, self._read(response)
 
     def _pool(self) -> urllib3.HTTPSConnectionPool:

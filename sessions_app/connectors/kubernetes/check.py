@@ -56,7 +56,12 @@ def _version(api: Api) -> CheckStep:
     )
     name = str(said.get("gitVersion", "an unknown version"))
     if numbers < _OLDEST:
-        return CheckStep("API server", ok=False, detail=f"Kubernetes {name} responds", fix="Stint needs Kubernetes 1.22 or later.")  # fmt: skip
+        return CheckStep(
+            "API server",
+            ok=False,
+            detail=f"Kubernetes {name} responds",
+            fix="Stint needs Kubernetes 1.22 or later.",
+        )
     return CheckStep("API server", ok=True, detail=f"Kubernetes {name} responds with a valid certificate")
 
 
@@ -116,10 +121,15 @@ def _rights(api: Api, apply: str) -> Iterator[CheckStep]:
 
 def _not_too_much(api: Api, apply: str) -> CheckStep:
     """Check for excess permissions, because anyone with Stint's token has Stint's permissions."""
-    asks = (Ask("", "*", "*", "*"), Ask("", "escalate", GROUP, "clusterroles"), Ask("", "bind", GROUP, "clusterroles"),
-            Ask("", "impersonate", "", "users"), Ask("", "get", "", "secrets"),
-            Ask("", "create", "authorization.openshift.io", "clusterrolebindings"),
-            Ask("", "create", "admissionregistration.k8s.io", "mutatingwebhookconfigurations"))  # fmt: skip
+    asks = (
+        Ask("", "*", "*", "*"),
+        Ask("", "escalate", GROUP, "clusterroles"),
+        Ask("", "bind", GROUP, "clusterroles"),
+        Ask("", "impersonate", "", "users"),
+        Ask("", "get", "", "secrets"),
+        Ask("", "create", "authorization.openshift.io", "clusterrolebindings"),
+        Ask("", "create", "admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    )
     held = [ask for ask in asks if _may(api, ask)]
     if held:
         detail = f"Stint may {'; '.join(map(str, held))}, which it does not need"
@@ -146,7 +156,11 @@ def _by_others(api: Api) -> CheckStep:
 
 
 def _may(api: Api, ask: Ask) -> bool:
-    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": ask.attributes}}  # fmt: skip
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": ask.attributes},
+    }
     _, answer = api.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
     status = answer.get("status")
     return isinstance(status, dict) and status.get("allowed") is True

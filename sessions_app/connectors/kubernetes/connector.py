@@ -111,8 +111,8 @@ class KubernetesConnector:
                 "left": [*left.names, *foreign],
                 "account_may": _answers(answers),
                 "token": token.words,
-                "last_use_refused_by": (deleted + dt.timedelta(seconds=CACHE_SECONDS)).isoformat(
-                    timespec="seconds"
+                "last_use_refused_by": (
+                    (deleted + dt.timedelta(seconds=CACHE_SECONDS)).isoformat(timespec="seconds")
                 ),
                 "not_cut": _not_cut(lease, found, api),
             },
@@ -138,7 +138,9 @@ class KubernetesConnector:
         )
 
     def observe(self, place: TargetSpec) -> list[Observed]:
-        """Return all objects with a name that Stint gives, and bindings by others that refer to its accounts."""
+        """Return all objects with a name that Stint gives, and bindings by others that refer to its
+        accounts.
+        """
         return look_around(Api(place))
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
@@ -270,18 +272,29 @@ def _credential(spec: GrantSpec, api: Api, token: str, expires: dt.datetime, sti
     server = f"https://{f'[{target.address}]' if ':' in target.address else target.address}:{target.port}"
     first = next((one.namespace for one in _wanted(spec, api) if one.namespace), "")
     known = {
-        "name": spec.place.cluster, "server": server, "ca": parameters.ca, "namespace": first,
+        "name": spec.place.cluster,
+        "server": server,
+        "ca": parameters.ca,
+        "namespace": first,
         "server_name": parameters.server_name,
-    }  # fmt: skip
+    }
     asking = exec_kubeconfig(**known, grant_ref=spec.grant_ref, stint_url=stint_url, target=target.name)
     fields = {
-        "Token": token, "Server": server, "Certificate authority": parameters.ca, "Namespace": first,
-        "Token id": _token_id(token), "Kubeconfig": token_kubeconfig(**known, token=token), "Kubeconfig with the plugin": asking,
-    }  # fmt: skip
+        "Token": token,
+        "Server": server,
+        "Certificate authority": parameters.ca,
+        "Namespace": first,
+        "Token id": _token_id(token),
+        "Kubeconfig": token_kubeconfig(**known, token=token),
+        "Kubeconfig with the plugin": asking,
+    }
     shown = {key: value for key, value in fields.items() if value}
     return Credential(
-        fields=shown, secret=frozenset(("Token", "Kubeconfig")), command=install_command(spec.grant_ref), expires_at=expires
-    )  # fmt: skip
+        fields=shown,
+        secret=frozenset(("Token", "Kubeconfig")),
+        command=install_command(spec.grant_ref),
+        expires_at=expires,
+    )
 
 
 def _token_id(token: str) -> str:

@@ -22,9 +22,17 @@ def token_kubeconfig(
 
 
 def exec_kubeconfig(
-    *, name: str, server: str, ca: str, namespace: str, grant_ref: str, stint_url: str, server_name: str = "",
-    target: str = "", command: Sequence[str] = (PLUGIN,),
-) -> str:  # fmt: skip
+    *,
+    name: str,
+    server: str,
+    ca: str,
+    namespace: str,
+    grant_ref: str,
+    stint_url: str,
+    server_name: str = "",
+    target: str = "",
+    command: Sequence[str] = (PLUGIN,),
+) -> str:
     """Return a kubeconfig without secrets.
 
     kubectl runs ``command`` with the grant's reference, and the command requests the credential from Stint.
@@ -40,7 +48,9 @@ def exec_kubeconfig(
         "env": [{"name": "STINT_URL", "value": stint_url}] if stint_url else [],
         "interactiveMode": "Never",
         "provideClusterInfo": False,
-        "installHint": f"Install sessions_app/connectors/kubernetes/plugin.py from Stint on your PATH as {PLUGIN}.",
+        "installHint": (
+            f"Install sessions_app/connectors/kubernetes/plugin.py from Stint on your PATH as {PLUGIN}."
+        ),
     }
     return _kubeconfig(name, server, ca, namespace, {"exec": plugin}, server_name)
 

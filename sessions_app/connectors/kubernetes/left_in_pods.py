@@ -38,24 +38,24 @@ _LOOK = (
 # Whether process $1 has the mark; 2 if its environment can't be read, or is empty, as for a program that is
 # just starting. sh drops the NULs, so entries have no visible end: no mark is a prefix of another.
 _HOLDS = (
-    'holds() { text=; while IFS= read -r part || [ -n "$part" ]; do text=$text$part; done 2>/dev/null <"/proc/$1/environ" '
-    '|| return 2; case $text in "") return 2 ;; *"$entry"*) return 0 ;; esac; return 1; }; '
+    'holds() { text=; while IFS= read -r part || [ -n "$part" ]; do text=$text$part; done 2>/dev/null'
+    ' <"/proc/$1/environ" || return 2; case $text in "") return 2 ;; *"$entry"*) return 0 ;; esac; return'
+    " 1; }; "
 )
 # Sets the processes whose environment can't be read, except those that were unreadable when the guard
 # started. A process without memory is dead, or a kernel thread.
 _BLIND = (
-    "blind() { unread=; for at in /proc/[0-9]*; do pid=${at#/proc/}; "
-    '{ true <"$at/environ"; } 2>/dev/null || ! look "$pid" || case "$memory $before " in 0\\ *|*" $pid "*) ;; '
-    '*) unread="$unread $pid" ;; esac; done; }; '
+    'blind() { unread=; for at in /proc/[0-9]*; do pid=${at#/proc/}; { true <"$at/environ"; } 2>/dev/null ||'
+    ' ! look "$pid" || case "$memory $before " in 0\\ *|*" $pid "*) ;; *) unread="$unread $pid" ;; esac;'
+    " done; }; "
 )
 # One scan. grep reads a thousand environments in the time in which sh reads ten, so sh reads each once per
 # sweep.
 _SCAN = (
-    'scan() { marked=; if [ -n "$fast" ]; then '
-    'for file in $(grep -lzxF -- "$entry" /proc/[0-9]*/environ 2>/dev/null); do '
-    'pid=${file#/proc/}; marked="$marked ${pid%/environ}"; done; '
-    'else for at in /proc/[0-9]*; do pid=${at#/proc/}; case " $clean " in *" $pid "*) continue ;; esac; '
-    'holds "$pid"; case $? in 0) marked="$marked $pid" ;; 1) clean="$clean $pid" ;; esac; done; fi; blind; }; '
+    'scan() { marked=; if [ -n "$fast" ]; then for file in $(grep -lzxF -- "$entry" /proc/[0-9]*/environ'
+    ' 2>/dev/null); do pid=${file#/proc/}; marked="$marked ${pid%/environ}"; done; else for at in'
+    ' /proc/[0-9]*; do pid=${at#/proc/}; case " $clean " in *" $pid "*) continue ;; esac; holds "$pid"; case'
+    ' $? in 0) marked="$marked $pid" ;; 1) clean="$clean $pid" ;; esac; done; fi; blind; }; '
 )
 # Which process adopts orphans: process 1, or a subreaper above (PR_SET_CHILD_SUBREAPER(2const)).
 _REAPERS = (
@@ -78,27 +78,27 @@ _STRAYS = (
 # mark. Nothing on the terminal of the container's main process is stopped: an interactive shell there would
 # notice.
 _HUNT = (
-    "hunt() { for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do for at in $reapers; do kids=; "
-    'read -r kids 2>/dev/null <"/proc/$at/task/$at/children"; look "$at"; own=$tty pid=${kids% }; pid=${pid##* }; '
-    'case " $known " in *" $pid "*) continue ;; esac; '
-    'look "$pid" && case $tty in 0) ;; "$own") false ;; esac && kill -STOP "$pid" || continue; '
-    'if holds "$pid"; then kill -KILL "$pid"; found=$((found + 1)); else kill -CONT "$pid"; fi; done; done 2>/dev/null; }; '
+    "hunt() { for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do for at in $reapers; do kids=;"
+    ' read -r kids 2>/dev/null <"/proc/$at/task/$at/children"; look "$at"; own=$tty pid=${kids% };'
+    ' pid=${pid##* }; case " $known " in *" $pid "*) continue ;; esac; look "$pid" && case $tty in 0) ;;'
+    ' "$own") false ;; esac && kill -STOP "$pid" || continue; if holds "$pid"; then kill -KILL "$pid";'
+    ' found=$((found + 1)); else kill -CONT "$pid"; fi; done; done 2>/dev/null; }; '
 )
 # TERM, a pause, then KILL until two complete scans find nothing: a program that is just starting has no
 # visible environment. Not every sleep supports fractions.
 _SWEEP = (
-    'sweep() { found=0 rounds=0 none=0 seen= clean= signal=TERM; while [ "$none" -lt 2 ] && [ "$rounds" -lt 40 ]; do '
-    'rounds=$((rounds + 1)) left=0; scan; for pid in $marked; do left=$((left + 1)); kill -$signal "$pid" 2>/dev/null; '
-    'case " $seen " in *" $pid "*) ;; *) seen="$seen $pid" found=$((found + 1)) ;; esac; done; strays; '
-    'if [ "$left" -gt 0 ] || [ "$fleeting" -gt 0 ]; then none=0; else none=$((none + 1)); fi; '
-    '[ "$fleeting" = 0 ] || [ "$rounds" -lt 4 ] || hunt; pause=0.02; '
-    '[ "$signal" = KILL ] || [ "$left" = 0 ] || pause=0.2; [ "$left" = 0 ] || signal=KILL; '
-    '[ "$none" -gt 1 ] || sleep "$pause" 2>/dev/null || sleep 1; done; }; '
+    'sweep() { found=0 rounds=0 none=0 seen= clean= signal=TERM; while [ "$none" -lt 2 ] && [ "$rounds" -lt'
+    " 40 ]; do rounds=$((rounds + 1)) left=0; scan; for pid in $marked; do left=$((left + 1)); kill -$signal"
+    ' "$pid" 2>/dev/null; case " $seen " in *" $pid "*) ;; *) seen="$seen $pid" found=$((found + 1)) ;; esac;'
+    ' done; strays; if [ "$left" -gt 0 ] || [ "$fleeting" -gt 0 ]; then none=0; else none=$((none + 1)); fi;'
+    ' [ "$fleeting" = 0 ] || [ "$rounds" -lt 4 ] || hunt; pause=0.02; [ "$signal" = KILL ] || [ "$left" = 0 ]'
+    ' || pause=0.2; [ "$left" = 0 ] || signal=KILL; [ "$none" -gt 1 ] || sleep "$pause" 2>/dev/null || sleep'
+    " 1; done; }; "
 )
 # Sets the variables that the functions need. An empty scan proves nothing if grep can't find itself.
 _BEGIN = (
-    'fast= before= known= unread=; STINT_SEEKER=$$ grep -qzxF -- "STINT_SEEKER=$$" /proc/self/environ 2>/dev/null && fast=1; '
-    f"{_REAPERS}"
+    'fast= before= known= unread=; STINT_SEEKER=$$ grep -qzxF -- "STINT_SEEKER=$$" /proc/self/environ'
+    f" 2>/dev/null && fast=1; {_REAPERS}"
 )
 # Everything that a sweep needs. The mark is in `entry`.
 SWEEPER = f"{CLOCK}{_LOOK}{_HOLDS}{_BLIND}{_SCAN}{_ORPHANS}{_STRAYS}{_HUNT}{_SWEEP}{_BEGIN}"

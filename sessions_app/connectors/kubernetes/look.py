@@ -86,7 +86,9 @@ def look(api: Api, mark: str) -> Found:
 
 
 def look_around(api: Api) -> list[Observed]:
-    """Read everything that Stint created, for any grant, and bindings by others that refer to its accounts."""
+    """Read everything that Stint created, for any grant, and bindings by others that refer to its
+    accounts.
+    """
     seen: dict[str, _Seen] = {}
     for account in api.items(path_of("serviceaccounts", api.parameters.accounts)):
         if mark := mark_in(account["metadata"]["name"]):
@@ -122,8 +124,11 @@ class _Seen:
             self.wrong.append("no serviceaccount")
         if not roles and not bindings:
             self.wrong.append("no role")
-        there = [*(["serviceaccount"] if self.account else []), *(_said("role", where) for where in sorted(roles)),
-                 *(_said("rolebinding", where) for where in sorted(bindings))]  # fmt: skip
+        there = [
+            *(["serviceaccount"] if self.account else []),
+            *(_said("role", where) for where in sorted(roles)),
+            *(_said("rolebinding", where) for where in sorted(bindings)),
+        ]
         detail = ", ".join(there) + (f"; wrong: {'; '.join(self.wrong)}" if self.wrong else "")
         return Observed(mark=mark, grant_ref=self.ref, intact=not self.wrong, detail=detail)
 
@@ -140,7 +145,10 @@ def _take(seen: dict[str, _Seen], plural: str, made: Data, accounts: str) -> Non
             one.wrong.append(f"{_said(kind, where)} was changed outside Stint")
     for mark in _accounts_in(made, accounts):
         if mark != own:
-            said = f"{_said(kind, where)} {made['metadata']['name']}, not created by Stint, refers to its account"
+            said = (
+                f"{_said(kind, where)} {made['metadata']['name']}, not created by Stint, refers to its"
+                " account"
+            )
             seen.setdefault(mark, _Seen()).wrong.append(said)
 
 
@@ -151,7 +159,9 @@ def _accounts_in(made: Data, accounts: str) -> Iterator[str]:
 
 
 def _account_of(subject: Data, accounts: str) -> str:
-    """Return the account name if a subject is a grant account, in either notation; empty for other subjects."""
+    """Return the account name if a subject is a grant account, in either notation; empty for other
+    subjects.
+    """
     kind, name = subject.get("kind"), str(subject.get("name", ""))
     if kind == "ServiceAccount" and subject.get("namespace") == accounts:
         return name

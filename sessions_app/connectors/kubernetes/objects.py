@@ -166,9 +166,13 @@ class Ask:
         """The permission as authorization.k8s.io/v1 ResourceAttributes."""
         resource, _, sub = self.resource.partition("/")
         return {
-            "namespace": self.namespace, "verb": self.verb, "group": self.group, "resource": resource,
-            "subresource": sub, "name": self.name,
-        }  # fmt: skip
+            "namespace": self.namespace,
+            "verb": self.verb,
+            "group": self.group,
+            "resource": resource,
+            "subresource": sub,
+            "name": self.name,
+        }
 
 
 def ask_about(namespace: str, rules: Sequence[Data]) -> Ask | None:

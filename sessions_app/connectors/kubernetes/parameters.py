@@ -30,13 +30,17 @@ class KubernetesParameters(ConnectionParameters):
 
     direct: bool = Field(
         default=False,
-        description="Give holders a credential for the cluster itself. Default: every request goes through Stint's "
-        "gateway",
+        description=(
+            "Give holders a credential for the cluster itself. Default: every request goes through Stint's "
+            "gateway"
+        ),
     )
     webhook_key: SecretStr | None = Field(
         default=None,
-        description="Key with which the API servers of a cluster with direct authenticate to Stint's authorization "
-        "webhook; at least 32 random characters",
+        description=(
+            "Key with which the API servers of a cluster with direct authenticate to Stint's authorization "
+            "webhook; at least 32 random characters"
+        ),
     )
 
     @classmethod

@@ -3,9 +3,9 @@
 
     STINT_URL=https://stint.example STINT_TOKEN=… stint-kube-credential GR-7F3K [TARGET]
 
-This single file needs only Python's standard library. STINT_TOKEN_FILE may name a file that contains the token.
-STINT_CA_FILE may name one with the CA of Stint's certificate. Nothing is written to disk: kubectl keeps the answer in
-memory.
+This single file needs only Python's standard library. STINT_TOKEN_FILE may name a file that contains the
+token. STINT_CA_FILE may name one with the CA of Stint's certificate. Nothing is written to disk: kubectl
+keeps the answer in memory.
 
 Source: https://kubernetes.io/docs/reference/config-api/client-authentication.v1/
 """
@@ -134,8 +134,8 @@ def _token(env: Mapping[str, str]) -> str:
 
 
 def main(words: Sequence[str], env: Mapping[str, str], out: TextIO, err: TextIO) -> int:
-    """Write an ExecCredential to ``out`` and return 0. On errors, write to ``err`` and return 1, or 2 for wrong
-    arguments.
+    """Write an ExecCredential to ``out`` and return 0. On errors, write to ``err`` and return 1, or 2 for
+    wrong arguments.
     """
     if len(words) not in (1, 2):
         err.write("usage: stint-kube-credential GR-XXXX [TARGET]\n")

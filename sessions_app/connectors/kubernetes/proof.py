@@ -33,7 +33,9 @@ def token_request(parameters: KubernetesParameters, name: str, seconds: int) -> 
 
 
 def request_token(api: Api, name: str, seconds: int, also: tuple[int, ...] = ()) -> Data:
-    """Request a token of an account. Return the status of the TokenRequest; empty for an HTTP status in ``also``."""
+    """Request a token of an account. Return the status of the TokenRequest; empty for an HTTP status in
+    ``also``.
+    """
     path, body = token_request(api.parameters, name, seconds)
     _, answer = api.call("POST", path, body, also=also)
     status = answer.get("status")

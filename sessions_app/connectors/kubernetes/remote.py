@@ -1,7 +1,7 @@
 """Programs in containers, from an event loop: exec over a WebSocket to an API server.
 
-Source: k8s.io/apimachinery `pkg/util/remotecommand` (v4 and v5.channel.k8s.io): the first byte of each binary message is
-its channel; v5 adds 255 and the number of a channel that ends.
+Source: k8s.io/apimachinery `pkg/util/remotecommand` (v4 and v5.channel.k8s.io): the first byte of each binary
+message is its channel; v5 adds 255 and the number of a channel that ends.
 """
 
 from __future__ import annotations
@@ -135,10 +135,14 @@ async def exec_in(
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             socket = await session.ws_connect(
-                server.url + container.path(argv, stdin=stdin), protocols=(V5, V4), ssl=server.context,
-                server_hostname=server.name, headers={"Authorization": f"Bearer {server.token}"}, max_msg_size=MAX_MESSAGE,
+                server.url + container.path(argv, stdin=stdin),
+                protocols=(V5, V4),
+                ssl=server.context,
+                server_hostname=server.name,
+                headers={"Authorization": f"Bearer {server.token}"},
+                max_msg_size=MAX_MESSAGE,
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-            )  # fmt: skip
+            )
     except aiohttp.WSServerHandshakeError as error:
         permanent = error.status in (400, 401, 403, 404)
         raise ConnectorError(

@@ -68,11 +68,17 @@ def target_setup(rules: Rules, *, accounts: str = ACCOUNTS) -> str:
         _object("v1", "Namespace", OWN_NAMESPACE),
         _object("v1", "Namespace", accounts),
         _object("v1", "ServiceAccount", OWN_NAME, OWN_NAMESPACE),
-        _object("v1", "Secret", OWN_NAME, OWN_NAMESPACE, type="kubernetes.io/service-account-token",
-                annotations={"kubernetes.io/service-account.name": OWN_NAME}),
+        _object(
+            "v1",
+            "Secret",
+            OWN_NAME,
+            OWN_NAMESPACE,
+            type="kubernetes.io/service-account-token",
+            annotations={"kubernetes.io/service-account.name": OWN_NAME},
+        ),
         *_bound("stint-accounts", accounts, _ACCOUNTS),
         *_bound("stint-look", "", _LOOK),
-    ]  # fmt: skip
+    ]
     if "" in rules:
         documents += _bound("stint-give", "", _GIVE_EVERYWHERE)
         documents += _bound("stint-ceiling", "", rules[""])
@@ -95,8 +101,14 @@ _HEAD = f"""\
 
 
 def _object(
-    version: str, kind: str, name: str, namespace: str = "", *, annotations: Mapping[str, str] | None = None, **content: Any
-) -> dict[str, Any]:  # fmt: skip
+    version: str,
+    kind: str,
+    name: str,
+    namespace: str = "",
+    *,
+    annotations: Mapping[str, str] | None = None,
+    **content: Any,
+) -> dict[str, Any]:
     meta: dict[str, Any] = {"name": name, **({"namespace": namespace} if namespace else {})}
     if annotations:
         meta["annotations"] = dict(annotations)

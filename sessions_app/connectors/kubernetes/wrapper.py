@@ -32,7 +32,10 @@ _HEED = "trap : INT QUIT; "
 # `exec` runs the program and no builtin of the same name. The shell's own message about a command that a
 # signal ended is discarded. The guard is checked at the last moment, because a finished sweep finds nothing
 # more.
-_RUN = f'(export "$grant" "$entry"; kill -0 "$guard" || exit {NOT_STARTED}; exec 2>&4 4>&-; exec "$@"); status=$?; '
+_RUN = (
+    f'(export "$grant" "$entry"; kill -0 "$guard" || exit {NOT_STARTED}; exec 2>&4 4>&-; exec "$@");'
+    " status=$?; "
+)
 _WRAPPER = (
     "time=$1 guard=$2 grant=$3 entry=$4; shift 4; exec 4>&2 2>/dev/null; "
     f"{SWEEPER}{_WATCH}"

@@ -74,11 +74,16 @@ class MCPConnector:
         return Evidence(
             gone=True,
             detail={
-                "asked": f"without a token at {lease.place.target.address}:{lease.place.target.port}", "status": status,
-                "access": access, "made": 0, "removed": 0, "credential": "the gateway's alone", "asked_at": asked_at,
+                "asked": f"without a token at {lease.place.target.address}:{lease.place.target.port}",
+                "status": status,
+                "access": access,
+                "made": 0,
+                "removed": 0,
+                "credential": "the gateway's alone",
+                "asked_at": asked_at,
                 "answered_at": dt.datetime.now(dt.UTC).isoformat(),
             },
-        )  # fmt: skip
+        )
 
     def observe(self, place: TargetSpec) -> list[Observed]:
         """Return an empty list once the server has responded. Stint creates nothing there."""
@@ -86,7 +91,9 @@ class MCPConnector:
         return []
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
-        """Check that the server is reachable, refuses requests without a token, supports MCP, and has tools."""
+        """Check that the server is reachable, refuses requests without a token, supports MCP, and
+        has tools.
+        """
         reach = "Start the server, or fix the address, port, path and TLS settings."
         try:
             status = _run(place, _stranger)
@@ -96,10 +103,19 @@ class MCPConnector:
         steps = [
             CheckStep("reachable", True, f"{place.target.address}:{place.target.port} returned {status}"),
             CheckStep(
-                "refuses requests without a token", True, "a request without a token is refused" if shut else "it responds without a token",
-                "" if shut else "Require a token, or allow only Stint to reach it. Otherwise agents can bypass grants.",
+                "refuses requests without a token",
+                True,
+                "a request without a token is refused" if shut else "it responds without a token",
+                (
+                    ""
+                    if shut
+                    else (
+                        "Require a token, or allow only Stint to reach it. Otherwise agents can bypass"
+                        " grants."
+                    )
+                ),
             ),
-        ]  # fmt: skip
+        ]
         try:
             said, count = _run(place, _about)
         except ConnectorError as error:
@@ -118,14 +134,15 @@ class MCPConnector:
             return []  # `check` reports it
         return [
             CheckStep(
-                f"tools of {one.name}", not missing,
+                f"tools of {one.name}",
+                not missing,
                 f"not found: {', '.join(missing)}" if missing else "all found",
                 "Correct their names in the command set, or add them to the server." if missing else "",
             )
             for one in sets
             if isinstance(one, CompiledSet)
             for missing in [sorted(one.tools - there.keys())]
-        ]  # fmt: skip
+        ]
 
 
 def _pinned(made: Mapping[str, Any]) -> dict[str, str]:

@@ -15,10 +15,16 @@ def endpoint_of(place: TargetSpec, *, idle: float = 6.0) -> Endpoint:
     """Return the server's endpoint, with Stint's own token for it. Raises ConnectorError."""
     parameters, target = parameters_of(place), place.target
     return Endpoint(
-        name=target.name, address=target.address, port=target.port, path=parameters.path, host=parameters.host,
-        tls=parameters.tls, ca=parameters.ca, idle=idle,
+        name=target.name,
+        address=target.address,
+        port=target.port,
+        path=parameters.path,
+        host=parameters.host,
+        tls=parameters.tls,
+        ca=parameters.ca,
+        idle=idle,
         token=parameters.token.get_secret_value() if parameters.token else "",
-    )  # fmt: skip
+    )
 
 
 def conversation_with(place: TargetSpec, *, idle: float = 6.0) -> Conversation:
@@ -30,12 +36,15 @@ async def status_for_strangers(place: TargetSpec) -> int:
     """Return the status of the response to a request without a token. Raises ConnectorError."""
     endpoint = replace(endpoint_of(place), token="")
     asked = {
-        "jsonrpc": "2.0", "id": 1, "method": "server/discover",
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "server/discover",
         "params": {"_meta": {wire.VERSION_KEY: wire.MODERN, wire.CAPABILITIES_KEY: {}}},
-    }  # fmt: skip
+    }
     headers = {
-        "Accept": "application/json, text/event-stream", "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "Content-Type": "application/json",
         **wire.routing_headers("server/discover", {}),
-    }  # fmt: skip
+    }
     async with request(endpoint, "POST", headers, wire.dump(asked)) as answer:
         return answer.status

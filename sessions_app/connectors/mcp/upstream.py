@@ -134,8 +134,11 @@ def _line(endpoint: Endpoint, method: str, headers: Mapping[str, str], body: byt
     usual = 443 if endpoint.tls else 80
     said = {
         "Host": host if endpoint.host or endpoint.port == usual else f"{host}:{endpoint.port}",
-        "Connection": "close", "User-Agent": "stint", "Content-Length": str(len(body)), **headers,
-    }  # fmt: skip
+        "Connection": "close",
+        "User-Agent": "stint",
+        "Content-Length": str(len(body)),
+        **headers,
+    }
     if endpoint.token:
         said["Authorization"] = f"Bearer {endpoint.token}"
     return h11.Request(method=method, target=endpoint.path, headers=list(said.items()))

@@ -130,7 +130,9 @@ def _annotated(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
 
 
 def without_envelope(params: Mapping[str, Any]) -> Message:
-    """Return the parameters without the protocol's own keys in ``_meta``, which describe another connection."""
+    """Return the parameters without the protocol's own keys in ``_meta``, which describe another
+    connection.
+    """
     meta = params.get("_meta")
     kept = (
         {key: value for key, value in meta.items() if not key.startswith(META)}

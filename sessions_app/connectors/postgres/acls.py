@@ -23,9 +23,14 @@ from sessions_app.connectors.postgres.parameters import parameters_of
 _PLAIN = re.compile(r"[a-zA-Z0-9_]+")
 # Types that pg_identify_object and GRANT name differently.
 _WORDS = {
-    "view": "TABLE", "materialized view": "TABLE", "foreign table": "TABLE", "aggregate": "FUNCTION",
-    "foreign-data wrapper": "FOREIGN DATA WRAPPER", "server": "FOREIGN SERVER", "parameter acl": "PARAMETER",
-}  # fmt: skip
+    "view": "TABLE",
+    "materialized view": "TABLE",
+    "foreign table": "TABLE",
+    "aggregate": "FUNCTION",
+    "foreign-data wrapper": "FOREIGN DATA WRAPPER",
+    "server": "FOREIGN SERVER",
+    "parameter acl": "PARAMETER",
+}
 # The objects that one of the roles owns or is named in, with their privileges. Those that all databases share
 # are listed in only one database. For owned tables all columns are read: a grant on a column is not recorded
 # under the owner. By default everyone can execute a function: these privileges are not stored, and are read
@@ -84,14 +89,28 @@ WHERE owner = ANY (%(fixed)s)
 AND NOT EXISTS (SELECT FROM pg_class c WHERE classid = 'pg_class'::regclass AND c.oid = objid AND c.relkind IN ('i', 'I', 't', 'c'))
 AND NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid WHERE classid = 'pg_type'::regclass AND t.oid = objid
     AND (c.relkind <> 'c' OR t.typcategory = 'A' OR t.typtype = 'm'))
-""").format(sql.SQL(" UNION ALL ").join(
-    sql.SQL("SELECT {}, {}::regclass, oid FROM {}").format(sql.Identifier(owner), sql.Literal(catalog), sql.Identifier(catalog))
-    for catalog, owner in {
-        "pg_class": "relowner", "pg_proc": "proowner", "pg_type": "typowner", "pg_namespace": "nspowner", "pg_operator": "oprowner",
-        "pg_largeobject_metadata": "lomowner", "pg_foreign_server": "srvowner", "pg_collation": "collowner", "pg_conversion": "conowner",
-        "pg_ts_config": "cfgowner", "pg_ts_dict": "dictowner", "pg_publication": "pubowner", "pg_extension": "extowner",
-    }.items()
-))  # fmt: skip
+""").format(
+    sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT {}, {}::regclass, oid FROM {}").format(
+            sql.Identifier(owner), sql.Literal(catalog), sql.Identifier(catalog)
+        )
+        for catalog, owner in {
+            "pg_class": "relowner",
+            "pg_proc": "proowner",
+            "pg_type": "typowner",
+            "pg_namespace": "nspowner",
+            "pg_operator": "oprowner",
+            "pg_largeobject_metadata": "lomowner",
+            "pg_foreign_server": "srvowner",
+            "pg_collation": "collowner",
+            "pg_conversion": "conowner",
+            "pg_ts_config": "cfgowner",
+            "pg_ts_dict": "dictowner",
+            "pg_publication": "pubowner",
+            "pg_extension": "extowner",
+        }.items()
+    )
+)
 WITH_FIXED = _acls(_FIXED)
 _GIVEN = sql.SQL("""
 WITH {}

@@ -146,7 +146,10 @@ def _fault_step(fault: Fault) -> CheckStep:
 def _givable(server: Server, broker: str, found: Sequence[str]) -> CheckStep:
     if server.superuser or found:
         return CheckStep("template roles", True, f"Stint can grant {', '.join(found) or 'every role'}")
-    fix = f"For a command such as `ROLE reporting_reader`: GRANT reporting_reader TO {broker} WITH ADMIN OPTION;"
+    fix = (
+        f"For a command such as `ROLE reporting_reader`: GRANT reporting_reader TO {broker} WITH ADMIN"
+        " OPTION;"
+    )
     if server.version < 16:
         return CheckStep(
             "template roles",
@@ -165,9 +168,10 @@ def _keeper(server: Server, parameters: PostgresParameters, broker: str) -> Chec
     keeper = parameters.reassign_to
     name = sql.Identifier(keeper).as_string()
     rows = server.rows(
-        "SELECT rolsuper OR rolcreaterole OR rolcanlogin, pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles"
-        " WHERE rolname = %s", (keeper,),
-    )  # fmt: skip
+        "SELECT rolsuper OR rolcreaterole OR rolcanlogin, pg_has_role(current_user, oid, 'MEMBER') FROM"
+        " pg_roles WHERE rolname = %s",
+        (keeper,),
+    )
     if not rows:
         known = keeper == KEEPER
         said = (
@@ -254,7 +258,9 @@ def unfit_roles(place: TargetSpec, sets: Sequence[answers.CompiledSet], budget: 
     with connected(place, budget, purpose="stint look") as server:
         roles = {*_named(sets), *server.value(_TEMPLATES)} - {KEEPER, parameters_of(place).reassign_to}
         return {
-            one.template: f"no grant may use the role {one.template}: {one}. An administrator must run: {one.fix}"
+            one.template: (
+                f"no grant may use the role {one.template}: {one}. An administrator must run: {one.fix}"
+            )
             for one in faults_of(server, sorted(roles), budget)
         }
 

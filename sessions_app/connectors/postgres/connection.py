@@ -43,9 +43,15 @@ Result = TypeVar("Result")
 Statement = sql.SQL | sql.Composed
 
 _PERMANENT = (
-    "password authentication failed", "no pg_hba.conf entry", "certificate verify failed", "does not support SSL",
-    "is not permitted to log in", "does not exist", "does not match host name", "root certificate",
-)  # fmt: skip
+    "password authentication failed",
+    "no pg_hba.conf entry",
+    "certificate verify failed",
+    "does not support SSL",
+    "is not permitted to log in",
+    "does not exist",
+    "does not match host name",
+    "root certificate",
+)
 # Class 28: login refused; 3D: unknown database; 42501: insufficient privilege.
 _STATES_THAT_STAY = ("28", "3D", "42501")
 
@@ -167,9 +173,12 @@ def _connect(
 
 def _options() -> str:
     settings = {
-        "statement_timeout": f"{STATEMENT_SECONDS}s", "lock_timeout": f"{LOCK_SECONDS}s", "search_path": "pg_catalog",
-        "idle_in_transaction_session_timeout": f"{CALL_SECONDS}s", "DateStyle": "ISO",
-    }  # fmt: skip
+        "statement_timeout": f"{STATEMENT_SECONDS}s",
+        "lock_timeout": f"{LOCK_SECONDS}s",
+        "search_path": "pg_catalog",
+        "idle_in_transaction_session_timeout": f"{CALL_SECONDS}s",
+        "DateStyle": "ISO",
+    }
     return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
@@ -220,7 +229,9 @@ def _cut(wire: socket.socket) -> None:
 
 @contextlib.contextmanager
 def said_by(place: TargetSpec) -> Iterator[None]:
-    """Convert server errors to ConnectorError without the statement, which may contain a password verifier."""
+    """Convert server errors to ConnectorError without the statement, which may contain a password
+    verifier.
+    """
     try:
         yield
     except psycopg.Error as error:

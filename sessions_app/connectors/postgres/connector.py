@@ -43,10 +43,14 @@ class PostgresConnector:
         except provision.NotIntactError:
             revoke.revoke(
                 LeaseSpec(
-                    grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=spec.made, before=spec.before
+                    grant_ref=spec.grant_ref,
+                    mark=spec.mark,
+                    place=spec.place,
+                    made=spec.made,
+                    before=spec.before,
                 ),
                 budget,
-            )  # fmt: skip
+            )
             return repeated(budget, lambda: self._make(spec, budget))
 
     def _make(self, spec: GrantSpec, budget: Budget) -> LeaseSpec:
@@ -114,9 +118,13 @@ def credential(spec: GrantSpec, user: str, password: str) -> Credential:
     parameters, target = parameters_of(spec.place), spec.place.target
     tls = _tls(spec.place.cluster, parameters)
     fields = {
-        "Username": user, "Password": password, "Host": target.address, "Port": str(target.port),
-        "Database": parameters.database, "URI": _uri(spec, f"{user}:{quote(password, safe='')}", tls),
-    }  # fmt: skip
+        "Username": user,
+        "Password": password,
+        "Host": target.address,
+        "Port": str(target.port),
+        "Database": parameters.database,
+        "URI": _uri(spec, f"{user}:{quote(password, safe='')}", tls),
+    }
     if parameters.sslrootcert:
         fields[f"Authority (save as {tls['sslrootcert']})"] = parameters.sslrootcert
     return Credential(

@@ -71,7 +71,10 @@ class Default:
 
     def revoke(self, words: str = "") -> str:
         """Return the SQL that revokes it, or only the part that ``words`` name."""
-        return f"{self._start} REVOKE {words}{self.privilege} ON {self.things} FROM {grantee_word(self.grantee)};"
+        return (
+            f"{self._start} REVOKE {words}{self.privilege} ON {self.things} FROM"
+            f" {grantee_word(self.grantee)};"
+        )
 
     @property
     def _start(self) -> str:

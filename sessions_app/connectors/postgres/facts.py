@@ -80,8 +80,18 @@ def grant_roles(server: Server, names: Sequence[str] | None = None) -> dict[str,
 def _facts(row: tuple[object, ...]) -> RoleFacts:
     oid, name, login, extra, until, limit, comment, roles, loose, members, acls = row
     return RoleFacts(
-        oid, name, login, extra, until, limit, read_comment(comment), tuple(roles), loose, tuple(members), acls  # type: ignore[arg-type]
-    )  # fmt: skip
+        oid,
+        name,
+        login,
+        extra,
+        until,
+        limit,
+        read_comment(comment),
+        tuple(roles),
+        loose,
+        tuple(members),
+        acls,  # type: ignore[arg-type]
+    )
 
 
 def left_of(server: Server, names: RoleNames, oids: Sequence[int]) -> dict[str, Json]:

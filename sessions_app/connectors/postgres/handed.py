@@ -111,7 +111,9 @@ class _Seen:
 
 
 def snapshot(server: Server, templates: Sequence[str], budget: Budget) -> dict[str, Json]:
-    """Return the state before a grant with these templates, as stored with the grant. Raises ConnectorError."""
+    """Return the state before a grant with these templates, as stored with the grant. Raises
+    ConnectorError.
+    """
     roles = {role.name: role.oid for role in above(server, templates)}
     found = _look(server, {oid: name for name, oid in roles.items()}, budget)
     count = sum(len(seen.things) + len(seen.defaults) for seen in found.values())
@@ -183,7 +185,9 @@ def _risen(server: Server, before: Mapping[str, Any], budget: Budget) -> Iterato
             if one.rank == GAVE:
                 yield replace(
                     one,
-                    text=f"{one.text} ({role.template} has been a member of {role.name} since the grant began)",
+                    text=(
+                        f"{one.text} ({role.template} has been a member of {role.name} since the grant began)"
+                    ),
                 )
         if things:
             fix = sql.SQL("REVOKE {} FROM {};").format(
@@ -251,9 +255,14 @@ def _shared(server: Server, roles: Mapping[int, str]) -> Iterator[Thing]:
     values = {"oids": list(roles)}
     for oid, role, member in server.rows_by_names(_MEMBERS, values):
         fix = sql.SQL("REVOKE {} FROM {}{};").format(
-            sql.Identifier(role), sql.Identifier(member),
-            sql.SQL(" GRANTED BY {}").format(sql.Identifier(roles[oid])) if server.version >= 16 else sql.SQL(""),
-        )  # fmt: skip
+            sql.Identifier(role),
+            sql.Identifier(member),
+            (
+                sql.SQL(" GRANTED BY {}").format(sql.Identifier(roles[oid]))
+                if server.version >= 16
+                else sql.SQL("")
+            ),
+        )
         yield Thing(SHARED, f"{roles[oid]} granted the role {role} to {member}", fix.as_string())
     for oid, setting in server.rows_by_names(_SETTINGS, values):
         name = sql.Identifier(roles[oid])

@@ -29,14 +29,12 @@ BATCH = 100
 # How many names of a holder's code are reported if others created something that depends on it.
 TOLD = 5
 
-_GIVEN = sql.SQL(
-    """
+_GIVEN = sql.SQL("""
 WITH {}
 SELECT DISTINCT i.type, i.identity, coalesce(e.rolname::text, 'public')
 FROM acls, aclexplode(acl) a LEFT JOIN pg_roles e ON e.oid = a.grantee, pg_identify_object(classid, objid, 0) i
 WHERE a.grantor = ANY (%(oids)s) AND a.grantee <> ALL (%(oids)s) ORDER BY 3, 1, 2
-"""
-).format(ACLS)
+""").format(ACLS)
 # The owner of an extension can add code to it. It can then be dropped only with the extension, until it is
 # removed from it.
 _CODE = sql.SQL("""

@@ -67,7 +67,8 @@ def clean_databases(
         except ConnectorError as error:
             failed.append(error)
     if failed:
-        # After a collision, the caller looks again: whoever else revokes the grant may have dropped its roles.
+        # After a collision, the caller looks again: whoever else revokes the grant may have dropped its
+        # roles.
         collided = any(isinstance(error, CollisionError) for error in failed)
         raise (CollisionError if collided else ConnectorError)(
             " ".join(str(error) for error in failed), permanent=all(one.permanent for one in failed)
@@ -156,7 +157,8 @@ def _give_away(there: Server, roles: Sequence[str], owned: int) -> None:
         if not error.permanent:
             raise
         raise ConnectorError(
-            f"{error} An administrator must run in database {there.connection.info.dbname}: {statement.as_string()};",
+            f"{error} An administrator must run in database {there.connection.info.dbname}:"
+            f" {statement.as_string()};",
             permanent=True,
         ) from None
 
@@ -170,7 +172,10 @@ def _ensure_keeper(server: Server) -> None:
     if not server.value("SELECT count(*) FROM pg_roles WHERE rolname = %s", (keeper,)):
         _create(server, keeper)
     word = "SET" if server.version >= 16 else "MEMBER"
-    can = "SELECT pg_has_role(current_user, oid, 'USAGE') AND pg_has_role(current_user, oid, %s) FROM pg_roles WHERE rolname = %s"
+    can = (
+        "SELECT pg_has_role(current_user, oid, 'USAGE') AND pg_has_role(current_user, oid, %s) FROM pg_roles"
+        " WHERE rolname = %s"
+    )
     if not server.value(can, (word, keeper)):
         how = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if server.version >= 16 else "")
         server.run(sql.SQL("GRANT {} TO CURRENT_USER{}").format(sql.Identifier(keeper), how))

@@ -27,35 +27,47 @@ class PostgresParameters(ConnectionParameters):
     """Connection settings for a PostgreSQL server: Stint's own role, the database of the cluster, and TLS."""
 
     user: Name = Field(
-        default="stint_broker", min_length=1,
+        default="stint_broker",
+        min_length=1,
         description="Role that Stint logs in as. `manage.py postgres_target_setup` prints how to create it",
-    )  # fmt: skip
+    )
     password: SecretStr = Field(description="The password of that role")
     database: Name = Field(
-        default="postgres", min_length=1,
-        description="Database that holders use and in which privileges are granted. Holders' objects are removed from "
-        "all databases",
-    )  # fmt: skip
+        default="postgres",
+        min_length=1,
+        description=(
+            "Database that holders use and in which privileges are granted. Holders' objects are removed from"
+            " all databases"
+        ),
+    )
     sslmode: Encryption = Field(
         default="verify-full",
-        description="verify-full checks the server's certificate and name. require only encrypts; prefer also "
-        "connects without encryption. Use the latter two only on a trusted network",
+        description=(
+            "verify-full checks the server's certificate and name. require only encrypts; prefer also "
+            "connects without encryption. Use the latter two only on a trusted network"
+        ),
     )
     sslrootcert: str = Field(
-        default="", max_length=65536,
+        default="",
+        max_length=65536,
         description="CA certificate of the server, PEM. Default: the system's",
-    )  # fmt: skip
+    )
     connection_limit: int = Field(
         default=5, ge=1, le=1000, description="Maximum number of connections for each grant"
     )
     reassign_to: Name = Field(
-        default=KEEPER, min_length=1,
-        description="Role that takes ownership of holders' objects. It should have no login and no privileges; "
-        f"{KEEPER} is created when needed",
-    )  # fmt: skip
+        default=KEEPER,
+        min_length=1,
+        description=(
+            "Role that takes ownership of holders' objects. It should have no login and no privileges; "
+            f"{KEEPER} is created when needed"
+        ),
+    )
     read_statements: bool = Field(
         default=False,
-        description="Show the statements that holders run, if the server allows it. They can contain personal data",
+        description=(
+            "Show the statements that holders run, if the server allows it. They can contain personal data"
+        ),
     )
 
     @model_validator(mode="after")

@@ -17,15 +17,16 @@ from sessions_app.policy.commands.postgres.privileges import ArgumentType, Objec
 CHUNK = 100
 
 _RELATION = sql.SQL(
-    "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {0} AND c.relname = {1}"
+    "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {0} AND"
+    " c.relname = {1}"
 )
 _TYPE = sql.SQL(
-    "(SELECT CASE WHEN {2} THEN t.typarray ELSE t.oid END FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace"
-    " WHERE n.nspname = {0} AND t.typname = {1})"
+    "(SELECT CASE WHEN {2} THEN t.typarray ELSE t.oid END FROM pg_type t JOIN pg_namespace n ON n.oid ="
+    " t.typnamespace WHERE n.nspname = {0} AND t.typname = {1})"
 )
 _ROUTINE = sql.SQL(
-    "SELECT p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = {0} AND p.proname = {1}"
-    " AND p.proargtypes::text = array_to_string(ARRAY[{2}]::oid[], ' ')"
+    "SELECT p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = {0} AND"
+    " p.proname = {1} AND p.proargtypes::text = array_to_string(ARRAY[{2}]::oid[], ' ')"
 )
 _WORDS: Mapping[ObjectKind, str] = {"sequence": "SEQUENCE", "schema": "SCHEMA", "database": "DATABASE"}
 
@@ -46,7 +47,8 @@ def _table(role: sql.Literal, one: Privilege, names: Sequence[sql.Literal]) -> s
 def _column(role: sql.Literal, one: Privilege, names: Sequence[sql.Literal]) -> sql.Composed:
     relation = _RELATION.format(*names[:2])
     column = sql.SQL(
-        "SELECT attnum FROM pg_attribute WHERE attrelid = ({}) AND attname = {} AND NOT attisdropped AND attnum > 0"
+        "SELECT attnum FROM pg_attribute WHERE attrelid = ({}) AND attname = {} AND NOT attisdropped AND"
+        " attnum > 0"
     ).format(relation, names[2])
     return sql.SQL("has_column_privilege({}, ({}), ({}), {})").format(
         role, relation, column, sql.Literal(one.privilege)
@@ -84,13 +86,20 @@ def _role(role: sql.Literal, one: Privilege, names: Sequence[sql.Literal]) -> sq
 
 
 _QUESTIONS: Mapping[ObjectKind, Callable[[sql.Literal, Privilege, Sequence[sql.Literal]], sql.Composed]] = {
-    "table": _table, "column": _column, "sequence": _sequence, "function": _function, "schema": _schema,
-    "database": _database, "role": _role,
-}  # fmt: skip
+    "table": _table,
+    "column": _column,
+    "sequence": _sequence,
+    "function": _function,
+    "schema": _schema,
+    "database": _database,
+    "role": _role,
+}
 
 
 def held(server: Server, role: str, wanted: Sequence[Privilege]) -> list[bool | None]:
-    """Return for each privilege whether the role has it, in this database; None if the object does not exist."""
+    """Return for each privilege whether the role has it, in this database; None if the object does
+    not exist.
+    """
     answers: list[bool | None] = []
     for start in range(0, len(wanted), CHUNK):
         asked = [
@@ -172,7 +181,7 @@ def _give(server: Server, rights: str, one: Privilege) -> None:
 def _not_ours(server: Server, one: Privilege) -> ConnectorError:
     broker = server.connection.info.user
     return ConnectorError(
-        f"{server.place.target.name}: Stint's role can't grant `{one}`. An administrator must run in database "
-        f"{server.connection.info.dbname}: {grant_option(broker, one)}",
+        f"{server.place.target.name}: Stint's role can't grant `{one}`. An administrator must run in database"
+        f" {server.connection.info.dbname}: {grant_option(broker, one)}",
         permanent=True,
     )

@@ -42,18 +42,25 @@ def make(server: Server, spec: GrantSpec, budget: Budget) -> LeaseSpec:
         _comment(server, spec, names, templates)
         login = _checked(server, spec, names)
     made: dict[str, Json] = {
-        "role": names.login, "oid": login.oid, "rights_oid": grant_roles(server, [names.rights])[names.rights].oid,
-        "database": parameters_of(spec.place).database, "privileges": len(wanted) - len(templates),
-        "template_roles": templates, "logs_statements": logs,
-    }  # fmt: skip
+        "role": names.login,
+        "oid": login.oid,
+        "rights_oid": grant_roles(server, [names.rights])[names.rights].oid,
+        "database": parameters_of(spec.place).database,
+        "privileges": len(wanted) - len(templates),
+        "template_roles": templates,
+        "logs_statements": logs,
+    }
     return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=made, before=before)
 
 
 def privileges_of(server: Server, spec: GrantSpec) -> tuple[Privilege, ...]:
-    """Return the privileges of the grant's command set. Raises ConnectorError for commands of another kind."""
+    """Return the privileges of the grant's command set. Raises ConnectorError for commands of
+    another kind.
+    """
     if not isinstance(spec.commands, CompiledSet):
         raise ConnectorError(
-            f"{server.place.target.name} is a PostgreSQL server, and the grant's commands are of kind {spec.commands.kind}.",
+            f"{server.place.target.name} is a PostgreSQL server, and the grant's commands are of kind"
+            f" {spec.commands.kind}.",
             permanent=True,
         )
     return spec.commands.privileges()
@@ -118,7 +125,8 @@ def _join(server: Server, role: str, member: str) -> None:
             raise
         fix = grant_option(server.connection.info.user, Privilege("role", "MEMBER", (role,)))
         raise ConnectorError(
-            f"{server.place.target.name}: Stint's role can't grant the role {role}. An administrator must run: {fix}",
+            f"{server.place.target.name}: Stint's role can't grant the role {role}. An administrator must"
+            f" run: {fix}",
             permanent=True,
         ) from None
 

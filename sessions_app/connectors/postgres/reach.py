@@ -109,8 +109,8 @@ def databases_of(server: Server, oids: Sequence[int], always: Collection[str]) -
 def faults_of(server: Server, templates: Sequence[str], budget: Budget) -> list[Fault]:
     """Return why grants may not include these roles; empty if they may. Raises ConnectorError.
 
-    Checks, in order: names and attributes, the roles that they can grant, and what they own or can grant in each
-    database, including shared objects.
+    Checks, in order: names and attributes, the roles that they can grant, and what they own or can grant in
+    each database, including shared objects.
     """
     roles = above(server, templates)
     broker = server.connection.info.user
@@ -172,11 +172,16 @@ def _faults_here(there: Server, known: Mapping[int, Sequence[Above]]) -> list[Fa
     later = [one for one in defaults(there, known) if one.grantable]
     return found + [
         Fault(
-            role.template, role.name, f"will get privileges WITH GRANT OPTION on {one.things.lower()} that {one.owner} creates",
+            role.template,
+            role.name,
+            f"will get privileges WITH GRANT OPTION on {one.things.lower()} that {one.owner} creates",
             one.revoke("GRANT OPTION FOR "),
         )
-        for one in later for roles in known.values() for role in roles if role.name == one.grantee
-    ]  # fmt: skip
+        for one in later
+        for roles in known.values()
+        for role in roles
+        if role.name == one.grantee
+    ]
 
 
 def _policy(there: Server, role: Above, named: str, fix: str) -> Fault:
@@ -199,9 +204,11 @@ def _fault(there: Server, role: Above, gifts: Gifts, what: str, type_: str, iden
         return Fault(role.template, role.name, f"can change {identity} for the whole server", fix)
     if what == "jobs":
         return Fault(
-            role.template, role.name, f"can use schema {identity}, which schedules jobs {inside}",
+            role.template,
+            role.name,
+            f"can use schema {identity}, which schedules jobs {inside}",
             f"REVOKE ALL ON SCHEMA {identity} FROM {name};",
-        )  # fmt: skip
+        )
     fix = f"REVOKE GRANT OPTION FOR ALL ON {grant_word(type_)} {identity} FROM {name} CASCADE;"
     return Fault(
         role.template, role.name, f"has privileges on {type_} {identity} WITH GRANT OPTION {inside}", fix

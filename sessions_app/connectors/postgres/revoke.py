@@ -112,7 +112,9 @@ def revoke(lease: LeaseSpec, budget: Budget) -> Evidence:
 
 
 def expire(lease: LeaseSpec, budget: Budget) -> int:
-    """Terminate the sessions of roles whose VALID UNTIL has passed, and return how many. Raises ConnectorError."""
+    """Terminate the sessions of roles whose VALID UNTIL has passed, and return how many. Raises
+    ConnectorError.
+    """
     with connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server:
         return int(server.value(_EXPIRE, (list(role_names(lease.mark).both),)))
 
@@ -132,8 +134,8 @@ def verify(lease: LeaseSpec, budget: Budget) -> Evidence:
 
 
 def _unmade(work: _Work) -> dict[str, Json]:
-    """Remove everything, and return what is left. An error counts only if something is: otherwise, another revoke was
-    faster.
+    """Remove everything, and return what is left. An error counts only if something is: otherwise, another
+    revoke was faster.
     """
     names = role_names(work.lease.mark)
     try:

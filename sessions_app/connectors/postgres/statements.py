@@ -79,13 +79,17 @@ def statements(place: TargetSpec, lease: LeaseSpec, since: dt.datetime) -> list[
 def _active(server: Server, role: str, since: dt.datetime) -> list[RunStatement]:
     return [
         RunStatement(
-            key=f"{pid}.{at.timestamp():.6f}", at=at, database=database or "", process=pid, text=_shown(query),
+            key=f"{pid}.{at.timestamp():.6f}",
+            at=at,
+            database=database or "",
+            process=pid,
+            text=_shown(query),
             state="running" if state == "active" else "idle",
         )
         for pid, database, at, state, query in server.rows(_ACTIVITY, (role, since, MOST))
         # Without pg_read_all_stats, PostgreSQL shows this instead of other roles' statements.
         if query != "<insufficient privilege>"
-    ]  # fmt: skip
+    ]
 
 
 def _log_file(server: Server) -> str | None:

@@ -58,7 +58,10 @@ def sudoers(accounts: Sequence[str], lines: Sequence[RootLine]) -> str:
     allowed = [_END_WORD, *(line.arguments for line in lines)]
     return "".join(
         (
-            f"Defaults!{AS_ROOT} !use_pty, !pam_session, !pam_setcred, !log_input, !log_output, !requiretty\n",
+            (
+                f"Defaults!{AS_ROOT} !use_pty, !pam_session, !pam_setcred, !log_input, !log_output,"
+                " !requiretty\n"
+            ),
             f'Defaults!{AS_ROOT} env_reset, env_keep += "{_KEPT}"\n',
             *(f"{line_of(account, arguments)}\n" for account in accounts for arguments in allowed),
         )

@@ -35,10 +35,13 @@ _PROBE = (
     "for tool in setpriv timeout grep unshare; do "
     'echo "$tool=$($tool --version 2>/dev/null | head -n 1)"; done; '
     "setpriv --pdeathsig KILL -- true 2>/dev/null && echo pdeathsig=yes; "
-    'if [ "$(id -u)" = 0 ]; then unshare --pid --fork --kill-child=KILL -- true 2>/dev/null && echo pidns=yes; '
-    "else unshare --user --map-current-user --pid --fork --kill-child=KILL -- true 2>/dev/null && echo pidns=yes; fi; "
+    'if [ "$(id -u)" = 0 ]; then unshare --pid --fork --kill-child=KILL -- true 2>/dev/null && echo'
+    " pidns=yes; "
+    "else unshare --user --map-current-user --pid --fork --kill-child=KILL -- true 2>/dev/null && echo"
+    " pidns=yes; fi; "
     f"echo \"principals=$(grep -hsv '^#' {PRINCIPALS}/\"$me\" | tr '\\n' ' ')\"; "
-    'echo "exempt=$(grep -ihs "^ *PerSourcePenaltyExemptList" /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf '
+    'echo "exempt=$(grep -ihs "^ *PerSourcePenaltyExemptList" /etc/ssh/sshd_config'
+    " /etc/ssh/sshd_config.d/*.conf "
     '| head -n 1)"'
 )
 
@@ -107,7 +110,8 @@ async def _not_let_in(error: ConnectorError, place: TargetSpec) -> list[CheckSte
     if error.__cause__ is None or isinstance(error.__cause__, asyncssh.HostKeyNotVerifiable):
         shown = await _shown_key(place.target)
         advice = (
-            f"The target presents this key; compare it with `cat /etc/ssh/ssh_host_*_key.pub` on the target: {shown}"
+            "The target presents this key; compare it with `cat /etc/ssh/ssh_host_*_key.pub` on the target:"
+            f" {shown}"
             if shown
             else ""
         )
@@ -142,29 +146,50 @@ def _judge(
 ) -> Iterator[CheckStep]:
     forced = facts.get("nonce") == nonce
     yield CheckStep(
-        "forced command", forced,
+        "forced command",
+        forced,
         "the certificate's command ran, not the requested one" if forced else "another command ran",
-        "" if forced else "Remove `ForceCommand` for this account from sshd_config, because it overrides certificates.",
-    )  # fmt: skip
+        (
+            ""
+            if forced
+            else "Remove `ForceCommand` for this account from sshd_config, because it overrides certificates."
+        ),
+    )
     if not forced:
         return
     account = facts.get("account", "")
     same = account == place.target.account
-    yield CheckStep("account", same, f"commands run as {account or 'an unknown account'}",
-                    "" if same else f"Make sure that {place.target.account} is a separate account.")  # fmt: skip
+    yield CheckStep(
+        "account",
+        same,
+        f"commands run as {account or 'an unknown account'}",
+        "" if same else f"Make sure that {place.target.account} is a separate account.",
+    )
     yield _principals(facts.get("principals", ""), place)
     yield _shell(facts.get("shell", ""))
     for tool in _TOOLS:
         yield _tool(tool, facts.get(tool, ""))
     armed = facts.get("pdeathsig") == "yes"
-    yield CheckStep("death signal", armed, "setpriv --pdeathsig works" if armed else "setpriv --pdeathsig fails",
-                    "" if armed else "Install util-linux 2.33 or newer.")  # fmt: skip
+    yield CheckStep(
+        "death signal",
+        armed,
+        "setpriv --pdeathsig works" if armed else "setpriv --pdeathsig fails",
+        "" if armed else "Install util-linux 2.33 or newer.",
+    )
     spaces = facts.get("pidns") == "yes"
     yield CheckStep(
-        "PID namespaces", spaces, "each command can have its own" if spaces else "commands can't have their own here",
-        "" if spaces else "Allow user namespaces for this account. Without them, only command sets with `contain: group` "
-        "run here, and processes that a command leaves behind can hide.",
-    )  # fmt: skip
+        "PID namespaces",
+        spaces,
+        "each command can have its own" if spaces else "commands can't have their own here",
+        (
+            ""
+            if spaces
+            else (
+                "Allow user namespaces for this account. Without them, only command sets with `contain:"
+                " group` run here, and processes that a command leaves behind can hide."
+            )
+        ),
+    )
     yield _clock(facts.get("clock", ""), asked)
     yield _penalties(version, facts.get("exempt", ""))
 
@@ -177,9 +202,11 @@ def _principals(listed: str, place: TargetSpec) -> CheckStep:
     if not others:
         return CheckStep("principals", True, says)
     return CheckStep(
-        "principals", True, f"{says}, and for {', '.join(others)}",
+        "principals",
+        True,
+        f"{says}, and for {', '.join(others)}",
         f"Remove the principals that should not run commands there from {PRINCIPALS}/{place.target.account}.",
-    )  # fmt: skip
+    )
 
 
 def _shell(path: str) -> CheckStep:
@@ -224,6 +251,8 @@ def _penalties(version: str, line: str) -> CheckStep:
     if line:
         return CheckStep("penalties", True, line)
     return CheckStep(
-        "penalties", True, "PerSourcePenaltyExemptList was not found in /etc/ssh",
+        "penalties",
+        True,
+        "PerSourcePenaltyExemptList was not found in /etc/ssh",
         "Add the gateway's address to it. Otherwise a few failed logins lock out the gateway for everyone.",
-    )  # fmt: skip
+    )

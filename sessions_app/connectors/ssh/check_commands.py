@@ -29,7 +29,9 @@ _SCRIPT = (
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question to a target: its wire form, and as clauses what a negative answer means and how to fix it."""
+    """One question to a target: its wire form, and as clauses what a negative answer means and how
+    to fix it.
+    """
 
     asks: str
     about: str
@@ -50,15 +52,19 @@ def _questions(command: CompiledSSHCommand, account: str) -> Iterator[Question]:
     by_sudo = command.rule.as_root and account != "root"
     program = command.plain[0] or ""
     yield Question(
-        f"{'r' if by_sudo else 'p'}{program}", f"`{readable([program])}`", "is not on the target's PATH",
+        f"{'r' if by_sudo else 'p'}{program}",
+        f"`{readable([program])}`",
+        "is not on the target's PATH",
         "install it, or write its full path in the command set",
-    )  # fmt: skip
+    )
     for line in root_lines_of([command]) if by_sudo else ():
         yield Question(
-            f"s{' '.join(line.sample)}", f"`{text_of(command.words)}`", "is not allowed as root by sudo",
+            f"s{' '.join(line.sample)}",
+            f"`{text_of(command.words)}`",
+            "is not allowed as root by sudo",
             "run the setup again as root; this line is missing on the target: "
             f"`{line_of(account, line.arguments)}`",
-        )  # fmt: skip
+        )
 
 
 def questions_command(questions: Sequence[Question]) -> str:

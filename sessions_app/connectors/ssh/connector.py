@@ -114,12 +114,16 @@ class SSHConnector:
         swept = _swept(lease.place.target, self._run(lease.place, f"{lease.grant_ref} root sweep", command))
         detail = {"processes_of_root_found": swept.found, "processes_of_root_left": swept.left}
         return replace(
-            evidence, gone=evidence.gone and swept.gone, left=_what_is_left(swept) if evidence.gone else evidence.left,
+            evidence,
+            gone=evidence.gone and swept.gone,
+            left=_what_is_left(swept) if evidence.gone else evidence.left,
             detail={**evidence.detail, **detail},
-        )  # fmt: skip
+        )
 
     def sweep(self, place: TargetSpec, marks: Sequence[str]) -> Evidence:
-        """Kill every process that carries one of at most ``MOST_MARKS`` grant marks. Raises ConnectorError."""
+        """Kill every process that carries one of at most ``MOST_MARKS`` grant marks. Raises
+        ConnectorError.
+        """
         with _slot(place.target):
             named = [Mark(GRANT_MARK, mark) for mark in marks]
             return asyncio.run(sweep_target(self._dialer(), place, "unknown", *named))
@@ -247,7 +251,8 @@ def _swept(target: TargetFacts, said: _Said) -> Swept:
 def _proves_nothing(target: TargetFacts, said: _Said) -> ConnectorError:
     words = f"{said.complaint} {said.answer}".strip()[:300]
     return ConnectorError(
-        f"{target.name} gave no usable response: {words or 'no output'}. Run `manage.py ssh_check` for details."
+        f"{target.name} gave no usable response: {words or 'no output'}. Run `manage.py ssh_check` for"
+        " details."
     )
 
 

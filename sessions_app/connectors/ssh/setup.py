@@ -1,5 +1,5 @@
-"""The one-time setup of a target: an account, the CA keys, the principals that the account accepts, and sshd's
-settings.
+"""The one-time setup of a target: an account, the CA keys, the principals that the account accepts, and
+sshd's settings.
 """
 
 from __future__ import annotations
@@ -116,10 +116,15 @@ class Setup:
         """What the setup changes, and for which logins, in sentences."""
         names, addresses = _listed(self._accounts), _listed(self.gateways)
         found = [
-            f"Logins as {names} from {addresses} change; from all other addresses they stay unchanged."
-            if self.gateways
-            else f"Logins as {names} change from every address.",
-            f"They accept certificates that Stint signs for this cluster ({self.principal}), each for one approved command.",
+            (
+                f"Logins as {names} from {addresses} change; from all other addresses they stay unchanged."
+                if self.gateways
+                else f"Logins as {names} change from every address."
+            ),
+            (
+                f"They accept certificates that Stint signs for this cluster ({self.principal}), each for one"
+                " approved command."
+            ),
             "They accept no other certificate authority, forward nothing and don't run ~/.ssh/rc.",
         ]
         if "root" in self.accounts:
@@ -152,7 +157,10 @@ class Setup:
         """The whole setup, to be run as root. Running it again is safe."""
         return "".join(
             (
-                f"# Stint setup for the targets of {self.cluster}. Run as root on each; running it again is safe.\n",
+                (
+                    f"# Stint setup for the targets of {self.cluster}. Run as root on each; running it again"
+                    " is safe.\n"
+                ),
                 *(f"# - {sentence}\n" for sentence in self.changes),
                 # After `su`, sshd may not be on the PATH.
                 "set -eu\numask 022\nPATH=$PATH:/usr/sbin:/sbin\n",
@@ -189,7 +197,10 @@ class Setup:
         account, sample = self._by_sudo[0], " ".join(self.root_lines[0].sample)
         return "".join(
             (
-                "command -v visudo >/dev/null || { echo 'Some commands run as root: install sudo, then run this again.' >&2; exit 1; }\n",
+                (
+                    "command -v visudo >/dev/null || { echo 'Some commands run as root: install sudo, then"
+                    " run this again.' >&2; exit 1; }\n"
+                ),
                 _NEW_SUDO if any(line.is_expression for line in self.root_lines) else "",
                 _write(AS_ROOT, SCRIPT),
                 f"chmod 0755 {AS_ROOT}\n",
@@ -212,11 +223,13 @@ class Setup:
         )
 
     def _keep_only_if_good(self) -> str:
-        """Remove the settings if sshd rejects them, because it could not restart and would lock everyone out."""
+        """Remove the settings if sshd rejects them, because it could not restart and would lock
+        everyone out.
+        """
         return (
             # With socket activation, sshd's runtime directory may not exist yet.
-            "mkdir -p /run/sshd\n"
-            f"sshd -t || {{ rm -f {self.config_file}; echo 'sshd rejects the lines above; they were removed.' >&2; exit 1; }}\n"
+            f"mkdir -p /run/sshd\nsshd -t || {{ rm -f {self.config_file}; echo 'sshd rejects the lines above;"
+            " they were removed.' >&2; exit 1; }\n"
         )
 
     def _prove_read(self) -> str:
@@ -226,8 +239,10 @@ class Setup:
         """
         came_from = self.gateways[0].partition("/")[0] if self.gateways else "192.0.2.1"
         return "".join(
-            f"sshd -T -C user={name},host=gateway,addr={came_from} | grep -qx 'authorizedprincipalsfile {PRINCIPALS}/%u' || {{\n"
-            f'  echo \'sshd does not follow {self.config_file} for {name}: put "Include /etc/ssh/sshd_config.d/*.conf" at the '
+            f"sshd -T -C user={name},host=gateway,addr={came_from} | grep -qx 'authorizedprincipalsfile"
+            f" {PRINCIPALS}/%u' || {{\n"
+            f"  echo 'sshd does not follow {self.config_file} for {name}: put \"Include"
+            ' /etc/ssh/sshd_config.d/*.conf" at the '
             "top of /etc/ssh/sshd_config.' >&2\n"
             "  exit 1\n"
             "}\n"
@@ -252,10 +267,9 @@ sudo -n -l -U {account} {command} >/dev/null || {{
 """
 # Older versions would read an expression as a plain word.
 _NEW_SUDO = (
-    "[ \"$(printf '%s\\n' 1.9.10 \"$(sudo -V | sed -n '1s/.* //p')\" | sort -V | head -n 1)\" = 1.9.10 ] || {\n"
-    "  echo 'Numbers and patterns in commands that run as root need sudo 1.9.10 or newer; list choices instead.' >&2\n"
-    "  exit 1\n"
-    "}\n"
+    "[ \"$(printf '%s\\n' 1.9.10 \"$(sudo -V | sed -n '1s/.* //p')\" | sort -V | head -n 1)\" = 1.9.10 ] ||"
+    " {\n  echo 'Numbers and patterns in commands that run as root need sudo 1.9.10 or newer; list choices"
+    " instead.' >&2\n  exit 1\n}\n"
 )
 
 

@@ -37,9 +37,11 @@ _LOOK = (
 _MARKED = f"^({GRANT_MARK}|{RUN_MARK})="
 _KILL_FORGER = (
     'kill -STOP "$pid" 2>/dev/null; if look "$pid" && [ "$up" -gt 1 ] && '
-    f'grep -qzE -- "{_MARKED}" "/proc/$up/environ" 2>/dev/null && ! grep -qzxE -- "$1" "/proc/$up/environ" 2>/dev/null; '
+    f'grep -qzE -- "{_MARKED}" "/proc/$up/environ" 2>/dev/null && ! grep -qzxE -- "$1" "/proc/$up/environ"'
+    " 2>/dev/null; "
     # Until it is dead, it is the parent of more than one.
-    'then kill -KILL "$up" 2>/dev/null; case " $forgers " in *" $up "*) ;; *) forgers="$forgers$up " ;; esac; fi; '
+    'then kill -KILL "$up" 2>/dev/null; case " $forgers " in *" $up "*) ;; *) forgers="$forgers$up " ;; esac;'
+    " fi; "
 )
 # This login's own processes, and what is above it: only sshd below process 1, as usual, or others.
 _ABOVE = (
@@ -49,9 +51,9 @@ _ABOVE = (
 # Which process adopts orphans: process 1, or a subreaper above this login (PR_SET_CHILD_SUBREAPER(2const)),
 # which sshd is not. Only an orphan can find that out, and other sweeps can't read it in time.
 _REAPERS = (
-    'reapers=1; if [ "$above" != sshd ] || [ "$at" != 0 ]; then reaper=$(read -r own rest </proc/self/stat; { '
-    'while look self && [ "$up" = "$own" ]; do :; done; echo "$up"; } &); '
-    '[ "${reaper:-0}" -le 1 ] || reapers="1 $reaper"; fi; '
+    'reapers=1; if [ "$above" != sshd ] || [ "$at" != 0 ]; then reaper=$(read -r own rest </proc/self/stat; {'
+    ' while look self && [ "$up" = "$own" ]; do :; done; echo "$up"; } &); [ "${reaper:-0}" -le 1 ] ||'
+    ' reapers="1 $reaper"; fi; '
 )
 # A process that forks and exits at once is gone before its environment is read. Its oldest descendant is
 # always a child of a reaper. These are few and long-lived, so a new child that can't be read counts, and the
@@ -63,42 +65,47 @@ _ORPHANS = (
 # If such a process keeps the scans incomplete, it is stopped so that it can be read, and killed if it has the
 # mark. Nothing with a terminal is stopped: no command has one.
 _HUNT = (
-    "hunt() { for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do for at in $reapers; do kids=; "
-    'read -r kids 2>/dev/null <"/proc/$at/task/$at/children"; pid=${kids% }; pid=${pid##* }; '
-    'case " $known " in *" $pid "*) continue ;; esac; '
-    'look "$pid" && [ "$tty" = 0 ] && kill -STOP "$pid" 2>/dev/null || continue; '
-    'if grep -qzxE -- "$1" "/proc/$pid/environ" 2>/dev/null; then kill -KILL "$pid" 2>/dev/null; found=$((found + 1)); '
-    'else kill -CONT "$pid" 2>/dev/null; fi; done; done; }; '
+    "hunt() { for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do for at in $reapers; do kids=;"
+    ' read -r kids 2>/dev/null <"/proc/$at/task/$at/children"; pid=${kids% }; pid=${pid##* }; case " $known "'
+    ' in *" $pid "*) continue ;; esac; look "$pid" && [ "$tty" = 0 ] && kill -STOP "$pid" 2>/dev/null ||'
+    ' continue; if grep -qzxE -- "$1" "/proc/$pid/environ" 2>/dev/null; then kill -KILL "$pid" 2>/dev/null;'
+    ' found=$((found + 1)); else kill -CONT "$pid" 2>/dev/null; fi; done; done; }; '
 )
 # Reads the environments of new children of a reaper. A child is unread if it is gone, dead, or just starting.
 _STRAYS = (
     "strays() { fleeting=0 fresh= files=; for try in 1 2 3; do orphans; for pid in $kids; do "
-    'case " $known $fresh " in *" $pid "*) ;; *) fresh="$fresh $pid" files="$files /proc/$pid/environ" ;; esac; '
+    'case " $known $fresh " in *" $pid "*) ;; *) fresh="$fresh $pid" files="$files /proc/$pid/environ" ;;'
+    " esac; "
     'done; done; [ -n "$fresh" ] || return 0; known="$known$fresh"; '
     'for file in $(grep -lzxE -- "$1" $files 2>/dev/null); do left=$((left + 1)); done; '
     'read=" $(grep -lzE -- . $files 2>/dev/null | tr "\\n" " ")"; '
     'for pid in $fresh; do case $read in *" /proc/$pid/environ "*) continue ;; esac; '
     # Those of other accounts can't be read, and don't belong to the grant.
-    'if [ "$me" = 0 ] || [ -O "/proc/$pid" ] || ! [ -e "/proc/$pid" ]; then fleeting=$((fleeting + 1)); fi; done; }; '
+    'if [ "$me" = 0 ] || [ -O "/proc/$pid" ] || ! [ -e "/proc/$pid" ]; then fleeting=$((fleeting + 1)); fi;'
+    " done; }; "
 )
 # One scan: kills processes with the mark, and counts those that could not be read.
 _SCAN = (
-    f"scan() {{ left=0; for file in $({FIND_MARKED}); do left=$((left + 1)) pid=${{file#/proc/}}; pid=${{pid%/environ}}; "
+    f"scan() {{ left=0; for file in $({FIND_MARKED}); do left=$((left + 1)) pid=${{file#/proc/}};"
+    " pid=${pid%/environ}; "
     f'if [ "$round" -gt 2 ]; then {_KILL_FORGER}fi; kill -KILL "$pid" 2>/dev/null; '
     # A process that is exiting may be seen twice.
-    'case " $seen " in *" $pid "*) ;; *) seen="$seen $pid" found=$((found + 1)) ;; esac; done; strays "$1"; }; '
+    'case " $seen " in *" $pid "*) ;; *) seen="$seen $pid" found=$((found + 1)) ;; esac; done; strays'
+    ' "$1"; }; '
 )
 # A process started by a service manager is in another cgroup, which no process can enter by itself. Each
 # login has its own.
-_CGROUP = "cgroup() { sed -nE 's,/session-[^/]*[.]scope,,; /^0:|:name=systemd:/p' \"/proc/$1/cgroup\" 2>/dev/null; }; "
+_CGROUP = (
+    "cgroup() { sed -nE 's,/session-[^/]*[.]scope,,; /^0:|:name=systemd:/p' \"/proc/$1/cgroup\""
+    " 2>/dev/null; }; "
+)
 # Whether a process is below an open connection: sshd's root process is above it. Processes that a command
 # left behind are not, because their parents are dead. A parent that stays and can't be read is another
 # account's.
 _HELD = (
-    'held() { at=$1; while look "$at" && [ "$up" -gt 1 ]; do below=$at at=$up; '
-    'look "$at" || { look "$below" && [ "$up" = "$at" ]; return; }; '
-    "case $name in sshd*) grep -qE '^Uid:[[:space:]]+0[[:space:]]' \"/proc/$at/status\" 2>/dev/null && return 0 ;; esac; "
-    "done; return 1; }; "
+    'held() { at=$1; while look "$at" && [ "$up" -gt 1 ]; do below=$at at=$up; look "$at" || { look "$below"'
+    ' && [ "$up" = "$at" ]; return; }; case $name in sshd*) grep -qE \'^Uid:[[:space:]]+0[[:space:]]\''
+    ' "/proc/$at/status" 2>/dev/null && return 0 ;; esac; done; return 1; }; '
 )
 # Lists untagged processes that may belong to the grant: processes of the account that began after the
 # grant was first used here ($3 seconds ago), in the same cgroup, without an open connection above, and
@@ -108,7 +115,8 @@ _JUDGE = (
     # It lists itself first, because it also belongs to the account.
     "sh -c 'echo $PPID $$; exec grep -lE \"$1\" /proc/[0-9]*/status 2>/dev/null' sh "
     '"^Uid:([[:space:]]+[0-9]+)*[[:space:]]+$me([[:space:]]|\\$)"); do '
-    'case $file in /proc/*) ;; *) mine="$mine $file"; continue ;; esac; pid=${file#/proc/}; pid=${pid%/status}; case " $mine " in *" $pid "*) continue ;; esac; '
+    'case $file in /proc/*) ;; *) mine="$mine $file"; continue ;; esac; pid=${file#/proc/};'
+    ' pid=${pid%/status}; case " $mine " in *" $pid "*) continue ;; esac; '
     'look "$pid" || continue; case $state in Z | X) continue ;; esac; '
     '[ "$began" -ge "$since" ] || continue; called=$name; '
     'grep -qzxE -- "$4" "/proc/$pid/environ" 2>/dev/null && continue; '
@@ -117,28 +125,27 @@ _JUDGE = (
     "unknown=$unknown$pid\\ $(printf %s \"$called\" | tr -c 'A-Za-z0-9_.:/ -' '?')$newline; done; }; "
 )
 _BEGIN = (
-    f"{_SEES}{_LOOK}me=$(id -u) found=0 round=0 left=1 fleeting=0 none=0 forgers=' ' many=0 unknown= seen= known= mine=; "
+    f"{_SEES}{_LOOK}me=$(id -u) found=0 round=0 left=1 fleeting=0 none=0 forgers=' ' many=0 unknown= seen="
+    " known= mine=; "
     # A command substitution strips trailing line breaks.
-    "newline=$(printf '\\nx'); newline=${newline%x}; "
-    f"{_ABOVE}{_REAPERS}"
+    f"newline=$(printf '\\nx'); newline=${{newline%x}}; {_ABOVE}{_REAPERS}"
 )
 _SWEEP = (
     f"{_BEGIN}{_ORPHANS}{_HUNT}{_STRAYS}{_SCAN}{_CGROUP}{_HELD}{_JUDGE}"
     # A program that is just starting briefly has no visible environment, and processes that it starts in the
     # meantime carry its mark too. So only two consecutive complete scans that find nothing count.
-    'while [ "$none" -lt 2 ] && [ "$round" -lt 60 ]; do round=$((round + 1)); scan "$1"; '
-    'if [ "$left" -gt 0 ] || [ "$fleeting" -gt 0 ]; then none=0; else none=$((none + 1)); fi; '
-    'if [ "$fleeting" -gt 0 ] && [ "$round" -gt 3 ]; then hunt "$1"; fi; [ "$none" -gt 1 ] || sleep 0.02; done; '
+    'while [ "$none" -lt 2 ] && [ "$round" -lt 60 ]; do round=$((round + 1)); scan "$1"; if [ "$left" -gt 0 ]'
+    ' || [ "$fleeting" -gt 0 ]; then none=0; else none=$((none + 1)); fi; if [ "$fleeting" -gt 0 ] && ['
+    ' "$round" -gt 3 ]; then hunt "$1"; fi; [ "$none" -gt 1 ] || sleep 0.02; done; '
     # For root, a process without the mark can't be distinguished from the system's own.
     'if [ "$me" != 0 ] && [ -n "$3" ]; then look $$; home=$(cgroup $$); '
     "since=$((began - $3 * $(getconf CLK_TCK 2>/dev/null || echo 100))); "
     # Differences between scans may be the beginning and end of other sweeps, which pass.
-    'before=; for again in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18; do judge "$@"; strays "$1"; '
-    '[ "$((many + fleeting))" -gt 0 ] || break; '
-    '[ "$again" -lt 6 ] || [ -z "$unknown" ] || [ "$unknown" != "$before" ] || break; before=$unknown; sleep 0.1; done; '
-    "many=$((many + fleeting)); fi; "
-    "set -- $forgers; forgers=$#; "
-    'echo "found=$found left=$left rounds=$round forgers=$forgers fleeting=$fleeting unknown=$many"; printf %s "$unknown"'
+    'before=; for again in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18; do judge "$@"; strays "$1"; ['
+    ' "$((many + fleeting))" -gt 0 ] || break; [ "$again" -lt 6 ] || [ -z "$unknown" ] || [ "$unknown" !='
+    ' "$before" ] || break; before=$unknown; sleep 0.1; done; many=$((many + fleeting)); fi; set -- $forgers;'
+    ' forgers=$#; echo "found=$found left=$left rounds=$round forgers=$forgers fleeting=$fleeting'
+    ' unknown=$many"; printf %s "$unknown"'
 )
 _COUNT = f'{_SEES}set -- $({FIND_MARKED}); echo "found=$# left=$# rounds=1 forgers=0 fleeting=0 unknown=0"'
 # The first mark of each process. It can carry any number, and those after its own mean nothing.
@@ -184,8 +191,10 @@ def _script(text: str, mark: str, *more: str) -> str:
 
 
 _SUMMARY = re.compile(
-    r"found=(\d+) left=(\d+) rounds=(\d+) forgers=(\d+) fleeting=(\d+) unknown=(\d+)\n?((?:\d+ [\w.:/ ?-]{0,64}\n)*)", re.ASCII
-)  # fmt: skip
+    r"found=(\d+) left=(\d+) rounds=(\d+) forgers=(\d+) fleeting=(\d+) unknown=(\d+)\n?((?:\d+ [\w.:/"
+    r" ?-]{0,64}\n)*)",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)

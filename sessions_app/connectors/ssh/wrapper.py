@@ -33,7 +33,8 @@ _SUPERVISOR = (
     _CHECK + "mark=$1; shift; "
     "sweep() { flock -w 1 0; none=0; for round in 1 2 3 4 5 6; do "
     f'set -- "$mark"; set -- $({FIND_MARKED}); for file in "$@"; do {_KILL}done; '
-    "if [ $# -gt 0 ]; then none=0; else none=$((none + 1)); [ $none -lt 2 ] || return 0; sleep 0.02; fi; done; }; "
+    "if [ $# -gt 0 ]; then none=0; else none=$((none + 1)); [ $none -lt 2 ] || return 0; sleep 0.02; fi;"
+    " done; }; "
     "end() { trap '' TERM HUP; kill -TERM $!; "
     "for round in 1 2 3 4 5 6; do sleep 0.05; kill -0 $! || break; done; "
     "kill -KILL -- -$! $!; sweep; exit 143; }; "

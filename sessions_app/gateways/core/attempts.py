@@ -1,4 +1,6 @@
-"""One attempt by a token's holder: recorded before anything is sent, and held until another person decides."""
+"""One attempt by a token's holder: recorded before anything is sent, and held until another person
+decides.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,14 @@ class NotReleased(Exception):
 
 
 async def attempt(
-    shared: Shared, session: OpenSession[U], use: U, *, line: str, decision: Allowed | Refused,
+    shared: Shared,
+    session: OpenSession[U],
+    use: U,
+    *,
+    line: str,
+    decision: Allowed | Refused,
     too_late: Callable[[Tried], None],
-) -> Tried:  # fmt: skip
+) -> Tried:
     """Record an attempt with its decision. Nothing may be sent before this has returned `allowed`.
 
     If this is canceled, the recording in progress finishes, and ``too_late`` is called with it. Raises

@@ -72,9 +72,16 @@ class Client:
         )
 
     async def send(
-        self, where: str, method: str, url: URL, *, headers: Mapping[str, str], data: Any, silent: float | None = None,
+        self,
+        where: str,
+        method: str,
+        url: URL,
+        *,
+        headers: Mapping[str, str],
+        data: Any,
+        silent: float | None = None,
         **tls: Any,
-    ) -> Answer:  # fmt: skip
+    ) -> Answer:
         """Send a request and return the response, with only its head read. Redirects are not followed.
 
         ``where`` names the target in errors. ``silent``: the most seconds between two chunks of the response;
@@ -100,9 +107,16 @@ class Client:
 
     @contextlib.asynccontextmanager
     async def websocket(
-        self, where: str, url: URL, *, headers: Mapping[str, str], protocols: list[str], most: int, patience: float,
+        self,
+        where: str,
+        url: URL,
+        *,
+        headers: Mapping[str, str],
+        protocols: list[str],
+        most: int,
+        patience: float,
         **tls: Any,
-    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:  # fmt: skip
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """Open a WebSocket until the block ends. ``most`` is the size of the largest message in bytes.
 
         ``patience`` is the close timeout in seconds: a target that keeps sending would otherwise block the
@@ -110,9 +124,14 @@ class Client:
         """
         try:
             opened = await self.session.ws_connect(
-                url, headers=headers, protocols=protocols, max_msg_size=most, autoclose=False,
-                timeout=aiohttp.ClientWSTimeout(ws_close=GOODBYE_S), **tls,
-            )  # fmt: skip
+                url,
+                headers=headers,
+                protocols=protocols,
+                max_msg_size=most,
+                autoclose=False,
+                timeout=aiohttp.ClientWSTimeout(ws_close=GOODBYE_S),
+                **tls,
+            )
         except CUT as error:
             raise _not_reached(where, error) from error
         try:
@@ -155,7 +174,9 @@ async def _checked(request: ClientRequest, handler: ClientHandlerType) -> Client
 
 
 def _identify(headers: CIMultiDict[str]) -> None:
-    """Add this request's ID and trace to its headers, unless the client sent ones that are allowed through."""
+    """Add this request's ID and trace to its headers, unless the client sent ones that are allowed
+    through.
+    """
     if id_ := request_id.current():
         headers.setdefault(request_id.HEADER, id_)
     if parent := tracing.traceparent():

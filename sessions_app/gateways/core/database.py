@@ -1,4 +1,6 @@
-"""Runs operations in threads, each with its own database connection, for an event loop that must never block."""
+"""Runs operations in threads, each with its own database connection, for an event loop that must
+never block.
+"""
 
 from __future__ import annotations
 

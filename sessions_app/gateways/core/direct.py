@@ -103,17 +103,26 @@ class Direct:
             raise
 
     async def _ask(
-        self, connection: Connection, server: ClientRequest, method: str, target: str, headers: Mapping[str, str],
+        self,
+        connection: Connection,
+        server: ClientRequest,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
         limit: aiohttp.ClientTimeout,
-    ) -> DirectAnswer:  # fmt: skip
+    ) -> DirectAnswer:
         protocol = connection.protocol
         if protocol is None:
             raise AssertionError
         protocol.set_response_params(
-            skip_payload=method == "HEAD", read_until_eof=True, auto_decompress=False,
-            read_timeout=limit.sock_read, read_bufsize=self._ahead, max_line_size=self._longest,
+            skip_payload=method == "HEAD",
+            read_until_eof=True,
+            auto_decompress=False,
+            read_timeout=limit.sock_read,
+            read_bufsize=self._ahead,
+            max_line_size=self._longest,
             max_field_size=self._longest,
-        )  # fmt: skip
+        )
         head = CIMultiDict(host=server.headers["host"])
         head.update(headers)
         writer = StreamWriter(protocol, self._loop)

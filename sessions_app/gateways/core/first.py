@@ -23,9 +23,16 @@ U = TypeVar("U", bound=AnyUse)
 
 
 async def try_first(
-    database: Database, session: OpenSession[U], *, gateway_id: int, line: str, decision: Allowed | Refused,
-    order_id: int | None = None, now: dt.datetime, too_late: Callable[[Tried], None],
-) -> Tried:  # fmt: skip
+    database: Database,
+    session: OpenSession[U],
+    *,
+    gateway_id: int,
+    line: str,
+    decision: Allowed | Refused,
+    order_id: int | None = None,
+    now: dt.datetime,
+    too_late: Callable[[Tried], None],
+) -> Tried:
     """Try a command in a session, and register the session if it is new. Nothing may be sent before this
     returns `allowed`.
 
@@ -36,10 +43,15 @@ async def try_first(
         session.check()
         work = asyncio.ensure_future(
             database.run(
-                try_command, use=session.use, session=session.id or _opening(session, gateway_id), line=line,
-                decision=decision, order_id=order_id, now=now,
+                try_command,
+                use=session.use,
+                session=session.id or _opening(session, gateway_id),
+                line=line,
+                decision=decision,
+                order_id=order_id,
+                now=now,
             )
-        )  # fmt: skip
+        )
         session.registering(work)
         try:
             await asyncio.wait([work], timeout=DATABASE_TIMEOUT)

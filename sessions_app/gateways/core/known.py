@@ -54,9 +54,15 @@ class Admissions:
         return await asyncio.shield(asking)
 
     async def share(
-        self, key: Hashable, digest: str, client: str, directly: Callable[[], Awaitable[T | None]],
-        function: Callable[..., T], /, **arguments: Any,
-    ) -> T:  # fmt: skip
+        self,
+        key: Hashable,
+        digest: str,
+        client: str,
+        directly: Callable[[], Awaitable[T | None]],
+        function: Callable[..., T],
+        /,
+        **arguments: Any,
+    ) -> T:
         """Like ``ask``, but once for all requests with the same key that arrive before the query. Each gets a
         result from after its arrival. A refusal is not shared, so that each one is recorded.
 

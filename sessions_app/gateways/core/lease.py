@@ -104,9 +104,13 @@ class GatewayLease:
         grants, sessions = list(self._registry.grants), self._registry.registered()
         questions = list(self.questions)
         renewal = await self._database.run(
-            _renew, known=self.known, grant_ids=grants, tokens=_tokens(sessions),
-            proofs={session.proof for session in self._registry.sessions()}, asks=[question.ask for question in questions],
-        )  # fmt: skip
+            _renew,
+            known=self.known,
+            grant_ids=grants,
+            tokens=_tokens(sessions),
+            proofs={session.proof for session in self._registry.sessions()},
+            asks=[question.ask for question in questions],
+        )
         before, self.gateways = self.gateways, renewal.renewed.gateways
         if self.gateways < before:
             self.on_fewer()
@@ -192,15 +196,23 @@ def _renew(
     connection.ensure_connection()
     now, before = clock.now(), time.monotonic()
     renewed = renew_gateway(
-        name=known.name, version=known.version, host_key=known.host_key, tls_fingerprint=known.tls_fingerprint, now=now
-    )  # fmt: skip
+        name=known.name,
+        version=known.version,
+        host_key=known.host_key,
+        tls_fingerprint=known.tls_fingerprint,
+        now=now,
+    )
     reading = clock.heard(renewed.at, before=before)
     answers = [ask(renewed) for ask in asks]
     grants, standing = _look(grant_ids=grant_ids, tokens=tokens, now=reading.database)
     return Renewal(
-        renewed=renewed, reading=reading, grants=grants, tokens=standing, answers=answers,
+        renewed=renewed,
+        reading=reading,
+        grants=grants,
+        tokens=standing,
+        answers=answers,
         removed_keys=removed_keys(proofs) if proofs else frozenset(),
-    )  # fmt: skip
+    )
 
 
 def _look(

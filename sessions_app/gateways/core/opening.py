@@ -1,4 +1,6 @@
-"""Opens the session of a token, so that no end of its grant can be missed between admission and registration."""
+"""Opens the session of a token, so that no end of its grant can be missed between admission and
+registration.
+"""
 
 from __future__ import annotations
 

@@ -96,6 +96,10 @@ class Orders:
             error = FAILED
         if error:
             self._shared.node.registry.reports.send(
-                claimed, fail_order, order_id=claimed.order_id, error=error, now=self._shared.node.clock.now(),
+                claimed,
+                fail_order,
+                order_id=claimed.order_id,
+                error=error,
+                now=self._shared.node.clock.now(),
                 plain={"error": FAILED},
-            )  # fmt: skip
+            )

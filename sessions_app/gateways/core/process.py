@@ -40,8 +40,8 @@ STOPPING = "the gateway is stopping"
 
 
 class CannotListen(StintError):
-    """A gateway can't listen at its address: it is taken, reserved, or not of this machine. Change it, or stop
-    what uses it.
+    """A gateway can't listen at its address: it is taken, reserved, or not of this machine. Change it, or
+    stop what uses it.
     """
 
     code = "cannot_listen"
@@ -140,7 +140,9 @@ class Gateway:
             await self._drained()
 
     async def _drained(self) -> None:
-        """Accept no new connections, and wait until running commands have ended, the time limit, or SIGTERM."""
+        """Accept no new connections, and wait until running commands have ended, the time limit, or
+        SIGTERM.
+        """
         minutes, registry = settings.GATEWAY_DRAIN_MINUTES, self._node.registry
         for endpoint in self._endpoints:
             endpoint.drain()

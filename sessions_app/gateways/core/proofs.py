@@ -1,4 +1,6 @@
-"""DPoP: a token that is bound to a key is valid only with a fresh proof of that key. Source: RFC 9449 §4.3, §7."""
+"""DPoP: a token that is bound to a key is valid only with a fresh proof of that key. Source: RFC 9449 §4.3,
+§7.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class ProofRefused(Exception):
 
 
 def check_proof(*, proof: str, token: str, jkt: str, method: str, url: str, now: dt.datetime) -> None:
-    """Check the DPoP header of one request, and mark the proof as used. ``url`` is the configured origin and the path.
+    """Check the DPoP header of one request, and mark the proof as used. ``url`` is the configured origin and
+    the path.
 
     Raises ProofRefused.
     """

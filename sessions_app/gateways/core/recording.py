@@ -68,10 +68,16 @@ class Recorder:
         # between.
         self._decoders = {error: codecs.getincrementaldecoder("utf-8")("replace") for error in (False, True)}
         width, height = size
-        self._line({
-            "version": 2, "width": width or 80, "height": height or 24, "timestamp": int(started.timestamp()),
-            "title": recordable_line(title), "env": {"TERM": "dumb"},
-        })  # fmt: skip
+        self._line(
+            {
+                "version": 2,
+                "width": width or 80,
+                "height": height or 24,
+                "timestamp": int(started.timestamp()),
+                "title": recordable_line(title),
+                "env": {"TERM": "dumb"},
+            }
+        )
         # The file is a valid recording even if this process is killed.
         self._file.flush()
 

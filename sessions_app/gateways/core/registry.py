@@ -145,9 +145,13 @@ class OpenSession(Generic[U]):
 
     def _report_closed(self, session_id: int, reason: str) -> None:
         self._registry.reports.send(
-            self, close_session, session_id=session_id, reason=reason, now=self._registry.clock.now(),
+            self,
+            close_session,
+            session_id=session_id,
+            reason=reason,
+            now=self._registry.clock.now(),
             plain={"reason": "closed"},
-        )  # fmt: skip
+        )
 
 
 class OpenGrant:
@@ -271,8 +275,13 @@ class Registry:
             known = row.session_id in held or row.grant_id in self.registering.values()
             if not known and row.session_id not in telling:
                 self.reports.send(
-                    row.session_id, close_session, session_id=row.session_id, reason=NOT_HELD, now=self.clock.now(), plain={}
-                )  # fmt: skip
+                    row.session_id,
+                    close_session,
+                    session_id=row.session_id,
+                    reason=NOT_HELD,
+                    now=self.clock.now(),
+                    plain={},
+                )
 
     def stop_all(self, reason: str) -> int:
         """Cut every session, and return how many there were."""

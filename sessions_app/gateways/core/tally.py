@@ -202,11 +202,15 @@ class Tally:
                 taken, self._counts = self._counts, {}
             waiting = [
                 AllowedRequests(
-                    use=one.use, session_id=session_id, decision=one.decision, times=one.times,
-                    first_at=one.first_at, last_at=one.last_at,
+                    use=one.use,
+                    session_id=session_id,
+                    decision=one.decision,
+                    times=one.times,
+                    first_at=one.first_at,
+                    last_at=one.last_at,
                 )
                 for (session_id, _, _), one in taken.items()
-            ]  # fmt: skip
+            ]
             done = 0
             try:
                 for at in range(0, len(waiting), _AT_ONCE):

@@ -227,7 +227,10 @@ def check(pair: Pair, now: dt.datetime) -> None:
     except (ssl.SSLError, ValueError) as error:
         raise GatewaySettings(
             "The gateway's certificate and key don't match, or are not PEM.",
-            hint="STINT_GATEWAY_CERTIFICATE has the chain, the server's certificate first; the key is not encrypted.",
+            hint=(
+                "STINT_GATEWAY_CERTIFICATE has the chain, the server's certificate first; the key is not"
+                " encrypted."
+            ),
         ) from error
     if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
         raise GatewaySettings(

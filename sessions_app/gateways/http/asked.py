@@ -87,7 +87,8 @@ def read_asked(request: BaseRequest, *, name: str, target: str, here: str) -> As
 
 
 def override_in(headers: Mapping[str, str]) -> str:
-    """Return the name of a header that would change the request for some applications; empty if there is none.
+    """Return the name of a header that would change the request for some applications; empty if there is
+    none.
 
     ``headers`` have lower-case names.
     """

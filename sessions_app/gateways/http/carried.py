@@ -34,7 +34,9 @@ _PARAMETER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A media type without its parameters, and the boundary of a multipart form. ``name`` is empty if there is none."""
+    """A media type without its parameters, and the boundary of a multipart form. ``name`` is empty if there
+    is none.
+    """
 
     name: str
     boundary: str = ""

@@ -117,9 +117,11 @@ class Credentials:
         pair = _basic(quote_plus(how.client_id), quote_plus(how.client_secret.get_secret_value()))
         try:
             said = await self._upstream.fetch(
-                how.token_url, _trusting_too(parameters_of(place).ca), data=form,
+                how.token_url,
+                _trusting_too(parameters_of(place).ca),
+                data=form,
                 headers={"authorization": f"Basic {pair}", "accept": "application/json"},
-            )  # fmt: skip
+            )
         except NotReached as error:
             raise NotReached(
                 f"the token for {place.target.name} can't be fetched: {error}", sent=False

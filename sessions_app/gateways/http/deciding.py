@@ -163,10 +163,17 @@ class Decider:
         )
         holder = Identity.objects.filter(pk=use.holder_id).first()
         return deny(
-            reason=refused.reason, nearest=refused.nearest, code=refused.code,
+            reason=refused.reason,
+            nearest=refused.nearest,
+            code=refused.code,
             holder=holder if refused.code not in ("syntax", "denied", "stream") else None,
-            cluster=use.cluster, target=use.target.name, method=asked.method, uri=asked.uri, body=asked.body, now=now,
-        )  # fmt: skip
+            cluster=use.cluster,
+            target=use.target.name,
+            method=asked.method,
+            uri=asked.uri,
+            body=asked.body,
+            now=now,
+        )
 
     def _dead(self, asked: Asked) -> Answer:
         now = clock.now()
@@ -191,9 +198,13 @@ class Decider:
             return "the proxy does not send its own address, which a proof requires"
         try:
             check_proof(
-                proof=asked.proof, token=asked.token, jkt=use.jkt, method=asked.method,
-                url=asked.origin + asked.uri.partition("?")[0], now=clock.now(),
-            )  # fmt: skip
+                proof=asked.proof,
+                token=asked.token,
+                jkt=use.jkt,
+                method=asked.method,
+                url=asked.origin + asked.uri.partition("?")[0],
+                now=clock.now(),
+            )
         except ProofRefused as error:
             return str(error)
         return ""

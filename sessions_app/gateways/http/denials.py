@@ -33,9 +33,13 @@ class Denial:
     def as_problem(self, status: int = 403) -> dict[str, Any]:
         """Return the RFC 9457 body of the response to the client."""
         return problem(
-            status=status, code="request_refused", title="Request refused by Stint.", detail=self.message,
-            decision=False, context=self.context,
-        ) | {"decision": False}  # fmt: skip
+            status=status,
+            code="request_refused",
+            title="Request refused by Stint.",
+            detail=self.message,
+            decision=False,
+            context=self.context,
+        ) | {"decision": False}
 
 
 def deny(
@@ -54,10 +58,14 @@ def deny(
     """Return a denial, with what the holder can request if anything would allow the request."""
     near = f" Nearest: {nearest}" if nearest else ""
     context: dict[str, Any] = {
-        "evaluation_id": f"ev_{secrets.token_urlsafe(12)}", "evaluated_at": now.isoformat(),
-        "reason": "policy_denied", "code": code, "message": f"{reason}.{near}", "profile": PROFILE,
+        "evaluation_id": f"ev_{secrets.token_urlsafe(12)}",
+        "evaluated_at": now.isoformat(),
+        "reason": "policy_denied",
+        "code": code,
+        "message": f"{reason}.{near}",
+        "profile": PROFILE,
         "next_action": "none",
-    }  # fmt: skip
+    }
     offer = _offer(holder, cluster, target, method, uri, body, now) if holder is not None else None
     if offer is not None:
         context |= {"reason": "approval_required", "next_action": "request", "access_request": offer}
@@ -70,10 +78,15 @@ def held(grant_ref: str, now: dt.datetime) -> Denial:
     return Denial(
         message=message,
         context={
-            "evaluation_id": f"ev_{secrets.token_urlsafe(12)}", "evaluated_at": now.isoformat(), "reason": "grant_held",
-            "code": "held", "message": message, "profile": PROFILE, "next_action": "retry",
+            "evaluation_id": f"ev_{secrets.token_urlsafe(12)}",
+            "evaluated_at": now.isoformat(),
+            "reason": "grant_held",
+            "code": "held",
+            "message": message,
+            "profile": PROFILE,
+            "next_action": "retry",
         },
-    )  # fmt: skip
+    )
 
 
 def _offer(
@@ -83,9 +96,14 @@ def _offer(
     if found is None:
         return None
     ask = {
-        "cluster": cluster, "command_set": found.command_set, "policy": found.policy, "parameters": found.parameters,
-        "targets": [target], "duration": 3600, "reason": f"{method} {uri}"[:200],
-    }  # fmt: skip
+        "cluster": cluster,
+        "command_set": found.command_set,
+        "policy": found.policy,
+        "parameters": found.parameters,
+        "targets": [target],
+        "duration": 3600,
+        "reason": f"{method} {uri}"[:200],
+    }
     form = {"cluster": cluster, "command_set": found.command_set, "policy": found.policy}
     return {
         # Stint's own API. `request` is its whole body, except for the fields in `missing`.

@@ -128,7 +128,9 @@ class Exchange(Cuttable):
             self._session.leave(self)
 
     async def _cut(self) -> web.StreamResponse:
-        """End with the reason where that is possible, and drop the connection to the client where it is not."""
+        """End with the reason where that is possible, and drop the connection to the client where
+        it is not.
+        """
         ref, why = self._use.grant_ref, self._stopped
         over = why not in ENDS_OF_TOKENS
         told = f"{ref} has ended: {why}." if over else f"{ref} can no longer be used with this token: {why}."
@@ -244,9 +246,15 @@ class Exchange(Cuttable):
                 self._room.close()
                 self._keep(kept_of(replace(asked.framing, length=self._body.size), planned))
         return await aside(
-            self._weight, decide_request, compiled, asked.method, asked.target, self._body.content,
-            headers=asked.said, **ways,
-        )  # fmt: skip
+            self._weight,
+            decide_request,
+            compiled,
+            asked.method,
+            asked.target,
+            self._body.content,
+            headers=asked.said,
+            **ways,
+        )
 
     def _keep(self, kept: Kept) -> None:
         """Reserve the memory and disk space for the body until it is closed. Raises BodiesTooLarge."""
@@ -274,7 +282,9 @@ class Exchange(Cuttable):
         )
 
     def _too_late(self, tried: Tried) -> None:
-        """Report an attempt that was recorded after its caller had stopped waiting: nothing of it was sent."""
+        """Report an attempt that was recorded after its caller had stopped waiting: nothing of it
+        was sent.
+        """
         self._run_id = tried.run_id
         self._finish()
 
@@ -282,9 +292,13 @@ class Exchange(Cuttable):
         if self._unread is not None:
             return self._unread
         denial = await self._parts.shared.database.run(
-            denial_of, use=self._use, method=self._asked.method, target=self._asked.target, refused=refused,
+            denial_of,
+            use=self._use,
+            method=self._asked.method,
+            target=self._asked.target,
+            refused=refused,
             body=self._body.content,
-        )  # fmt: skip
+        )
         made = NotMade(429 if refused.code == TOO_MANY_WAITING else 403, "request_refused", "")
         made.body = denial.as_problem()
         return made
@@ -305,9 +319,13 @@ class Exchange(Cuttable):
         if rule is None:
             raise AssertionError
         self._relay = relay = Relay(
-            self._parts.upstream, self._asked, self._use.place, self._body, rule,
+            self._parts.upstream,
+            self._asked,
+            self._use.place,
+            self._body,
+            rule,
             lambda small: self._record(decision, small),
-        )  # fmt: skip
+        )
         longest = rule.response.time if rule.response else None
         try:
             async with asyncio.timeout(longest) as limit:
@@ -358,10 +376,16 @@ class Exchange(Cuttable):
         relay, run_id, self._run_id = self._relay, self._run_id, None
         exchanged = relay.exchanged() if relay is not None and relay.sent else None
         self._parts.shared.node.registry.reports.send(
-            self._session, finish_run, run_id=run_id, state=self._report.state, reason=self._report.reason,
-            output_bytes=exchanged["answer_bytes"] if exchanged else 0, exchanged=exchanged,
-            now=self._parts.shared.node.clock.now(), plain={"reason": "its result could not be recorded"},
-        )  # fmt: skip
+            self._session,
+            finish_run,
+            run_id=run_id,
+            state=self._report.state,
+            reason=self._report.reason,
+            output_bytes=exchanged["answer_bytes"] if exchanged else 0,
+            exchanged=exchanged,
+            now=self._parts.shared.node.clock.now(),
+            plain={"reason": "its result could not be recorded"},
+        )
 
 
 def refused_by(error: StintError) -> web.Response:

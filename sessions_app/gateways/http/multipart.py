@@ -98,12 +98,17 @@ class Parts:
         self._fields = 0
         self._header, self._value = bytearray(), bytearray()
         self._parser = MultipartParser(
-            boundary.encode(), {
-                "on_part_begin": self._begin, "on_header_field": self._on_name, "on_header_value": self._on_value,
-                "on_header_end": self._on_header, "on_headers_finished": self._headed, "on_part_data": self._on_data,
+            boundary.encode(),
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._on_name,
+                "on_header_value": self._on_value,
+                "on_header_end": self._on_header,
+                "on_headers_finished": self._headed,
+                "on_part_data": self._on_data,
                 "on_end": self._end,
             },
-        )  # fmt: skip
+        )
 
     def feed(self, data: bytes) -> None:
         """Parse a chunk of the body. Raises BodyRefused."""

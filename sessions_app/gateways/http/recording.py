@@ -15,10 +15,20 @@ _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "body", TOO_MANY_WAITING))
 
 
 def denial_of(*, use: GatewayUse, method: str, target: str, body: Content, refused: Refused) -> Denial:
-    """Return the denial of a request that the grant does not allow, with what its holder can request instead."""
+    """Return the denial of a request that the grant does not allow, with what its holder can
+    request instead.
+    """
     asks = refused.code not in _NOT_TO_BE_ASKED
     holder = Identity.objects.filter(pk=use.holder_id).first() if asks else None
     return deny(
-        reason=refused.reason, nearest=refused.nearest, code=refused.code, holder=holder, cluster=use.cluster,
-        target=use.target.name, method=method, uri=target, body=body, now=clock.now(),
-    )  # fmt: skip
+        reason=refused.reason,
+        nearest=refused.nearest,
+        code=refused.code,
+        holder=holder,
+        cluster=use.cluster,
+        target=use.target.name,
+        method=method,
+        uri=target,
+        body=body,
+        now=clock.now(),
+    )

@@ -167,9 +167,13 @@ class Relay:
         before, self.sent = self.sent, True
         try:
             return await self._upstream.send(
-                self._place, self._asked.method, self._target(injected), self._head(decision, injected),
-                self._body.data(), patient=self._rule.stream,
-            )  # fmt: skip
+                self._place,
+                self._asked.method,
+                self._target(injected),
+                self._head(decision, injected),
+                self._body.data(),
+                patient=self._rule.stream,
+            )
         except NotReached as error:
             # The target may have received the request the first time, when it refused the credential.
             self.sent = before or error.sent

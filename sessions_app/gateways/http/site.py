@@ -115,6 +115,11 @@ class HTTPSite:
 def _shown(asked: Asked) -> Shown:
     said = asked.request.headers
     return Shown(
-        authorization=said.get("authorization", ""), proof=said.get("dpop", ""), name=asked.name, method=asked.method,
-        url=asked.url, line=asked.line, client=asked.client,
-    )  # fmt: skip
+        authorization=said.get("authorization", ""),
+        proof=said.get("dpop", ""),
+        name=asked.name,
+        method=asked.method,
+        url=asked.url,
+        line=asked.line,
+        client=asked.client,
+    )

@@ -48,9 +48,14 @@ class Upstream:
         ``target`` is the request target. ``patient``: the response may pause for any time. Raises NotReached.
         """
         return await self._client.send(
-            _named(place), method, address_of(place, target), headers=headers, data=body,
-            silent=None if patient else SILENT_S, **_tls(place),
-        )  # fmt: skip
+            _named(place),
+            method,
+            address_of(place, target),
+            headers=headers,
+            data=body,
+            silent=None if patient else SILENT_S,
+            **_tls(place),
+        )
 
     def websocket(
         self, place: TargetSpec, target: str, headers: Mapping[str, str], protocols: list[str], *, most: int
@@ -60,9 +65,14 @@ class Upstream:
         Entering raises NotReached.
         """
         return self._client.websocket(
-            _named(place), address_of(place, target), headers=headers, protocols=protocols, most=most, patience=0,
+            _named(place),
+            address_of(place, target),
+            headers=headers,
+            protocols=protocols,
+            most=most,
+            patience=0,
             **_tls(place),
-        )  # fmt: skip
+        )
 
     async def fetch(
         self,
@@ -80,9 +90,13 @@ class Upstream:
         """
         try:
             async with self._client.session.post(
-                url, data=data, headers={**headers, "accept-encoding": "identity"}, ssl=context, allow_redirects=False,
+                url,
+                data=data,
+                headers={**headers, "accept-encoding": "identity"},
+                ssl=context,
+                allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=seconds),
-            ) as answer:  # fmt: skip
+            ) as answer:
                 if answer.status != 200:
                     raise NotReached(f"it answered with status {answer.status}", sent=False)
                 if "content-encoding" in answer.headers:

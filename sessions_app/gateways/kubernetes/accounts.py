@@ -65,7 +65,9 @@ class Accounts:
         return text
 
     async def _asked(self, use: AtCluster) -> str:
-        """Request a token within the time limit; retry once if an idle connection was dropped at that moment."""
+        """Request a token within the time limit; retry once if an idle connection was dropped at
+        that moment.
+        """
         try:
             async with asyncio.timeout(self._seconds):
                 try:
@@ -86,9 +88,13 @@ class Accounts:
             "Accept": JSON,
         }
         async with self._client.post(
-            address_of(use.place, path), json=body, headers={**head, "Content-Type": JSON}, allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None), **tls_of(use.place),
-        ) as answer:  # fmt: skip
+            address_of(use.place, path),
+            json=body,
+            headers={**head, "Content-Type": JSON},
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+            **tls_of(use.place),
+        ) as answer:
             if answer.status >= 300:
                 raise ConnectorError(f"{use.target.name} returned {answer.status} for a token of the grant")
             return _token_in(json.loads(await read_small(answer, MOST)))

@@ -79,7 +79,9 @@ def read_asked(request: BaseRequest) -> Asked:
 
 
 def _upgrade_of(request: BaseRequest) -> str:
-    """Return the protocol that a request upgrades to. Raises HeadRefused for those that kubectl doesn't use."""
+    """Return the protocol that a request upgrades to. Raises HeadRefused for those that kubectl
+    doesn't use.
+    """
     said = request.headers.get("upgrade", "").lower()
     if said not in ("", "websocket", "spdy/3.1"):
         raise HeadRefused(400, "Only upgrades to WebSocket are supported")

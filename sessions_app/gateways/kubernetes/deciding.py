@@ -93,7 +93,9 @@ def is_unread(asked: Asked) -> bool:
 
 
 def decided_order(compiled: CompiledSet, sending: Sending, version: str, standing: Standing) -> DecidedOrder:
-    """Return the decision on an order's request, as if kubectl had sent it. Never raises because of an order."""
+    """Return the decision on an order's request, as if kubectl had sent it. Never raises because of
+    an order.
+    """
     try:
         request = sending.request(version)
         sent = sending.sent_to(standing.target, standing.history, standing.unread)

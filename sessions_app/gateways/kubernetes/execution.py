@@ -1,4 +1,6 @@
-"""Runs a command in a container under a guard, which terminates the processes that the command leaves behind."""
+"""Runs a command in a container under a guard, which terminates the processes that the command
+leaves behind.
+"""
 
 from __future__ import annotations
 

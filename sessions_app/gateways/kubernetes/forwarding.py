@@ -35,9 +35,15 @@ class Forwarding:
     """
 
     def __init__(
-        self, upstream: Upstream, asked: Asked, use: KubernetesUse, body: Body, *, agent: str,
+        self,
+        upstream: Upstream,
+        asked: Asked,
+        use: KubernetesUse,
+        body: Body,
+        *,
+        agent: str,
         again: Callable[[], Awaitable[Body]] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """``agent`` names the run in the cluster's audit log. ``again`` binds the body to the object's
         current version, if it was bound to an earlier one.
         """

@@ -41,9 +41,16 @@ class Program:
     """A program in a container, without input. ``sent``: the API server may have started it."""
 
     def __init__(
-        self, upstream: Upstream, use: AtCluster, where: Container, recorder: Recorder, *,
-        argv: Sequence[str], watch: Watch | None, agent: str,
-    ) -> None:  # fmt: skip
+        self,
+        upstream: Upstream,
+        use: AtCluster,
+        where: Container,
+        recorder: Recorder,
+        *,
+        argv: Sequence[str],
+        watch: Watch | None,
+        agent: str,
+    ) -> None:
         """``watch`` terminates the program at the end; without one, ``argv`` runs unwrapped."""
         self._upstream, self._use, self._where = upstream, use, where
         self._argv, self._watch, self._agent = argv, watch, agent
@@ -105,9 +112,18 @@ class OneRequest:
     """One request, whose response is printed for people. ``sent``: the API server may have received it."""
 
     def __init__(
-        self, upstream: Upstream, use: AtCluster, sending: Sending, version: str, body: Body, recorder: Recorder, *,
-        agent: str, again: Callable[[], Awaitable[Body]] | None, room: BodyBudget,
-    ) -> None:  # fmt: skip
+        self,
+        upstream: Upstream,
+        use: AtCluster,
+        sending: Sending,
+        version: str,
+        body: Body,
+        recorder: Recorder,
+        *,
+        agent: str,
+        again: Callable[[], Awaitable[Body]] | None,
+        room: BodyBudget,
+    ) -> None:
         """``version`` is the version of the request's API group. ``again`` binds the body to the object's
         current version, if it was bound to an earlier one. ``room`` bounds the memory for responses.
         """
@@ -190,10 +206,17 @@ class OneRequest:
     def exchanged(self) -> dict[str, Any] | None:
         """Return what was sent each way, for the record; None if nothing was."""
         data = self._body.data
-        return None if not self.sent else {
-            "status": self._status, "body_bytes": len(data), "body_sha256": hashlib.sha256(data).hexdigest(),
-            "answer_bytes": self._read, "answer_sha256": self._digest.hexdigest(),
-        }  # fmt: skip
+        return (
+            None
+            if not self.sent
+            else {
+                "status": self._status,
+                "body_bytes": len(data),
+                "body_sha256": hashlib.sha256(data).hexdigest(),
+                "answer_bytes": self._read,
+                "answer_sha256": self._digest.hexdigest(),
+            }
+        )
 
     async def kill(self) -> str:
         """Return nothing: a request leaves no processes behind."""

@@ -78,7 +78,9 @@ class Carrier(Protocol):
 
 
 class Ordered(Cuttable):
-    """One order, as the only user of its session. It has no input, and its output goes only to the recording."""
+    """One order, as the only user of its session. It has no input, and its output goes only to the
+    recording.
+    """
 
     def __init__(self, parts: Parts, claimed: Claimed, use: HolderUse) -> None:
         """Raises Ended if the grant has ended."""
@@ -137,9 +139,15 @@ class Ordered(Cuttable):
             decision, fault = await self._foreseen(sending, decision)
             line = line if fault else decision.line
         tried = await try_first(
-            self._parts.shared.database, self._session, gateway_id=self._parts.shared.node.id, line=line,
-            order_id=self._claimed.order_id, decision=decision, now=now(), too_late=self._too_late,
-        )  # fmt: skip
+            self._parts.shared.database,
+            self._session,
+            gateway_id=self._parts.shared.node.id,
+            line=line,
+            order_id=self._claimed.order_id,
+            decision=decision,
+            now=now(),
+            too_late=self._too_late,
+        )
         metrics.COMMANDS.labels(tried.verdict).inc()
         if isinstance(tried.decision, Refused) or isinstance(decision, Refused) or sending is None:
             return
@@ -177,7 +185,9 @@ class Ordered(Cuttable):
             raise
 
     def _too_late(self, tried: Tried) -> None:
-        """Report an attempt that was recorded after its caller had stopped waiting: nothing of it was sent."""
+        """Report an attempt that was recorded after its caller had stopped waiting: nothing of it
+        was sent.
+        """
         if not isinstance(tried.decision, Refused):
             self._run_id = tried.run_id
             self._finish()
@@ -224,8 +234,16 @@ class Ordered(Cuttable):
                 body = await bound(body, now.version)
                 again = partial(_rebound, compare, found)
             return OneRequest(
-                upstream, use, sending, version, body, recorder, agent=agent, again=again, room=self._parts.shared.room
-            )  # fmt: skip
+                upstream,
+                use,
+                sending,
+                version,
+                body,
+                recorder,
+                agent=agent,
+                again=again,
+                room=self._parts.shared.room,
+            )
         request = found.request or sending.request(version)
         where = Container(request.namespace, request.name, request.value("container"))
         watch = self._parts.watch_over(use, where, decision, tried)
@@ -254,16 +272,26 @@ class Ordered(Cuttable):
         carrier = self._carrier
         size = carrier.size if carrier is not None and carrier.size is not None else recording.output_bytes
         self._parts.shared.node.registry.reports.send(
-            self._session, finish_run, run_id=run_id, state=self._report.state, reason=self._report.reason,
-            exit_status=self._report.exit_status, output_bytes=size, recording=recording.path,
-            recording_digest=recording.digest, recording_bytes=recording.file_bytes,
-            exchanged=carrier.exchanged() if carrier is not None else None, now=self._parts.shared.node.clock.now(),
+            self._session,
+            finish_run,
+            run_id=run_id,
+            state=self._report.state,
+            reason=self._report.reason,
+            exit_status=self._report.exit_status,
+            output_bytes=size,
+            recording=recording.path,
+            recording_digest=recording.digest,
+            recording_bytes=recording.file_bytes,
+            exchanged=carrier.exchanged() if carrier is not None else None,
+            now=self._parts.shared.node.clock.now(),
             plain={"reason": "its result could not be recorded", "exit_status": None},
-        )  # fmt: skip
+        )
 
 
 def _same_command(found: DecidedOrder, decision: Allowed) -> Allowed:
-    """Return the decision on an object in its current state, if the same command allows it. Raises NotMade."""
+    """Return the decision on an object in its current state, if the same command allows it. Raises
+    NotMade.
+    """
     if isinstance(found.decision, Refused):
         raise NotMade(403, found.decision.reason)
     if found.decision.index != decision.index:
@@ -274,7 +302,9 @@ def _same_command(found: DecidedOrder, decision: Allowed) -> Allowed:
 
 
 async def _rebound(compare: Callable[[], Awaitable[DecidedOrder]], before: DecidedOrder) -> Body:
-    """Return the body for the object in its current state, if the decision is still the same. Raises NotMade."""
+    """Return the body for the object in its current state, if the decision is still the same.
+    Raises NotMade.
+    """
     now = await compare()
     return await bound(now.body, still_allowed(now, before).version)
 

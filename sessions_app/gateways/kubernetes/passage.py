@@ -121,7 +121,9 @@ class Passage(Cuttable):
             self._conclude()
 
     async def _cut(self, text: str) -> web.StreamResponse:
-        """End with the reason where that is possible, and drop the connection to the client where it is not."""
+        """End with the reason where that is possible, and drop the connection to the client where
+        it is not.
+        """
         if self._carrier is not None and self._begun:
             return await self._carrier.cut(text)
         raise NotMade(403, text)
@@ -166,9 +168,13 @@ class Passage(Cuttable):
             if not self._asked.negotiates:
                 refused = Refused(of_the_client(error, self._asked.request).reason, None, "body")
                 await attempt(
-                    self._parts.shared, self._session, self._use, line=self._asked.line, decision=refused,
+                    self._parts.shared,
+                    self._session,
+                    self._use,
+                    line=self._asked.line,
+                    decision=refused,
                     too_late=lambda _: None,
-                )  # fmt: skip
+                )
             raise
 
     async def _decided(self, body: Body) -> Decided:
@@ -176,8 +182,8 @@ class Passage(Cuttable):
         return await compared(self._parts.reader, self._use, decide, size=len(body.data), agent=self._agent)
 
     async def _count(self, decision: Allowed) -> None:
-        """Count a request that kubectl sends alongside a command. Raises StintError, including if the token is no
-        longer valid.
+        """Count a request that kubectl sends alongside a command. Raises StintError, including if the token
+        is no longer valid.
         """
         if decision.index == DISCOVERY and decision.argv[:2] == _DISCOVERY[:2]:
             # Its many paths count as one: discovery of what the cluster offers.
@@ -189,7 +195,9 @@ class Passage(Cuttable):
             raise NotMade(403, ended(self._use.grant_ref, "it can't be used anymore"))
 
     def _too_late(self, tried: Tried) -> None:
-        """Report an attempt that was recorded after its caller had stopped waiting: nothing of it was sent."""
+        """Report an attempt that was recorded after its caller had stopped waiting: nothing of it
+        was sent.
+        """
         self._run_id = tried.run_id
         self._finish()
 
@@ -343,11 +351,20 @@ class Passage(Cuttable):
         exchanged = carrier.exchanged() if isinstance(carrier, Forwarding) and carrier.sent else None
         size = carrier.size if isinstance(carrier, Forwarding | Tunnel) else recording.output_bytes
         self._parts.shared.node.registry.reports.send(
-            self._session, finish_run, run_id=run_id, state=report.state, reason=report.reason,
-            exit_status=report.exit_status, output_bytes=size, recording=recording.path,
-            recording_digest=recording.digest, recording_bytes=recording.file_bytes, exchanged=exchanged, now=self._now(),
+            self._session,
+            finish_run,
+            run_id=run_id,
+            state=report.state,
+            reason=report.reason,
+            exit_status=report.exit_status,
+            output_bytes=size,
+            recording=recording.path,
+            recording_digest=recording.digest,
+            recording_bytes=recording.file_bytes,
+            exchanged=exchanged,
+            now=self._now(),
             plain={"reason": "its result could not be recorded", "exit_status": None},
-        )  # fmt: skip
+        )
 
     def _now(self) -> dt.datetime:
         return self._parts.shared.node.clock.now()

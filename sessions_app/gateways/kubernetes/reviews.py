@@ -1,6 +1,7 @@
 """SubjectAccessReviews: an API server's questions to an authorization webhook, and the answers.
 
-Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/; k8s.io/api/authorization/v1, types.go.
+Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/; k8s.io/api/authorization/v1,
+types.go.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def read_review(said: object) -> Review:
         raise BadReview(f"send a {KIND}")
     if said.get("apiVersion") != VERSION:
         raise BadReview(
-            f"the apiVersion must be {VERSION}: set --authorization-webhook-version=v1, or subjectAccessReviewVersion: v1"
+            f"the apiVersion must be {VERSION}: set --authorization-webhook-version=v1, or"
+            " subjectAccessReviewVersion: v1"
         )
     spec = _mapping(said, "spec")
     of_resource, of_path = (name in spec for name in ("resourceAttributes", "nonResourceAttributes"))

@@ -163,8 +163,8 @@ async def _data(content: Any, what: str) -> bytes:
 
 async def bound(body: Body, version: str) -> Body:
     """Return a body that changes an object only while it has this resource version. Raises NotMade if the
-    sender has bound it to another version.
-    Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ (resource versions); RFC 6902 §4.6 (test).
+    sender has bound it to another version. Source:
+    https://kubernetes.io/docs/reference/using-api/api-concepts/ (resource versions); RFC 6902 §4.6 (test).
     """
     return await aside(len(body.data), _bound, body, version)
 

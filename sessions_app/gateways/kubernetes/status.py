@@ -26,15 +26,23 @@ _REASONS = {
     503: "ServiceUnavailable",
     504: "Timeout",
 }
-OLD_KUBECTL = "Stint's gateway needs kubectl 1.31 or later for exec, attach and port-forward: this one uses SPDY, not WebSocket."
+OLD_KUBECTL = (
+    "Stint's gateway needs kubectl 1.31 or later for exec, attach and port-forward: this one uses SPDY, not"
+    " WebSocket."
+)
 
 
 def status(code: int, message: str) -> dict[str, Any]:
     """Return a failure as a ``Status``. ``code`` is the HTTP status."""
     return {
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
-        "reason": _REASONS.get(code, "InternalError"), "code": code,
-    }  # fmt: skip
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": _REASONS.get(code, "InternalError"),
+        "code": code,
+    }
 
 
 class NotMade(Exception):

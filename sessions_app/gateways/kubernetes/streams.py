@@ -194,8 +194,13 @@ def _behind(work: Any) -> None:
 async def accept(asked: Asked, protocols: list[str]) -> web.WebSocketResponse:
     """Accept a client's WebSocket in the first of these protocols that it offers."""
     here = web.WebSocketResponse(
-        protocols=protocols, heartbeat=BEAT_S, compress=False, autoclose=False, timeout=GOODBYE_S, max_msg_size=LARGEST_MESSAGE,
-    )  # fmt: skip
+        protocols=protocols,
+        heartbeat=BEAT_S,
+        compress=False,
+        autoclose=False,
+        timeout=GOODBYE_S,
+        max_msg_size=LARGEST_MESSAGE,
+    )
     await here.prepare(asked.request)
     return here
 

@@ -28,9 +28,15 @@ class Tunnel:
     """
 
     def __init__(
-        self, upstream: Upstream, asked: Asked, use: KubernetesUse, ports: Collection[int], *, agent: str,
+        self,
+        upstream: Upstream,
+        asked: Asked,
+        use: KubernetesUse,
+        ports: Collection[int],
+        *,
+        agent: str,
         refused: Callable[[str], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """``refused`` is called once for each port that the client tried and that is not among ``ports``."""
         self._upstream, self._asked, self._use, self._agent = upstream, asked, use, agent
         self._ports, self._refused_port = {str(port) for port in ports}, refused

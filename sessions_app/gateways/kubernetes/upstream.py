@@ -51,9 +51,13 @@ class Upstream:
         self, use: AtCluster, method: str, target: str, headers: Mapping[str, str], data: bytes
     ) -> Answer:
         return await self._client.send(
-            use.target.name, method, address_of(use.place, target), headers=headers, data=data or None,
+            use.target.name,
+            method,
+            address_of(use.place, target),
+            headers=headers,
+            data=data or None,
             **_tls(use.place),
-        )  # fmt: skip
+        )
 
     @contextlib.asynccontextmanager
     async def websocket(
@@ -62,9 +66,14 @@ class Upstream:
         """Open a WebSocket until the block ends. Raises NotReached."""
         token = await self._token(use)
         async with self._client.websocket(
-            use.target.name, address_of(use.place, target), headers={**headers, **_bearer(token)},
-            protocols=protocols, most=LARGEST_MESSAGE, patience=GOODBYE_S, **_tls(use.place),
-        ) as opened:  # fmt: skip
+            use.target.name,
+            address_of(use.place, target),
+            headers={**headers, **_bearer(token)},
+            protocols=protocols,
+            most=LARGEST_MESSAGE,
+            patience=GOODBYE_S,
+            **_tls(use.place),
+        ) as opened:
             yield opened
 
     async def server_of(self, use: AtCluster, *, own: bool = False) -> tuple[aiohttp.ClientSession, Server]:

@@ -93,9 +93,10 @@ def _reviewed(environ: Environ) -> dict[str, Any]:
 def _answer(review: Review, clusters: list[AskingCluster]) -> dict[str, Any]:
     # Reviews about others, by which Stint itself confirms an end, name an account without its group.
     own = [
-        one for one in clusters
+        one
+        for one in clusters
         if mark_of_user(one.accounts, review.user) and group_of(one.accounts) in review.groups
-    ]  # fmt: skip
+    ]
     if not own:
         return no_opinion(review)
     mark = mark_of_user(own[0].accounts, review.user)
@@ -129,9 +130,13 @@ def _question(review: Review) -> Callable[[answers.CompiledSet], answers.Allowed
 
 def _refused(review: Review, cluster: AskingCluster, use: AccountUse, refused: Refused) -> dict[str, Any]:
     record_refused_review(
-        mark=use.mark, cluster=cluster.name, line=str(review.asked), reason=refused.reason, code=refused.code,
+        mark=use.mark,
+        cluster=cluster.name,
+        line=str(review.asked),
+        reason=refused.reason,
+        code=refused.code,
         now=clock.now(),
-    )  # fmt: skip
+    )
     question = None if isinstance(review.asked, PathAsked) else _question(review)
     said = refusal_of(use=use, refused=refused, question=question, named=str(review.asked))
     return denied(review, f"{use.grant_ref}: {said}")

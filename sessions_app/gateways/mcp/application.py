@@ -90,9 +90,10 @@ class Application:
             raise Rejected(405, None, "Use GET.", headers={"allow": "GET"})
         body = json.dumps(metadata(path)).encode()
         headers = [
-            (b"content-type", b"application/json"), (b"access-control-allow-origin", b"*"),
+            (b"content-type", b"application/json"),
+            (b"access-control-allow-origin", b"*"),
             (b"content-length", str(len(body)).encode()),
-        ]  # fmt: skip
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body if method == "GET" else b""})
         return None
@@ -148,11 +149,16 @@ class Application:
         self, service: Service, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]
     ) -> None:
         if asked.method == "server/discover":
-            await answer.result({
-                "supportedVersions": [wire.MODERN], "capabilities": {"tools": {"listChanged": True}},
-                "instructions": service.instructions, "ttlMs": LIST_TTL_MS, "cacheScope": "private",
-                "_meta": {f"{wire.META}serverInfo": _ABOUT},
-            })  # fmt: skip
+            await answer.result(
+                {
+                    "supportedVersions": [wire.MODERN],
+                    "capabilities": {"tools": {"listChanged": True}},
+                    "instructions": service.instructions,
+                    "ttlMs": LIST_TTL_MS,
+                    "cacheScope": "private",
+                    "_meta": {f"{wire.META}serverInfo": _ABOUT},
+                }
+            )
         elif asked.method == "subscriptions/listen":
             await self._listen(service, caller, asked, answer, gone)
         else:
@@ -193,10 +199,14 @@ class Application:
     async def _initialize(self, service: Service, caller: Caller, asked: Asked, answer: Answer) -> None:
         wanted = asked.params.get("protocolVersion")
         answer.add_header("mcp-session-id", self._handshakes.begin(caller.holder))
-        await answer.result({
-            "protocolVersion": wanted if wanted in wire.LEGACIES else wire.LEGACY,
-            "capabilities": {"tools": {"listChanged": True}}, "serverInfo": _ABOUT, "instructions": service.instructions,
-        })  # fmt: skip
+        await answer.result(
+            {
+                "protocolVersion": wanted if wanted in wire.LEGACIES else wire.LEGACY,
+                "capabilities": {"tools": {"listChanged": True}},
+                "serverInfo": _ABOUT,
+                "instructions": service.instructions,
+            }
+        )
 
     def _check_session(self, headers: Any, caller: Caller) -> None:
         session = headers.get("mcp-session-id")
@@ -244,7 +254,9 @@ def metadata(path: str) -> dict[str, Any]:
 
 
 def _check_origin(origin: str | None) -> None:
-    """Raise Rejected for a page of another origin: a browser would send its requests with the user's access."""
+    """Raise Rejected for a page of another origin: a browser would send its requests with the
+    user's access.
+    """
     known = {settings.PUBLIC_URL, settings.MCP_URL, *settings.STREAMS_ORIGINS}
     if origin is not None and origin not in known:
         raise Rejected(403, None, "Cross-origin requests are not allowed.")

@@ -40,8 +40,15 @@ class Rejected(Exception):
     """An invalid request. ``code`` is the JSON-RPC code; None to answer without JSON-RPC."""
 
     def __init__(
-        self, status: int, code: int | None, message: str, *, number: Json = None, data: Json = None, headers: Mapping[str, str] | None = None
-    ) -> None:  # fmt: skip
+        self,
+        status: int,
+        code: int | None,
+        message: str,
+        *,
+        number: Json = None,
+        data: Json = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.status, self.code, self.message, self.number, self.data = status, code, message, number, data
         self.headers = dict(headers or {})
         super().__init__(message)

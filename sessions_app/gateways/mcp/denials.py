@@ -26,10 +26,16 @@ _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", TOO_MANY_WAITING))
 
 
 def refusal(use: CallUse, refused: Refused, line: str) -> Message:
-    """Return the result for a call that the grant does not allow, with what its holder can request instead."""
+    """Return the result for a call that the grant does not allow, with what its holder can request
+    instead.
+    """
     told: dict[str, Any] = {
-        "error": "refused", "code": refused.code, "reason": refused.reason, "grant": use.grant_ref, "requestable": False,
-    }  # fmt: skip
+        "error": "refused",
+        "code": refused.code,
+        "reason": refused.reason,
+        "grant": use.grant_ref,
+        "requestable": False,
+    }
     if refused.nearest:
         told["nearest"] = refused.nearest
     how = ""
@@ -64,9 +70,13 @@ def waiting(use: CallUse, waits: Waiting | int) -> Message:
         )
     run = waits.run_id if isinstance(waits, Waiting) else waits
     told = {
-        "error": "held", "run": run, "grant": use.grant_ref, "state": "pending", "retry_after": 15,
+        "error": "held",
+        "run": run,
+        "grant": use.grant_ref,
+        "state": "pending",
+        "retry_after": 15,
         "approve_url": f"{settings.PUBLIC_URL}/grants/{use.grant_ref}/",
-    }  # fmt: skip
+    }
     text = (
         f"Not called yet: this call is waiting for approval (run {run}). Repeat the same call later: once "
         "allowed, it is made then, once. It expires after five minutes."

@@ -68,7 +68,10 @@ class Wanted(_Arguments):
     cluster: _Name | None = Field(default=None, description="Only this cluster")
     line: Annotated[StrictStr, Field(max_length=16_384)] | None = Field(
         default=None,
-        description='Only what would allow this command, such as systemctl restart nginx, or read_ticket {"id": "T-7"}',
+        description=(
+            'Only what would allow this command, such as systemctl restart nginx, or read_ticket {"id":'
+            ' "T-7"}'
+        ),
     )
 
 
@@ -90,8 +93,10 @@ Did = tuple[str, dict[str, Any]]
 
 def _ask(who: Identity, asked: Ask, now: dt.datetime) -> Did:
     request = request_access(
-        requester=who, now=now, ask=NewRequest(**dict(asked)),
-    )  # fmt: skip
+        requester=who,
+        now=now,
+        ask=NewRequest(**dict(asked)),
+    )
     return _status(who, OneRequest(request=request.ref), now)
 
 
@@ -104,11 +109,15 @@ def _status(who: Identity, asked: OneRequest, _now: dt.datetime) -> Did:
         raise NotFound("Request not found.")
     grant = getattr(request, "grant", None)
     told = {
-        "request": request.ref, "state": str(request.state), "cluster": request.cluster.name,
-        "command_set": request.command_set_version.command_set.name, "policy": request.policy.name,
-        "lapses_at": request.lapses_at.isoformat(), "grant": grant.ref if grant else None,
+        "request": request.ref,
+        "state": str(request.state),
+        "cluster": request.cluster.name,
+        "command_set": request.command_set_version.command_set.name,
+        "policy": request.policy.name,
+        "lapses_at": request.lapses_at.isoformat(),
+        "grant": grant.ref if grant else None,
         "url": f"{settings.PUBLIC_URL}/requests/{request.ref}/",
-    }  # fmt: skip
+    }
     text = f"{request.ref} is {request.state}" + (
         f"; its grant is {grant.ref} ({grant.state})." if grant else "."
     )
@@ -119,15 +128,23 @@ def _offers(who: Identity, asked: Wanted, _now: dt.datetime) -> Did:
     found = offers(identity=who, cluster=asked.cluster, line=asked.line)[:MOST]
     told = [
         {
-            "cluster": one.cluster, "kind": one.kind, "targets": list(one.targets), "command_set": one.command_set,
-            "summary": one.summary, "policy": one.policy, "approvals": one.approvals, "longest": one.longest,
-            "reason_required": one.reason_required, "parameters": dict(one.parameters),
+            "cluster": one.cluster,
+            "kind": one.kind,
+            "targets": list(one.targets),
+            "command_set": one.command_set,
+            "summary": one.summary,
+            "policy": one.policy,
+            "approvals": one.approvals,
+            "longest": one.longest,
+            "reason_required": one.reason_required,
+            "parameters": dict(one.parameters),
             "missing": [asdict(parameter) for parameter in one.missing],
         }
         for one in found
-    ]  # fmt: skip
+    ]
     lines = (
-        f"{one.command_set} on {one.cluster}: {one.summary} (approvals: {one.approvals}, at most {one.longest} s)"
+        f"{one.command_set} on {one.cluster}: {one.summary} (approvals: {one.approvals}, at most"
+        f" {one.longest} s)"
         for one in found
     )
     return "\n".join(lines) or "You can't request any access.", {"may_ask_for": told}
@@ -146,11 +163,15 @@ def _grants(who: Identity, _asked: Nothing, _now: dt.datetime) -> Did:
 def _grant(grant: Grant) -> dict[str, Any]:
     views = describe(compiled(grant.command_set_version, grant.parameters, grant.commands))
     told = {
-        "grant": grant.ref, "state": str(grant.state), "cluster": grant.cluster.name,
-        "command_set": grant.command_set_version.command_set.name, "expires_at": grant.expires_at.isoformat(),
-        "held": grant.held_at is not None, "workflow": grant.workflow.ref if grant.workflow else None,
+        "grant": grant.ref,
+        "state": str(grant.state),
+        "cluster": grant.cluster.name,
+        "command_set": grant.command_set_version.command_set.name,
+        "expires_at": grant.expires_at.isoformat(),
+        "held": grant.held_at is not None,
+        "workflow": grant.workflow.ref if grant.workflow else None,
         "allows": [view.text for view in views if not view.denies],
-    }  # fmt: skip
+    }
     address = mcp_address(grant.cluster)
     return {**told, "mcp_url": address} if address else told
 
@@ -169,7 +190,9 @@ def _end(who: Identity, asked: OneGrant, now: dt.datetime) -> Did:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """One tool: its description for the model, the scope that a token needs, and the function that runs it."""
+    """One tool: its description for the model, the scope that a token needs, and the function that
+    runs it.
+    """
 
     name: str
     says: str
@@ -191,27 +214,50 @@ TOOLS: Mapping[str, Tool] = {
     tool.name: tool
     for tool in (
         Tool(
-            name="end_my_grant", scope=Scope.END, takes=OneGrant, does=_end, reads=False,
+            name="end_my_grant",
+            scope=Scope.END,
+            takes=OneGrant,
+            does=_end,
+            reads=False,
             says="End one of your grants as soon as you no longer need it.",
         ),
         Tool(
-            name="my_grants", scope=Scope.READ, takes=Nothing, does=_grants, reads=True,
+            name="my_grants",
+            scope=Scope.READ,
+            takes=Nothing,
+            does=_grants,
+            reads=True,
             says="List your grants, what they allow and when they end.",
         ),
         Tool(
-            name="request_access", scope=Scope.REQUEST, takes=Ask, does=_ask, reads=False,
-            says="Request one command set on one cluster for a limited time. People decide; poll request_status.",
+            name="request_access",
+            scope=Scope.REQUEST,
+            takes=Ask,
+            does=_ask,
+            reads=False,
+            says=(
+                "Request one command set on one cluster for a limited time. People decide; poll"
+                " request_status."
+            ),
         ),
         Tool(
-            name="request_status", scope=Scope.READ, takes=OneRequest, does=_status, reads=True,
+            name="request_status",
+            scope=Scope.READ,
+            takes=OneRequest,
+            does=_status,
+            reads=True,
             says="Get the status of a request, and its grant.",
         ),
         Tool(
-            name="what_may_i_do", scope=Scope.READ, takes=Wanted, does=_offers, reads=True,
+            name="what_may_i_do",
+            scope=Scope.READ,
+            takes=Wanted,
+            does=_offers,
+            reads=True,
             says="List the access you can request, or what would allow one command.",
         ),
     )
-}  # fmt: skip
+}
 
 
 def use_tool(*, tool: Tool, token: APIToken, arguments: Any, now: dt.datetime) -> Did:

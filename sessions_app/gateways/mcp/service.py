@@ -1,4 +1,6 @@
-"""What both MCP servers of this gateway share: how they require a token, and the requests other than tools."""
+"""What both MCP servers of this gateway share: how they require a token, and the requests other
+than tools.
+"""
 
 from __future__ import annotations
 

@@ -96,4 +96,7 @@ def _nothing(wish: Wish | None, public_url: str) -> str:
     if wish is None:
         return "Unknown target. Connect as TARGET or GRANT.TARGET, such as GR-7F3K.web-1."
     under = f" under {wish.grant_ref}" if wish.grant_ref else ""
-    return f"You have no active access to {wish.target}{under}. Request it: {public_url}/requests/new/?target={wish.target}"
+    return (
+        f"You have no active access to {wish.target}{under}. Request it:"
+        f" {public_url}/requests/new/?target={wish.target}"
+    )

@@ -99,7 +99,9 @@ class Alone:
             task.add_done_callback(lambda _: self._asking.pop(key, None))
 
     async def _kill(self, key: Key, used: _Used, marks: Sequence[Mark]) -> None:
-        """Kill the grant's processes on a target. Revocation confirms this again once the database is back."""
+        """Kill the grant's processes on a target. Revocation confirms this again once the database
+        is back.
+        """
         use = used.use
         try:
             found = await sweep_target(self._dialer, use.place, f"{use.grant_ref} alone", *marks)

@@ -69,7 +69,9 @@ class CommandExecution:
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """The time until which the command may run past the grant's end; None if it is cut then or has not started."""
+        """The time until which the command may run past the grant's end; None if it is cut then or has not
+        started.
+        """
         return self._finish_by
 
     @property
@@ -119,9 +121,15 @@ class CommandExecution:
     async def _begin(self) -> Tried:
         """Record the session with its first command, and the attempt, in one transaction."""
         return await try_first(
-            self._parts.database, self._session, gateway_id=self._parts.gateway_id, line=self._line,
-            decision=self._decision, order_id=self._order_id, now=self._parts.clock.now(), too_late=self._too_late,
-        )  # fmt: skip
+            self._parts.database,
+            self._session,
+            gateway_id=self._parts.gateway_id,
+            line=self._line,
+            decision=self._decision,
+            order_id=self._order_id,
+            now=self._parts.clock.now(),
+            too_late=self._too_late,
+        )
 
     def _too_late(self, tried: Tried) -> None:
         """Report an attempt that was recorded after its caller had stopped waiting."""

@@ -53,7 +53,9 @@ class SSHEndpoint:
         self._server: asyncssh.SSHAcceptor | None = None
 
     async def open(self, shared: Shared) -> None:
-        """Start to listen and to carry out orders. Raises OSError if the address is in use, and Unavailable."""
+        """Start to listen and to carry out orders. Raises OSError if the address is in use, and
+        Unavailable.
+        """
         await shared.database.run(_ensure_ca)
         await self._introduce(shared.node)
         self._open = opened = self._prepared(shared)

@@ -23,7 +23,9 @@ async def run_ordered(parts: Parts, registry: Registry, claimed: Claimed) -> Non
 
 
 class Ordered:
-    """One order, as the only user of its session. It has no input, and its output goes only to the recording."""
+    """One order, as the only user of its session. It has no input, and its output goes only to the
+    recording.
+    """
 
     def __init__(self, parts: Parts, registry: Registry, claimed: Claimed, use: Use) -> None:
         """Raises Ended if the grant has ended."""

@@ -98,7 +98,8 @@ class Prompt:
         """Read and run lines until the holder leaves or the grant ends."""
         use = self._session.use
         self._write(
-            f"{use.grant_ref} on {use.target.name}, {_left(self._seconds())} left. `help` lists what is allowed.\n"
+            f"{use.grant_ref} on {use.target.name}, {_left(self._seconds())} left. `help` lists what is"
+            " allowed.\n"
         )
         self._ask()
         while not self._left:

@@ -152,7 +152,9 @@ class Connection(asyncssh.SSHServer):
     async def validate_public_key(  # type: ignore[override]  # the base allows an awaitable
         self, username: str, key: asyncssh.SSHKey
     ) -> bool:
-        """Whether the key is registered. The library checks after this that the client has its private key."""
+        """Whether the key is registered. The library checks after this that the client has its
+        private key.
+        """
         self._candidate = None
         self._tries += 1
         if self._tries > AUTH_TRIES or self._admissions.closed_because or self._conn is None:

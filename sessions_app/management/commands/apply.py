@@ -62,7 +62,9 @@ class Command(StintCommand):
 
 
 def read_files(folder: Path) -> dict[str, str]:
-    """Return the text of every .yaml and .yml file by its path relative to the folder. Raises CommandError."""
+    """Return the text of every .yaml and .yml file by its path relative to the folder. Raises
+    CommandError.
+    """
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder. Pass the folder with {', '.join(FOLDERS)}.")
     files = sorted(path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())

@@ -43,7 +43,10 @@ class Command(StintCommand):
             "--metrics-port",
             type=int,
             default=settings.GATEWAY_METRICS_PORT,
-            help="serve Prometheus metrics on this port of STINT_METRICS_HOST; 0 disables them (STINT_GATEWAY_METRICS_PORT)",
+            help=(
+                "serve Prometheus metrics on this port of STINT_METRICS_HOST; 0 disables them"
+                " (STINT_GATEWAY_METRICS_PORT)"
+            ),
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,6 @@
-"""`manage.py gateway_ca`: list and rotate the certificate authorities that clients of the web gateways trust."""
+"""`manage.py gateway_ca`: list and rotate the certificate authorities that clients of the web
+gateways trust.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ class Command(AuthorityCommand):
 
     purpose = GATEWAY_CA
     help = (
-        "List the certificate authorities of the web gateways. To rotate: `prepare` creates the next one; have clients "
-        "fetch all that are listed (`stint gateway --ca`, `stint kubectl-config`); `rotate` signs with the next one, which "
-        "running gateways use within seconds; `retire FINGERPRINT` removes the old one."
+        "List the certificate authorities of the web gateways. To rotate: `prepare` creates the next one;"
+        " have clients fetch all that are listed (`stint gateway --ca`, `stint kubectl-config`); `rotate`"
+        " signs with the next one, which running gateways use within seconds; `retire FINGERPRINT` removes"
+        " the old one."
     )

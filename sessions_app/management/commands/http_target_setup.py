@@ -48,8 +48,8 @@ class Command(StintCommand):
             raise CommandError(error.message) from None
         if not sites:
             raise CommandError(
-                f"{cluster.name} uses Stint's own gateway (proxy: stint), so there is no proxy to set up. Put its address "
-                "and credential into the cluster's connection."
+                f"{cluster.name} uses Stint's own gateway (proxy: stint), so there is no proxy to set up. Put"
+                " its address and credential into the cluster's connection."
             )
         texts = [snippet(options["proxy"] or proxy, site) for proxy, site in sites]
         note_setup_shown(cluster=cluster.name, command="http_target_setup", has_secret=True, now=clock.now())

@@ -1,4 +1,6 @@
-"""`manage.py kube_credential GR-XXXX`: a kubectl exec plugin that gets a grant's credential from Stint's API."""
+"""`manage.py kube_credential GR-XXXX`: a kubectl exec plugin that gets a grant's credential from
+Stint's API.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ from sessions_app.connectors.kubernetes.plugin import main
 class Command(StintCommand):
     """Print an ExecCredential. Needs STINT_URL and STINT_TOKEN, and no database."""
 
-    help = "Print the credential of a grant for kubectl. Set STINT_URL to Stint's URL and STINT_TOKEN to an API token."
+    help = (
+        "Print the credential of a grant for kubectl. Set STINT_URL to Stint's URL and STINT_TOKEN to an API"
+        " token."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("ref", help="reference of the grant, such as GR-7F3K")

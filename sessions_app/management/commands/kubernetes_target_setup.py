@@ -1,4 +1,6 @@
-"""`manage.py kubernetes_target_setup CLUSTER`: print the manifests that a Kubernetes administrator applies."""
+"""`manage.py kubernetes_target_setup CLUSTER`: print the manifests that a Kubernetes administrator
+applies.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ class Command(StintCommand):
     """Print the manifests of Stint's service account on a cluster."""
 
     help = (
-        "Print the manifests for a Kubernetes cluster. They let Stint create service accounts for grants, limited to "
-        "what its command sets allow."
+        "Print the manifests for a Kubernetes cluster. They let Stint create service accounts for grants,"
+        " limited to what its command sets allow."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,7 +35,10 @@ class Command(StintCommand):
             action="append",
             default=[],
             metavar="NAME",
-            help="command set that grants may use; can be repeated (default: the command sets of the cluster's policies)",
+            help=(
+                "command set that grants may use; can be repeated (default: the command sets of the cluster's"
+                " policies)"
+            ),
         )
         parser.add_argument(
             "--namespace",
@@ -65,7 +70,8 @@ class Command(StintCommand):
         if missing or not published:
             what = ", ".join(missing) or "any policy on the cluster"
             raise CommandError(
-                f"No published Kubernetes command set found for {what}. Publish one and pass it with --command-set."
+                f"No published Kubernetes command set found for {what}. Publish one and pass it with"
+                " --command-set."
             )
         compiled = [compiled_open(version) for version in published.values() if version is not None]
         return [one for one in compiled if isinstance(one, CompiledSet)]

@@ -32,8 +32,10 @@ class Command(StintCommand):
         parser.add_argument(
             "--login-trigger",
             action="store_true",
-            help="also print a login trigger (PostgreSQL 17 and newer), which refuses logins of ended grants even where no "
-            "password is required; create it in each database",
+            help=(
+                "also print a login trigger (PostgreSQL 17 and newer), which refuses logins of ended grants"
+                " even where no password is required; create it in each database"
+            ),
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,6 @@
-"""`manage.py reset_factors NAME --reason …`: reset two-factor authentication if no other administrator can."""
+"""`manage.py reset_factors NAME --reason …`: reset two-factor authentication if no other
+administrator can.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,11 @@ class Command(StintCommand):
             raise CommandError(f"User {options['username']} not found.")
         try:
             reset_factors(
-                identity_id=identity.pk, reason=options["reason"], actor=Actor.system("reset_factors"), now=clock.now()
-            )  # fmt: skip
+                identity_id=identity.pk,
+                reason=options["reason"],
+                actor=Actor.system("reset_factors"),
+                now=clock.now(),
+            )
         except StintError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(

@@ -17,8 +17,8 @@ class Command(StintCommand):
     """End all access, and continue with the restored record."""
 
     help = (
-        "Continue after a restore from an older backup. Ends every grant, signs everyone out and reports what was "
-        "lost."
+        "Continue after a restore from an older backup. Ends every grant, signs everyone out and reports what"
+        " was lost."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -1,4 +1,6 @@
-"""`manage.py ssh_host_key`: list and rotate the host key that all SSH gateways share, without warnings in clients."""
+"""`manage.py ssh_host_key`: list and rotate the host key that all SSH gateways share, without warnings in
+clients.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,9 @@ class Command(AuthorityCommand):
     purpose = SSH_HOST_KEY
     in_use, before, coming = "used", "old", "next"
     help = (
-        "List the host keys of the SSH gateways. To rotate: `prepare` creates the next one, which gateways announce to "
-        "clients from then on; `rotate` uses it, after 14 days or with --now; `retire FINGERPRINT` removes the old one."
+        "List the host keys of the SSH gateways. To rotate: `prepare` creates the next one, which gateways"
+        " announce to clients from then on; `rotate` uses it, after 14 days or with --now; `retire"
+        " FINGERPRINT` removes the old one."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -54,7 +54,8 @@ class Command(StintCommand):
             raise CommandError(f"{error} You can also pass it with --gateway.") from error
         if not setup:
             raise CommandError(
-                f"SSH cluster {options['cluster']} not found, or it has no targets. Create it with `manage.py apply`."
+                f"SSH cluster {options['cluster']} not found, or it has no targets. Create it with `manage.py"
+                " apply`."
             )
         note_setup_shown(cluster=options["cluster"], command="ssh_target_setup", now=clock.now())
         self.stdout.write(setup.script, ending="")

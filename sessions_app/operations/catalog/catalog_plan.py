@@ -133,14 +133,20 @@ def _record_whole(plan: Plan, actor: Actor, now: dt.datetime) -> None:
         documents = ((change.type, change.name, change.document) for change in plan.changes)
         kept = keep_versions(documents=documents, actor=actor, now=now)
         record(
-            event=Event.CATALOG_APPLIED, actor=actor, object_type="catalog", object_ref="catalog", now=now,
+            event=Event.CATALOG_APPLIED,
+            actor=actor,
+            object_type="catalog",
+            object_ref="catalog",
+            now=now,
             data={
                 "count": len(plan.changes),
-                "changes": [f"{change.action} {change.type} {change.name}" for change in plan.changes[:MOST_TOLD]],
+                "changes": [
+                    f"{change.action} {change.type} {change.name}" for change in plan.changes[:MOST_TOLD]
+                ],
                 "versions": [f"{each.number} {each.digest}" for each in kept[:MOST_TOLD]],
                 "digest": digest_of([[each.type, each.name, each.number, each.digest] for each in kept]),
             },
-        )  # fmt: skip
+        )
 
 
 def note(

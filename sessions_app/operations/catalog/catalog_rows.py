@@ -59,12 +59,17 @@ def cluster_row(cluster: Cluster) -> dict[str, Any]:
         "host_ca": cluster.host_ca or None,
         "connection": shown_connection(cluster),
         "targets": [
-            {"name": t.name, "address": t.address, "port": t.port if t.port != port else None,
-             "account": t.account if t.account != account else None, "host_key": t.host_key or None}
+            {
+                "name": t.name,
+                "address": t.address,
+                "port": t.port if t.port != port else None,
+                "account": t.account if t.account != account else None,
+                "host_key": t.host_key or None,
+            }
             for t in cluster.targets.filter(removed_at__isnull=True).order_by("pk")
         ],
         **{part: who_has(cluster, permission) for part, permission in CLUSTER_PERMISSIONS.items()},
-    }  # fmt: skip
+    }
 
 
 def policy_data(policy: AccessPolicy) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from sessions_app.policy.policies import digest_of
 
 Kind = Literal[
     "groups", "clusters", "command-sets", "webhooks", "policies", "workflow-sources", "trust-policies"
-]  # fmt: skip
+]
 NOUN: dict[Kind, str] = {
     "groups": "group",
     "clusters": "cluster",
@@ -40,8 +40,10 @@ NOUN: dict[Kind, str] = {
 }
 # The page of each kind that can be proposed.
 PAGES: dict[Kind, str] = {
-    "policies": "/policies/{}/", "clusters": "/clusters/{}/", "command-sets": "/command-sets/{}/",
-}  # fmt: skip
+    "policies": "/policies/{}/",
+    "clusters": "/clusters/{}/",
+    "command-sets": "/command-sets/{}/",
+}
 
 
 class ProposalOver(Conflict):
@@ -133,18 +135,29 @@ def settle_proposal(
     if proposal.proposed_by != actor:
         kind: Kind = proposal.kind  # type: ignore[assignment]  # written from one
         notify(
-            people=[proposal.proposed_by], event=event, now=now, path=PAGES[kind].format(proposal.name),
-            subject=f"{actor} {state.label.lower()} your change to {proposal.name}", body=comment,
-        )  # fmt: skip
+            people=[proposal.proposed_by],
+            event=event,
+            now=now,
+            path=PAGES[kind].format(proposal.name),
+            subject=f"{actor} {state.label.lower()} your change to {proposal.name}",
+            body=comment,
+        )
 
 
 def record_proposal(proposal: Proposal, event: Event, actor: Identity, now: dt.datetime) -> None:
     """Record the outcome of a proposal, under the name of its document."""
     kind: Kind = proposal.kind  # type: ignore[assignment]  # written from one
     record(
-        event=event, actor=actor_of(actor), object_type=NOUN[kind].replace(" ", "_"), object_ref=proposal.name, now=now,
+        event=event,
+        actor=actor_of(actor),
+        object_type=NOUN[kind].replace(" ", "_"),
+        object_ref=proposal.name,
+        now=now,
         data={
-            "proposal": proposal.pk, "proposed_by": proposal.proposed_by.username, "wider": proposal.wider,
-            "digest": digest_of([proposal.source, proposal.accepted]), "comment": proposal.comment,
+            "proposal": proposal.pk,
+            "proposed_by": proposal.proposed_by.username,
+            "wider": proposal.wider,
+            "digest": digest_of([proposal.source, proposal.accepted]),
+            "comment": proposal.comment,
         },
-    )  # fmt: skip
+    )

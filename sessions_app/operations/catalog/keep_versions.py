@@ -28,6 +28,12 @@ def keep_versions(
 def _next(type_: str, name: str, document: Any, actor: Actor, now: dt.datetime) -> DocumentVersion:
     last = DocumentVersion.objects.filter(type=type_, name=name).aggregate(last=Max("number"))["last"] or 0
     return DocumentVersion(
-        type=type_, name=name, number=last + 1, document=document, digest=digest_of(document) if document else "",
-        at=now, by=actor.name, by_id=actor.id,
-    )  # fmt: skip
+        type=type_,
+        name=name,
+        number=last + 1,
+        document=document,
+        digest=digest_of(document) if document else "",
+        at=now,
+        by=actor.name,
+        by_id=actor.id,
+    )

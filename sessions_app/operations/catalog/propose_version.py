@@ -54,15 +54,29 @@ def propose_version(
     for one in earlier.select_for_update(no_key=True, of=("self",)):
         _replace(one, actor, now)
     proposal = Proposal.objects.create(
-        kind=kind, name=name, source=source, accepted=dict(accepted or {}), wider=list(wider), diff=list(diff),
-        based_on=state_of(kind, name), proposed_by=actor, proposed_at=now, lapses_at=now + LASTS,
-    )  # fmt: skip
+        kind=kind,
+        name=name,
+        source=source,
+        accepted=dict(accepted or {}),
+        wider=list(wider),
+        diff=list(diff),
+        based_on=state_of(kind, name),
+        proposed_by=actor,
+        proposed_at=now,
+        lapses_at=now + LASTS,
+    )
     record_proposal(proposal, Event.PROPOSAL_CREATED, actor, now)
     notify(
-        people=publishers_of(proposal), event=Event.PROPOSAL_CREATED, now=now, path=PAGES[kind].format(name),
+        people=publishers_of(proposal),
+        event=Event.PROPOSAL_CREATED,
+        now=now,
+        path=PAGES[kind].format(name),
         subject=f"{actor} proposes a change to the {NOUN[kind]} {name}",
-        body=lambda say: f"It may allow more: {', '.join(wider)}.\nWithout a decision, it expires {say.moment(proposal.lapses_at)}.",
-    )  # fmt: skip
+        body=lambda say: (
+            f"It may allow more: {', '.join(wider)}.\nWithout a decision, it expires"
+            f" {say.moment(proposal.lapses_at)}."
+        ),
+    )
     return proposal
 
 
@@ -73,7 +87,8 @@ def _replace(earlier: Proposal, actor: Identity, now: dt.datetime) -> None:
         return
     if earlier.proposed_by != actor:
         raise AlreadyProposed(
-            f"{earlier.proposed_by} has already proposed another version of {earlier.name}. Nothing was saved.",
+            f"{earlier.proposed_by} has already proposed another version of {earlier.name}. Nothing was"
+            " saved.",
             hint="Publish or deny that one first.",
         )
     settle_proposal(

@@ -75,12 +75,23 @@ def _propose(
     _check_fit(version)
     rehearsed, published = Plan(), version.command_set.published
     note(
-        rehearsed, "change", "command set", version.command_set.name, published and published.document, version.document
-    )  # fmt: skip
+        rehearsed,
+        "change",
+        "command set",
+        version.command_set.name,
+        published and published.document,
+        version.document,
+    )
     propose_version(
-        kind="command-sets", name=version.command_set.name, source=version.source, accepted=version.accepted,
-        wider=wider, diff=rehearsed.changes[0].diff, actor=actor, now=now,
-    )  # fmt: skip
+        kind="command-sets",
+        name=version.command_set.name,
+        source=version.source,
+        accepted=version.accepted,
+        wider=wider,
+        diff=rehearsed.changes[0].diff,
+        actor=actor,
+        now=now,
+    )
     return version
 
 
@@ -100,10 +111,13 @@ def publish(
     version.published_at, version.published_by = now, by
     version.save(update_fields=["accepted", "published_at", "published_by"])
     record(
-        event=Event.COMMAND_SET_PUBLISHED, actor=actor, object_type="command_set", now=now,
+        event=Event.COMMAND_SET_PUBLISHED,
+        actor=actor,
+        object_type="command_set",
+        now=now,
         object_ref=version.command_set.name,
         data={"version": version.number, "digest": version.digest, "accepted": version.accepted},
-    )  # fmt: skip
+    )
     return version
 
 

@@ -76,7 +76,9 @@ def publish_proposal(
 
 
 def _document(kind: Kind, proposal: Proposal) -> Catalog:
-    """Return the proposed document as a catalog, provided that its proposer may still change the stored one."""
+    """Return the proposed document as a catalog, provided that its proposer may still change the
+    stored one.
+    """
     proposer = Identity.objects.active().filter(pk=proposal.proposed_by_id).first()
     if proposer is None:
         raise Forbidden(f"{proposal.proposed_by} is disabled.")

@@ -31,7 +31,11 @@ def refuse_proposal(*, proposal_id: int, actor: Identity, now: dt.datetime, comm
         if why := may_not_publish(proposal, actor):
             raise MayNotPublish(why, hint="Withdraw it instead.")
         settle_proposal(
-            proposal=proposal, state=ProposalState.REFUSED, event=Event.PROPOSAL_REFUSED, actor=actor, now=now,
+            proposal=proposal,
+            state=ProposalState.REFUSED,
+            event=Event.PROPOSAL_REFUSED,
+            actor=actor,
+            now=now,
             comment=comment,
-        )  # fmt: skip
+        )
     return proposal

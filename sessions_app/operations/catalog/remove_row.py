@@ -38,14 +38,22 @@ class _Removal:
 
 _REMOVALS: Mapping[str, _Removal] = {
     "policy": _Removal(
-        AccessPolicy, lambda row: Grant.objects.filter(policy=row), EndReason.POLICY_CHANGED, Event.POLICY_REMOVED
+        AccessPolicy,
+        lambda row: Grant.objects.filter(policy=row),
+        EndReason.POLICY_CHANGED,
+        Event.POLICY_REMOVED,
     ),
     "cluster": _Removal(
-        Cluster, lambda row: Grant.objects.filter(cluster=row), EndReason.CLUSTER_REMOVED, Event.CLUSTER_REMOVED
+        Cluster,
+        lambda row: Grant.objects.filter(cluster=row),
+        EndReason.CLUSTER_REMOVED,
+        Event.CLUSTER_REMOVED,
     ),
     "command set": _Removal(
-        CommandSet, lambda row: Grant.objects.filter(command_set_version__command_set=row),
-        EndReason.POLICY_CHANGED, Event.COMMAND_SET_RETIRED,
+        CommandSet,
+        lambda row: Grant.objects.filter(command_set_version__command_set=row),
+        EndReason.POLICY_CHANGED,
+        Event.COMMAND_SET_RETIRED,
     ),
     "trust policy": _Removal(
         TrustPolicy, lambda _: Grant.objects.none(), EndReason.POLICY_CHANGED, Event.TRUST_POLICY_REMOVED
@@ -54,10 +62,12 @@ _REMOVALS: Mapping[str, _Removal] = {
         WebhookEndpoint, lambda _: Grant.objects.none(), EndReason.POLICY_CHANGED, Event.WEBHOOK_REMOVED
     ),
     "workflow source": _Removal(
-        WorkflowSource, lambda row: Grant.objects.filter(workflow__source=row), EndReason.WORKFLOW_CLOSED,
+        WorkflowSource,
+        lambda row: Grant.objects.filter(workflow__source=row),
+        EndReason.WORKFLOW_CLOSED,
         Event.SOURCE_REMOVED,
     ),
-}  # fmt: skip
+}
 
 
 def live_rows(type_: str) -> Any:
@@ -80,6 +90,10 @@ def remove_row(type_: str, row: Any, plan: Plan, actor: Actor, now: dt.datetime)
             ended.append(grant.ref)
     plan.changes.append(Change("remove", type_, row.name, (), tuple(ended)))
     record(
-        event=removal.event, actor=actor, object_type=type_.replace(" ", "_"), object_ref=row.name, now=now,
+        event=removal.event,
+        actor=actor,
+        object_type=type_.replace(" ", "_"),
+        object_ref=row.name,
+        now=now,
         data={"grants_ended": ended, **({} if taken is None else {"tokens_revoked": taken})},
-    )  # fmt: skip
+    )

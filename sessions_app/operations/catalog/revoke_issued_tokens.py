@@ -29,7 +29,11 @@ def revoke_issued_tokens(*, policy: TrustPolicy, actor: Actor, now: dt.datetime)
     APIToken.objects.filter(pk__in=[token.pk for token in given]).update(revoked_at=now)
     for token in given:
         record_end(
-            event=Event.IDENTITY_TOKEN_REVOKED, actor=actor, object_type="identity", object_ref=token.identity.username,
-            now=now, data={"token_id": token.pk, "trust_policy": policy.name, "workflow": token.workflow},
-        )  # fmt: skip
+            event=Event.IDENTITY_TOKEN_REVOKED,
+            actor=actor,
+            object_type="identity",
+            object_ref=token.identity.username,
+            now=now,
+            data={"token_id": token.pk, "trust_policy": policy.name, "workflow": token.workflow},
+        )
     return len(given)

@@ -1,4 +1,6 @@
-"""Save one catalog document: a group, cluster, command set, webhook, policy, workflow source or trust policy."""
+"""Save one catalog document: a group, cluster, command set, webhook, policy, workflow source or
+trust policy.
+"""
 
 from __future__ import annotations
 
@@ -229,7 +231,8 @@ def _check_not_aimed(before: ClusterDocument, after: ClusterDocument) -> None:
         raise OnlyAdministratorsSetUp("Only Stint administrators can choose who administers a cluster.")
     if changed := aimed_elsewhere(before, after):
         raise OnlyAdministratorsSetUp(
-            f"Only Stint administrators can change a cluster's address and how Stint logs in: {', '.join(changed)}.",
+            "Only Stint administrators can change a cluster's address and how Stint logs in:"
+            f" {', '.join(changed)}.",
             hint="Ask one of them, or leave them unchanged. You can remove targets and replace secrets.",
         )
 

@@ -76,14 +76,19 @@ def save_draft(
         drafts = CommandSetVersion.objects.filter(command_set__name=file.name, published_at__isnull=True)
         if based_on is not None and based_on != (drafts.values_list("pk", flat=True).first() or 0):
             raise DraftReplaced(
-                f"Someone saved or published another draft of {file.name} since you opened it. Nothing was saved.",
+                f"Someone saved or published another draft of {file.name} since you opened it. Nothing was"
+                " saved.",
                 hint="Copy your changes, reload, and apply them again.",
             )
         draft = write_draft(file=file, actor=actor, now=now)
         record(
-            event=Event.COMMAND_SET_DRAFTED, actor=actor_of(actor), object_type="command_set", object_ref=file.name, now=now,
+            event=Event.COMMAND_SET_DRAFTED,
+            actor=actor_of(actor),
+            object_type="command_set",
+            object_ref=file.name,
+            now=now,
             data={"version": draft.number, "digest": draft.digest, "findings": len(draft.findings)},
-        )  # fmt: skip
+        )
     return draft
 
 

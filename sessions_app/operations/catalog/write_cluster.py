@@ -79,9 +79,13 @@ def write_cluster(
     ends = end_without_basis(Grant.objects.filter(cluster=cluster), plan, now) if before else ()
     note(plan, "change" if before else "create", "cluster", document.name, before, after, ends)
     record(
-        event=Event.CLUSTER_CHANGED if before else Event.CLUSTER_CREATED, actor=actor, object_type="cluster",
-        object_ref=document.name, now=now, data={"digest": digest_of(after), "grants_ended": list(ends)},
-    )  # fmt: skip
+        event=Event.CLUSTER_CHANGED if before else Event.CLUSTER_CREATED,
+        actor=actor,
+        object_type="cluster",
+        object_ref=document.name,
+        now=now,
+        data={"digest": digest_of(after), "grants_ended": list(ends)},
+    )
 
 
 def _check_public_host(name: str, host: str | None) -> None:

@@ -55,6 +55,10 @@ def _record_members(
     name: str, before: list[str], after: list[str], ends: tuple[str, ...], actor: Actor, now: dt.datetime
 ) -> None:
     record(
-        event=Event.PERMISSION_CHANGED, actor=actor, object_type="group", object_ref=name, now=now,
+        event=Event.PERMISSION_CHANGED,
+        actor=actor,
+        object_type="group",
+        object_ref=name,
+        now=now,
         data={"before": before, "after": after, "grants_ended": list(ends)},
-    )  # fmt: skip
+    )

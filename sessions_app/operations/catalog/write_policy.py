@@ -58,10 +58,13 @@ def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor
     ends = end_without_basis(Grant.objects.filter(policy=policy), plan, now) if before else ()
     note(plan, "change" if before else "create", "policy", document.name, before, plain(document), ends)
     record(
-        event=Event.POLICY_CHANGED if before else Event.POLICY_CREATED, actor=actor, object_type="policy",
-        object_ref=document.name, now=now,
+        event=Event.POLICY_CHANGED if before else Event.POLICY_CREATED,
+        actor=actor,
+        object_type="policy",
+        object_ref=document.name,
+        now=now,
         data={"version": policy.version, "digest": policy.digest, "grants_ended": list(ends)},
-    )  # fmt: skip
+    )
 
 
 def _refuse_unfit(document: PolicyDocument) -> None:

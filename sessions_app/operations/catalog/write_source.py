@@ -44,6 +44,10 @@ def write_source(
     after = shown_document(source)
     note(plan, "change" if before else "create", "workflow source", document.name, before, after)
     record(
-        event=Event.SOURCE_CHANGED if before else Event.SOURCE_CREATED, actor=actor, object_type="workflow_source",
-        object_ref=document.name, now=now, data={"provider": document.provider, "digest": digest_of(seen)},
-    )  # fmt: skip
+        event=Event.SOURCE_CHANGED if before else Event.SOURCE_CREATED,
+        actor=actor,
+        object_type="workflow_source",
+        object_ref=document.name,
+        now=now,
+        data={"provider": document.provider, "digest": digest_of(seen)},
+    )

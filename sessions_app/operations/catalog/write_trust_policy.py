@@ -45,10 +45,16 @@ def write_trust_policy(
     row.save()
     note(plan, "change" if before else "create", "trust policy", document.name, before, data)
     record(
-        event=Event.TRUST_POLICY_CHANGED if before else Event.TRUST_POLICY_CREATED, actor=actor,
-        object_type="trust_policy", object_ref=document.name, now=now,
+        event=Event.TRUST_POLICY_CHANGED if before else Event.TRUST_POLICY_CREATED,
+        actor=actor,
+        object_type="trust_policy",
+        object_ref=document.name,
+        now=now,
         data={
-            "version": row.version, "digest": row.digest, "issuer": document.issuer,
-            "speaks_as": identity.username, "tokens_revoked": taken,
+            "version": row.version,
+            "digest": row.digest,
+            "issuer": document.issuer,
+            "speaks_as": identity.username,
+            "tokens_revoked": taken,
         },
-    )  # fmt: skip
+    )

@@ -54,8 +54,16 @@ def write_webhook(
     shown = {**after, "secret": "(new)"} if other else after
     note(plan, "change" if before else "create", "webhook", document.name, before, shown)
     record(
-        event=Event.WEBHOOK_CHANGED if before else Event.WEBHOOK_CREATED, actor=actor, object_type="webhook",
-        object_ref=document.name, now=now,
-        data={"host": document.host, "events": endpoint.events, "scope": endpoint.scope, "other_key": other,
-              "owners": after.get("owners", {})},
-    )  # fmt: skip
+        event=Event.WEBHOOK_CHANGED if before else Event.WEBHOOK_CREATED,
+        actor=actor,
+        object_type="webhook",
+        object_ref=document.name,
+        now=now,
+        data={
+            "host": document.host,
+            "events": endpoint.events,
+            "scope": endpoint.scope,
+            "other_key": other,
+            "owners": after.get("owners", {}),
+        },
+    )

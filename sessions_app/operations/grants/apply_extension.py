@@ -33,7 +33,11 @@ def apply_extension(*, request: AccessRequest, seconds: int, actor: Actor, now: 
     if grant.leases.filter(made_until__isnull=False, gone_at__isnull=True).exists():
         enqueue("grants.prepare", grant_id=grant.pk)
     record(
-        event=Event.GRANT_EXTENDED, actor=actor, object_type="grant", object_ref=grant.ref, now=now,
+        event=Event.GRANT_EXTENDED,
+        actor=actor,
+        object_type="grant",
+        object_ref=grant.ref,
+        now=now,
         data={"request": request.ref, "seconds": seconds, "expires_at": grant.expires_at.isoformat()},
-    )  # fmt: skip
+    )
     return grant

@@ -39,12 +39,21 @@ def record_finished(
 ) -> None:
     """Record how a command ended, with what was exchanged over HTTP."""
     record_end(
-        event=Event.COMMAND_FINISHED, actor=Actor.system("gateway"), object_type="grant",
-        object_ref=run.grant.ref, now=now,
+        event=Event.COMMAND_FINISHED,
+        actor=Actor.system("gateway"),
+        object_type="grant",
+        object_ref=run.grant.ref,
+        now=now,
         data={
-            "run": run.pk, "target": run.target.name, "state": str(run.state), "exit_status": run.exit_status,
-            "signal": run.signal, "reason": run.reason, "output_bytes": run.output_bytes,
-            "recording": run.recording, "recording_sha256": run.recording_digest,
+            "run": run.pk,
+            "target": run.target.name,
+            "state": str(run.state),
+            "exit_status": run.exit_status,
+            "signal": run.signal,
+            "reason": run.reason,
+            "output_bytes": run.output_bytes,
+            "recording": run.recording,
+            "recording_sha256": run.recording_digest,
             **({"exchanged": dict(exchanged)} if exchanged else {}),
         },
-    )  # fmt: skip
+    )

@@ -43,7 +43,9 @@ _MOST = 200
 
 
 class NotItsHolder(Forbidden):
-    """Only the holder of a grant can delegate it, get its token or send its heartbeats. Sign in as the holder."""
+    """Only the holder of a grant can delegate it, get its token or send its heartbeats. Sign in as the
+    holder.
+    """
 
     code = "not_its_holder"
 
@@ -59,8 +61,8 @@ class NotWithin(StintError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """The delegated part, by names. ``targets`` None means all of the grant's targets. ``duration`` is in seconds; None
-    means until the grant's end.
+    """The delegated part, by names. ``targets`` None means all of the grant's targets. ``duration`` is in
+    seconds; None means until the grant's end.
     """
 
     identity: str
@@ -210,16 +212,30 @@ def _request(parent: Grant, delegate: Identity, part: Part, now: dt.datetime) ->
     duration = left if part.duration is None else part.duration
     if type(duration) is not int or not 0 < duration <= left:
         raise NotWithin(
-            f"{parent.ref} ends in {say_duration(max(0, left))}.", hint="Choose a shorter duration.",
+            f"{parent.ref} ends in {say_duration(max(0, left))}.",
+            hint="Choose a shorter duration.",
             fields={"duration": ["Longer than the parent grant."]},
-        )  # fmt: skip
+        )
     request = AccessRequest(
-        number=next_number(), kind=RequestKind.DELEGATION, requester=delegate, cluster=parent.cluster,
-        policy=parent.policy, policy_version=parent.policy.version, command_set_version=version, parent=parent,
-        workflow=parent.workflow, parameters=_parameters(parent, version, part.parameters),
-        targets=[target.pk for target in targets], duration=duration, terms=parent.request.terms, reason=part.reason,
-        state=RequestState.APPROVED, created_at=now, decided_at=now, lapses_at=now,
-    )  # fmt: skip
+        number=next_number(),
+        kind=RequestKind.DELEGATION,
+        requester=delegate,
+        cluster=parent.cluster,
+        policy=parent.policy,
+        policy_version=parent.policy.version,
+        command_set_version=version,
+        parent=parent,
+        workflow=parent.workflow,
+        parameters=_parameters(parent, version, part.parameters),
+        targets=[target.pk for target in targets],
+        duration=duration,
+        terms=parent.request.terms,
+        reason=part.reason,
+        state=RequestState.APPROVED,
+        created_at=now,
+        decided_at=now,
+        lapses_at=now,
+    )
     if why := why_not_within(parent, request, now):
         raise NotWithin(
             f"{parent.ref} does not cover it: {why}.", hint="Delegate fewer commands, or request new access."
@@ -280,16 +296,29 @@ def _make(parent: Grant, request: AccessRequest, actor: Identity, now: dt.dateti
     document = facts.approved_document(request)
     grant = make_grant(request=request, extent=extent, document=document, actor=actor_of(actor), now=now)
     record(
-        event=Event.GRANT_DELEGATED, actor=actor_of(actor), object_type="grant", object_ref=parent.ref, now=now,
+        event=Event.GRANT_DELEGATED,
+        actor=actor_of(actor),
+        object_type="grant",
+        object_ref=parent.ref,
+        now=now,
         data={
-            "to": request.requester.username, "grant": grant.ref, "request": request.ref, "command_set": str(request.command_set_version),
-            "parameters": as_words(request.parameters), "duration": request.duration, "reason": request.reason,
-            "chain": [grant.ref for grant in chain_of(parent)], **workflow_fact(request),
+            "to": request.requester.username,
+            "grant": grant.ref,
+            "request": request.ref,
+            "command_set": str(request.command_set_version),
+            "parameters": as_words(request.parameters),
+            "duration": request.duration,
+            "reason": request.reason,
+            "chain": [grant.ref for grant in chain_of(parent)],
+            **workflow_fact(request),
         },
-    )  # fmt: skip
+    )
     notify(
-        people=[request.requester], event=Event.GRANT_DELEGATED, now=now, path=f"/grants/{grant.ref}/",
+        people=[request.requester],
+        event=Event.GRANT_DELEGATED,
+        now=now,
+        path=f"/grants/{grant.ref}/",
         subject=f"{actor} delegated part of {parent.ref} to you: {grant.ref}",
         body=f"{request.command_set_version.command_set} on {request.cluster}\n{request.reason}".strip(),
-    )  # fmt: skip
+    )
     return grant

@@ -112,7 +112,8 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT claim_revocation(%s, %s, make_interval(secs => %s), make_interval(secs => %s), %s, %s, %s)",
+            "SELECT claim_revocation(%s, %s, make_interval(secs => %s), make_interval(secs => %s), %s,"
+            " %s, %s)",
             [
                 grant_id,
                 now,
@@ -267,10 +268,19 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
             return _again(locked, errors, max(lease.attempts for lease, _ in results), now)
         took = (now - locked.revoking_at).total_seconds() if locked.revoking_at else 0.0
         ended = transition(
-            grant=locked, to=GrantState.ENDED, actor=DEPROVISIONER, now=now, ended_at=now, last_error="",
-            next_attempt_at=None, data={"reason": locked.end_reason, "seconds": round(took, 3),
-                                        "targets_asked": [lease.target.name for lease, _ in results]},
-        )  # fmt: skip
+            grant=locked,
+            to=GrantState.ENDED,
+            actor=DEPROVISIONER,
+            now=now,
+            ended_at=now,
+            last_error="",
+            next_attempt_at=None,
+            data={
+                "reason": locked.end_reason,
+                "seconds": round(took, 3),
+                "targets_asked": [lease.target.name for lease, _ in results],
+            },
+        )
         notify_of_end(grant=ended, now=now)
         transaction.on_commit(lambda: ENDS.labels(cause_of(ended).value).observe(seconds_to_prove(ended)))
         return ended
@@ -284,17 +294,25 @@ def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt
             gone_at=now, evidence=evidence, last_error="", attempts=F("attempts") + 1
         )
         record_end(
-            event=Event.LEASE_GONE, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
+            event=Event.LEASE_GONE,
+            actor=DEPROVISIONER,
+            object_type="grant",
+            object_ref=grant.ref,
+            now=now,
             data={"target": lease.target.name, "evidence": evidence},
-        )  # fmt: skip
+        )
         return ""
     error = recordable(result.message if isinstance(result, ConnectorError) else result.left)
     Lease.objects.filter(pk=lease.pk).update(last_error=error, attempts=F("attempts") + 1)
     if error != lease.last_error:
         record_end(
-            event=Event.LEASE_FAILING, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
+            event=Event.LEASE_FAILING,
+            actor=DEPROVISIONER,
+            object_type="grant",
+            object_ref=grant.ref,
+            now=now,
             data={"target": lease.target.name, "error": error},
-        )  # fmt: skip
+        )
     return f"{lease.target.name}: {error}"
 
 
@@ -309,16 +327,25 @@ def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime
     pause = min(LONGEST_BACKOFF, 2.0 ** min(failed_before, 10)) * (0.5 + random.random() / 2)  # noqa: S311  # spreads retries
     if text != grant.last_error:
         record_end(
-            event=Event.GRANT_REVOKE_FAILING, actor=DEPROVISIONER, object_type="grant", object_ref=grant.ref, now=now,
+            event=Event.GRANT_REVOKE_FAILING,
+            actor=DEPROVISIONER,
+            object_type="grant",
+            object_ref=grant.ref,
+            now=now,
             data={"errors": errors, "attempts": grant.attempts},
-        )  # fmt: skip
+        )
         log.warning("revoke.failing", grant=grant.ref, errors=errors)
     if failed_before == NOTIFY_AFTER:
         notify(
-            people=Identity.objects.active().filter(is_superuser=True), event=Event.GRANT_REVOKE_FAILING, now=now,
-            asks=Asks.LIVE, of=grant, path=f"/grants/{grant.ref}/", subject=f"Revocation of {grant.ref} is not confirmed on {grant.cluster}",
+            people=Identity.objects.active().filter(is_superuser=True),
+            event=Event.GRANT_REVOKE_FAILING,
+            now=now,
+            asks=Asks.LIVE,
+            of=grant,
+            path=f"/grants/{grant.ref}/",
+            subject=f"Revocation of {grant.ref} is not confirmed on {grant.cluster}",
             body=f"{text}\nNothing new can run. Stint retries until the target confirms.",
-        )  # fmt: skip
+        )
     Grant.objects.filter(pk=grant.pk).update(
         last_error=text, next_attempt_at=now + dt.timedelta(seconds=pause)
     )

@@ -46,8 +46,14 @@ def end_all_of(*, identity_id: int, actor: Identity, now: dt.datetime, note: str
             for grant in grants
         ]
         record_end(
-            event=Event.IDENTITY_GRANTS_ENDED, actor=actor_of(actor), object_type="identity", object_ref=holder.username,
-            now=now, data={"grants": [grant.ref for grant in grants if grant.state != GrantState.REVOKING],
-                           "note": recordable(note.strip())},
-        )  # fmt: skip
+            event=Event.IDENTITY_GRANTS_ENDED,
+            actor=actor_of(actor),
+            object_type="identity",
+            object_ref=holder.username,
+            now=now,
+            data={
+                "grants": [grant.ref for grant in grants if grant.state != GrantState.REVOKING],
+                "note": recordable(note.strip()),
+            },
+        )
     return ended

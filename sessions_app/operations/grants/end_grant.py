@@ -110,9 +110,14 @@ def settle(locked: Collection[int], now: dt.datetime) -> None:
 
 def _handed_down(above: EndIntent, grant: Grant) -> EndIntent:
     return EndIntent(
-        grant=grant, at=above.at, made_at=above.made_at, by=above.by, reason=EndReason.PARENT_ENDED,
-        note=above.grant.ref, cut=above.cut,
-    )  # fmt: skip
+        grant=grant,
+        at=above.at,
+        made_at=above.made_at,
+        by=above.by,
+        reason=EndReason.PARENT_ENDED,
+        note=above.grant.ref,
+        cut=above.cut,
+    )
 
 
 def _follow(grant: Grant, intent: EndIntent, now: dt.datetime, *, first: bool) -> None:
@@ -157,9 +162,16 @@ def _end_one(
         notify_of_end(grant=grant, now=now)
         return
     transition(
-        grant=grant, to=GrantState.REVOKING, actor=who, now=now, data=data,
-        revoking_at=now, next_attempt_at=now, finish_until=grant.finish_from(now, cut=cut), **facts,
-    )  # fmt: skip
+        grant=grant,
+        to=GrantState.REVOKING,
+        actor=who,
+        now=now,
+        data=data,
+        revoking_at=now,
+        next_attempt_at=now,
+        finish_until=grant.finish_from(now, cut=cut),
+        **facts,
+    )
     enqueue("grants.deprovision", grant_id=grant.pk)
 
 
@@ -174,13 +186,23 @@ def _cut_now(grant: Grant, now: dt.datetime) -> bool:
 
 
 def _record(
-    grant: Grant, actor: Identity | None, reason: str, note: str, *, cut: bool, now: dt.datetime,
+    grant: Grant,
+    actor: Identity | None,
+    reason: str,
+    note: str,
+    *,
+    cut: bool,
+    now: dt.datetime,
     more: Mapping[str, Json] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     record_end(
-        event=Event.GRANT_REVOKING, actor=_who(actor), object_type="grant", object_ref=grant.ref, now=now,
+        event=Event.GRANT_REVOKING,
+        actor=_who(actor),
+        object_type="grant",
+        object_ref=grant.ref,
+        now=now,
         data={"from": grant.state, "reason": reason, "note": note.strip(), "cut": cut, **(more or {})},
-    )  # fmt: skip
+    )
 
 
 def _who(actor: Identity | None) -> Actor:
@@ -188,15 +210,27 @@ def _who(actor: Identity | None) -> Actor:
 
 
 def _intend(
-    grant: Grant, locked: Collection[int], actor: Identity | None, reason: EndReason, note: str, now: dt.datetime,
-    *, cut: bool,
-) -> None:  # fmt: skip
+    grant: Grant,
+    locked: Collection[int],
+    actor: Identity | None,
+    reason: EndReason,
+    note: str,
+    now: dt.datetime,
+    *,
+    cut: bool,
+) -> None:
     """Store end intents for the grants that could not be locked."""
     with connection.cursor() as cursor:
         cursor.execute(
             _INTEND,
             {
-                "grant": grant.pk, "ref": grant.ref, "at": now, "by": actor.pk if actor else None, "reason": reason.value,
-                "note": note.strip(), "cut": cut, "locked": list(locked),
+                "grant": grant.pk,
+                "ref": grant.ref,
+                "at": now,
+                "by": actor.pk if actor else None,
+                "reason": reason.value,
+                "note": note.strip(),
+                "cut": cut,
+                "locked": list(locked),
             },
-        )  # fmt: skip
+        )

@@ -21,13 +21,17 @@ class NoHeartbeat(Conflict):
 
 
 class NotItsHolder(Forbidden):
-    """Only the holder of a grant can delegate it, get its token or send its heartbeats. Sign in as the holder."""
+    """Only the holder of a grant can delegate it, get its token or send its heartbeats. Sign in as the
+    holder.
+    """
 
     code = "not_its_holder"
 
 
 def heartbeat_due(grant: Grant, now: dt.datetime) -> dt.datetime | None:
-    """Return when the next heartbeat must have arrived, counted from ``now``; None if the grant needs none."""
+    """Return when the next heartbeat must have arrived, counted from ``now``; None if the grant
+    needs none.
+    """
     if grant.heartbeat_seconds is None:
         return None
     return now + MISSED * dt.timedelta(seconds=grant.heartbeat_seconds)

@@ -56,9 +56,13 @@ def issue_credential(
     # locked during the call to the target.
     with transaction.atomic(durable=True):
         record(
-            event=Event.CREDENTIAL_ISSUED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
+            event=Event.CREDENTIAL_ISSUED,
+            actor=actor_of(actor),
+            object_type="grant",
+            object_ref=grant.ref,
+            now=now,
             data={"target": lease.target.name, "until": grant.expires_at.isoformat()},
-        )  # fmt: skip
+        )
     try:
         connector = connector_for(grant.cluster.kind)
         if not isinstance(connector, Issuer):
@@ -95,8 +99,9 @@ def _lease(grant: Grant, target: str | None) -> Lease:
     names = ", ".join(sorted(lease.target.name for lease in made))
     raise InvalidInput(
         f"{grant.ref} does not cover this target." if target else f"{grant.ref} has several targets.",
-        hint=f"Choose one of {names}.", fields={"target": ["Choose one of its targets."]},
-    )  # fmt: skip
+        hint=f"Choose one of {names}.",
+        fields={"target": ["Choose one of its targets."]},
+    )
 
 
 def _token(grant: Grant, actor: Identity, target: str | None, jkt: str, now: dt.datetime) -> Credential:
@@ -135,16 +140,27 @@ def _kubectl_token(lease: Lease, grant: Grant, actor: Identity, jkt: str, now: d
     namespaces = [str(one["namespace"]) for one in lease.made.get("rights") or () if one.get("namespace")]
     namespace = next(iter(namespaces), "")
     config = exec_kubeconfig(
-        name=grant.cluster.name, server=server, ca=ca, namespace=namespace, grant_ref=grant.ref,
-        stint_url=settings.PUBLIC_URL, target=lease.target.name if several else "",
-    )  # fmt: skip
+        name=grant.cluster.name,
+        server=server,
+        ca=ca,
+        namespace=namespace,
+        grant_ref=grant.ref,
+        stint_url=settings.PUBLIC_URL,
+        target=lease.target.name if several else "",
+    )
     fields = {
-        "Token": text, "Server": server, "Certificate authority": ca, "Namespace": namespace, "Kubeconfig": config,
-    }  # fmt: skip
+        "Token": text,
+        "Server": server,
+        "Certificate authority": ca,
+        "Namespace": namespace,
+        "Kubeconfig": config,
+    }
     return Credential(
-        fields={label: value for label, value in fields.items() if value}, secret=frozenset({"Token"}),
-        command=install_command(grant.ref), expires_at=grant.expires_at,
-    )  # fmt: skip
+        fields={label: value for label, value in fields.items() if value},
+        secret=frozenset({"Token"}),
+        command=install_command(grant.ref),
+        expires_at=grant.expires_at,
+    )
 
 
 def _origins(grant: Grant) -> Sequence[str]:

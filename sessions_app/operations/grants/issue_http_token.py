@@ -27,14 +27,18 @@ _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def takes_tokens(cluster: Cluster) -> bool:
-    """Whether grants on a cluster are used with a token, at a gateway where Stint itself authorizes each use."""
+    """Whether grants on a cluster are used with a token, at a gateway where Stint itself authorizes
+    each use.
+    """
     if cluster.kind == "kubernetes":
         return not cluster.connection.get("direct")
     return cluster.kind in _KINDS
 
 
 class NotItsHolder(Forbidden):
-    """Only the holder of a grant can delegate it, get its token or send its heartbeats. Sign in as the holder."""
+    """Only the holder of a grant can delegate it, get its token or send its heartbeats. Sign in as the
+    holder.
+    """
 
     code = "not_its_holder"
 
@@ -73,9 +77,13 @@ def issue_http_token(
                 grant, new_token(PREFIX), now, jkt=jkt, expires_at=until if lifetime else None
             )
         record(
-            event=Event.CREDENTIAL_ISSUED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
+            event=Event.CREDENTIAL_ISSUED,
+            actor=actor_of(actor),
+            object_type="grant",
+            object_ref=grant.ref,
+            now=now,
             data={"until": until.isoformat(), "bound_to": jkt},
-        )  # fmt: skip
+        )
     return made, text
 
 

@@ -74,16 +74,25 @@ def make_grant(
         grant.targets.through(grant_id=grant.pk, target_id=target) for target in extent.targets
     )
     record(
-        event=Event.GRANT_SCHEDULED, actor=actor, object_type="grant", object_ref=grant.ref, now=now,
+        event=Event.GRANT_SCHEDULED,
+        actor=actor,
+        object_type="grant",
+        object_ref=grant.ref,
+        now=now,
         data={
-            "request": request.ref, "holder": request.requester.username, "cluster": request.cluster.name,
-            "command_set": str(version), "commands": grant.commands, "parameters": as_words(request.parameters),
+            "request": request.ref,
+            "holder": request.requester.username,
+            "cluster": request.cluster.name,
+            "command_set": str(version),
+            "commands": grant.commands,
+            "parameters": as_words(request.parameters),
             "targets": sorted(grant.targets.values_list("name", flat=True)),
-            "starts_at": starts_at.isoformat(), "expires_at": grant.expires_at.isoformat(),
+            "starts_at": starts_at.isoformat(),
+            "expires_at": grant.expires_at.isoformat(),
             **({"chain": [one.ref for one in chain_of(grant)]} if request.parent_id else {}),
             **workflow_fact(request),
         },
-    )  # fmt: skip
+    )
     enqueue("grants.provision", grant_id=grant.pk)
     return grant
 

@@ -161,9 +161,12 @@ def _begin(leases: Sequence[Lease], now: dt.datetime) -> bool:
     claimed, until = leases[0].making_until, now + MAKING
     live = Grant.objects.filter(state__in=_LIVE)
     held = Lease.objects.filter(
-        pk__in=[lease.pk for lease in leases], making_until=claimed, making_until__gt=now, gone_at__isnull=True,
+        pk__in=[lease.pk for lease in leases],
+        making_until=claimed,
+        making_until__gt=now,
+        gone_at__isnull=True,
         grant__in=live,
-    )  # fmt: skip
+    )
     if not held.update(making_until=until):
         return False
     for lease in leases:
@@ -202,9 +205,17 @@ def _note(
         before=lease.before or result.before,
     )
     record_end(
-        event=Event.LEASE_PREPARED, actor=PREPARER, object_type="grant", object_ref=locked.ref, now=now,
-        data={"target": lease.target.name, "made": recorded(result.made), "until": asked.expires_at.isoformat()},
-    )  # fmt: skip
+        event=Event.LEASE_PREPARED,
+        actor=PREPARER,
+        object_type="grant",
+        object_ref=locked.ref,
+        now=now,
+        data={
+            "target": lease.target.name,
+            "made": recorded(result.made),
+            "until": asked.expires_at.isoformat(),
+        },
+    )
     return None
 
 

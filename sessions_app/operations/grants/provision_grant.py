@@ -107,17 +107,29 @@ def write_leases(grant: Grant, now: dt.datetime) -> None:
     """Store where something is about to be created, before any target is called. Raises GrantIsOver."""
     for target in grant.targets.select_related("cluster"):
         write_lease(
-            grant_id=grant.pk, grant_ref=grant.ref, target=facts.target_facts(target), host_ca=target.cluster.host_ca,
-            login=facts.login_of(target.cluster), actor=PROVISIONER, now=now, ahead=True,
-        )  # fmt: skip
+            grant_id=grant.pk,
+            grant_ref=grant.ref,
+            target=facts.target_facts(target),
+            host_ca=target.cluster.host_ca,
+            login=facts.login_of(target.cluster),
+            actor=PROVISIONER,
+            now=now,
+            ahead=True,
+        )
 
 
 def activate(grant: Grant, now: dt.datetime) -> None:
     """Make a grant usable, and notify its holder. Raises StaleGrant."""
     transition(
-        grant=grant, to=GrantState.ACTIVE, actor=PROVISIONER, now=now, activated_at=now, next_attempt_at=None,
-        last_error="", heartbeat_due_at=heartbeat_due(grant, now),
-    )  # fmt: skip
+        grant=grant,
+        to=GrantState.ACTIVE,
+        actor=PROVISIONER,
+        now=now,
+        activated_at=now,
+        next_attempt_at=None,
+        last_error="",
+        heartbeat_due_at=heartbeat_due(grant, now),
+    )
     _notify_of_start(grant, now)
 
 
@@ -127,10 +139,15 @@ def _notify_of_start(grant: Grant, now: dt.datetime) -> None:
     if decided is None or now - decided < AT_ONCE:
         return
     notify(
-        people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/",
+        people=[grant.holder],
+        event=Event.GRANT_ACTIVE,
+        now=now,
+        path=f"/grants/{grant.ref}/",
         subject=f"{grant.ref} has started: {grant.command_set_version.command_set} on {grant.cluster}",
-        body=lambda say: f"It ends automatically {say.moment(grant.expires_at)}. The page explains how to use it.",
-    )  # fmt: skip
+        body=lambda say: (
+            f"It ends automatically {say.moment(grant.expires_at)}. The page explains how to use it."
+        ),
+    )
 
 
 def _could_be_ended(now: dt.datetime) -> bool:

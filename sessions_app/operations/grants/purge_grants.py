@@ -52,12 +52,15 @@ def _purge_grants(before: dt.datetime, now: dt.datetime) -> int:
         cursor.execute("SELECT * FROM stint_purge_grants(%s, %s)", [before, BATCH])
         rows = cursor.fetchall()
     record_many(
-        event=Event.GRANT_PURGED, actor=PURGER, object_type="grant", now=now,
+        event=Event.GRANT_PURGED,
+        actor=PURGER,
+        object_type="grant",
+        now=now,
         entries=[
             (ref, {"request": request_ref(number), "ended_at": ended.isoformat(), "runs": runs})
             for ref, number, ended, runs in rows
         ],
-    )  # fmt: skip
+    )
     return len(rows)
 
 
@@ -67,7 +70,10 @@ def _purge_requests(before: dt.datetime, now: dt.datetime) -> int:
         cursor.execute("SELECT * FROM stint_purge_requests(%s, %s)", [before, BATCH])
         rows = cursor.fetchall()
     record_many(
-        event=Event.REQUEST_PURGED, actor=PURGER, object_type="request", now=now,
+        event=Event.REQUEST_PURGED,
+        actor=PURGER,
+        object_type="request",
+        now=now,
         entries=[(request_ref(number), {"state": state}) for number, state in rows],
-    )  # fmt: skip
+    )
     return len(rows)

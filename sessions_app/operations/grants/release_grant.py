@@ -56,12 +56,20 @@ def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.dat
         last = runs.aggregate(last=Max("pk"))["last"] or 0
         Grant.objects.filter(pk=grant.pk).update(held_at=None, deviations_after=last)
         record(
-            event=Event.GRANT_RELEASED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
+            event=Event.GRANT_RELEASED,
+            actor=actor_of(actor),
+            object_type="grant",
+            object_ref=grant.ref,
+            now=now,
             data={"note": note},
-        )  # fmt: skip
+        )
         notify(
-            people=[grant.holder], event=Event.GRANT_RELEASED, now=now, path=f"/grants/{grant.ref}/",
-            subject=f"{grant.ref} was released", body=f"{actor} reviewed the refused commands.\n{note}".strip(),
-        )  # fmt: skip
+            people=[grant.holder],
+            event=Event.GRANT_RELEASED,
+            now=now,
+            path=f"/grants/{grant.ref}/",
+            subject=f"{grant.ref} was released",
+            body=f"{actor} reviewed the refused commands.\n{note}".strip(),
+        )
     grant.refresh_from_db()
     return grant

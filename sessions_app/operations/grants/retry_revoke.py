@@ -28,9 +28,13 @@ def retry_revoke(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         # Only if no process is calling the targets, because that process would lose its claim.
         if not grant.leases.filter(asked_at__isnull=False).exists() and waits.update(next_attempt_at=now):
             record(
-                event=Event.GRANT_REVOKE_FAILING, actor=actor_of(actor), object_type="grant", object_ref=grant.ref,
-                now=now, data={"retry": True},
-            )  # fmt: skip
+                event=Event.GRANT_REVOKE_FAILING,
+                actor=actor_of(actor),
+                object_type="grant",
+                object_ref=grant.ref,
+                now=now,
+                data={"retry": True},
+            )
             enqueue("grants.deprovision", grant_id=grant.pk)
     grant.refresh_from_db()
     return grant

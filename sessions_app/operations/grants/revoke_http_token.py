@@ -26,7 +26,11 @@ def revoke_http_token(*, text: str, now: dt.datetime) -> GrantCredential:
         found.revoked_at = now
         found.save(update_fields=["revoked_at"])
         record_end(
-            event=Event.CREDENTIAL_REVOKED, actor=actor_of(found.grant.holder), object_type="grant",
-            object_ref=found.grant.ref, now=now, data={},
-        )  # fmt: skip
+            event=Event.CREDENTIAL_REVOKED,
+            actor=actor_of(found.grant.holder),
+            object_type="grant",
+            object_ref=found.grant.ref,
+            now=now,
+            data={},
+        )
     return found

@@ -61,9 +61,13 @@ def transition(
     # An end proceeds even if the record refuses; a start does not.
     write = record_end if to in (GrantState.REVOKING, GrantState.ENDED) else record
     write(
-        event=_EVENT[to], actor=actor, object_type="grant", object_ref=grant.ref, now=now,
+        event=_EVENT[to],
+        actor=actor,
+        object_type="grant",
+        object_ref=grant.ref,
+        now=now,
         data={"from": grant.state, **(data or {})},
-    )  # fmt: skip
+    )
     for name, value in {"state": to.value, "version": grant.version + 1, **changes}.items():
         setattr(grant, name, value)
     return grant
@@ -78,9 +82,15 @@ def end_together(*, grants: Sequence[Grant], reason: EndReason, note: str, now: 
     moved = Grant.objects.filter(
         pk__in=[grant.pk for grant in grants], revoking_at__isnull=True, ended_at__isnull=True
     ).update(
-        state=GrantState.REVOKING, version=F("version") + 1, revoking_at=now, next_attempt_at=now, finish_until=None,
-        end_reason=reason, end_note=note, ended_by=None,
-    )  # fmt: skip
+        state=GrantState.REVOKING,
+        version=F("version") + 1,
+        revoking_at=now,
+        next_attempt_at=now,
+        finish_until=None,
+        end_reason=reason,
+        end_note=note,
+        ended_by=None,
+    )
     if moved != len(grants):
         raise StaleGrant("A grant changed while it was being ended.", hint="Reload the grants.")
     told: list[tuple[str, Mapping[str, Json]]] = [

@@ -23,7 +23,8 @@ def use_proof(*, jkt: str, jti: str, expires_at: dt.datetime, now: dt.datetime) 
         old = ProofUsed.objects.filter(expires_at__lt=now).order_by("expires_at").values("pk")[:_SOME]
         ProofUsed.objects.filter(pk__in=list(old.values_list("pk", flat=True))).delete()
         cursor.execute(
-            "INSERT INTO sessions_app_proofused (digest, expires_at) VALUES (%s, %s) ON CONFLICT (digest) DO NOTHING",
+            "INSERT INTO sessions_app_proofused (digest, expires_at) VALUES (%s, %s) ON CONFLICT (digest) DO"
+            " NOTHING",
             [digest, expires_at],
         )
         return bool(cursor.rowcount == 1)

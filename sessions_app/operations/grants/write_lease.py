@@ -36,9 +36,12 @@ def write_lease(
     because the old address would be lost.
     """
     there = {
-        "address": target.address, "port": target.port, "account": target.account, "host_key": target.host_key,
+        "address": target.address,
+        "port": target.port,
+        "account": target.account,
+        "host_key": target.host_key,
         "host_ca": host_ca,
-    }  # fmt: skip
+    }
     row, made = Lease.objects.get_or_create(
         grant_id=grant_id, target_id=target.id, defaults={"made_at": now, **there, **login}
     )
@@ -48,6 +51,10 @@ def write_lease(
         Lease.objects.filter(pk=row.pk).update(gone_at=None)
     if made:
         record(
-            event=Event.LEASE_MADE, actor=actor, object_type="grant", object_ref=grant_ref, now=now,
+            event=Event.LEASE_MADE,
+            actor=actor,
+            object_type="grant",
+            object_ref=grant_ref,
+            now=now,
             data={"target": target.name, **({"ahead": True} if ahead else {})},
-        )  # fmt: skip
+        )

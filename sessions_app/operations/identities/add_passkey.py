@@ -46,12 +46,19 @@ def add_passkey(
         if len(passkeys_of(identity)) >= MOST:
             raise TooManyPasskeys(f"The limit of {MOST} passkeys has been reached.", hint="Remove one first.")
         made = Authenticator.objects.create(
-            user=identity, type=Authenticator.Type.WEBAUTHN, data={"name": name, **check_added(answer, state)}, created_at=now,
-        )  # fmt: skip
+            user=identity,
+            type=Authenticator.Type.WEBAUTHN,
+            data={"name": name, **check_added(answer, state)},
+            created_at=now,
+        )
         codes = first_codes(identity)
         end_sign_ins(identity)
         note_change(
-            identity=identity, event=Event.IDENTITY_FACTOR_ADDED, actor=actor_of(actor), data=facts_of(made),
-            subject=f"{said(made)} was added to your account", now=now,
-        )  # fmt: skip
+            identity=identity,
+            event=Event.IDENTITY_FACTOR_ADDED,
+            actor=actor_of(actor),
+            data=facts_of(made),
+            subject=f"{said(made)} was added to your account",
+            now=now,
+        )
     return made, codes

@@ -45,7 +45,7 @@ def add_totp(*, secret: str, code: str, actor: Identity, now: dt.datetime) -> li
                 "The code is incorrect.",
                 hint="Check that your phone's clock is correct, then enter the current six digits.",
                 fields={"code": ["Invalid code."]},
-            )  # fmt: skip
+            )
         # Stores the time step, so that this code can't be used again.
         app = Authenticator(user=identity, type=Authenticator.Type.TOTP, data={"step": step}, created_at=now)
         put_secret(app, "secret", secret)
@@ -53,7 +53,11 @@ def add_totp(*, secret: str, code: str, actor: Identity, now: dt.datetime) -> li
         codes = first_codes(identity)
         end_sign_ins(identity)
         note_change(
-            identity=identity, event=Event.IDENTITY_FACTOR_ADDED, actor=actor_of(actor), data={"factor": str(app.type)},
-            subject="An authenticator app was added to your account", now=now,
-        )  # fmt: skip
+            identity=identity,
+            event=Event.IDENTITY_FACTOR_ADDED,
+            actor=actor_of(actor),
+            data={"factor": str(app.type)},
+            subject="An authenticator app was added to your account",
+            now=now,
+        )
     return codes

@@ -1,4 +1,6 @@
-"""Common steps of every change to a person's second factors: lock the person, record the change, and notify them."""
+"""Common steps of every change to a person's second factors: lock the person, record the change, and notify
+them.
+"""
 
 from __future__ import annotations
 
@@ -70,11 +72,15 @@ def first_codes(identity: Identity) -> list[str]:
 
 
 def note_change(
-    *, identity: Identity, event: Event, actor: Actor, data: Mapping[str, Json], subject: str, body: str = NOT_YOU,
+    *,
+    identity: Identity,
+    event: Event,
+    actor: Actor,
+    data: Mapping[str, Json],
+    subject: str,
+    body: str = NOT_YOU,
     now: dt.datetime,
-) -> None:  # fmt: skip
+) -> None:
     """Record a change, and notify the person."""
-    record(
-        event=event, actor=actor, object_type="identity", object_ref=identity.username, data=data, now=now
-    )  # fmt: skip
+    record(event=event, actor=actor, object_type="identity", object_ref=identity.username, data=data, now=now)
     notify(people=[identity], event=event, subject=subject, body=body, path="/account/", now=now)

@@ -25,14 +25,16 @@ _WORDS = {"name": "name", "email": "mail address"}
 
 
 class WouldBeOnePerson(Conflict):
-    """Someone else has that address, and accounts with one address count as one person. Use another address."""
+    """Someone else has that address, and accounts with one address count as one person. Use another
+    address.
+    """
 
     code = "would_be_one_person"
 
 
 class WouldBeTwoPeople(Conflict):
-    """Without the address, accounts of one person would count as two, who could approve each other's requests.
-    Keep it.
+    """Without the address, accounts of one person would count as two, who could approve each other's
+    requests. Keep it.
     """
 
     code = "would_be_two_people"
@@ -139,8 +141,8 @@ def _check_who_they_are(
     joined = list(having.exclude(pk__in=[identity.pk, *(one.pk for one in same)]).exclude(owner=identity))
     if joined and not one_person:
         raise WouldBeOnePerson(
-            f"That address is already used by {_names(joined)}. These accounts and {identity.username} would count as one person, "
-            "so none of them could decide another's requests.",
+            f"That address is already used by {_names(joined)}. These accounts and {identity.username} would"
+            " count as one person, so none of them could decide another's requests.",
             hint="Confirm that they are one person (can't be undone), or enter another address.",
             fields={"email": ["Already in use."]},
         )
@@ -163,11 +165,17 @@ def _say(
     """Record the change for each account, and notify them at the new and the previous address."""
     for one in (identity, *same):
         record(
-            event=Event.IDENTITY_CHANGED, actor=actor_of(actor), object_type="identity", object_ref=one.username,
+            event=Event.IDENTITY_CHANGED,
+            actor=actor_of(actor),
+            object_type="identity",
+            object_ref=one.username,
             now=now,
-            data={key: {"before": was, "now": to} for key, (was, to) in changes.items()
-                  if one == identity or key == "email"},
-        )  # fmt: skip
+            data={
+                key: {"before": was, "now": to}
+                for key, (was, to) in changes.items()
+                if one == identity or key == "email"
+            },
+        )
     what = " and ".join(_WORDS[key] for key in changes)
     lines = [
         f"{_WORDS[key].capitalize()}: {was or 'none'} → {to or 'none'}" for key, (was, to) in changes.items()
@@ -179,7 +187,11 @@ def _say(
             f"The same address is used by {_names(joined)}, so these accounts now count as one person."
         )
     notify(
-        people=[identity, *same], event=Event.IDENTITY_CHANGED, path="/account/", now=now, also_to=also_to,
+        people=[identity, *same],
+        event=Event.IDENTITY_CHANGED,
+        path="/account/",
+        now=now,
+        also_to=also_to,
         subject=f"{actor} changed the {what} of {identity.username}",
         body="\n".join([*lines, "If you did not expect this, contact an administrator."]),
-    )  # fmt: skip
+    )

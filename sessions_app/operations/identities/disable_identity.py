@@ -62,9 +62,13 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
         for request in requests:
             _withdraw(request, identity, actor, now)
         record_end(
-            event=Event.IDENTITY_DISABLED, actor=actor_of(actor), object_type="identity", now=now,
-            object_ref=identity.username, data={"grants_ended": len(grants), "requests_withdrawn": len(requests), "tokens_revoked": tokens},
-        )  # fmt: skip
+            event=Event.IDENTITY_DISABLED,
+            actor=actor_of(actor),
+            object_type="identity",
+            now=now,
+            object_ref=identity.username,
+            data={"grants_ended": len(grants), "requests_withdrawn": len(requests), "tokens_revoked": tokens},
+        )
     return identity
 
 
@@ -72,9 +76,13 @@ def _withdraw(request: AccessRequest, identity: Identity, actor: Identity, now: 
     request.state, request.decided_at = RequestState.WITHDRAWN, now
     request.save(update_fields=["state", "decided_at"])
     record_end(
-        event=Event.REQUEST_WITHDRAWN, actor=actor_of(actor), object_type="request", object_ref=request.ref, now=now,
+        event=Event.REQUEST_WITHDRAWN,
+        actor=actor_of(actor),
+        object_type="request",
+        object_ref=request.ref,
+        now=now,
         data={"disabled": identity.username},
-    )  # fmt: skip
+    )
 
 
 def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
@@ -88,9 +96,13 @@ def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> I
             identity.is_active, identity.disabled_at = True, None
             identity.save(update_fields=["is_active", "disabled_at"])
             record(
-                event=Event.IDENTITY_ENABLED, actor=actor_of(actor), object_type="identity", now=now,
-                object_ref=identity.username, data={},
-            )  # fmt: skip
+                event=Event.IDENTITY_ENABLED,
+                actor=actor_of(actor),
+                object_type="identity",
+                now=now,
+                object_ref=identity.username,
+                data={},
+            )
     return identity
 
 

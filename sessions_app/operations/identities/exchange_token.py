@@ -29,9 +29,18 @@ EXCHANGE = Actor.system("exchange")
 _LONGEST = 200
 # Enough to identify the run. The record does not need other claims, such as people's names.
 _KEPT = (
-    "repository_id", "repository_owner_id", "run_id", "run_attempt", "check_run_id", "project_id", "pipeline_id", "job_id",
-    "environment", "ref", "sha",
-)  # fmt: skip
+    "repository_id",
+    "repository_owner_id",
+    "run_id",
+    "run_attempt",
+    "check_run_id",
+    "project_id",
+    "pipeline_id",
+    "job_id",
+    "environment",
+    "ref",
+    "sha",
+)
 
 
 class TokenNotAccepted(InvalidInput):
@@ -48,7 +57,9 @@ class ScopeNotGiven(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """The result of an exchange: the token, its text (shown only once), and the trust policy that accepted it."""
+    """The result of an exchange: the token, its text (shown only once), and the trust policy that accepted
+    it.
+    """
 
     token: APIToken
     text: str
@@ -148,25 +159,42 @@ def _issue(
 ) -> Exchanged:
     TrustPolicy.objects.filter(pk=policy.pk).update(used_at=now)
     token, text = create_token(
-        identity_id=machine.pk, label=f"{policy.name} {workflow}"[:100], scopes=scopes, workflow=workflow,
-        lifetime=dt.timedelta(seconds=document.lifetime), actor=machine, now=now,
-    )  # fmt: skip
+        identity_id=machine.pk,
+        label=f"{policy.name} {workflow}"[:100],
+        scopes=scopes,
+        workflow=workflow,
+        lifetime=dt.timedelta(seconds=document.lifetime),
+        actor=machine,
+        now=now,
+    )
     known = {name: text_of(unproven.claims.get(name)) for name in _KEPT}
     record(
-        event=Event.IDENTITY_TOKEN_EXCHANGED, actor=EXCHANGE, object_type="identity", object_ref=machine.username, now=now,
+        event=Event.IDENTITY_TOKEN_EXCHANGED,
+        actor=EXCHANGE,
+        object_type="identity",
+        object_ref=machine.username,
+        now=now,
         data={
-            "trust_policy": policy.name, "issuer": document.issuer, "workflow": workflow, "token_id": token.pk,
+            "trust_policy": policy.name,
+            "issuer": document.issuer,
+            "workflow": workflow,
+            "token_id": token.pk,
             "claims": {name: value[:_LONGEST] for name, value in known.items() if value},
         },
-    )  # fmt: skip
+    )
     return Exchanged(token, text, policy)
 
 
 def _refused(policy: str, unmet: list[str], address: str, now: dt.datetime) -> TokenNotAccepted:
     record_attempt(
-        event=Event.IDENTITY_TOKEN_REFUSED, actor=EXCHANGE, object_type="trust_policy", object_ref=policy, now=now,
-        data={"unmet": [one[:_LONGEST] for one in unmet[:50]], "from": address}, source=source_of(address),
-    )  # fmt: skip
+        event=Event.IDENTITY_TOKEN_REFUSED,
+        actor=EXCHANGE,
+        object_type="trust_policy",
+        object_ref=policy,
+        now=now,
+        data={"unmet": [one[:_LONGEST] for one in unmet[:50]], "from": address},
+        source=source_of(address),
+    )
     return TokenNotAccepted(
         "The token was not accepted.", hint="An administrator can find the reason in the record."
     )

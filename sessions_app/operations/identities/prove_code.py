@@ -54,9 +54,13 @@ def step_of(secret: str, code: str, now: dt.datetime, after: int = 0) -> int | N
     current = int(now.timestamp()) // int(app_settings.TOTP_PERIOD)
     steps = [step for step in (current, current - 1, current + 1) if step > after]
     return next(
-        (step for step in steps if compare_user_code(actual=code, expected=format_hotp_value(hotp_value(secret, step)))),
+        (
+            step
+            for step in steps
+            if compare_user_code(actual=code, expected=format_hotp_value(hotp_value(secret, step)))
+        ),
         None,
-    )  # fmt: skip
+    )
 
 
 def _use(identity: Identity, code: str, now: dt.datetime) -> Authenticator | None:
@@ -87,7 +91,12 @@ def _fits_codes(identity: Identity, codes: Authenticator, code: str, now: dt.dat
     codes.save(update_fields=["data"])
     left = codes_left(codes)
     note_change(
-        identity=identity, event=Event.IDENTITY_RECOVERY_USED, actor=actor_of(identity), data={"left": left}, now=now,
-        subject="One of your recovery codes was used", body=f"{left} left. Generate new codes before you run out. {NOT_YOU}",
-    )  # fmt: skip
+        identity=identity,
+        event=Event.IDENTITY_RECOVERY_USED,
+        actor=actor_of(identity),
+        data={"left": left},
+        now=now,
+        subject="One of your recovery codes was used",
+        body=f"{left} left. Generate new codes before you run out. {NOT_YOU}",
+    )
     return True

@@ -51,7 +51,11 @@ def remove_factor(*, factor_id: int, actor: Identity, now: dt.datetime) -> Authe
         Authenticator.objects.filter(pk=factor.pk).delete()
         end_sign_ins(identity)
         note_change(
-            identity=identity, event=Event.IDENTITY_FACTOR_REMOVED, actor=actor_of(actor), data=facts_of(factor), now=now,
+            identity=identity,
+            event=Event.IDENTITY_FACTOR_REMOVED,
+            actor=actor_of(actor),
+            data=facts_of(factor),
+            now=now,
             subject=f"{said(factor)} was removed from your account",
-        )  # fmt: skip
+        )
     return factor

@@ -37,7 +37,11 @@ def renew_codes(*, actor: Identity, now: dt.datetime) -> list[str]:
         own.filter(type=Authenticator.Type.RECOVERY_CODES).delete()
         codes = first_codes(identity)
         note_change(
-            identity=identity, event=Event.IDENTITY_RECOVERY_RENEWED, actor=actor_of(actor), data={},
-            subject="New recovery codes were generated for your account", now=now,
-        )  # fmt: skip
+            identity=identity,
+            event=Event.IDENTITY_RECOVERY_RENEWED,
+            actor=actor_of(actor),
+            data={},
+            subject="New recovery codes were generated for your account",
+            now=now,
+        )
     return codes

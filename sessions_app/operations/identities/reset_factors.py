@@ -52,9 +52,15 @@ def reset_factors(*, identity_id: int, reason: str, actor: Identity | Actor, now
         factors.delete()
         end_sign_ins(identity)
         note_change(
-            identity=identity, event=Event.IDENTITY_FACTORS_RESET, now=now, data={"factors": kinds, "reason": reason},
+            identity=identity,
+            event=Event.IDENTITY_FACTORS_RESET,
+            now=now,
+            data={"factors": kinds, "reason": reason},
             actor=actor_of(actor),
             subject="Your two-factor authentication was reset",
-            body=f"All of your sessions ended. Sign in with your password and set up a second factor again. Reason: {reason}",
-        )  # fmt: skip
+            body=(
+                "All of your sessions ended. Sign in with your password and set up a second factor again."
+                f" Reason: {reason}"
+            ),
+        )
     return identity

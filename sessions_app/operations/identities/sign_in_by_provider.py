@@ -136,6 +136,9 @@ def _groups(claims: Mapping[str, Any]) -> frozenset[str]:
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
         raise NotSignedIn(
             f"The groups from {settings.OIDC_NAME} can't be read.",
-            hint=f"The claim {settings.OIDC_GROUPS_CLAIM} must be a list of names. Contact the provider's administrator.",
+            hint=(
+                f"The claim {settings.OIDC_GROUPS_CLAIM} must be a list of names. Contact the provider's"
+                " administrator."
+            ),
         )
     return frozenset(listed)

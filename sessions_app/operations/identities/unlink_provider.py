@@ -32,13 +32,21 @@ def unlink_provider(*, identity_id: int, actor: Identity, now: dt.datetime) -> I
         for link in links:
             link.delete()
             record_end(
-                event=Event.IDENTITY_UNLINKED, actor=actor_of(actor), object_type="identity",
-                object_ref=identity.username, now=now,
+                event=Event.IDENTITY_UNLINKED,
+                actor=actor_of(actor),
+                object_type="identity",
+                object_ref=identity.username,
+                now=now,
                 data={"issuer": link.issuer, "subject": link.subject, "email": link.email},
-            )  # fmt: skip
+            )
         notify(
-            people=[identity], event=Event.IDENTITY_UNLINKED, subject="You were unlinked from the identity provider",
-            body="All of your sessions ended. The next sign-in with the provider matches you by email address.",
-            path="/account/", now=now,
-        )  # fmt: skip
+            people=[identity],
+            event=Event.IDENTITY_UNLINKED,
+            subject="You were unlinked from the identity provider",
+            body=(
+                "All of your sessions ended. The next sign-in with the provider matches you by email address."
+            ),
+            path="/account/",
+            now=now,
+        )
     return identity

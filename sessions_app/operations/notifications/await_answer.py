@@ -11,10 +11,11 @@ from sessions_app.policy.policies import PolicyDocument
 def await_answer(
     *, of: AccessRequest | CommandRun | Grant, document: PolicyDocument, now: dt.datetime
 ) -> None:
-    """Start waiting for the verdict on a request, the decision on a held command, or the review of break-glass access.
+    """Start waiting for the verdict on a request, the decision on a held command, or the review of
+    break-glass access.
 
-    Does nothing unless the policy has escalation steps. A wait that has already started stays unchanged. Call it in the
-    transaction of the act.
+    Does nothing unless the policy has escalation steps. A wait that has already started stays unchanged. Call
+    it in the transaction of the act.
     """
     if not document.escalation:
         return

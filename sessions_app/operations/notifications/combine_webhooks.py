@@ -38,11 +38,17 @@ def combine_webhooks(
 
 
 def _add(one: WebhookMessage, sender: Identity, now: dt.datetime) -> None:
-    """Add a message to the sender's open digest, or create one. A digest that was already tried isn't changed."""
+    """Add a message to the sender's open digest, or create one. A digest that was already tried isn't
+    changed.
+    """
     gathering = WebhookMessage.objects.filter(
-        endpoint=one.endpoint, event=DIGEST_EVENT, sender__person=sender.person, urgent=one.urgent,
-        state=WebhookState.PENDING, attempts=0,
-    )  # fmt: skip
+        endpoint=one.endpoint,
+        event=DIGEST_EVENT,
+        sender__person=sender.person,
+        urgent=one.urgent,
+        state=WebhookState.PENDING,
+        attempts=0,
+    )
     digest = gathering.order_by("pk").last()
     if digest is not None:
         details = json.loads(digest.payload)["data"]["details"]
@@ -50,10 +56,16 @@ def _add(one: WebhookMessage, sender: Identity, now: dt.datetime) -> None:
         if gathering.filter(pk=digest.pk).update(payload=payload):
             return
     WebhookMessage.objects.create(
-        endpoint=one.endpoint, key=f"{one.key}_digest", event=DIGEST_EVENT, object_ref=sender.username, sender=sender,
-        urgent=one.urgent, created_at=now, next_attempt_at=now + (GATHERS_URGENT if one.urgent else GATHERS),
+        endpoint=one.endpoint,
+        key=f"{one.key}_digest",
+        event=DIGEST_EVENT,
+        object_ref=sender.username,
+        sender=sender,
+        urgent=one.urgent,
+        created_at=now,
+        next_attempt_at=now + (GATHERS_URGENT if one.urgent else GATHERS),
         payload=_payload(sender, 1, [one.object_ref], now),
-    )  # fmt: skip
+    )
 
 
 def _payload(sender: Identity, count: int, refs: list[str], now: dt.datetime) -> str:

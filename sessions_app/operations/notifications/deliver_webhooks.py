@@ -19,7 +19,8 @@ from sessions_app.notifications.webhook import Answer, NotTaken, Post, Webhook
 from sessions_app.operations.notifications.pause_webhook import pause
 from sessions_app.operations.notifications.webhook_endpoint import inner_networks, signing_keys
 
-# The retry schedule that Standard Webhooks recommends: about three days in total. Each delay has random jitter.
+# The retry schedule that Standard Webhooks recommends: about three days in total. Each delay has random
+# jitter.
 WAITS = tuple(
     dt.timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 )
@@ -28,8 +29,8 @@ JITTER = 0.2
 DEAD_AFTER = dt.timedelta(days=3)
 # Backoff after a failure, so that a long queue overloads neither this endpoint nor the others.
 FIRST_REST, LONGEST_REST = dt.timedelta(seconds=5), dt.timedelta(minutes=5)
-# Seconds that one batch may take, so that other endpoints don't wait long. If its process dies, another one takes over
-# after CLAIM.
+# Seconds that one batch may take, so that other endpoints don't wait long. If its process dies, another one
+# takes over after CLAIM.
 TURN = 20.0
 CLAIM = dt.timedelta(minutes=2)
 WATCHER = Actor.system("webhooks")
@@ -38,8 +39,8 @@ WATCHER = Actor.system("webhooks")
 def deliver_webhooks(*, endpoint_id: int, now: Callable[[], dt.datetime]) -> int:
     """Send an endpoint's due messages one by one, until one is not accepted. Return the number accepted.
 
-    Only one process at a time does this. No transaction is open while waiting for a receiver. Each message is sent at
-    least once.
+    Only one process at a time does this. No transaction is open while waiting for a receiver. Each message is
+    sent at least once.
     """
     if not _claim(endpoint_id, now()):
         return 0
@@ -72,13 +73,16 @@ def _claim(endpoint_id: int, now: dt.datetime) -> bool:
 
 
 def _next(endpoint_id: int, now: dt.datetime) -> WebhookMessage | None:
-    """Return the next message. The attempt is counted before it is made, so that a message that crashes the process is
-    not retried forever.
+    """Return the next message. The attempt is counted before it is made, so that a message that crashes the
+    process is not retried forever.
     """
     due = WebhookMessage.objects.filter(
-        endpoint=endpoint_id, state=WebhookState.PENDING, next_attempt_at__lte=now,
-        endpoint__paused_at__isnull=True, endpoint__removed_at__isnull=True,
-    )  # fmt: skip
+        endpoint=endpoint_id,
+        state=WebhookState.PENDING,
+        next_attempt_at__lte=now,
+        endpoint__paused_at__isnull=True,
+        endpoint__removed_at__isnull=True,
+    )
     message = due.select_related("endpoint").order_by("next_attempt_at", "pk").first()
     if message is None:
         return None
@@ -107,17 +111,26 @@ def _post(message: WebhookMessage, now: dt.datetime) -> Answer:
     except CannotDecrypt as error:
         raise NotTaken(f"Its signing key can't be read: {error}") from error
     post = Post(
-        url=endpoint.url, key=message.key, timestamp=int(now.timestamp()), body=message.payload.encode(), secrets=keys
-    )  # fmt: skip
+        url=endpoint.url,
+        key=message.key,
+        timestamp=int(now.timestamp()),
+        body=message.payload.encode(),
+        secrets=keys,
+    )
     return Webhook(agent=f"Stint/{settings.VERSION}", allowed=inner_networks()).send(post)
 
 
 def _taken(message: WebhookMessage, answer: Answer, now: dt.datetime) -> None:
     with transaction.atomic():
         _write(
-            message, state=WebhookState.SENT, sent_at=now, next_attempt_at=None, last_status=answer.status, last_error="",
+            message,
+            state=WebhookState.SENT,
+            sent_at=now,
+            next_attempt_at=None,
+            last_status=answer.status,
+            last_error="",
             milliseconds=answer.milliseconds,
-        )  # fmt: skip
+        )
         WebhookEndpoint.objects.filter(pk=message.endpoint_id).update(
             sent_at=now, failing_since=None, failures=0, rest_until=None
         )
@@ -129,10 +142,13 @@ def _not_taken(message: WebhookMessage, error: NotTaken, now: dt.datetime) -> No
     with transaction.atomic():
         endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=message.endpoint_id)
         _write(
-            message, state=WebhookState.FAILED if over else WebhookState.PENDING,
-            next_attempt_at=None if wait is None else now + wait, last_status=error.status,
-            last_error=error.message[:300], milliseconds=None,
-        )  # fmt: skip
+            message,
+            state=WebhookState.FAILED if over else WebhookState.PENDING,
+            next_attempt_at=None if wait is None else now + wait,
+            last_status=error.status,
+            last_error=error.message[:300],
+            milliseconds=None,
+        )
         endpoint.failures += 1
         endpoint.failing_since = endpoint.failing_since or now
         endpoint.rest_until = now + _rest(endpoint.failures, error)

@@ -35,15 +35,15 @@ log = structlog.get_logger(__name__)
 
 WATCHER = Actor.system("escalation")
 BATCH = 200
-# If an escalation fails, for example because its entry can't be recorded, it is retried after this time. It delays no
-# other.
+# If an escalation fails, for example because its entry can't be recorded, it is retried after this time. It
+# delays no other.
 PUT_OFF = dt.timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
-    """An item that waits for an answer, with the text of its notification. ``waits`` is False if it was answered or has
-    ended.
+    """An item that waits for an answer, with the text of its notification. ``waits`` is False if it was
+    answered or has ended.
     """
 
     event: Event
@@ -60,7 +60,8 @@ class _Waiting:
 def escalate(*, now: dt.datetime) -> int:
     """Run the due escalation steps of each policy for requests, held commands and reviews without an answer.
 
-    Each step runs once. Return the number of escalations sent. Run it every few seconds, in any number of processes.
+    Each step runs once. Return the number of escalations sent. Run it every few seconds, in any number of
+    processes.
     """
     due = Escalation.objects.filter(due_at__lte=now).order_by("due_at").values_list("pk", flat=True)[:BATCH]
     told = 0
@@ -100,23 +101,42 @@ def _tell(waiting: _Waiting, step: Step, row: Escalation, now: dt.datetime) -> N
     waited = round((now - row.began_at).total_seconds())
     people = _people(waiting, step)
     record(
-        event=waiting.event, actor=WATCHER, object_type=waiting.type, object_ref=waiting.ref, now=now,
+        event=waiting.event,
+        actor=WATCHER,
+        object_type=waiting.type,
+        object_ref=waiting.ref,
+        now=now,
         data={
-            "step": row.step + 1, "waited": waited, "notified": sorted(person.username for person in people),
-            "webhooks": list(step.notify.webhooks), **({"run": row.run_id} if row.run_id else {}),
+            "step": row.step + 1,
+            "waited": waited,
+            "notified": sorted(person.username for person in people),
+            "webhooks": list(step.notify.webhooks),
+            **({"run": row.run_id} if row.run_id else {}),
         },
-    )  # fmt: skip
+    )
     body = f"No answer for {say_duration(max(60, waited // 60 * 60))}."
     if isinstance(waiting.of, Grant):
         notify(
-            people=people, event=waiting.event, subject=waiting.subject, body=body, path=waiting.path, now=now,
-            asks=Asks.REVIEW, of=waiting.of,
-        )  # fmt: skip
+            people=people,
+            event=waiting.event,
+            subject=waiting.subject,
+            body=body,
+            path=waiting.path,
+            now=now,
+            asks=Asks.REVIEW,
+            of=waiting.of,
+        )
     else:
         notify_approvers(
-            people=people, event=waiting.event, subject=waiting.subject, body=body, path=waiting.path, now=now,
-            of=waiting.of, again=True,
-        )  # fmt: skip
+            people=people,
+            event=waiting.event,
+            subject=waiting.subject,
+            body=body,
+            path=waiting.path,
+            now=now,
+            of=waiting.of,
+            again=True,
+        )
 
 
 def _people(waiting: _Waiting, step: Step) -> list[Identity]:
@@ -131,23 +151,43 @@ def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
     if row.request:
         request = row.request
         return _Waiting(
-            event=Event.REQUEST_ESCALATED, type="request", ref=request.ref, policy=request.policy, by=[request.requester],
+            event=Event.REQUEST_ESCALATED,
+            type="request",
+            ref=request.ref,
+            policy=request.policy,
+            by=[request.requester],
             path=f"/approvals/{request.ref}/",
-            subject=f"Reminder: {request.requester} is waiting for {request.command_set_version.command_set} on {request.cluster}",
-            waits=request.state == RequestState.PENDING and request.lapses_at > now, of=request,
-        )  # fmt: skip
+            subject=(
+                f"Reminder: {request.requester} is waiting for {request.command_set_version.command_set} on"
+                f" {request.cluster}"
+            ),
+            waits=request.state == RequestState.PENDING and request.lapses_at > now,
+            of=request,
+        )
     if row.run:
         run = row.run
         return _Waiting(
-            event=Event.COMMAND_ESCALATED, type="grant", ref=run.grant.ref, policy=run.grant.policy, by=holders_of(run.grant),
-            path=f"/grants/{run.grant.ref}/", subject=f"Reminder: {run.grant.holder} is waiting to run {run.line} on {run.target}",
-            waits=run.waits(now), of=run,
-        )  # fmt: skip
+            event=Event.COMMAND_ESCALATED,
+            type="grant",
+            ref=run.grant.ref,
+            policy=run.grant.policy,
+            by=holders_of(run.grant),
+            path=f"/grants/{run.grant.ref}/",
+            subject=f"Reminder: {run.grant.holder} is waiting to run {run.line} on {run.target}",
+            waits=run.waits(now),
+            of=run,
+        )
     if row.grant is None:
         raise ValueError(f"escalation {row.pk} has no subject")
     grant = row.grant
     return _Waiting(
-        event=Event.BREAKGLASS_ESCALATED, type="grant", ref=grant.ref, policy=grant.policy, by=holders_of(grant),
-        path=f"/grants/{grant.ref}/", subject=f"Reminder: {grant.ref} needs a review",
-        waits=grant.reviewed_at is None and grant.state in (GrantState.REVOKING, GrantState.ENDED), of=grant,
-    )  # fmt: skip
+        event=Event.BREAKGLASS_ESCALATED,
+        type="grant",
+        ref=grant.ref,
+        policy=grant.policy,
+        by=holders_of(grant),
+        path=f"/grants/{grant.ref}/",
+        subject=f"Reminder: {grant.ref} needs a review",
+        waits=grant.reviewed_at is None and grant.state in (GrantState.REVOKING, GrantState.ENDED),
+        of=grant,
+    )

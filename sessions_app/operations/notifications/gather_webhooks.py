@@ -1,7 +1,7 @@
 """Queue record entries for the endpoints that subscribe to them.
 
-The record is read from the last position. An entry is written in the transaction of its act, and entries are in commit
-order. So no event is missed, no event is sent that didn't happen, and no act waits for this.
+The record is read from the last position. An entry is written in the transaction of its act, and entries are
+in commit order. So no event is missed, no event is sent that didn't happen, and no act waits for this.
 """
 
 from __future__ import annotations
@@ -39,14 +39,21 @@ log = structlog.get_logger(__name__)
 
 BATCH = 500
 # Events that ask approvers to decide.
-_ASKING = frozenset((
-    Event.REQUEST_CREATED, Event.REQUEST_REMINDED, Event.REQUEST_ESCALATED, Event.COMMAND_HELD, Event.COMMAND_ESCALATED,
-))  # fmt: skip
+_ASKING = frozenset(
+    (
+        Event.REQUEST_CREATED,
+        Event.REQUEST_REMINDED,
+        Event.REQUEST_ESCALATED,
+        Event.COMMAND_HELD,
+        Event.COMMAND_ESCALATED,
+    )
+)
 _PAGES = {"request": "requests", "grant": "grants", "workflow": "incidents", "identity": "people"}
 
 
 def gather_webhooks(*, now: dt.datetime) -> int:
-    """Write a message for each new entry that an endpoint subscribes to. Return their number. Run it every second.
+    """Write a message for each new entry that an endpoint subscribes to. Return their number. Run it every
+    second.
 
     Messages of a paused endpoint wait in the queue.
     """
@@ -119,14 +126,25 @@ def _message(
 ) -> WebhookMessage:
     page, (sender, urgent) = _PAGES.get(entry.object_type), about.sender_of(entry)
     subject = Subject(
-        type=entry.object_type, ref=entry.object_ref, actor=entry.actor, names=about.names_of(entry),
+        type=entry.object_type,
+        ref=entry.object_ref,
+        actor=entry.actor,
+        names=about.names_of(entry),
         url=f"{settings.PUBLIC_URL}/{page}/{entry.object_ref}/" if page else f"{settings.PUBLIC_URL}/record/",
-    )  # fmt: skip
+    )
     return WebhookMessage(
-        endpoint=endpoint, key=f"msg_{endpoint.pk}_{entry.seq}", entry=entry.seq, event=entry.event,
-        object_ref=entry.object_ref, created_at=now, next_attempt_at=now, state=WebhookState.PENDING, sender=sender, urgent=urgent,
+        endpoint=endpoint,
+        key=f"msg_{endpoint.pk}_{entry.seq}",
+        entry=entry.seq,
+        event=entry.event,
+        object_ref=entry.object_ref,
+        created_at=now,
+        next_attempt_at=now,
+        state=WebhookState.PENDING,
+        sender=sender,
+        urgent=urgent,
         payload=message(event=entry.event, at=entry.at, entry=entry.seq, about=subject, data=entry.data),
-    )  # fmt: skip
+    )
 
 
 class _Things:
@@ -165,14 +183,20 @@ class _Things:
             return {}
         if isinstance(found, Grant):
             own = {
-                "grant": found.ref, "request": found.request.ref, "starts_at": found.starts_at.isoformat(),
+                "grant": found.ref,
+                "request": found.request.ref,
+                "starts_at": found.starts_at.isoformat(),
                 "expires_at": found.expires_at.isoformat(),
-            }  # fmt: skip
+            }
         else:
             own = {"request": found.ref}
         who = found.holder if isinstance(found, Grant) else found.requester
         return {
-            **own, "holder": who.username, "holder_kind": who.kind, "cluster": found.cluster.name,
-            "command_set": str(found.command_set_version), "policy": found.policy.name,
+            **own,
+            "holder": who.username,
+            "holder_kind": who.kind,
+            "cluster": found.cluster.name,
+            "command_set": str(found.command_set_version),
+            "policy": found.policy.name,
             "workflow": found.workflow.ref if found.workflow else None,
-        }  # fmt: skip
+        }

@@ -1,6 +1,7 @@
 """Notify people: a notice on their page for each, and an email sent by the worker.
 
-Outgoing webhooks follow the record instead (``gather_webhooks``), which also has the acts that no one is notified of.
+Outgoing webhooks follow the record instead (``gather_webhooks``), which also has the acts that no one is
+notified of.
 """
 
 from __future__ import annotations
@@ -33,19 +34,29 @@ def notify(
     of: AccessRequest | CommandRun | Grant | None = None,
     also_to: str = "",
 ) -> None:
-    """Write one notice for each person. The row is also the mail queue. Machines are notified through their owners.
+    """Write one notice for each person. The row is also the mail queue. Machines are notified through their
+    owners.
 
-    ``asks`` is what the notice asks for, and ``of`` what it is about: the page shows it as settled once that was done,
-    has expired or has ended. ``also_to`` is the person's previous email address.
+    ``asks`` is what the notice asks for, and ``of`` what it is about: the page shows it as settled once that
+    was done, has expired or has ended. ``also_to`` is the person's previous email address.
     """
     about = {} if of is None else {_NAMES[type(of)]: of}
     wanted = {told.pk: told.time_zone for told in (person.owner or person for person in people)}
     Notice.objects.bulk_create(
-        Notice(identity_id=pk, event=event.value, subject=said(subject, wanted[pk])[:200],
-               body=said(body, wanted[pk]), path=path, asks=asks, also_to=also_to, created_at=now,
-               next_attempt_at=now, **about)
+        Notice(
+            identity_id=pk,
+            event=event.value,
+            subject=said(subject, wanted[pk])[:200],
+            body=said(body, wanted[pk]),
+            path=path,
+            asks=asks,
+            also_to=also_to,
+            created_at=now,
+            next_attempt_at=now,
+            **about,
+        )
         for pk in sorted(wanted)
-    )  # fmt: skip
+    )
 
 
 def said(words: Words, time_zone: str) -> str:

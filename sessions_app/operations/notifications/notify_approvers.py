@@ -12,12 +12,13 @@ from sessions_app.models import AccessRequest, Asks, CommandRun, Notice
 from sessions_app.models.notice import OF_APPROVERS
 from sessions_app.operations.notifications.notify import Words, said
 
-# Within this time, news about the same request, or more held commands of the same grant, update the existing notice.
+# Within this time, news about the same request, or more held commands of the same grant, update the existing
+# notice.
 A_WHILE = dt.timedelta(minutes=10)
 # After this many notices about one person within the period, an approver gets the others as a digest.
 MOST, PERIOD = 3, dt.timedelta(hours=1)
-# How long a digest collects before it is mailed. Notices of incidents and break-glass access have a digest of their own,
-# mailed sooner.
+# How long a digest collects before it is mailed. Notices of incidents and break-glass access have a digest of
+# their own, mailed sooner.
 GATHERS, GATHERS_URGENT = dt.timedelta(minutes=15), dt.timedelta(minutes=2)
 LISTED = 10
 _LONGEST = 4000
@@ -34,12 +35,12 @@ def notify_approvers(
     now: dt.datetime,
     again: bool = False,
 ) -> None:
-    """Notify people of a request or a held command, with one notice for each request and one for all held commands of a
-    grant.
+    """Notify people of a request or a held command, with one notice for each request and one for all held
+    commands of a grant.
 
-    News within a short time updates that notice and isn't mailed again, unless it is a reminder (``again``). After
-    three notices within an hour about one person, including their accounts and machines, the others become a digest.
-    Call it in the transaction of the act.
+    News within a short time updates that notice and isn't mailed again, unless it is a reminder (``again``).
+    After three notices within an hour about one person, including their accounts and machines, the others
+    become a digest. Call it in the transaction of the act.
     """
     told = {person.pk: person for person in people}
     urgent = (of if isinstance(of, AccessRequest) else of.grant.request).is_urgent
@@ -59,9 +60,17 @@ def notify_approvers(
     for pk, person in sorted(told.items()):
         mine = before.get(pk, [])
         fresh = Notice(
-            identity_id=pk, event=event.value, subject=said(subject, person.time_zone)[:200], path=path,
-            body=said(body, person.time_zone), created_at=now, next_attempt_at=now, sender=asker, urgent=urgent, **_about(of),
-        )  # fmt: skip
+            identity_id=pk,
+            event=event.value,
+            subject=said(subject, person.time_zone)[:200],
+            path=path,
+            body=said(body, person.time_zone),
+            created_at=now,
+            next_attempt_at=now,
+            sender=asker,
+            urgent=urgent,
+            **_about(of),
+        )
         if merging and (same := _same(mine, fresh, now)):
             _merge(same, fresh)
         elif sum(one.asks != Asks.DIGEST for one in mine) < MOST:
@@ -100,10 +109,17 @@ def _gathering(mine: Sequence[Notice]) -> Notice | None:
 
 def _digest(fresh: Notice, asker: Identity, now: dt.datetime) -> Notice:
     return Notice(
-        identity_id=fresh.identity_id, event=fresh.event, subject=_more(1, asker), body=fresh.subject, path="/approvals/",
-        asks=Asks.DIGEST, sender=asker, urgent=fresh.urgent, created_at=now,
+        identity_id=fresh.identity_id,
+        event=fresh.event,
+        subject=_more(1, asker),
+        body=fresh.subject,
+        path="/approvals/",
+        asks=Asks.DIGEST,
+        sender=asker,
+        urgent=fresh.urgent,
+        created_at=now,
         next_attempt_at=now + (GATHERS_URGENT if fresh.urgent else GATHERS),
-    )  # fmt: skip
+    )
 
 
 def _merge(kept: Notice, fresh: Notice) -> None:

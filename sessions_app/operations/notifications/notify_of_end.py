@@ -19,30 +19,41 @@ TOLD_ALREADY = (EndReason.RELEASED, EndReason.WORKFLOW_CLOSED)
 
 
 def notify_of_end(*, grant: Grant, now: dt.datetime) -> None:
-    """Notify the holder that the grant has ended and why, unless they ended it themselves. If it started without
-    approval, notify the approvers under its policy that it needs their review.
+    """Notify the holder that the grant has ended and why, unless they ended it themselves. If it started
+    without approval, notify the approvers under its policy that it needs their review.
     """
     what = f"{grant.command_set_version.command_set} on {grant.cluster}"
     path = f"/grants/{grant.ref}/"
     if grant.end_reason not in TOLD_ALREADY:
         note = f"\nNote: {grant.end_note}" if grant.end_note else ""
         notify(
-            people=[grant.holder], event=Event.GRANT_ENDED, now=now, path=path,
+            people=[grant.holder],
+            event=Event.GRANT_ENDED,
+            now=now,
+            path=path,
             subject=f"{grant.ref} has ended: {what}",
             body=f"Reason: {capfirst(grant.why_ended)}{note}\nThe page has the receipt.",
-        )  # fmt: skip
+        )
     due = grant.review_due_at
     if due is not None and grant.reviewed_at is None:
         notify(
-            people=reviewers(grant), event=Event.BREAKGLASS_STARTED, now=now, path=path, asks=Asks.REVIEW, of=grant,
+            people=reviewers(grant),
+            event=Event.BREAKGLASS_STARTED,
+            now=now,
+            path=path,
+            asks=Asks.REVIEW,
+            of=grant,
             subject=f"{grant.ref} needs a review: {how_it_began(grant)} on {grant.cluster}",
             body=lambda say: f"{_what_to_read(grant)} It is due by {say.moment(due)}.",
-        )  # fmt: skip
+        )
         if document := facts.readable_document(grant.policy):
             await_answer(of=grant, document=document, now=now)
 
 
 def _what_to_read(grant: Grant) -> str:
     if grant.cluster.observed == Observed.NOTHING:
-        return "Activity is not observed here. Ask the holder and check the target, then describe what you found."
+        return (
+            "Activity is not observed here. Ask the holder and check the target, then describe what you"
+            " found."
+        )
     return "Review what was run, then describe what you found."

@@ -16,7 +16,9 @@ from sessions_app.queries.workflows.doings import doing_of
 def notify_of_start(
     *, request: AccessRequest, document: PolicyDocument, grant: Grant, now: dt.datetime
 ) -> None:
-    """Notify all approvers under the policy or, if it has none, its administrators. The holder is never notified."""
+    """Notify all approvers under the policy or, if it has none, its administrators. The holder is never
+    notified.
+    """
     groups = document.approver_groups or (document.administrators or document.requesters).groups
     due = grant.review_due_at
     notify(

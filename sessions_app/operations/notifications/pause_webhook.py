@@ -47,12 +47,19 @@ def pause(
     endpoint.paused_at, endpoint.pause_reason = now, reason[:LONGEST]
     endpoint.save(update_fields=["paused_at", "pause_reason"])
     record(
-        event=Event.WEBHOOK_PAUSED, actor=actor, object_type="webhook", object_ref=endpoint.name, now=now,
+        event=Event.WEBHOOK_PAUSED,
+        actor=actor,
+        object_type="webhook",
+        object_ref=endpoint.name,
+        now=now,
         data={"reason": endpoint.pause_reason},
-    )  # fmt: skip
+    )
     if tell_owners:
         notify(
-            people=owners_of(endpoint), event=Event.WEBHOOK_PAUSED, now=now, path=f"/webhooks/{endpoint.name}/",
+            people=owners_of(endpoint),
+            event=Event.WEBHOOK_PAUSED,
+            now=now,
+            path=f"/webhooks/{endpoint.name}/",
             subject=f"Webhook {endpoint} was paused",
             body=f"{reason}\nNew messages are queued. Fix the receiver, then resume the webhook on its page.",
-        )  # fmt: skip
+        )

@@ -12,8 +12,8 @@ BATCH = 5000
 
 
 def purge_notices(*, now: dt.datetime) -> int:
-    """Delete notifications older than STINT_NOTICES_DAYS, up to 5,000 at a time, and return how many; 0 if they are kept
-    forever. Notifications that are still to be mailed stay.
+    """Delete notifications older than STINT_NOTICES_DAYS, up to 5,000 at a time, and return how many; 0 if
+    they are kept forever. Notifications that are still to be mailed stay.
     """
     if not settings.NOTICES_DAYS:
         return 0

@@ -11,7 +11,9 @@ BATCH = 5000
 
 
 def purge_webhooks(*, now: dt.datetime) -> int:
-    """Delete messages older than 30 days, up to 5,000 at a time, and return how many. Their events stay in the record."""
+    """Delete messages older than 30 days, up to 5,000 at a time, and return how many. Their events stay in
+    the record.
+    """
     old = WebhookMessage.objects.filter(created_at__lt=now - KEPT).order_by("created_at")
     count, _ = WebhookMessage.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).delete()
     return count

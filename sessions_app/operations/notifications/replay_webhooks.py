@@ -37,7 +37,8 @@ def replay_webhooks(
 ) -> int:
     """Send one message again, or all events since a time, including those never queued; return how many.
 
-    Each message keeps its id, so that a receiver can recognize it. Raises NotFound, InvalidInput, TooMuchToReplay.
+    Each message keeps its id, so that a receiver can recognize it. Raises NotFound, InvalidInput,
+    TooMuchToReplay.
     """
     if (message_id is None) == (since is None):
         raise InvalidInput("Choose a message or a start time.", fields={"since": ["Choose one of these."]})
@@ -47,9 +48,13 @@ def replay_webhooks(
         if message_id is not None and not count:
             raise NotFound("Message not found.")
         record(
-            event=Event.WEBHOOK_REPLAYED, actor=actor_of(actor), object_type="webhook", object_ref=endpoint.name, now=now,
+            event=Event.WEBHOOK_REPLAYED,
+            actor=actor_of(actor),
+            object_type="webhook",
+            object_ref=endpoint.name,
+            now=now,
             data={"count": count, "since": since.isoformat() if since else None},
-        )  # fmt: skip
+        )
         enqueue("webhooks.send")
     return count
 

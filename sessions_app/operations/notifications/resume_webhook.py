@@ -23,7 +23,9 @@ class NotPaused(Conflict):
 
 
 def resume_webhook(*, endpoint_id: int, actor: Identity, now: dt.datetime) -> WebhookEndpoint:
-    """Send all queued messages, and new ones, to an endpoint that the actor owns. Raises NotFound, NotPaused."""
+    """Send all queued messages, and new ones, to an endpoint that the actor owns. Raises NotFound,
+    NotPaused.
+    """
     with transaction.atomic():
         endpoint = lock_endpoint(endpoint_id, actor)
         if endpoint.paused_at is None:
@@ -33,8 +35,12 @@ def resume_webhook(*, endpoint_id: int, actor: Identity, now: dt.datetime) -> We
         endpoint.save(update_fields=["paused_at", "pause_reason", "failing_since", "failures", "rest_until"])
         waiting = endpoint.messages.filter(state=WebhookState.PENDING).update(next_attempt_at=now)
         record(
-            event=Event.WEBHOOK_RESUMED, actor=actor_of(actor), object_type="webhook", object_ref=endpoint.name, now=now,
+            event=Event.WEBHOOK_RESUMED,
+            actor=actor_of(actor),
+            object_type="webhook",
+            object_ref=endpoint.name,
+            now=now,
             data={"waiting": waiting},
-        )  # fmt: skip
+        )
         enqueue("webhooks.send")
     return endpoint

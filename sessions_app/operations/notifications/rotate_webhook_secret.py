@@ -27,8 +27,8 @@ def rotate_webhook_secret(
 ) -> str:
     """Create a new secret for an endpoint that the actor owns, and return it. It is shown only once.
 
-    The old secret also signs for ``overlap``, at most 7 days, so that the receiver can switch. Zero revokes it
-    immediately. Raises NotFound, InvalidInput.
+    The old secret also signs for ``overlap``, at most 7 days, so that the receiver can switch. Zero revokes
+    it immediately. Raises NotFound, InvalidInput.
     """
     if not dt.timedelta() <= overlap <= LONGEST_OVERLAP:
         raise InvalidInput(
@@ -44,7 +44,11 @@ def rotate_webhook_secret(
         put_secret(endpoint, secret)
         endpoint.save(update_fields=["sealed_previous", "previous_until", "sealed_secret"])
         record(
-            event=Event.WEBHOOK_ROTATED, actor=actor_of(actor), object_type="webhook", object_ref=endpoint.name, now=now,
+            event=Event.WEBHOOK_ROTATED,
+            actor=actor_of(actor),
+            object_type="webhook",
+            object_ref=endpoint.name,
+            now=now,
             data={"both_until": endpoint.previous_until.isoformat() if endpoint.previous_until else None},
-        )  # fmt: skip
+        )
     return secret

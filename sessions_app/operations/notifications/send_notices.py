@@ -39,15 +39,15 @@ TOLD_AGAIN = dt.timedelta(days=1)
 
 
 def send_notices(*, now: Callable[[], dt.datetime]) -> int:
-    """Mail due notices in small batches, longest waiting first, until none is left or the server can't be reached.
-    Return how many were mailed.
+    """Mail due notices in small batches, longest waiting first, until none is left or the server can't be
+    reached. Return how many were mailed.
 
-    Without an email address or a mail server, a notice is only in the app. Mailing is given up if the server refuses
-    permanently, if the address is invalid, or after a dozen failures. Administrators are then notified. A digest isn't
-    mailed if none of its items still waits.
+    Without an email address or a mail server, a notice is only in the app. Mailing is given up if the server
+    refuses permanently, if the address is invalid, or after a dozen failures. Administrators are then
+    notified. A digest isn't mailed if none of its items still waits.
 
-    Any number of processes can run this at once: each claims its own notices. No transaction is open while waiting for
-    the server.
+    Any number of processes can run this at once: each claims its own notices. No transaction is open while
+    waiting for the server.
     """
     mailed = 0
     with closing(Email()) as email:
@@ -90,7 +90,9 @@ def _give_back(batch: Sequence[Notice]) -> None:
 
 
 def _mail(notice: Notice, email: Email, now: Callable[[], dt.datetime]) -> int:
-    """Try to mail one notice, and return how many were mailed. Raises NotReached if the others needn't be tried now."""
+    """Try to mail one notice, and return how many were mailed. Raises NotReached if the others needn't be
+    tried now.
+    """
     if notice.asks == Asks.DIGEST and not digest_waits(notice, now()):
         # Its items were decided, or its reader has seen it in the app.
         _tried(notice).update(next_attempt_at=None)
@@ -165,8 +167,8 @@ def _give_up(notice: Notice, why: str, now: dt.datetime) -> None:
 
 
 def _was_told_of(person: Identity, now: dt.datetime) -> bool:
-    """Whether administrators were recently notified that the person can't be reached. This also stops a loop if the
-    person is one of them.
+    """Whether administrators were recently notified that the person can't be reached. This also stops a loop
+    if the person is one of them.
     """
     lately = Notice.objects.filter(event=Event.IDENTITY_MAIL_FAILED, created_at__gt=now - TOLD_AGAIN)
     return lately.filter(path=_page(person)).exists()
@@ -176,14 +178,28 @@ def _tell_administrators(notice: Notice, why: str, now: dt.datetime) -> None:
     person = notice.identity
     administrators = list(Identity.objects.active().filter(is_superuser=True))
     record(
-        event=Event.IDENTITY_MAIL_FAILED, actor=MAILER, object_type="identity", object_ref=person.username, now=now,
-        data={"attempts": notice.attempts, "error": why, "notified": sorted(one.username for one in administrators)},
-    )  # fmt: skip
+        event=Event.IDENTITY_MAIL_FAILED,
+        actor=MAILER,
+        object_type="identity",
+        object_ref=person.username,
+        now=now,
+        data={
+            "attempts": notice.attempts,
+            "error": why,
+            "notified": sorted(one.username for one in administrators),
+        },
+    )
     notify(
-        people=administrators, event=Event.IDENTITY_MAIL_FAILED, now=now, path=_page(person),
+        people=administrators,
+        event=Event.IDENTITY_MAIL_FAILED,
+        now=now,
+        path=_page(person),
         subject=f"Mail to {person} could not be delivered",
-        body=f"{why}\nThe notification is still in the app. Check the email address of {person} and the mail server.",
-    )  # fmt: skip
+        body=(
+            f"{why}\nThe notification is still in the app. Check the email address of {person} and the mail"
+            " server."
+        ),
+    )
 
 
 def _page(person: Identity) -> str:

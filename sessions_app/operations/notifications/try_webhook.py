@@ -23,17 +23,27 @@ def try_webhook(*, endpoint_id: int, actor: Identity, now: dt.datetime) -> Webho
     with transaction.atomic():
         endpoint = lock_endpoint(endpoint_id, actor)
         about = Subject(
-            type="webhook", ref=endpoint.name, actor=actor.username,
+            type="webhook",
+            ref=endpoint.name,
+            actor=actor.username,
             url=f"{settings.PUBLIC_URL}/webhooks/{endpoint.name}/",
-        )  # fmt: skip
+        )
         sent = WebhookMessage.objects.create(
-            endpoint=endpoint, key=f"msg_{endpoint.pk}_test_{secrets.token_hex(8)}", event=TEST_EVENT,
-            object_ref=endpoint.name, created_at=now, next_attempt_at=now,
+            endpoint=endpoint,
+            key=f"msg_{endpoint.pk}_test_{secrets.token_hex(8)}",
+            event=TEST_EVENT,
+            object_ref=endpoint.name,
+            created_at=now,
+            next_attempt_at=now,
             payload=message(event=TEST_EVENT, at=now, entry=None, about=about, data={}),
-        )  # fmt: skip
+        )
         record(
-            event=Event.WEBHOOK_TESTED, actor=actor_of(actor), object_type="webhook", object_ref=endpoint.name, now=now,
+            event=Event.WEBHOOK_TESTED,
+            actor=actor_of(actor),
+            object_type="webhook",
+            object_ref=endpoint.name,
+            now=now,
             data={"message": sent.key},
-        )  # fmt: skip
+        )
         enqueue("webhooks.send")
     return sent

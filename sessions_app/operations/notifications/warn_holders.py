@@ -17,7 +17,8 @@ BATCH = 200
 
 
 def warn_holders(*, now: dt.datetime) -> int:
-    """Notify the holders of grants that end within 15 minutes, once each; return how many. Run it every few seconds.
+    """Notify the holders of grants that end within 15 minutes, once each; return how many. Run it every few
+    seconds.
 
     After an extension, they are notified again of the new end.
     """
@@ -38,7 +39,12 @@ def warn_holders(*, now: dt.datetime) -> int:
 def _warn(grant: Grant, now: dt.datetime) -> None:
     what = f"{grant.command_set_version.command_set} on {grant.cluster}"
     notify(
-        people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/", asks=Asks.TIME, of=grant,
+        people=[grant.holder],
+        event=Event.GRANT_ACTIVE,
+        now=now,
+        path=f"/grants/{grant.ref}/",
+        asks=Asks.TIME,
+        of=grant,
         subject=lambda say: f"{grant.ref} ends at {say.hour(grant.expires_at)}: {what}",
         body="If you need more time and the policy allows it, extend the grant on its page.",
-    )  # fmt: skip
+    )

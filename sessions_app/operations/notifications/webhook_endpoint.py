@@ -86,7 +86,9 @@ def _stored(endpoint: WebhookEndpoint) -> str | None:
 
 
 def signing_keys(endpoint: WebhookEndpoint, now: dt.datetime) -> Sequence[bytes]:
-    """Return the current signing keys, newest first. During a rotation, there are two. Raises CannotDecrypt."""
+    """Return the current signing keys, newest first. During a rotation, there are two. Raises
+    CannotDecrypt.
+    """
     fields = ["sealed_secret"]
     if endpoint.sealed_previous and endpoint.previous_until and endpoint.previous_until > now:
         fields.append("sealed_previous")
@@ -99,9 +101,14 @@ def endpoint_data(endpoint: WebhookEndpoint) -> dict[str, Any]:
     people = sorted(endpoint.owner_people.values_list("username", flat=True))
     owners = {key: names for key, names in (("groups", groups), ("identities", people)) if names}
     data = {
-        "name": endpoint.name, "summary": endpoint.summary, "url": endpoint.url, "events": sorted(endpoint.events),
-        "scope": endpoint.scope, "owners": owners, "secret": STORED,
-    }  # fmt: skip
+        "name": endpoint.name,
+        "summary": endpoint.summary,
+        "url": endpoint.url,
+        "events": sorted(endpoint.events),
+        "scope": endpoint.scope,
+        "owners": owners,
+        "secret": STORED,
+    }
     return {key: value for key, value in data.items() if value and (key, value) != ("scope", "policies")}
 
 
@@ -114,8 +121,8 @@ def set_owners(endpoint: WebhookEndpoint, who: Who | None) -> None:
 
 
 def owners_of(endpoint: WebhookEndpoint) -> list[Identity]:
-    """Return the people who are notified about the state of an endpoint: its owners or, if it has none, administrators
-    of Stint.
+    """Return the people who are notified about the state of an endpoint: its owners or, if it has none,
+    administrators of Stint.
     """
     people = Identity.objects.active()
     own = people.filter(groups__in=endpoint.owner_groups.all()) | people.filter(

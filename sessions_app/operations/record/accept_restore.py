@@ -60,7 +60,9 @@ class Restored:
 
     @property
     def lost(self) -> int:
-        """Return the minimum number of lost entries: those that were signed and are missing from this record."""
+        """Return the minimum number of lost entries: those that were signed and are missing from
+        this record.
+        """
         return self.kept.size - self.agreed
 
 
@@ -88,14 +90,25 @@ def accept_restore(*, reason: str, now: dt.datetime) -> Restored:
         sign_ins, _ = SignIn.objects.all().delete()
         restored = Restored(**found, grants=grants, sign_ins=sign_ins)
         record(
-            event=Event.RECORD_RESTORED, actor=Actor.system("restored"), object_type="log", object_ref=MAIN_LOG, now=now,
+            event=Event.RECORD_RESTORED,
+            actor=Actor.system("restored"),
+            object_type="log",
+            object_ref=MAIN_LOG,
+            now=now,
             data={
-                "reason": reason, "lost": restored.lost, "signed_before": restored.kept.size,
-                "signed_root": restored.kept.root.hex(), "signed_at": _iso(restored.kept_at), "agreed": restored.agreed,
-                "agreed_at": _iso(restored.agreed_at), "head": restored.head, "grants": len(grants), "sign_ins": sign_ins,
+                "reason": reason,
+                "lost": restored.lost,
+                "signed_before": restored.kept.size,
+                "signed_root": restored.kept.root.hex(),
+                "signed_at": _iso(restored.kept_at),
+                "agreed": restored.agreed,
+                "agreed_at": _iso(restored.agreed_at),
+                "head": restored.head,
+                "grants": len(grants),
+                "sign_ins": sign_ins,
                 "checkpoints": restored.aside.name,
             },
-        )  # fmt: skip
+        )
         write_standing("")
     set_aside(restored.aside)
     make_checkpoint(now=now)
@@ -116,9 +129,13 @@ def _compare(now: dt.datetime) -> dict[str, Any]:
     agreed = [(one.size, at) for one, at in said if (one.size, one.root) in mine]
     size, at = agreed[-1] if agreed else (0, None)
     return {
-        "kept": kept, "kept_at": kept_at, "agreed": size, "agreed_at": at, "head": last_number(),
+        "kept": kept,
+        "kept_at": kept_at,
+        "agreed": size,
+        "agreed_at": at,
+        "head": last_number(),
         "aside": name_aside(now),
-    }  # fmt: skip
+    }
 
 
 def _iso(at: dt.datetime | None) -> str | None:

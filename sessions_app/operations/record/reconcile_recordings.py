@@ -83,6 +83,10 @@ def _record_purge(path: str, file: Path, now: dt.datetime) -> None:
         return
     with file.open("rb") as opened:
         record(
-            event=Event.RECORDING_PURGED, actor=FINDER, object_type="recording", object_ref=path, now=now,
+            event=Event.RECORDING_PURGED,
+            actor=FINDER,
+            object_type="recording",
+            object_ref=path,
+            now=now,
             data={"recording_sha256": digest_of(opened), "recording_bytes": opened.tell()},
-        )  # fmt: skip
+        )

@@ -44,25 +44,40 @@ def recover_recording(*, run: CommandRun, folder: Path, now: dt.datetime) -> boo
         if waiting is None:
             return False
         take_recording(
-            run=waiting, path=path, digest=digest, file_bytes=size, output_bytes=printed, now=now,
-        )  # fmt: skip
+            run=waiting,
+            path=path,
+            digest=digest,
+            file_bytes=size,
+            output_bytes=printed,
+            now=now,
+        )
     return True
 
 
 def take_recording(
     *, run: CommandRun, path: str, digest: str, file_bytes: int, output_bytes: int, now: dt.datetime
 ) -> None:
-    """Add a recording to a run that ended without one, in the caller's transaction. From then on, limits count it."""
+    """Add a recording to a run that ended without one, in the caller's transaction. From then on, limits
+    count it.
+    """
     run.recording, run.recording_digest = path, digest
     run.recording_bytes, run.output_bytes = file_bytes, output_bytes
     run.save(update_fields=["recording", "recording_digest", "recording_bytes", "output_bytes"])
     record_end(
-        event=Event.RECORDING_RECOVERED, actor=FINDER, object_type="grant", object_ref=run.grant.ref, now=now,
+        event=Event.RECORDING_RECOVERED,
+        actor=FINDER,
+        object_type="grant",
+        object_ref=run.grant.ref,
+        now=now,
         data={
-            "run": run.pk, "target": run.target.name, "state": run.state, "recording": path,
-            "recording_sha256": digest, "recording_bytes": file_bytes,
+            "run": run.pk,
+            "target": run.target.name,
+            "state": run.state,
+            "recording": path,
+            "recording_sha256": digest,
+            "recording_bytes": file_bytes,
         },
-    )  # fmt: skip
+    )
 
 
 def _printed(file: io.BufferedReader) -> int:

@@ -46,7 +46,10 @@ def verify_record(*, actor: Identity, now: dt.datetime) -> Verdict | None:
     except OSError as error:
         raise CheckpointsUnreadable(
             f"The last checkpoint outside the database can't be read: {error}",
-            hint="Make the file readable for the web process. Until then, the worker verifies the record every ten minutes.",
+            hint=(
+                "Make the file readable for the web process. Until then, the worker verifies the record every"
+                " ten minutes."
+            ),
         ) from error
     if verdict is None or verdict.ok:
         begin_whole(now=now)

@@ -82,7 +82,10 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
             raise NotRequestable(f"Choose a {noun}.", fields={field: [f"Choose a {noun}."]})
         raise NotRequestable(
             f"You can't request {ask.command_set} on {ask.cluster}.",
-            hint="Choose one of the clusters and command sets offered to you, or ask an administrator for access.",
+            hint=(
+                "Choose one of the clusters and command sets offered to you, or ask an administrator for"
+                " access."
+            ),
         )
     version = commands.published_version(ask.command_set)
     if version is None:
@@ -95,10 +98,18 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
     # If the workflow does not exist, the rules report what is wrong with its reference.
     named = workflow.ref if workflow else ask.workflow or ""
     wanted = {
-        "kind": ask.kind, "requester": requester, "cluster": cluster, "command_set_version": version,
-        "workflow": workflow, "parameters": _bound(version, ask, workflow), "targets": [target.pk for target in targets],
-        "starts_at": ask.starts_at, "duration": ask.duration, "reason": ask.reason.strip(), "ticket": ask.ticket.strip(),
-    }  # fmt: skip
+        "kind": ask.kind,
+        "requester": requester,
+        "cluster": cluster,
+        "command_set_version": version,
+        "workflow": workflow,
+        "parameters": _bound(version, ask, workflow),
+        "targets": [target.pk for target in targets],
+        "starts_at": ask.starts_at,
+        "duration": ask.duration,
+        "reason": ask.reason.strip(),
+        "ticket": ask.ticket.strip(),
+    }
     cases: list[tuple[AccessRequest, Case]] = []
     for policy, document in policies:
         draft = AccessRequest(
@@ -205,11 +216,14 @@ def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | Non
             )
         if ask.parameters.get(name, value) != value:
             raise InvalidInput(
-                f"{name} comes from {workflow.ref}, where it is {value}." if fact not in ("id", "ref")
-                else f"{name} comes from the workflow, which is {value}.",
+                (
+                    f"{name} comes from {workflow.ref}, where it is {value}."
+                    if fact not in ("id", "ref")
+                    else f"{name} comes from the workflow, which is {value}."
+                ),
                 hint=f"Use {value}, or name the other workflow.",
                 fields={f"parameters.{name}": [f"Must be {value}."]},
-            )  # fmt: skip
+            )
     return {**ask.parameters, **{name: value for name, (_, value) in taken.items()}}
 
 

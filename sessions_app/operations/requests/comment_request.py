@@ -56,9 +56,13 @@ def comment_request(*, request_id: int, author: Identity, text: str, now: dt.dat
             )
         comment = Comment.objects.create(request=request, author=author, text=text, created_at=now)
         record(
-            event=Event.REQUEST_COMMENTED, actor=actor_of(author), object_type="request", object_ref=request.ref,
-            now=now, data={"text": text},
-        )  # fmt: skip
+            event=Event.REQUEST_COMMENTED,
+            actor=actor_of(author),
+            object_type="request",
+            object_ref=request.ref,
+            now=now,
+            data={"text": text},
+        )
         _notify(request, author, text, now)
     return comment
 
@@ -67,14 +71,25 @@ def _notify(request: AccessRequest, author: Identity, text: str, now: dt.datetim
     asker = request.requester
     if answers_for(author, asker):
         notify_approvers(
-            people=_others_of(request, author), event=Event.REQUEST_COMMENTED, of=request, now=now,
-            subject=f"{author} replies on {request.ref}", body=text, path=f"/approvals/{request.ref}/#thread",
-        )  # fmt: skip
+            people=_others_of(request, author),
+            event=Event.REQUEST_COMMENTED,
+            of=request,
+            now=now,
+            subject=f"{author} replies on {request.ref}",
+            body=text,
+            path=f"/approvals/{request.ref}/#thread",
+        )
         return
     notify(
-        people=[asker], event=Event.REQUEST_COMMENTED, asks=Asks.ANSWER, of=request, now=now,
-        subject=f"{author} asks about {request.ref}", body=text, path=f"/requests/{request.ref}/#thread",
-    )  # fmt: skip
+        people=[asker],
+        event=Event.REQUEST_COMMENTED,
+        asks=Asks.ANSWER,
+        of=request,
+        now=now,
+        subject=f"{author} asks about {request.ref}",
+        body=text,
+        path=f"/requests/{request.ref}/#thread",
+    )
 
 
 def _others_of(request: AccessRequest, author: Identity) -> list[Identity]:

@@ -113,9 +113,14 @@ def decide_request(
         comment = checked_text(comment, field="comment")
         extent = _checked(request, verdict, comment, narrowing)
         approval = Approval(
-            request=request, approver=approver, verdict=verdict, digest=digest, comment=comment, created_at=now,
+            request=request,
+            approver=approver,
+            verdict=verdict,
+            digest=digest,
+            comment=comment,
+            created_at=now,
             narrowing=narrowing if verdict == Verdict.APPROVE else {},
-        )  # fmt: skip
+        )
         resolution = _counted(approval)
         approved = resolution.standing is Standing.APPROVED
         case = _judged(request, targets, extent, now) if approved else None
@@ -194,7 +199,10 @@ def _check_scope(request: AccessRequest, targets: list[Target], digest: str) -> 
     if digest != request.digest or current != request.digest:
         raise ScopeChanged(
             "The request, or its targets or commands, changed since you read it.",
-            hint="Reload it and read it again. If it can no longer be approved, ask the requester to submit a new one.",
+            hint=(
+                "Reload it and read it again. If it can no longer be approved, ask the requester to submit a"
+                " new one."
+            ),
         )
 
 
@@ -276,24 +284,40 @@ def _settle(
         return
     if approval.narrowing:
         record(
-            event=Event.REQUEST_NARROWED, actor=actor, object_type="request", object_ref=request.ref,
-            now=now, data=approval.narrowing,
-        )  # fmt: skip
+            event=Event.REQUEST_NARROWED,
+            actor=actor,
+            object_type="request",
+            object_ref=request.ref,
+            now=now,
+            data=approval.narrowing,
+        )
     if case is None:
         record(
-            event=Event.REQUEST_APPROVED, actor=actor, object_type="request", object_ref=request.ref,
-            now=now, data={"settled": False, "missing": sum(resolution.missing), "digest": request.digest,
-                           "comment": comment},
-        )  # fmt: skip
+            event=Event.REQUEST_APPROVED,
+            actor=actor,
+            object_type="request",
+            object_ref=request.ref,
+            now=now,
+            data={
+                "settled": False,
+                "missing": sum(resolution.missing),
+                "digest": request.digest,
+                "comment": comment,
+            },
+        )
         return
     _close(request, RequestState.APPROVED, Event.REQUEST_APPROVED, actor, comment, now)
     if request.kind == RequestKind.EXTENSION:
         apply_extension(request=request, seconds=extent.duration, actor=actor, now=now)
     else:
         grant = make_grant(
-            request=request, extent=extent, document=case.policy, review_within=case.review_within,
-            actor=actor, now=now,
-        )  # fmt: skip
+            request=request,
+            extent=extent,
+            document=case.policy,
+            review_within=case.review_within,
+            actor=actor,
+            now=now,
+        )
         if request.kind == RequestKind.INCIDENT:
             notify_of_start(request=request, document=case.policy, grant=grant, now=now)
     _notify_requester(request, f"{request.ref} is approved", comment, extent, now)
@@ -310,9 +334,13 @@ def _close(
     request.state, request.decided_at = state, now
     request.save(update_fields=["state", "decided_at"])
     record(
-        event=event, actor=actor, object_type="request", object_ref=request.ref, now=now,
+        event=event,
+        actor=actor,
+        object_type="request",
+        object_ref=request.ref,
+        now=now,
         data={"settled": True, "digest": request.digest, "comment": comment},
-    )  # fmt: skip
+    )
 
 
 def _what(request: AccessRequest, left: Extent, now: dt.datetime, say: Sayer) -> str:
@@ -330,14 +358,19 @@ def _less(request: AccessRequest, left: Extent) -> str:
     """Return what approvers left of a request, as text; empty if they left all of it."""
     whole = extent_of(request)
     parts = [
-        f"{say_duration(left.duration)} instead of {say_duration(whole.duration)}" if left.duration != whole.duration else "",
+        (
+            f"{say_duration(left.duration)} instead of {say_duration(whole.duration)}"
+            if left.duration != whole.duration
+            else ""
+        ),
         *(
             f"{len(kept)} of {len(asked)} {name}" if kept != asked else ""
             for name, kept, asked in (
-                ("commands", left.commands, whole.commands), ("targets", left.targets, whole.targets)
+                ("commands", left.commands, whole.commands),
+                ("targets", left.targets, whole.targets),
             )
         ),
-    ]  # fmt: skip
+    ]
     said = ", ".join(filter(None, parts))
     return f"Less than you requested: {said}." if said else ""
 

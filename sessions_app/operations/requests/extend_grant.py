@@ -41,10 +41,11 @@ class MayNotExtend(Forbidden):
 def extend_grant(
     *, grant_id: int, requester: Identity, seconds: int, reason: str = "", now: dt.datetime
 ) -> AccessRequest:
-    """Request a later end for an active grant of the requester. If the policy needs no approval, extend it at once.
+    """Request a later end for an active grant of the requester. If the policy needs no approval, extend it at
+    once.
 
-    Sessions continue meanwhile. Raises NotFound (not the requester's grant), GrantIsOver, MayNotExtend, InvalidInput,
-    TooManyOpenRequests.
+    Sessions continue meanwhile. Raises NotFound (not the requester's grant), GrantIsOver, MayNotExtend,
+    InvalidInput, TooManyOpenRequests.
     """
     reason = checked_text(reason, field="reason")
     read_workflow_of(Grant.objects.filter(holder=requester, pk=grant_id), now)
@@ -77,9 +78,13 @@ def extend_grant(
             request.state, request.decided_at = RequestState.APPROVED, now
             request.save(update_fields=["state", "decided_at"])
             record(
-                event=Event.REQUEST_APPROVED, actor=actor_of(requester), object_type="request",
-                object_ref=request.ref, now=now, data={"by": "policy", "policy": grant.policy.name},
-            )  # fmt: skip
+                event=Event.REQUEST_APPROVED,
+                actor=actor_of(requester),
+                object_type="request",
+                object_ref=request.ref,
+                now=now,
+                data={"by": "policy", "policy": grant.policy.name},
+            )
             apply_extension(request=request, seconds=seconds, actor=actor_of(requester), now=now)
         else:
             _notify(request, document, now)
@@ -143,10 +148,19 @@ def _save(
     request.digest = facts.scope_of(request).digest()
     request.save()
     record(
-        event=Event.REQUEST_CREATED, actor=actor_of(requester), object_type="request", object_ref=request.ref, now=now,
-        data={"kind": request.kind, "extends": grant.ref, "duration": seconds, "reason": request.reason,
-              "digest": request.digest},
-    )  # fmt: skip
+        event=Event.REQUEST_CREATED,
+        actor=actor_of(requester),
+        object_type="request",
+        object_ref=request.ref,
+        now=now,
+        data={
+            "kind": request.kind,
+            "extends": grant.ref,
+            "duration": seconds,
+            "reason": request.reason,
+            "digest": request.digest,
+        },
+    )
     return request
 
 

@@ -29,8 +29,8 @@ class MayNotRemind(Conflict):
 def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> AccessRequest:
     """Notify the approvers who can still decide a request, at most once every 10 minutes.
 
-    The request must be the actor's, or that of a machine that the actor owns. Raises NotFound, AlreadyDecided,
-    MayNotRemind.
+    The request must be the actor's, or that of a machine that the actor owns. Raises NotFound,
+    AlreadyDecided, MayNotRemind.
     """
     with transaction.atomic():
         request = (
@@ -47,13 +47,20 @@ def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> Acc
         request.reminded_at = now
         request.save(update_fields=["reminded_at"])
         record(
-            event=Event.REQUEST_REMINDED, actor=actor_of(actor), object_type="request", object_ref=request.ref,
-            now=now, data={"notified": sorted(person.username for person in people)},
-        )  # fmt: skip
+            event=Event.REQUEST_REMINDED,
+            actor=actor_of(actor),
+            object_type="request",
+            object_ref=request.ref,
+            now=now,
+            data={"notified": sorted(person.username for person in people)},
+        )
         notify_approvers(
             people=people,
             event=Event.REQUEST_REMINDED,
-            subject=f"Reminder: {request.requester} is waiting for {request.command_set_version.command_set} on {request.cluster}",
+            subject=(
+                f"Reminder: {request.requester} is waiting for {request.command_set_version.command_set} on"
+                f" {request.cluster}"
+            ),
             body=f"For {say_duration(request.duration)}. {request.reason}",
             path=f"/approvals/{request.ref}/",
             of=request,
@@ -68,7 +75,10 @@ def _people(request: AccessRequest, now: dt.datetime) -> list[Identity]:
         again = request.reminded_at + PAUSE
         raise MayNotRemind(
             "Approvers were reminded less than 10 minutes ago.",
-            hint=f"Remind them again in {say_duration(max(60, round((again - now).total_seconds()) // 60 * 60))}.",
+            hint=(
+                "Remind them again in"
+                f" {say_duration(max(60, round((again - now).total_seconds()) // 60 * 60))}."
+            ),
         )
     people = deciders_of(request)
     if not people:

@@ -146,15 +146,27 @@ def _save(actor: Actor, ask: NewRequest, preview: Preview, now: dt.datetime) -> 
     request.number, request.once, request.created_at = next_number(), ask.once[:LONGEST_ONCE], now
     request.save(force_insert=True)
     record(
-        event=Event.REQUEST_CREATED, actor=actor, object_type="request", object_ref=request.ref, now=now,
+        event=Event.REQUEST_CREATED,
+        actor=actor,
+        object_type="request",
+        object_ref=request.ref,
+        now=now,
         data={
-            "kind": request.kind, "cluster": preview.cluster.name, "command_set": str(preview.version),
-            "targets": [target.name for target in preview.targets], "parameters": as_words(preview.parameters),
-            "starts_at": ask.starts_at.isoformat() if ask.starts_at else None, "duration": ask.duration,
-            "policy": f"{preview.policy.name} v{preview.case.version}", "digest": preview.digest,
-            "reason": request.reason, "ticket": request.ticket, **workflow_fact(request), **_doing_fact(preview),
+            "kind": request.kind,
+            "cluster": preview.cluster.name,
+            "command_set": str(preview.version),
+            "targets": [target.name for target in preview.targets],
+            "parameters": as_words(preview.parameters),
+            "starts_at": ask.starts_at.isoformat() if ask.starts_at else None,
+            "duration": ask.duration,
+            "policy": f"{preview.policy.name} v{preview.case.version}",
+            "digest": preview.digest,
+            "reason": request.reason,
+            "ticket": request.ticket,
+            **workflow_fact(request),
+            **_doing_fact(preview),
         },
-    )  # fmt: skip
+    )
     return request
 
 
@@ -172,24 +184,36 @@ def _start(request: AccessRequest, actor: Actor, preview: Preview, now: dt.datet
     AccessRequest.objects.filter(pk=request.pk).update(state=RequestState.APPROVED, decided_at=now)
     request.state, request.decided_at = RequestState.APPROVED, now
     record(
-        event=Event.REQUEST_APPROVED, actor=actor, object_type="request",
-        object_ref=request.ref, now=now, data={"by": "policy", "policy": preview.policy.name},
-    )  # fmt: skip
+        event=Event.REQUEST_APPROVED,
+        actor=actor,
+        object_type="request",
+        object_ref=request.ref,
+        now=now,
+        data={"by": "policy", "policy": preview.policy.name},
+    )
     extent = Extent(
         request.duration,
         frozenset(command.index for command in preview.compiled.commands),
         frozenset(request.targets),
     )
     grant = make_grant(
-        request=request, extent=extent, document=preview.document, review_within=preview.case.review_within,
-        actor=actor, now=now,
-    )  # fmt: skip
+        request=request,
+        extent=extent,
+        document=preview.document,
+        review_within=preview.case.review_within,
+        actor=actor,
+        now=now,
+    )
     if grant.review_due_at is not None:
         own = {"incident": preview.workflow.ref} if preview.workflow and grant.is_own_incident else {}
         record(
-            event=Event.BREAKGLASS_STARTED, actor=actor, object_type="grant",
-            object_ref=grant.ref, now=now, data={"request": request.ref, "reason": request.reason, **own},
-        )  # fmt: skip
+            event=Event.BREAKGLASS_STARTED,
+            actor=actor,
+            object_type="grant",
+            object_ref=grant.ref,
+            now=now,
+            data={"request": request.ref, "reason": request.reason, **own},
+        )
     if request.kind in (RequestKind.BREAK_GLASS, RequestKind.INCIDENT):
         notify_of_start(request=request, document=preview.document, grant=grant, now=now)
 

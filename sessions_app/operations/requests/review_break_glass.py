@@ -55,7 +55,11 @@ def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.
         grant.reviewed_at, grant.reviewed_by, grant.review_note = now, reviewer, note
         grant.save(update_fields=["reviewed_at", "reviewed_by", "review_note"])
         record(
-            event=Event.BREAKGLASS_REVIEWED, actor=actor_of(reviewer), object_type="grant", object_ref=grant.ref,
-            now=now, data={"note": grant.review_note},
-        )  # fmt: skip
+            event=Event.BREAKGLASS_REVIEWED,
+            actor=actor_of(reviewer),
+            object_type="grant",
+            object_ref=grant.ref,
+            now=now,
+            data={"note": grant.review_note},
+        )
     return grant

@@ -17,7 +17,9 @@ from sessions_app.operations.requests.decide_request import AlreadyDecided
 
 
 def withdraw_request(*, request_id: int, actor: Identity, now: dt.datetime) -> AccessRequest:
-    """Withdraw a request of the actor, or of a machine that the actor owns. Raises NotFound, AlreadyDecided."""
+    """Withdraw a request of the actor, or of a machine that the actor owns. Raises NotFound,
+    AlreadyDecided.
+    """
     with transaction.atomic():
         request = (
             AccessRequest.objects.filter(answered_for_by(actor, "requester"), pk=request_id)
@@ -31,14 +33,21 @@ def withdraw_request(*, request_id: int, actor: Identity, now: dt.datetime) -> A
         request.state, request.decided_at = RequestState.WITHDRAWN, now
         request.save(update_fields=["state", "decided_at"])
         record_end(
-            event=Event.REQUEST_WITHDRAWN, actor=actor_of(actor), object_type="request", object_ref=request.ref,
-            now=now, data={},
-        )  # fmt: skip
+            event=Event.REQUEST_WITHDRAWN,
+            actor=actor_of(actor),
+            object_type="request",
+            object_ref=request.ref,
+            now=now,
+            data={},
+        )
         asker = request.requester.owner or request.requester
         if asker != actor:
             notify(
-                people=[asker], event=Event.REQUEST_WITHDRAWN, now=now, path=f"/requests/{request.ref}/",
+                people=[asker],
+                event=Event.REQUEST_WITHDRAWN,
+                now=now,
+                path=f"/requests/{request.ref}/",
                 subject=f"{actor} withdrew {request.ref}",
                 body=f"{request.command_set_version.command_set} on {request.cluster}",
-            )  # fmt: skip
+            )
     return request

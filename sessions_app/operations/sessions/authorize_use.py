@@ -208,14 +208,26 @@ def fields_of(row: Row, digest: str, kind: type[_Compiled]) -> dict[str, Any]:
     if not isinstance(compiled, kind):
         raise ValueError("The grant's commands are for another kind of cluster.")  # noqa: TRY004  # a row, not an argument
     return {
-        "grant_id": number(row[0]), "grant_ref": text(row[1]), "holder_id": number(row[2]), "holder": text(row[3]),
-        "holder_kind": cast("ActorKind", text(row[4])), "cluster": text(row[5]), "host_ca": text(row[6]),
+        "grant_id": number(row[0]),
+        "grant_ref": text(row[1]),
+        "holder_id": number(row[2]),
+        "holder": text(row[3]),
+        "holder_kind": cast("ActorKind", text(row[4])),
+        "cluster": text(row[5]),
+        "host_ca": text(row[6]),
         "target": TargetFacts(
-            id=number(row[7]), name=text(row[8]), address=text(row[9]), port=number(row[10]), account=text(row[11]),
+            id=number(row[7]),
+            name=text(row[8]),
+            address=text(row[9]),
+            port=number(row[10]),
+            account=text(row[11]),
             host_key=text(row[12]),
         ),
-        "compiled": compiled, "expires_at": moment(row[16]), "finish_seconds": number(row[17]), "mark": text(row[18]),
-    }  # fmt: skip
+        "compiled": compiled,
+        "expires_at": moment(row[16]),
+        "finish_seconds": number(row[17]),
+        "mark": text(row[18]),
+    }
 
 
 def _bound(data: Any) -> dict[str, str]:

@@ -39,14 +39,30 @@ def _bar(use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime
         lock_live(use, now)
         lock_open(use, session_id)
         run = CommandRun.objects.create(
-            grant_id=use.grant_id, session_id=session_id, target_id=use.target.id, client_address=use.client,
-            line=recordable_line(line), state=RunState.FAILED, reason=recordable(reason[:MAX_REASON]), tried_at=now, ended_at=now,
-        )  # fmt: skip
+            grant_id=use.grant_id,
+            session_id=session_id,
+            target_id=use.target.id,
+            client_address=use.client,
+            line=recordable_line(line),
+            state=RunState.FAILED,
+            reason=recordable(reason[:MAX_REASON]),
+            tried_at=now,
+            ended_at=now,
+        )
         record(
-            event=Event.COMMAND_REFUSED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
+            event=Event.COMMAND_REFUSED,
+            actor=holder_of(use),
+            object_type="grant",
+            object_ref=use.grant_ref,
+            now=now,
             data={
-                "run": run.pk, "session": session_id, "target": use.target.name, "line": run.line, "why": run.reason,
-                "code": "barred", **place_of(use),
+                "run": run.pk,
+                "session": session_id,
+                "target": use.target.name,
+                "line": run.line,
+                "why": run.reason,
+                "code": "barred",
+                **place_of(use),
             },
-        )  # fmt: skip
+        )
     return run.pk

@@ -31,9 +31,12 @@ def claim_order(*, order_id: int, gateway_id: int, now: dt.datetime) -> Claimed 
         return None
     order = CommandOrder.objects.select_related("grant__cluster", "target").get(pk=order_id)
     uses = uses_from_page(
-        holder_id=order.asked_by_id, kind=order.grant.cluster.kind, target=order.target.name,
-        grant_ref=order.grant.ref, now=now,
-    )  # fmt: skip
+        holder_id=order.asked_by_id,
+        kind=order.grant.cluster.kind,
+        target=order.target.name,
+        grant_ref=order.grant.ref,
+        now=now,
+    )
     return Claimed(
         order_id=order.pk,
         grant_ref=order.grant.ref,

@@ -38,10 +38,13 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
         for run in cut:
             record_finished(run=run, now=now)
         record_end(
-            event=Event.SESSION_CLOSED, actor=Actor.system("gateway"), object_type="grant",
-            object_ref=session.grant.ref, now=now,
+            event=Event.SESSION_CLOSED,
+            actor=Actor.system("gateway"),
+            object_type="grant",
+            object_ref=session.grant.ref,
+            now=now,
             data={"session": session.pk, "target": session.target.name, "reason": reason},
-        )  # fmt: skip
+        )
 
 
 def _hurry_end(grant: Grant, now: dt.datetime) -> None:

@@ -17,7 +17,9 @@ from sessions_app.queries.requests.deciders import may_not_decide_in
 
 
 def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) -> CommandRun:
-    """Allow a held command once, exactly as typed, or deny it. Raises NotFound, MayNotDecide, AlreadyDecided."""
+    """Allow a held command once, exactly as typed, or deny it. Raises NotFound, MayNotDecide,
+    AlreadyDecided.
+    """
     with transaction.atomic():
         run = (
             CommandRun.objects.visible_to(actor)
@@ -37,9 +39,13 @@ def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) 
             run.state, run.ended_at, run.reason = RunState.HOLD_DENIED, now, f"{actor} denied it"
         run.save(update_fields=["decided_by", "decided_at", "state", "ended_at", "reason"])
         record(
-            event=Event.COMMAND_HOLD_DECIDED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref,
-            now=now, data={"run": run.pk, "allowed": allow, "argv": run.argv, "target": run.target.name},
-        )  # fmt: skip
+            event=Event.COMMAND_HOLD_DECIDED,
+            actor=actor_of(actor),
+            object_type="grant",
+            object_ref=run.grant.ref,
+            now=now,
+            data={"run": run.pk, "allowed": allow, "argv": run.argv, "target": run.target.name},
+        )
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify('stint_hold', %s)", [str(run.pk)])
     return run

@@ -26,6 +26,10 @@ def fail_order(*, order_id: int, error: str, now: dt.datetime) -> None:
         order.error = error
         order.save(update_fields=["error"])
         record_end(
-            event=Event.COMMAND_FINISHED, actor=Actor.system("gateway"), object_type="grant", object_ref=order.grant.ref,
-            now=now, data={"order": order.pk, "target": order.target.name, "state": "failed", "reason": error},
-        )  # fmt: skip
+            event=Event.COMMAND_FINISHED,
+            actor=Actor.system("gateway"),
+            object_type="grant",
+            object_ref=order.grant.ref,
+            now=now,
+            data={"order": order.pk, "target": order.target.name, "state": "failed", "reason": error},
+        )

@@ -54,9 +54,13 @@ def finish_run(
         if run.state not in UNFINISHED:
             if recording and _is_late(run, recording_digest):
                 take_recording(
-                    run=run, path=recording, digest=recording_digest, file_bytes=recording_bytes,
-                    output_bytes=output_bytes, now=now,
-                )  # fmt: skip
+                    run=run,
+                    path=recording,
+                    digest=recording_digest,
+                    file_bytes=recording_bytes,
+                    output_bytes=output_bytes,
+                    now=now,
+                )
             return
         run.state, run.ended_at, run.signal = end, now, recordable(signal)[:16]
         run.exit_status = None if exit_status is None else min(exit_status, _GREATEST_STATUS)

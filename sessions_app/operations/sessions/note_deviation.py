@@ -109,16 +109,26 @@ def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> N
         )
     Grant.objects.filter(pk=grant.pk, held_at__isnull=True).update(held_at=now)
     record(
-        event=Event.GRANT_HELD, actor=WATCHER, object_type="grant", object_ref=grant.ref, now=now,
+        event=Event.GRANT_HELD,
+        actor=WATCHER,
+        object_type="grant",
+        object_ref=grant.ref,
+        now=now,
         data={"refused": count, "tried": list(lines)},
-    )  # fmt: skip
+    )
 
 
 def _notify(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
     held = _is_held(grant)
     notify(
-        people=deciders_in(grant), event=Event.GRANT_HELD, now=now, path=f"/grants/{grant.ref}/",
-        asks=Asks.RELEASE if held else Asks.NOTHING, of=grant,
+        people=deciders_in(grant),
+        event=Event.GRANT_HELD,
+        now=now,
+        path=f"/grants/{grant.ref}/",
+        asks=Asks.RELEASE if held else Asks.NOTHING,
+        of=grant,
         subject=f"{count} refused commands by {grant.holder} under {grant.ref} on {grant.cluster}",
-        body="\n".join([*lines, "", "Nothing runs until an approver releases it." if held else "The grant has ended."]),
-    )  # fmt: skip
+        body="\n".join(
+            [*lines, "", "Nothing runs until an approver releases it." if held else "The grant has ended."]
+        ),
+    )

@@ -31,19 +31,39 @@ def open_request_session(*, use: RequestUse, client_address: str, now: dt.dateti
         if opened is not None:
             return opened.pk
         session = Session.objects.create(
-            grant_id=use.grant_id, target_id=use.target.id, credential_id=use.credential_id, gateway=_node(now),
-            client_address=client_address[:64], proof=f"token {use.credential_id}", opened_at=now, closed_at=now,
+            grant_id=use.grant_id,
+            target_id=use.target.id,
+            credential_id=use.credential_id,
+            gateway=_node(now),
+            client_address=client_address[:64],
+            proof=f"token {use.credential_id}",
+            opened_at=now,
+            closed_at=now,
             close_reason="no connection is held",
-        )  # fmt: skip
+        )
         target = Target.objects.select_related("cluster").get(pk=use.target.id)
         write_lease(
-            grant_id=use.grant_id, grant_ref=use.grant_ref, target=target_facts(target), host_ca=target.cluster.host_ca,
-            login=login_of(target.cluster), actor=holder_of(use), now=now,
-        )  # fmt: skip
+            grant_id=use.grant_id,
+            grant_ref=use.grant_ref,
+            target=target_facts(target),
+            host_ca=target.cluster.host_ca,
+            login=login_of(target.cluster),
+            actor=holder_of(use),
+            now=now,
+        )
         record(
-            event=Event.SESSION_OPENED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
-            data={"session": session.pk, "target": use.target.name, "from": client_address[:64], "proof": session.proof},
-        )  # fmt: skip
+            event=Event.SESSION_OPENED,
+            actor=holder_of(use),
+            object_type="grant",
+            object_ref=use.grant_ref,
+            now=now,
+            data={
+                "session": session.pk,
+                "target": use.target.name,
+                "from": client_address[:64],
+                "proof": session.proof,
+            },
+        )
     return session.pk
 
 

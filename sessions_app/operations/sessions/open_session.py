@@ -147,11 +147,24 @@ def add_session(use: AnyUse, opening: Opening, now: dt.datetime) -> int:
     if key is not None:
         note_key_use(key=key, now=now)
     session = Session.objects.create(
-        grant_id=use.grant_id, target_id=use.target.id, gateway_id=opening.gateway_id,
-        client_address=opening.client_address[:64], proof=opening.proof[:100], opened_at=now,
-    )  # fmt: skip
+        grant_id=use.grant_id,
+        target_id=use.target.id,
+        gateway_id=opening.gateway_id,
+        client_address=opening.client_address[:64],
+        proof=opening.proof[:100],
+        opened_at=now,
+    )
     record(
-        event=Event.SESSION_OPENED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
-        data={"session": session.pk, "target": use.target.name, "from": opening.client_address, "proof": opening.proof},
-    )  # fmt: skip
+        event=Event.SESSION_OPENED,
+        actor=holder_of(use),
+        object_type="grant",
+        object_ref=use.grant_ref,
+        now=now,
+        data={
+            "session": session.pk,
+            "target": use.target.name,
+            "from": opening.client_address,
+            "proof": opening.proof,
+        },
+    )
     return session.pk

@@ -71,18 +71,28 @@ def order_command(
     with transaction.atomic():
         _make_room(grant_id, now)
         order = CommandOrder.objects.create(
-            grant_id=grant_id, target_id=use.target.id, line=recordable(line), asked_by=actor,
-            client_address=client_address[:64], created_at=now, lapses_at=now + LAPSES,
-        )  # fmt: skip
+            grant_id=grant_id,
+            target_id=use.target.id,
+            line=recordable(line),
+            asked_by=actor,
+            client_address=client_address[:64],
+            created_at=now,
+            lapses_at=now + LAPSES,
+        )
         record(
-            event=Event.COMMAND_ORDERED, actor=actor_of(actor), object_type="grant", object_ref=use.grant_ref, now=now,
+            event=Event.COMMAND_ORDERED,
+            actor=actor_of(actor),
+            object_type="grant",
+            object_ref=use.grant_ref,
+            now=now,
             data={"order": order.pk, "line": order.line, "target": use.target.name, "from": client_address},
-        )  # fmt: skip
+        )
     if refused and isinstance(decision, Refused):
         raise LineRefused(
-            f"Not allowed: {explain(decision)}", hint="Nothing was sent to the target. The attempt is in the log.",
+            f"Not allowed: {explain(decision)}",
+            hint="Nothing was sent to the target. The attempt is in the log.",
             fields={decision.value: [f"{decision.reason}."]} if decision.value else None,
-        )  # fmt: skip
+        )
     return order
 
 
@@ -99,9 +109,10 @@ def _use(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> tuple
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
         raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")
     raise InvalidInput(
-        f"{grant.ref} does not cover this target.", hint="Choose one of its targets.",
+        f"{grant.ref} does not cover this target.",
+        hint="Choose one of its targets.",
         fields={"target": ["Not in the grant."]},
-    )  # fmt: skip
+    )
 
 
 def _line(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str]) -> str:
@@ -114,13 +125,16 @@ def _line(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str]) -> s
     except QuoteRefused as error:
         odd = [name for name, value in values.items() if re.search("[\r\n\0]", value)]
         raise InvalidInput(
-            "A value contains a line break or a NUL character.", hint="Type it again.", fields={name: ["Contains a line break or a NUL character."] for name in odd}
-        ) from error  # fmt: skip
+            "A value contains a line break or a NUL character.",
+            hint="Type it again.",
+            fields={name: ["Contains a line break or a NUL character."] for name in odd},
+        ) from error
     if line is None:
         raise InvalidInput(
-            "A value is missing, or the command is not in the grant.", hint="Fill in every field.",
+            "A value is missing, or the command is not in the grant.",
+            hint="Fill in every field.",
             fields={name: ["Required."] for name, value in values.items() if not value},
-        )  # fmt: skip
+        )
     return line
 
 

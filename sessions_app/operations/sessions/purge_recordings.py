@@ -123,10 +123,18 @@ def _warn(now: dt.datetime) -> None:
     administrators = Identity.objects.filter(is_superuser=True, is_active=True)
     with transaction.atomic():
         notify(
-            people=administrators, event=Event.RECORDING_STORAGE_LOW, subject="Recording storage is almost full",
-            body=f"{trouble[0].upper()}{trouble[1:]}.", path="/recordings/", now=now,
-        )  # fmt: skip
+            people=administrators,
+            event=Event.RECORDING_STORAGE_LOW,
+            subject="Recording storage is almost full",
+            body=f"{trouble[0].upper()}{trouble[1:]}.",
+            path="/recordings/",
+            now=now,
+        )
         record(
-            event=Event.RECORDING_STORAGE_LOW, actor=FINDER, object_type="system", object_ref="recordings", now=now,
+            event=Event.RECORDING_STORAGE_LOW,
+            actor=FINDER,
+            object_type="system",
+            object_ref="recordings",
+            now=now,
             data={"why": trouble},
-        )  # fmt: skip
+        )

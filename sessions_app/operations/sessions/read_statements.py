@@ -1,4 +1,6 @@
-"""Read back the statements that a grant's holder ran on a database, if the cluster's administrator allows it."""
+"""Read back the statements that a grant's holder ran on a database, if the cluster's administrator
+allows it.
+"""
 
 from __future__ import annotations
 
@@ -75,17 +77,32 @@ def _write(lease: Lease, grant: Grant, fresh: Sequence[RunStatement], now: dt.da
     session = _session(lease, grant, now)
     for one in {one.key: one for one in fresh}.values():
         run = CommandRun.objects.create(
-            grant=grant, session=session, target=lease.target, line=recordable(one.text)[:LONGEST],
-            state=RunState.DONE, reason=recordable(one.error),
-            tried_at=one.at, started_at=one.at, ended_at=None if one.state == "running" else one.at,
-        )  # fmt: skip
+            grant=grant,
+            session=session,
+            target=lease.target,
+            line=recordable(one.text)[:LONGEST],
+            state=RunState.DONE,
+            reason=recordable(one.error),
+            tried_at=one.at,
+            started_at=one.at,
+            ended_at=None if one.state == "running" else one.at,
+        )
         ReadStatement.objects.create(run=run, lease=lease, key=one.key)
         record_end(
-            event=Event.COMMAND_OBSERVED, actor=actor_of(grant.holder), object_type="grant", object_ref=grant.ref,
+            event=Event.COMMAND_OBSERVED,
+            actor=actor_of(grant.holder),
+            object_type="grant",
+            object_ref=grant.ref,
             now=now,
-            data={"run": run.pk, "target": lease.target.name, "statement": run.line, "database": recordable(one.database),
-                  "at": one.at.isoformat(), "error": run.reason},
-        )  # fmt: skip
+            data={
+                "run": run.pk,
+                "target": lease.target.name,
+                "statement": run.line,
+                "database": recordable(one.database),
+                "at": one.at.isoformat(),
+                "error": run.reason,
+            },
+        )
 
 
 def _session(lease: Lease, grant: Grant, now: dt.datetime) -> Session:
@@ -97,7 +114,14 @@ def _session(lease: Lease, grant: Grant, now: dt.datetime) -> Session:
         name=NODE, defaults={"started_at": now, "seen_at": now, "stopped_at": now}
     )
     session, _ = Session.objects.get_or_create(
-        grant=grant, target=lease.target, gateway=node,
-        defaults={"opened_at": now, "closed_at": now, "close_reason": "no connection is held", "proof": "its role"},
-    )  # fmt: skip
+        grant=grant,
+        target=lease.target,
+        gateway=node,
+        defaults={
+            "opened_at": now,
+            "closed_at": now,
+            "close_reason": "no connection is held",
+            "proof": "its role",
+        },
+    )
     return session

@@ -53,6 +53,10 @@ def _record_purge(one: StoredObject, now: dt.datetime) -> None:
     )
     if not said.exists():
         record(
-            event=Event.RECORDING_PURGED, actor=FINDER, object_type="recording", object_ref=one.name, now=now,
+            event=Event.RECORDING_PURGED,
+            actor=FINDER,
+            object_type="recording",
+            object_ref=one.name,
+            now=now,
             data={"object_sha256": one.name.rpartition("/")[2]},
-        )  # fmt: skip
+        )

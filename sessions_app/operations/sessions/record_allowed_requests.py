@@ -56,9 +56,20 @@ def _row(one: AllowedRequests) -> dict[str, object]:
     use, decision = one.use, one.decision
     argv = recordable_words(decision.argv)
     return {
-        "grant_id": use.grant_id, "session_id": one.session_id, "target_id": use.target.id, "ref": use.grant_ref,
-        "holder": use.holder, "holder_id": use.holder_id, "target": use.target.name, "line": " ".join(argv), "argv": argv,
+        "grant_id": use.grant_id,
+        "session_id": one.session_id,
+        "target_id": use.target.id,
+        "ref": use.grant_ref,
+        "holder": use.holder,
+        "holder_id": use.holder_id,
+        "target": use.target.name,
+        "line": " ".join(argv),
+        "argv": argv,
         # Requests that are allowed without a command have none.
-        "command": decision.index if decision.index >= 0 else None, "effect": decision.effect, "times": one.times, "first_at": one.first_at.isoformat(),
-        "last_at": one.last_at.isoformat(), "client": use.client,
-    }  # fmt: skip
+        "command": decision.index if decision.index >= 0 else None,
+        "effect": decision.effect,
+        "times": one.times,
+        "first_at": one.first_at.isoformat(),
+        "last_at": one.last_at.isoformat(),
+        "client": use.client,
+    }

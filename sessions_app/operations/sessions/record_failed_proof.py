@@ -18,7 +18,16 @@ def record_failed_proof(*, use: AnyUse, line: str, reason: str, now: dt.datetime
     with only the token could end the grant.
     """
     record_attempt(
-        event=Event.COMMAND_REFUSED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
-        data={"target": use.target.name, "line": recordable_line(line), "why": reason[:MAX_REASON], "code": "proof"},
+        event=Event.COMMAND_REFUSED,
+        actor=holder_of(use),
+        object_type="grant",
+        object_ref=use.grant_ref,
+        now=now,
+        data={
+            "target": use.target.name,
+            "line": recordable_line(line),
+            "why": reason[:MAX_REASON],
+            "code": "proof",
+        },
         source=f"token {use.credential_id}",
-    )  # fmt: skip
+    )

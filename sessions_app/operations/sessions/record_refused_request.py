@@ -31,16 +31,31 @@ def record_refused_request(
     with transaction.atomic():
         lock_watched(grant_id=use.grant_id)
         run = CommandRun.objects.create(
-            grant_id=use.grant_id, session_id=session_id, target_id=use.target.id, client_address=use.client, line=line,
-            state=RunState.REFUSED, reason=recordable(reason[:MAX_REASON]), tried_at=now,
-        )  # fmt: skip
+            grant_id=use.grant_id,
+            session_id=session_id,
+            target_id=use.target.id,
+            client_address=use.client,
+            line=line,
+            state=RunState.REFUSED,
+            reason=recordable(reason[:MAX_REASON]),
+            tried_at=now,
+        )
         record(
-            event=Event.COMMAND_REFUSED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
+            event=Event.COMMAND_REFUSED,
+            actor=holder_of(use),
+            object_type="grant",
+            object_ref=use.grant_ref,
+            now=now,
             data={
-                "run": run.pk, "session": session_id, "target": use.target.name, "line": line, "why": run.reason, "code": code,
+                "run": run.pk,
+                "session": session_id,
+                "target": use.target.name,
+                "line": line,
+                "why": run.reason,
+                "code": code,
                 **place_of(use),
             },
-        )  # fmt: skip
+        )
         note_deviation(grant_id=use.grant_id, now=now)
     return run.pk
 
@@ -74,14 +89,19 @@ def record_dead_token(
     fault = _fault(credential, target_name, now)
     held = not fault and grant.held_at is not None
     record_attempt(
-        event=Event.COMMAND_REFUSED, actor=actor_of(grant.holder), object_type="grant", object_ref=grant.ref, now=now,
+        event=Event.COMMAND_REFUSED,
+        actor=actor_of(grant.holder),
+        object_type="grant",
+        object_ref=grant.ref,
+        now=now,
         data={
-            "target": target_name[:63], "line": recordable_line(line),
+            "target": target_name[:63],
+            "line": recordable_line(line),
             "why": "; ".join(filter(None, (HELD if held else fault or UNKNOWN, note[:MAX_REASON]))),
             "code": "held" if held else "over",
         },
         source=f"token {credential.pk}",
-    )  # fmt: skip
+    )
     return DeadToken(grant.ref, held)
 
 

@@ -27,13 +27,20 @@ def record_refused_review(
     if grant is None:
         return
     record_attempt(
-        event=Event.COMMAND_REFUSED, actor=actor_of(grant.holder), object_type="grant", object_ref=grant.ref, now=now,
+        event=Event.COMMAND_REFUSED,
+        actor=actor_of(grant.holder),
+        object_type="grant",
+        object_ref=grant.ref,
+        now=now,
         data={
-            "target": cluster, "line": recordable_line(line), "why": recordable(reason[:MAX_REASON]), "code": code,
+            "target": cluster,
+            "line": recordable_line(line),
+            "why": recordable(reason[:MAX_REASON]),
+            "code": code,
             "proof": "account",
         },
         source=f"account {mark}",
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,26 @@ def release_held(*, use: AnyUse, run_id: int, line: str, decision: Allowed, now:
         run.save(update_fields=["deadline", "state", "started_at", "client_address"])
         lease(use, now)
         record(
-            event=Event.COMMAND_ALLOWED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
-            data={"run": run.pk, "argv": run.argv, "index": decision.index, "target": use.target.name, "held": True, **place_of(use)},
-        )  # fmt: skip
+            event=Event.COMMAND_ALLOWED,
+            actor=holder_of(use),
+            object_type="grant",
+            object_ref=use.grant_ref,
+            now=now,
+            data={
+                "run": run.pk,
+                "argv": run.argv,
+                "index": decision.index,
+                "target": use.target.name,
+                "held": True,
+                **place_of(use),
+            },
+        )
     return Tried(
-        run_id=run.pk, session_id=run.session_id, line=line, verdict="allowed", decision=decision, message="", deadline=run.deadline
-    )  # fmt: skip
+        run_id=run.pk,
+        session_id=run.session_id,
+        line=line,
+        verdict="allowed",
+        decision=decision,
+        message="",
+        deadline=run.deadline,
+    )

@@ -43,7 +43,11 @@ def remind_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun
             )
         notify_people_of_hold(run, people, now, again=True)
         record(
-            event=Event.COMMAND_REMINDED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref, now=now,
+            event=Event.COMMAND_REMINDED,
+            actor=actor_of(actor),
+            object_type="grant",
+            object_ref=run.grant.ref,
+            now=now,
             data={"run": run.pk, "target": run.target.name, "notified": len(people)},
-        )  # fmt: skip
+        )
     return run

@@ -56,6 +56,9 @@ def renew_gateway(
         number, at, gateways, opened, keys = cursor.fetchone()
     rows = json.loads(opened) if isinstance(opened, str) else opened
     return Renewed(
-        id=number, at=at.astimezone(dt.UTC), gateways=gateways, keys=tuple(keys or ()),
+        id=number,
+        at=at.astimezone(dt.UTC),
+        gateways=gateways,
+        keys=tuple(keys or ()),
         open=[OpenAtGateway(*row) for row in rows or ()],
-    )  # fmt: skip
+    )

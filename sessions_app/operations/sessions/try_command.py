@@ -134,9 +134,14 @@ def _tried(
     run: CommandRun, verdict: Literal["allowed", "held", "refused"], decision: Allowed | Refused, message: str
 ) -> Tried:
     return Tried(
-        run_id=run.pk, session_id=run.session_id, line=run.line, verdict=verdict, decision=decision, message=message,
+        run_id=run.pk,
+        session_id=run.session_id,
+        line=run.line,
+        verdict=verdict,
+        decision=decision,
+        message=message,
         deadline=run.deadline,
-    )  # fmt: skip
+    )
 
 
 def explain(refused: Refused) -> str:
@@ -151,9 +156,14 @@ def lease(use: AnyUse, now: dt.datetime) -> None:
     Raises GrantIsOver.
     """
     write_lease(
-        grant_id=use.grant_id, grant_ref=use.grant_ref, target=use.target, host_ca=use.host_ca, login=use.login,
-        actor=holder_of(use), now=now,
-    )  # fmt: skip
+        grant_id=use.grant_id,
+        grant_ref=use.grant_ref,
+        target=use.target,
+        host_ca=use.host_ca,
+        login=use.login,
+        actor=holder_of(use),
+        now=now,
+    )
 
 
 def _answer(order_id: int | None, run: CommandRun) -> None:
@@ -216,6 +226,10 @@ def _save(
 
 def _record(event: Event, use: AnyUse, run: CommandRun, now: dt.datetime, data: dict[str, Json]) -> None:
     record(
-        event=event, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
+        event=event,
+        actor=holder_of(use),
+        object_type="grant",
+        object_ref=use.grant_ref,
+        now=now,
         data={"run": run.pk, "session": run.session_id, "target": use.target.name, **place_of(use), **data},
-    )  # fmt: skip
+    )

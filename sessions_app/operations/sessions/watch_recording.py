@@ -36,10 +36,13 @@ def watch_recording(*, run_id: int, actor: Identity, now: dt.datetime) -> Comman
             raise NotFound("Recording not found.")
         if not _visiting(run, actor, now):
             record(
-                event=Event.RECORDING_WATCHED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref,
+                event=Event.RECORDING_WATCHED,
+                actor=actor_of(actor),
+                object_type="grant",
+                object_ref=run.grant.ref,
                 now=now,
                 data={"run": run.pk, "target": run.target.name, "recording_sha256": run.recording_digest},
-            )  # fmt: skip
+            )
     return run
 
 
@@ -53,7 +56,10 @@ def _visiting(run: CommandRun, actor: Identity, now: dt.datetime) -> bool:
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [f"watch {actor.pk}", run.pk]
         )
     entries = AuditEntry.objects.filter(
-        event=Event.RECORDING_WATCHED.value, actor_id=actor.pk, object_type="grant", object_ref=run.grant.ref,
+        event=Event.RECORDING_WATCHED.value,
+        actor_id=actor.pk,
+        object_type="grant",
+        object_ref=run.grant.ref,
         at__gt=now - VISIT,
-    )  # fmt: skip
+    )
     return any(entry.data.get("run") == run.pk for entry in entries.order_by("-seq")[:200])

@@ -26,17 +26,28 @@ def withdraw_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandR
         run.state, run.ended_at, run.reason = RunState.HOLD_WITHDRAWN, now, f"{actor} withdrew it"
         run.save(update_fields=["state", "ended_at", "reason"])
         record(
-            event=Event.COMMAND_HOLD_DECIDED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref,
+            event=Event.COMMAND_HOLD_DECIDED,
+            actor=actor_of(actor),
+            object_type="grant",
+            object_ref=run.grant.ref,
             now=now,
-            data={"run": run.pk, "allowed": False, "argv": run.argv, "target": run.target.name, "withdrawn": True},
-        )  # fmt: skip
+            data={
+                "run": run.pk,
+                "allowed": False,
+                "argv": run.argv,
+                "target": run.target.name,
+                "withdrawn": True,
+            },
+        )
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify('stint_hold', %s)", [str(run.pk)])
     return run
 
 
 def lock_own_hold(run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
-    """Lock a held command of the actor, or of a machine that the actor owns. Raises NotFound, AlreadyDecided."""
+    """Lock a held command of the actor, or of a machine that the actor owns. Raises NotFound,
+    AlreadyDecided.
+    """
     run = (
         CommandRun.objects.filter(answered_for_by(actor, "grant__holder"), pk=run_id)
         .select_for_update(no_key=True, of=("self",))

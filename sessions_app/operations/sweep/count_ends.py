@@ -35,9 +35,11 @@ def count_ends(*, now: dt.datetime) -> None:
     day = min(last or first, (now - _SETTLED).astimezone(dt.UTC).date())
     while day <= today:
         EndsOfDay.objects.bulk_create(
-            _counted(day), update_conflicts=True, unique_fields=["day", "cause"],
+            _counted(day),
+            update_conflicts=True,
+            unique_fields=["day", "cause"],
             update_fields=["total", "late", "longest", "buckets"],
-        )  # fmt: skip
+        )
         day += dt.timedelta(days=1)
 
 
@@ -46,11 +48,19 @@ def _counted(day: dt.date) -> list[EndsOfDay]:
     rows = {cause: EndsOfDay(day=day, cause=cause, total=0, late=0, longest=0.0) for cause in EndCause.values}
     since = dt.datetime.combine(day, dt.time.min, dt.UTC)
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, {
-            "since": since, "until": since + dt.timedelta(days=1), "expired": EndReason.EXPIRED,
-            "deadline": EndCause.DEADLINE, "revoke": EndCause.REVOKE, "first": BUCKET_S, "growth": BUCKET_GROWTH,
-            "promise": PROMISE_S,
-        })  # fmt: skip
+        cursor.execute(
+            _COUNT,
+            {
+                "since": since,
+                "until": since + dt.timedelta(days=1),
+                "expired": EndReason.EXPIRED,
+                "deadline": EndCause.DEADLINE,
+                "revoke": EndCause.REVOKE,
+                "first": BUCKET_S,
+                "growth": BUCKET_GROWTH,
+                "promise": PROMISE_S,
+            },
+        )
         for cause, bucket, count, late, longest in cursor.fetchall():
             row = rows[cause]
             row.total, row.late, row.longest = row.total + count, row.late + late, max(row.longest, longest)

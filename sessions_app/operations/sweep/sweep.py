@@ -54,8 +54,13 @@ PUT_OFF = dt.timedelta(seconds=30)
 # No policy allows a workflow to be unread for a shorter time.
 SHORTEST_STALENESS = dt.timedelta(minutes=1)
 _OF_REQUEST = (
-    "requester__owner", "policy", "cluster", "command_set_version__command_set", "extends", "workflow__source",
-)  # fmt: skip
+    "requester__owner",
+    "policy",
+    "cluster",
+    "command_set_version__command_set",
+    "extends",
+    "workflow__source",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,15 +336,26 @@ def _lapse_requests(now: dt.datetime) -> int:
         )
         for request in undecided:
             record(
-                event=Event.REQUEST_LAPSED, actor=SWEEPER, object_type="request", object_ref=request.ref, now=now,
+                event=Event.REQUEST_LAPSED,
+                actor=SWEEPER,
+                object_type="request",
+                object_ref=request.ref,
+                now=now,
                 data={"lapsed_at": request.lapses_at.isoformat()},
-            )  # fmt: skip
+            )
             notify(
-                people=[request.requester], event=Event.REQUEST_LAPSED, now=now, path=f"/requests/{request.ref}/",
-                asks=Asks.AGAIN, of=request,
+                people=[request.requester],
+                event=Event.REQUEST_LAPSED,
+                now=now,
+                path=f"/requests/{request.ref}/",
+                asks=Asks.AGAIN,
+                of=request,
                 subject=f"{request.ref} expired: no one decided in time",
-                body=f"{request.command_set_version.command_set} on {request.cluster}\nYou can submit a new request.",
-            )  # fmt: skip
+                body=(
+                    f"{request.command_set_version.command_set} on {request.cluster}\nYou can submit a new"
+                    " request."
+                ),
+            )
     return len(due)
 
 
@@ -357,10 +373,19 @@ def _lapse_holds(now: dt.datetime) -> int:
         )
         for run in due:
             record(
-                event=Event.COMMAND_HOLD_DECIDED, actor=SWEEPER, object_type="grant", object_ref=run.grant.ref,
+                event=Event.COMMAND_HOLD_DECIDED,
+                actor=SWEEPER,
+                object_type="grant",
+                object_ref=run.grant.ref,
                 now=now,
-                data={"run": run.pk, "allowed": False, "argv": run.argv, "target": run.target.name, "lapsed": True},
-            )  # fmt: skip
+                data={
+                    "run": run.pk,
+                    "allowed": False,
+                    "argv": run.argv,
+                    "target": run.target.name,
+                    "lapsed": True,
+                },
+            )
     return len(due)
 
 
@@ -386,13 +411,24 @@ def _escalate_reviews(now: dt.datetime) -> int:
             escalated += 1
             Grant.objects.filter(pk=grant.pk).update(review_escalated_at=now)
             record(
-                event=Event.BREAKGLASS_OVERDUE, actor=SWEEPER, object_type="grant", object_ref=grant.ref, now=now,
+                event=Event.BREAKGLASS_OVERDUE,
+                actor=SWEEPER,
+                object_type="grant",
+                object_ref=grant.ref,
+                now=now,
                 data={"notified": sorted(person.username for person in told)},
-            )  # fmt: skip
+            )
             notify(
-                people=told, event=Event.BREAKGLASS_OVERDUE, now=now, path=f"/grants/{grant.ref}/",
-                asks=Asks.REVIEW, of=grant,
+                people=told,
+                event=Event.BREAKGLASS_OVERDUE,
+                now=now,
+                path=f"/grants/{grant.ref}/",
+                asks=Asks.REVIEW,
+                of=grant,
                 subject=f"The review of {grant.ref} is overdue",
-                body=f"{how_it_began(grant)} on {grant.cluster}. The holder can't do this again until it is reviewed.",
-            )  # fmt: skip
+                body=(
+                    f"{how_it_began(grant)} on {grant.cluster}. The holder can't do this again until it is"
+                    " reviewed."
+                ),
+            )
     return escalated

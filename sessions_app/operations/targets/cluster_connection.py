@@ -142,8 +142,8 @@ def _texts(parameters: type[ConnectionParameters]) -> frozenset[str]:
 def parameters_of(
     kind: str, connection: Mapping[str, Any], sealed: bytes | memoryview[int], *, cluster_id: int
 ) -> ConnectionParameters:
-    """Return the stored parameters of a cluster, or of a lease of one of its grants. Raises ConnectorError and
-    CannotDecrypt.
+    """Return the stored parameters of a cluster, or of a lease of one of its grants. Raises ConnectorError
+    and CannotDecrypt.
     """
     try:
         secrets = stored_secrets(sealed, cluster_id=cluster_id)

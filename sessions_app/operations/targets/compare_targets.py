@@ -115,9 +115,13 @@ def _leases(targets: Sequence[Target], now: dt.datetime) -> Mapping[int, list[Le
     shown = {kind for kind in kinds if type_of(kind).prepares and type_of(kind).shows}
     found: dict[int, list[Lease]] = defaultdict(list)
     wanted = Lease.objects.filter(
-        target__in=[target for target in targets if target.cluster.kind in shown], gone_at__isnull=True,
-        made_until__isnull=False, making_until__isnull=True, grant__state=GrantState.ACTIVE, grant__expires_at__gt=now,
-    ).select_related("grant")  # fmt: skip
+        target__in=[target for target in targets if target.cluster.kind in shown],
+        gone_at__isnull=True,
+        made_until__isnull=False,
+        making_until__isnull=True,
+        grant__state=GrantState.ACTIVE,
+        grant__expires_at__gt=now,
+    ).select_related("grant")
     for lease in wanted:
         found[lease.target_id].append(lease)
     return found
@@ -147,7 +151,9 @@ def _lacking(leases: Iterable[Lease], there: Mapping[str, Observed]) -> Iterable
 def _orphans(
     there: Mapping[str, Observed], grants: Mapping[str, Grant], ours: str, now: dt.datetime
 ) -> Iterable[Found]:
-    """Yield what should not be there: what belongs to unknown grants, or to grants that were confirmed gone."""
+    """Yield what should not be there: what belongs to unknown grants, or to grants that were
+    confirmed gone.
+    """
     for mark in there:
         if mark in grants and _is_over(grants[mark], now):
             yield Found(DriftKind.ORPHAN, mark, grants[mark].ref, recordable(there[mark].detail), (mark,))
@@ -179,8 +185,13 @@ def _note(target: Target, found: Sequence[Found], before: Sequence[Drift], now: 
     with transaction.atomic():
         for one in fresh:
             Drift.objects.create(
-                target=target, kind=one.kind, mark=one.mark, grant_ref=one.grant_ref, detail=one.detail, seen_at=now
-            )  # fmt: skip
+                target=target,
+                kind=one.kind,
+                mark=one.mark,
+                grant_ref=one.grant_ref,
+                detail=one.detail,
+                seen_at=now,
+            )
             _record(Event.DRIFT_DETECTED, target, one.kind, one.grant_ref, one.detail, now)
         for gone in known.values():
             _gone(gone, target, now)
@@ -193,9 +204,13 @@ def _gone(drift: Drift, target: Target, now: dt.datetime) -> None:
 
 def _record(event: Event, target: Target, kind: str, grant_ref: str, detail: str, now: dt.datetime) -> None:
     record_end(
-        event=event, actor=RECONCILER, object_type="cluster", object_ref=target.cluster.name, now=now,
+        event=event,
+        actor=RECONCILER,
+        object_type="cluster",
+        object_ref=target.cluster.name,
+        now=now,
         data={"target": target.name, "drift": str(kind), "grant": grant_ref, "detail": detail},
-    )  # fmt: skip
+    )
 
 
 def _unmake(target: Target, lacking: Sequence[Found]) -> None:

@@ -90,10 +90,15 @@ def spec_of(lease: Lease, grant: Grant) -> GrantSpec:
     except ValueError as error:
         raise ConnectorError(f"Its commands can't be read: {error}", permanent=True) from error
     return GrantSpec(
-        grant_ref=grant.ref, mark=grant.mark, holder=grant.holder.username,
-        place=place_of_lease(lease, grant.cluster), commands=commands, expires_at=grant.expires_at,
-        made=lease.made, before=lease.before,
-    )  # fmt: skip
+        grant_ref=grant.ref,
+        mark=grant.mark,
+        holder=grant.holder.username,
+        place=place_of_lease(lease, grant.cluster),
+        commands=commands,
+        expires_at=grant.expires_at,
+        made=lease.made,
+        before=lease.before,
+    )
 
 
 def _ssh() -> Connector:
@@ -147,8 +152,16 @@ KUBERNETES = registry.ConnectorType(
     sees=True,
 )
 SSH = registry.ConnectorType(
-    kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, account=ACCOUNT, runs=True, orders=True, sees=True
-)  # fmt: skip
+    kind="ssh",
+    title="SSH",
+    make=_ssh,
+    default_port=22,
+    prepares=False,
+    account=ACCOUNT,
+    runs=True,
+    orders=True,
+    sees=True,
+)
 
 
 def register_all() -> None:

@@ -49,9 +49,13 @@ def steps_of(target: Target) -> Sequence[CheckStep]:
 def record_look(*, target: Target, steps: Sequence[CheckStep], actor: Actor, now: dt.datetime) -> None:
     """Record the steps of a check. Call it in a transaction."""
     record(
-        event=Event.CLUSTER_CHECKED, actor=actor, object_type="cluster", object_ref=target.cluster.name, now=now,
+        event=Event.CLUSTER_CHECKED,
+        actor=actor,
+        object_type="cluster",
+        object_ref=target.cluster.name,
+        now=now,
         data={"target": target.name, "ok": is_right(steps), "steps": kept(steps)},
-    )  # fmt: skip
+    )
 
 
 def is_right(steps: Sequence[CheckStep]) -> bool:
@@ -62,9 +66,12 @@ def is_right(steps: Sequence[CheckStep]) -> bool:
 def kept(steps: Sequence[CheckStep]) -> list[dict[str, Json]]:
     """Return the steps in their stored form."""
     return [
-        {key: recordable(value)[:LONGEST] if isinstance(value, str) else value for key, value in asdict(step).items()}
+        {
+            key: recordable(value)[:LONGEST] if isinstance(value, str) else value
+            for key, value in asdict(step).items()
+        }
         for step in steps
-    ]  # fmt: skip
+    ]
 
 
 def _asked(target: Target) -> Sequence[CheckStep]:

@@ -18,6 +18,10 @@ def note_setup_shown(*, cluster: str, command: str, has_secret: bool = False, no
     """
     with transaction.atomic():
         record(
-            event=Event.CLUSTER_SETUP_SHOWN, actor=Actor.system(command), object_type="cluster", object_ref=cluster, now=now,
+            event=Event.CLUSTER_SETUP_SHOWN,
+            actor=Actor.system(command),
+            object_type="cluster",
+            object_ref=cluster,
+            now=now,
             data={"has_secret": has_secret},
-        )  # fmt: skip
+        )

@@ -66,9 +66,13 @@ def make_key(purpose: str, *, actor: Actor, now: dt.datetime, active: bool) -> S
     key.sealed_private_key = seal(made.private, place=place_of(key, "sealed_private_key"))
     key.save(force_insert=True)
     record(
-        event=Event.CA_CREATED, actor=actor, object_type="ca", object_ref=made.fingerprint, now=now,
+        event=Event.CA_CREATED,
+        actor=actor,
+        object_type="ca",
+        object_ref=made.fingerprint,
+        now=now,
         data={"purpose": purpose, "signs": active},
-    )  # fmt: skip
+    )
     return key
 
 
@@ -99,5 +103,7 @@ def _for_web(now: dt.datetime) -> _Made:
 
 
 _MAKERS: Mapping[str, Callable[[dt.datetime], _Made]] = {
-    SSH_USER_CA: _for_ssh, SSH_HOST_KEY: _for_ssh, GATEWAY_CA: _for_web,
-}  # fmt: skip
+    SSH_USER_CA: _for_ssh,
+    SSH_HOST_KEY: _for_ssh,
+    GATEWAY_CA: _for_web,
+}

@@ -150,8 +150,11 @@ class _Round:
         for target, orphan in orphans:
             act = partial(_removed, self._connector(target.cluster.kind), target, orphan)
             self.fan.add(
-                target.cluster_id, act, then=partial(self._note_removed, target, orphan), late=_LATE.format(target.name)
-            )  # fmt: skip
+                target.cluster_id,
+                act,
+                then=partial(self._note_removed, target, orphan),
+                late=_LATE.format(target.name),
+            )
 
     def _note_removed(self, target: Target, orphan: Found, error: str) -> None:
         note_removed(target=target, orphan=orphan, error=error, now=self.now())

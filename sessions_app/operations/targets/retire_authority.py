@@ -40,6 +40,11 @@ def retire_authority(purpose: str, *, fingerprint: str, actor: Actor, now: dt.da
             key.retired_at, key.sealed_private_key = now, b""
             key.save(update_fields=["retired_at", "sealed_private_key"])
             record(
-                event=Event.CA_RETIRED, actor=actor, object_type="ca", object_ref=fingerprint, now=now, data={}
-            )  # fmt: skip
+                event=Event.CA_RETIRED,
+                actor=actor,
+                object_type="ca",
+                object_ref=fingerprint,
+                now=now,
+                data={},
+            )
     return key

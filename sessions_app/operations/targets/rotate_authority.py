@@ -45,17 +45,24 @@ def rotate_authority(
             )
         if now - fresh.created_at < announced:
             raise TooSoon(
-                f"{fresh.fingerprint} has been announced to clients only since {fresh.created_at:%Y-%m-%d %H:%M} UTC.",
-                hint=f"Rotate after {fresh.created_at + announced:%Y-%m-%d %H:%M} UTC, or now with --now: clients that do "
-                "not have the new key yet will warn about it.",
+                f"{fresh.fingerprint} has been announced to clients only since"
+                f" {fresh.created_at:%Y-%m-%d %H:%M} UTC.",
+                hint=(
+                    f"Rotate after {fresh.created_at + announced:%Y-%m-%d %H:%M} UTC, or now with --now:"
+                    " clients that do not have the new key yet will warn about it."
+                ),
             )
         old = active_authority(purpose)
         if old is not None:
             SigningKey.objects.filter(pk=old.pk).update(is_active=False)
         SigningKey.objects.filter(pk=fresh.pk).update(is_active=True, activated_at=now)
         record(
-            event=Event.CA_ROTATED, actor=actor, object_type="ca", object_ref=fresh.fingerprint, now=now,
+            event=Event.CA_ROTATED,
+            actor=actor,
+            object_type="ca",
+            object_ref=fresh.fingerprint,
+            now=now,
             data={"before": old.fingerprint if old else None},
-        )  # fmt: skip
+        )
     fresh.refresh_from_db()
     return fresh

@@ -69,9 +69,12 @@ def ssh_setup(cluster: Cluster, *, gateways: Sequence[str]) -> Setup | None:
         command for one in published_sets(cluster) if isinstance(one, SSHSet) for command in one.commands
     )
     return Setup(
-        cluster=cluster.name, accounts=accounts, gateways=gateways, root_lines=root_lines_of(commands),
+        cluster=cluster.name,
+        accounts=accounts,
+        gateways=gateways,
+        root_lines=root_lines_of(commands),
         ca_keys=[key.public_key for key in trusted_authorities(SSH_USER_CA)],
-    )  # fmt: skip
+    )
 
 
 def _places(cluster: Cluster) -> list[TargetSpec]:
@@ -84,10 +87,15 @@ def _postgres(cluster: Cluster) -> list[SetupText]:
     if not isinstance(parameters, PostgresParameters):
         return []
     text = postgres_setup(
-        broker=parameters.user, templates=template_roles(published_sets(cluster)), keeper=parameters.reassign_to,
+        broker=parameters.user,
+        templates=template_roles(published_sets(cluster)),
+        keeper=parameters.reassign_to,
         read_statements=parameters.read_statements,
-    )  # fmt: skip
-    says = "Run once on each server, as a superuser. Creates the role that Stint logs in as, with the least privileges it needs."
+    )
+    says = (
+        "Run once on each server, as a superuser. Creates the role that Stint logs in as, with the least"
+        " privileges it needs."
+    )
     trigger = "Optional, on PostgreSQL 17 and later, in each database: refuses logins of ended grants."
     return [SetupText("Stint's role", says, text), SetupText("Login trigger", trigger, login_trigger())]
 
@@ -109,8 +117,9 @@ def _http(cluster: Cluster) -> list[SetupText]:
     return [
         SetupText(
             f"{site.target} behind {proxy}",
-            f"Add this to the proxy's configuration, with the proxy key in place of {HIDDEN_KEY} and the application's address in "
-            f"place of {UPSTREAM}. Then reload the proxy. `manage.py http_target_setup` prints it with the key.",
+            f"Add this to the proxy's configuration, with the proxy key in place of {HIDDEN_KEY} and the"
+            f" application's address in place of {UPSTREAM}. Then reload the proxy. `manage.py"
+            " http_target_setup` prints it with the key.",
             snippet(proxy, replace(site, proxy_key=HIDDEN_KEY)),
         )
         for proxy, site in http_sites(cluster)
@@ -128,10 +137,13 @@ def http_sites(cluster: Cluster, *, upstream: str = UPSTREAM, stint: str = "") -
         key = place.parameters.proxy_key if isinstance(place.parameters, HTTPParameters) else None
         if isinstance(place.parameters, HTTPParameters) and key is not None:
             site = Site(
-                target=place.target.name, origin=origin_of(place), upstream=upstream.rstrip("/"),
+                target=place.target.name,
+                origin=origin_of(place),
+                upstream=upstream.rstrip("/"),
                 stint=(stint or settings.PUBLIC_URL).rstrip("/"),
-                base_path=place.parameters.base_path, proxy_key=key.get_secret_value(),
-            )  # fmt: skip
+                base_path=place.parameters.base_path,
+                proxy_key=key.get_secret_value(),
+            )
             found.append((place.parameters.proxy, site))
     return found
 
@@ -142,7 +154,10 @@ def _kubernetes(cluster: Cluster) -> list[SetupText]:
     if not isinstance(parameters, KubernetesParameters) or not sets:
         return []
     text = kubernetes_setup(ceiling(sets, parameters.namespaces), accounts=parameters.accounts)
-    says = "Run `kubectl apply -f -`. Creates Stint's service account, which can grant no more than these command sets allow."
+    says = (
+        "Run `kubectl apply -f -`. Creates Stint's service account, which can grant no more than these"
+        " command sets allow."
+    )
     return [SetupText("Stint's account", says, text)]
 
 
@@ -161,8 +176,8 @@ def _mcp(cluster: Cluster) -> list[SetupText]:
     return [
         SetupText(
             "The server",
-            "Stint installs nothing on it. Require a token, give it only to Stint, and allow only Stint to reach the server: an agent "
-            "that can call it directly needs no grant.",
+            "Stint installs nothing on it. Require a token, give it only to Stint, and allow only Stint to"
+            " reach the server: an agent that can call it directly needs no grant.",
             "\n".join(
                 f"{place.target.name}: {place.target.address}:{place.target.port}"
                 for place in _places(cluster)

@@ -70,9 +70,13 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
                 request=request, workflow=workflow, why=f"{workflow.ref} is closed", by=by, now=now, but=actor
             )
         record_end(
-            event=Event.WORKFLOW_CLOSED, actor=by, object_type="workflow", object_ref=workflow.ref, now=now,
+            event=Event.WORKFLOW_CLOSED,
+            actor=by,
+            object_type="workflow",
+            object_ref=workflow.ref,
+            now=now,
             data={"note": note, "grants_ended": len(grants), "requests_lapsed": len(requests)},
-        )  # fmt: skip
+        )
     return workflow
 
 
@@ -100,9 +104,13 @@ def _end(
     for grant in grants:
         if grant.pk not in done:
             end_grant(
-                grant_id=grant.pk, actor=actor, reason=EndReason.WORKFLOW_CLOSED, now=now, note=workflow.ref,
+                grant_id=grant.pk,
+                actor=actor,
+                reason=EndReason.WORKFLOW_CLOSED,
+                now=now,
+                note=workflow.ref,
                 patience=AT_ONCE,
-            )  # fmt: skip
+            )
 
 
 def _tell_holders(workflow: Workflow, holders: list[Identity], note: str, now: dt.datetime) -> None:

@@ -21,8 +21,8 @@ class WorkflowClosed(Conflict):
 
 
 def join_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime) -> Workflow:
-    """Make the actor a member of an open workflow that it may see. Joining twice changes nothing. Raises NotFound,
-    WorkflowClosed.
+    """Make the actor a member of an open workflow that it may see. Joining twice changes nothing. Raises
+    NotFound, WorkflowClosed.
     """
     with transaction.atomic():
         visible = Workflow.objects.visible_to(actor)
@@ -34,7 +34,11 @@ def join_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime) -> Wor
         if not workflow.members.filter(pk=actor.pk).exists():
             workflow.members.add(actor)
             record(
-                event=Event.WORKFLOW_JOINED, actor=actor_of(actor), object_type="workflow", object_ref=workflow.ref,
-                now=now, data={},
-            )  # fmt: skip
+                event=Event.WORKFLOW_JOINED,
+                actor=actor_of(actor),
+                object_type="workflow",
+                object_ref=workflow.ref,
+                now=now,
+                data={},
+            )
     return workflow

@@ -23,16 +23,21 @@ def lapse_request(
     now: dt.datetime,
     but: Identity | None = None,
 ) -> None:
-    """Expire a pending, locked request with its workflow. Notify its requester and approvers, with the reason ``why``.
+    """Expire a pending, locked request with its workflow. Notify its requester and approvers, with the reason
+    ``why``.
 
     ``but`` is the person who ended the workflow, who isn't notified.
     """
     request.state, request.decided_at = RequestState.LAPSED, now
     request.save(update_fields=["state", "decided_at"])
     record_end(
-        event=Event.REQUEST_LAPSED, actor=by, object_type="request", object_ref=request.ref, now=now,
+        event=Event.REQUEST_LAPSED,
+        actor=by,
+        object_type="request",
+        object_ref=request.ref,
+        now=now,
         data={"closed": workflow.ref},
-    )  # fmt: skip
+    )
     what = f"{request.command_set_version.command_set} on {request.cluster}"
     asker = request.requester.owner or request.requester
     for people, path, asks, rest in (
@@ -45,9 +50,15 @@ def lapse_request(
         (_approvers(request), f"/approvals/{request.ref}/", Asks.NOTHING, "No decision is needed anymore."),
     ):
         notify(
-            people=[one for one in people if one != but], event=Event.REQUEST_LAPSED, now=now, path=path, asks=asks, of=request,
-            subject=f"{request.ref} expired: {why}", body=f"{request.requester}, {what}\n{rest}",
-        )  # fmt: skip
+            people=[one for one in people if one != but],
+            event=Event.REQUEST_LAPSED,
+            now=now,
+            path=path,
+            asks=asks,
+            of=request,
+            subject=f"{request.ref} expired: {why}",
+            body=f"{request.requester}, {what}\n{rest}",
+        )
 
 
 def _approvers(request: AccessRequest) -> list[Identity]:

@@ -64,9 +64,16 @@ def open_workflow(
     touched = _clusters(clusters, actor)
     with transaction.atomic():
         workflow = Workflow.objects.create(
-            kind=kind, ref=f"{PREFIX[WorkflowKind(kind)]}-{_next_number()}", title=title, severity=severity,
-            opened_at=now, opened_by=actor, starts_at=starts_at, ends_at=ends_at, assignee=given,
-        )  # fmt: skip
+            kind=kind,
+            ref=f"{PREFIX[WorkflowKind(kind)]}-{_next_number()}",
+            title=title,
+            severity=severity,
+            opened_at=now,
+            opened_by=actor,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            assignee=given,
+        )
         workflow.clusters.set(touched)
         planned = (
             {"starts_at": starts_at.isoformat(), "ends_at": ends_at.isoformat()}
@@ -74,11 +81,20 @@ def open_workflow(
             else {}
         )
         record(
-            event=Event.WORKFLOW_OPENED, actor=actor_of(actor), object_type="workflow", object_ref=workflow.ref,
-            now=now, data={"kind": kind, "title": title, "severity": severity,
-                           "clusters": [cluster.name for cluster in touched], **planned,
-                           **({"assignee": given.username} if given else {})},
-        )  # fmt: skip
+            event=Event.WORKFLOW_OPENED,
+            actor=actor_of(actor),
+            object_type="workflow",
+            object_ref=workflow.ref,
+            now=now,
+            data={
+                "kind": kind,
+                "title": title,
+                "severity": severity,
+                "clusters": [cluster.name for cluster in touched],
+                **planned,
+                **({"assignee": given.username} if given else {}),
+            },
+        )
     return workflow
 
 

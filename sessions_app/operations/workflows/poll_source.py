@@ -79,7 +79,9 @@ def reread_workflow(*, workflow_id: int, now: Callable[[], dt.datetime]) -> None
 
 
 def _read(pk: int, ref: str, now: dt.datetime) -> SourceUnreadable | None:
-    """Return why the workflow could not be read, which its row also stores; None if the source gave its status."""
+    """Return why the workflow could not be read, which its row also stores; None if the source gave its
+    status.
+    """
     try:
         read_workflow(ref=ref, now=now)
     except UnknownWorkflow:

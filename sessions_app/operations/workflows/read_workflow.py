@@ -210,9 +210,13 @@ def _learn(
         if changed:
             ended = _end_without_room(workflow, clusters, now)
             record(
-                event=Event.WORKFLOW_CHANGED, actor=SOURCE, object_type="workflow", object_ref=workflow.ref, now=now,
+                event=Event.WORKFLOW_CHANGED,
+                actor=SOURCE,
+                object_type="workflow",
+                object_ref=workflow.ref,
+                now=now,
                 data={"changed": changed, "grants_ended": ended, **_people_of(workflow)},
-            )  # fmt: skip
+            )
     return workflow
 
 
@@ -261,25 +265,46 @@ def _clusters(source: WorkflowSource, status: Status) -> list[Cluster]:
 
 
 def _make(
-    source: WorkflowSource, outside_id: str, status: Status, wanted: dict[str, Any], clusters: list[Cluster],
+    source: WorkflowSource,
+    outside_id: str,
+    status: Status,
+    wanted: dict[str, Any],
+    clusters: list[Cluster],
     now: dt.datetime,
-) -> Workflow:  # fmt: skip
+) -> Workflow:
     ref = _free_ref(source, outside_id)
     try:
         with transaction.atomic():
             workflow = Workflow.objects.create(
-                provider=source.provider, source=source, outside_id=outside_id, ref=ref,
-                kind=kind_of(source, status.kind), opened_at=now, asked_at=now, read_at=now, **wanted,
-            )  # fmt: skip
+                provider=source.provider,
+                source=source,
+                outside_id=outside_id,
+                ref=ref,
+                kind=kind_of(source, status.kind),
+                opened_at=now,
+                asked_at=now,
+                read_at=now,
+                **wanted,
+            )
     except IntegrityError:
         # Another process created it at the same moment.
         return Workflow.objects.get(source=source, outside_id=outside_id, state=WorkflowState.OPEN)
     workflow.clusters.set(clusters)
     record(
-        event=Event.WORKFLOW_OPENED, actor=SOURCE, object_type="workflow", object_ref=workflow.ref, now=now,
-        data={"kind": workflow.kind, "title": workflow.title, "severity": workflow.severity, "source": source.name,
-              "clusters": [cluster.name for cluster in clusters], **_people_of(workflow)},
-    )  # fmt: skip
+        event=Event.WORKFLOW_OPENED,
+        actor=SOURCE,
+        object_type="workflow",
+        object_ref=workflow.ref,
+        now=now,
+        data={
+            "kind": workflow.kind,
+            "title": workflow.title,
+            "severity": workflow.severity,
+            "source": source.name,
+            "clusters": [cluster.name for cluster in clusters],
+            **_people_of(workflow),
+        },
+    )
     return workflow
 
 
@@ -314,8 +339,12 @@ def _end_without_room(workflow: Workflow, clusters: list[Cluster], now: dt.datet
     lock_descendants(grant_ids=[grant.pk for grant in lost])
     for grant, why in lost.items():
         end_grant(
-            grant_id=grant.pk, actor=None, reason=EndReason.WORKFLOW_CLOSED, now=now, note=f"{workflow.ref}: {why}"
-        )  # fmt: skip
+            grant_id=grant.pk,
+            actor=None,
+            reason=EndReason.WORKFLOW_CLOSED,
+            now=now,
+            note=f"{workflow.ref}: {why}",
+        )
     return [grant.ref for grant in lost]
 
 

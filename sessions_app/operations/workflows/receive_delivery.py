@@ -27,7 +27,9 @@ MOST_HINTS = 1000
 
 
 class NotFromSource(StintError):
-    """The webhook's signature is missing, wrong or too old. It had no effect. Check the secret of the source."""
+    """The webhook's signature is missing, wrong or too old. It had no effect. Check the secret of
+    the source.
+    """
 
     code = "not_from_source"
     status = 401
@@ -86,9 +88,17 @@ def _keep(
     state = DeliveryState.RECEIVED if said else DeliveryState.IGNORED
     try:
         with transaction.atomic():
-            return InboundDelivery.objects.create(
-                source=source, key=proven.key, event=proven.event, hints=said, state=state, received_at=now
-            ), True
+            return (
+                InboundDelivery.objects.create(
+                    source=source,
+                    key=proven.key,
+                    event=proven.event,
+                    hints=said,
+                    state=state,
+                    received_at=now,
+                ),
+                True,
+            )
     except IntegrityError:
         return InboundDelivery.objects.get(source=source, key=proven.key), False
 
@@ -115,6 +125,10 @@ def _note_refused(source: WorkflowSource, reason: str, now: dt.datetime) -> None
         count, row.refused, row.refused_recorded_at = row.refused, 0, now
         row.save(update_fields=["refused", "refused_recorded_at"])
         record(
-            event=Event.SOURCE_REFUSED, actor=HOOKS, object_type="workflow_source", object_ref=source.name, now=now,
+            event=Event.SOURCE_REFUSED,
+            actor=HOOKS,
+            object_type="workflow_source",
+            object_ref=source.name,
+            now=now,
             data={"reason": reason, "count": count},
-        )  # fmt: skip
+        )

@@ -37,7 +37,11 @@ def rotate_source_secret(*, name: str, actor: Identity, now: dt.datetime) -> str
         source.changed_at = now
         source.save(update_fields=["sealed", "changed_at"])
         record(
-            event=Event.SOURCE_SECRET_ROTATED, actor=actor_of(actor), object_type="workflow_source",
-            object_ref=name, now=now, data={},
-        )  # fmt: skip
+            event=Event.SOURCE_SECRET_ROTATED,
+            actor=actor_of(actor),
+            object_type="workflow_source",
+            object_ref=name,
+            now=now,
+            data={},
+        )
     return new

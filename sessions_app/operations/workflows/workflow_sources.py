@@ -121,7 +121,9 @@ def read_secrets(
 def _webhook(
     document: SourceDocument, stored: Secrets, problems: list[Problem], *, on_server: bool
 ) -> list[str]:
-    """Return the secrets that webhooks are signed with: the given ones, or the stored ones if none are given."""
+    """Return the secrets that webhooks are signed with: the given ones, or the stored ones if none
+    are given.
+    """
     if document.webhook_secrets is None:
         return list(stored.webhook)
     found = []

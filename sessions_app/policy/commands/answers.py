@@ -51,7 +51,9 @@ class Allowed:
 
     @property
     def line(self) -> str:
-        """The canonical spelling of the command, which is recorded. `decide` allows exactly this line again."""
+        """The canonical spelling of the command, which is recorded. `decide` allows exactly this
+        line again.
+        """
         return " ".join(self.argv)
 
 

@@ -9,7 +9,9 @@ from sessions_app.policy.documents import Problem
 
 
 def bind(document: CommandSetDocument, bindings: Mapping[str, str]) -> dict[str, str]:
-    """Return the canonical value of each parameter. Raises CompileError for each missing, unknown or refused value."""
+    """Return the canonical value of each parameter. Raises CompileError for each missing, unknown or refused
+    value.
+    """
     problems = [
         Problem(f"parameters.{name}", "is not a parameter of this command set: remove it")
         for name in bindings

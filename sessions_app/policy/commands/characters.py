@@ -7,11 +7,23 @@ _INVISIBLE = frozenset(
     map(
         chr,
         (
-            0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0,
-            *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0),
+            0x034F,
+            0x115F,
+            0x1160,
+            0x17B4,
+            0x17B5,
+            0x180B,
+            0x180C,
+            0x180D,
+            0x180F,
+            0x2800,
+            0x3164,
+            0xFFA0,
+            *range(0xFE00, 0xFE10),
+            *range(0xE0100, 0xE01F0),
         ),
     )
-)  # fmt: skip
+)
 
 _NAMES = {"\n": "newline", "\r": "carriage return", "\t": "tab", "\0": "NUL"}
 

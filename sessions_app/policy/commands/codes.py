@@ -88,7 +88,8 @@ CODES: Mapping[str, Code] = {
     ),
     "unknown_program": Code(
         "error or warning",
-        "The linter does not know the program, which could do anything. It is an error if the effect is `read`.",
+        "The linter does not know the program, which could do anything. It is an error if the effect is"
+        " `read`.",
         "Check what it does, and accept the finding with that as the reason.",
     ),
     "unknown_option": Code(
@@ -273,7 +274,8 @@ CODES: Mapping[str, Code] = {
     ),
     "unknown_resource": Code(
         "warning",
-        "The linter does not know what the resource does to the cluster: it may run pods or grant permissions.",
+        "The linter does not know what the resource does to the cluster: it may run pods or grant"
+        " permissions.",
         "Check what its controller does, and accept the finding with that as the reason.",
     ),
     "whole_cluster": Code(

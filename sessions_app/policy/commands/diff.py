@@ -26,7 +26,8 @@ class Change:
 def diff_documents(old: CommandSetDocument, new: CommandSetDocument) -> list[Change]:
     """Return the differences in the set itself, its parameters, its commands and its examples.
 
-    The order of commands has no meaning and is not compared. Commands with the same text are the same command.
+    The order of commands has no meaning and is not compared. Commands with the same text are the same
+    command.
     """
     before = old.model_dump(mode="json", by_alias=True)
     after = new.model_dump(mode="json", by_alias=True)

@@ -57,14 +57,18 @@ class RuleRefused(ValueError):
 
 
 class CommandRule(BaseModel):
-    """The part of an allowed command that all kinds share. `WRITTEN` names the field that contains the command."""
+    """The part of an allowed command that all kinds share. `WRITTEN` names the field that contains the
+    command.
+    """
 
     model_config = FROZEN
     WRITTEN: ClassVar[str] = "run"
     where: Mapping[ParameterName, Parameter] = Field(
-        default={}, max_length=MAX_PARAMETERS, json_schema_extra=_closed_without_from,
+        default={},
+        max_length=MAX_PARAMETERS,
+        json_schema_extra=_closed_without_from,
         description="Parameters that the holder chooses at each run",
-    )  # fmt: skip
+    )
     effect: Effect = Field(description="Effect of a run on the target")
 
     @property

@@ -17,10 +17,10 @@ class Forms:
     """How form values are filled into commands that Stint's gateway runs itself.
 
     - ``fillable(compiled)``: the indices of the commands that can be run from a form.
-    - ``lines_for(compiled, index, values)``: the decision on a filled command, as for a typed line. Refuses an
-      unknown index, a missing or unknown value, and a value outside its type.
-    - ``line_of(compiled, index, values)``: the filled line, allowed or not; None if the index is unknown or a value
-      is missing. Raises QuoteRefused for a value that no line can contain.
+    - ``lines_for(compiled, index, values)``: the decision on a filled command, as for a typed line. Refuses
+      an unknown index, a missing or unknown value, and a value outside its type.
+    - ``line_of(compiled, index, values)``: the filled line, allowed or not; None if the index is unknown or a
+      value is missing. Raises QuoteRefused for a value that no line can contain.
     """
 
     fillable: Callable[[Any], Collection[int]]
@@ -36,16 +36,16 @@ class CommandKind:
     to start from, most useful first. ``hint`` is an example of input for the tester: ``systemctl restart
     nginx``.
 
-    - ``with_values(document, bindings, keep)``: the commands with their values bound. ``keep`` are the indices that the
-      approvers kept (None: all). Raises CompileError for a missing, unknown or refused value, and for an index that the
-      set does not have.
+    - ``with_values(document, bindings, keep)``: the commands with their values bound. ``keep`` are the
+      indices that the approvers kept (None: all). Raises CompileError for a missing, unknown or refused
+      value, and for an index that the set does not have.
     - ``open(document)``: the commands with parameters that are free within their types.
-    - ``decide(compiled, line)``: whether a command, as typed, may run, and in what form. Never raises because of a
-      line.
-    - ``covers(parent, child)``: why the child may allow something that the parent does not, or does less strictly, as
-      a clause; None only if that is proven impossible.
-    - ``describe(compiled)``: the commands in document order, with bound values and the values that are free at each
-      run.
+    - ``decide(compiled, line)``: whether a command, as typed, may run, and in what form. Never raises because
+      of a line.
+    - ``covers(parent, child)``: why the child may allow something that the parent does not, or does less
+      strictly, as a clause; None only if that is proven impossible.
+    - ``describe(compiled)``: the commands in document order, with bound values and the values that are free
+      at each run.
     - ``lint(document)``: all findings, errors first.
 
     ``forms`` is how its commands are run from a page; None if they can't be.

@@ -45,7 +45,9 @@ def command_kind(name: str) -> CommandKind:
 
 
 def parse_document(data: Any, *, lines: Lines | None = None) -> CommandSetDocument:
-    """Build a command set from plain data (as returned by `load_yaml`). Raises DocumentError with every problem."""
+    """Build a command set from plain data (as returned by `load_yaml`). Raises DocumentError with every
+    problem.
+    """
     name = data.get("kind") if isinstance(data, dict) else None
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
@@ -80,15 +82,20 @@ def command_set_schema() -> dict[str, Any]:
     if len(choices) == 1:
         return {"$schema": SCHEMA_URL, **choices[0], "$defs": definitions}
     return {
-        "$schema": SCHEMA_URL, "title": "Command set", "type": "object", "required": ["kind"],
-        "oneOf": choices, "$defs": definitions,
-    }  # fmt: skip
+        "$schema": SCHEMA_URL,
+        "title": "Command set",
+        "type": "object",
+        "required": ["kind"],
+        "oneOf": choices,
+        "$defs": definitions,
+    }
 
 
 def compile_set(
     document: CommandSetDocument, bindings: Mapping[str, str], keep: Collection[int] | None = None
 ) -> CompiledSet:
-    """Return the commands with the grant's values in place. `keep` are the indices that the approvers kept (None: all).
+    """Return the commands with the grant's values in place. `keep` are the indices that the approvers kept
+    (None: all).
 
     Raises CompileError for a missing, unknown or refused value, and for an index that the set does not have.
     """

@@ -1,10 +1,10 @@
 """Typed parameters: the values that a command set accepts.
 
-A parameter is written with the key that names its type: `{choice: [nginx, haproxy]}`, `{int: [1, 1000]}`, `{pattern:
-"v[0-9.]+"}` (RE2, the whole value), `{path: /var/log}` (below it), `{name: 64}` (maximum length), `{cidr:
-[10.0.0.0/8]}` (inside one of them), `{duration: [1s, 5m]}`. With `from: workflow.id` its value is taken from the
-workflow, and `{from: workflow.id}` alone is a name. No value is empty, begins with `-` (except a negative number within
-its range), or contains an invisible character.
+A parameter is written with the key that names its type: `{choice: [nginx, haproxy]}`, `{int: [1, 1000]}`,
+`{pattern: "v[0-9.]+"}` (RE2, the whole value), `{path: /var/log}` (below it), `{name: 64}` (maximum length),
+`{cidr: [10.0.0.0/8]}` (inside one of them), `{duration: [1s, 5m]}`. With `from: workflow.id` its value is
+taken from the workflow, and `{from: workflow.id}` alone is a name. No value is empty, begins with `-` (except
+a negative number within its range), or contains an invisible character.
 """
 
 import ipaddress
@@ -42,7 +42,9 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class ValueRefused(ValueError):
-    """A value outside its type. The message is a clause: "needs a number from 1 to 1000". ``name`` is the parameter in it."""
+    """A value outside its type. The message is a clause: "needs a number from 1 to 1000". ``name`` is the
+    parameter in it.
+    """
 
     def __init__(self, message: str, name: str = "") -> None:
         self.name = name
@@ -263,7 +265,9 @@ class PathBelow(ParameterType):
 
 
 class Name(ParameterType):
-    """A name of limited length: letters, digits, `.`, `_` and `-`, beginning with a letter, a digit or `_`."""
+    """A name of limited length: letters, digits, `.`, `_` and `-`, beginning with a letter, a digit
+    or `_`.
+    """
 
     kind: ClassVar[str] = "name"
     longest: StrictInt = Field(

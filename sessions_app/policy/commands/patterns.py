@@ -34,7 +34,8 @@ def compile_pattern(pattern: str, *, broad: bool = False) -> Pattern2:
 def matches_broadly(pattern: str, text: str) -> bool:
     """Whether a denied pattern matches a whole text, in some letter case of either.
 
-    Both are needed: without letter case `[^a-z]+` matches no letter, but as written it matches `admin` in capitals.
+    Both are needed: without letter case `[^a-z]+` matches no letter, but as written it matches `admin` in
+    capitals.
     """
     return any(
         compile_pattern(pattern, broad=broad).fullmatch(spelled) is not None

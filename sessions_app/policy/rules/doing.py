@@ -36,7 +36,9 @@ class Doing:
 
     @property
     def is_others(self) -> bool:
-        """Whether someone else is known to have opened it, and the requester is known not to have changed it."""
+        """Whether someone else is known to have opened it, and the requester is known not to have
+        changed it.
+        """
         return self.whose is Whose.OTHER
 
     def said(self, workflow: str, who: str = "You") -> str:

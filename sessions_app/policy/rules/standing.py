@@ -46,7 +46,9 @@ class ApprovalsStand:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStillVouches:
-    """Requires that a workflow that replaced an approval or a review is still known to be another person's."""
+    """Requires that a workflow that replaced an approval or a review is still known to be another
+    person's.
+    """
 
     tag: ClassVar[str] = "workflow_still_vouches"
 

@@ -9,7 +9,8 @@ CATALOG = 7_400_100
 
 
 def freeze_catalog() -> bool:
-    """Lock the catalog against changes until the transaction ends. Return False if it is being changed right now.
+    """Lock the catalog against changes until the transaction ends. Return False if it is being changed right
+    now.
 
     Without the lock, a grant could be checked against the old catalog and start under the new one.
     """

@@ -34,10 +34,11 @@ class Right:
 
 
 def versions_of(type_: str, name: str, reader: Identity) -> Sequence[DocumentVersion]:
-    """Return every version of one document, newest first. Raises NotFound if there is none, or the reader may not see
-    it.
+    """Return every version of one document, newest first. Raises NotFound if there is none, or the reader may
+    not see it.
 
-    Administrators and approvers of a policy or cluster may read its history. The rest is for administrators of Stint.
+    Administrators and approvers of a policy or cluster may read its history. The rest is for administrators
+    of Stint.
     """
     found = list(DocumentVersion.objects.filter(type=type_, name=name).order_by("-number"))
     if not found or not (reader.is_superuser or _answers_for(type_, name, reader)):
@@ -154,9 +155,12 @@ class _Person:
 def _people(moment: dt.datetime) -> dict[str, _Person]:
     """Return everyone who had been created by then, by name."""
     told = AuditEntry.objects.filter(
-        object_type="identity", at__lte=moment,
-        event__in=[event.value for event in (Event.IDENTITY_CREATED, Event.IDENTITY_DISABLED, Event.IDENTITY_ENABLED)],
-    )  # fmt: skip
+        object_type="identity",
+        at__lte=moment,
+        event__in=[
+            event.value for event in (Event.IDENTITY_CREATED, Event.IDENTITY_DISABLED, Event.IDENTITY_ENABLED)
+        ],
+    )
     people: dict[str, _Person] = {}
     for entry in told.order_by("seq").iterator():
         if entry.event == Event.IDENTITY_CREATED.value:

@@ -67,8 +67,8 @@ def mcp_address(cluster: Cluster) -> str:
 
 
 def http_address(cluster: Cluster, target: str = "") -> str:
-    """Return the URL of a cluster at Stint's own HTTP gateway; empty for a cluster behind another proxy or of another
-    kind. ``target`` is needed if the cluster has several.
+    """Return the URL of a cluster at Stint's own HTTP gateway; empty for a cluster behind another proxy or of
+    another kind. ``target`` is needed if the cluster has several.
     """
     if cluster.kind != "http" or cluster.connection.get("proxy") != "stint":
         return ""

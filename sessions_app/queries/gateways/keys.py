@@ -55,5 +55,7 @@ def bundle(certificates: Iterable[str]) -> str:
 
 
 def gateway_bundle() -> str:
-    """Return the certificates that clients of the web gateways trust (PEM), oldest first; empty if there are none."""
+    """Return the certificates that clients of the web gateways trust (PEM), oldest first; empty if there are
+    none.
+    """
     return bundle(key.public_key for key in trusted_authorities(GATEWAY_CA))

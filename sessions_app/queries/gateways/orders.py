@@ -10,7 +10,9 @@ MOST = 100
 
 
 def orders_to_claim(kind: str, now: dt.datetime) -> list[int]:
-    """Return the ids of orders on clusters of one kind that are unclaimed and have not expired, oldest first."""
+    """Return the ids of orders on clusters of one kind that are unclaimed and have not expired,
+    oldest first.
+    """
     waiting = CommandOrder.objects.filter(
         claimed_at__isnull=True, lapses_at__gt=now, grant__cluster__kind=kind
     ).order_by("pk")

@@ -44,12 +44,19 @@ def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     return {
         "observed": grant.cluster.observed,
         "sentence": sentence(
-            commands=[row["times"] for row in commands], targets=[row["times"] for row in targets],
-            approved=approved, used=used, refused=refused_times,
+            commands=[row["times"] for row in commands],
+            targets=[row["times"] for row in targets],
+            approved=approved,
+            used=used,
+            refused=refused_times,
         ),
-        "commands": commands, "targets": targets, "approved_seconds": approved, "used_seconds": used,
-        "refused": refused, "refused_times": refused_times,
-    }  # fmt: skip
+        "commands": commands,
+        "targets": targets,
+        "approved_seconds": approved,
+        "used_seconds": used,
+        "refused": refused,
+        "refused_times": refused_times,
+    }
 
 
 def _times(grant: Grant, by: str) -> Mapping[Any, int]:
@@ -84,9 +91,14 @@ def _refused(grant: Grant) -> list[dict[str, Any]]:
         return []
     why = dict(CommandRun.objects.filter(pk__in=[row["last"] for row in rows]).values_list("pk", "reason"))
     return [
-        {"command": row["line"], "times": row["times"], "last_at": row["last_at"].isoformat(), "why": why[row["last"]]}
+        {
+            "command": row["line"],
+            "times": row["times"],
+            "last_at": row["last_at"].isoformat(),
+            "why": why[row["last"]],
+        }
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _refused_times(grant: Grant, told: Sequence[Mapping[str, Any]]) -> int | None:

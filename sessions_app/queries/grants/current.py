@@ -60,9 +60,9 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
             finish_until=over[pk].finish_until if pk in over else None,
             end_reason=over[pk].end_reason if pk in over else "",
             # At the deadline, heartbeats stop and the parent grants are over too; commands may still finish.
-            cut=not _may_finish(over[pk], now)
-            if pk in over
-            else not held or (not heard and expires_at > now),
+            cut=(
+                not _may_finish(over[pk], now) if pk in over else not held or (not heard and expires_at > now)
+            ),
             over_at=over[pk].revoking_at if pk in over else None,
         )
         for pk, ref, state, expires_at, held, heard in rows
@@ -107,7 +107,9 @@ def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
     return HoldNow("over", "", f"The command is already {run.state}.")
 
 
-_NEXT = Statement("stint_next_due", """
+_NEXT = Statement(
+    "stint_next_due",
+    """
 SELECT least(
     (SELECT min(expires_at) FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning', 'active')),
     (SELECT min(greatest(starts_at, next_attempt_at)) FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning')),
@@ -115,7 +117,8 @@ SELECT least(
     (SELECT clock_timestamp() + interval '100 milliseconds' WHERE EXISTS (SELECT FROM sessions_app_endintent)),
     (SELECT min(lapses_at) FROM sessions_app_accessrequest WHERE state = 'pending'),
     (SELECT min(hold_lapses_at) FROM sessions_app_commandrun WHERE state = 'held'))
-""")  # fmt: skip
+""",
+)
 
 
 def next_due() -> dt.datetime | None:
@@ -124,7 +127,9 @@ def next_due() -> dt.datetime | None:
     return moment(due) if due else None
 
 
-_TO_REVOKE = Statement("stint_to_revoke", """
+_TO_REVOKE = Statement(
+    "stint_to_revoke",
+    """
 WITH due AS (SELECT id, cluster_id, next_attempt_at FROM sessions_app_grant
                WHERE state = 'revoking' AND next_attempt_at <= $1::timestamptz),
      host AS (SELECT DISTINCT ON (grant_id) grant_id, address, port, bool_or(answered_at IS NOT NULL OR failed_at IS NOT NULL)
@@ -134,7 +139,8 @@ WITH due AS (SELECT id, cluster_id, next_attempt_at FROM sessions_app_grant
                      (PARTITION BY cluster_id, address, port, again ORDER BY next_attempt_at, id) AS place
                 FROM due LEFT JOIN host ON host.grant_id = due.id)
 SELECT id FROM line ORDER BY place * CASE WHEN again THEN 4 ELSE 1 END, again, next_attempt_at, id LIMIT $2::int
-""")  # fmt: skip
+""",
+)
 
 
 def to_revoke_now(now: dt.datetime, limit: int = BATCH) -> tuple[int, ...]:

@@ -48,7 +48,10 @@ def _approved(grant: Grant) -> dict[str, Any]:
     )
     return {
         "command_set": str(grant.command_set_version),
-        "commands": [view.text for view in describe(compiled(grant.command_set_version, grant.parameters, grant.commands))],
+        "commands": [
+            view.text
+            for view in describe(compiled(grant.command_set_version, grant.parameters, grant.commands))
+        ],
         "parameters": grant.parameters,
         "targets": sorted(target.name for target in grant.targets.all()),
         "starts_at": grant.starts_at.isoformat(),
@@ -60,37 +63,61 @@ def _approved(grant: Grant) -> dict[str, Any]:
         "break_glass": grant.break_glass,
         "own_incident": grant.is_own_incident,
         "by": [
-            {"approver": approval.approver.username, "name": str(approval.approver), "verdict": approval.verdict, "comment": approval.comment,
-             "narrowing": approval.narrowing, "at": approval.created_at.isoformat()}
+            {
+                "approver": approval.approver.username,
+                "name": str(approval.approver),
+                "verdict": approval.verdict,
+                "comment": approval.comment,
+                "narrowing": approval.narrowing,
+                "at": approval.created_at.isoformat(),
+            }
             for approval in approvals
         ],
-    }  # fmt: skip
+    }
 
 
 def _run(run: CommandRun) -> dict[str, Any]:
     return {
-        "run": run.pk, "command": run.line, "target": run.target.name, "client_address": run.client_address,
-        "state": run.state, "effect": run.effect,
-        "at": run.tried_at.isoformat(), "ended_at": run.ended_at.isoformat() if run.ended_at else None,
-        "exit_status": run.exit_status, "signal": run.signal, "why": run.reason,
+        "run": run.pk,
+        "command": run.line,
+        "target": run.target.name,
+        "client_address": run.client_address,
+        "state": run.state,
+        "effect": run.effect,
+        "at": run.tried_at.isoformat(),
+        "ended_at": run.ended_at.isoformat() if run.ended_at else None,
+        "exit_status": run.exit_status,
+        "signal": run.signal,
+        "why": run.reason,
         "recording_sha256": run.recording_digest,
-    }  # fmt: skip
+    }
 
 
 def _refused(run: CommandRun) -> dict[str, Any]:
     return {
-        "run": run.pk, "command": run.line, "target": run.target.name, "client_address": run.client_address,
-        "at": run.tried_at.isoformat(), "state": run.state, "why": run.reason,
-    }  # fmt: skip
+        "run": run.pk,
+        "command": run.line,
+        "target": run.target.name,
+        "client_address": run.client_address,
+        "at": run.tried_at.isoformat(),
+        "state": run.state,
+        "why": run.reason,
+    }
 
 
 def _sessions(grant: Grant) -> list[dict[str, Any]]:
     return [
-        {"session": session.pk, "target": session.target.name, "from": session.client_address, "key": session.proof,
-         "opened_at": session.opened_at.isoformat(), "closed_reason": session.close_reason,
-         "closed_at": session.closed_at.isoformat() if session.closed_at else None}
+        {
+            "session": session.pk,
+            "target": session.target.name,
+            "from": session.client_address,
+            "key": session.proof,
+            "opened_at": session.opened_at.isoformat(),
+            "closed_reason": session.close_reason,
+            "closed_at": session.closed_at.isoformat() if session.closed_at else None,
+        }
         for session in grant.sessions.select_related("target").order_by("pk")
-    ]  # fmt: skip
+    ]
 
 
 def _ended(grant: Grant, now: dt.datetime) -> dict[str, Any] | None:
@@ -113,8 +140,12 @@ def _ended(grant: Grant, now: dt.datetime) -> dict[str, Any] | None:
 
 def _checked(lease: Lease) -> dict[str, Any]:
     return {
-        "target": lease.target.name, "made": lease.made, "made_at": lease.made_at.isoformat(),
+        "target": lease.target.name,
+        "made": lease.made,
+        "made_at": lease.made_at.isoformat(),
         "gone": lease.gone_at is not None,
         "gone_at": lease.gone_at.isoformat() if lease.gone_at else None,
-        "evidence": lease.evidence, "attempts": lease.attempts, "last_error": lease.last_error,
-    }  # fmt: skip
+        "evidence": lease.evidence,
+        "attempts": lease.attempts,
+        "last_error": lease.last_error,
+    }

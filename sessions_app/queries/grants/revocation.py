@@ -1,4 +1,6 @@
-"""The clusters of grants that are being revoked or provisioned, and the leases that still need to be created."""
+"""The clusters of grants that are being revoked or provisioned, and the leases that still need to
+be created.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def installation_mark() -> str:
 
 
 def neighbors_of(grant: Grant, leases: Sequence[Lease]) -> dict[tuple[str, int], list[str]]:
-    """Return the marks of other grants that may have something at the hosts of these leases, by address and port."""
+    """Return the marks of other grants that may have something at the hosts of these leases, by address and
+    port.
+    """
     marks: dict[tuple[str, int], list[str]] = {(lease.address, lease.port): [] for lease in leases}
     there = Lease.objects.filter(gone_at__isnull=True, address__in={address for address, _ in marks})
     for address, port, mark in there.exclude(grant=grant).values_list("address", "port", "grant__mark"):

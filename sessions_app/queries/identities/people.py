@@ -33,5 +33,7 @@ def seen_through(identity: Identity) -> tuple[QuerySet[AccessPolicy], QuerySet[C
 
 
 def sees_others(identity: Identity) -> bool:
-    """Whether any permission lets the reader see what others requested. Most people have none, which saves a lookup."""
+    """Whether any permission lets the reader see what others requested. Most people have none, which saves a
+    lookup.
+    """
     return any(rows.exists() for rows in seen_through(identity))

@@ -19,8 +19,8 @@ from sessions_app.models import (
 
 @dataclass(frozen=True, slots=True, order=True)
 class Way:
-    """One way to hold a permission: through a group (empty: by name), on the policy itself or on a cluster that it
-    covers.
+    """One way to hold a permission: through a group (empty: by name), on the policy itself or on a cluster
+    that it covers.
     """
 
     group: str

@@ -107,7 +107,9 @@ def _sent_by(whose: str, rows: QuerySet[Any]) -> Q:
 
 
 def digest_waits(notice: Notice, now: dt.datetime) -> bool:
-    """Whether anything that a digest's sender requested still waits for a decision, and the digest is unread."""
+    """Whether anything that a digest's sender requested still waits for a decision, and the digest
+    is unread.
+    """
     requests = AccessRequest.objects.filter(state=RequestState.PENDING, lapses_at__gt=now)
     waits = _sent_by("requester", requests) | _sent_by("grant__holder", CommandRun.objects.waiting(now))
     return Notice.objects.filter(waits, pk=notice.pk, read_at__isnull=True).exists()

@@ -122,8 +122,8 @@ def _page(rows: list[AuditEntry], size: int, newer: bool, floor: int | None) -> 
 
 
 def _with(found: QuerySet[AuditEntry], text: str, cluster: str) -> QuerySet[AuditEntry]:
-    """Filter for entries whose hashed text contains the text, JSON-escaped and ignoring case, and for those about a
-    cluster.
+    """Filter for entries whose hashed text contains the text, JSON-escaped and ignoring case, and for those
+    about a cluster.
     """
     if text:
         found = found.filter(body__icontains=json.dumps(text, ensure_ascii=False)[1:-1])
@@ -205,8 +205,8 @@ def _few(sight: _Sight) -> dict[str, list[str]] | None:
 def _of_few(
     found: QuerySet[AuditEntry], sight: _Sight, few: dict[str, list[str]], most: int
 ) -> list[AuditEntry]:
-    """Return the newest entries from three queries, each with an index of its own: own acts, verifications, and entries
-    about the few objects.
+    """Return the newest entries from three queries, each with an index of its own: own acts, verifications,
+    and entries about the few objects.
     """
     named = {**sight.names, **few}
     about = Q()

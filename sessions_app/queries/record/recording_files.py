@@ -149,7 +149,10 @@ def recordings_trouble(kept: int) -> str:
         )
     disk = free_disk()
     if disk is not None and disk.free < disk.reserve:
-        return f"the disk with the recordings has {_mib(disk.free)} left, and commands are cut when it is full: free some space"
+        return (
+            f"the disk with the recordings has {_mib(disk.free)} left, and commands are cut when it is full:"
+            " free some space"
+        )
     return ""
 
 

@@ -148,9 +148,12 @@ def _extensions(grant: Grant, deciding: AccessRequest | None) -> tuple[str, ...]
 def _stored(request: AccessRequest, ask: Ask, facts: Facts, *, asked: bool = False) -> Case:
     document = approved_document(request)
     return Case(
-        policy=document, version=request.policy.version, ask=ask,
-        facts=_under(document, request, facts, asked=asked), counted=request.vouched,
-    )  # fmt: skip
+        policy=document,
+        version=request.policy.version,
+        ask=ask,
+        facts=_under(document, request, facts, asked=asked),
+        counted=request.vouched,
+    )
 
 
 def _requested(
@@ -242,7 +245,9 @@ def _under(
 
 
 def _workflow(request: AccessRequest, now: dt.datetime) -> tuple[WorkflowFacts | None, bool, bool]:
-    """Return the facts of the named workflow, read again, and whether it is open, and includes the cluster."""
+    """Return the facts of the named workflow, read again, and whether it is open, and includes the
+    cluster.
+    """
     if request.workflow_id is None:
         return None, False, False
     read = Workflow.objects.select_related("source", "opened_by__owner")
@@ -288,6 +293,7 @@ def _overdue_reviews(identity: Identity, now: dt.datetime) -> tuple[str, ...]:
     """
     overdue = Grant.objects.filter(
         holder__in=Identity.objects.filter(same_person(identity)),
-        reviewed_at__isnull=True, review_due_at__lte=now,
-    )  # fmt: skip
+        reviewed_at__isnull=True,
+        review_due_at__lte=now,
+    )
     return tuple(overdue.order_by("review_due_at", "pk").values_list("ref", flat=True))

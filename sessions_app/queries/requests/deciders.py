@@ -94,12 +94,14 @@ def requests_for(person: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
     )
     return (
         AccessRequest.objects.filter(
-            state=RequestState.PENDING, lapses_at__gt=now, policy__in=AccessPolicy.objects.holding(person, "approve")
+            state=RequestState.PENDING,
+            lapses_at__gt=now,
+            policy__in=AccessPolicy.objects.holding(person, "approve"),
         )
         .exclude(requester__person__in=[person.person, UNKNOWN])
         .exclude(requester__owner__person__in=[person.person, UNKNOWN])
         .exclude(Exists(given))
-    )  # fmt: skip
+    )
 
 
 def deciders_of(request: AccessRequest) -> list[Identity]:
@@ -203,15 +205,19 @@ def holds_for(person: Identity, now: dt.datetime) -> CommandRunQuerySet:
 
 
 def releases_for(person: Identity, now: dt.datetime) -> GrantQuerySet:
-    """Return the grants that are suspended after too many refused commands and that this person may release."""
+    """Return the grants that are suspended after too many refused commands and that this person may
+    release.
+    """
     if not _decides(person):
         return Grant.objects.none()
     return Grant.objects.filter(
         Q(policy__in=AccessPolicy.objects.holding(person, "approve"))
         | Q(cluster__in=Cluster.objects.holding(person, "approve")),
         ~_stands_behind("pk", person),
-        state=GrantState.ACTIVE, held_at__isnull=False, expires_at__gt=now,
-    )  # fmt: skip
+        state=GrantState.ACTIVE,
+        held_at__isnull=False,
+        expires_at__gt=now,
+    )
 
 
 def holders_of(grant: Grant) -> list[Identity]:
@@ -291,7 +297,10 @@ def _barred(person: Identity, behind: Iterable[Identity], own: str) -> str:
     if person.person == UNKNOWN:
         return f"Your account has no email address, so it could be anyone's. {_ADD_ADDRESS}"
     if nameless := next((one for one in behind if UNKNOWN in persons_of(one)), None):
-        return f"The account of {nameless.owner or nameless} has no email address, so you could be the same person. {_ADD_ADDRESS}"
+        return (
+            f"The account of {nameless.owner or nameless} has no email address, so you could be the same"
+            f" person. {_ADD_ADDRESS}"
+        )
     if any(are_same_person(one, person) for one in behind):
         return "You and the requester are the same person, or you own the requesting machine."
     if not Identity.objects.active().filter(pk=person.pk).exists():

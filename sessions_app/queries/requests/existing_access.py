@@ -21,16 +21,25 @@ def held_already(
 
     It has the same version of the command set with all of its commands, the same parameters, and all of the
     targets. Of several, the one that ends last is returned.
-    """  # fmt: skip
+    """
     found = Grant.objects.before_end().filter(
-        holder=holder, cluster=cluster, command_set_version=version, parameters=dict(parameters),
-        commands=list(range(len(version.document.get("commands", [])))), starts_at__lte=starts_at, expires_at__gt=starts_at,
-    )  # fmt: skip
+        holder=holder,
+        cluster=cluster,
+        command_set_version=version,
+        parameters=dict(parameters),
+        commands=list(range(len(version.document.get("commands", [])))),
+        starts_at__lte=starts_at,
+        expires_at__gt=starts_at,
+    )
     wanted = {target.pk for target in targets}
     return next(
-        (one for one in found.prefetch_related("targets").order_by("-expires_at") if wanted and wanted <= {t.pk for t in one.targets.all()}),
+        (
+            one
+            for one in found.prefetch_related("targets").order_by("-expires_at")
+            if wanted and wanted <= {t.pk for t in one.targets.all()}
+        ),
         None,
-    )  # fmt: skip
+    )
 
 
 def held_by_others(

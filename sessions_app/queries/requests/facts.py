@@ -146,7 +146,9 @@ def target_facts(target: Target) -> TargetFacts:
 
 
 def login_of(cluster: Cluster) -> dict[str, Any]:
-    """Return what a lease stores about logging in to its target, because the cluster's login may change later."""
+    """Return what a lease stores about logging in to its target, because the cluster's login may change
+    later.
+    """
     return {"connection": cluster.connection, "sealed_connection": cluster.sealed_connection}
 
 

@@ -151,8 +151,16 @@ def _offer(
         if name not in fit.parameters and type_.source is None
     ]
     return Offer(
-        cluster=cluster.name, kind=cluster.kind, targets=targets, command_set=fit.document.name,
-        summary=fit.document.summary, policy=policy.name, approvals=sum(clause.count for clause in terms.clauses),
-        longest=terms.max_duration, reason_required=terms.reason == "required", parameters=fit.parameters,
-        missing=tuple(missing), effect=fit.effect,
-    )  # fmt: skip
+        cluster=cluster.name,
+        kind=cluster.kind,
+        targets=targets,
+        command_set=fit.document.name,
+        summary=fit.document.summary,
+        policy=policy.name,
+        approvals=sum(clause.count for clause in terms.clauses),
+        longest=terms.max_duration,
+        reason_required=terms.reason == "required",
+        parameters=fit.parameters,
+        missing=tuple(missing),
+        effect=fit.effect,
+    )

@@ -42,12 +42,30 @@ def past_requests(policy: AccessPolicy, now: dt.datetime) -> Past:
         .exclude(kind=RequestKind.EXTENSION)
         .order_by("-created_at")
         .values(
-            "number", "created_at", "kind", "requester_id", "requester__username", "cluster_id", "cluster__name",
-            "command_set_version__command_set__name", "targets", "duration", "starts_at", "reason", "ticket",
-            "workflow__ref", "workflow__kind", "workflow__source__name", "workflow__severity", "workflow_id",
-            "requester__kind", "requester__person", "requester__owner__person", "state",
+            "number",
+            "created_at",
+            "kind",
+            "requester_id",
+            "requester__username",
+            "cluster_id",
+            "cluster__name",
+            "command_set_version__command_set__name",
+            "targets",
+            "duration",
+            "starts_at",
+            "reason",
+            "ticket",
+            "workflow__ref",
+            "workflow__kind",
+            "workflow__source__name",
+            "workflow__severity",
+            "workflow_id",
+            "requester__kind",
+            "requester__person",
+            "requester__owner__person",
+            "state",
         )[: MOST + 1]
-    )  # fmt: skip
+    )
     groups = _groups({row["requester_id"] for row in rows})
     by_cluster = _asking_by_cluster({row["requester_id"] for row in rows}, policy)
     doings = _doings(rows)
@@ -105,10 +123,12 @@ def _workflow(row: Mapping[str, Any], doings: Mapping[tuple[int, int], Doing]) -
     if not row["workflow__ref"]:
         return None
     return WorkflowFacts(
-        kind=row["workflow__kind"], source=row["workflow__source__name"] or OWN, severity=row["workflow__severity"],
+        kind=row["workflow__kind"],
+        source=row["workflow__source__name"] or OWN,
+        severity=row["workflow__severity"],
         roles=frozenset({"assignee", "member", "on_call"}),
         doing=doings[row["requester_id"], row["workflow_id"]],
-    )  # fmt: skip
+    )
 
 
 def _groups(identities: Iterable[int]) -> dict[int, frozenset[str]]:

@@ -92,7 +92,9 @@ def _questions(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
 
 
 class Waiting(NamedTuple):
-    """The numbers of held commands, requests, reviews, suspended grants and questions that wait for someone."""
+    """The numbers of held commands, requests, reviews, suspended grants and questions that wait for
+    someone.
+    """
 
     holds: int = 0
     requests: int = 0
@@ -119,9 +121,12 @@ def lists_for(identity: Identity, now: dt.datetime, counted: Waiting, *, most: i
 def parts_waiting(identity: Identity, now: dt.datetime) -> list[Part]:
     """Return the SQL expressions for the counts in `Waiting`, with the same conditions as the lists above."""
     lists: tuple[QuerySet[Any], ...] = (
-        deciders.holds_for(identity, now), deciders.requests_for(identity, now), deciders.reviews_for(identity),
-        deciders.releases_for(identity, now), _questions(identity, now),
-    )  # fmt: skip
+        deciders.holds_for(identity, now),
+        deciders.requests_for(identity, now),
+        deciders.reviews_for(identity),
+        deciders.releases_for(identity, now),
+        _questions(identity, now),
+    )
     return [how_many(rows) for rows in lists]
 
 

@@ -11,16 +11,27 @@ from sessions_app.models import AccessRequest, Grant
 Named = TypeVar("Named", Grant, AccessRequest)
 # The large columns of these related rows. A page of fifty would otherwise read and parse a megabyte of them.
 LARGE = (
-    "policy__source", "command_set_version__source", "command_set_version__document", "command_set_version__findings",
+    "policy__source",
+    "command_set_version__source",
+    "command_set_version__document",
+    "command_set_version__findings",
     "command_set_version__accepted",
-)  # fmt: skip
+)
 
 
 # The columns that a grant's bar in a chart shows, or is placed by.
 BAR = (
-    "ref", "state", "starts_at", "expires_at", "revoking_at", "finish_seconds", "finish_until", "ended_at", "end_reason",
+    "ref",
+    "state",
+    "starts_at",
+    "expires_at",
+    "revoking_at",
+    "finish_seconds",
+    "finish_until",
+    "ended_at",
+    "end_reason",
     "break_glass",
-)  # fmt: skip
+)
 WHOSE = ("username", "name", "kind")
 _WHERE = ("cluster__name", "command_set_version__number", "command_set_version__command_set__name")
 

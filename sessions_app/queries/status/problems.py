@@ -49,7 +49,10 @@ def _sweepers(now: dt.datetime) -> str:
     if silence is not None and silence <= SWEEPER_SILENCE:
         return ""
     since = " yet" if silence is None else f" for {_long(silence)}"
-    return f"no process that ends access has run{since}, so no new access can start: start the worker or a gateway"
+    return (
+        f"no process that ends access has run{since}, so no new access can start: start the worker or a"
+        " gateway"
+    )
 
 
 def _gateways(now: dt.datetime) -> Iterator[str]:
@@ -66,8 +69,8 @@ def _gateways(now: dt.datetime) -> Iterator[str]:
 def _record(now: dt.datetime) -> Iterator[str]:
     if standing().contradiction:
         yield (
-            "the record contradicts the checkpoints kept outside, so nothing can be used: restore the newer database, or run "
-            "`manage.py restored`"
+            "the record contradicts the checkpoints kept outside, so nothing can be used: restore the newer"
+            " database, or run `manage.py restored`"
         )
     if trouble := checkpoint_trouble():
         since = _long(age(trouble.since, now))
@@ -92,5 +95,8 @@ def _store(now: dt.datetime) -> str:
     if not settings.RECORDINGS_STORE:
         return ""
     behind = age(waiting_recordings().since, now)
-    late = f"a recording has waited for the object store for {_long(behind)}: check the store and the gateways' logs"
+    late = (
+        f"a recording has waited for the object store for {_long(behind)}: check the store and the gateways'"
+        " logs"
+    )
     return late if behind > LATE_S else ""

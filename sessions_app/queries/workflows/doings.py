@@ -46,8 +46,10 @@ def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
     }
     own = {
         "assignee": workflow.assignee_id == identity.pk,
-        "member": identity.pk in (workflow.assignee_id, workflow.opened_by_id)
-        or workflow.members.filter(pk=identity.pk).exists(),
+        "member": (
+            identity.pk in (workflow.assignee_id, workflow.opened_by_id)
+            or workflow.members.filter(pk=identity.pk).exists()
+        ),
     }
     found = {role for roles in (named, own) for role, holds in roles.items() if holds}
     return frozenset(found | ({"member"} if found else set()))
@@ -70,10 +72,14 @@ class Doings:
         by someone else.
         """
         source = workflow.source
-        acts = [
-            *self._acts(identity, source, Act.OPENED, workflow.named_openers or None),
-            *self._acts(identity, source, Act.CHANGED, workflow.named_changers),
-        ] if source else [_in_stint(identity, workflow)]  # fmt: skip
+        acts = (
+            [
+                *self._acts(identity, source, Act.OPENED, workflow.named_openers or None),
+                *self._acts(identity, source, Act.CHANGED, workflow.named_changers),
+            ]
+            if source
+            else [_in_stint(identity, workflow)]
+        )
         return min(acts, key=lambda one: (Whose.OWN, Whose.UNKNOWN, Whose.OTHER).index(one.whose))
 
     def _acts(
@@ -113,7 +119,9 @@ def _trusted(source: WorkflowSource) -> frozenset[str]:
 
 
 def _accounts(names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[Identity]]:
-    """Return the accounts that have one of the names, keyed by the matching field and the case-folded name."""
+    """Return the accounts that have one of the names, keyed by the matching field and the
+    case-folded name.
+    """
     wanted = list(names)
     if not wanted:
         return {}

@@ -51,8 +51,8 @@ def workflow_for(identity: Identity, ref: str) -> Workflow | None:
 
 
 def sources_for(identity: Identity) -> list[WorkflowSource]:
-    """Return the sources that Stint may query for the identity, by name: those whose workflows can be on a cluster that
-    it may see.
+    """Return the sources that Stint may query for the identity, by name: those whose workflows can be on a
+    cluster that it may see.
     """
     sources = list(WorkflowSource.objects.live().order_by("name"))
     if not sources:

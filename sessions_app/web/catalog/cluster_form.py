@@ -1,4 +1,6 @@
-"""The cluster form: converts what was typed into the document of a file, and shows each fault at its field."""
+"""The cluster form: converts what was typed into the document of a file, and shows each fault at
+its field.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +59,8 @@ class TargetRow:
 
 @dataclass(frozen=True, slots=True)
 class ClusterForm:
-    """A cluster as typed. ``groups`` and ``people`` may allow held commands there. ``kept`` are the fields that can be
-    edited only as text.
+    """A cluster as typed. ``groups`` and ``people`` may allow held commands there. ``kept`` are the fields
+    that can be edited only as text.
     """
 
     kind: str = "ssh"
@@ -78,9 +80,14 @@ class ClusterForm:
     def source(self) -> str:
         """Return the document as JSON, which is also valid YAML."""
         data: dict[str, Any] = {
-            "name": self.name, "kind": self.kind, "summary": self.summary, "environment": self.environment,
-            "risk": self.risk, "targets": [row.data() for row in self.targets if not row.is_empty], **self.kept,
-        }  # fmt: skip
+            "name": self.name,
+            "kind": self.kind,
+            "summary": self.summary,
+            "environment": self.environment,
+            "risk": self.risk,
+            "targets": [row.data() for row in self.targets if not row.is_empty],
+            **self.kept,
+        }
         if self.host_ca:
             data["host_ca"] = self.host_ca
         if connection := data_of(self.type_, self.connection, self.stored):
@@ -105,8 +112,8 @@ class ClusterForm:
         return replace(self, targets=(*self.targets, TargetRow()))
 
     def with_problems(self, problems: Sequence[Problem]) -> ClusterForm:
-        """Return the form with each fault at its field, in the order of the fields. Faults without a field go above the
-        form.
+        """Return the form with each fault at its field, in the order of the fields. Faults without a field go
+        above the form.
         """
         found: dict[str, dict[str, None]] = {}
         for problem in problems:
@@ -118,7 +125,9 @@ class ClusterForm:
         return replace(self, faults=Faults(at, ("Not saved.", above) if above else count_of(at)))
 
     def _field_of(self, problem: Problem) -> str:
-        """Return the form field of a problem. A problem of several targets has no path, but its message names them."""
+        """Return the form field of a problem. A problem of several targets has no path, but its message names
+        them.
+        """
         if problem.path:
             return _field_of(problem.path)
         names = [row.name for row in self.targets]
@@ -166,19 +175,29 @@ def form_of(document: ClusterDocument) -> ClusterForm:
     who = document.approvers
     secrets = {name for name, value in leaves(document.connection).items() if value == STORED}
     return ClusterForm(
-        kind=document.kind, connection=texts_of(document.connection), stored=frozenset(secrets), name=document.name, summary=document.summary, environment=document.environment, risk=document.risk,
-        host_ca=document.host_ca or "", groups=", ".join(who.groups if who else ()),
+        kind=document.kind,
+        connection=texts_of(document.connection),
+        stored=frozenset(secrets),
+        name=document.name,
+        summary=document.summary,
+        environment=document.environment,
+        risk=document.risk,
+        host_ca=document.host_ca or "",
+        groups=", ".join(who.groups if who else ()),
         people=", ".join(who.identities if who else ()),
-        kept=document.model_dump(mode="json", include={"requesters", "viewers", "administrators"}, exclude_none=True),
-        targets=tuple(
-            TargetRow(one.name, one.address, str(one.port or ""), one.account or "", one.host_key or "") for one in document.targets
+        kept=document.model_dump(
+            mode="json", include={"requesters", "viewers", "administrators"}, exclude_none=True
         ),
-    )  # fmt: skip
+        targets=tuple(
+            TargetRow(one.name, one.address, str(one.port or ""), one.account or "", one.host_key or "")
+            for one in document.targets
+        ),
+    )
 
 
 def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
-    """Return the submitted form for a cluster of a kind, without rows that are empty or marked for removal. It has at
-    least one row.
+    """Return the submitted form for a cluster of a kind, without rows that are empty or marked for removal.
+    It has at least one row.
     """
 
     def said(name: str) -> str:
@@ -189,10 +208,17 @@ def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
     rows = [_row(data, number) for number in numbers if not data.get(f"t{number}.drop")]
     sent = {name.removeprefix(PREFIX): said(name) for name in data if name.startswith(PREFIX)}
     return ClusterForm(
-        kind=kind, connection=sent, name=said("name"), summary=said("summary"), environment=said("environment"), risk=said("risk"),
-        host_ca=said("host_ca"), groups=said("groups"), people=said("people"),
+        kind=kind,
+        connection=sent,
+        name=said("name"),
+        summary=said("summary"),
+        environment=said("environment"),
+        risk=said("risk"),
+        host_ca=said("host_ca"),
+        groups=said("groups"),
+        people=said("people"),
         targets=tuple(row for row in rows if not row.is_empty) or (TargetRow(),),
-    )  # fmt: skip
+    )
 
 
 def _row(data: QueryDict, number: int) -> TargetRow:

@@ -95,7 +95,9 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _read(cluster: Cluster | None) -> tuple[ClusterDocument | None, str]:
-    """Return a cluster as a document and as text. If its rows aren't a valid document, return only the text."""
+    """Return a cluster as a document and as text. If its rows aren't a valid document, return only
+    the text.
+    """
     if cluster is None:
         return None, ""
     try:
@@ -133,16 +135,24 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
         return redirect("cluster", saved)
     typed = Typed(source, outcome.problems)
     context = {
-        "edit": editing(request, "clusters", name, typed, outcome), "typed": typed, "outcome": outcome, "cluster": cluster,
-        "form": form if as_text else form.with_problems(outcome.problems), "as_text": as_text, "tabs": _tabs(cluster, kind, as_text=as_text),
-        "environments": Environment.choices, "risks": Risk.choices, "may_aim": who(request).is_superuser, "most": MOST_TARGETS,
-    }  # fmt: skip
+        "edit": editing(request, "clusters", name, typed, outcome),
+        "typed": typed,
+        "outcome": outcome,
+        "cluster": cluster,
+        "form": form if as_text else form.with_problems(outcome.problems),
+        "as_text": as_text,
+        "tabs": _tabs(cluster, kind, as_text=as_text),
+        "environments": Environment.choices,
+        "risks": Risk.choices,
+        "may_aim": who(request).is_superuser,
+        "most": MOST_TARGETS,
+    }
     return render(request, "catalog/cluster_edit.html", context, status=outcome.status)
 
 
 def _tabs(cluster: Cluster | None, kind: str, *, as_text: bool) -> list[tuple[str, str, bool]]:
-    """Return the tabs of the editor, each with its address and whether it is selected. An existing cluster has one for
-    each way to edit it, a new one has one for each kind.
+    """Return the tabs of the editor, each with its address and whether it is selected. An existing cluster
+    has one for each way to edit it, a new one has one for each kind.
     """
     if cluster:
         return [

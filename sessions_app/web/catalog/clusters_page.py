@@ -33,7 +33,9 @@ PATIENCE = dt.timedelta(minutes=2)
 
 
 def clusters(identity: Identity) -> QuerySet[Cluster]:
-    """Return the live clusters that the identity may see, with their numbers of targets and of grants in use."""
+    """Return the live clusters that the identity may see, with their numbers of targets and of
+    grants in use.
+    """
     return (
         Cluster.objects.live()
         .visible_to(identity)
@@ -100,7 +102,9 @@ def listed(identity: Identity) -> list[ListedCluster]:
 
 @dataclass(frozen=True, slots=True)
 class CheckedTarget:
-    """A target with its latest finished check and the one in progress. ``is_late``: no worker has started that one yet."""
+    """A target with its latest finished check and the one in progress. ``is_late``: no worker has started
+    that one yet.
+    """
 
     target: Target
     check: TargetCheck | None

@@ -68,7 +68,9 @@ def check_source(source: str, before: CommandSetVersion | None) -> Checked:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The effects of a new version: policies that name the set, grants on an older version, and pending requests."""
+    """The effects of a new version: policies that name the set, grants on an older version, and pending
+    requests.
+    """
 
     policies: Sequence[AccessPolicy]
     grants: int
@@ -114,8 +116,8 @@ def publishing(
     typed: Mapping[str, str],
     writer: Identity,
 ) -> Publishing:
-    """Return the content of the box beside the editor. ``saved``: the text is the saved draft. ``typed`` are the reasons
-    for accepting warnings.
+    """Return the content of the box beside the editor. ``saved``: the text is the saved draft. ``typed`` are
+    the reasons for accepting warnings.
     """
     if draft is None:
         published = f"v{before.number} is published. " if before else ""

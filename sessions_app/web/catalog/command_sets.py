@@ -25,7 +25,10 @@ from sessions_app.web.forms.request_draft import PARAMETER
 from sessions_app.web.forms.saving import SaveResult
 from sessions_app.web.layout.views import ACT, FORM, page, who
 
-PROPOSED = "{} may allow more than the published version, so another administrator must publish it. They were notified."
+PROPOSED = (
+    "{} may allow more than the published version, so another administrator must publish it. They were"
+    " notified."
+)
 
 
 @page()
@@ -135,16 +138,33 @@ def _editor(
     name, place = command_set.name if command_set else "", PLACES["command-sets"]
     is_saved = bool(draft and draft.source == source)
     context = {
-        "edit": Editing(place, name, typed, SaveResult(error=error), based_on, edited_at(request, place, name)),
-        "command_set": command_set, "draft": draft, "typed": typed, "checked": checked, "error": error,
-        "save_first": not is_saved, "result": tried, "line": line,
+        "edit": Editing(
+            place, name, typed, SaveResult(error=error), based_on, edited_at(request, place, name)
+        ),
+        "command_set": command_set,
+        "draft": draft,
+        "typed": typed,
+        "checked": checked,
+        "error": error,
+        "save_first": not is_saved,
+        "result": tried,
+        "line": line,
         "parameters": reads.tried_parameters(checked.document, values),
-        "publishing": editor.publishing(
-            command_set, draft=draft, before=before, saved=is_saved, checked=checked, typed=request.POST,
-            writer=who(request),
-        ) if command_set else None,
+        "publishing": (
+            editor.publishing(
+                command_set,
+                draft=draft,
+                before=before,
+                saved=is_saved,
+                checked=checked,
+                typed=request.POST,
+                writer=who(request),
+            )
+            if command_set
+            else None
+        ),
         "templates": [] if command_set else editor.templates(request.GET.get("start", "")),
-    }  # fmt: skip
+    }
     if getattr(request, "htmx", None):
         return render(request, "ui/_checked.html", {**context, "swap": True})
     return render(request, "catalog/command_set_edit.html", context, status=error.status if error else 200)
@@ -163,7 +183,9 @@ def _save(
 
 
 def _begin(request: HttpRequest, version: CommandSetVersion | None) -> str:
-    """Return the initial text of the editor: the draft, the published version or a template, in this order."""
+    """Return the initial text of the editor: the draft, the published version or a template, in
+    this order.
+    """
     return version.source if version else starter(request.GET.get("start", "")).source
 
 

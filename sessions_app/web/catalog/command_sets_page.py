@@ -126,7 +126,9 @@ class CommandSetPage:
 
     @property
     def parameters(self) -> str:
-        """The parameters that a request chooses: `unit is nginx or haproxy; lines is a number from 1 to 1000`."""
+        """The parameters that a request chooses: `unit is nginx or haproxy; lines is a number from 1 to
+        1000`.
+        """
         return "; ".join(f"{name} is {type_.limits}" for name, type_ in self.document.parameters.items())
 
     @property
@@ -190,7 +192,9 @@ def try_text(source: str, line: str, values: dict[str, str]) -> TryResult:
 
 @dataclass(frozen=True, slots=True)
 class TriedParameter:
-    """A parameter in the form that tries a command: the value as typed, and the values to choose from, if any."""
+    """A parameter in the form that tries a command: the value as typed, and the values to choose from, if
+    any.
+    """
 
     name: str
     value: str
@@ -225,8 +229,8 @@ class TryResult:
 
 
 def try_line(version: CommandSetVersion, line: str, values: dict[str, str]) -> TryResult:
-    """Return how the gateways would decide on a line. Unless every parameter has a value, parameters match anything that
-    their types allow.
+    """Return how the gateways would decide on a line. Unless every parameter has a value, parameters match
+    anything that their types allow.
     """
     return _try(commands.document_of(version), line, values)
 

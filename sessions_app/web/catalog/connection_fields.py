@@ -16,8 +16,8 @@ PREFIX = "connection."
 
 @dataclass(frozen=True, slots=True)
 class ConnectionField:
-    """One field. ``value`` is as typed, and empty for a secret. ``stored``: a secret is stored, and kept if the field is
-    left empty.
+    """One field. ``value`` is as typed, and empty for a secret. ``stored``: a secret is stored, and kept if
+    the field is left empty.
     """
 
     name: str
@@ -97,7 +97,9 @@ _Property = tuple[Mapping[str, Any], Mapping[str, Any], bool]
 
 
 def _properties(type_: ConnectorType) -> dict[str, _Property]:
-    """Return the schema of each field by its path, without its null alternative, and whether it is required."""
+    """Return the schema of each field by its path, without its null alternative, and whether it is
+    required.
+    """
     schema = type_.parameters.model_json_schema()
     return dict(_inside(schema, schema.get("$defs", {}), "", required=True))
 

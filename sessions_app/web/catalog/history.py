@@ -23,7 +23,9 @@ MAX_TEXT = 100
 
 @page()
 def history(request: HttpRequest, type_: str, name: str) -> HttpResponse:
-    """Show every version of one document, and the difference between two: those requested, or else the last two."""
+    """Show every version of one document, and the difference between two: those requested, or else the last
+    two.
+    """
     found = versions_of(type_.replace("-", " "), name, who(request))
     shown = history_page(name, found, older=_number(request, "from"), newer=_number(request, "to"))
     return render(request, "catalog/history.html", {"shown": shown})
@@ -74,7 +76,9 @@ def _through(right: Right, kept: set[str]) -> Linked:
 
 
 def _past(day: str, hour: str, now: dt.datetime) -> dt.datetime | None:
-    """Return the time in a form, in the reader's time zone; None for now. Raises InvalidInput for a future time."""
+    """Return the time in a form, in the reader's time zone; None for now. Raises InvalidInput for a future
+    time.
+    """
     moment = parse_start(day, hour)
     if moment and moment > now:
         raise InvalidInput("Choose a time in the past.", fields={"day": ["Choose a time in the past."]})

@@ -26,7 +26,9 @@ class VersionRow:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """The versions of one document, newest first, and the lines that differ between two, each with its style."""
+    """The versions of one document, newest first, and the lines that differ between two, each with
+    its style.
+    """
 
     name: str
     versions: Sequence[DocumentVersion]
@@ -65,7 +67,9 @@ class HistoryPage:
 def history_page(
     name: str, versions: Sequence[DocumentVersion], *, older: int | None, newer: int | None
 ) -> HistoryPage:
-    """Return the history of a document. It compares the versions with the given numbers, or else the last two."""
+    """Return the history of a document. It compares the versions with the given numbers, or else the last
+    two.
+    """
     by_number = {version.number: version for version in versions}
     after = by_number.get(newer or 0, versions[0])
     previous = by_number.get(after.number - 1)

@@ -101,11 +101,14 @@ def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
         return redirect("policy", saved)
     typed = Typed(source, outcome.problems or checked.problems)
     context = {
-        "edit": editing(request, "policies", name, typed, outcome), "typed": typed, "checked": checked,
-        "outcome": outcome, "error": outcome.error,
+        "edit": editing(request, "policies", name, typed, outcome),
+        "typed": typed,
+        "checked": checked,
+        "outcome": outcome,
+        "error": outcome.error,
         **_simulation(request, checked.document, None, asked=act == "simulate"),
         **(_replayed(policy, checked.document) if act == "replay" else {}),
-    }  # fmt: skip
+    }
     if getattr(request, "htmx", None):
         fragment = {"simulate": "_simulated", "replay": "_replayed"}.get(act, "_policy_checked")
         return render(request, f"catalog/{fragment}.html", {**context, "swap": True})
@@ -120,9 +123,12 @@ def _begin(policy: AccessPolicy | None) -> str:
     sets = CommandSet.objects.live().filter(versions__published_at__isnull=False).order_by("name")
     names = sets.distinct().values_list("name", flat=True)[:1]
     return policy_source(
-        name="new-policy", clusters=list(clusters) or ["a-cluster"], command_sets=list(names) or ["a-command-set"],
-        requesters=["operators"], approvers=["approvers"],
-    )  # fmt: skip
+        name="new-policy",
+        clusters=list(clusters) or ["a-cluster"],
+        command_sets=list(names) or ["a-command-set"],
+        requesters=["operators"],
+        approvers=["approvers"],
+    )
 
 
 def _replayed(policy: AccessPolicy | None, document: PolicyDocument | None) -> dict[str, Any]:

@@ -24,8 +24,15 @@ from sessions_app.policy.windows import upcoming
 from sessions_app.queries.requests import facts
 from sessions_app.web.display.states import Linked, plural
 
-_DAYS = {"mon": "Monday", "tue": "Tuesday", "wed": "Wednesday", "thu": "Thursday", "fri": "Friday",
-         "sat": "Saturday", "sun": "Sunday"}  # fmt: skip
+_DAYS = {
+    "mon": "Monday",
+    "tue": "Tuesday",
+    "wed": "Wednesday",
+    "thu": "Thursday",
+    "fri": "Friday",
+    "sat": "Saturday",
+    "sun": "Sunday",
+}
 
 
 class Sentence(NamedTuple):
@@ -52,7 +59,8 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
         Sentence("cmd", f"For {_list(document.command_sets, 'or')} on {_list(document.clusters, 'or')}."),
         Sentence(
             "clock",
-            f"For up to {say_duration(document.max_duration)}, starting up to {say_duration(document.max_horizon)} in advance.",
+            f"For up to {say_duration(document.max_duration)}, starting up to"
+            f" {say_duration(document.max_horizon)} in advance.",
         ),
         Sentence("stamp", _approvals(document)),
     ]
@@ -75,8 +83,9 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
         found.append(
             Sentence(
                 "flame",
-                f"Break-glass access: {_list(terms.groups, 'or')} can start immediately, for up to {say_duration(terms.max_duration)}. "
-                f"Someone else reviews it within {say_duration(terms.review_within)}.",
+                f"Break-glass access: {_list(terms.groups, 'or')} can start immediately, for up to"
+                f" {say_duration(terms.max_duration)}. Someone else reviews it within"
+                f" {say_duration(terms.review_within)}.",
             )
         )
     if document.viewers:
@@ -100,8 +109,9 @@ def _incident(document: PolicyDocument) -> str:
     same = terms.approvals == "same" and bool(document.clauses)
     when = "can request access with the same approvals" if same else "can start immediately"
     return (
-        f"While an incident is open on the cluster, {_list(terms.on_call, 'or')} {when}, for up to "
-        f"{say_duration(terms.max_duration)}. Windows and freezes don't apply, and access ends with the incident. {_own(terms, same=same)}"
+        f"While an incident is open on the cluster, {_list(terms.on_call, 'or')} {when}, for up to"
+        f" {say_duration(terms.max_duration)}. Windows and freezes don't apply, and access ends with the"
+        f" incident. {_own(terms, same=same)}"
     )
 
 
@@ -111,8 +121,9 @@ def _own(terms: Incident, *, same: bool) -> str:
     if same:
         return "A machine gets no access for an incident that it may have opened or changed."
     return (
-        "People who opened or last changed the incident, or may have, must give a reason, and someone else reviews it within "
-        f"{say_duration(terms.review_within)}. A machine gets no access for such an incident."
+        "People who opened or last changed the incident, or may have, must give a reason, and someone else"
+        f" reviews it within {say_duration(terms.review_within)}. A machine gets no access for such an"
+        " incident."
     )
 
 
@@ -210,8 +221,8 @@ def policy_page(policy: AccessPolicy, reader: Identity, now: dt.datetime) -> Pol
 
 
 def simulated_by(reader: Identity) -> QuerySet[AccessPolicy]:
-    """Return the policies that the reader may simulate for other people. People who may only request see the outcome in
-    the request form.
+    """Return the policies that the reader may simulate for other people. People who may only request see the
+    outcome in the request form.
     """
     live = AccessPolicy.objects.live()
     if reader.is_superuser:

@@ -59,7 +59,9 @@ def _say(decision: Decision) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The past decisions that a draft would change. ``total`` counts all of them; only the newest are listed."""
+    """The past decisions that a draft would change. ``total`` counts all of them; only the newest
+    are listed.
+    """
 
     looked: int
     more: bool
@@ -95,7 +97,9 @@ class Replayed:
 
 
 def replay_past(policy: AccessPolicy, draft: PolicyDocument, now: dt.datetime) -> Replayed:
-    """Evaluate the requests of the last 90 days against the current policy and a draft. Raises Unreadable, InvalidInput."""
+    """Evaluate the requests of the last 90 days against the current policy and a draft. Raises Unreadable,
+    InvalidInput.
+    """
     current = facts.policy_document(policy)
     past = past_requests(policy, now)
     groups = {*current.approver_groups, *draft.approver_groups}

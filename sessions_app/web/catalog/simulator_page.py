@@ -40,8 +40,11 @@ from sessions_app.web.display.states import Look, plural
 from sessions_app.web.forms.times import parse_start
 
 PREFIX = "s."
-KINDS = ((RequestKind.PLANNED, "Planned"), (RequestKind.INCIDENT, "Incident"),
-         (RequestKind.BREAK_GLASS, "Break-glass access"))  # fmt: skip
+KINDS = (
+    (RequestKind.PLANNED, "Planned"),
+    (RequestKind.INCIDENT, "Incident"),
+    (RequestKind.BREAK_GLASS, "Break-glass access"),
+)
 # The maximum number of approvers named for a clause. The others are counted.
 NAMED = 8
 PERMITTED, DENIED = Look("ok", "check", "Yes"), Look("bad", "x", "No")
@@ -57,9 +60,11 @@ PARTS = (
     ("nobody", "None"),
 )
 _ROLES = {
-    "assignee": frozenset({"assignee", "member"}), "member": frozenset({"member"}),
-    "on_call": frozenset({"on_call", "member"}), "nobody": frozenset[str](),
-}  # fmt: skip
+    "assignee": frozenset({"assignee", "member"}),
+    "member": frozenset({"member"}),
+    "on_call": frozenset({"on_call", "member"}),
+    "nobody": frozenset[str](),
+}
 # Who opened the workflow.
 OPENERS = (
     (Whose.OTHER.value, "Someone else"),
@@ -73,9 +78,9 @@ TOO_FAR = "The start or duration is too far in the future to be granted."
 class Question:
     """The assumptions of a simulation, as typed.
 
-    ``incident``: a workflow is open. ``workflow``, ``source`` and ``severity`` describe it, and ``part`` is the
-    requester's role in it. Empty values default to what the policy requires. ``opener`` is who opened it; by default,
-    someone else. ``from_…`` and ``to_…`` are the workflow's planned time, if it has one.
+    ``incident``: a workflow is open. ``workflow``, ``source`` and ``severity`` describe it, and ``part`` is
+    the requester's role in it. Empty values default to what the policy requires. ``opener`` is who opened it;
+    by default, someone else. ``from_…`` and ``to_…`` are the workflow's planned time, if it has one.
     """
 
     person: str = ""
@@ -153,7 +158,10 @@ class Options:
     def start_hint(self) -> str:
         """How the start applies to each kind of request."""
         when = "with the workflow or on approval" if self.workflows else "on approval"
-        return f"A planned request is submitted now, any other kind at its start. Leave both fields empty to start {when}."
+        return (
+            "A planned request is submitted now, any other kind at its start. Leave both fields empty to"
+            f" start {when}."
+        )
 
     @property
     def choose_source(self) -> bool:
@@ -236,8 +244,8 @@ def simulate(
 ) -> Simulated:
     """Answer a question with the same evaluation as a real request. Changes nothing. Raises InvalidInput.
 
-    ``policy`` is the stored row whose ``document`` is evaluated. It is None for a draft, whose document defines who may
-    request.
+    ``policy`` is the stored row whose ``document`` is evaluated. It is None for a draft, whose document
+    defines who may request.
     """
     person = _person(question.person)
     cluster = Cluster.objects.live().filter(name=question.cluster).first()
@@ -323,8 +331,8 @@ def _supposed(case: Case, question: Question, at: dt.datetime | None) -> Case:
 
 
 def _workflow(question: Question, document: PolicyDocument) -> WorkflowFacts:
-    """Return the assumed workflow: an incident if the policy requires no workflow, otherwise the chosen one. A missing or
-    invalid choice is replaced by the first one that the form offers.
+    """Return the assumed workflow: an incident if the policy requires no workflow, otherwise the chosen one.
+    A missing or invalid choice is replaced by the first one that the form offers.
     """
     doing = _doing(question)
     if document.workflow is None:

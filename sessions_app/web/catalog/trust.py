@@ -23,7 +23,9 @@ MET, NOT_MET = Look("ok", "check", "Yes"), Look("bad", "x", "No")
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the trust policies: all of them for administrators, for others those that their machines sign in with."""
+    """List the trust policies: all of them for administrators, for others those that their machines sign in
+    with.
+    """
     rows = reads.trust_policies(who(request))
     return list_documents(request, "trust-policies", rows, "catalog/trust_policies.html")
 
@@ -91,7 +93,8 @@ def remove(request: HttpRequest, name: str) -> HttpResponse:
     """Show what is revoked if a trust policy is removed. With ``confirm``, remove it."""
     given = reads.count_given(administered(request, TrustPolicy.objects.live(), name), clock.now())
     removal = Removal(
-        "trust-policies", "Machines can no longer sign in through it.",
+        "trust-policies",
+        "Machines can no longer sign in through it.",
         "Machines can no longer sign in through it. Its history stays in the record.",
-    )  # fmt: skip
+    )
     return press_remove(request, removal, name, tokens=given)

@@ -81,9 +81,10 @@ def remove(request: HttpRequest, name: str) -> HttpResponse:
     """Show the effects of removing an endpoint. With ``confirm``, remove it."""
     _own(request, name)
     removal = Removal(
-        "webhooks", "No more messages are sent to it.",
+        "webhooks",
+        "No more messages are sent to it.",
         "No more messages are sent to it, including pending ones. Its history stays in the record.",
-    )  # fmt: skip
+    )
     return press_remove(request, removal, name)
 
 
@@ -129,9 +130,12 @@ def replay(request: HttpRequest, name: str) -> HttpResponse:
     since = now - dt.timedelta(hours=int(hours)) if hours in [str(span) for span, _ in SPANS] else None
     try:
         count = replay_webhooks(
-            endpoint_id=_own(request, name).pk, actor=who(request), now=now, since=since,
+            endpoint_id=_own(request, name).pk,
+            actor=who(request),
+            now=now,
+            since=since,
             message_id=int(message) if message.isdecimal() and len(message) < 19 else None,
-        )  # fmt: skip
+        )
     except NotFound:
         raise
     except StintError as error:

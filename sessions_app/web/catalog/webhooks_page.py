@@ -73,11 +73,13 @@ def endpoints(reader: Identity) -> list[EndpointRow]:
     }
     return [
         EndpointRow(
-            one, endpoint_look(one), counts.get((one.pk, WebhookState.PENDING), 0),
+            one,
+            endpoint_look(one),
+            counts.get((one.pk, WebhookState.PENDING), 0),
             counts.get((one.pk, WebhookState.FAILED), 0),
         )
         for one in mine
-    ]  # fmt: skip
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,8 @@ class MessageRow:
 
 @dataclass(frozen=True, slots=True)
 class EndpointPage:
-    """One endpoint with its messages. ``events`` are those it subscribes to, each with its description. ``moving``: this
-    is the newest page, and a message on it will be sent soon.
+    """One endpoint with its messages. ``events`` are those it subscribes to, each with its description.
+    ``moving``: this is the newest page, and a message on it will be sent soon.
     """
 
     endpoint: WebhookEndpoint

@@ -1,7 +1,8 @@
-"""Renders a command's output as a terminal would, as text and as HTML with classes. Nothing in the result is active.
+"""Renders a command's output as a terminal would, as text and as HTML with classes. Nothing in the result is
+active.
 
-Of ECMA-48, only graphic rendition (SGR) is kept: bold, dim, italic, underline, strikethrough, and colors mapped to a
-fixed palette of sixteen. All other sequences are removed. A carriage return starts its line over.
+Of ECMA-48, only graphic rendition (SGR) is kept: bold, dim, italic, underline, strikethrough, and colors
+mapped to a fixed palette of sixteen. All other sequences are removed. A carriage return starts its line over.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from django.utils.safestring import SafeString, mark_safe
 # Control sequences, OSC and other string sequences, two-byte escapes.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)(?P<sgr>[0-9:;]*)m"
-    r"|\x1b\[[0-?]*[ -/]*[@-~]|[\x90\x98\x9d\x9e\x9f].*?(?:\x07|\x1b\\|\x9c|$)|\x1b[P\]X^_].*?(?:\x07|\x1b\\|\x9c|$)"
+    r"|\x1b\[[0-?]*["
+    r" -/]*[@-~]|[\x90\x98\x9d\x9e\x9f].*?(?:\x07|\x1b\\|\x9c|$)|\x1b[P\]X^_].*?(?:\x07|\x1b\\|\x9c|$)"
     r"|\x9b[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]?",
     re.DOTALL,
 )
@@ -29,9 +31,23 @@ _HIDING = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e
 
 # The sixteen colors of xterm. Other colors are mapped to the nearest of them.
 _XTERM = (
-    (0, 0, 0), (205, 0, 0), (0, 205, 0), (205, 205, 0), (0, 0, 238), (205, 0, 205), (0, 205, 205), (229, 229, 229),
-    (127, 127, 127), (255, 0, 0), (0, 255, 0), (255, 255, 0), (92, 92, 255), (255, 0, 255), (0, 255, 255), (255, 255, 255),
-)  # fmt: skip
+    (0, 0, 0),
+    (205, 0, 0),
+    (0, 205, 0),
+    (205, 205, 0),
+    (0, 0, 238),
+    (205, 0, 205),
+    (0, 205, 205),
+    (229, 229, 229),
+    (127, 127, 127),
+    (255, 0, 0),
+    (0, 255, 0),
+    (255, 255, 0),
+    (92, 92, 255),
+    (255, 0, 255),
+    (0, 255, 255),
+    (255, 255, 255),
+)
 _CUBE = (0, 95, 135, 175, 215, 255)
 
 
@@ -68,12 +84,18 @@ class Style:
 PLAIN = Style()
 _FLAGS = {1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "inverse", 9: "strike"}
 _OFF = {
-    22: ("bold", "dim"), 21: ("bold",), 23: ("italic",), 24: ("underline",), 27: ("inverse",), 29: ("strike",),
-}  # fmt: skip
+    22: ("bold", "dim"),
+    21: ("bold",),
+    23: ("italic",),
+    24: ("underline",),
+    27: ("inverse",),
+    29: ("strike",),
+}
 
 
 def plain(text: str) -> str:
-    """Return terminal output as plain text: no escape sequences, no controls but newline and tab, nothing hidden.
+    """Return terminal output as plain text: no escape sequences, no controls but newline and tab, nothing
+    hidden.
 
     The result is not escaped; templates escape it for HTML.
     """

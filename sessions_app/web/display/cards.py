@@ -57,7 +57,9 @@ class RequestCard:
 
     @property
     def look(self) -> Look:
-        """The look of its state. A request past its deadline looks expired, even before a worker has ended it."""
+        """The look of its state. A request past its deadline looks expired, even before a worker has ended
+        it.
+        """
         if self.request.state == RequestState.PENDING and self.request.lapses_at <= self.now:
             return words.REQUEST[RequestState.LAPSED]
         return words.REQUEST.get(self.request.state, words.UNKNOWN)

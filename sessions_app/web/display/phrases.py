@@ -11,8 +11,10 @@ Act = str | Callable[[str, Data], str]
 
 FACTORS = {"totp": "an authenticator app", "webauthn": "a passkey", "recovery_codes": "a recovery code"}
 _DRIFT = {
-    "missing": "a missing object", "changed": "an object changed by others", "orphan": "leftovers of an ended grant",
-}  # fmt: skip
+    "missing": "a missing object",
+    "changed": "an object changed by others",
+    "orphan": "leftovers of an ended grant",
+}
 
 
 def line(data: Data) -> str:

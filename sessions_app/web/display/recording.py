@@ -27,7 +27,9 @@ MAX_HITS = 100
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The last lines of a command's output, as HTML with classes only, and as text. ``cut``: there was more before."""
+    """The last lines of a command's output, as HTML with classes only, and as text. ``cut``: there was more
+    before.
+    """
 
     html: SafeString
     text: str
@@ -46,8 +48,8 @@ class Hit:
 def output_for(run: CommandRun, reader: Identity, now: dt.datetime) -> Output | None:
     """Return the last output of a run, also while it runs; None if it can't be read.
 
-    Viewing output while a command runs is not recorded. After the command has ended, its output is a recording, and
-    each viewing is recorded. Raises NotFound for a run that the reader can't see.
+    Viewing output while a command runs is not recorded. After the command has ended, its output is a
+    recording, and each viewing is recorded. Raises NotFound for a run that the reader can't see.
     """
     running = run.state == RunState.RUNNING
     try:
@@ -90,9 +92,12 @@ def events(data: bytes) -> Iterator[tuple[float, str]]:
         except ValueError:
             continue
         if (
-            isinstance(event, list) and len(event) == 3 and event[1] == "o"
-            and isinstance(event[2], str) and isinstance(event[0], int | float)
-        ):  # fmt: skip
+            isinstance(event, list)
+            and len(event) == 3
+            and event[1] == "o"
+            and isinstance(event[2], str)
+            and isinstance(event[0], int | float)
+        ):
             yield float(event[0]), event[2]
 
 

@@ -68,7 +68,8 @@ RUN: dict[str, Look] = {
     RunState.CUT: Look("bad", "stop", "Terminated"),
     RunState.FAILED: Look("bad", "alert", "Failed to start"),
 }
-# The command finished with a nonzero exit status, a signal or an error. What that means depends on the program.
+# The command finished with a nonzero exit status, a signal or an error. What that means depends on the
+# program.
 DONE_BADLY = Look("warn", "alert", "Done")
 
 WORKFLOW: dict[str, Look] = {
@@ -142,8 +143,8 @@ def severity_look(severity: str) -> Look | None:
 
 
 def grant_look(grant: Grant, now: dt.datetime) -> Look:
-    """Return the look of a grant's state. A grant past its deadline looks expired, even before a worker has ended it.
-    An end that isn't confirmed is shown as such.
+    """Return the look of a grant's state. A grant past its deadline looks expired, even before a worker has
+    ended it. An end that isn't confirmed is shown as such.
     """
     if grant.state in (GrantState.ACTIVE, GrantState.PROVISIONING) and grant.expires_at <= now:
         return Look("warn", "clock", "Expired")
@@ -164,7 +165,9 @@ def workflow_state(workflow: Workflow) -> Look:
 
 
 def run_look(run: CommandRun, now: dt.datetime) -> Look:
-    """Return the look of a command run's state. A hold past its deadline looks timed out even before a worker ends it."""
+    """Return the look of a command run's state. A hold past its deadline looks timed out even before a worker
+    ends it.
+    """
     if run.state == RunState.HELD and not run.may_yet_run(now):
         return RUN[RunState.HOLD_LAPSED]
     if run.state == RunState.DONE and (run.signal or run.exit_status or run.reason):

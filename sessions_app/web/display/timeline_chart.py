@@ -43,7 +43,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A band to draw behind the bars. ``style`` is `open` (access allowed) or `frozen` (access not allowed)."""
+    """A band to draw behind the bars. ``style`` is `open` (access allowed) or `frozen` (access not
+    allowed).
+    """
 
     start: dt.datetime
     end: dt.datetime
@@ -202,7 +204,9 @@ def _place(start: dt.datetime, end: dt.datetime) -> Place:
 
 
 def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[Tick], str]:
-    """Return the ticks of the axis, except those near now, and the position of now; empty if it is outside."""
+    """Return the ticks of the axis, except those near now, and the position of now; empty if it is
+    outside.
+    """
     now_x = (now - start).total_seconds() / (end - start).total_seconds() * 100
     inside = 0 <= now_x <= 100
     ticks = list(_ticks(start, end, _place(start, end)))
@@ -242,8 +246,8 @@ def _row(group: Group, at: Place, *, short: bool) -> Row:
 
 
 def _beside(x: float, width: float, wide: float) -> tuple[float, float, float, str, bool]:
-    """Return the start and end of a bar with its text, the text's position and anchor, and whether it is beside the
-    bar.
+    """Return the start and end of a bar with its text, the text's position and anchor, and whether it is
+    beside the bar.
     """
     right = x + width
     if width >= wide + 1.5:
@@ -260,14 +264,23 @@ def _lane_bars(number: int, lane: Sequence[_Placed]) -> Iterable[LaneBar]:
     for here, one in enumerate(lane):
         fits, taken = _fits(one, taken, until=lane[here + 1].x if here + 1 < len(lane) else 100)
         yield LaneBar(
-            one.span, _per_cent(one.x), _per_cent(one.width), y, one.text, _per_cent(one.text_x), y + 15, one.anchor,
-            one.beside, not fits, _dated(one.span),
-        )  # fmt: skip
+            one.span,
+            _per_cent(one.x),
+            _per_cent(one.width),
+            y,
+            one.text,
+            _per_cent(one.text_x),
+            y + 15,
+            one.anchor,
+            one.beside,
+            not fits,
+            _dated(one.span),
+        )
 
 
 def _fits(one: _Placed, taken: float, *, until: float) -> tuple[bool, float]:
-    """Return whether a bar's text fits on a narrow screen, between what is on its left and the next bar, and where the
-    lane is then taken up to.
+    """Return whether a bar's text fits on a narrow screen, between what is on its left and the next bar, and
+    where the lane is then taken up to.
     """
     wide, right = len(one.text) * _LETTER * _NARROW, one.x + one.width
     if not one.beside:
@@ -346,8 +359,9 @@ def span_of_grant(
 ) -> Span:
     """Return a grant's bar, up to its deadline or its earlier end.
 
-    ``identity`` is its holder, if already loaded. ``urgent`` marks incident and break-glass access. With ``now``, the
-    bar of a grant that is still ending extends to now, and that of an ended grant shows how it ended.
+    ``identity`` is its holder, if already loaded. ``urgent`` marks incident and break-glass access. With
+    ``now``, the bar of a grant that is still ending extends to now, and that of an ended grant shows how it
+    ended.
     """
     start = grant.starts_at
     end = grant.ended_at or grant.expires_at
@@ -359,10 +373,15 @@ def span_of_grant(
     ):
         tone = "glass"
     return Span(
-        identity=identity or grant.holder, note=note or f"{grant.cluster}, {grant.command_set_version.command_set}",
-        start=start, end=max(end, start + dt.timedelta(seconds=1)), tone=tone, style=style, text=text,
+        identity=identity or grant.holder,
+        note=note or f"{grant.cluster}, {grant.command_set_version.command_set}",
+        start=start,
+        end=max(end, start + dt.timedelta(seconds=1)),
+        tone=tone,
+        style=style,
+        text=text,
         url=reverse("grant", args=[grant.ref]),
-    )  # fmt: skip
+    )
 
 
 def _look_of_grant(grant: Grant, end: dt.datetime, now: dt.datetime | None) -> tuple[str, str, str]:
@@ -388,7 +407,13 @@ def span_of_request(
     if emphasis:
         text = f"{timezone.localtime(start):%H:%M} to {timezone.localtime(end):%H:%M}, this request"
     return Span(
-        identity=request.requester, note=note or f"{request.cluster}, {request.command_set_version.command_set}",
-        start=start, end=end, tone="warn" if waits else "bad" if request.state == RequestState.DENIED else "mute",
-        style="asked" if waits else "refused", text=text, url=reverse("request", args=[request.ref]), emphasis=emphasis,
-    )  # fmt: skip
+        identity=request.requester,
+        note=note or f"{request.cluster}, {request.command_set_version.command_set}",
+        start=start,
+        end=end,
+        tone="warn" if waits else "bad" if request.state == RequestState.DENIED else "mute",
+        style="asked" if waits else "refused",
+        text=text,
+        url=reverse("request", args=[request.ref]),
+        emphasis=emphasis,
+    )

@@ -14,17 +14,25 @@ from sessions_app.web.docs.markdown import Document, Section, read_document
 from sessions_app.web.docs.reference.pages import pages
 
 FOLDER = settings.BASE_DIR / "templates" / "docs"
-# In reading order: tutorials, then what people do with Stint, then how it is run, then what there is to know about it.
+# In reading order: tutorials, then what people do with Stint, then how it is run, then what there is to know
+# about it.
 SHELVES = {
     "Tutorials": ("first-ssh-target", "postgres", "http", "kubernetes", "agents", "mcp", "machines"),
     "Use Stint": ("approvers", "on-call", "cli", "api"),
     "Decide who gets what": ("command-sets", "policies", "workflows"),
     "Run Stint": (
-        "installation", "deploying", "high-availability", "security", "backup", "upgrading", "monitoring", "evidence",
+        "installation",
+        "deploying",
+        "high-availability",
+        "security",
+        "backup",
+        "upgrading",
+        "monitoring",
+        "evidence",
         "troubleshooting",
     ),
     "Understand Stint": ("concepts", "compared", "coming-from", "faq"),
-}  # fmt: skip
+}
 # The length of an excerpt in characters, and the most results.
 EXCERPT, MOST = 160, 30
 
@@ -115,7 +123,9 @@ def reference_page(name: str) -> Guide | None:
 
 
 def entry_named(text: str) -> Found | None:
-    """Return the entry of the reference with this name, such as a setting or an error code; None if it is not just one."""
+    """Return the entry of the reference with this name, such as a setting or an error code; None if it is not
+    just one.
+    """
     if not _IDENTIFIER.fullmatch(text):
         return None
     found = [one for one in search_guides(text) if _is_named(one, text) and one.guide.view == "reference"]
@@ -123,8 +133,8 @@ def entry_named(text: str) -> Found | None:
 
 
 def search_guides(text: str) -> list[Found]:
-    """Return the sections that contain all words, ignoring case. First comes what has this name, then what has the words
-    in its title.
+    """Return the sections that contain all words, ignoring case. First comes what has this name, then what
+    has the words in its title.
     """
     words = text.casefold().split()
     found = [

@@ -20,7 +20,9 @@ PROMPT = "$ "
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading of a guide, with all text up to the next one. ``anchor`` is empty for the text above the first one."""
+    """A heading of a guide, with all text up to the next one. ``anchor`` is empty for the text above the
+    first one.
+    """
 
     title: str
     anchor: str
@@ -39,7 +41,9 @@ class Document:
 
 
 def read_document(source: str) -> Document:
-    """Render a guide: one level-1 heading, then a paragraph that sums it up. Raises ValueError if they are missing."""
+    """Render a guide: one level-1 heading, then a paragraph that sums it up. Raises ValueError if they are
+    missing.
+    """
     tokens = _MARKDOWN.parse(source)
     if [token.type for token in tokens[:4:3]] != ["heading_open", "paragraph_open"] or tokens[0].tag != "h1":
         raise ValueError("a guide begins with its title and a paragraph")
@@ -63,7 +67,9 @@ def render_line(source: str) -> SafeString:
 
 
 def commands_of(block: str) -> str:
-    """Return the commands in a console block: the lines after prompts, and those that a backslash continues."""
+    """Return the commands in a console block: the lines after prompts, and those that a backslash
+    continues.
+    """
     typed, goes_on = [], False
     for line in block.splitlines():
         if goes_on or line.startswith(PROMPT):
@@ -98,7 +104,9 @@ class _Renderer(RendererHTML):
     """Renders Stint's markup in place of the library's plain markup."""
 
     def fence(self, tokens: Sequence[Token], idx: int, _options: OptionsDict, _env: EnvType) -> str:
-        """Return a block of code that scrolls and can be copied. Of a console block, only the commands are copied."""
+        """Return a block of code that scrolls and can be copied. Of a console block, only the commands are
+        copied.
+        """
         token = tokens[idx]
         typed = commands_of(token.content) if token.info.split()[:1] == ["console"] else token.content
         block = format_html('<pre class="source" tabindex="0"><code>{}</code></pre>', token.content)

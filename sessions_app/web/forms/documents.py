@@ -30,8 +30,8 @@ class _Administered(Protocol[Row_co]):
 
 
 class DocumentPages(NamedTuple):
-    """The pages of a kind. ``listed`` is the URL name of the list, and ``stem`` is the stem of the other URL names.
-    ``has_page``: a document can be viewed without editing it.
+    """The pages of a kind. ``listed`` is the URL name of the list, and ``stem`` is the stem of the other URL
+    names. ``has_page``: a document can be viewed without editing it.
     """
 
     kind: Kind
@@ -81,7 +81,9 @@ PLACE_OF_NOUN = {place.noun: place for place in PLACES.values()}
 
 @dataclass(frozen=True, slots=True)
 class Editing:
-    """One document in its editor. ``name`` is empty for a new one. ``based_on`` is the state in which it was opened."""
+    """One document in its editor. ``name`` is empty for a new one. ``based_on`` is the state in which it was
+    opened.
+    """
 
     place: DocumentPages
     name: str
@@ -162,8 +164,8 @@ def edit_document(
     status: int | None = None,
     **more: Any,
 ) -> HttpResponse:
-    """Render the editor of one document: save what was sent, or show ``source``. ``pressed`` is False if another form on
-    the page was sent; ``status`` is then the status of the page.
+    """Render the editor of one document: save what was sent, or show ``source``. ``pressed`` is False if
+    another form on the page was sent; ``status`` is then the status of the page.
     """
     outcome = SaveResult()
     if request.method == "POST" and pressed:

@@ -14,7 +14,9 @@ MOST = 5
 
 
 class Affected(NamedTuple):
-    """Commands that the end affects: a title, the first few with what they wait for, and the number of the rest."""
+    """Commands that the end affects: a title, the first few with what they wait for, and the number of the
+    rest.
+    """
 
     title: str
     runs: Sequence[tuple[CommandRun, str]]

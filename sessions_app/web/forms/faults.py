@@ -1,4 +1,6 @@
-"""Assigns the faults of a form to its fields. Each is shown once; only faults without a field are shown above the form."""
+"""Assigns the faults of a form to its fields. Each is shown once; only faults without a field are shown above
+the form.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ from sessions_app.web.templatetags.stint import in_zone
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The faults of a form. ``at`` maps field names to faults, in the order of the fields. ``above`` is the text above
-    the form.
+    """The faults of a form. ``at`` maps field names to faults, in the order of the fields. ``above`` is the
+    text above the form.
     """
 
     at: Mapping[str, str] = field(default_factory=dict)
@@ -31,8 +33,8 @@ class Faults:
 def faults_of(error: StintError | None, names: str) -> Faults:
     """Assign an error's faults to the fields of a form.
 
-    ``names`` are the form's fields in order. `days:lifetime,until` is the field `days`, whose name in errors is
-    `lifetime` or `until`.
+    ``names`` are the form's fields in order. `days:lifetime,until` is the field `days`, whose name in errors
+    is `lifetime` or `until`.
     """
     if error is None:
         return Faults()
@@ -61,8 +63,8 @@ def faults_of(error: StintError | None, names: str) -> Faults:
 
 
 def faults_of_document(problems: Sequence[Problem], names: str) -> Faults:
-    """Assign a document's faults to the fields of the form that produces it. ``names`` is as for ``faults_of``, with the
-    document's top-level keys.
+    """Assign a document's faults to the fields of the form that produces it. ``names`` is as for
+    ``faults_of``, with the document's top-level keys.
     """
     fields: dict[str, list[str]] = {}
     for problem in problems:

@@ -1,4 +1,6 @@
-"""Removes an object from the catalog in two steps: the page shows which grants end, and a second click confirms."""
+"""Removes an object from the catalog in two steps: the page shows which grants end, and a second click
+confirms.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class RemovalPage:
-    """The content of the confirmation page. ``tokens`` is the number of API tokens issued under a trust policy."""
+    """The content of the confirmation page. ``tokens`` is the number of API tokens issued under a trust
+    policy.
+    """
 
     removal: Removal
     name: str
@@ -56,7 +60,10 @@ class RemovalPage:
         """The API tokens that are revoked with it, as a sentence; empty if there are none."""
         if not self.tokens:
             return ""
-        return f"{plural(self.tokens, 'API token')} issued under it {'is' if self.tokens == 1 else 'are'} revoked immediately."
+        return (
+            f"{plural(self.tokens, 'API token')} issued under it {'is' if self.tokens == 1 else 'are'}"
+            " revoked immediately."
+        )
 
     @property
     def back_url(self) -> str:
@@ -72,12 +79,18 @@ def press_remove(
     policies: Sequence[AccessPolicy] = (),
     tokens: int = 0,
 ) -> HttpResponse:
-    """Show which grants end. With ``confirm``, remove the object, unless grants would end that were not shown."""
+    """Show which grants end. With ``confirm``, remove the object, unless grants would end that were not
+    shown.
+    """
     confirmed = request.POST.get("confirm") == "1"
     plan = remove_document(
-        kind=removal.kind, name=name, actor=who(request), now=clock.now(), plan_only=not confirmed,
+        kind=removal.kind,
+        name=name,
+        actor=who(request),
+        now=clock.now(),
+        plan_only=not confirmed,
         told=request.POST.get("told", "").split() if confirmed else None,
-    )  # fmt: skip
+    )
     if confirmed:
         messages.success(request, f"{name} removed. {removal.done}")
         return redirect(PLACES[removal.kind].listed)

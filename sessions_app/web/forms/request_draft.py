@@ -1,4 +1,6 @@
-"""A new request as typed into a form, or as a link or an earlier request fills it in. Invalid input stays as typed."""
+"""A new request as typed into a form, or as a link or an earlier request fills it in. Invalid input stays as
+typed.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ PARAMETER = "p."
 class Draft:
     """A request that isn't submitted yet. All values are text as typed.
 
-    ``targets`` None means all targets of the cluster. ``incident`` is the reference of the selected workflow, of any
-    kind. ``other_workflow`` is a reference that was typed instead.
+    ``targets`` None means all targets of the cluster. ``incident`` is the reference of the selected workflow,
+    of any kind. ``other_workflow`` is a reference that was typed instead.
     """
 
     kind: str = RequestKind.PLANNED
@@ -79,11 +81,18 @@ class Draft:
         """Return the query string that fills the form with this draft."""
         start = f"{self.day}T{self.hour}" if self.starts_later and self.hour else ""
         values: dict[str, str | tuple[str, ...]] = {
-            "kind": self.kind, "cluster": self.cluster, "set": self.command_set, "policy": self.policy,
-            "for": self.duration, "start": start, "ticket": self.ticket, "reason": self.reason,
-            "workflow": self.workflow, "target": self.targets or (),
+            "kind": self.kind,
+            "cluster": self.cluster,
+            "set": self.command_set,
+            "policy": self.policy,
+            "for": self.duration,
+            "start": start,
+            "ticket": self.ticket,
+            "reason": self.reason,
+            "workflow": self.workflow,
+            "target": self.targets or (),
             **{f"{PARAMETER}{name}": value for name, value in self.parameters.items()},
-        }  # fmt: skip
+        }
         return urlencode({name: value for name, value in values.items() if value}, doseq=True)
 
     def applied(self, offer: str) -> Draft:
@@ -124,7 +133,7 @@ def draft_of_form(data: QueryDict) -> Draft:
             name.removeprefix(PARAMETER): data.get(name, "") for name in data if name.startswith(PARAMETER)
         },
         targets=tuple(data.getlist("target")) if data.get("targets_of") == data.get("cluster") else None,
-    )  # fmt: skip
+    )
 
 
 def draft_of_link(query: QueryDict) -> Draft:
@@ -150,7 +159,9 @@ def draft_of_link(query: QueryDict) -> Draft:
 
 
 def draft_of_request(request: AccessRequest, targets: Iterable[str]) -> Draft:
-    """Return a draft that repeats a request, on those of its targets that still exist, and without its start."""
+    """Return a draft that repeats a request, on those of its targets that still exist, and without
+    its start.
+    """
     kind = request.extends.request.kind if request.extends else request.kind
     return Draft(
         kind=_kind(kind),

@@ -21,7 +21,9 @@ from sessions_app.web.layout.views import who
 
 @dataclass(frozen=True, slots=True)
 class SaveResult:
-    """The result of a click: the document was saved, a plan needs confirmation, or an error prevented saving."""
+    """The result of a click: the document was saved, a plan needs confirmation, or an error
+    prevented saving.
+    """
 
     plan: Plan | None = None
     saved: bool = False
@@ -61,8 +63,8 @@ def press(
 ) -> SaveResult:
     """Save the submitted document, or return the change without saving it.
 
-    Nothing is saved with ``act=look``, or if grants would end that were not shown. Without ``based_on``, the form
-    includes the state that it is based on.
+    Nothing is saved with ``act=look``, or if grants would end that were not shown. Without ``based_on``, the
+    form includes the state that it is based on.
     """
     me, now = who(request), clock.now()
     based_on = request.POST.get("based_on") if based_on is None else based_on

@@ -25,8 +25,8 @@ def typed_duration(text: str) -> int:
 def parse_start(day: str, hour: str, prefix: str = "") -> dt.datetime | None:
     """Return the time for a date and a time of day in the reader's time zone; None if both are empty.
 
-    The fields are named ``day`` and ``hour``, after the prefix. Raises InvalidInput if one of them is missing, if the
-    text isn't a date or time, or if the time is skipped when clocks go forward.
+    The fields are named ``day`` and ``hour``, after the prefix. Raises InvalidInput if one of them is
+    missing, if the text isn't a date or time, or if the time is skipped when clocks go forward.
     """
     if not day and not hour:
         return None
@@ -37,21 +37,26 @@ def parse_start(day: str, hour: str, prefix: str = "") -> dt.datetime | None:
         local = dt.datetime.fromisoformat(f"{day}T{hour}")
     except ValueError as error:
         raise InvalidInput(
-            "The start isn't a valid date and time.", hint="Use a format like 2026-11-28 and 02:00, or leave both empty.",
+            "The start isn't a valid date and time.",
+            hint="Use a format like 2026-11-28 and 02:00, or leave both empty.",
             fields={f"{prefix}day": ["Not a valid date and time."]},
-        ) from error  # fmt: skip
+        ) from error
     moment = local.replace(tzinfo=timezone.get_current_timezone())
     try:
         there_and_back = moment.astimezone(dt.UTC).astimezone(moment.tzinfo).replace(tzinfo=None)
     except OverflowError as error:
         raise InvalidInput(
-            "The start is too far in the future.", hint="Choose an earlier date.", fields={f"{prefix}day": ["Too far in the future."]}
-        ) from error  # fmt: skip
+            "The start is too far in the future.",
+            hint="Choose an earlier date.",
+            fields={f"{prefix}day": ["Too far in the future."]},
+        ) from error
     if there_and_back != local:
         raise InvalidInput(
-            f"{hour} does not exist on {day} in {timezone.get_current_timezone_name()}: clocks go forward then.",
-            hint="Choose an earlier or a later time.", fields={f"{prefix}hour": ["Does not exist on that day."]},
-        )  # fmt: skip
+            f"{hour} does not exist on {day} in {timezone.get_current_timezone_name()}: clocks go forward"
+            " then.",
+            hint="Choose an earlier or a later time.",
+            fields={f"{prefix}hour": ["Does not exist on that day."]},
+        )
     return moment
 
 

@@ -19,7 +19,9 @@ WAITING = (GrantState.SCHEDULED, GrantState.PROVISIONING)
 
 
 class Clock(NamedTuple):
-    """The large clock: a time to count down to, or a past time, with its caption and its label for screen readers."""
+    """The large clock: a time to count down to, or a past time, with its caption and its label for screen
+    readers.
+    """
 
     until: dt.datetime | None
     at: SafeString | str

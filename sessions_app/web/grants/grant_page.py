@@ -62,16 +62,18 @@ class GrantPage:
     seen: str
 
     def has_form(self, form: str, which: int | None) -> bool:
-        """Whether the page has a form now. ``which`` is the command's number for ``run``, and the extension in seconds for
-        ``extend``.
+        """Whether the page has a form now. ``which`` is the command's number for ``run``, and the extension
+        in seconds for ``extend``.
         """
         holds = self.own and self.grant.state not in OVER
         return {
             "run": self.may_run and which in {one.view.index for one in self.runnable},
             "end": self.may_end,
-            "extend": self.may_end
-            and not self.pending_extension
-            and which in {offer.seconds for offer in self.extensions},
+            "extend": (
+                self.may_end
+                and not self.pending_extension
+                and which in {offer.seconds for offer in self.extensions}
+            ),
             "delegate": bool(self.delegates),
             "credential": holds and self.issues and not self.by_gateway and self.card.running,
             "release": self.may_release and self.grant.held_at is not None,
@@ -137,7 +139,10 @@ class GrantPage:
     def run_note(self) -> str:
         """A note on how its commands run, or why they can't."""
         if self.may_run and self.target:
-            return f"Commands run on {self.target.name} through the gateway. They are recorded and stop when the access ends."
+            return (
+                f"Commands run on {self.target.name} through the gateway. They are recorded and stop when the"
+                " access ends."
+            )
         if self.head.yours:
             return "Nothing can run now."
         return f"Only {self.grant.holder} can run them, through the gateway."
@@ -198,9 +203,13 @@ class GrantPage:
         """The query with which the live part requests its current content."""
         log = self.log
         values = {
-            "seen": self.seen, "show": log.show, "before": log.asked.before, "open": log.asked.opened, "order": log.asked.order,
+            "seen": self.seen,
+            "show": log.show,
+            "before": log.asked.before,
+            "open": log.asked.opened,
+            "order": log.asked.order,
             "target": self.target.name if self.target and self.target != self.targets[0] else "",
-        }  # fmt: skip
+        }
         return urlencode({name: value for name, value in values.items() if value not in ("", None)})
 
     @property
@@ -228,7 +237,9 @@ def grant_page(
     target: str = "",
     typed: Mapping[str, str] | None = None,
 ) -> GrantPage:
-    """Return one grant with the commands tried under it, latest first. ``typed`` are the values of a submitted form."""
+    """Return one grant with the commands tried under it, latest first. ``typed`` are the values of a
+    submitted form.
+    """
     targets = sorted(grant.targets.all(), key=lambda one: in_order(one.name))
     chosen = next((one for one in targets if one.name == target), targets[0] if targets else None)
     log = log_of(grant, reader, now, asked)
@@ -270,7 +281,9 @@ def _receipt(grant: Grant, log: Log, proof: Proof, now: dt.datetime) -> Receipt 
 
 
 def _may_end(grant: Grant, reader: Identity, now: dt.datetime) -> bool:
-    """Whether the reader may end a grant that hasn't ended, or terminate commands that may still finish under it."""
+    """Whether the reader may end a grant that hasn't ended, or terminate commands that may still finish under
+    it.
+    """
     finishing = grant.finish_until is not None and grant.finish_until > now
     if grant.state == GrantState.ENDED or (grant.state == GrantState.REVOKING and not finishing):
         return False
@@ -285,7 +298,9 @@ def _seen(
     pending: str,
     below: Sequence[tuple[int, Grant]],
 ) -> str:
-    """Return a hash of all that the live part shows, so that a poll without changes leaves the page as it is."""
+    """Return a hash of all that the live part shows, so that a poll without changes leaves the page
+    as it is.
+    """
     parts: list[object] = [
         grant.version,
         grant.state,

@@ -125,7 +125,9 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 def stays_at(form: str) -> Callable[[View], View]:
-    """Return a decorator for the view of a form on the page: errors are shown at the form, with what was typed."""
+    """Return a decorator for the view of a form on the page: errors are shown at the form, with what was
+    typed.
+    """
 
     def decorate(view: View) -> View:
         @functools.wraps(view)
@@ -149,8 +151,8 @@ def _detail(
     form: str = "",
     issued: Credential | None = None,
 ) -> HttpResponse:
-    """Show a grant. ``form`` is the submitted form. If the page no longer has it, the error is shown at the top.
-    ``issued`` is shown but never stored.
+    """Show a grant. ``form`` is the submitted form. If the page no longer has it, the error is shown at the
+    top. ``issued`` is shown but never stored.
     """
     live = _page(request, ref)
     failed = request.POST.get("index", "") if form == "run" else ""
@@ -218,9 +220,11 @@ def run(request: HttpRequest, ref: str) -> HttpResponse:
 def credential(request: HttpRequest, ref: str) -> HttpResponse:
     """Issue and show the credential for a target. Only this response shows it."""
     issued = issue_credential(
-        grant_id=find_grant(request, ref).pk, actor=who(request), target=request.POST.get("target") or None,
+        grant_id=find_grant(request, ref).pk,
+        actor=who(request),
+        target=request.POST.get("target") or None,
         now=clock.now(),
-    )  # fmt: skip
+    )
     return _detail(request, ref, issued=issued)
 
 
@@ -275,9 +279,12 @@ def extend(request: HttpRequest, ref: str) -> HttpResponse:
     text = request.POST.get("seconds", "")
     seconds = int(text) if text.isdecimal() and len(text) < 10 else 0
     asked = extend_grant(
-        grant_id=find_grant(request, ref).pk, requester=who(request), seconds=seconds,
-        reason=request.POST.get("reason", ""), now=clock.now(),
-    )  # fmt: skip
+        grant_id=find_grant(request, ref).pk,
+        requester=who(request),
+        seconds=seconds,
+        reason=request.POST.get("reason", ""),
+        now=clock.now(),
+    )
     if asked.state == RequestState.APPROVED:
         messages.success(request, f"{ref} extended by {say_duration(seconds)}.")
     else:

@@ -52,7 +52,10 @@ EMPTY = {
     ),
     "kubernetes": (
         "No requests yet",
-        "Commands show up here immediately: allowed, held or refused. kubectl's own reads are counted together.",
+        (
+            "Commands show up here immediately: allowed, held or refused. kubectl's own reads are counted"
+            " together."
+        ),
     ),
     "mcp": ("No calls yet", "Every tool call shows up here immediately: allowed, held or refused."),
 }
@@ -84,8 +87,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """A command that was tried. ``open``: its output is shown. ``ask`` is the query of the form that requests the
-    command, if the reader may request it.
+    """A command that was tried. ``open``: its output is shown. ``ask`` is the query of the form that requests
+    the command, if the reader may request it.
     """
 
     run: CommandRun
@@ -179,7 +182,9 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """One page of the log, latest first. ``told`` are the people who were notified first about commands held now."""
+    """One page of the log, latest first. ``told`` are the people who were notified first about commands held
+    now.
+    """
 
     entries: Sequence[RunEntry]
     orders: Sequence[OrderEntry]

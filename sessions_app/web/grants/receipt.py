@@ -69,7 +69,9 @@ class LeaseRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The receipt of a grant. ``summary`` is from the record, ``counts`` are the numbers of commands tried."""
+    """The receipt of a grant. ``summary`` is from the record, ``counts`` are the numbers of
+    commands tried.
+    """
 
     grant: Grant
     summary: dict[str, Any]
@@ -149,11 +151,16 @@ class Receipt:
             return ""
         other = "other " if self.proof.leases else ""
         what = "run" if self.grant.cluster.observed == Observed.ALL else "created"
-        return f"Nothing was {what} on {many:,} {other}target{'' if many == 1 else 's'}, so there was nothing to revoke."
+        return (
+            f"Nothing was {what} on {many:,} {other}target{'' if many == 1 else 's'}, so there was nothing to"
+            " revoke."
+        )
 
     @property
     def approvers(self) -> str:
-        """The people who approved it, with their comments. If no one did, the reason that no approval was needed."""
+        """The people who approved it, with their comments. If no one did, the reason that no approval was
+        needed.
+        """
         found = [
             f"{one['name']}{': “' + one['comment'] + '”' if one['comment'] else ''}"
             for one in self.summary["approved"]["by"]

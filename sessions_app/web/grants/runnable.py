@@ -36,8 +36,8 @@ class RunField:
 
 @dataclass(frozen=True, slots=True)
 class Runnable:
-    """One allowed command, its fields, and the line that runs it from a terminal. ``copy`` is empty if it has free
-    parameters. ``form``: the page can run it.
+    """One allowed command, its fields, and the line that runs it from a terminal. ``copy`` is empty if it has
+    free parameters. ``form``: the page can run it.
     """
 
     view: CommandView
@@ -80,7 +80,9 @@ class Runnable:
 
 
 def field_name(index: int, name: str) -> str:
-    """Return the name of the form field for one parameter of one command. The form has the fields of all commands."""
+    """Return the name of the form field for one parameter of one command. The form has the fields of all
+    commands.
+    """
     return f"v.{index}.{name}"
 
 
@@ -109,7 +111,9 @@ def _runnable(view: CommandView, account: str, typed: Mapping[str, str], *, form
 
 
 def takes_orders(grant: Grant) -> bool:
-    """Whether a gateway runs a grant's commands from its page. Access to a `direct` cluster bypasses the gateway."""
+    """Whether a gateway runs a grant's commands from its page. Access to a `direct` cluster bypasses the
+    gateway.
+    """
     kind = find(grant.cluster.kind)
     return kind is not None and kind.orders and not grant.cluster.connection.get("direct")
 
@@ -121,7 +125,9 @@ def runs_by_gateway(grant: Grant) -> bool:
 
 
 def _account(grant: Grant, target: Target, now: dt.datetime) -> str:
-    """Return the user name for the gateway. It includes the grant's reference if another grant of the holder also fits."""
+    """Return the user name for the gateway. It includes the grant's reference if another grant of the holder
+    also fits.
+    """
     others = Grant.objects.filter(
         holder=grant.holder_id, state=GrantState.ACTIVE, expires_at__gt=now, targets__name=target.name
     ).exclude(pk=grant.pk)

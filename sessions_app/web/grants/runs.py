@@ -29,7 +29,9 @@ def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
 
 @page(writes=True)
 def output(request: HttpRequest, ref: str, run: int) -> HttpResponse:
-    """Show the output of a command, so far if it is running. Return 204 if its recording still has ``size`` bytes."""
+    """Show the output of a command, so far if it is running. Return 204 if its recording still has ``size``
+    bytes.
+    """
     found = _find(request, ref, run)
     shown, running = output_for(found, who(request), clock.now()), found.state == RunState.RUNNING
     if request.GET.get("size") == str(shown.size if shown else 0):

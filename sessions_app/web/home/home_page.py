@@ -49,7 +49,9 @@ FEW = 3
 
 @dataclass(frozen=True, slots=True)
 class HomeGrant:
-    """One live grant: its card, the commands that its end would terminate, and what the reader can do with it."""
+    """One live grant: its card, the commands that its end would terminate, and what the reader can do with
+    it.
+    """
 
     card: GrantCard
     counts: Counts | None
@@ -145,7 +147,9 @@ class Home:
 
 
 def home(identity: Identity, now: dt.datetime, counted: waiting.Waiting) -> Home:
-    """Return the home page's content for one reader. ``counted`` holds the numbers of items that wait for them."""
+    """Return the home page's content for one reader. ``counted`` holds the numbers of items that wait for
+    them.
+    """
     mine, others = _mine(identity), _others(identity)
     shown = shown_to(identity, now)
     glass = list(waiting.live_glass_for(identity)[:MOST]) if shown.glass else []
@@ -174,9 +178,11 @@ def home(identity: Identity, now: dt.datetime, counted: waiting.Waiting) -> Home
                 _with_verdicts(refused(identity, now)).order_by("-decided_at")[:FEW] if shown.refused else ()
             )
         ],
-        reduced=request_cards(_with_verdicts(reduced(identity, now)).order_by("-number")[:FEW], now)
-        if shown.reduced
-        else (),
+        reduced=(
+            request_cards(_with_verdicts(reduced(identity, now)).order_by("-number")[:FEW], now)
+            if shown.reduced
+            else ()
+        ),
         others=[grants[one.pk] for one in others],
         figures=shown.figures,
         chart=_chart(identity, [*waits, *asked], now),
@@ -204,7 +210,9 @@ def _remindable(asked: AccessRequest, now: dt.datetime) -> bool:
 def _grants(
     identity: Identity, mine: list[Grant], others: list[Grant], glass: list[Grant], now: dt.datetime
 ) -> dict[int, HomeGrant]:
-    """Return the grants by id. Policies are loaded only for the reader's own grants, which alone can be extended."""
+    """Return the grants by id. Policies are loaded only for the reader's own grants, which alone can be
+    extended.
+    """
     shown = {one.pk: one for one in (*others, *glass, *mine)}
     counts = run_counts(list(shown))
     endable = set(Grant.objects.endable_by(identity).filter(pk__in=shown).values_list("pk", flat=True))
@@ -227,7 +235,9 @@ def _with_verdicts(requests: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]
 
 
 def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime) -> timeline.Chart:
-    """Return the chart. ``asked`` are the requests that wait for the reader, and the reader's own requests."""
+    """Return the chart. ``asked`` are the requests that wait for the reader, and the reader's own
+    requests.
+    """
     start = timezone.localtime(now - BEHIND).replace(minute=0, second=0, microsecond=0)
     end = start + BEHIND + AHEAD
     grants = with_bars(

@@ -72,7 +72,9 @@ class Figures:
 
 
 class Shown(NamedTuple):
-    """Which lists of the home page have rows, whether the reader may be on call for an open incident, and the figures."""
+    """Which lists of the home page have rows, whether the reader may be on call for an open incident, and the
+    figures.
+    """
 
     glass: bool
     asked: bool
@@ -134,8 +136,8 @@ def own_pending(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]
 
 
 def failing(identity: Identity) -> QuerySet[Grant]:
-    """Return the grants whose revocation a target has not confirmed, on clusters or under policies that the identity
-    administers.
+    """Return the grants whose revocation a target has not confirmed, on clusters or under policies that the
+    identity administers.
     """
     found = Grant.objects.filter(state=GrantState.REVOKING).exclude(last_error="")
     if not identity.is_superuser:

@@ -94,9 +94,14 @@ def _cluster(request: HttpRequest) -> Answer:
     if outcome.saved:
         return redirect("welcome_step", "check")
     return {
-        "form": form.with_problems(outcome.problems), "outcome": outcome, "environments": Environment.choices,
-        "risks": Risk.choices, "may_aim": True, "most": MOST_TARGETS, "clusters": reads.cluster_names(),
-    }  # fmt: skip
+        "form": form.with_problems(outcome.problems),
+        "outcome": outcome,
+        "environments": Environment.choices,
+        "risks": Risk.choices,
+        "may_aim": True,
+        "most": MOST_TARGETS,
+        "clusters": reads.cluster_names(),
+    }
 
 
 def _check(_: HttpRequest) -> Answer:
@@ -124,9 +129,13 @@ def _commands(request: HttpRequest) -> Answer:
         return redirect("welcome_step", "policy")
     checked = command_sets.check_source(source, None)
     return {
-        "typed": Typed(source, outcome.problems or checked.problems), "checked": checked, "outcome": outcome,
-        "starters": STARTERS, "published": reads.command_set_names(), "start": request.GET.get("start", STARTERS[0].key),
-    }  # fmt: skip
+        "typed": Typed(source, outcome.problems or checked.problems),
+        "checked": checked,
+        "outcome": outcome,
+        "starters": STARTERS,
+        "published": reads.command_set_names(),
+        "start": request.GET.get("start", STARTERS[0].key),
+    }
 
 
 def _policy(request: HttpRequest) -> Answer:
@@ -134,16 +143,26 @@ def _policy(request: HttpRequest) -> Answer:
     if request.method == "POST":
         hours = typed.get("hours", "")
         source = policy_source(
-            name=typed.get("name", "").strip(), clusters=typed.getlist("cluster"), hours=int(hours) if hours in map(str, HOURS) else 4,
-            command_sets=typed.getlist("command_set"), requesters=typed.getlist("requesters"), approvers=typed.getlist("approvers"),
-        )  # fmt: skip
+            name=typed.get("name", "").strip(),
+            clusters=typed.getlist("cluster"),
+            hours=int(hours) if hours in map(str, HOURS) else 4,
+            command_sets=typed.getlist("command_set"),
+            requesters=typed.getlist("requesters"),
+            approvers=typed.getlist("approvers"),
+        )
         outcome = press(request, kind="policies", source=source, name=None)
     if outcome.saved:
         return redirect("welcome_step", "done")
     return {
-        "outcome": outcome, "faults": _at_fields(outcome), "typed": typed, "chosen": {key: typed.getlist(key) for key in typed}, "hours": [(one, str(one) == typed.get("hours", USUAL)) for one in HOURS],
-        "clusters": reads.cluster_names(), "command_sets": reads.command_set_names(), "groups": groups(),
-    }  # fmt: skip
+        "outcome": outcome,
+        "faults": _at_fields(outcome),
+        "typed": typed,
+        "chosen": {key: typed.getlist(key) for key in typed},
+        "hours": [(one, str(one) == typed.get("hours", USUAL)) for one in HOURS],
+        "clusters": reads.cluster_names(),
+        "command_sets": reads.command_set_names(),
+        "groups": groups(),
+    }
 
 
 def _at_fields(outcome: SaveResult) -> Faults:
@@ -164,7 +183,9 @@ def _done(_: HttpRequest) -> Answer:
 
 
 def _with_root(policy: AccessPolicy | None) -> list[Cluster]:
-    """Return the clusters whose targets need their setup again, because commands of the policy run as root there."""
+    """Return the clusters whose targets need their setup again, because commands of the policy run as root
+    there.
+    """
     if policy is None:
         return []
     found = [(cluster, clusters.setup_lines(cluster)) for cluster in policy.clusters.filter(kind="ssh")]
@@ -179,5 +200,10 @@ def _ask_url(policy: AccessPolicy) -> str:
 
 
 STEPS: dict[str, Callable[[HttpRequest], Answer]] = {
-    "people": _people, "cluster": _cluster, "check": _check, "commands": _commands, "policy": _policy, "done": _done,
-}  # fmt: skip
+    "people": _people,
+    "cluster": _cluster,
+    "check": _check,
+    "commands": _commands,
+    "policy": _policy,
+    "done": _done,
+}

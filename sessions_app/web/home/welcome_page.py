@@ -46,13 +46,18 @@ def steps() -> list[Step]:
         clusters__removed_at__isnull=True, command_sets__removed_at__isnull=True
     )
     return [
-        Step("people", "People and groups", people.count() > 1 and people.filter(groups__isnull=False).exists()),
+        Step(
+            "people", "People and groups", people.count() > 1 and people.filter(groups__isnull=False).exists()
+        ),
         Step("cluster", "A cluster with a target", targets.exists()),
-        Step("check", "Connection",
-             targets.annotate(right=Subquery(latest.values("ok")[:1])).filter(right=True).exists()),
+        Step(
+            "check",
+            "Connection",
+            targets.annotate(right=Subquery(latest.values("ok")[:1])).filter(right=True).exists(),
+        ),
         Step("commands", "Commands", published.exists()),
         Step("policy", "A policy", policies.exists()),
-    ]  # fmt: skip
+    ]
 
 
 def unfinished(identity: Identity) -> str:

@@ -49,15 +49,24 @@ def _account(
     context = {
         "me": me,
         "keys": [(one, _machine(one.identity, me)) for one in keys.order_by("pk")],
-        "tokens": [(one, _machine(one.identity, me)) for one in tokens.select_related("identity").order_by("pk")],
-        "links": me.provider_links.order_by("pk"), "groups": me.groups.order_by("name"), "factors": factors_of(me),
-        "machines": me.machines.order_by("username"), "scopes": Scope.choices, "zones": sorted(zoneinfo.available_timezones()),
+        "tokens": [
+            (one, _machine(one.identity, me)) for one in tokens.select_related("identity").order_by("pk")
+        ],
+        "links": me.provider_links.order_by("pk"),
+        "groups": me.groups.order_by("name"),
+        "factors": factors_of(me),
+        "machines": me.machines.order_by("username"),
+        "scopes": Scope.choices,
+        "zones": sorted(zoneinfo.available_timezones()),
         "lifetimes": [(days, plural(days, "day"), days == USUAL) for days in LIFETIMES],
-        "error": error, "form": form, "token": token,
+        "error": error,
+        "form": form,
+        "token": token,
         # Keep what was typed in the submitted form.
-        "typed_key": request.POST if form == "key" else {}, "typed_token": request.POST if form == "token" else {},
+        "typed_key": request.POST if form == "key" else {},
+        "typed_token": request.POST if form == "token" else {},
         "typed_scopes": request.POST.getlist("scope") if form == "token" else [],
-    }  # fmt: skip
+    }
     return render(request, "identities/account.html", context, status=error.status if error else 200)
 
 
@@ -67,8 +76,8 @@ def _machine(owner: Identity, me: Identity) -> Identity | None:
 
 
 def _whose(request: HttpRequest) -> int:
-    """Return the id of the identity that the form is for: the reader, or a machine that they own. Raises Http404 for
-    any other.
+    """Return the id of the identity that the form is for: the reader, or a machine that they own. Raises
+    Http404 for any other.
     """
     me = who(request)
     wanted = request.POST.get("identity") or str(me.pk)
@@ -85,9 +94,12 @@ def key_add(request: HttpRequest) -> HttpResponse:
     me = who(request)
     try:
         key = add_ssh_key(
-            identity_id=_whose(request), public_key=request.POST.get("public_key", ""), label=request.POST.get("label", ""),
-            actor=me, now=clock.now(),
-        )  # fmt: skip
+            identity_id=_whose(request),
+            public_key=request.POST.get("public_key", ""),
+            label=request.POST.get("label", ""),
+            actor=me,
+            now=clock.now(),
+        )
     except StintError as error:
         return _account(request, error, "key")
     messages.success(request, f"Key {key.fingerprint} added.")
@@ -110,10 +122,13 @@ def token_add(request: HttpRequest) -> HttpResponse:
     days = request.POST.get("days", "")
     try:
         _, text = create_token(
-            identity_id=_whose(request), label=request.POST.get("label", ""), scopes=request.POST.getlist("scope"),
-            lifetime=dt.timedelta(days=int(days) if days.isdecimal() and len(days) < 6 else 0), actor=me,
+            identity_id=_whose(request),
+            label=request.POST.get("label", ""),
+            scopes=request.POST.getlist("scope"),
+            lifetime=dt.timedelta(days=int(days) if days.isdecimal() and len(days) < 6 else 0),
+            actor=me,
             now=clock.now(),
-        )  # fmt: skip
+        )
     except StintError as error:
         return _account(request, error, "token")
     return _account(request, token=text)

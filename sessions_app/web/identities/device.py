@@ -24,7 +24,9 @@ ANSWERS = {"allow": True, "deny": False}
 @page(FORM)
 @recently
 def device(request: HttpRequest) -> HttpResponse:
-    """Show what a program requests, by its code, and authorize or deny it. A code in the address only fills the field."""
+    """Show what a program requests, by its code, and authorize or deny it. A code in the address only fills
+    the field.
+    """
     code = (request.POST or request.GET).get("user_code", "")
     if request.method != "POST":
         return render(request, "identities/device.html", {"code": typed_code(code)})
@@ -48,6 +50,9 @@ def device(request: HttpRequest) -> HttpResponse:
 
 def _act(request: HttpRequest, code: str, *, answer: bool | None) -> DeviceAuthorization:
     asked: dict[str, Any] = {
-        "user_code": code, "identity": who(request), "address": address_of(request), "now": clock.now(),
-    }  # fmt: skip
+        "user_code": code,
+        "identity": who(request),
+        "address": address_of(request),
+        "now": clock.now(),
+    }
     return find_device(**asked) if answer is None else decide_device(**asked, allow=answer)

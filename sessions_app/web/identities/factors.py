@@ -67,9 +67,12 @@ def _scan(
     if not secret:
         secret, ticket = offer_secret(me, clock.now())
     context = {
-        "has_app": factors_of(me).app, "secret": secret, "ticket": ticket, "error": error,
+        "has_app": factors_of(me).app,
+        "secret": secret,
+        "ticket": ticket,
+        "error": error,
         "qr": qr_path(setup_address(me.username, secret)),
-    }  # fmt: skip
+    }
     return render(request, "identities/totp_add.html", context, status=error.status if error else 200)
 
 
@@ -82,9 +85,12 @@ def add_a_passkey(request: HttpRequest) -> HttpResponse:
         return _add_a_passkey(request)
     try:
         made, codes = add_passkey(
-            answer=request.POST.get("passkey", ""), state=take_asked(request, "add"), name=request.POST.get("name", ""),
-            actor=who(request), now=clock.now(),
-        )  # fmt: skip
+            answer=request.POST.get("passkey", ""),
+            state=take_asked(request, "add"),
+            name=request.POST.get("name", ""),
+            actor=who(request),
+            now=clock.now(),
+        )
     except StintError as error:
         return _add_a_passkey(request, error)
     return _changed(request, f"{said(made)} was added.", codes, proof=made)
@@ -106,8 +112,8 @@ def ask_for_passkey(request: HttpRequest) -> HttpResponse:
 
 
 def _changed(request: HttpRequest, text: str, codes: list[str], proof: Any = None) -> HttpResponse:
-    """Keep this browser signed in after a change that ended all sessions, and show new recovery codes. Only this response
-    shows them.
+    """Keep this browser signed in after a change that ended all sessions, and show new recovery codes. Only
+    this response shows them.
     """
     me = who(request)
     me.refresh_from_db()

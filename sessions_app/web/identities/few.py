@@ -1,4 +1,6 @@
-"""A rate limit on sign-ins from one address, successful or not: each costs a password hash or a request to a provider."""
+"""A rate limit on sign-ins from one address, successful or not: each costs a password hash or a request to a
+provider.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _PER_MINUTE = 30
 
 
 def few(view: View) -> View:
-    """Limit a view to 30 requests per minute from one address in one process, shared by all views with this limit."""
+    """Limit a view to 30 requests per minute from one address in one process, shared by all views with this
+    limit.
+    """
 
     @functools.wraps(view)
     def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -26,22 +26,31 @@ from sessions_app.web.layout.views import who
 def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
     """Create the identity in a form, and return it with its initial password, if it has one.
 
-    People get an initial password, which only this response shows, unless only administrators sign in with passwords. They
-    need an email address, which identifies them to the identity provider. Raises InvalidInput, NameTaken.
+    People get an initial password, which only this response shows, unless only administrators sign in with
+    passwords. They need an email address, which identifies them to the identity provider. Raises
+    InvalidInput, NameTaken.
     """
     sent = request.POST
     kind = sent.get("kind", Kind.PERSON)
     password = secrets.token_urlsafe(15) if kind == Kind.PERSON and settings.PASSWORD_SIGN_IN else None
     made = create_identity(
-        username=sent.get("username", ""), kind=kind, email=sent.get("email", "").strip(), password=password,
-        name=checked_text(sent.get("name", ""), field="name", longest=200), owner=_owner(sent, kind),
-        groups=group_names(sent.get("groups", "")), actor=actor_of(who(request)), now=clock.now(),
-    )  # fmt: skip
+        username=sent.get("username", ""),
+        kind=kind,
+        email=sent.get("email", "").strip(),
+        password=password,
+        name=checked_text(sent.get("name", ""), field="name", longest=200),
+        owner=_owner(sent, kind),
+        groups=group_names(sent.get("groups", "")),
+        actor=actor_of(who(request)),
+        now=clock.now(),
+    )
     return made, password
 
 
 def _owner(sent: QueryDict, kind: str) -> Identity | None:
-    """Return the owner of a machine. Raises InvalidInput for a machine without an owner, and for a person with one."""
+    """Return the owner of a machine. Raises InvalidInput for a machine without an owner, and for a person
+    with one.
+    """
     if kind not in Kind.values:
         raise InvalidInput("Choose a kind.", fields={"kind": ["Choose person, service or agent."]})
     name = canonical_username(sent.get("owner", ""))
@@ -70,7 +79,9 @@ def group_names(text: str) -> list[str]:
 
 
 def group_name(text: str) -> str:
-    """Return the one group in a field. Raises InvalidInput for none or several, and as ``group_names`` does."""
+    """Return the one group in a field. Raises InvalidInput for none or several, and as
+    ``group_names`` does.
+    """
     names = group_names(text.strip().replace(" ", "-"))
     if len(names) != 1:
         raise InvalidInput("Enter one group.", fields={"groups": ["Enter its name, like on-call."]})
@@ -78,8 +89,8 @@ def group_name(text: str) -> str:
 
 
 def press_group(request: HttpRequest, username: str) -> SaveResult:
-    """Add someone to the group in a form, or with ``out`` remove them from it. Nothing changes if grants would end that the
-    form did not list. Raises InvalidInput.
+    """Add someone to the group in a form, or with ``out`` remove them from it. Nothing changes if grants
+    would end that the form did not list. Raises InvalidInput.
     """
     name = group_name(request.POST.get("group", ""))
     based_on = state_of("groups", name)

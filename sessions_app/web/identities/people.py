@@ -88,9 +88,13 @@ def new(request: HttpRequest) -> HttpResponse:
 def _new(request: HttpRequest, error: StintError | None = None, **more: Any) -> HttpResponse:
     typed = more.get("typed", {})
     context = {
-        "kinds": Kind.choices, "kind": typed.get("kind") or Kind.PERSON, "people": reads.owners(), "error": error,
-        "existing": f"Existing groups: {', '.join(groups())}." if groups() else "There are no groups yet.", **more,
-    }  # fmt: skip
+        "kinds": Kind.choices,
+        "kind": typed.get("kind") or Kind.PERSON,
+        "people": reads.owners(),
+        "error": error,
+        "existing": f"Existing groups: {', '.join(groups())}." if groups() else "There are no groups yet.",
+        **more,
+    }
     return render(request, "identities/person_new.html", context, status=error.status if error else 200)
 
 
@@ -107,18 +111,28 @@ def _person(
     refused: StintError | None = None,
     form: str = "change",
 ) -> HttpResponse:
-    """Show an identity. ``outcome`` is the result of a change of its groups, ``refused`` the error of another form."""
+    """Show an identity. ``outcome`` is the result of a change of its groups, ``refused`` the error of another
+    form.
+    """
     shown = reads.person_page(found, who(request), clock.now())
     error = outcome.error if outcome else None
     changing = refused is not None and form == "change"
     context = {
-        "shown": shown, "told": [(entry, sentence(entry)) for entry in shown.entries], "outcome": outcome, "error": error,
-        "groups": groups() if who(request).is_superuser else [], "typed_group": request.POST.get("group", "") if error else "",
-        "refused": refused, "form": form if refused else "", "note": request.POST.get("note", ""), "reason": request.POST.get("reason", ""),
+        "shown": shown,
+        "told": [(entry, sentence(entry)) for entry in shown.entries],
+        "outcome": outcome,
+        "error": error,
+        "groups": groups() if who(request).is_superuser else [],
+        "typed_group": request.POST.get("group", "") if error else "",
+        "refused": refused,
+        "form": form if refused else "",
+        "note": request.POST.get("note", ""),
+        "reason": request.POST.get("reason", ""),
         "typed": request.POST if changing else {"name": found.name, "email": found.email},
-        "would_join": isinstance(refused, WouldBeOnePerson), "may_manage": who(request).is_superuser,
+        "would_join": isinstance(refused, WouldBeOnePerson),
+        "may_manage": who(request).is_superuser,
         "may_switch": who(request).is_superuser and found != who(request),
-    }  # fmt: skip
+    }
     wrong = error or refused
     return render(request, "identities/person.html", context, status=wrong.status if wrong else 200)
 

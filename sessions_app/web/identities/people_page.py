@@ -1,4 +1,6 @@
-"""People and machines: what each holds, may request, may approve and has done, as far as the reader may see it."""
+"""People and machines: what each holds, may request, may approve and has done, as far as the reader may see
+it.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,11 @@ from sessions_app.web.templatetags.times import say_rough
 MOST = 50
 RECENT = 10
 STATES = (
-    ("enabled", "Enabled"), ("disabled", "Disabled"), ("holding", "Has access now"), ("unused", "Unused machines"),
-)  # fmt: skip
+    ("enabled", "Enabled"),
+    ("disabled", "Disabled"),
+    ("holding", "Has access now"),
+    ("unused", "Unused machines"),
+)
 # Only administrators see everyone's factors.
 PASSWORD_ALONE = ("password", "Password only")
 # A machine that wasn't used for this long probably has stale credentials.
@@ -162,7 +167,9 @@ def urgency(grant: Grant) -> Look | None:
 
 @dataclass(frozen=True, slots=True)
 class PersonPage:
-    """One identity for one reader. Keys, tokens and second factors are None for readers who may not see them."""
+    """One identity for one reader. Keys, tokens and second factors are None for readers who may not
+    see them.
+    """
 
     person: Identity
     own: bool
@@ -221,7 +228,9 @@ class PersonPage:
 
     @property
     def sign_in(self) -> str:
-        """How a person signs in, as a sentence: `Password and an authenticator app; 8 recovery codes left.`."""
+        """How a person signs in, as a sentence: `Password and an authenticator app; 8 recovery
+        codes left.`.
+        """
         factors = self.factors
         if factors is None or not factors.any:
             return "Password only."

@@ -1,4 +1,6 @@
-"""Sign-in with a password or through the company's identity provider, and confirmation of an identity there."""
+"""Sign-in with a password or through the company's identity provider, and confirmation of an
+identity there.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ from sessions_app.web.identities.few import few
 from sessions_app.web.identities.proving import ask_again
 from sessions_app.web.layout.views import ACT, page, who
 
-# The sign-ins that this browser started, kept in its session: one each for a few tabs, none older than `LONGEST` seconds.
+# The sign-ins that this browser started, kept in its session: one each for a few tabs, none older than
+# `LONGEST` seconds.
 KEPT = "provider_sign_ins"
 MOST_KEPT = 3
 LONGEST = 600
@@ -39,7 +42,9 @@ LONGEST = 600
 
 @method_decorator(few, name="post")
 class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
-    """The sign-in page. If people sign in through the provider, it links to the password form for administrators."""
+    """The sign-in page. If people sign in through the provider, it links to the password form for
+    administrators.
+    """
 
     template_name = "identities/sign_in.html"
 
@@ -65,8 +70,8 @@ class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
 def begin(request: HttpRequest) -> HttpResponse:
     """Send a browser to the provider.
 
-    An intermediate page redirects, because the content security policy (`form-action 'self'`) doesn't let a form lead
-    to another site.
+    An intermediate page redirects, because the content security policy (`form-action 'self'`) doesn't let a
+    form lead to another site.
     """
     there = _own(request, request.POST.get("next", ""))
     if request.user.is_authenticated:
@@ -89,7 +94,8 @@ def confirm(request: HttpRequest) -> HttpResponse:
 
 
 def _to_provider(request: HttpRequest, there: str, confirms: int | None = None) -> HttpResponse:
-    """Go to the provider and return to ``there``. ``confirms`` is the id of the identity to confirm; None for a sign-in.
+    """Go to the provider and return to ``there``. ``confirms`` is the id of the identity to confirm; None for
+    a sign-in.
 
     Raises NotFound, ProviderDoesNotAnswer.
     """
@@ -104,8 +110,8 @@ def _to_provider(request: HttpRequest, there: str, confirms: int | None = None) 
 @never_cache
 @few
 def answer(request: HttpRequest) -> HttpResponse:
-    """Accept the provider's answer from a browser, once. Sign in the person it identifies, or store that the signed-in
-    person confirmed their identity.
+    """Accept the provider's answer from a browser, once. Sign in the person it identifies, or store that the
+    signed-in person confirmed their identity.
 
     The protocol requires a GET. The state in the browser's session replaces a form's CSRF token.
     """
@@ -115,11 +121,14 @@ def answer(request: HttpRequest) -> HttpResponse:
     request.session[KEPT] = {state: one for state, one in _kept(request).items() if state != began["state"]}
     brought: dict[str, Any] = {
         "answer": Answer(
-            asked=Asked(*(began[one.name] for one in dataclasses.fields(Asked))), code=request.GET.get("code", ""),
-            answered_by=request.GET.get("iss"), error=request.GET.get("error"),
+            asked=Asked(*(began[one.name] for one in dataclasses.fields(Asked))),
+            code=request.GET.get("code", ""),
+            answered_by=request.GET.get("iss"),
+            error=request.GET.get("error"),
         ),
-        "address": address_of(request), "now": clock.now(),
-    }  # fmt: skip
+        "address": address_of(request),
+        "now": clock.now(),
+    }
     if began["confirms"] is not None:
         return _confirmed(request, began, brought)
     if request.user.is_authenticated:

@@ -52,12 +52,16 @@ def prove_factor(request: HttpRequest, identity: Identity) -> Authenticator:
 
 
 def keep_asked(request: HttpRequest, what: str, state: State) -> None:
-    """Store the browser's passkey challenge in its session. It can be answered once, and only for the same purpose."""
+    """Store the browser's passkey challenge in its session. It can be answered once, and only for the same
+    purpose.
+    """
     request.session[_ASKED] = {"what": what, "state": state, "at": clock.now().timestamp()}
 
 
 def take_asked(request: HttpRequest, what: str) -> State | None:
-    """Return the last challenge of the browser's session, and delete it. None if it has another purpose or is too old."""
+    """Return the last challenge of the browser's session, and delete it. None if it has another purpose or is
+    too old.
+    """
     asked = request.session.pop(_ASKED, None)
     if asked is None or asked["what"] != what or clock.now().timestamp() - asked["at"] > _LONGEST:
         return None
@@ -65,10 +69,11 @@ def take_asked(request: HttpRequest, what: str) -> State | None:
 
 
 def prove_again(request: HttpRequest, identity: Identity) -> Authenticator | None:
-    """Verify a proof as ``prove_factor`` does. Someone without a factor enters their password, and the result is None.
+    """Verify a proof as ``prove_factor`` does. Someone without a factor enters their password, and the result
+    is None.
 
-    If there is a factor, the password is not enough: otherwise someone who learned it could remove the factors. Also
-    raises WrongPassword.
+    If there is a factor, the password is not enough: otherwise someone who learned it could remove the
+    factors. Also raises WrongPassword.
     """
     if "password" not in request.POST or factors_of(identity).any:
         return prove_factor(request, identity)
@@ -79,8 +84,8 @@ def prove_again(request: HttpRequest, identity: Identity) -> Authenticator | Non
 def recently(
     view: Callable[Concatenate[HttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Require a password or a factor before the view, unless the last proof is a few minutes old at most. A submitted form
-    continues after the proof, as it was typed.
+    """Require a password or a factor before the view, unless the last proof is a few minutes old at most. A
+    submitted form continues after the proof, as it was typed.
     """
 
     @functools.wraps(view)
@@ -106,8 +111,8 @@ def ask_again(
 ) -> HttpResponse:
     """Return the page that asks for a password, a factor or the provider, and then continues to ``after``.
 
-    Without ``after``, the form is submitted again together with the proof, or by a button after the provider has
-    confirmed in another tab. A form with a proof of its own must be filled in again.
+    Without ``after``, the form is submitted again together with the proof, or by a button after the provider
+    has confirmed in another tab. A form with a proof of its own must be filled in again.
     """
     me = who(request)
     factors = factors_of(me)

@@ -1,4 +1,6 @@
-"""The QR code for authenticator apps, as an SVG path in the page: the content security policy allows no other image."""
+"""The QR code for authenticator apps, as an SVG path in the page: the content security policy allows no other
+image.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from qrcode.constants import ERROR_CORRECT_M
 
 
 def setup_address(username: str, secret: str) -> str:
-    """Return the address (otpauth URI) that sets up an authenticator app, with the name that the app shows."""
+    """Return the address (otpauth URI) that sets up an authenticator app, with the name that the
+    app shows.
+    """
     issuer = f"Stint {urlsplit(settings.PUBLIC_URL).hostname}"
     return f"otpauth://totp/{quote(f'{issuer}:{username}')}?{urlencode({'secret': secret, 'issuer': issuer}, quote_via=quote)}"
 

@@ -81,9 +81,12 @@ def passkey(request: HttpRequest) -> HttpResponse:
         return redirect("home")
     try:
         shown = prove_passkey(
-            identity_id=None, answer=request.POST.get("passkey", ""), state=take_asked(request, "sign in"),
-            address=address_of(request), now=clock.now(),
-        )  # fmt: skip
+            identity_id=None,
+            answer=request.POST.get("passkey", ""),
+            state=take_asked(request, "sign in"),
+            address=address_of(request),
+            now=clock.now(),
+        )
     except StintError as error:
         return render(request, "identities/not_signed_in.html", {"error": error}, status=error.status)
     note_proof(request, shown.user, shown, passwordless=True)

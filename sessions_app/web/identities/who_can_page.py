@@ -41,7 +41,9 @@ MOST_PEOPLE = 100
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The choices: the clusters whose access the reader may see, and the targets and command sets of the chosen one."""
+    """The choices: the clusters whose access the reader may see, and the targets and command sets of the
+    chosen one.
+    """
 
     clusters: Sequence[Cluster]
     cluster: Cluster | None
@@ -61,7 +63,9 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Someone who may request it, how, and whether as break-glass access. ``known``: the reader may see their page."""
+    """Someone who may request it, how, and whether as break-glass access. ``known``: the reader may see their
+    page.
+    """
 
     identity: Identity
     ways: Sequence[Way]
@@ -76,7 +80,9 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A policy with a command set that allows it: the required approvals, who may request, and what prevents it now."""
+    """A policy with a command set that allows it: the required approvals, who may request, and what prevents
+    it now.
+    """
 
     policy: AccessPolicy
     command_set: str
@@ -101,8 +107,8 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class WhoCan:
-    """The answer: the grants that end soonest; ``more`` counts those not listed. ``unread``: there were too many grants to
-    check all.
+    """The answer: the grants that end soonest; ``more`` counts those not listed. ``unread``: there were too
+    many grants to check all.
     """
 
     now: Sequence[Now]
@@ -124,7 +130,9 @@ class WhoCan:
 
 @dataclass(frozen=True, slots=True)
 class _Crowd:
-    """The identities that may request anything on the cluster. ``known`` are those whose pages the reader may see."""
+    """The identities that may request anything on the cluster. ``known`` are those whose pages the reader may
+    see.
+    """
 
     identities: dict[int, Identity]
     known: frozenset[int]
@@ -143,8 +151,8 @@ def _crowd(ids: Collection[int], reader: Identity) -> _Crowd:
 
 
 def looked_into(reader: Identity) -> QuerySet[Cluster]:
-    """Return the live clusters whose access the reader may see: those with view, approve or administer on the cluster or
-    on a policy for it.
+    """Return the live clusters whose access the reader may see: those with view, approve or administer on the
+    cluster or on a policy for it.
     """
     live = Cluster.objects.live()
     if reader.is_superuser:
@@ -189,7 +197,8 @@ def who_can(
     line: str = "",
     command_set: str = "",
 ) -> WhoCan:
-    """Return who can run the line, or has or may request the command set, on the cluster or one of its targets.
+    """Return who can run the line, or has or may request the command set, on the cluster or one of its
+    targets.
 
     Uses the same function to decide as the gateway. Only grants and policies that the reader may see count.
     """
@@ -223,19 +232,29 @@ def _live(cluster: Cluster, reader: Identity, now: dt.datetime, target: str) -> 
         holder__in=Identity.objects.active(),
     )
     if target:
-        found = found.filter(pk__in=Grant.targets.through.objects.filter(
-            target__name=target, target__cluster=cluster, target__removed_at__isnull=True).values("grant_id"))  # fmt: skip
+        found = found.filter(
+            pk__in=Grant.targets.through.objects.filter(
+                target__name=target, target__cluster=cluster, target__removed_at__isnull=True
+            ).values("grant_id")
+        )
     return found.order_by("expires_at", "pk")
 
 
 # Read only the columns needed to decide on a line. The grants that are shown are read in full later.
 _WHAT = (
-    "pk", "command_set_version", "command_set_version__digest", "command_set_version__command_set__name", "parameters", "commands",
-)  # fmt: skip
+    "pk",
+    "command_set_version",
+    "command_set_version__digest",
+    "command_set_version__command_set__name",
+    "parameters",
+    "commands",
+)
 
 
 def _answers(grants: Sequence[tuple[Any, ...]], line: str, command_set: str) -> dict[int, tuple[bool, str]]:
-    """Return the grants that allow the line, by id: whether the command is held, and the parameter values in it."""
+    """Return the grants that allow the line, by id: whether the command is held, and the parameter values in
+    it.
+    """
     found: dict[int, tuple[bool, str]] = {}
     known: dict[str, Allowed | None] = {}
     for pk, version, digest, name, parameters, kept in grants:
@@ -339,11 +358,16 @@ def _asking(
         else ""
     )
     return Asking(
-        policy=policy, command_set=name, price=price(document),
+        policy=policy,
+        command_set=name,
+        price=price(document),
         glass_price=f"immediately, up to {say_duration(terms.max_duration)}" if terms else "",
-        needs=needs, hold=bool(answer and answer.hold), against=against(document, now), people=askers[:MOST_PEOPLE],
+        needs=needs,
+        hold=bool(answer and answer.hold),
+        against=against(document, now),
+        people=askers[:MOST_PEOPLE],
         more=max(0, len(askers) - MOST_PEOPLE),
-    )  # fmt: skip
+    )
 
 
 def price(document: PolicyDocument) -> str:

@@ -20,15 +20,17 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa
 
 
 def not_sent(request: HttpRequest, *, status: int) -> HttpResponse:
-    """Render the page for a form that has expired, or whose sender is signed out. A button submits it again."""
+    """Render the page for a form that has expired, or whose sender is signed out. A button submits
+    it again.
+    """
     return render(request, "ui/not_sent.html", {"typed": typed(request)}, status=status)
 
 
 def typed(request: HttpRequest) -> list[tuple[str, str]]:
     """Return the values of a submitted form, so that they can be submitted again.
 
-    Empty unless the browser reports that the form came from this site: otherwise another site could fill in our form.
-    Also empty if a field may hold a secret.
+    Empty unless the browser reports that the form came from this site: otherwise another site could fill in
+    our form. Also empty if a field may hold a secret.
     """
     named = [name for name in request.POST if name != "csrfmiddlewaretoken"]
     here = f"{request.scheme}://{request.get_host()}"

@@ -34,7 +34,9 @@ class Link(NamedTuple):
 
 
 class Frame:
-    """The frame of one page. Values are read only when a template uses them, so fragments without a frame cost nothing."""
+    """The frame of one page. Values are read only when a template uses them, so fragments without a frame
+    cost nothing.
+    """
 
     def __init__(self, request: HttpRequest, identity: Identity) -> None:
         self._path = request.path
@@ -78,7 +80,9 @@ class Frame:
 
     @property
     def stream(self) -> str:
-        """The address of the page's event stream: below the page's own, or at the streams' port on the same host."""
+        """The address of the page's event stream: below the page's own, or at the streams' port on the same
+        host.
+        """
         here = f"{self._request.scheme}://{self._request.get_host()}"
         if here not in settings.STREAMS_ORIGINS:
             return STREAM_PATH

@@ -14,8 +14,8 @@ LARGEST = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """A page of rows. ``before`` is the key that the next page starts below (None for the last page); ``newer``: newer
-    rows exist.
+    """A page of rows. ``before`` is the key that the next page starts below (None for the last page);
+    ``newer``: newer rows exist.
     """
 
     rows: list[Row]
@@ -24,7 +24,9 @@ class Page(Generic[Row]):
 
 
 def page_of(queryset: models.QuerySet[Row], *, key: str, before: str, size: int = SIZE) -> Page[Row]:
-    """Return the newest rows whose ``key`` is below ``before``. If ``before`` isn't a number, start at the newest."""
+    """Return the newest rows whose ``key`` is below ``before``. If ``before`` isn't a number, start at the
+    newest.
+    """
     limit = int(before) if before.isdecimal() and len(before) < 19 else None
     if limit is not None:
         queryset = queryset.filter(**{f"{key}__lt": min(limit, LARGEST)})

@@ -1,4 +1,6 @@
-"""The pulse of a page: whether something changed since it was rendered, and what a screen reader announces."""
+"""The pulse of a page: whether something changed since it was rendered, and what a screen reader
+announces.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ MOST_SAID = 2
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """The latest numbers of the record and the reader's notifications. ``families`` are the families of events since
-    ``after``.
+    """The latest numbers of the record and the reader's notifications. ``families`` are the families of
+    events since ``after``.
     """
 
     after: int

@@ -37,9 +37,9 @@ class Verified(NamedTuple):
 class Standing(NamedTuple):
     """The counts and flags for one reader now.
 
-    ``seen`` is the number of the record's last entry, ``notice`` that of the reader's newest notification. ``unread``
-    counts the notifications that still need the reader, at most 99. The next three are whether the reader can see
-    other identities, webhooks and trust policies.
+    ``seen`` is the number of the record's last entry, ``notice`` that of the reader's newest notification.
+    ``unread`` counts the notifications that still need the reader, at most 99. The next three are whether the
+    reader can see other identities, webhooks and trust policies.
     """
 
     waiting: Waiting

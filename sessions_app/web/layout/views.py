@@ -33,10 +33,11 @@ SEEN = "stint.seen"
 
 
 def page(methods: Sequence[str] = READ, *, writes: bool = False) -> Callable[[View[P]], View[P]]:
-    """Make a view a page: for signed-in people and the given methods only, never cached, with errors shown as pages.
+    """Make a view a page: for signed-in people and the given methods only, never cached, with errors shown as
+    pages.
 
-    All reads come from one database snapshot, so that the parts of a page agree. A view that ``writes`` on a GET, such
-    as an entry that someone watched a recording, has no snapshot.
+    All reads come from one database snapshot, so that the parts of a page agree. A view that ``writes`` on a
+    GET, such as an entry that someone watched a recording, has no snapshot.
     """
 
     def decorate(view: View[P]) -> View[P]:
@@ -79,8 +80,8 @@ def _refuse_unstorable(request: HttpRequest) -> None:
 def sign_in_first(request: HttpRequest) -> HttpResponse:
     """Redirect to the sign-in page, or to the next step of an incomplete sign-in.
 
-    A request for a fragment gets a 401 with ``Location`` instead, and the page shows its text. A form sent by someone
-    who is signed out stays on its page, with what was typed.
+    A request for a fragment gets a 401 with ``Location`` instead, and the page shows its text. A form sent by
+    someone who is signed out stays on its page, with what was typed.
     """
     current: HtmxDetails | None = getattr(request, "htmx", None)
     missing = getattr(request, "missing", "")
@@ -110,7 +111,9 @@ def said(request: HttpRequest, error: StintError) -> HttpResponse:
 
 
 def back(request: HttpRequest, name: str, *args: str) -> HttpResponse:
-    """Redirect to the address in the form's `next` field if it is on this site, otherwise to the named page."""
+    """Redirect to the address in the form's `next` field if it is on this site, otherwise to the
+    named page.
+    """
     wanted = request.POST.get("next", "")
     if wanted and url_has_allowed_host_and_scheme(
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()

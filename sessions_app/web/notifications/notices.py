@@ -19,7 +19,9 @@ MOST_NEW = 50
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the reader's notifications: first the unread ones that still concern them, then the others, page by page."""
+    """List the reader's notifications: first the unread ones that still concern them, then the others, page
+    by page.
+    """
     me, now = who(request), clock.now()
     before = request.GET.get("before", "")
     unread = unread_ids(me, now)

@@ -17,14 +17,15 @@ from sessions_app.web.templatetags.times import ago, when
 
 ENTRIES = "entry,entries"
 NOT_VERIFIED = (
-    "The worker verifies new entries every ten minutes, and all of them once a day. An administrator can verify the record "
-    "now, on this page."
+    "The worker verifies new entries every ten minutes, and all of them once a day. An administrator can"
+    " verify the record now, on this page."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """The last verification (None if there was none), the number of entries ``since``, and the newest checkpoint.
+    """The last verification (None if there was none), the number of entries ``since``, and the newest
+    checkpoint.
 
     ``trouble`` is the reason that checkpoints can't be signed or saved outside the database, if any.
     """

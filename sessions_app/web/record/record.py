@@ -80,9 +80,12 @@ def save(request: HttpRequest) -> HttpResponseBase:
     question = _question(QueryDict(request.POST.get("query", "")[:4000]))
     try:
         saved = save_bookmark(
-            identity=who(request), page=BookmarkPage.RECORD, name=request.POST.get("name", ""), query=question.query,
+            identity=who(request),
+            page=BookmarkPage.RECORD,
+            name=request.POST.get("name", ""),
+            query=question.query,
             now=clock.now(),
-        )  # fmt: skip
+        )
     except StintError as error:
         return _record(request, question, error)
     messages.success(request, f"Saved the search “{saved.name}”.")
@@ -125,7 +128,10 @@ def _said(verdict: Verdict | None) -> str:
         if verdict.signed is not None
         else "There was no checkpoint to compare with."
     )
-    return f"{new} and chained to what was verified before. {signed} The worker is verifying the whole record again."
+    return (
+        f"{new} and chained to what was verified before. {signed} The worker is verifying the whole record"
+        " again."
+    )
 
 
 @page()

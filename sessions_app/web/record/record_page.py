@@ -27,13 +27,36 @@ from sessions_app.web.forms.times import at_hour, parse_hour
 FAMILIES = tuple(dict.fromkeys(event.family for event in Event))
 EVENTS = tuple((family, [event.value for event in Event if event.family == family]) for family in FAMILIES)
 OBJECTS = (
-    "grant", "request", "identity", "cluster", "policy", "command_set", "workflow", "workflow_source", "webhook",
-    "trust_policy", "group", "catalog", "ca", "log", "recording", "system",
-)  # fmt: skip
+    "grant",
+    "request",
+    "identity",
+    "cluster",
+    "policy",
+    "command_set",
+    "workflow",
+    "workflow_source",
+    "webhook",
+    "trust_policy",
+    "group",
+    "catalog",
+    "ca",
+    "log",
+    "recording",
+    "system",
+)
 LABELS = {
-    "event": "Event", "actor": "Actor", "type": "Object type", "object": "Object", "grant": "Grant", "cluster": "Cluster",
-    "since": "From", "since_time": "From", "until": "To", "until_time": "To", "text": "Contains",
-}  # fmt: skip
+    "event": "Event",
+    "actor": "Actor",
+    "type": "Object type",
+    "object": "Object",
+    "grant": "Grant",
+    "cluster": "Cluster",
+    "since": "From",
+    "since_time": "From",
+    "until": "To",
+    "until_time": "To",
+    "text": "Contains",
+}
 PAGES = {
     "grant": "grant",
     "request": "request",
@@ -46,8 +69,9 @@ PAGES = {
     "webhook": "webhook",
     "trust_policy": "trust_policy_edit",
 }
-# Entries are in the order in which they were appended, which can differ from the order of their times: a transaction
-# may have waited, and deferred ends are appended later. So a search by date also covers this much before and after it.
+# Entries are in the order in which they were appended, which can differ from the order of their times: a
+# transaction may have waited, and deferred ends are appended later. So a search by date also covers this much
+# before and after it.
 SLACK = dt.timedelta(days=2)
 
 # Find the first entry at or after a time by binary search: about twenty lookups for a million entries.
@@ -68,8 +92,8 @@ SELECT low FROM look ORDER BY high - low LIMIT 1
 class Question:
     """A search in the record. An empty filter matches every entry.
 
-    Dates are days in the reader's time zone, both inclusive. With times, the range ends just before ``until``. A time
-    without a date belongs to the other date, or to today.
+    Dates are days in the reader's time zone, both inclusive. With times, the range ends just before
+    ``until``. A time without a date belongs to the other date, or to today.
     """
 
     event: str = ""
@@ -145,8 +169,8 @@ def told(rows: Iterable[AuditEntry]) -> list[Told]:
 
 
 def _about(entry: AuditEntry) -> Linked:
-    """Return an entry's object with a link to its page. Objects without pages have no link, nor do usernames that were
-    only tried at sign-in.
+    """Return an entry's object with a link to its page. Objects without pages have no link, nor do usernames
+    that were only tried at sign-in.
     """
     page = PAGES.get(entry.object_type)
     if page and entry.event != Event.IDENTITY_SIGN_IN_FAILED:
@@ -178,7 +202,9 @@ def narrowed(question: Question, now: dt.datetime) -> QuerySet[AuditEntry]:
 def _between(
     found: QuerySet[AuditEntry], since: dt.datetime | None, until: dt.datetime | None
 ) -> QuerySet[AuditEntry]:
-    """Keep the entries in [since, until), also bounded by entry number so that distant entries aren't read."""
+    """Keep the entries in [since, until), also bounded by entry number so that distant entries
+    aren't read.
+    """
     if since is not None:
         found = found.filter(at__gte=since, seq__gte=_first_at(since - SLACK))
     if until is not None:
@@ -236,8 +262,17 @@ def _all(found: QuerySet[AuditEntry], question: Question, reader: Identity) -> I
 
 
 COLUMNS = (
-    "seq", "at", "event", "actor", "object_type", "object_ref", "sentence", "body", "previous_hash", "hash",
-)  # fmt: skip
+    "seq",
+    "at",
+    "event",
+    "actor",
+    "object_type",
+    "object_ref",
+    "sentence",
+    "body",
+    "previous_hash",
+    "hash",
+)
 
 
 def lines(found: Iterable[AuditEntry]) -> Iterator[tuple[object, ...]]:

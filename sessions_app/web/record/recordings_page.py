@@ -109,8 +109,8 @@ def recordings(
 ) -> Page[CommandRun]:
     """Return a page of the recorded runs that the reader may see and that match the filters.
 
-    Each page examines at most ``span`` runs, so that rare matches cost no more than common ones. So a page may have few
-    rows although older pages have more.
+    Each page examines at most ``span`` runs, so that rare matches cost no more than common ones. So a page
+    may have few rows although older pages have more.
     """
     top = int(before) if before.isdecimal() and len(before) < 18 else _newest() + 1
     bottom = max(0, top - span)
@@ -161,8 +161,11 @@ def _content(run: CommandRun, wanted: str) -> Content:
             return Content()
         with file:
             return Content(
-                digest=digest_of(file), length=length_of(file), text=output_of(file), hits=hits(file, wanted) if wanted else [],
-            )  # fmt: skip
+                digest=digest_of(file),
+                length=length_of(file),
+                text=output_of(file),
+                hits=hits(file, wanted) if wanted else [],
+            )
     except (Altered, CannotDecrypt) as error:
         log.warning("recording.altered", run=run.pk, error=str(error))
         return Content(seal=CHANGED)

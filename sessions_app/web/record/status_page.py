@@ -53,7 +53,9 @@ class Day(NamedTuple):
 
     @property
     def tone(self) -> str:
-        """Green if the day met the objective, red if it used ten times its share of the error budget, otherwise orange."""
+        """Green if the day met the objective, red if it used ten times its share of the error budget,
+        otherwise orange.
+        """
         if not self.ends.total:
             return "mute"
         return "ok" if self.ends.budget_left >= 0 else "warn" if self.ends.budget_left > -9 else "bad"
@@ -77,9 +79,13 @@ class Row(NamedTuple):
         """Each figure with its heading."""
         share = f"{self.ends.kept:.3%}" if self.ends.total else "–"
         return [
-            ("Ends", f"{self.ends.total:,}"), ("Median", _seconds(self.ends.within(0.5))), ("p99", _seconds(self.ends.within(0.99))),
-            ("Longest", _seconds(self.ends.longest if self.ends.total else None)), ("Late", f"{self.ends.late:,}"), ("On time", share),
-        ]  # fmt: skip
+            ("Ends", f"{self.ends.total:,}"),
+            ("Median", _seconds(self.ends.within(0.5))),
+            ("p99", _seconds(self.ends.within(0.99))),
+            ("Longest", _seconds(self.ends.longest if self.ends.total else None)),
+            ("Late", f"{self.ends.late:,}"),
+            ("On time", share),
+        ]
 
 
 class Gateway(NamedTuple):
@@ -92,7 +98,9 @@ class Gateway(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The content of the page. ``failing`` is what is failing now, the worst first; ``ends`` are all ends in the window."""
+    """The content of the page. ``failing`` is what is failing now, the worst first; ``ends`` are all ends in
+    the window.
+    """
 
     failing: Sequence[Failing]
     ends: Ends
@@ -125,9 +133,19 @@ class Status:
         tone = "ok" if ends.budget_left > 0.25 else "warn" if ends.budget_left > 0 else "bad"
         return [
             *(_speed(row) for row in self.rows),
-            Tile(tone, "Ends on time", f"{ends.kept:.3%}" if ends.total else "No ends yet", f"objective {GOAL} within {PROMISE_S:g} s"),
-            Tile(tone, "Error budget left", f"{ends.budget_left:.0%}", f"{ends.late:,} of {ends.allowed:,.1f} late ends used"),
-        ]  # fmt: skip
+            Tile(
+                tone,
+                "Ends on time",
+                f"{ends.kept:.3%}" if ends.total else "No ends yet",
+                f"objective {GOAL} within {PROMISE_S:g} s",
+            ),
+            Tile(
+                tone,
+                "Error budget left",
+                f"{ends.budget_left:.0%}",
+                f"{ends.late:,} of {ends.allowed:,.1f} late ends used",
+            ),
+        ]
 
 
 def status(reader: Identity, now: dt.datetime) -> Status:
@@ -139,7 +157,8 @@ def status(reader: Identity, now: dt.datetime) -> Status:
     silent = [
         Failing(
             "warn",
-            f"gateway {one.node.name} has not been seen since {one.node.seen_at.astimezone(dt.UTC):%H:%M} UTC",
+            f"gateway {one.node.name} has not been seen since"
+            f" {one.node.seen_at.astimezone(dt.UTC):%H:%M} UTC",
         )
         for one in gateways
         if one.look == SILENT
@@ -174,9 +193,14 @@ def _seconds(seconds: float | None) -> str:
 def _failing(reader: Identity, now: dt.datetime) -> Iterator[Failing]:
     ends, targets, drift, sources, paused, webhooks = counted(
         (
-            failing_ends(), failing_targets(), unresolved_drift(), failing_sources(), paused_webhooks(), failing_webhooks(),
+            failing_ends(),
+            failing_targets(),
+            unresolved_drift(),
+            failing_sources(),
+            paused_webhooks(),
+            failing_webhooks(),
         )
-    )  # fmt: skip
+    )
     count, oldest = overdue(now)
     if count and oldest > ON_ITS_WAY_S:
         late = (
@@ -204,7 +228,9 @@ def _failing(reader: Identity, now: dt.datetime) -> Iterator[Failing]:
 
 
 def _targets(reader: Identity, count: int) -> Iterator[Failing]:
-    """Yield the targets that can't be read: by name on clusters that the reader may see, and the number of the others."""
+    """Yield the targets that can't be read: by name on clusters that the reader may see, and the number of
+    the others.
+    """
     if not count:
         return
     seen = failing_targets().filter(target__cluster__in=Cluster.objects.visible_to(reader))

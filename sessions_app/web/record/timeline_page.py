@@ -43,7 +43,9 @@ REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The timeline as a chart. ``left_out`` counts the bars that aren't drawn. ``at_least``: there may be more of them."""
+    """The timeline as a chart. ``left_out`` counts the bars that aren't drawn. ``at_least``: there may be
+    more of them.
+    """
 
     chart: timeline.Board
     drawn: int
@@ -61,7 +63,9 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table: a request, and the grant it led to. ``kind`` is the label of an unusual kind of request."""
+    """One row of the table: a request, and the grant it led to. ``kind`` is the label of an unusual kind of
+    request.
+    """
 
     request: AccessRequest
     look: words.Look
@@ -72,8 +76,8 @@ class Row:
 
 
 def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that the reader may see whose grant is in the period. Without a grant, the requested time
-    counts.
+    """Return the requests that the reader may see whose grant is in the period. Without a grant, the
+    requested time counts.
     """
     found = _found(question, reader, now)
     requests = found.over.values("pk"), found.waiting.values("pk")
@@ -100,10 +104,19 @@ def _for_bars(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
     )
     of_owner = ("requester__owner__username", "requester__owner__name", "requester__owner__kind")
     read = (
-        *own, *(f"requester__{name}" for name in WHOSE), *of_owner, "workflow__starts_at", "workflow__ends_at",
-        "extends__expires_at", "cluster__name", "cluster__environment", "cluster__risk",
-        "command_set_version__number", "command_set_version__command_set__name", *(f"grant__{name}" for name in BAR),
-    )  # fmt: skip
+        *own,
+        *(f"requester__{name}" for name in WHOSE),
+        *of_owner,
+        "workflow__starts_at",
+        "workflow__ends_at",
+        "extends__expires_at",
+        "cluster__name",
+        "cluster__environment",
+        "cluster__risk",
+        "command_set_version__number",
+        "command_set_version__command_set__name",
+        *(f"grant__{name}" for name in BAR),
+    )
     return found.select_related(*related).only(*read).prefetch_related("approvals")
 
 
@@ -116,8 +129,8 @@ class _Found:
     waiting: QuerySet[AccessRequest]
 
     def first(self, most: int) -> tuple[list[int], int]:
-        """Return the ids of the requests that start first, and how many there are, counting at most ``MOST_COUNTED`` of
-        each kind. Ids are sorted before rows are read in full.
+        """Return the ids of the requests that start first, and how many there are, counting at most
+        ``MOST_COUNTED`` of each kind. Ids are sorted before rows are read in full.
         """
         sorts: tuple[QuerySet[Any, Any], ...] = (
             self.grants.order_by("starts_at", "pk").values_list("starts_at", "request_id"),
@@ -154,7 +167,8 @@ def _grants(grants: QuerySet[Grant], start: dt.datetime, end: dt.datetime) -> Qu
 
 def _over(requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetime) -> QuerySet[AccessRequest]:
     """Keep the requests without a grant whose requested time overlaps the period."""
-    # Filter by the request's own time, which has an index. Its workflow may start later than that, but not earlier.
+    # Filter by the request's own time, which has an index. Its workflow may start later than that, but not
+    # earlier.
     asked = requests.annotate(asked=Coalesce("starts_at", "created_at")).filter(asked__lt=end)
     wanted = asked.annotate(wanted=Greatest(F("asked"), "workflow__starts_at"))
     past = wanted.filter(state__in=REFUSED, wanted__lt=end).exclude(kind=RequestKind.EXTENSION)
@@ -215,8 +229,8 @@ def _whose(question: Question, whose: str) -> Q:
 
 
 def board(question: Question, reader: Identity, now: dt.datetime) -> Board:
-    """Return the chart: a row for each cluster, person or machine, with its bars stacked in lanes. Windows and freezes
-    are behind the bars.
+    """Return the chart: a row for each cluster, person or machine, with its bars stacked in lanes. Windows
+    and freezes are behind the bars.
     """
     start, end = question.stretch()
     found = _found(question, reader, now)
@@ -241,15 +255,24 @@ def _groups(by: By, rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator
         if by == By.CLUSTER:
             place = request.cluster
             yield timeline.Group(
-                key=key, label=key, note=f"{place.get_environment_display()}, {place.risk} risk",
-                url=reverse("cluster", args=[key]), identity=None, spans=spans[key],
-            )  # fmt: skip
+                key=key,
+                label=key,
+                note=f"{place.get_environment_display()}, {place.risk} risk",
+                url=reverse("cluster", args=[key]),
+                identity=None,
+                spans=spans[key],
+            )
         else:
             who = request.requester
             note = who.username if who.is_person else f"{who.kind} of {who.owner}"
             yield timeline.Group(
-                key=key, label=str(who), note=note, url=reverse("person", args=[key]), identity=who, spans=spans[key]
-            )  # fmt: skip
+                key=key,
+                label=str(who),
+                note=note,
+                url=reverse("person", args=[key]),
+                identity=who,
+                spans=spans[key],
+            )
 
 
 def span_of(request: AccessRequest, by: By, now: dt.datetime) -> timeline.Span:
@@ -268,7 +291,9 @@ def span_of(request: AccessRequest, by: By, now: dt.datetime) -> timeline.Span:
 def _bands(
     question: Question, reader: Identity, names: set[str], start: dt.datetime, end: dt.datetime
 ) -> dict[str, Sequence[timeline.Stretch]]:
-    """Return the windows and freezes of the policies for each cluster shown, as far as the reader may see them."""
+    """Return the windows and freezes of the policies for each cluster shown, as far as the reader may see
+    them.
+    """
     if question.by != By.CLUSTER:
         names = {question.cluster} - {""}
     policies = (
@@ -342,9 +367,25 @@ def times_of(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt.
 
 
 COLUMNS = (
-    "request", "grant", "holder", "username", "kind", "owner", "cluster", "command_set", "state", "starts_at", "ends_at",
-    "asked_at", "decided_at", "end_reason", "ended_by", "break_glass", "ticket", "reason",
-)  # fmt: skip
+    "request",
+    "grant",
+    "holder",
+    "username",
+    "kind",
+    "owner",
+    "cluster",
+    "command_set",
+    "state",
+    "starts_at",
+    "ends_at",
+    "asked_at",
+    "decided_at",
+    "end_reason",
+    "ended_by",
+    "break_glass",
+    "ticket",
+    "reason",
+)
 
 
 def lines(rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator[tuple[object, ...]]:
@@ -353,12 +394,25 @@ def lines(rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator[tuple[obj
         who, grant = request.requester, getattr(request, "grant", None)
         starts, ends = times_of(request, now)
         yield (
-            request.ref, grant.ref if grant else "", who.name, who.username, who.kind, who.owner.username if who.owner else "",
-            request.cluster.name, str(request.command_set_version), grant.state if grant else request.state, _utc(starts),
-            _utc(ends), _utc(request.created_at), _utc(request.decided_at), grant.end_reason if grant else "",
-            grant.ended_by.username if grant and grant.ended_by else "", "yes" if grant and grant.break_glass else "no",
-            request.ticket, request.reason,
-        )  # fmt: skip
+            request.ref,
+            grant.ref if grant else "",
+            who.name,
+            who.username,
+            who.kind,
+            who.owner.username if who.owner else "",
+            request.cluster.name,
+            str(request.command_set_version),
+            grant.state if grant else request.state,
+            _utc(starts),
+            _utc(ends),
+            _utc(request.created_at),
+            _utc(request.decided_at),
+            grant.end_reason if grant else "",
+            grant.ended_by.username if grant and grant.ended_by else "",
+            "yes" if grant and grant.break_glass else "no",
+            request.ticket,
+            request.reason,
+        )
 
 
 def _utc(moment: dt.datetime | None) -> str:

@@ -42,8 +42,8 @@ class Show(StrEnum):
 class Question:
     """A query of the timeline. Empty filters match everything.
 
-    ``day`` is any day of the period, in the reader's time zone. A single day can be limited to hours: from ``since`` to
-    ``until``, on the next day unless ``until`` is later than ``since``.
+    ``day`` is any day of the period, in the reader's time zone. A single day can be limited to hours: from
+    ``since`` to ``until``, on the next day unless ``until`` is later than ``since``.
     """
 
     by: By = By.CLUSTER
@@ -104,7 +104,9 @@ class Question:
         return f"{day}, {self.since or dt.time():%H:%M} to {f'{self.until:%H:%M}' if self.until else '24:00'}"
 
     def stretch(self) -> tuple[dt.datetime, dt.datetime]:
-        """Return the start and end of the period in UTC. A day on which the clocks change has 23 or 25 hours."""
+        """Return the start and end of the period in UTC. A day on which the clocks change has 23 or
+        25 hours.
+        """
         if not self.has_hours:
             return at_hour(self.first), at_hour(self.after)
         since = self.since or dt.time()

@@ -87,8 +87,8 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None = None) -> HttpResponse:
     typed = request.POST
-    # A page that updates itself sends a summary of what its reader has read. It keeps showing what changed since
-    # then.
+    # A page that updates itself sends a summary of what its reader has read. It keeps showing what changed
+    # since then.
     read = typed.get("read", "") if error else request.GET.get("read", "")
     context = request_page(asked, who(request), clock.now())
     targets = context["facts"].targets

@@ -129,7 +129,9 @@ class AskPage:
 
     @property
     def workflows_to_open(self) -> list[tuple[WorkflowKind, str]]:
-        """The kinds of workflows that can be opened in Stint for the request, each with its label: `Open an incident`."""
+        """The kinds of workflows that can be opened in Stint for the request, each with its label: `Open an
+        incident`.
+        """
         return [(kind, f"Open {_article(kind.label)} {kind.label.lower()}") for kind in self.kinds_to_open]
 
     @property
@@ -311,8 +313,8 @@ def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
 
 
 class WorkflowWanted(NamedTuple):
-    """Which workflows the policies of a choice accept: whether one is required, which fit, and the kinds that Stint can
-    open. ``sources`` are the sources that the policies list.
+    """Which workflows the policies of a choice accept: whether one is required, which fit, and the kinds that
+    Stint can open. ``sources`` are the sources that the policies list.
     """
 
     needed: bool
@@ -322,8 +324,8 @@ class WorkflowWanted(NamedTuple):
 
 
 def _workflow_wanted(documents: Sequence[PolicyDocument], kind: str) -> WorkflowWanted:
-    """Return which workflows are accepted. A workflow is required only for planned and quick requests, and only if every
-    policy requires one. Otherwise any workflow can be linked.
+    """Return which workflows are accepted. A workflow is required only for planned and quick requests, and
+    only if every policy requires one. Otherwise any workflow can be linked.
     """
     wanted = [one.workflow for one in documents if one.workflow]
     if not documents or len(wanted) < len(documents) or kind not in (RequestKind.PLANNED, RequestKind.QUICK):
@@ -337,7 +339,9 @@ def _workflow_wanted(documents: Sequence[PolicyDocument], kind: str) -> Workflow
 def _wanted_by_all(
     documents: Sequence[PolicyDocument], kind: str, wants: Callable[[PolicyDocument], bool]
 ) -> bool:
-    """Whether all policies that could allow the request require something. Only planned and quick requests need it."""
+    """Whether all policies that could allow the request require something. Only planned and quick requests
+    need it.
+    """
     return kind in (RequestKind.PLANNED, RequestKind.QUICK) and bool(documents) and all(map(wants, documents))
 
 

@@ -17,9 +17,10 @@ from sessions_app.queries.workflows.doings import doing_of, roles_in
 class Behind(NamedTuple):
     """The workflow behind a request.
 
-    ``planned``: it has a planned time. ``covers``: that time covers all of the requested time. ``part`` is the
-    requester's role as a phrase. ``bound`` are the parameters taken from the workflow, each with the name and value of
-    its fact. ``doing`` is who opened and changed it, as far as known, as a sentence without its period.
+    ``planned``: it has a planned time. ``covers``: that time covers all of the requested time. ``part`` is
+    the requester's role as a phrase. ``bound`` are the parameters taken from the workflow, each with the name
+    and value of its fact. ``doing`` is who opened and changed it, as far as known, as a sentence without its
+    period.
     """
 
     workflow: Workflow

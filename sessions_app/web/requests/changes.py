@@ -21,12 +21,16 @@ LONGEST = 20_000
 
 
 def signed_summary(request: AccessRequest, targets: Sequence[Target]) -> str:
-    """Return a signed summary of what the page shows of a request and its targets, for the form that decides it."""
+    """Return a signed summary of what the page shows of a request and its targets, for the form that decides
+    it.
+    """
     return signing.dumps(_summary(request, targets), salt=_SALT, compress=True)
 
 
 def changes_since(request: AccessRequest, targets: Sequence[Target], signed: str) -> list[str]:
-    """Return the changes since it was read. Empty if there are none, or if the summary wasn't signed by Stint."""
+    """Return the changes since it was read. Empty if there are none, or if the summary wasn't signed by
+    Stint.
+    """
     try:
         read = signing.loads(signed[:LONGEST], salt=_SALT)
     except signing.BadSignature:

@@ -23,7 +23,9 @@ from sessions_app.web.display.states import Look
 
 
 class Decided(NamedTuple):
-    """One decision of a person: the page, the requester, what was decided, the result, and whether it still counts."""
+    """One decision of a person: the page, the requester, what was decided, the result, and whether it still
+    counts.
+    """
 
     at: dt.datetime
     ref: str

@@ -16,8 +16,8 @@ SIGNS = {"gains": "+", "has": "=", "left_out": "−"}
 
 
 class Gain(NamedTuple):
-    """One command: its sign and tone, its limits, and the look of its effect. ``look`` is None for an excluded
-    command.
+    """One command: its sign and tone, its limits, and the look of its effect. ``look`` is None for an
+    excluded command.
     """
 
     sign: str
@@ -35,8 +35,8 @@ class Gains(NamedTuple):
 
 
 def gains_of(facts: RequestFacts) -> list[Gains]:
-    """Return the commands of a request: new ones, those that the requester can already run, and excluded ones, in this
-    order.
+    """Return the commands of a request: new ones, those that the requester can already run, and excluded
+    ones, in this order.
     """
     return [
         Gains(_title(group, facts), [_gain(line) for line in lines])

@@ -31,7 +31,8 @@ MOST_TARGETS, MOST_OVERLAPS = 4, 3
 class OutcomeStep:
     """One thing that would happen: a tone with an icon or a number, a title, a note and actions.
 
-    ``buttons`` are pairs of the value that the form sends and a label. ``links`` are pairs of an address and a label.
+    ``buttons`` are pairs of the value that the form sends and a label. ``links`` are pairs of an address and
+    a label.
     """
 
     tone: str
@@ -48,7 +49,8 @@ class OutcomeStep:
 class FormOutcome:
     """The outcome of a form. Without ``preview``, there is no decision yet, and ``missing`` is the reason.
 
-    ``usual`` is the usual time of a decision in seconds. ``to_review`` are the grants that have to be reviewed first.
+    ``usual`` is the usual time of a decision in seconds. ``to_review`` are the grants that have to be
+    reviewed first.
     """
 
     ask: AskPage
@@ -306,7 +308,9 @@ class FormOutcome:
 
 
 def _vouching(preview: Preview) -> str:
-    """Return whether the workflow replaces approvals, as a sentence and a space; empty if the policy ignores it."""
+    """Return whether the workflow replaces approvals, as a sentence and a space; empty if the policy ignores
+    it.
+    """
     return "".join(f"{one.message} " for one in preview.decision.results if one.of is WorkflowVouches)
 
 

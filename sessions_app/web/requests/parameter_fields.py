@@ -67,7 +67,12 @@ def _field(name: str, type_: ParameterType, draft: Draft, workflow: Workflow | N
     from_workflow = workflow.fact(type_.source.removeprefix("workflow.")) if workflow and type_.source else ""
     usual = choices[0] if len(choices) == 1 else ""
     return ParameterField(
-        name=name, kind=type_.kind, limits=type_.wanted, choices=choices, low=low, high=high,
+        name=name,
+        kind=type_.kind,
+        limits=type_.wanted,
+        choices=choices,
+        low=low,
+        high=high,
         value=from_workflow if type_.source else draft.parameters.get(name, "") or usual,
         from_workflow=bool(type_.source),
-    )  # fmt: skip
+    )

@@ -25,8 +25,8 @@ NEWEST = 200
 class PastRecord(NamedTuple):
     """The requester's access on the cluster in the 90 days before the decision.
 
-    ``more``: there were more grants than were examined. ``refused`` is None if refusals aren't observed. ``compared`` is
-    what was used of the ``last`` grant of the same command set.
+    ``more``: there were more grants than were examined. ``refused`` is None if refusals aren't observed.
+    ``compared`` is what was used of the ``last`` grant of the same command set.
     """
 
     grants: int
@@ -62,7 +62,9 @@ def _many(count: int, noun: str) -> str:
 
 
 def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastRecord:
-    """Return the requester's past access on the request's cluster, with the recordings that the reader may see."""
+    """Return the requester's past access on the request's cluster, with the recordings that the reader may
+    see.
+    """
     # For a decided request, leave out the grant it led to and everything later.
     until = request.decided_at or now
     grants = (
@@ -88,8 +90,8 @@ def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastR
     known = refused or request.cluster.observed == Observed.ALL
     visible = Grant.objects.visible_to(reader)
     seen = runs.filter(grant__in=visible).exclude(recording="")
-    # Order by time, which has no index. If ordered by primary key, PostgreSQL might read a million runs of other grants to find
-    # none.
+    # Order by time, which has no index. If ordered by primary key, PostgreSQL might read a million runs of
+    # other grants to find none.
     last = (
         seen.select_related("grant").only("grant__ref").order_by("-tried_at").first() if looked_at else None
     )
@@ -97,7 +99,11 @@ def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastR
     mine = mine.defer(*(large for large in LARGE if "policy" not in large)).order_by("-created_at")
     before = mine.first() if same else None
     return PastRecord(
-        grants=len(ended), early=sum(bool(at and at < expires) for _, _, at, expires, _ in ended),
-        more=len(found) > NEWEST, refused=refused if known else None, recording=last, last=before,
+        grants=len(ended),
+        early=sum(bool(at and at < expires) for _, _, at, expires, _ in ended),
+        more=len(found) > NEWEST,
+        refused=refused if known else None,
+        recording=last,
+        last=before,
         compared=comparison(before, now)["sentence"] if before else "",
-    )  # fmt: skip
+    )

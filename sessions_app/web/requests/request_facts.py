@@ -117,7 +117,9 @@ class RequestFacts:
 
     @property
     def direct(self) -> bool:
-        """Whether holders get a credential of the cluster itself, so that their requests don't pass through Stint."""
+        """Whether holders get a credential of the cluster itself, so that their requests don't pass through
+        Stint.
+        """
         return bool(self.request.cluster.connection.get("direct"))
 
     @property
@@ -218,7 +220,9 @@ def _lines(views: Sequence[CommandView], held: set[Hashable], left: Extent) -> l
 
 
 def _other_incidents(request: AccessRequest, reader: Identity) -> list[Workflow]:
-    """Return the open incidents on the cluster that the reader may see, except for the one that the request is for."""
+    """Return the open incidents on the cluster that the reader may see, except for the one that the request
+    is for.
+    """
     seen = Workflow.objects.visible_to(reader).filter(state=WorkflowState.OPEN, kind=WorkflowKind.INCIDENT)
     found = seen.filter(clusters=request.cluster).exclude(pk=request.workflow_id or 0)
     return list(found.distinct().order_by("severity", "-pk")[:MOST])
@@ -240,7 +244,9 @@ def _needed(request: AccessRequest, document: PolicyDocument, given: set[str]) -
 
 
 def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[Hashable]:
-    """Return the commands, with their limits, that the requester could already run on all of the targets at the start."""
+    """Return the commands, with their limits, that the requester could already run on all of the targets at
+    the start.
+    """
     around = (
         Grant.objects.not_ended()
         .exclude(state=GrantState.REVOKING)

@@ -26,7 +26,9 @@ ROOT = "root"
 
 
 class Cell(NamedTuple):
-    """One of the four facts at the top of the page: a tone and an icon, the main text, and the text below it."""
+    """One of the four facts at the top of the page: a tone and an icon, the main text, and the text
+    below it.
+    """
 
     look: Look
     says: str
@@ -35,8 +37,8 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RequestPage:
-    """One request for one reader. ``mine`` is the reader's own verdict. ``may_not`` is the reason that they can't decide
-    it, ``over`` the reason that its workflow has ended.
+    """One request for one reader. ``mine`` is the reader's own verdict. ``may_not`` is the reason that they
+    can't decide it, ``over`` the reason that its workflow has ended.
     """
 
     asked: AccessRequest
@@ -317,8 +319,8 @@ def changed_note(
 ) -> Changed | None:
     """Return the note at the top of the page, if there is one.
 
-    ``changes`` are those since the page was read. ``refused``: a verdict was refused because the scope had changed.
-    ``failed``: a verdict was not recorded.
+    ``changes`` are those since the page was read. ``refused``: a verdict was refused because the scope had
+    changed. ``failed``: a verdict was not recorded.
     """
     facts, asker = shown.facts, shown.asked.requester
     if not (changes or facts.changed or refused):
@@ -336,7 +338,10 @@ def changed_note(
         )
     then = ""
     if facts.changed:
-        then = f"It can no longer be approved. {asker} has to request it again. This page shows the current state."
+        then = (
+            f"It can no longer be approved. {asker} has to request it again. This page shows the current"
+            " state."
+        )
     elif shown.pending:
         again = "" if shown.mine or shown.may_not else "; decide again"
         then = f"This page shows the current state{again}."

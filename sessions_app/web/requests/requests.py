@@ -94,7 +94,9 @@ def _faults(me: Identity, ask: NewRequest) -> dict[str, list[str]]:
 
 
 def _draft_of(request: HttpRequest) -> Draft:
-    """Return the draft of a link. `?from=REQ-…` repeats a request, in the next window if the policy has windows."""
+    """Return the draft of a link. `?from=REQ-…` repeats a request, in the next window if the policy has
+    windows.
+    """
     ref = request.GET.get("from", "")
     if not ref:
         return draft_of_link(request.GET)
@@ -168,7 +170,9 @@ def _form(request: HttpRequest, draft: Draft, error: StintError | None = None) -
 
 @page(ACT)
 def preview(request: HttpRequest) -> HttpResponse:
-    """Show the outcome of the form. Also update the fields if another cluster, command set or kind was chosen."""
+    """Show the outcome of the form. Also update the fields if another cluster, command set or kind was
+    chosen.
+    """
     draft = draft_of_form(request.POST)
     if draft.kind == RequestKind.PLANNED and draft.workflow != request.POST.get(
         "shown_incident", draft.workflow
@@ -189,7 +193,9 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 
 def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) -> FormOutcome:
-    """Return the evaluator's answer, or why there is none yet. ``error`` is the error of the submitted form."""
+    """Return the evaluator's answer, or why there is none yet. ``error`` is the error of the
+    submitted form.
+    """
     now = clock.now()
     found = FormOutcome(ask=ask, now=now, faults=faults_of(error, ask.names), failed=error is not None)
     if not ask.sets or ask.still_open or ask.unread:
@@ -218,9 +224,12 @@ def index(request: HttpRequest) -> HttpResponse:
     listed = page_of(found, key="number", before=request.GET.get("before", ""))
     cards = request_cards(listed.rows, clock.now())
     context = {
-        "page": listed, "cards": cards, "everybody": show == "all", "state": state,
+        "page": listed,
+        "cards": cards,
+        "everybody": show == "all",
+        "state": state,
         "states": [(value, look.word) for value, look in REQUEST.items()],
-    }  # fmt: skip
+    }
     return render(request, "requests/requests.html", context)
 
 
@@ -236,9 +245,14 @@ def find(request: HttpRequest, ref: str) -> AccessRequest:
     """Return a request. Raises Http404 if it doesn't exist or the reader may not see it."""
     # Few requests extend a grant, so it is read only for those.
     found = AccessRequest.objects.visible_to(who(request)).select_related(
-        "grant", "requester__owner", "workflow__source", "workflow__assignee", "cluster", "policy",
+        "grant",
+        "requester__owner",
+        "workflow__source",
+        "workflow__assignee",
+        "cluster",
+        "policy",
         "command_set_version__command_set",
-    )  # fmt: skip
+    )
     verdicts = Prefetch("approvals", Approval.objects.select_related("approver").order_by("pk"))
     asked = found.prefetch_related(verdicts).filter(number=references.request_number(ref)).first()
     if asked is None:
@@ -266,8 +280,11 @@ def comment(request: HttpRequest, ref: str) -> HttpResponse:
     except NotFound:
         raise
     except StintError as error:
-        context = {**request_page(asked, who(request), clock.now()), "thread_error": error,
-                   "text": request.POST.get("text", "")}  # fmt: skip
+        context = {
+            **request_page(asked, who(request), clock.now()),
+            "thread_error": error,
+            "text": request.POST.get("text", ""),
+        }
         template = "requests/approval.html" if for_approvers else "requests/request.html"
         return render(request, template, context, status=error.status)
     return redirect(f"{reverse('approval' if for_approvers else 'request', args=[ref])}#thread")

@@ -21,13 +21,16 @@ from sessions_app.policy.case import clauses_for
 from sessions_app.policy.durations import say_duration
 from sessions_app.web.requests.terms import Terms
 
-# For the usual time to a decision: how many recent requests to examine, and how many decisions to use at most and at least.
+# For the usual time to a decision: how many recent requests to examine, and how many decisions to use at most
+# and at least.
 RECENT, DECIDED, FEWEST = 2000, 50, 3
 
 
 @dataclass(frozen=True, slots=True)
 class SetOption:
-    """A command set that can be requested, with its terms under the policy that needs the fewest approvals."""
+    """A command set that can be requested, with its terms under the policy that needs the fewest
+    approvals.
+    """
 
     name: str
     summary: str
@@ -79,9 +82,11 @@ def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
     limit = limits.get(RequestKind(kind)) or terms.document
     workflow = terms.document.workflow
     clauses = clauses_for(
-        terms.document, break_glass=kind == RequestKind.BREAK_GLASS, incident=kind == RequestKind.INCIDENT,
+        terms.document,
+        break_glass=kind == RequestKind.BREAK_GLASS,
+        incident=kind == RequestKind.INCIDENT,
         vouched=workflow is not None and workflow.approvals == "none",
-    )  # fmt: skip
+    )
     listed = version.document.get("commands", [])
     return SetOption(
         name=version.document["name"],
@@ -95,7 +100,9 @@ def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
 
 
 def usual_wait(policy: AccessPolicy) -> int | None:
-    """Return the median time in seconds of the policy's last 50 decisions by people; None if there are too few."""
+    """Return the median time in seconds of the policy's last 50 decisions by people; None if there are too
+    few.
+    """
     recent = AccessRequest.objects.order_by("-number").values("pk")[:RECENT]
     rows = (
         AccessRequest.objects.filter(pk__in=recent, policy=policy, decided_at__gt=F("created_at"))

@@ -1,4 +1,6 @@
-"""The terms under which someone may request access: policies with the clusters and command sets that they cover."""
+"""The terms under which someone may request access: policies with the clusters and command sets that they
+cover.
+"""
 
 from __future__ import annotations
 
@@ -37,15 +39,17 @@ def terms_of(identity: Identity) -> list[Terms]:
 
 
 def on_call_terms(identity: Identity) -> list[Terms]:
-    """Return the terms that put the identity on call for incidents. The home page calls this for everyone, so it must be
-    fast for the many people without any.
+    """Return the terms that put the identity on call for incidents. The home page calls this for everyone, so
+    it must be fast for the many people without any.
     """
     found = AccessPolicy.objects.exclude(document__incident=None)
     return on_call(_terms(identity, found), group_names(identity))
 
 
 def _terms(identity: Identity, policies: QuerySet[AccessPolicy]) -> list[Terms]:
-    """Return the terms of the policies under which the identity may request, each with the clusters it may request."""
+    """Return the terms of the policies under which the identity may request, each with the clusters it may
+    request.
+    """
     pairs = set(
         requestable(identity).filter(accesspolicy__in=policies).values_list("accesspolicy", "cluster")
     )

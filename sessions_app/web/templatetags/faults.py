@@ -19,8 +19,8 @@ _KEY = "faults"
 
 @register.simple_tag(takes_context=True)
 def faults(context: template.Context, error: object, names: str = "", form: str = "") -> SafeString:
-    """Show the faults without a field above a form, and keep the others for their fields. The text above gets the focus if
-    no field does.
+    """Show the faults without a field above a form, and keep the others for their fields. The text above gets
+    the focus if no field does.
 
     Don't give the form's address a fragment: Chromium then ignores `autofocus`.
 
@@ -49,7 +49,8 @@ def faults(context: template.Context, error: object, names: str = "", form: str 
 
 @register.simple_tag(takes_context=True)
 def wrong(context: template.Context, name: str, described: str = "", *, choice: bool = False) -> SafeString:
-    """Return an input's attributes: its description, whether it is invalid, and the focus if it is the first invalid one.
+    """Return an input's attributes: its description, whether it is invalid, and the focus if it is the first
+    invalid one.
 
     ``choice`` is for radio buttons, of which no single one is invalid.
     """

@@ -192,7 +192,9 @@ def some_of(people: Sequence[Identity]) -> str:
 
 @register.filter
 def in_zone(text: str, said: RuleResult | StintError) -> str:
-    """Return the text of a rule or an error with its times in the reader's time zone, and in UTC if that differs."""
+    """Return the text of a rule or an error with its times in the reader's time zone, and in UTC if that
+    differs.
+    """
     for moment in said.moments:
         text = text.replace(say_utc(moment), say_both(moment, page_now()))
     return text

@@ -28,8 +28,8 @@ def _time(moment: dt.datetime, text: str) -> SafeString:
 def say_moment(moment: dt.datetime, now: dt.datetime, *, dated: bool = False) -> str:
     """Return a time in the reader's time zone.
 
-    This is `14:02 CET` for today, and otherwise `Sat 28 Nov, 02:00 CET`, with the year if it differs. With ``dated``,
-    today has its date as well.
+    This is `14:02 CET` for today, and otherwise `Sat 28 Nov, 02:00 CET`, with the year if it differs. With
+    ``dated``, today has its date as well.
     """
     local, today = timezone.localtime(moment), timezone.localtime(now)
     hour = f"{local:%H:%M} {local:%Z}"

@@ -34,7 +34,9 @@ def open_for(incident: Workflow) -> str:
 
 @register.filter
 def said(value: object) -> str:
-    """Return a value of evidence for display: lists with commas, booleans as yes and no, pairs as `name: value`."""
+    """Return a value of evidence for display: lists with commas, booleans as yes and no, pairs as `name:
+    value`.
+    """
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:

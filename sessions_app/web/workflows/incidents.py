@@ -109,7 +109,8 @@ def live(request: HttpRequest, ref: str) -> HttpResponse:
 def access(request: HttpRequest, ref: str) -> HttpResponse:
     """Request access with the command set that fits best. If a choice is needed, redirect to the form.
 
-    For other workflows, and for incidents that the reader isn't on call for, the form requests planned access.
+    For other workflows, and for incidents that the reader isn't on call for, the form requests planned
+    access.
     """
     incident = _find(request, ref)
     call = next((one for one in calls_for(who(request)) if one.incident.pk == incident.pk), None)

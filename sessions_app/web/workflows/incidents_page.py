@@ -48,7 +48,10 @@ class Ending:
         """The access that ends, as a sentence."""
         if not self.grants:
             return "No one has access for it."
-        return f"{plural(self.grants, 'grant')} held by {plural(self.people, 'person,people')} {_end(self.grants)} immediately."
+        return (
+            f"{plural(self.grants, 'grant')} held by {plural(self.people, 'person,people')}"
+            f" {_end(self.grants)} immediately."
+        )
 
     @property
     def also(self) -> Sequence[str]:
@@ -158,7 +161,9 @@ class IncidentPage:
 
 @dataclass(frozen=True, slots=True)
 class OpenIncident:
-    """One open incident in the list, with the grants in use for it. ``more`` is the number of those not named."""
+    """One open incident in the list, with the grants in use for it. ``more`` is the number of those not
+    named.
+    """
 
     incident: Workflow
     where: str
@@ -214,9 +219,9 @@ def workflow_row(workflow: Workflow) -> WorkflowRow:
         says=f"{workflow.get_kind_display()}{severity}: {workflow.title}",
         where=where(workflow),
         owner=str(owner or (f"opened by {workflow.opener}" if workflow.opener else "")),
-        note="Can't be read right now"
-        if workflow.read_error and workflow.state == WorkflowState.OPEN
-        else "",
+        note=(
+            "Can't be read right now" if workflow.read_error and workflow.state == WorkflowState.OPEN else ""
+        ),
     )
 
 

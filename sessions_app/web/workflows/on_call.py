@@ -23,9 +23,9 @@ from sessions_app.web.requests.terms import Terms, clusters_of, on_call_terms
 class Offer:
     """The access that one person can get for an incident, with the command set that fits best.
 
-    ``ready``: nothing is left to choose, and no reason is needed. ``review`` is the reason that someone else has to
-    review it, as a sentence without its period: no approval is needed, and the person may have caused the incident.
-    Empty if no review is needed.
+    ``ready``: nothing is left to choose, and no reason is needed. ``review`` is the reason that someone else
+    has to review it, as a sentence without its period: no approval is needed, and the person may have caused
+    the incident. Empty if no review is needed.
     """
 
     draft: Draft
@@ -36,7 +36,9 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An open incident that the reader is on call for, the access offered, and the grant that the reader holds for it."""
+    """An open incident that the reader is on call for, the access offered, and the grant that the reader
+    holds for it.
+    """
 
     incident: Workflow
     offer: Offer | None
@@ -94,13 +96,17 @@ def _offer(
     filled = {field.name: field.value for field in fields}
     return Offer(
         Draft(
-            kind=draft.kind, cluster=draft.cluster, command_set=draft.command_set, duration=draft.duration,
-            incident=draft.incident, parameters=filled,
+            kind=draft.kind,
+            cluster=draft.cluster,
+            command_set=draft.command_set,
+            duration=draft.duration,
+            incident=draft.incident,
+            parameters=filled,
         ),
         option.approvals,
         all(filled.values()) and not review,
         review,
-    )  # fmt: skip
+    )
 
 
 def offered(call: Call) -> str:

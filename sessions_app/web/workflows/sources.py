@@ -73,9 +73,11 @@ def remove(request: HttpRequest, name: str) -> HttpResponse:
     """Show which grants end when a source is removed. With ``confirm``, remove it."""
     administered(request, WorkflowSource.objects.live(), name)
     removal = Removal(
-        "workflow-sources", "Access for its workflows ends.",
-        "Stint no longer contacts it, and no one gets access for its workflows. Its history stays in the record.",
-    )  # fmt: skip
+        "workflow-sources",
+        "Access for its workflows ends.",
+        "Stint no longer contacts it, and no one gets access for its workflows. Its history stays in the"
+        " record.",
+    )
     return press_remove(request, removal, name)
 
 

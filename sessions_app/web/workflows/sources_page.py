@@ -52,7 +52,9 @@ def delivery_look(delivery: InboundDelivery) -> Look:
 
 
 def sources(reader: Identity) -> QuerySet[WorkflowSource]:
-    """Return the sources that the reader administers, sorted by name, each with the number of its open workflows."""
+    """Return the sources that the reader administers, sorted by name, each with the number of its open
+    workflows.
+    """
     mine = WorkflowSource.objects.live().administered_by(reader).order_by("name")
     return mine.annotate(open_workflows=Count("workflows", filter=Q(workflows__state=WorkflowState.OPEN)))
 
@@ -68,7 +70,9 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True)
 class SourcePage:
-    """One source with its deliveries. ``moving``: this is the newest page, and a delivery on it will be handled soon."""
+    """One source with its deliveries. ``moving``: this is the newest page, and a delivery on it will be
+    handled soon.
+    """
 
     source: WorkflowSource
     look: Look

@@ -57,15 +57,23 @@ def _index(request: HttpRequest, error: StintError | None = None) -> HttpRespons
     chosen = request.POST.get("kind") or (kind if kind in PREFIX else WorkflowKind.TICKET.value)
     shown = page_of(found, key="pk", before=request.GET.get("before", ""), size=30)
     context = {
-        "page": shown, "rows": [reads.workflow_row(one) for one in shown.rows],
-        "kinds": WorkflowKind.choices, "kind": kind, "states": STATES, "state": state, "source": source,
+        "page": shown,
+        "rows": [reads.workflow_row(one) for one in shown.rows],
+        "kinds": WorkflowKind.choices,
+        "kind": kind,
+        "states": STATES,
+        "state": state,
+        "source": source,
         "narrowed": bool(kind or source) or state != WorkflowState.OPEN,
         "filtered": bool(kind or source or request.GET.get("before")) or state != WorkflowState.OPEN,
-        "to_open": [(one.value, one.label) for one in PREFIX], "chosen": chosen,
+        "to_open": [(one.value, one.label) for one in PREFIX],
+        "chosen": chosen,
         "clusters": list(Cluster.objects.live().visible_to(me).order_by("name")[: reads.MOST]),
-        "severities": [("", "None"), *((one, one) for one in Severity.values)], "error": error,
-        "typed": {name: request.POST.get(name, "") for name in TYPED} | {"clusters": request.POST.getlist("cluster")},
-    }  # fmt: skip
+        "severities": [("", "None"), *((one, one) for one in Severity.values)],
+        "error": error,
+        "typed": {name: request.POST.get(name, "") for name in TYPED}
+        | {"clusters": request.POST.getlist("cluster")},
+    }
     return render(request, "workflows/workflows.html", context, status=error.status if error else 200)
 
 

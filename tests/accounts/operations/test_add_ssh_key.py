@@ -70,9 +70,19 @@ def test_a_private_key_is_refused_and_called_what_it_is(world):
 
 
 NO_KEYS = [
-    "", " ", "ssh-ed25519", "ssh-ed25519 !!!!", "ssh-ed25519 AAAA", 'command="id" {line}', "{line}\n{other}",
-    "ssh-rsa {blob}", "ssh-ed25519 {cut}", "ssh-ed25519 {blob}AAAA", 'from="*",{line}', "\0{line}",
-]  # fmt: skip
+    "",
+    " ",
+    "ssh-ed25519",
+    "ssh-ed25519 !!!!",
+    "ssh-ed25519 AAAA",
+    'command="id" {line}',
+    "{line}\n{other}",
+    "ssh-rsa {blob}",
+    "ssh-ed25519 {cut}",
+    "ssh-ed25519 {blob}AAAA",
+    'from="*",{line}',
+    "\0{line}",
+]
 
 
 def test_anything_else_than_one_plain_key_is_refused(world, ed25519_line):

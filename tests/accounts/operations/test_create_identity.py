@@ -45,9 +45,14 @@ def test_a_name_that_can_be_mistaken_is_refused(db, now):
 
 
 UNFIT = [
-    {"kind": "agent"}, {"kind": "service"}, {"kind": "root"}, {"kind": ""}, {"email": "not an address"},
-    {"time_zone": "Mars/Olympus"}, {"time_zone": "../UTC"},
-]  # fmt: skip
+    {"kind": "agent"},
+    {"kind": "service"},
+    {"kind": "root"},
+    {"kind": ""},
+    {"email": "not an address"},
+    {"time_zone": "Mars/Olympus"},
+    {"time_zone": "../UTC"},
+]
 
 
 def test_an_identity_that_does_not_fit_together_is_refused_whole(db, now):
@@ -67,7 +72,9 @@ def test_two_who_make_the_same_name_at_once_make_one(stint_db, now):
 @pytest.mark.parametrize("kind", ["agent", "service"])
 def test_a_machine_belongs_to_a_person_and_administers_nothing_and_a_person_belongs_to_nobody(world, kind):
     for fields in (
-        {"kind": kind, "owner": world.robot}, {"kind": kind, "owner": world.alice, "is_superuser": True}, {"owner": world.alice},
-    ):  # fmt: skip
+        {"kind": kind, "owner": world.robot},
+        {"kind": kind, "owner": world.alice, "is_superuser": True},
+        {"owner": world.alice},
+    ):
         with pytest.raises(InvalidInput):
             make(world.now, **fields)

@@ -36,17 +36,24 @@ def test_a_token_is_shown_once_and_only_its_digest_is_kept(world):
 def test_the_record_has_what_the_token_may_do_and_never_the_token(world):
     token, text = make(world)
     assert last("identity.token_created", "alice").data == {
-        "token_id": token.pk, "scopes": ["read", "request"], "expires_at": (world.now + DAY).isoformat()
-    }  # fmt: skip
+        "token_id": token.pk,
+        "scopes": ["read", "request"],
+        "expires_at": (world.now + DAY).isoformat(),
+    }
     assert not AuditEntry.objects.filter(body__contains=text[10:]).exists()
     assert not AuditEntry.objects.filter(body__contains=token.digest).exists()
 
 
 WITHOUT_LIMITS = [
-    {"scopes": []}, {"scopes": ["root"]}, {"scopes": ["read", "*"]}, {"lifetime": dt.timedelta(0)},
-    {"lifetime": -DAY}, {"lifetime": 90 * DAY + dt.timedelta(seconds=1)}, {"lifetime": dt.timedelta.max},
+    {"scopes": []},
+    {"scopes": ["root"]},
+    {"scopes": ["read", "*"]},
+    {"lifetime": dt.timedelta(0)},
+    {"lifetime": -DAY},
+    {"lifetime": 90 * DAY + dt.timedelta(seconds=1)},
+    {"lifetime": dt.timedelta.max},
     {"label": " "},
-]  # fmt: skip
+]
 
 
 def test_a_token_without_limits_is_refused(world):

@@ -12,8 +12,12 @@ from tests.support.world.acts import events, last
 
 def decide(world, codes, who=None, *, allow=True):
     return decide_device(
-        user_code=codes.user_code, allow=allow, identity=who or world.alice, address="192.0.2.7", now=world.now,
-    )  # fmt: skip
+        user_code=codes.user_code,
+        allow=allow,
+        identity=who or world.alice,
+        address="192.0.2.7",
+        now=world.now,
+    )
 
 
 def test_a_yes_is_recorded_with_what_it_is_for_and_makes_no_token_yet(world):

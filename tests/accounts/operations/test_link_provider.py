@@ -19,7 +19,9 @@ def test_the_first_time_the_address_says_who_it_is_and_later_the_subject_alone(w
     assert link(world, email=None) == world.alice
     entry = last("identity.linked", "alice")
     assert (entry.actor, entry.data) == (
-        "alice", {"issuer": ISSUER, "subject": "u1", "email": "alice@example.com"})  # fmt: skip
+        "alice",
+        {"issuer": ISSUER, "subject": "u1", "email": "alice@example.com"},
+    )
     assert events("alice").count("identity.linked") == 1
 
 

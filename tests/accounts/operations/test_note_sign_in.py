@@ -17,11 +17,16 @@ def test_a_sign_in_and_a_sign_out_are_their_identitys(world):
 @pytest.mark.parametrize(
     ("name", "about", "kept"),
     [
-        ("Alice ", "alice", "Alice "), ("nobody", "nobody", "nobody"), ("a\0b", "a\\x00b", "a\\x00b"),
-        ("\ud800", "\\ud800", "\\ud800"), ("x" * 1000, "x" * 255, "x" * 100), ("\ufdfa" * 100, None, "\ufdfa" * 100),
-        ("", "?", ""), (" ", "?", " "),
+        ("Alice ", "alice", "Alice "),
+        ("nobody", "nobody", "nobody"),
+        ("a\0b", "a\\x00b", "a\\x00b"),
+        ("\ud800", "\\ud800", "\\ud800"),
+        ("x" * 1000, "x" * 255, "x" * 100),
+        ("\ufdfa" * 100, None, "\ufdfa" * 100),
+        ("", "?", ""),
+        (" ", "?", " "),
     ],
-)  # fmt: skip
+)
 def test_a_failure_has_the_name_as_typed_cut_and_in_its_one_spelling(world, name, about, kept):
     note_failed_sign_in(name=name, address="192.0.2.1", reason="wrong", now=world.now)
     entry = last("identity.sign_in_failed")

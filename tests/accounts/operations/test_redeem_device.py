@@ -70,7 +70,12 @@ NEW = "another horse, another battery"
 ENDS = {
     "disabled and enabled": disabled_and_enabled,
     "own password": lambda world: set_password(
-        identity_id=world.alice.pk, current=PASSWORD, new=NEW, actor=world.alice, address="192.0.2.7", now=world.now,
+        identity_id=world.alice.pk,
+        current=PASSWORD,
+        new=NEW,
+        actor=world.alice,
+        address="192.0.2.7",
+        now=world.now,
     ),
     "password reset": lambda world: reset_password(
         identity_id=world.alice.pk, new=NEW, actor=SETUP, now=world.now
@@ -79,7 +84,7 @@ ENDS = {
         identity_id=world.alice.pk, reason="lost phone", actor=world.admin, now=world.now
     ),
     "factor added": lambda world: give_app(world.alice, world.now, SECRET[::-1]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("ends", ENDS.values(), ids=ENDS)

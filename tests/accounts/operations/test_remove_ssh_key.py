@@ -17,8 +17,12 @@ def key(world):
     public = Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     assert public.decode() != HOST_KEY
     return add_ssh_key(
-        identity_id=world.alice.pk, public_key=public.decode(), label="laptop", actor=world.alice, now=world.now,
-    )  # fmt: skip
+        identity_id=world.alice.pk,
+        public_key=public.decode(),
+        label="laptop",
+        actor=world.alice,
+        now=world.now,
+    )
 
 
 def test_a_removed_key_opens_nothing(world, key):

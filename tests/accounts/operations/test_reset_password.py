@@ -19,8 +19,10 @@ def test_it_needs_no_current_one_and_is_recorded(world):
 
 def test_a_poor_one_a_machine_and_nobody_are_refused(world):
     for pk, new, error in (
-        (world.alice.pk, "short", InvalidInput), (world.robot.pk, NEW, Forbidden), (0, NEW, NotFound),
-    ):  # fmt: skip
+        (world.alice.pk, "short", InvalidInput),
+        (world.robot.pk, NEW, Forbidden),
+        (0, NEW, NotFound),
+    ):
         with pytest.raises(error):
             reset_password(identity_id=pk, new=new, actor=SETUP, now=world.now)
     assert "identity.password_changed" not in events()

@@ -12,9 +12,13 @@ from tests.support.world.acts import last
 
 def test_whoever_has_a_token_revokes_it_once(world):
     token, text = create_token(
-        identity_id=world.alice.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
+        identity_id=world.alice.pk,
+        label="ci",
+        scopes=["read"],
+        lifetime=dt.timedelta(days=1),
+        actor=world.alice,
         now=world.now,
-    )  # fmt: skip
+    )
     assert not revoke_presented_token(text=text, now=world.now).is_valid(world.now)
     assert last("identity.token_revoked", "alice").data == {"token_id": token.pk}
     for again in (text, "stint_nothing", ""):

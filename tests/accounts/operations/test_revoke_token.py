@@ -13,9 +13,13 @@ from tests.support.world.acts import last
 @pytest.fixture
 def token(world):
     return create_token(
-        identity_id=world.robot.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
+        identity_id=world.robot.pk,
+        label="ci",
+        scopes=["read"],
+        lifetime=dt.timedelta(days=1),
+        actor=world.alice,
         now=world.now,
-    )[0]  # fmt: skip
+    )[0]
 
 
 @pytest.mark.parametrize("who", ["robot", "alice", "admin"])
@@ -40,9 +44,14 @@ def test_a_strangers_token_is_answered_like_one_that_is_not_there(world, token):
 def test_what_was_made_with_a_token_is_revoked_with_it_and_so_is_what_that_made(world, token):
     def made_with(by, who):
         return create_token(
-            identity_id=who.pk, label="next", scopes=["read"], lifetime=dt.timedelta(hours=1), actor=who, by=by,
+            identity_id=who.pk,
+            label="next",
+            scopes=["read"],
+            lifetime=dt.timedelta(hours=1),
+            actor=who,
+            by=by,
             now=world.now,
-        )[0]  # fmt: skip
+        )[0]
 
     child = made_with(token, world.robot)
     others = [made_with(child, world.robot), made_with(None, world.robot)]

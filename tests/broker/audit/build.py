@@ -19,7 +19,8 @@ def bulk_build(
         datas = [json.dumps({"grant_id": n, "reason": "EXPIRED", "holder": "alice"}) for n in numbers]
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT audit_append_many(%s, %s, 'grant.ended', 'system:sweep', NULL, 'grant', %s, %s::jsonb[])",
+                "SELECT audit_append_many(%s, %s, 'grant.ended', 'system:sweep', NULL, 'grant', %s,"
+                " %s::jsonb[])",
                 [log, AT, [f"GR-{n:04X}" for n in numbers], datas],
             )
             (last,) = cursor.fetchone()
@@ -27,7 +28,9 @@ def bulk_build(
 
 
 def rechain(tamper, first: int, last: int) -> None:
-    """Rewrite the main log from an entry to another, with every hash and the head, as who owns the database can."""
+    """Rewrite the main log from an entry to another, with every hash and the head, as who owns the database
+    can.
+    """
     from broker.audit.models import AuditEntry
 
     rows = list(AuditEntry.objects.filter(log="main", seq__gte=first, seq__lte=last).order_by("seq"))

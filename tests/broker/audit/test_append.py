@@ -50,10 +50,15 @@ def test_many_entries_are_the_same_as_one_by_one(trial, check):
 @pytest.mark.parametrize(
     ("refs", "datas"),
     [
-        (["GR-1"], []), (["GR-1"], ["{}", "{}"]), (["GR-1"], ["[]"]), (["GR-1"], ["1"]), (["GR-1"], [None]),
-        ([None], ["{}"]), ([""], ["{}"]),
+        (["GR-1"], []),
+        (["GR-1"], ["{}", "{}"]),
+        (["GR-1"], ["[]"]),
+        (["GR-1"], ["1"]),
+        (["GR-1"], [None]),
+        ([None], ["{}"]),
+        ([""], ["{}"]),
     ],
-)  # fmt: skip
+)
 def test_a_batch_that_does_not_fit_together_is_refused(ten, check, refs, datas):
     with pytest.raises(DatabaseError), transaction.atomic():
         append_many(refs, datas)
@@ -88,7 +93,8 @@ def told(refs: set[str]) -> list[str]:
 def test_nobody_waits_for_an_act_that_is_under_way(stint_db):
     def at_once() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
-            # It would wait for as long as the act is under way; a lock of the server's own is held for a moment.
+            # It would wait for as long as the act is under way; a lock of the server's own is held for a
+            # moment.
             cursor.execute("SET LOCAL lock_timeout = '10s'")
             tell("GR-B")
 

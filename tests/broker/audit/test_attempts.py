@@ -17,9 +17,14 @@ ALICE = Actor(name="alice", id=7, kind="person")
 
 def attempt(source: str, now: dt.datetime, *, actor: Actor = EXCHANGE, ref: str = "none", **data) -> None:
     record_attempt(
-        event=Event.IDENTITY_TOKEN_REFUSED, actor=actor, object_type="trust_policy", object_ref=ref, source=source,
-        data=data, now=now,
-    )  # fmt: skip
+        event=Event.IDENTITY_TOKEN_REFUSED,
+        actor=actor,
+        object_type="trust_policy",
+        object_ref=ref,
+        source=source,
+        data=data,
+        now=now,
+    )
 
 
 def entries():

@@ -85,9 +85,12 @@ def test_what_is_kept_aside_can_be_appended_whatever_it_says(stint_db, owner_con
     end(f"GR-{MARKER}\0" + "x" * 300, now)
     with transaction.atomic():
         record_ends(
-            event=Event.GRANT_REVOKING, actor=Actor.system("end"), object_type="grant", now=now,
+            event=Event.GRANT_REVOKING,
+            actor=Actor.system("end"),
+            object_type="grant",
+            now=now,
             entries=[("GR-4", {"note": note}), ("", {})],
-        )  # fmt: skip
+        )
     kept = AuditBacklog.objects.order_by("pk")
     assert not [row for row in kept if MARKER in row.object_ref + str(row.data)]
     owner_connection.execute(
@@ -132,6 +135,11 @@ def test_while_the_record_still_refuses_nothing_is_taken_from_what_waits(stint_d
 def test_outside_a_transaction_nothing_is_recorded_or_kept(stint_db):
     with pytest.raises(NotInTransaction):
         record_end(
-            event=Event.GRANT_ENDED, actor=WHO, object_type="grant", object_ref="GR-X", data={}, now=clock.now()
-        )  # fmt: skip
+            event=Event.GRANT_ENDED,
+            actor=WHO,
+            object_type="grant",
+            object_ref="GR-X",
+            data={},
+            now=clock.now(),
+        )
     assert not AuditBacklog.objects.exists()

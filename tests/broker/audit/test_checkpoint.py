@@ -1,4 +1,6 @@
-"""Checkpoints: signed as the standard says, over the tree of all entries, kept twice, and never of a second history."""
+"""Checkpoints: signed as the standard says, over the tree of all entries, kept twice, and never of a second
+history.
+"""
 
 import base64
 import datetime as dt
@@ -56,13 +58,15 @@ class TestTheNote:
 
     def test_it_is_the_published_one(self):
         text = f"{NAME}\n8\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n"
-        assert sign(text, name=NAME, key=KEY) == text + (
-            f"\n— {NAME} kmpgWaGeQqziuNsxBRmTLC20vyoAadkNFTHl/xJSlUddMwqxjPkfn6mVJ4YLKZR1Xb4plaebIpmLwUEpQsilELYd6QM=\n"
+        assert (
+            sign(text, name=NAME, key=KEY) == text + f"\n— {NAME}"
+            " kmpgWaGeQqziuNsxBRmTLC20vyoAadkNFTHl/xJSlUddMwqxjPkfn6mVJ4YLKZR1Xb4plaebIpmLwUEpQsilELYd6QM=\n"
         )
 
     def test_the_verifier_key_is_the_published_one(self):
-        assert verifier_key(NAME, KEY.public_key()) == (
-            f"{NAME}+926a6059+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
+        assert (
+            verifier_key(NAME, KEY.public_key())
+            == f"{NAME}+926a6059+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
         )
         public = base64.b64decode("AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k")[1:]
         foo = verifier_key("example.com/foo", Ed25519PublicKey.from_public_bytes(public))

@@ -43,7 +43,10 @@ TAKEOVERS = [
     "DROP TABLE audit_entry",
     "DROP TRIGGER audit_entry_append_only ON audit_entry",
     "CREATE TRIGGER t AFTER INSERT ON audit_entry EXECUTE FUNCTION suppress_redundant_updates_trigger()",
-    "ALTER FUNCTION audit_append_many(text, timestamptz, text, text, bigint, text, text[], jsonb[]) SECURITY INVOKER",
+    (
+        "ALTER FUNCTION audit_append_many(text, timestamptz, text, text, bigint, text, text[], jsonb[])"
+        " SECURITY INVOKER"
+    ),
     "CREATE TABLE mine (log text REFERENCES audit_head)",
     "SET session_replication_role = replica",
     "SET ROLE stint_owner",
@@ -58,10 +61,12 @@ Connection = psycopg.Connection[Any]
 def refused(connection: Connection, change: str, answer: str) -> None:
     """Check that a statement is refused with an answer, and that the record is as it was."""
     connection.execute(
-        "SELECT audit_append_many('main', now(), 'ca.created', 'system:x', NULL, 'ca', '{CA-1}', ARRAY['{}'::jsonb])"
+        "SELECT audit_append_many('main', now(), 'ca.created', 'system:x', NULL, 'ca', '{CA-1}',"
+        " ARRAY['{}'::jsonb])"
     )
     connection.execute(
-        "INSERT INTO audit_checkpoint SELECT log, seq, hash, now(), 'a note' FROM audit_head WHERE log = 'main'"
+        "INSERT INTO audit_checkpoint SELECT log, seq, hash, now(), 'a note' FROM audit_head WHERE log ="
+        " 'main'"
     )
     connection.execute(
         "INSERT INTO audit_key VALUES ('main', 'stint', 'sealed', now()) ON CONFLICT DO NOTHING"
@@ -106,7 +111,8 @@ def test_a_careless_grant_opens_nothing(app_connection, owner_connection, change
 
 def test_the_application_may_append_and_read(app_connection):
     row = app_connection.execute(
-        "SELECT audit_append_many('main', %s, 'ca.created', 'system:x', NULL, 'ca', '{CA-7}', ARRAY['{}'::jsonb])",
+        "SELECT audit_append_many('main', %s, 'ca.created', 'system:x', NULL, 'ca', '{CA-7}',"
+        " ARRAY['{}'::jsonb])",
         [AT],
     ).fetchone()
     assert row is not None
@@ -137,7 +143,10 @@ def test_a_table_in_the_way_does_not_stand_in_for_the_record(app_connection):
     app_connection.execute("CREATE TEMP TABLE audit_head (log text, seq bigint, hash bytea)")
     app_connection.execute("INSERT INTO pg_temp.audit_head VALUES ('main', 41, sha256(''))")
     app_connection.execute("SET search_path = pg_temp, public")
-    append = "SELECT public.audit_append_many('main', %s, 'ca.created', 'system:x', NULL, 'ca', '{CA-1}', ARRAY['{}'::jsonb])"
+    append = (
+        "SELECT public.audit_append_many('main', %s, 'ca.created', 'system:x', NULL, 'ca', '{CA-1}',"
+        " ARRAY['{}'::jsonb])"
+    )
     row = app_connection.execute(append, [AT]).fetchone()
     assert app_connection.execute("SELECT seq FROM pg_temp.audit_head").fetchone() == (41,)
     assert app_connection.execute("SELECT seq FROM public.audit_head WHERE log = 'main'").fetchone() == row
@@ -145,10 +154,14 @@ def test_a_table_in_the_way_does_not_stand_in_for_the_record(app_connection):
 
 @pytest.mark.parametrize("size", ["h.seq + 1", "h.seq - 1", "h.seq"])
 def test_a_checkpoint_is_larger_than_the_one_before_and_not_than_the_log(app_connection, size):
-    add = "INSERT INTO audit_checkpoint SELECT 'main', {}, h.hash, now(), 'a note' FROM audit_head h WHERE log = 'main'"
+    add = (
+        "INSERT INTO audit_checkpoint SELECT 'main', {}, h.hash, now(), 'a note' FROM audit_head h WHERE log"
+        " = 'main'"
+    )
     for ref in ("CA-1", "CA-2"):
         app_connection.execute(
-            "SELECT audit_append_many('main', now(), 'ca.created', 'system:x', NULL, 'ca', ARRAY[%s], ARRAY['{}'::jsonb])",
+            "SELECT audit_append_many('main', now(), 'ca.created', 'system:x', NULL, 'ca', ARRAY[%s],"
+            " ARRAY['{}'::jsonb])",
             [ref],
         )
     app_connection.execute(add.format("h.seq"))

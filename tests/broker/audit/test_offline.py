@@ -1,4 +1,6 @@
-"""The single-file verifier names what was done to a record, from an export alone, without Stint and its packages."""
+"""The single-file verifier names what was done to a record, from an export alone, without Stint and its
+packages.
+"""
 
 import hashlib
 import json
@@ -159,9 +161,13 @@ def test_texts_of_every_kind_are_exported_exactly(exported):
     text = 'Zoë — "quoted" \\ back\u2028slash\n\t\x01 🔑 </script>'
     with transaction.atomic():
         record(
-            event=Event.REQUEST_COMMENTED, actor=Actor(name="zoë", id=7, kind="person"), object_type="request",
-            object_ref="REQ-1", data={"text": text}, now=AT,
-        )  # fmt: skip
+            event=Event.REQUEST_COMMENTED,
+            actor=Actor(name="zoë", id=7, kind="person"),
+            object_type="request",
+            object_ref="REQ-1",
+            data={"text": text},
+            now=AT,
+        )
     assert exported.said_anew().startswith("intact: 14 entries")
 
 
@@ -180,14 +186,24 @@ class TestInTheDatabase:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            ("UPDATE audit_entry SET body = replace(body, 'alice', 'bob') WHERE seq = 5 AND log = 'main'", "altered-entry: Entry 5 was altered.\n"),
-            ("DELETE FROM audit_entry WHERE seq IN (5, 6) AND log = 'main'", "missing-entry: Entries 5 to 6 are missing.\n"),
-            *((swapping(*columns), "swapped-entries: Entry 4 was originally entry 6.\n")
-              for columns in (["body"], ["body", "hash"], ["body", "prev_hash", "hash"])),
-            ("UPDATE audit_checkpoint SET note = replace(note, 'time 2026', 'time 2025')",
-             "altered-checkpoint: The checkpoint in line 10 (of 8 entries) has an invalid signature"),
+            (
+                "UPDATE audit_entry SET body = replace(body, 'alice', 'bob') WHERE seq = 5 AND log = 'main'",
+                "altered-entry: Entry 5 was altered.\n",
+            ),
+            (
+                "DELETE FROM audit_entry WHERE seq IN (5, 6) AND log = 'main'",
+                "missing-entry: Entries 5 to 6 are missing.\n",
+            ),
+            *(
+                (swapping(*columns), "swapped-entries: Entry 4 was originally entry 6.\n")
+                for columns in (["body"], ["body", "hash"], ["body", "prev_hash", "hash"])
+            ),
+            (
+                "UPDATE audit_checkpoint SET note = replace(note, 'time 2026', 'time 2025')",
+                "altered-checkpoint: The checkpoint in line 10 (of 8 entries) has an invalid signature",
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_what_was_altered_taken_out_or_swapped_is_named(self, exported, change, said):
         exported.tamper(change)
         assert exported.said_anew().startswith(said)
@@ -200,9 +216,12 @@ class TestInTheDatabase:
 
     @pytest.mark.parametrize(
         ("last", "said"),
-        [(5, "Entry 6 does not follow entry 5"), (13, "The checkpoint in line 10 (of 8 entries) does not match these entries")],
+        [
+            (5, "Entry 6 does not follow entry 5"),
+            (13, "The checkpoint in line 10 (of 8 entries) does not match these entries"),
+        ],
         ids=["one entry with its hash", "the chain with its head"],
-    )  # fmt: skip
+    )
     def test_entries_were_rewritten(self, exported, last, said):
         rechain(exported.tamper, 5, last)
         assert exported.said_anew().startswith(f"rewritten-chain: {said}")
@@ -240,7 +259,8 @@ class TestInTheDatabase:
         said = exported.said(outside=exported.kept)
         assert said.startswith("older-backup: Checkpoint 3 in ")
         assert said.endswith(
-            "(of 19 entries) is kept outside the database, but the export has only 13. If the checkpoint is newer than the export, export the record again.\n"
+            "(of 19 entries) is kept outside the database, but the export has only 13. If the checkpoint is"
+            " newer than the export, export the record again.\n"
         )
 
     def test_the_newest_checkpoints_were_taken_out_and_their_entries_rewritten(self, exported):
@@ -314,13 +334,21 @@ class TestOutside:
     @pytest.mark.parametrize(
         ("added", "said"),
         [
-            (lambda said, by, kept: sign(checkpoint_text(said, AT), name=said.origin, key=OTHER) + "\n", "another-key: Checkpoint 3 in "),
-            (lambda said, by, kept: sign(checkpoint_text(Statement(by.name, 8, bytes(32)), AT), name=by.name, key=by.key) + "\n",
-             "two-histories: Checkpoint 3 in "),
+            (
+                lambda said, by, kept: sign(checkpoint_text(said, AT), name=said.origin, key=OTHER) + "\n",
+                "another-key: Checkpoint 3 in ",
+            ),
+            (
+                lambda said, by, kept: (
+                    sign(checkpoint_text(Statement(by.name, 8, bytes(32)), AT), name=by.name, key=by.key)
+                    + "\n"
+                ),
+                "two-histories: Checkpoint 3 in ",
+            ),
             (lambda said, by, kept: kept[:50], "intact: "),
         ],
         ids=["one of another key", "one that contradicts another", "one that is half written is passed over"],
-    )  # fmt: skip
+    )
     def test_what_was_added_is_verified(self, exported, added, said):
         exported.export()
         newest, kept = read(AuditCheckpoint.objects.latest("size").note), exported.kept.read_text()
@@ -342,8 +370,10 @@ def test_a_key_that_took_over_is_given_beside_the_old_one(exported, settings):
     both = [exported.key, "--key", signer(now=AT).verifier]
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(VERIFIER), str(exported.file), "--key", *both],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout.startswith("intact: ")
 
 
@@ -352,8 +382,10 @@ def test_a_wrong_question_is_no_verdict(tmp_path, wrong):
     (tmp_path / "file").write_text("")
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(VERIFIER), str(tmp_path / "file"), *wrong],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (2, "")
 
 
@@ -361,13 +393,22 @@ class TestEd25519:
     """The signature is that of RFC 8032."""
 
     VECTORS = [
-        ("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
-         "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"),
-        ("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
-         "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"),
-        ("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
-         "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"),
-    ]  # fmt: skip
+        (
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+            "",
+            "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+        ),
+        (
+            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+            "72",
+            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+        ),
+        (
+            "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+            "af82",
+            "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+        ),
+    ]
 
     @pytest.mark.parametrize(("public", "message", "signature"), VECTORS)
     def test_the_published_ones_are_taken(self, public, message, signature):

@@ -58,12 +58,29 @@ def test_outside_a_transaction_nothing_is_recorded(stint_db):
 @pytest.mark.parametrize(
     "key",
     [
-        "password", "newPassword", "PASSWORD", "password2", "password_hash", "token", "api-token", "tokens",
-        "token_digest", "access token", "clientSecret", "secret", "private_key", "privateKey",
-        "ssh.private-key", "private_key_pem", "apiKey", "passphrase", "Authorization", "cookies",
+        "password",
+        "newPassword",
+        "PASSWORD",
+        "password2",
+        "password_hash",
+        "token",
+        "api-token",
+        "tokens",
+        "token_digest",
+        "access token",
+        "clientSecret",
+        "secret",
+        "private_key",
+        "privateKey",
+        "ssh.private-key",
+        "private_key_pem",
+        "apiKey",
+        "passphrase",
+        "Authorization",
+        "cookies",
         "credentials",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("nest", [lambda d: d, lambda d: {"a": [{"b": d}]}])
 def test_the_value_of_a_key_that_names_a_secret_is_masked_in_place(db, key, nest):
     assert write(nest({key: "hunter2", "line": "rm -rf /"})).data == nest(
@@ -79,10 +96,16 @@ def test_that_there_is_a_secret_or_none_is_a_fact(db, value):
 @pytest.mark.parametrize(
     "key",
     [
-        "token_id", "token_name", "password_changed_at", "secret_name", "key", "tokenizer", "public_key",
+        "token_id",
+        "token_name",
+        "password_changed_at",
+        "secret_name",
+        "key",
+        "tokenizer",
+        "public_key",
         "secretary",
     ],
-)  # fmt: skip
+)
 def test_a_key_about_a_secret_is_a_fact(db, key):
     assert write({key: 1}).data == {key: 1}
 
@@ -154,10 +177,16 @@ def test_a_hostile_text_is_masked_soon():
 @pytest.mark.parametrize(
     "data",
     [
-        {"at": NOW}, {"who": {1, 2}}, {"b": b"x"}, {1: "x"}, {"x": float("nan")}, {"x": float("-inf")},
-        {"x": 2**63}, {"x": ALICE},
+        {"at": NOW},
+        {"who": {1, 2}},
+        {"b": b"x"},
+        {1: "x"},
+        {"x": float("nan")},
+        {"x": float("-inf")},
+        {"x": 2**63},
+        {"x": ALICE},
     ],
-)  # fmt: skip
+)
 def test_what_is_not_json_is_refused_before_it_reaches_the_database(db, data):
     with pytest.raises(Unrecordable) as refusal:
         write(data)
@@ -196,10 +225,14 @@ def test_a_time_without_a_zone_is_refused(db):
 @pytest.mark.parametrize(
     ("name", "key", "kind"),
     [
-        ("", 1, "person"), ("system:", None, "system"), ("system:sweep", 1, "person"),
-        ("system:sweep", 1, "system"), ("alice", None, "person"), ("alice", None, "system"),
+        ("", 1, "person"),
+        ("system:", None, "system"),
+        ("system:sweep", 1, "person"),
+        ("system:sweep", 1, "system"),
+        ("alice", None, "person"),
+        ("alice", None, "system"),
     ],
-)  # fmt: skip
+)
 def test_nobody_takes_the_name_of_another_kind_of_actor(name, key, kind):
     with pytest.raises(ValueError, match="actor"):
         Actor(name=name, id=key, kind=kind)

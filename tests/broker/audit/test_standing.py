@@ -1,4 +1,6 @@
-"""Whether the record is the one whose checkpoints are kept outside: asked before anything is used or begins."""
+"""Whether the record is the one whose checkpoints are kept outside: asked before anything is used
+or begins.
+"""
 
 import re
 from pathlib import Path

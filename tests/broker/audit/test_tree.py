@@ -1,4 +1,6 @@
-"""The tree is that of RFC 9162: by published vectors, and by a second tree that is written as the RFC defines it."""
+"""The tree is that of RFC 9162: by published vectors, and by a second tree that is written as the RFC defines
+it.
+"""
 
 import hashlib
 
@@ -12,9 +14,16 @@ from broker.audit.tree import Tree
 LEAVES = [
     bytes.fromhex(text)
     for text in (
-        "", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f",
+        "",
+        "00",
+        "10",
+        "2021",
+        "3031",
+        "40414243",
+        "5051525354555657",
+        "606162636465666768696a6b6c6d6e6f",
     )
-]  # fmt: skip
+]
 ROOTS = [
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",

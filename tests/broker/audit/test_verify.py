@@ -46,8 +46,16 @@ def test_the_format_can_be_checked_without_our_code(ten):
 
 def test_hostile_text_in_names_and_data_is_written_and_verified(trial, check):
     texts = [
-        '"', "\\", "\n\t\r\b\f", "\x01\x1f\x7f", "é\u2028\U0001f600", '", "event": "x', "}", "%s", "\u202e",
-    ]  # fmt: skip
+        '"',
+        "\\",
+        "\n\t\r\b\f",
+        "\x01\x1f\x7f",
+        "é\u2028\U0001f600",
+        '", "event": "x',
+        "}",
+        "%s",
+        "\u202e",
+    ]
     with connection.cursor() as cursor:
         for text in texts:
             cursor.execute(
@@ -91,24 +99,61 @@ def test_each_changed_byte_of_a_hash_is_found(ten, tamper, check, column):
 
 
 IN_TRIAL = "WHERE log = 'trial' AND seq"
-SET_BACK = f"UPDATE audit_head SET seq = %s, hash = coalesce((SELECT e.hash FROM audit_entry e {IN_TRIAL} = %s), hash) WHERE log = 'trial'"
+SET_BACK = (
+    f"UPDATE audit_head SET seq = %s, hash = coalesce((SELECT e.hash FROM audit_entry e {IN_TRIAL} = %s),"
+    " hash) WHERE log = 'trial'"
+)
 
 
 @pytest.mark.parametrize(
     ("changes", "problem", "seq", "said"),
     [
-        *(([(f"UPDATE audit_entry SET {column} = %s {IN_TRIAL} = 5", value)], Problem.COLUMN, 5, f"({column})") for column, value in {
-            "at": "2026-11-25 09:30:00.123457+00", "event": "grant.active", "actor": "alice", "actor_id": 7, "object_type": "request",
-            "object_ref": "GR-FFFF"}.items()),
-        *(([(f"DELETE FROM audit_entry {IN_TRIAL} = ANY(%s)", seqs)], Problem.GAP, seqs[0], str(seqs[-1])) for seqs in ([1], [5], [4, 5, 6])),
-        *(([(f"DELETE FROM audit_entry {IN_TRIAL} >= %s", first)], Problem.TAIL_CUT, first, f"ends at entry {first - 1}") for first in (10, 7, 1)),
-        *(([(f"UPDATE audit_entry SET seq = %s {IN_TRIAL} = %s", *pair) for pair in ((99, one), (one, other), (other, 99))],
-           Problem.SWAPPED, one, f"originally entry {other}") for one, other in ((4, 5), (3, 9), (1, 10))),
+        *(
+            (
+                [(f"UPDATE audit_entry SET {column} = %s {IN_TRIAL} = 5", value)],
+                Problem.COLUMN,
+                5,
+                f"({column})",
+            )
+            for column, value in {
+                "at": "2026-11-25 09:30:00.123457+00",
+                "event": "grant.active",
+                "actor": "alice",
+                "actor_id": 7,
+                "object_type": "request",
+                "object_ref": "GR-FFFF",
+            }.items()
+        ),
+        *(
+            ([(f"DELETE FROM audit_entry {IN_TRIAL} = ANY(%s)", seqs)], Problem.GAP, seqs[0], str(seqs[-1]))
+            for seqs in ([1], [5], [4, 5, 6])
+        ),
+        *(
+            (
+                [(f"DELETE FROM audit_entry {IN_TRIAL} >= %s", first)],
+                Problem.TAIL_CUT,
+                first,
+                f"ends at entry {first - 1}",
+            )
+            for first in (10, 7, 1)
+        ),
+        *(
+            (
+                [
+                    (f"UPDATE audit_entry SET seq = %s {IN_TRIAL} = %s", *pair)
+                    for pair in ((99, one), (one, other), (other, 99))
+                ],
+                Problem.SWAPPED,
+                one,
+                f"originally entry {other}",
+            )
+            for one, other in ((4, 5), (3, 9), (1, 10))
+        ),
         *(([(SET_BACK, seq, seq)], Problem.HEAD, seq + 1, "") for seq in (0, 4)),
         ([("UPDATE audit_head SET hash = %s WHERE log = 'trial'", bytes(32))], Problem.HEAD, 10, ""),
         ([("DELETE FROM audit_head WHERE log = 'trial'",)], Problem.HEAD, None, "head of the log"),
     ],
-)  # fmt: skip
+)
 def test_what_was_changed_taken_or_moved_is_named_with_its_place(
     ten, tamper, check, changes, problem, seq, said
 ):
@@ -152,17 +197,26 @@ def test_contents_that_changed_places_are_swapped(ten, tamper, check):
 
 @pytest.mark.parametrize(
     ("seq", "follows", "problem", "said"),
-    [(1, True, Problem.REWRITTEN, ""), (5, True, Problem.REWRITTEN, ""), (9, True, Problem.REWRITTEN, ""), (5, False, Problem.REWRITTEN, ""),
-     (1, False, Problem.REWRITTEN, "restarted"), (10, True, Problem.HEAD, "")],
+    [
+        (1, True, Problem.REWRITTEN, ""),
+        (5, True, Problem.REWRITTEN, ""),
+        (9, True, Problem.REWRITTEN, ""),
+        (5, False, Problem.REWRITTEN, ""),
+        (1, False, Problem.REWRITTEN, "restarted"),
+        (10, True, Problem.HEAD, ""),
+    ],
     ids=["first", "middle", "last but one", "follows nothing", "a log begun anew", "last"],
-)  # fmt: skip
+)
 def test_an_entry_that_was_rewritten_with_its_hash_is_found(ten, tamper, check, seq, follows, problem, said):
     before = bytes(entry(seq).prev_hash) if follows else bytes(32)
     body = entry(seq).body.replace("alice", "mallory")
     tamper(
         "UPDATE audit_entry SET body = %s, prev_hash = %s, hash = %s WHERE log = 'trial' AND seq = %s",
-        body, before, hash_of(before, seq, body), seq,
-    )  # fmt: skip
+        body,
+        before,
+        hash_of(before, seq, body),
+        seq,
+    )
     verdict = check()
     assert (verdict.problem, verdict.first_bad_seq) == (problem, seq)
     assert said in verdict.detail

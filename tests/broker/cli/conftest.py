@@ -1,4 +1,6 @@
-"""A whole Stint for the stint command: web process, SSH gateway, real targets, and people at their terminals."""
+"""A whole Stint for the stint command: web process, SSH gateway, real targets, and people at their
+terminals.
+"""
 
 import contextlib
 import datetime as dt
@@ -70,9 +72,13 @@ class Laptops:
 
         identity = getattr(self.world, who)
         return create_token(
-            identity_id=identity.pk, label="cli", scopes=scopes or SCOPES, lifetime=dt.timedelta(hours=12),
-            actor=identity, now=clock.now(),
-        )[1]  # fmt: skip
+            identity_id=identity.pk,
+            label="cli",
+            scopes=scopes or SCOPES,
+            lifetime=dt.timedelta(hours=12),
+            actor=identity,
+            now=clock.now(),
+        )[1]
 
     def approve_when_asked(self, who: str = "bob") -> threading.Thread:
         """Somebody approves the next request, once it is there."""

@@ -68,10 +68,13 @@ def shop(laptops):
         head = "name: shop-db\nkind: postgres\nsummary: Orders\nenvironment: production\nrisk: high\n"
         rows = f"targets:\n  - {{name: db-1, address: 127.0.0.1, port: {server.port}}}\n"
         terms = policy(laptops.world, name="db-work", clusters=["shop-db"], command_sets=["read-orders"])
-        laptops.world.catalog.update({
-            "clusters/shop-db.yaml": f"{head}{rows}connection: {json.dumps(connection)}\n",
-            "command-sets/read-orders.yaml": READ, "policies/db.yaml": terms.popitem()[1],
-        })  # fmt: skip
+        laptops.world.catalog.update(
+            {
+                "clusters/shop-db.yaml": f"{head}{rows}connection: {json.dumps(connection)}\n",
+                "command-sets/read-orders.yaml": READ,
+                "policies/db.yaml": terms.popitem()[1],
+            }
+        )
         laptops.world.apply(now=clock.now())
         yield shop
 
@@ -83,9 +86,15 @@ def on_shop(laptops, shop):
 
 def test_psql_is_the_grants_own_role_and_its_password_is_in_no_argument(laptops, on_shop):
     done = laptops["alice"](
-        "psql", "shop-db", "--", "-At", "-c", "SELECT current_user, count(*) FROM app.orders",
-        "-c", r"\! tr '\0' ' ' < /proc/$PPID/cmdline",
-    )  # fmt: skip
+        "psql",
+        "shop-db",
+        "--",
+        "-At",
+        "-c",
+        "SELECT current_user, count(*) FROM app.orders",
+        "-c",
+        r"\! tr '\0' ' ' < /proc/$PPID/cmdline",
+    )
     assert done.returncode == 0, done.stderr
     user, count = done.stdout.splitlines()[0].split("|")
     assert user.startswith("stint_")
@@ -130,10 +139,13 @@ def prod(laptops, tmp_path_factory):
         connection = {"ca": cluster.ca, "token": cluster.token_of("stint-system", "stint")}
         head = "name: prod\nkind: kubernetes\nsummary: One\nenvironment: production\nrisk: medium\n"
         rows = f"targets:\n  - {{name: prod-1, address: {cluster.address}, port: {cluster.port}}}\n"
-        laptops.world.catalog.update({
-            "command-sets/scale-shop.yaml": KUBE_SET, "policies/kube.yaml": KUBE_POLICY,
-            "clusters/prod.yaml": f"{head}{rows}connection: {json.dumps(connection)}\n",
-        })  # fmt: skip
+        laptops.world.catalog.update(
+            {
+                "command-sets/scale-shop.yaml": KUBE_SET,
+                "policies/kube.yaml": KUBE_POLICY,
+                "clusters/prod.yaml": f"{head}{rows}connection: {json.dumps(connection)}\n",
+            }
+        )
         laptops.world.apply(now=clock.now())
         with kubernetes_gateway(laptops):
             yield cluster

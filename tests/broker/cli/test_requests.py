@@ -62,11 +62,16 @@ def catalog_with(world, files: dict[str, str]) -> Iterator[None]:
 @pytest.mark.parametrize(
     "words",
     [
-        ("request", "web"), ("request", "web", "restart-web", "--for", "soon"),
-        ("request", "web", "restart-web", "--at", "noon"), ("request", "web", "restart-web", "-p", "unit"), ("status", "REQ"),
-        ("grnts",), ("grants", "--nothing"), ("request", "WEB", "restart-web", "-m", "x"),
+        ("request", "web"),
+        ("request", "web", "restart-web", "--for", "soon"),
+        ("request", "web", "restart-web", "--at", "noon"),
+        ("request", "web", "restart-web", "-p", "unit"),
+        ("status", "REQ"),
+        ("grnts",),
+        ("grants", "--nothing"),
+        ("request", "WEB", "restart-web", "-m", "x"),
     ],
-)  # fmt: skip
+)
 def test_a_slip_of_the_pen_is_status_two(laptops, words):
     assert laptops["alice"].fails(*words)[0] == 2
 

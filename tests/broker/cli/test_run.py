@@ -212,7 +212,9 @@ def test_it_keeps_a_heartbeat_and_when_it_is_killed_the_grant_ends_without_it(wi
 
 @pytest.fixture
 def short(laptops):
-    """Alice's machine with a token of its own in a file; ``renew`` revokes it, and writes another one if wanted."""
+    """Alice's machine with a token of its own in a file; ``renew`` revokes it, and writes another one if
+    wanted.
+    """
     from accounts.models import APIToken
     from accounts.operations.create_token import create_token
     from broker.kernel import clock
@@ -226,9 +228,14 @@ def short(laptops):
 
         def write(self, **more):
             self.token, text = create_token(
-                identity_id=laptops.world.alice.pk, label="job", scopes=("read", "request", "end"),
-                lifetime=dt.timedelta(hours=1), actor=laptops.world.alice, now=clock.now(), **more,
-            )  # fmt: skip
+                identity_id=laptops.world.alice.pk,
+                label="job",
+                scopes=("read", "request", "end"),
+                lifetime=dt.timedelta(hours=1),
+                actor=laptops.world.alice,
+                now=clock.now(),
+                **more,
+            )
             self.file.write_text(text)
 
         def expire(self):

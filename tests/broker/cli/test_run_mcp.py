@@ -42,9 +42,13 @@ def laptop(endpoint, tmp_path):
 
     alice = endpoint.world.alice
     token = create_token(
-        identity_id=alice.pk, label="cli", scopes=("read", "request", "end"), lifetime=dt.timedelta(hours=1),
-        actor=alice, now=now(),
-    )[1]  # fmt: skip
+        identity_id=alice.pk,
+        label="cli",
+        scopes=("read", "request", "end"),
+        lifetime=dt.timedelta(hours=1),
+        actor=alice,
+        now=now(),
+    )[1]
     with serve(endpoint.env, tmp_path) as url:
         (tmp_path / "home").mkdir()
         yield Terminal(tmp_path / "home", {"STINT_URL": url, "STINT_TOKEN": token})

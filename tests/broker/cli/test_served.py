@@ -17,9 +17,13 @@ GATEWAY = {"host": "127.0.0.1", "port": 1, "host_keys": [KEY]}
 AUTHORITY = make_authority("Stint", now=dt.datetime(2026, 3, 1, tzinfo=dt.UTC)).certificate
 WEB = {"url": "https://gw.example:8443", "ca": AUTHORITY.decode(), "fingerprints": [fingerprint(AUTHORITY)]}
 GRANT = {
-    "ref": "GR-7F3K", "state": "active", "cluster": "web", "targets": ["web-1"], "connect": ["ssh"],
+    "ref": "GR-7F3K",
+    "state": "active",
+    "cluster": "web",
+    "targets": ["web-1"],
+    "connect": ["ssh"],
     "expires_at": "2099-01-01T00:00:00Z",
-}  # fmt: skip
+}
 CLUSTER = {"server": "https://10.0.0.1:6443", "certificate-authority-data": "TUlJ"}
 
 
@@ -34,8 +38,11 @@ def hostile(processes, tmp_path):
     """A server that says whatever a test wants, and a person who is signed in there."""
     answers: dict[str, object] = {
         "/me/ssh-keys": {"results": [{"public_key": KEY}], "next": None},
-        "/ssh-gateway": GATEWAY, "/web-gateway": WEB, "/grants/GR-7F3K": GRANT, "/clusters/web": {"kind": "ssh"},
-    }  # fmt: skip
+        "/ssh-gateway": GATEWAY,
+        "/web-gateway": WEB,
+        "/grants/GR-7F3K": GRANT,
+        "/clusters/web": {"kind": "ssh"},
+    }
 
     def answer(asked):
         path = asked.path.removeprefix("/api/v1").partition("?")[0]
@@ -152,9 +159,10 @@ def test_a_kubeconfig_runs_nothing_of_the_servers_and_reads_no_file_for_it(hosti
         "Token": "abc",
     }
     answers |= {
-        "/clusters/web": {"kind": "kubernetes"}, "/grants/GR-7F3K": {**GRANT, "connect": []},
+        "/clusters/web": {"kind": "kubernetes"},
+        "/grants/GR-7F3K": {**GRANT, "connect": []},
         "/grants/GR-7F3K/credential": {"values": values, "expires_at": GRANT["expires_at"]},
-    }  # fmt: skip
+    }
     grant = {**GRANT, "connect": []}
     folder = tmp_path / "files"
     folder.mkdir()

@@ -11,14 +11,13 @@ from tests.environment import ROOT
 
 ASK = {
     "bash": (
-        'eval "$(stint completion bash)"\n'
-        'COMP_WORDS=(stint {words}); COMP_CWORD={last}; _stint_completion stint; printf "%s\\n" "${{COMPREPLY[@]}}"'
+        'eval "$(stint completion bash)"\nCOMP_WORDS=(stint {words}); COMP_CWORD={last}; _stint_completion'
+        ' stint; printf "%s\\n" "${{COMPREPLY[@]}}"'
     ),
     "zsh": (
-        "autoload -Uz compinit; compinit -u -D\n"
-        'eval "$(stint completion zsh)"\n'
-        "compadd() {{ print -rl -- $completions; }}; _describe() {{ print -rl -- $completions_with_descriptions; }}\n"
-        "words=(stint {words}); CURRENT={count}; compset() {{ return 1 }}; _stint_completion"
+        'autoload -Uz compinit; compinit -u -D\neval "$(stint completion zsh)"\ncompadd() {{ print -rl --'
+        " $completions; }}; _describe() {{ print -rl -- $completions_with_descriptions; }}\nwords=(stint"
+        " {words}); CURRENT={count}; compset() {{ return 1 }}; _stint_completion"
     ),
     "fish": 'stint completion fish | source\ncomplete -C "stint {line}"',
 }
@@ -68,9 +67,13 @@ def test_completion_says_nothing_when_stint_is_silent(stint_on_path):
     _, env = stint_on_path
     asked = {**env, "STINT_URL": "http://127.0.0.1:9", "_STINT_COMPLETE": "bash_complete"}
     done = subprocess.run(
-        ["stint"], env={**asked, "COMP_WORDS": "stint ssh w", "COMP_CWORD": "2"}, capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+        ["stint"],
+        env={**asked, "COMP_WORDS": "stint ssh w", "COMP_CWORD": "2"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 

@@ -43,7 +43,8 @@ def test_a_port_that_somebody_listens_on_is_not_given(monkeypatch):
 def test_no_other_process_is_given_a_port_of_the_same_block():
     first = ports.free_port() // 100 * 100
     done = python(
-        f"from broker.demo import ports; ports._range = lambda: range({first}, {first + 100}); ports.free_port()"
+        f"from broker.demo import ports; ports._range = lambda: range({first}, {first + 100});"
+        " ports.free_port()"
     )
     assert "OSError: no port is free on 127.0.0.1" in done.stderr
 

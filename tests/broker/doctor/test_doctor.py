@@ -230,9 +230,15 @@ def test_processes_that_are_silent_are_found(world):
 def test_a_record_that_is_broken_or_not_verified_is_found(world):
     assert "not verified within the last hour" in said("processes", Level.WARNING)
     AuditVerification.objects.create(
-        log="main", at=clock.now(), ok=False, entries=3, first_bad_seq=4, problem="hash", detail="it was changed",
+        log="main",
+        at=clock.now(),
+        ok=False,
+        entries=3,
+        first_bad_seq=4,
+        problem="hash",
+        detail="it was changed",
         head_hash=b"x",
-    )  # fmt: skip
+    )
     assert "broken at entry 4: it was changed" in said("processes", Level.WRONG)
     AuditVerification.objects.update(ok=True)
     assert re.search(

@@ -56,8 +56,8 @@ def seconds(count: float) -> dt.timedelta:
 
 
 def told(answers, *, speed: float = 1.0) -> list[tuple[float, float]]:
-    """For answers (pause before it, time there, time back): how far the clock is then ahead of the database's, which runs at this
-    speed, and how late the answer was.
+    """For answers (pause before it, time there, time back): how far the clock is then ahead of the
+    database's, which runs at this speed, and how late the answer was.
     """
     found, reading, now = [], None, 0.0
     for pause, there, back in answers:

@@ -17,9 +17,14 @@ def _options(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "listed"), [("edge", "stint gateway edge"), ("", f"stint gateway {PID}@"), ("e" * 80, f"stint gateway {'e' * 42} listen")],
+    ("name", "listed"),
+    [
+        ("edge", "stint gateway edge"),
+        ("", f"stint gateway {PID}@"),
+        ("e" * 80, f"stint gateway {'e' * 42} listen"),
+    ],
     ids=["by its name", "by its process and host", "shortened"],
-)  # fmt: skip
+)
 def test_the_database_lists_connections_by_process(db, name, listed):
     name_process("gateway", name)
     with psycopg.connect(conninfo()) as connection:

@@ -23,7 +23,9 @@ FOREVER = 60.0
 
 @contextlib.contextmanager
 def server(*parts: bytes, drip: bytes = b"", heard: list[bytes] | None = None) -> Iterator[str]:
-    """A server that sends the parts at once and then, again and again, one drip; gives its address. ``heard``: for requests."""
+    """A server that sends the parts at once and then, again and again, one drip; gives its address.
+    ``heard``: for requests.
+    """
     stop = threading.Event()
 
     def serve(listening: socket.socket) -> None:

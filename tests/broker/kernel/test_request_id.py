@@ -23,8 +23,13 @@ ID = "0af7651916cd43dd8448eb211c80319c"
 def entry(now) -> dict:
     with transaction.atomic():
         record(
-            event=Event.RECORD_VERIFIED, actor=SETUP, object_type="log", object_ref="main", now=now, data={"n": 1}
-        )  # fmt: skip
+            event=Event.RECORD_VERIFIED,
+            actor=SETUP,
+            object_type="log",
+            object_ref="main",
+            now=now,
+            data={"n": 1},
+        )
     connection.check_constraints()
     return AuditEntry.objects.order_by("-seq").first().data
 

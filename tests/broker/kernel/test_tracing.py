@@ -29,8 +29,13 @@ def test_the_life_of_a_grant_is_spans_with_ids_and_nothing_else(world, now, span
     end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now)
     acts.undo(grant, now=now)
     assert [span.name for span in spans()] == [
-        "stint.request", "stint.decide", "stint.start", "stint.session", "stint.end", "stint.revoke",
-    ]  # fmt: skip
+        "stint.request",
+        "stint.decide",
+        "stint.start",
+        "stint.session",
+        "stint.end",
+        "stint.revoke",
+    ]
     assert {key for span in spans() for key in span.attributes} == {"stint.request_id", "stint.grant_id"}
 
 

@@ -74,8 +74,10 @@ def test_a_fingerprint_is_what_openssl_prints(tmp_path):
     file.write_bytes(made.certificate)
     done = subprocess.run(
         ["openssl", "x509", "-in", str(file), "-noout", "-fingerprint", "-sha256"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip().partition("=")[2] == fingerprint(made.certificate)
     with pytest.raises(ValueError, match="PEM"):
         fingerprint(b"nothing")

@@ -82,17 +82,17 @@ def scenario(firing: str, changes: dict[str, str]) -> dict:
     """All is well but for the changes, and these alerts fire after seven hours, and no others."""
     return {
         "interval": "1m",
-        "input_series": [{"series": series, "values": values} for series, values in {**WELL, **changes}.items()],
+        "input_series": [
+            {"series": series, "values": values} for series, values in {**WELL, **changes}.items()
+        ],
         "promql_expr_test": [
             {
                 "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
                 "eval_time": "7h",
-                "exp_samples": [
-                    {"labels": f'{{alertname="{name}"}}', "value": 1} for name in firing.split()
-                ],
+                "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in firing.split()],
             }
         ],
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.processes

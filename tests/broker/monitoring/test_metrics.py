@@ -20,9 +20,7 @@ def families() -> dict[str, Metric]:
     """Each metric of Stint by the name that it has in Prometheus, without the suffixes of histograms."""
     found = [*state_metrics.State().describe()]
     collectors = REGISTRY._collector_to_names
-    found += [
-        family for one in collectors if hasattr(one, "_labelnames") for family in one.describe()
-    ]  # fmt: skip
+    found += [family for one in collectors if hasattr(one, "_labelnames") for family in one.describe()]
     return {
         f"{one.name}_total" if one.type == "counter" else one.name: one
         for one in found
@@ -31,7 +29,11 @@ def families() -> dict[str, Metric]:
 
 
 def labels() -> dict[str, tuple[str, ...]]:
-    own = {collector._name: collector._labelnames for collector in REGISTRY._collector_to_names if hasattr(collector, "_labelnames")}  # fmt: skip
+    own = {
+        collector._name: collector._labelnames
+        for collector in REGISTRY._collector_to_names
+        if hasattr(collector, "_labelnames")
+    }
     return {
         name: tuple(getattr(one, "_labelnames", None) or own.get(one.name, ()))
         for name, one in families().items()
@@ -78,9 +80,15 @@ def test_the_dashboard_shows_metrics_that_are_there_and_every_one_of_the_promise
     }
     assert asked <= KNOWN.keys()
     assert {
-        "stint_end_proven_seconds", "stint_gateway_cut_seconds", "stint_error_budget_left_ratio", "stint_overdue_ends",
-        "stint_sweepers_silent_seconds", "stint_record_intact", "stint_queue_messages", "stint_http_request_seconds",
+        "stint_end_proven_seconds",
+        "stint_gateway_cut_seconds",
+        "stint_error_budget_left_ratio",
+        "stint_overdue_ends",
+        "stint_sweepers_silent_seconds",
+        "stint_record_intact",
+        "stint_queue_messages",
+        "stint_http_request_seconds",
         "stint_database_connections",
-    } <= asked  # fmt: skip
+    } <= asked
     ids = [panel["id"] for panel in board["panels"]]
     assert len(ids) == len(set(ids))

@@ -63,16 +63,28 @@ def make_troubles(world, now: dt.datetime) -> None:
 
 
 EXPECTED = {
-    "stint_holds_waiting": 1, "stint_requests_waiting": 1, "stint_failing_ends": 1, "stint_targets": 1,
-    "stint_targets_failing": 1, "stint_drift orphan": 1, "stint_drift changed": 0, "stint_workflow_sources_failing": 1,
-    "stint_webhooks_failing": 1, "stint_webhooks_paused": 1, "stint_record_intact": 0, "stint_record_backlog_entries": 1,
-    "stint_grants active": 1, "stint_overdue_ends": 0,
+    "stint_holds_waiting": 1,
+    "stint_requests_waiting": 1,
+    "stint_failing_ends": 1,
+    "stint_targets": 1,
+    "stint_targets_failing": 1,
+    "stint_drift orphan": 1,
+    "stint_drift changed": 0,
+    "stint_workflow_sources_failing": 1,
+    "stint_webhooks_failing": 1,
+    "stint_webhooks_paused": 1,
+    "stint_record_intact": 0,
+    "stint_record_backlog_entries": 1,
+    "stint_grants active": 1,
+    "stint_overdue_ends": 0,
     "stint_database_up": 1,
-}  # fmt: skip
+}
 AGED = (
-    "stint_oldest_request_waiting_seconds", "stint_oldest_undelivered_webhook_seconds", "stint_gateway_silent_seconds one",
+    "stint_oldest_request_waiting_seconds",
+    "stint_oldest_undelivered_webhook_seconds",
+    "stint_gateway_silent_seconds one",
     "stint_record_verified_seconds",
-)  # fmt: skip
+)
 
 
 def test_everything_that_should_not_be_is_measured(world, now):
@@ -85,9 +97,11 @@ def test_everything_that_should_not_be_is_measured(world, now):
     assert found["stint_unsent_notices"] > 0
     assert found["stint_record_entries_total"] > 10
     assert "stint_gateway_silent_seconds stopped" not in found
-    assert 0 < sum(count for name, count in found.items() if name.startswith("stint_database_connections ")) < found[
-        "stint_database_connections_limit"
-    ]  # fmt: skip
+    assert (
+        0
+        < sum(count for name, count in found.items() if name.startswith("stint_database_connections "))
+        < found["stint_database_connections_limit"]
+    )
 
 
 def test_without_its_database_only_that_is_said_and_the_process_still_counts(stint_db, client):

@@ -36,17 +36,27 @@ def group(
     """A fork server, and processes that are forked from it, each running a script of Python."""
     processes = [
         Process(
-            name="fork-server", argv=fork_server.argv, ready=fork_server.is_ready, ended=fork_server.forget, cwd=REPOSITORY,
+            name="fork-server",
+            argv=fork_server.argv,
+            ready=fork_server.is_ready,
+            ended=fork_server.forget,
+            cwd=REPOSITORY,
             inherit=(fork_server.inherited_fd,),
         )
-    ]  # fmt: skip
+    ]
     for name, script in scripts:
         file = folder / f"{name}.py"
         file.write_text(script)
         processes.append(
-            Process(name=name, argv=[sys.executable, str(file), "one", "two"], stage=1, cwd=folder, fork_server=fork_server,
-                    ready=lambda name=name: f"{name} began" in out.getvalue())
-        )  # fmt: skip
+            Process(
+                name=name,
+                argv=[sys.executable, str(file), "one", "two"],
+                stage=1,
+                cwd=folder,
+                fork_server=fork_server,
+                ready=lambda name=name: f"{name} began" in out.getvalue(),
+            )
+        )
     supervisor = Supervisor(processes, out=out, first_delay=0.2)
     thread = threading.Thread(target=supervisor.run)
     thread.start()
@@ -148,7 +158,9 @@ def test_a_fork_server_that_is_not_there_is_said_to_be_loading(fork_server, tmp_
 
 
 def _fork_server_pid(fork_server: ForkServer) -> int:
-    """The process that was started for this one: those of tests that run beside this one may have the same words."""
+    """The process that was started for this one: those of tests that run beside this one may have the same
+    words.
+    """
     wanted = f"broker.processes.fork_server\0{fork_server.inherited_fd}\0".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

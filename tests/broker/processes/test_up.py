@@ -158,7 +158,7 @@ def test_each_process_that_is_killed_comes_back(up):
         before = up.processes(word)
         assert before, word
         os.kill(min(before), signal.SIGKILL)
-        assert until(lambda w=word, b=before: set(up.processes(w)) - set(b)), up.said()  # type: ignore[misc]  # fmt: skip
+        assert until(lambda w=word, b=before: set(up.processes(w)) - set(b)), up.said()  # type: ignore[misc]
     assert until(up.ready)
 
 

@@ -105,7 +105,10 @@ def test_it_is_ready_when_it_serves_and_alive_for_as_long_as_it_does(systemd, tm
 
 def test_without_systemd_nothing_is_reported(tmp_path):
     env = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
-    script = "import threading; from broker.processes.watchdog import report; report(print); print(threading.active_count())"
+    script = (
+        "import threading; from broker.processes.watchdog import report; report(print);"
+        " print(threading.active_count())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True, check=True
     )

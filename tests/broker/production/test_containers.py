@@ -1,5 +1,5 @@
-"""What runs Stint in containers: the manifests build with kubectl, nothing in them has more rights or secrets than it needs, and
-every command is one that Stint has. No container runs here.
+"""What runs Stint in containers: the manifests build with kubectl, nothing in them has more rights or secrets
+than it needs, and every command is one that Stint has. No container runs here.
 """
 
 import re
@@ -55,8 +55,10 @@ def test_nothing_runs_with_rights(objects):
         assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"]) == (True, 10001)
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-        }  # fmt: skip
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
         assert {"/tmp", "/var/lib/stint"} <= {mount["mountPath"] for mount in container["volumeMounts"]}
         assert container["resources"]["limits"]["memory"]
 

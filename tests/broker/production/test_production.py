@@ -1,5 +1,5 @@
-"""The files that run Stint in production: systemd accepts and sandboxes the units, nginx passes on what it should, and the
-settings are read alike by systemd and by a shell.
+"""The files that run Stint in production: systemd accepts and sandboxes the units, nginx passes on what it
+should, and the settings are read alike by systemd and by a shell.
 """
 
 import re
@@ -203,10 +203,14 @@ def site(processes, written, tmp_path):
     text = (written / "etc/nginx/conf.d/stint.conf").read_text()
     with application() as pages, application() as streams:
         places = {
-            "127.0.0.1:8000": pages.url.removeprefix("http://"), "127.0.0.1:8001": streams.url.removeprefix("http://"),
-            "listen 443": f"listen {tls}", "listen 80": f"listen {plain}", "/etc/stint/tls/fullchain.pem": f"{tmp_path}/chain.pem",
-            "/etc/stint/tls/privkey.pem": f"{tmp_path}/key.pem", "/var/log/nginx": str(tmp_path),
-        }  # fmt: skip
+            "127.0.0.1:8000": pages.url.removeprefix("http://"),
+            "127.0.0.1:8001": streams.url.removeprefix("http://"),
+            "listen 443": f"listen {tls}",
+            "listen 80": f"listen {plain}",
+            "/etc/stint/tls/fullchain.pem": f"{tmp_path}/chain.pem",
+            "/etc/stint/tls/privkey.pem": f"{tmp_path}/key.pem",
+            "/var/log/nginx": str(tmp_path),
+        }
         for there, here in places.items():
             assert there in text
             text = text.replace(there, here)
@@ -233,8 +237,14 @@ def ask(site, path: str, **headers: str) -> int:
 
 STREAMS = ["/streams/changes", "/mcp", "/mcp/desk", "/.well-known/oauth-protected-resource/mcp"]
 PAGES = [
-    "/", "/requests/", "/streams", "/mcpx", "/.well-known/oauth-authorization-server", "/healthz", "/static/stint.css",
-]  # fmt: skip
+    "/",
+    "/requests/",
+    "/streams",
+    "/mcpx",
+    "/.well-known/oauth-authorization-server",
+    "/healthz",
+    "/static/stint.css",
+]
 
 
 @pytest.mark.parametrize(
@@ -264,12 +274,16 @@ def test_what_a_client_says_of_itself_is_replaced(site):
     assert ask(site, "/", **FORGED) == 200
     said = said_to(site.pages)
     assert (said["host"], said["x-forwarded-for"], said["x-forwarded-proto"]) == (
-        "stint.example.com", "127.0.0.1", "https",
-    )  # fmt: skip
+        "stint.example.com",
+        "127.0.0.1",
+        "https",
+    )
 
 
 def test_a_proxy_that_asks_for_decisions_is_heard_in_full(site):
-    """Stint refuses requests with headers by which an application would take another path, so they must reach it."""
+    """Stint refuses requests with headers by which an application would take another path, so they must reach
+    it.
+    """
     asked = {
         "X_Forwarded_Method": "GET",
         "X_Forwarded_Uri": "/tickets/T-42",

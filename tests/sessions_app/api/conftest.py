@@ -72,7 +72,9 @@ def signed_in(world):
 
 @pytest.fixture
 def api(world):
-    """`api("alice")` calls as Alice with a token; `api("alice", "read")` with that scope alone; `api()` as a stranger."""
+    """`api("alice")` calls as Alice with a token; `api("alice", "read")` with that scope alone; `api()` as a
+    stranger.
+    """
     callers: dict[tuple[str, ...], Caller] = {}
 
     def caller(name: str = "", *scopes: str) -> Caller:

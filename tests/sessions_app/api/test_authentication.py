@@ -11,15 +11,22 @@ from sessions_app.operations.identities.disable_identity import disable_identity
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 
 DENIALS = [
-    ("GET", "/requests", "read"), ("POST", "/grants/GR-ZZZZ/credential", "request"),
-    ("POST", "/requests", "request"), ("POST", "/requests/REQ-1/verdicts", "decide"),
-    ("POST", "/requests/REQ-1/withdraw", "request"), ("POST", "/grants/GR-ZZZZ/end", "end"),
-    ("POST", "/grants/GR-ZZZZ/extend", "request"), ("POST", "/grants/GR-ZZZZ/review", "decide"),
-    ("POST", "/runs/1/decision", "decide"), ("POST", "/me/tokens", "administer"),
-    ("POST", "/me/ssh-keys", "administer"), ("DELETE", "/me/tokens/1", "administer"),
-    ("POST", "/identities", "administer"), ("POST", "/catalog/apply", "administer"),
+    ("GET", "/requests", "read"),
+    ("POST", "/grants/GR-ZZZZ/credential", "request"),
+    ("POST", "/requests", "request"),
+    ("POST", "/requests/REQ-1/verdicts", "decide"),
+    ("POST", "/requests/REQ-1/withdraw", "request"),
+    ("POST", "/grants/GR-ZZZZ/end", "end"),
+    ("POST", "/grants/GR-ZZZZ/extend", "request"),
+    ("POST", "/grants/GR-ZZZZ/review", "decide"),
+    ("POST", "/runs/1/decision", "decide"),
+    ("POST", "/me/tokens", "administer"),
+    ("POST", "/me/ssh-keys", "administer"),
+    ("DELETE", "/me/tokens/1", "administer"),
+    ("POST", "/identities", "administer"),
+    ("POST", "/catalog/apply", "administer"),
     ("POST", "/command-sets", "administer"),
-]  # fmt: skip
+]
 
 
 def answer_to(header: str):

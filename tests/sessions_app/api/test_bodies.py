@@ -6,8 +6,12 @@ from django.test import Client
 from sessions_app.models import AccessRequest
 
 ASK = {
-    "cluster": "web", "command_set": "restart-web", "duration": 3600, "reason": "x", "parameters": {"unit": "nginx"},
-}  # fmt: skip
+    "cluster": "web",
+    "command_set": "restart-web",
+    "duration": 3600,
+    "reason": "x",
+    "parameters": {"unit": "nginx"},
+}
 
 
 def deep(levels: int) -> bytes:
@@ -17,15 +21,22 @@ def deep(levels: int) -> bytes:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"{", "not JSON"), (b"\xff\xfe", "not JSON"), (b'{"cluster": "web", "cluster": "db"}', "'cluster' appears twice"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"cluster": "web", "cluster": "db"}', "'cluster' appears twice"),
         (b'{"parameters": {"unit": "nginx", "unit": "sshd"}}', "'unit' appears twice"),
-        (b'{"duration": NaN}', "not a valid JSON number"), (b'{"duration": 1e999}', "too large"),
-        (b'{"duration": 99999999999999999999}', "64 bits"), (b'{"duration": ' + b"9" * 5000 + b"}", "not JSON"),
-        (b'{"reason": "a\\u0000b"}', "NUL"), (b'{"a\\u0000b": 1}', "NUL"), (b'{"reason": "\\ud800"}', "surrogate"),
-        (deep(30), "deeper than 20"), (deep(100_000), "deeper than 20"),
+        (b'{"duration": NaN}', "not a valid JSON number"),
+        (b'{"duration": 1e999}', "too large"),
+        (b'{"duration": 99999999999999999999}', "64 bits"),
+        (b'{"duration": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b'{"reason": "a\\u0000b"}', "NUL"),
+        (b'{"a\\u0000b": 1}', "NUL"),
+        (b'{"reason": "\\ud800"}', "surrogate"),
+        (deep(30), "deeper than 20"),
+        (deep(100_000), "deeper than 20"),
     ],
     ids=lambda value: str(value)[:40],
-)  # fmt: skip
+)
 def test_what_two_readers_could_read_differently_is_refused(api, body, says):
     answer = api("alice").post("/requests", body)
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
@@ -74,16 +85,29 @@ def test_fields_that_a_request_does_not_take_are_refused_by_name(api, extra):
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"duration": 0}, "duration"), ({"duration": True}, "duration"), ({"duration": 1.5}, "duration"),
-        ({"duration": "soon"}, "duration"), ({"duration": "9999d"}, "duration"), ({"starts_at": "tomorrow"}, "starts_at"),
-        ({"starts_at": "2026-11-28T02:00:00"}, "starts_at"), ({"starts_at": "9999-12-31T23:59:59Z"}, "starts_at"),
-        ({"starts_at": 7}, "starts_at"), ({"cluster": 7}, "cluster"), ({"cluster": "Web"}, "cluster"),
-        ({"cluster": "web\n"}, "cluster"), ({"cluster": None}, "cluster"), ({"targets": "web-1"}, "targets"),
-        ({"targets": [7]}, "targets.0"), ({"parameters": {"unit": 7}}, "parameters.unit"), ({"parameters": []}, "parameters"),
-        ({"kind": "extension"}, "kind"), ({"kind": "delegation"}, "kind"), ({"reason": "x" * 5000}, "reason"),
+        ({"duration": 0}, "duration"),
+        ({"duration": True}, "duration"),
+        ({"duration": 1.5}, "duration"),
+        ({"duration": "soon"}, "duration"),
+        ({"duration": "9999d"}, "duration"),
+        ({"starts_at": "tomorrow"}, "starts_at"),
+        ({"starts_at": "2026-11-28T02:00:00"}, "starts_at"),
+        ({"starts_at": "9999-12-31T23:59:59Z"}, "starts_at"),
+        ({"starts_at": 7}, "starts_at"),
+        ({"cluster": 7}, "cluster"),
+        ({"cluster": "Web"}, "cluster"),
+        ({"cluster": "web\n"}, "cluster"),
+        ({"cluster": None}, "cluster"),
+        ({"targets": "web-1"}, "targets"),
+        ({"targets": [7]}, "targets.0"),
+        ({"parameters": {"unit": 7}}, "parameters.unit"),
+        ({"parameters": []}, "parameters"),
+        ({"kind": "extension"}, "kind"),
+        ({"kind": "delegation"}, "kind"),
+        ({"reason": "x" * 5000}, "reason"),
     ],
     ids=lambda value: str(value)[:40],
-)  # fmt: skip
+)
 def test_values_are_taken_or_refused_and_never_bent(api, changes, field):
     answer = api("alice").post("/requests", {**ASK, **changes})
     assert answer.status_code == 400, answer.body

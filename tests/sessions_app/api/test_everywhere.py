@@ -130,8 +130,22 @@ def test_nothing_of_others_is_shown_anywhere(api, things, who):
 
 
 @pytest.mark.parametrize("who", ["alice", "charlie", "admin"])
-@pytest.mark.parametrize("path", ["", "/", "/nowhere", "/me/", "/grants/gr-7f3k", "/grants/GR-7F3K/../x", "/requests/%0A",
-                                  "/%00", "/requests/REQ-1/", "/v2", "/command-sets/A%20b"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "/nowhere",
+        "/me/",
+        "/grants/gr-7f3k",
+        "/grants/GR-7F3K/../x",
+        "/requests/%0A",
+        "/%00",
+        "/requests/REQ-1/",
+        "/v2",
+        "/command-sets/A%20b",
+    ],
+)
 def test_addresses_that_mean_nothing_are_problems_and_say_nothing(api, who, path):
     for method in ("GET", "POST", "DELETE", "PUT"):
         answer = tried(api(who), method, path)
@@ -145,7 +159,15 @@ def test_every_view_names_its_scope_or_is_for_administrators():
             assert any(
                 part in route
                 for part in (
-                    "tokens", "ssh-keys", "time-zone", "password", "identities", "catalog", "publish",
-                    "command-sets", "webhooks", "proposals",
+                    "tokens",
+                    "ssh-keys",
+                    "time-zone",
+                    "password",
+                    "identities",
+                    "catalog",
+                    "publish",
+                    "command-sets",
+                    "webhooks",
+                    "proposals",
                 )
-            ), route  # fmt: skip
+            ), route

@@ -27,8 +27,10 @@ def test_clients_of_the_web_gateways_are_told_whom_to_trust(api, world, settings
     settings.GATEWAY_PUBLIC_URL = "https://gateway.example.com"
     made = ensure_authority(GATEWAY_CA, now=world.now)
     assert api("charlie").get("/web-gateway").body == {
-        "url": "https://gateway.example.com", "ca": "", "fingerprints": [],
-    }  # fmt: skip
+        "url": "https://gateway.example.com",
+        "ca": "",
+        "fingerprints": [],
+    }
     digest = fingerprint(made.public_key.encode())
     renew_gateway(name="a", version="1", tls_fingerprint=digest, now=world.now)
     answer = api("charlie").get("/web-gateway")

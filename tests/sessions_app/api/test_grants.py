@@ -61,8 +61,10 @@ def test_sessions_and_runs_of_a_grant_are_listed(api, grant, held):
     assert (opened["target"], opened["gateway"], opened["closed_at"]) == ("web-1", "gateway-1", None)
     runs = api("bob").get(f"/grants/{grant.ref}/runs").body["results"]
     assert [(row["line"], row["state"]) for row in runs] == [
-        ("echo stop nginx", "held"), ("echo restart sshd", "refused"), ("echo restart nginx", "running"),
-    ]  # fmt: skip
+        ("echo stop nginx", "held"),
+        ("echo restart sshd", "refused"),
+        ("echo restart nginx", "running"),
+    ]
     assert "sshd" in runs[1]["reason"]
     refused = api("bob").get(f"/grants/{grant.ref}/runs?state=refused").body["results"]
     assert [row["line"] for row in refused] == ["echo restart sshd"]

@@ -31,11 +31,17 @@ def test_types_of_two_words_are_written_with_a_hyphen(api, world):
 def test_rights_at_a_moment_are_ones_own_and_for_administrators_everybodys(api, world):
     found = api("admin").get("/rights").body["rights"]
     assert {
-        "identity": "bob", "right": "approve", "type": "policy", "name": "web-work", "group": "approvers",
-    } in found  # fmt: skip
+        "identity": "bob",
+        "right": "approve",
+        "type": "policy",
+        "name": "web-work",
+        "group": "approvers",
+    } in found
     assert api("admin").get("/rights?at=2020-01-01T12:00:00Z").body["rights"] == []
     assert {one["identity"] for one in api("alice").get("/rights").body["rights"]} == {
-        "alice", "robot", "deployer",
-    }  # fmt: skip
+        "alice",
+        "robot",
+        "deployer",
+    }
     assert {one["identity"] for one in api("bob").get("/rights").body["rights"]} == {"bob"}
     assert api("charlie").get("/rights").body["rights"] == []

@@ -19,8 +19,12 @@ from tests.support.world.acts import Started, events, fresh, wait_for_waiters
 from tests.support.world.sources import SOURCE, is_closed, is_open, speaking_for
 
 ASK = {
-    "cluster": "web", "command_set": "restart-web", "duration": 3600, "reason": "x", "parameters": {"unit": "nginx"},
-}  # fmt: skip
+    "cluster": "web",
+    "command_set": "restart-web",
+    "duration": 3600,
+    "reason": "x",
+    "parameters": {"unit": "nginx"},
+}
 KEY = {"Idempotency-Key": "9c1f-7"}
 
 
@@ -76,9 +80,14 @@ def test_a_run_never_gets_the_answer_of_another_run_of_its_pipeline(world):
     answers = []
     for run in ("github:1:1:1:1", "github:1:2:1:1"):
         _, text = create_token(
-            identity_id=world.deployer.pk, label="run", scopes=ALL_SCOPES, lifetime=dt.timedelta(minutes=5),
-            actor=world.alice, now=world.now, workflow=run,
-        )  # fmt: skip
+            identity_id=world.deployer.pk,
+            label="run",
+            scopes=ALL_SCOPES,
+            lifetime=dt.timedelta(minutes=5),
+            actor=world.alice,
+            now=world.now,
+            workflow=run,
+        )
         answers.append(Caller(world.deployer, text).post("/requests/offers", {}, **KEY))
     assert [answer.status_code for answer in answers] == [200, 422]
     assert answers[1].body["code"] == "idempotency_key_reused"

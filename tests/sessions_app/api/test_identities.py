@@ -9,8 +9,12 @@ from tests.sessions_app.api.test_me import TOKEN, public_key
 
 AGENT = {"username": "night-robot", "kind": "agent", "name": "Night robot", "owner": "bob"}
 PERSON = {
-    "username": "erin", "kind": "person", "name": "Erin", "email": "erin@example.com", "password": "tr0ub4dor-and-3",
-}  # fmt: skip
+    "username": "erin",
+    "kind": "person",
+    "name": "Erin",
+    "email": "erin@example.com",
+    "password": "tr0ub4dor-and-3",
+}
 
 
 def names(caller, query: str = "") -> list[str]:
@@ -49,12 +53,20 @@ def test_an_administrator_makes_people_and_machines(api, signed_in):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"owner": None}, {"owner": "nobody"}, {"owner": "robot"}, {"password": "tr0ub4dor-and-3"}, {"administrator": True},
-        {"is_superuser": True}, {"time_zone": "Mars/Olympus"}, {"username": "Ro bot"}, {"kind": "person"},
-        {"email": "not-an-address"}, {"groups": ["No Group"]},
+        {"owner": None},
+        {"owner": "nobody"},
+        {"owner": "robot"},
+        {"password": "tr0ub4dor-and-3"},
+        {"administrator": True},
+        {"is_superuser": True},
+        {"time_zone": "Mars/Olympus"},
+        {"username": "Ro bot"},
+        {"kind": "person"},
+        {"email": "not-an-address"},
+        {"groups": ["No Group"]},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_does_not_fit_together_is_refused(api, changes):
     assert api("admin").post("/identities", {**AGENT, **changes}).status_code == 400
     assert not Identity.objects.filter(username="night-robot").exists()

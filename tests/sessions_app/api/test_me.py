@@ -102,11 +102,17 @@ def test_a_browser_session_makes_any_token(world):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"scopes": []}, {"scopes": ["everything"]}, {"scopes": "read"}, {"lifetime": "91d"}, {"lifetime": 0}, {"label": " "},
-        {"expires_at": "2100-01-01T00:00:00Z"}, {"identity": "bob"},
+        {"scopes": []},
+        {"scopes": ["everything"]},
+        {"scopes": "read"},
+        {"lifetime": "91d"},
+        {"lifetime": 0},
+        {"label": " "},
+        {"expires_at": "2100-01-01T00:00:00Z"},
+        {"identity": "bob"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_token_has_some_scopes_a_label_and_an_end(api, changes):
     caller = api("alice")
     before = APIToken.objects.count()

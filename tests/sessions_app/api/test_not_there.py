@@ -13,17 +13,31 @@ ABSENT = {
     "web": "zzz",
 }
 READ = [
-    "/grants/{grant}", "/grants/{grant}/receipt", "/grants/{grant}/runs", "/grants/{grant}/sessions", "/requests/{request}",
-    "/workflows/{incident}", "/clusters/{web}", "/command-sets/restart-{web}", "/command-sets/restart-{web}/versions/1",
+    "/grants/{grant}",
+    "/grants/{grant}/receipt",
+    "/grants/{grant}/runs",
+    "/grants/{grant}/sessions",
+    "/requests/{request}",
+    "/workflows/{incident}",
+    "/clusters/{web}",
+    "/command-sets/restart-{web}",
+    "/command-sets/restart-{web}/versions/1",
     "/policies/{web}-work",
-]  # fmt: skip
+]
 ACTS = {
-    "/grants/{grant}/end": {}, "/grants/{grant}/extend": {"duration": "5m"}, "/grants/{grant}/review": {"note": "Fine"},
-    "/grants/{grant}/credential": {"target": "web-1"}, "/grants/{grant}/retry": {}, "/grants/{grant}/release": {},
-    "/grants/{grant}/heartbeat": {}, "/grants/{grant}/delegate": {"identity": "robot", "command_set": "restart-web"},
-    "/requests/{request}/verdicts": {"verdict": "approve", "digest": "0" * 64}, "/requests/{request}/withdraw": {},
-    "/runs/{run}/decision": {"allow": True}, "/workflows/{incident}/close": {"note": "Over"},
-}  # fmt: skip
+    "/grants/{grant}/end": {},
+    "/grants/{grant}/extend": {"duration": "5m"},
+    "/grants/{grant}/review": {"note": "Fine"},
+    "/grants/{grant}/credential": {"target": "web-1"},
+    "/grants/{grant}/retry": {},
+    "/grants/{grant}/release": {},
+    "/grants/{grant}/heartbeat": {},
+    "/grants/{grant}/delegate": {"identity": "robot", "command_set": "restart-web"},
+    "/requests/{request}/verdicts": {"verdict": "approve", "digest": "0" * 64},
+    "/requests/{request}/withdraw": {},
+    "/runs/{run}/decision": {"allow": True},
+    "/workflows/{incident}/close": {"note": "Over"},
+}
 
 
 @pytest.fixture

@@ -22,14 +22,25 @@ def test_pages_go_on_where_the_last_one_ended_while_rows_are_added(api, world):
 
 def test_lists_by_name_go_on_by_name(api):
     assert walk(api("admin"), "/identities?page_size=3") == [
-        ["admin", "alice", "bob"], ["charlie", "deployer", "dora"], ["robot"],
-    ]  # fmt: skip
+        ["admin", "alice", "bob"],
+        ["charlie", "deployer", "dora"],
+        ["robot"],
+    ]
 
 
 @pytest.mark.parametrize(
     "query",
-    ["page_size=0", "page_size=201", "page_size=x", "cursor=x", "cursor=-5", "cursor=1&cursor=2", "cursor=" + "9" * 30, "page=2"],
-)  # fmt: skip
+    [
+        "page_size=0",
+        "page_size=201",
+        "page_size=x",
+        "cursor=x",
+        "cursor=-5",
+        "cursor=1&cursor=2",
+        "cursor=" + "9" * 30,
+        "page=2",
+    ],
+)
 def test_a_page_that_can_not_be_is_refused(api, query):
     assert api("alice").get(f"/requests?{query}").status_code == 400
 

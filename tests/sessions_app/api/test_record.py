@@ -21,11 +21,18 @@ def test_administrators_see_all_and_others_what_is_about_what_they_may_see(api, 
     grant = world.grant()
     assert len(rows(api("admin"), "?page_size=200")) == AuditEntry.objects.count()
     assert {row["object_ref"] for row in rows(api("alice"))} >= {
-        grant.ref, grant.request.ref, "alice", "robot", "web",
-    }  # fmt: skip
+        grant.ref,
+        grant.request.ref,
+        "alice",
+        "robot",
+        "web",
+    }
     assert {row["object_ref"] for row in rows(api("bob"))} >= {
-        grant.ref, grant.request.ref, "bob", "web-work",
-    }  # fmt: skip
+        grant.ref,
+        grant.request.ref,
+        "bob",
+        "web-work",
+    }
     assert {row["object_ref"] for row in rows(api("bob"))}.isdisjoint({"alice", "robot", "charlie"})
     assert {row["object_ref"] for row in rows(api("charlie"))} == {"charlie"}
 
@@ -36,9 +43,14 @@ def test_a_run_sees_nothing_of_other_runs_of_its_pipeline(world):
         world.apply({"workflow-sources/pager.yaml": SOURCE})
         mine, other = (world.request(world.deployer, workflow=f"pager:{name}") for name in ("Q1", "Q2"))
     _, text = create_token(
-        identity_id=world.deployer.pk, label="run", scopes=["read"], lifetime=dt.timedelta(minutes=5),
-        actor=world.alice, now=world.now, workflow="pager:Q1",
-    )  # fmt: skip
+        identity_id=world.deployer.pk,
+        label="run",
+        scopes=["read"],
+        lifetime=dt.timedelta(minutes=5),
+        actor=world.alice,
+        now=world.now,
+        workflow="pager:Q1",
+    )
     seen = {row["object_ref"] for row in rows(Caller(world.deployer, text))}
     assert {mine.ref, "pager:Q1"} <= seen
     assert seen.isdisjoint({other.ref, "pager:Q2", "deployer"})
@@ -48,8 +60,10 @@ def test_filters_narrow_it(api, world):
     grant = world.grant()
     admin = api("admin")
     assert [row["event"] for row in rows(admin, f"?object={grant.ref}")] == [
-        "grant.active", "grant.provisioning", "grant.scheduled",
-    ]  # fmt: skip
+        "grant.active",
+        "grant.provisioning",
+        "grant.scheduled",
+    ]
     assert {row["actor"] for row in rows(admin, "?actor=bob")} == {"bob"}
     assert {row["event"] for row in rows(admin, "?event=request")} == {"request.created", "request.approved"}
     assert [row["object_ref"] for row in rows(admin, "?event=request.created")] == [grant.request.ref]

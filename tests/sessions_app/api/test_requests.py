@@ -9,9 +9,12 @@ from sessions_app.models import AccessRequest, Grant
 from tests.sessions_app.api.conftest import Caller
 
 ASK = {
-    "cluster": "web", "command_set": "restart-web", "duration": "1h30m", "reason": "Nightly",
+    "cluster": "web",
+    "command_set": "restart-web",
+    "duration": "1h30m",
+    "reason": "Nightly",
     "parameters": {"unit": "nginx"},
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -71,8 +74,13 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(api):
 
 
 @pytest.mark.parametrize(
-    "kept", [{}, {"narrowing": {"duration": "30m", "targets": ["web-2"]}}, {"verdict": "deny", "comment": "Not now."}]
-)  # fmt: skip
+    "kept",
+    [
+        {},
+        {"narrowing": {"duration": "30m", "targets": ["web-2"]}},
+        {"verdict": "deny", "comment": "Not now."},
+    ],
+)
 def test_what_asking_and_deciding_answer_is_what_reading_it_answers(api, kept):
     asked = api("alice").post("/requests", ASK)
     assert asked.body == api("alice").get(f"/requests/{asked.body['ref']}").body
@@ -107,11 +115,19 @@ def test_filters_narrow_the_list(api, asked):
     ours, theirs = api("robot").post("/requests", ASK).body["ref"], asked["ref"]
     api("bob").post(f"/requests/{theirs}/verdicts", verdict(asked))
     for who, query, found in (
-        ("bob", "state=pending", [ours]), ("bob", "state=approved", [theirs]), ("bob", "requester=robot", [ours]),
-        ("bob", "cluster=web", [ours, theirs]), ("bob", "cluster=db", []), ("bob", "kind=quick", []),
-        ("alice", "mine=true", [theirs]), ("alice", "mine=false", [ours, theirs]), ("charlie", "", []),
-        ("bob", "decidable=true", [ours]), ("alice", "decidable=true", []), ("robot", "decidable=true", []),
-    ):  # fmt: skip
+        ("bob", "state=pending", [ours]),
+        ("bob", "state=approved", [theirs]),
+        ("bob", "requester=robot", [ours]),
+        ("bob", "cluster=web", [ours, theirs]),
+        ("bob", "cluster=db", []),
+        ("bob", "kind=quick", []),
+        ("alice", "mine=true", [theirs]),
+        ("alice", "mine=false", [ours, theirs]),
+        ("charlie", "", []),
+        ("bob", "decidable=true", [ours]),
+        ("alice", "decidable=true", []),
+        ("robot", "decidable=true", []),
+    ):
         assert refs(api(who), f"?{query}") == found, query
 
 

@@ -1,4 +1,6 @@
-"""The API against its own description: schemathesis, a live server, a token of an operator and one of an administrator."""
+"""The API against its own description: schemathesis, a live server, a token of an operator and one of an
+administrator.
+"""
 
 import contextlib
 import subprocess
@@ -19,20 +21,36 @@ from tests.support.waits import PATIENCE, eventually
 
 pytestmark = pytest.mark.slow
 
-# What no schema can say, such as which names there are, is refused with 400; so valid data may well be refused.
+# What no schema can say, such as which names there are, is refused with 400; so valid data may well be
+# refused.
 UNSAYABLE = "positive_data_acceptance"
 # They would take away the token that the run calls with.
 SUICIDAL = ("deleteMyToken", "deleteIdentityToken")
 # Each part is tried by whoever gets furthest in it.
 PARTS = {
     "alice": (
-        "me", "requests", "grants", "runs", "clusters", "policies", "search", "workflows", "ssh-gateway",
+        "me",
+        "requests",
+        "grants",
+        "runs",
+        "clusters",
+        "policies",
+        "search",
+        "workflows",
+        "ssh-gateway",
         "web-gateway",
     ),
     "admin": (
-        "identities", "catalog", "command-sets", "proposals", "record", "webhooks", "history", "rights",
+        "identities",
+        "catalog",
+        "command-sets",
+        "proposals",
+        "record",
+        "webhooks",
+        "history",
+        "rights",
     ),
-}  # fmt: skip
+}
 # Alice's run goes on beside it.
 HURTS_ALICE = ("postIdentityDisable",)
 
@@ -52,9 +70,24 @@ def server(processes, live_world, stint_db, tmp_path):
     env = {**stint_db.env, "STINT_API_PER_MINUTE": "1000000", "STINT_API_STRANGERS_PER_MINUTE": "1000000"}
     log = tmp_path / "web.log"
     command = [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "1", "--blocking-threads", "4", "--no-ws", "--log-level", "warning", "broker.wsgi:application",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "granian",
+        "--interface",
+        "wsgi",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--blocking-threads",
+        "4",
+        "--no-ws",
+        "--log-level",
+        "warning",
+        "broker.wsgi:application",
+    ]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out)
     try:
@@ -79,13 +112,28 @@ def _wait(url: str, process: subprocess.Popen, log: Path) -> None:
 def _run(url: str, token: str, folder: Path, parts: tuple[str, ...]) -> subprocess.Popen:
     folder.mkdir()
     command = [
-        str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/api/schema/",
-        "--header", f"Authorization: Bearer {token}", "--checks", "all", "--exclude-checks", UNSAYABLE,
-        "--phases", "examples,coverage,fuzzing", "--max-examples", "3" if FULL else "1",
-        "--generation-deterministic", "--no-shrink", "--continue-on-failure", "--warnings", "off", "--no-color",
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
+        f"{url}/api/schema/",
+        "--header",
+        f"Authorization: Bearer {token}",
+        "--checks",
+        "all",
+        "--exclude-checks",
+        UNSAYABLE,
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--max-examples",
+        "3" if FULL else "1",
+        "--generation-deterministic",
+        "--no-shrink",
+        "--continue-on-failure",
+        "--warnings",
+        "off",
+        "--no-color",
         *(word for part in parts for word in ("--include-tag", part)),
         *(word for operation in SUICIDAL + HURTS_ALICE for word in ("--exclude-operation-id", operation)),
-    ]  # fmt: skip
+    ]
     with (folder / "out").open("wb") as out:
         return subprocess.Popen(command, cwd=folder, stdout=out, stderr=out)
 

@@ -14,8 +14,11 @@ def hits(caller, text: str) -> list[tuple[str, str]]:
 def test_everything_that_fits_some_letters_is_found_in_one_answer(api, world):
     grant = world.grant(ticket="CHG-1")
     assert hits(api("alice"), "web") == [
-        ("grant", grant.ref), ("cluster", "web"), ("command_set", "restart-web"), ("policy", "web-work")
-    ]  # fmt: skip
+        ("grant", grant.ref),
+        ("cluster", "web"),
+        ("command_set", "restart-web"),
+        ("policy", "web-work"),
+    ]
     assert hits(api("alice"), "CHG-1") == [("request", grant.request.ref)]
     assert ("identity", "alice") in hits(api("bob"), "alic")
     (found,) = api("bob").get("/search?q=CHG-1").body["results"]

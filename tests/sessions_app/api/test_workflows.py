@@ -8,9 +8,12 @@ from tests.support.world.sources import SOURCE, is_open, speaking_for
 
 INCIDENT = {"title": "Checkout is slow", "severity": "P2", "clusters": ["web"]}
 ASK = {
-    "cluster": "web", "command_set": "restart-web", "duration": "1h", "parameters": {"unit": "nginx"},
+    "cluster": "web",
+    "command_set": "restart-web",
+    "duration": "1h",
+    "parameters": {"unit": "nginx"},
     "kind": "incident",
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -38,8 +38,14 @@ def connector(ca):
 
 def facts_of(sshd: SshTarget, **changes) -> TargetFacts:
     """What the catalog has of a target."""
-    known = {"id": 1, "name": "web-1", "address": sshd.address, "port": sshd.port, "account": sshd.account,
-             "host_key": sshd.host_key}  # fmt: skip
+    known = {
+        "id": 1,
+        "name": "web-1",
+        "address": sshd.address,
+        "port": sshd.port,
+        "account": sshd.account,
+        "host_key": sshd.host_key,
+    }
     return TargetFacts(**{**known, **changes})
 
 

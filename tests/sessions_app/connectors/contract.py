@@ -23,11 +23,12 @@ from tests.support.world.acts import at_once
 
 @dataclass
 class Case:
-    """A connector, what it may be asked to allow, and places: one that answers, one that refuses to be connected to, and
-    one that accepts and says nothing.
+    """A connector, what it may be asked to allow, and places: one that answers, one that refuses to be
+    connected to, and one that accepts and says nothing.
 
-    ``leave`` makes something of a lease be there, however it comes about; ``foreign`` makes things that are not Stint's and
-    returns what says whether they are untouched. ``makes``: something must be made before a grant is used.
+    ``leave`` makes something of a lease be there, however it comes about; ``foreign`` makes things that are
+    not Stint's and returns what says whether they are untouched. ``makes``: something must be made before a
+    grant is used.
     """
 
     connector: Connector
@@ -44,9 +45,13 @@ class Case:
 
     def spec(self, place: TargetSpec | None = None, mark: str | None = None) -> GrantSpec:
         return GrantSpec(
-            grant_ref="GR-TEST", mark=mark or secrets.token_hex(16), holder="alice", place=place or self.place,
-            commands=self.commands, expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1),
-        )  # fmt: skip
+            grant_ref="GR-TEST",
+            mark=mark or secrets.token_hex(16),
+            holder="alice",
+            place=place or self.place,
+            commands=self.commands,
+            expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1),
+        )
 
     def seen(self, lease: LeaseSpec) -> bool:
         return lease.mark in {one.mark for one in self.connector.observe(self.place)}

@@ -14,7 +14,10 @@ from tests.support.servers.gateway import Place, write_act
 from tests.support.world.world import make_world
 
 # Backends of other roles, such as the owner's or an autovacuum, are not the application's to end.
-OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = current_user"
+OTHERS = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename ="
+    " current_user"
+)
 
 
 @pytest.fixture

@@ -33,6 +33,9 @@ def test_ssh_is_an_endpoint_of_its_own():
 
 @pytest.mark.processes
 def test_the_names_are_known_without_any_library_of_a_protocol():
-    code = "import sys, sessions_app.gateways.endpoints; print(sorted({'asyncssh', 'aiohttp', 'django'} & set(sys.modules)))"
+    code = (
+        "import sys, sessions_app.gateways.endpoints; print(sorted({'asyncssh', 'aiohttp', 'django'} &"
+        " set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,6 @@
-"""The entry point for webhooks: what proves itself ends, what does not has no effect, and nothing that comes in begins anything."""
+"""The entry point for webhooks: what proves itself ends, what does not has no effect, and nothing that comes
+in begins anything.
+"""
 
 from http import HTTPStatus
 
@@ -58,9 +60,15 @@ def test_a_signed_delivery_ends_all_access_for_the_incident_at_once(world, pager
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, signed_by_pagerduty("guessed", RESOLVED), signed_by_pagerduty(SECRET, RESOLVED + b" "),
-     {"X-PagerDuty-Signature": "v1=\u00e9"}, {"X-PagerDuty-Signature": ""}, {"X-Hub-Signature-256": "sha256=00"}],
-)  # fmt: skip
+    [
+        {},
+        signed_by_pagerduty("guessed", RESOLVED),
+        signed_by_pagerduty(SECRET, RESOLVED + b" "),
+        {"X-PagerDuty-Signature": "v1=\u00e9"},
+        {"X-PagerDuty-Signature": ""},
+        {"X-Hub-Signature-256": "sha256=00"},
+    ],
+)
 def test_what_does_not_prove_itself_has_no_effect_and_is_recorded(world, pagerduty, headers):
     grant = responding(world)
     answer = deliver(headers=headers)
@@ -78,8 +86,17 @@ def test_a_flood_fills_the_record_with_one_entry_a_minute(world, pagerduty):
     assert WorkflowSource.objects.get().refused == 19
 
 
-@pytest.mark.parametrize("kind", ["incident.triggered", "incident.reopened", "incident.acknowledged", "incident.made_up",
-                                  "pagey.ping", "service.created"])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "incident.triggered",
+        "incident.reopened",
+        "incident.acknowledged",
+        "incident.made_up",
+        "pagey.ping",
+        "service.created",
+    ],
+)
 def test_no_delivery_makes_work_known_or_begins_anything(world, pagerduty, kind):
     for ref in (ID, "Q9NEWONE"):
         assert deliver(pagerduty_event(ref, kind, "triggered")).status_code == HTTPStatus.OK
@@ -93,9 +110,15 @@ HUGE = b"{" + b" " * (1024 * 1024)
 
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
-    [(HUGE, 413, "The delivery is too large."), *((body, 400, "The delivery is signed, but it is not valid JSON.") for body in (b"payload=%7B%7D", b"[" * 100_000, b""))],
+    [
+        (HUGE, 413, "The delivery is too large."),
+        *(
+            (body, 400, "The delivery is signed, but it is not valid JSON.")
+            for body in (b"payload=%7B%7D", b"[" * 100_000, b"")
+        ),
+    ],
     ids=["huge", "form", "deep", "empty"],
-)  # fmt: skip
+)
 def test_what_is_too_large_or_no_json_is_refused_and_recorded(world, pagerduty, body, status, reason):
     assert deliver(body).status_code == status
     assert not InboundDelivery.objects.exists()

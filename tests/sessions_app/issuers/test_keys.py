@@ -115,8 +115,15 @@ def test_tokens_that_come_together_have_an_issuer_asked_once(issuer, document, k
     assert len(issuer.asked) == 2
 
 
-@pytest.mark.parametrize("told", [b'{"issuer": "https://else.example", "jwks_uri": "x"}', b'{"issuer": "ME"}',
-                                  b'{"issuer": "ME", "jwks_uri": "http://127.0.0.2:1/keys"}', b'{"issuer": "ME/"}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "told",
+    [
+        b'{"issuer": "https://else.example", "jwks_uri": "x"}',
+        b'{"issuer": "ME"}',
+        b'{"issuer": "ME", "jwks_uri": "http://127.0.0.2:1/keys"}',
+        b'{"issuer": "ME/"}',
+    ],
+)
 def test_an_issuer_that_calls_itself_or_its_keys_something_else_is_not_believed(
     issuer, document, keyring, told
 ):

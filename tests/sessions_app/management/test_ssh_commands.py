@@ -22,7 +22,10 @@ def authorities() -> dict[str, str]:
 
 def catalog(world, sshd: SshTarget) -> None:
     head = "name: web\nkind: ssh\nsummary: One\nenvironment: production\nrisk: medium\ntargets:\n"
-    row = f'  - {{name: web-1, address: 127.0.0.1, port: {sshd.port}, account: root, host_key: "{sshd.host_key}"}}\n'
+    row = (
+        f"  - {{name: web-1, address: 127.0.0.1, port: {sshd.port}, account: root, host_key:"
+        f' "{sshd.host_key}"}}\n'
+    )
     world.apply({"clusters/web.yaml": head + row})
 
 

@@ -14,7 +14,9 @@ from tests.support.world.acts import after, run, session, use
 
 @pytest.fixture
 def grants(world):
-    """One that is over, one that is ending, and of those before the end one with a waiting end and one without."""
+    """One that is over, one that is ending, and of those before the end one with a waiting end and one
+    without.
+    """
     for start in (False, True):
         waits, ends = world.grant(start=start), world.grant(start=start)
         EndIntent.objects.create(grant=waits, at=world.now, reason=EndReason.REVOKED, cut=True)

@@ -23,9 +23,12 @@ from tests.support.world.api_site import add_site, grant_on_site, use_of
 
 EDGES = {(state.value, to.value) for state, following in TRANSITIONS.items() for to in following}
 ROADS = {
-    "scheduled": [], "provisioning": ["provisioning"], "active": ["provisioning", "active"], "revoking": ["revoking"],
+    "scheduled": [],
+    "provisioning": ["provisioning"],
+    "active": ["provisioning", "active"],
+    "revoking": ["revoking"],
     "ended": ["ended"],
-}  # fmt: skip
+}
 FORBIDDEN = [pair for pair in itertools.permutations(GrantState.values, 2) if pair not in EDGES]
 
 
@@ -40,8 +43,11 @@ def move(grant: Grant, state: str) -> int:
         "UPDATE sessions_app_grant SET state = %s, version = version + 1, end_reason = CASE WHEN %s IN"
         " ('revoking', 'ended') AND end_reason = '' THEN 'revoked' ELSE end_reason END,"
         " ended_at = CASE WHEN %s = 'ended' THEN now() END WHERE id = %s",
-        state, state, state, grant.pk,
-    )  # fmt: skip
+        state,
+        state,
+        state,
+        grant.pk,
+    )
 
 
 @pytest.fixture
@@ -63,7 +69,10 @@ def test_the_role_of_the_application_owns_nothing_and_may_not_switch_guards_off(
         "ALTER TABLE sessions_app_grant DISABLE TRIGGER ALL",
         "DROP TRIGGER stint_grant_edges ON sessions_app_grant",
         "SET session_replication_role = replica",
-        "CREATE OR REPLACE FUNCTION stint_refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+        (
+            "CREATE OR REPLACE FUNCTION stint_refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW;"
+            " END'"
+        ),
     ):
         with pytest.raises(ProgrammingError) as refusal:
             sql(statement)
@@ -111,11 +120,19 @@ def test_a_grant_that_is_over_gets_no_more_time(grant, state):
 
 
 APPROVED = [
-    "ref = 'GR-AAAA'", "holder_id = %(bob)s", "parameters = '{\"unit\": \"haproxy\"}'", "commands = '[0, 1, 2, 3, 4, 5]'",
-    "mark = 'other'", "starts_at = starts_at - interval '1 h'", "break_glass = NOT break_glass",
-    "finish_seconds = finish_seconds + 1", "request_id = request_id + 1", "cluster_id = cluster_id + 1",
-    "policy_id = policy_id + 1", "command_set_version_id = command_set_version_id + 1",
-]  # fmt: skip
+    "ref = 'GR-AAAA'",
+    "holder_id = %(bob)s",
+    'parameters = \'{"unit": "haproxy"}\'',
+    "commands = '[0, 1, 2, 3, 4, 5]'",
+    "mark = 'other'",
+    "starts_at = starts_at - interval '1 h'",
+    "break_glass = NOT break_glass",
+    "finish_seconds = finish_seconds + 1",
+    "request_id = request_id + 1",
+    "cluster_id = cluster_id + 1",
+    "policy_id = policy_id + 1",
+    "command_set_version_id = command_set_version_id + 1",
+]
 
 
 @pytest.mark.parametrize("state", ["scheduled", "active"])
@@ -149,10 +166,18 @@ def test_a_request_that_is_decided_stays_so(world, old):
 
 
 ASKED = [
-    "number = 1", "kind = 'break_glass'", "requester_id = %(bob)s", "cluster_id = cluster_id + 1", "policy_id = policy_id + 1",
-    "command_set_version_id = command_set_version_id + 1", "parameters = '{}'", "targets = '[]'", "duration = duration + 1",
-    "digest = 'other'", "starts_at = now()",
-]  # fmt: skip
+    "number = 1",
+    "kind = 'break_glass'",
+    "requester_id = %(bob)s",
+    "cluster_id = cluster_id + 1",
+    "policy_id = policy_id + 1",
+    "command_set_version_id = command_set_version_id + 1",
+    "parameters = '{}'",
+    "targets = '[]'",
+    "duration = duration + 1",
+    "digest = 'other'",
+    "starts_at = now()",
+]
 
 
 def test_what_was_asked_for_never_changes(world):
@@ -167,8 +192,13 @@ def test_what_was_asked_for_never_changes(world):
 
 
 PUBLISHED = [
-    "document = '{}'", "source = ''", "digest = 'x'", "number = 9", "published_at = NULL", "accepted = '{\"a\": \"b\"}'",
-]  # fmt: skip
+    "document = '{}'",
+    "source = ''",
+    "digest = 'x'",
+    "number = 9",
+    "published_at = NULL",
+    'accepted = \'{"a": "b"}\'',
+]
 
 
 def test_a_published_version_never_changes(world):
@@ -183,8 +213,12 @@ def test_a_published_version_never_changes(world):
 def test_a_command_set_has_one_draft_at_a_time(world):
     published = CommandSetVersion.objects.get()
     fields = {
-        "command_set": published.command_set, "source": "", "document": {}, "digest": "x", "created_at": world.now,
-    }  # fmt: skip
+        "command_set": published.command_set,
+        "source": "",
+        "document": {},
+        "digest": "x",
+        "created_at": world.now,
+    }
     CommandSetVersion.objects.create(number=2, **fields)
     with pytest.raises(IntegrityError), transaction.atomic():
         CommandSetVersion.objects.create(number=3, **fields)
@@ -234,7 +268,9 @@ def test_machines_have_owners_and_never_administer(world):
 
 
 def announced(listening) -> list[str]:
-    """All that was announced of grants since it was last asked for: what comes before an announcement made now."""
+    """All that was announced of grants since it was last asked for: what comes before an announcement made
+    now.
+    """
     sql("SELECT pg_notify('stint_grant', 'now')")
     payloads: list[str] = []
     for note in listening.notifies(timeout=PATIENCE):

@@ -1,4 +1,6 @@
-"""What somebody may ask for: a policy on a cluster, by the right to ask on the policy or on exactly that cluster."""
+"""What somebody may ask for: a policy on a cluster, by the right to ask on the policy or on exactly that
+cluster.
+"""
 
 import itertools
 from typing import Any
@@ -25,16 +27,20 @@ from tests.support.world.world import CATALOG, SETUP
 
 @pytest.fixture
 def shared(world):
-    """A policy over `web` and `prod` that asks for no approval. Charlie and a machine of his are named on `web` alone."""
+    """A policy over `web` and `prod` that asks for no approval. Charlie and a machine of his are named on
+    `web` alone.
+    """
     create_identity(username="helper", kind="agent", owner=world.charlie, actor=SETUP, now=world.now)
     web = yaml.safe_load(CATALOG["clusters/web.yaml"])
     prod = {**web, "name": "prod", "targets": [{**web["targets"][0], "name": "prod-1", "port": 2299}]}
     web["requesters"] = {"identities": ["charlie", "helper"]}
     open_to_all = policy(
-        world, clusters=["web", "prod"], approvals="none",
+        world,
+        clusters=["web", "prod"],
+        approvals="none",
         break_glass={"groups": ["responders"], "max_duration": "1h"},
         incident={"on_call": ["responders"], "max_duration": "2h"},
-    )  # fmt: skip
+    )
     world.catalog.update(open_to_all)
     world.catalog["groups/responders.yaml"] = "name: responders\nmembers: [charlie, helper]\n"
     world.catalog["clusters/web.yaml"] = yaml.safe_dump(web)

@@ -11,9 +11,15 @@ BOB = Identity(pk=2, username="bob", name="Bob")
 
 @pytest.mark.parametrize(
     ("reason", "by", "why"),
-    [("revoked", BOB, "revoked by Bob"), ("released", BOB, "ended by Bob"), ("released", None, "ended by the holder"),
-     ("identity_disabled", BOB, "holder disabled by Bob"), ("expired", None, "expired"), ("", None, "")],
-)  # fmt: skip
+    [
+        ("revoked", BOB, "revoked by Bob"),
+        ("released", BOB, "ended by Bob"),
+        ("released", None, "ended by the holder"),
+        ("identity_disabled", BOB, "holder disabled by Bob"),
+        ("expired", None, "expired"),
+        ("", None, ""),
+    ],
+)
 def test_it_names_the_reason_and_who_ended_it(reason, by, why):
     assert Grant(end_reason=reason, ended_by=by).why_ended == why
 

@@ -59,11 +59,15 @@ def test_every_token_that_is_not_taken_gets_one_answer(oauth, world, issuer):
     send(oauth, used)
     head, body, _ = issuer.sign(issuer.github(world.now)).split(".")
     tokens = [
-        used, f"{head}.{body}.", "not a token", issuer.sign(issuer.github(world.now, exp=1)),
+        used,
+        f"{head}.{body}.",
+        "not a token",
+        issuer.sign(issuer.github(world.now, exp=1)),
         issuer.sign(issuer.github(world.now, event_name="pull_request")),
         issuer.sign(issuer.github(world.now, iss="https://else.example")),
-        issuer.sign(issuer.github(world.now), kid="../key-1"), issuer.sign(issuer.github(world.now, iss="\ud800")),
-    ]  # fmt: skip
+        issuer.sign(issuer.github(world.now), kid="../key-1"),
+        issuer.sign(issuer.github(world.now, iss="\ud800")),
+    ]
     answers = {(answer.status_code, answer.content) for answer in (send(oauth, token) for token in tokens)}
     assert len(answers) == 1
     ((status, body),) = answers
@@ -94,9 +98,14 @@ def test_it_reads_and_ends_what_is_its_own_and_nothing_of_other_runs(oauth, worl
 def bound_to(world, workflow, label="job of"):
     """A token of a job that is bound to a run, and a caller who has it."""
     token, text = create_token(
-        identity_id=world.deployer.pk, label=f"{label} {workflow.ref}", scopes=ALL_SCOPES, lifetime=dt.timedelta(minutes=15),
-        actor=world.deployer, now=world.now, workflow=workflow.ref,
-    )  # fmt: skip
+        identity_id=world.deployer.pk,
+        label=f"{label} {workflow.ref}",
+        scopes=ALL_SCOPES,
+        lifetime=dt.timedelta(minutes=15),
+        actor=world.deployer,
+        now=world.now,
+        workflow=workflow.ref,
+    )
     return token, Caller(None, text)
 
 
@@ -105,8 +114,14 @@ def test_it_opens_no_work_and_hears_and_lists_nothing_of_other_runs(world):
     ours, others = (world.workflow(who=world.deployer) for _ in range(2))
     requests = [world.request(world.deployer, workflow=workflow.ref) for workflow in (ours, others)]
     mine, theirs = (started(world, request) for request in requests)
-    for place in (f"/grants/{mine.ref}/", f"/requests/{mine.request.ref}/#thread", f"/workflows/{ours.ref}/",
-                  f"/grants/{theirs.ref}/", f"/workflows/{others.ref}/", "/webhooks/x/"):  # fmt: skip
+    for place in (
+        f"/grants/{mine.ref}/",
+        f"/requests/{mine.request.ref}/#thread",
+        f"/workflows/{ours.ref}/",
+        f"/grants/{theirs.ref}/",
+        f"/workflows/{others.ref}/",
+        "/webhooks/x/",
+    ):
         Notice.objects.create(identity=world.deployer, event="grant.active", path=place, subject=place)
     _, job = bound_to(world, ours)
     bound_to(world, others)
@@ -135,10 +150,15 @@ def test_when_it_is_over_it_keeps_alive_and_ends_what_was_asked_for_with_it_and_
     assert job.post(f"/grants/{grant.ref}/heartbeat").status_code == 200
     assert job.get(f"/grants/{grant.ref}").body["state"] == "active"
     closed = [
-        job.get("/me"), job.get("/grants"), job.get(f"/grants/{stranger.ref}"), job.get(f"/requests/{grant.request.ref}"),
-        job.post(f"/grants/{stranger.ref}/end", {}), job.post(f"/grants/{grant.ref}/extend", {}),
-        job.post(f"/grants/{grant.ref}/credential", {}), job.post("/requests", {}),
-    ]  # fmt: skip
+        job.get("/me"),
+        job.get("/grants"),
+        job.get(f"/grants/{stranger.ref}"),
+        job.get(f"/requests/{grant.request.ref}"),
+        job.post(f"/grants/{stranger.ref}/end", {}),
+        job.post(f"/grants/{grant.ref}/extend", {}),
+        job.post(f"/grants/{grant.ref}/credential", {}),
+        job.post("/requests", {}),
+    ]
     assert {answer.status_code for answer in closed} == {401}
     assert job.post(f"/grants/{grant.ref}/end", {}).status_code == 200
 
@@ -188,7 +208,8 @@ def started(world, request):
 
 
 WRONG = [
-    ({"subject_token_type": f"{TYPE}saml2"}, "invalid_request"), ({"subject_token_type": None}, "invalid_request"),
+    ({"subject_token_type": f"{TYPE}saml2"}, "invalid_request"),
+    ({"subject_token_type": None}, "invalid_request"),
     ({"subject_token": None}, "invalid_request"),
     ({"actor_token": "x", "actor_token_type": f"{TYPE}jwt"}, "invalid_request"),
     ({"requested_token_type": f"{TYPE}refresh_token"}, "invalid_request"),
@@ -196,9 +217,10 @@ WRONG = [
     ({"resource": [django_settings.PUBLIC_URL, "https://other.example/"]}, "invalid_target"),
     ({"resource": f"{django_settings.PUBLIC_URL}0/mcp"}, "invalid_target"),
     ({"audience": ["payments-deploy", "https://other.example/"]}, "invalid_target"),
-    ({"scope": ["read", "read"]}, "invalid_request"), ({"scope": "decide"}, "invalid_scope"),
+    ({"scope": ["read", "read"]}, "invalid_request"),
+    ({"scope": "decide"}, "invalid_scope"),
     ({"authorization_details": "[]"}, "invalid_authorization_details"),
-]  # fmt: skip
+]
 
 
 def test_what_is_not_offered_is_refused_by_the_name_that_the_rfc_has_for_it(oauth, world, issuer, subtests):
@@ -256,14 +278,24 @@ def test_the_resource_that_an_mcp_server_of_here_names_is_taken_also_beside_othe
 
 
 UNFIT = [
-    "", "no json", "{}", "[]", "[1]", '[{"type": "other", "grant": "GR-1"}]', '[{"grant": "GR-1"}]',
-    '[{"type": "stint_grant"}]', '[{"type": "stint_grant", "grant": 7}]',
-    '[{"type": "stint_grant", "grant": "GR-ZZZZ"}]', '[{"type": "stint_grant", "grant": "GR-ZZZZ", "actions": []}]',
-    '[{"type": "stint_grant", "grant": "GR-ZZZZ", "lifetime": "soon"}]', "[" * 15_000,
-    r'[{"type": "stint_grant", "grant": "\u0000"}]', r'[{"type": "stint_grant", "grant": "\ud800"}]',
+    "",
+    "no json",
+    "{}",
+    "[]",
+    "[1]",
+    '[{"type": "other", "grant": "GR-1"}]',
+    '[{"grant": "GR-1"}]',
+    '[{"type": "stint_grant"}]',
+    '[{"type": "stint_grant", "grant": 7}]',
+    '[{"type": "stint_grant", "grant": "GR-ZZZZ"}]',
+    '[{"type": "stint_grant", "grant": "GR-ZZZZ", "actions": []}]',
+    '[{"type": "stint_grant", "grant": "GR-ZZZZ", "lifetime": "soon"}]',
+    "[" * 15_000,
+    r'[{"type": "stint_grant", "grant": "\u0000"}]',
+    r'[{"type": "stint_grant", "grant": "\ud800"}]',
     r'[{"type": "stint_grant", "grant": "GR-1", "jkt": "\ud800"}]',
     '[{"type": "stint_grant", "grant": "GR-1"}, {"type": "stint_grant", "grant": "GR-2"}]',
-]  # fmt: skip
+]
 
 
 def test_details_that_are_not_as_they_should_be_are_refused(oauth, world, grant, subtests):

@@ -60,8 +60,10 @@ def test_without_a_database_there_is_no_token_and_the_answer_says_so(oauth, monk
     monkeypatch.setattr(QuerySet, "first", gone)
     answer = oauth("revoke", token="x")
     assert (answer.status_code, answer.body, answer["Retry-After"]) == (
-        503, {"error": "temporarily_unavailable"}, "1",
-    )  # fmt: skip
+        503,
+        {"error": "temporarily_unavailable"},
+        "1",
+    )
 
 
 def test_a_token_without_the_scope_to_read_asks_about_nothing(oauth, world):

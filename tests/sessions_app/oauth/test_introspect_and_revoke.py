@@ -16,9 +16,14 @@ def test_one_asks_about_ones_own_tokens_and_those_of_ones_machines(oauth, world)
     mine, robots = token_for(world.alice, world.now), token_for(world.robot, world.now, "read")
     told = oauth("introspect", mine, token=robots).body
     assert told == {
-        "active": True, "scope": "read", "username": "robot", "sub": "robot", "token_type": "Bearer",
-        "exp": told["exp"], "iat": int(world.now.timestamp()),
-    }  # fmt: skip
+        "active": True,
+        "scope": "read",
+        "username": "robot",
+        "sub": "robot",
+        "token_type": "Bearer",
+        "exp": told["exp"],
+        "iat": int(world.now.timestamp()),
+    }
     assert oauth("introspect", mine, token=mine).body["active"] is True
     assert oauth("introspect", token_for(world.admin, world.now), token=robots).body["active"] is True
 

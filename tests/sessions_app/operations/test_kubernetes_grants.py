@@ -119,7 +119,9 @@ def test_no_token_is_kept_anywhere(kube):
 
 
 def own(kube, files=()):
-    """The cluster with its accounts of grants in namespace api, so that a set of good standing reaches them."""
+    """The cluster with its accounts of grants in namespace api, so that a set of good standing
+    reaches them.
+    """
     data = json.loads(json.dumps(yaml.safe_load(kube.catalog["clusters/prod.yaml"])))
     data["connection"]["accounts"] = "api"
     kube.apply({**kube.catalog, "clusters/prod.yaml": yaml.safe_dump(data), **dict(files)})
@@ -135,11 +137,19 @@ def test_a_request_for_the_namespace_of_stints_accounts_is_refused(kube):
 
 
 def test_a_part_of_a_grant_on_every_namespace_never_reaches_stints_accounts(kube, cluster, capsys):
-    world = own(kube, {
-        "command-sets/look.yaml": EVERYWHERE,
-        "command-sets/scale-shop.yaml": SET.replace("  - run: scale deployment/shop -n {ns}\n    effect: change\n", ""),
-        "policies/kube.yaml": POLICY.replace("[scale-shop]", "[look]") + "delegation: {depth: 1, to: {identities: [robot]}}\n",
-    })  # fmt: skip
+    world = own(
+        kube,
+        {
+            "command-sets/look.yaml": EVERYWHERE,
+            "command-sets/scale-shop.yaml": SET.replace(
+                "  - run: scale deployment/shop -n {ns}\n    effect: change\n", ""
+            ),
+            "policies/kube.yaml": (
+                POLICY.replace("[scale-shop]", "[look]")
+                + "delegation: {depth: 1, to: {identities: [robot]}}\n"
+            ),
+        },
+    )
     call_command("kubernetes_target_setup", "prod")
     cluster.apply(capsys.readouterr().out)
     asked = world.grant(cluster="prod", command_set="look", parameters={})

@@ -34,11 +34,13 @@ def test_a_folder_is_read_by_name():
 
 
 def test_every_problem_of_every_file_is_told_at_once_with_file_and_line():
-    text = problems({
-        "clusters/web.yaml": CLUSTER + "color: red\n",
-        "policies/web-work.yaml": CATALOG["policies/web-work.yaml"].replace("4h", "long"),
-        "groups/operators.yaml": "members: [alice]\n",
-    })  # fmt: skip
+    text = problems(
+        {
+            "clusters/web.yaml": CLUSTER + "color: red\n",
+            "policies/web-work.yaml": CATALOG["policies/web-work.yaml"].replace("4h", "long"),
+            "groups/operators.yaml": "members: [alice]\n",
+        }
+    )
     assert "clusters/web.yaml" in text
     assert "color" in text
     assert "policies/web-work.yaml" in text
@@ -86,18 +88,45 @@ def with_address(address: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "address",
-    ["web..example.com", ".example.com", "example.com.", "-web", "web-.example.com", "x" * 64, "a." * 126 + "com",
-     "256.0.0.1", "10.1", "1", "::g", ":", "1:2", "2001:db8::1::2", "fe80::1%eth0", "127.0.0.1:22", "[::1]", ""],
-)  # fmt: skip
+    [
+        "web..example.com",
+        ".example.com",
+        "example.com.",
+        "-web",
+        "web-.example.com",
+        "x" * 64,
+        "a." * 126 + "com",
+        "256.0.0.1",
+        "10.1",
+        "1",
+        "::g",
+        ":",
+        "1:2",
+        "2001:db8::1::2",
+        "fe80::1%eth0",
+        "127.0.0.1:22",
+        "[::1]",
+        "",
+    ],
+)
 def test_an_address_that_nothing_can_have_is_refused_at_its_place(address):
     assert "targets[0].address" in problems(with_address(address))
 
 
 @pytest.mark.parametrize(
     "address",
-    ["::1", "2001:db8::1", "::ffff:192.0.2.1", "192.0.2.1", "web", "x" * 63 + ".example.com", "3com.example",
-     "xn--bcher-kva.example", "WEB-1.example.com"],
-)  # fmt: skip
+    [
+        "::1",
+        "2001:db8::1",
+        "::ffff:192.0.2.1",
+        "192.0.2.1",
+        "web",
+        "x" * 63 + ".example.com",
+        "3com.example",
+        "xn--bcher-kva.example",
+        "WEB-1.example.com",
+    ],
+)
 def test_names_and_addresses_of_both_kinds_are_taken(address):
     cluster = read_catalog(with_address(address)).clusters["web"]
     assert cluster.targets[0].address == address
@@ -110,8 +139,8 @@ def test_a_command_that_nobody_could_allow_is_told_with_its_policy():
     assert alone != text
     (told,) = holds_for_nobody(read_catalog({**CATALOG, "policies/web-work.yaml": alone}))
     assert (
-        "policies/web-work: commands of restart-web need a second person's approval, but no one can approve them on web"
-        in told
+        "policies/web-work: commands of restart-web need a second person's approval, but no one can approve"
+        " them on web" in told
     )
     assert holds_for_nobody(read_catalog(CATALOG)) == []
     for path, old, new in (
@@ -126,12 +155,18 @@ def test_a_command_that_nobody_could_allow_is_told_with_its_policy():
 
 def test_a_proxy_that_sends_no_body_is_told_which_requests_it_refuses():
     files = {
-        "clusters/pay.yaml": "name: pay\nkind: http\nenvironment: staging\nrisk: low\n"
-        f"connection: {{proxy: nginx, proxy_key: {'k' * 40}}}\ntargets: [{{name: pay, address: pay.example.com}}]\n",
-        "command-sets/pay.yaml": "name: pay\nkind: http\nsummary: Pay\nrisk: low\n"
-        "commands: [{request: POST /pay, body: {to: me}, effect: change}, {request: GET /pay, effect: read}]\n",
-        "policies/pay.yaml": "name: pay\nsummary: Pay\nclusters: [pay]\ncommand_sets: [pay]\n"
-        "requesters: {groups: [staff]}\napprovals: none\nmax_duration: 1h\n",
+        "clusters/pay.yaml": (
+            "name: pay\nkind: http\nenvironment: staging\nrisk: low\nconnection: {proxy: nginx, proxy_key:"
+            f" {'k' * 40}}}\ntargets: [{{name: pay, address: pay.example.com}}]\n"
+        ),
+        "command-sets/pay.yaml": (
+            "name: pay\nkind: http\nsummary: Pay\nrisk: low\ncommands: [{request: POST /pay, body: {to: me},"
+            " effect: change}, {request: GET /pay, effect: read}]\n"
+        ),
+        "policies/pay.yaml": (
+            "name: pay\nsummary: Pay\nclusters: [pay]\ncommand_sets: [pay]\n"
+            "requesters: {groups: [staff]}\napprovals: none\nmax_duration: 1h\n"
+        ),
     }
     (told,) = bodies_unseen(read_catalog(files))
     assert told.startswith("policies/pay: the proxy of pay does not send bodies, so it refuses POST /pay: ")

@@ -78,10 +78,22 @@ def test_a_document_deeper_than_20_levels_is_refused(opening):
 def test_words_that_old_yaml_reads_as_something_else_stay_text():
     assert load_yaml("a: [yes, no, on, off, y, n, 2026-01-01, 1:30, 010, 0x10, 1_000, .inf, .nan, =]") == {
         "a": [
-            "yes", "no", "on", "off", "y", "n", "2026-01-01", "1:30", "010", "0x10", "1_000", ".inf", ".nan",
+            "yes",
+            "no",
+            "on",
+            "off",
+            "y",
+            "n",
+            "2026-01-01",
+            "1:30",
+            "010",
+            "0x10",
+            "1_000",
+            ".inf",
+            ".nan",
             "=",
         ]
-    }  # fmt: skip
+    }
 
 
 def test_plain_values_have_their_types_and_quotes_make_text():

@@ -18,10 +18,21 @@ def test_what_is_shown_is_read_back_as_the_same_time(seconds):
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
-        ("30m", 1800), ("4h", 14400), ("1h30m", 5400), ("2d", 172800), ("90s", 90), ("2 hours", 7200), ("1.5h", 5400),
-        ("1h 30m", 5400), ("1 hour 30 minutes", 5400), ("45 min", 2700), ("1 D 2 H", 93600), (" 5 m ", 300), ("0.5d", 43200),
+        ("30m", 1800),
+        ("4h", 14400),
+        ("1h30m", 5400),
+        ("2d", 172800),
+        ("90s", 90),
+        ("2 hours", 7200),
+        ("1.5h", 5400),
+        ("1h 30m", 5400),
+        ("1 hour 30 minutes", 5400),
+        ("45 min", 2700),
+        ("1 D 2 H", 93600),
+        (" 5 m ", 300),
+        ("0.5d", 43200),
     ],
-)  # fmt: skip
+)
 def test_durations_are_read_as_people_write_them(text, seconds):
     assert parse_duration(text) == seconds
 
@@ -37,8 +48,28 @@ def test_a_number_alone_asks_for_minutes_or_hours(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "0s", "-5m", -5, "1m1h", "1h1h", "m", "1h30", "1,5h", "1.3s", "99999d", "0.00001d", "٥m", "h" * 999, None, True, [], {}],
-)  # fmt: skip
+    [
+        "",
+        " ",
+        "0s",
+        "-5m",
+        -5,
+        "1m1h",
+        "1h1h",
+        "m",
+        "1h30",
+        "1,5h",
+        "1.3s",
+        "99999d",
+        "0.00001d",
+        "٥m",
+        "h" * 999,
+        None,
+        True,
+        [],
+        {},
+    ],
+)
 def test_anything_else_is_no_duration_and_the_error_says_what_to_write(text):
     with pytest.raises(ValueError, match="a duration;? ?(use one)? ?like 30m, 4h or 1h 30m"):
         parse_duration(text)

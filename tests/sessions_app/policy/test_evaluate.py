@@ -17,27 +17,55 @@ from sessions_app.policy.steps import Step
 
 NOW = dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC)
 POLICY = {
-    "name": "web-work", "clusters": ["web"], "command_sets": ["restart-web"], "requesters": {"groups": ["operators"]},
-    "approvals": [{"count": 1, "from": ["approvers"]}], "max_duration": "4h",
+    "name": "web-work",
+    "clusters": ["web"],
+    "command_sets": ["restart-web"],
+    "requesters": {"groups": ["operators"]},
+    "approvals": [{"count": 1, "from": ["approvers"]}],
+    "max_duration": "4h",
     "break_glass": {"groups": ["on-call"], "max_duration": "1h"},
     "incident": {"on_call": ["on-call"], "max_duration": "2h"},
-    "windows": [{"days": ["tue"], "from": "00:00", "to": "00:00", "zone": "UTC"}], "ticket": "OPS-[0-9]+",
+    "windows": [{"days": ["tue"], "from": "00:00", "to": "00:00", "zone": "UTC"}],
+    "ticket": "OPS-[0-9]+",
     "freezes": [{"from": "2026-12-20T00:00:00Z", "to": "2026-12-27T00:00:00Z", "reason": "Christmas"}],
-}  # fmt: skip
+}
 ASK = Ask(
-    requester="alice", requester_groups=frozenset({"operators", "on-call"}), cluster="web", command_set="restart-web",
-    target_count=2, duration=3600, starts_at=None, reason="Nightly restart", ticket="OPS-1",
-)  # fmt: skip
+    requester="alice",
+    requester_groups=frozenset({"operators", "on-call"}),
+    cluster="web",
+    command_set="restart-web",
+    target_count=2,
+    duration=3600,
+    starts_at=None,
+    reason="Nightly restart",
+    ticket="OPS-1",
+)
 TWO = (frozenset({"approvers"}), frozenset({"approvers"}))
 FACTS = Facts(
-    now=NOW, requester_enabled=True, may_request=True, policy_live=True, cluster_live=True,
-    command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=(), approvers=TWO,
-    kinds_fit=True, is_known=True,
-)  # fmt: skip
+    now=NOW,
+    requester_enabled=True,
+    may_request=True,
+    policy_live=True,
+    cluster_live=True,
+    command_set_published=True,
+    targets_live=True,
+    sweeper_silence=0.5,
+    overdue_reviews=(),
+    approvers=TWO,
+    kinds_fit=True,
+    is_known=True,
+)
 REFUSING = {
-    "requester_enabled": False, "may_request": False, "policy_live": False, "cluster_live": False,
-    "command_set_published": False, "targets_live": False, "kinds_fit": False, "sweeper_silence": None, "approvers": (),
-}  # fmt: skip
+    "requester_enabled": False,
+    "may_request": False,
+    "policy_live": False,
+    "cluster_live": False,
+    "command_set_published": False,
+    "targets_live": False,
+    "kinds_fit": False,
+    "sweeper_silence": None,
+    "approvers": (),
+}
 
 
 def document(**changes) -> PolicyDocument:

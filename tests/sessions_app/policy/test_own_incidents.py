@@ -1,4 +1,6 @@
-"""Access by an incident that one opened oneself: as by breaking the glass, for people alone, or not at all."""
+"""Access by an incident that one opened oneself: as by breaking the glass, for people alone, or not
+at all.
+"""
 
 import io
 import json
@@ -30,11 +32,20 @@ from tests.support.world.world import SETUP
 
 ON_CALL = "name: on-call\nmembers: [alice, robot, deployer]\n"
 ASK = {
-    "cluster": "web", "command_set": "restart-web", "duration": 3600, "parameters": {"unit": "nginx"}, "kind": "incident"
-}  # fmt: skip
+    "cluster": "web",
+    "command_set": "restart-web",
+    "duration": 3600,
+    "parameters": {"unit": "nginx"},
+    "kind": "incident",
+}
 FORM = {
-    "kind": "incident", "cluster": "web", "command_set": "restart-web", "duration": "1h", "p.unit": "nginx", "send": "1",
-}  # fmt: skip
+    "kind": "incident",
+    "cluster": "web",
+    "command_set": "restart-web",
+    "duration": "1h",
+    "p.unit": "nginx",
+    "send": "1",
+}
 INCIDENT = {"on_call": ["on-call"], "max_duration": "2h"}
 
 
@@ -69,9 +80,11 @@ def by_mcp(world, who: Identity, incident: Workflow, reason: str) -> str:
     asked = {name: value for name, value in ASK.items() if name != "kind"}
     try:
         use_tool(
-            tool=TOOLS["request_access"], token=token, now=world.now,
+            tool=TOOLS["request_access"],
+            token=token,
+            now=world.now,
             arguments={**asked, "workflow": incident.ref, "reason": reason},
-        )  # fmt: skip
+        )
     except StintError as error:
         return str(error)
     return ""
@@ -210,8 +223,13 @@ def test_what_a_machine_opened_is_not_handed_on_to_it(duty, opener):
     duty.charlie.groups.set(duty.alice.groups.all())
     helped = {"robot": "robot", "charlie": "helper"}[opener]
     change(duty, policy(duty, delegation={"to": {"identities": ["robot", "helper", "dora"]}}))
-    change(duty, {"groups/operators.yaml": "name: operators\nmembers: [alice, charlie, dora, robot, deployer]\n",
-                  "groups/on-call.yaml": "name: on-call\nmembers: [dora]\n"})  # fmt: skip
+    change(
+        duty,
+        {
+            "groups/operators.yaml": "name: operators\nmembers: [alice, charlie, dora, robot, deployer]\n",
+            "groups/on-call.yaml": "name: on-call\nmembers: [dora]\n",
+        },
+    )
     grant = duty.respond(duty.incident(getattr(duty, opener)), duty.dora)
     assert grant.state == "active"
     with pytest.raises(NotWithin, match="machines get no access"):

@@ -1,4 +1,6 @@
-"""Whatever stands in a document, what is wrong with it is said in words that whoever writes documents knows."""
+"""Whatever stands in a document, what is wrong with it is said in words that whoever writes
+documents knows.
+"""
 
 import copy
 import json
@@ -18,7 +20,8 @@ from tests.support.world.sources import DESK
 
 ODD: tuple[Any, ...] = (None, "", "?!", 1, -1, 10**12, 1.5, True, [], ["?!"], [[1]], {}, {"odd": 1})
 JARGON = re.compile(
-    r"Input should|Value error|Assertion|Field required|not a valid|validation|[a-z]+_type|pydantic|dictionary|"
+    r"Input should|Value error|Assertion|Field required|not a"
+    r" valid|validation|[a-z]+_type|pydantic|dictionary|"
     r"\[a-z|\[0-9|\\d|NoneType|function-|tagged-union|constrained|b'"
 )
 
@@ -78,12 +81,21 @@ def test_what_is_wrong_with_a_document_is_told_without_the_words_of_its_programm
     [
         (Problem("max_duration", "must be at most 7d", 4), "Line 4: `max_duration` must be at most 7d."),
         (Problem("commands[2].run", "is missing: add it"), "`run` is missing: add it."),
-        (Problem("clusters[1]", "there is no cluster web", 3), "Line 3: entry 2 of `clusters`: there is no cluster web."),
-        (Problem("a", "the key `a` is written twice: keep one", 2), "Line 2: The key `a` is written twice: keep one."),
+        (
+            Problem("clusters[1]", "there is no cluster web", 3),
+            "Line 3: entry 2 of `clusters`: there is no cluster web.",
+        ),
+        (
+            Problem("a", "the key `a` is written twice: keep one", 2),
+            "Line 2: The key `a` is written twice: keep one.",
+        ),
         (Problem("", "the document is empty"), "The document is empty."),
-        (Problem("policies/web.yaml: risk", "is missing: add it", 1), "policies/web.yaml, line 1: `risk` is missing: add it."),
+        (
+            Problem("policies/web.yaml: risk", "is missing: add it", 1),
+            "policies/web.yaml, line 1: `risk` is missing: add it.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_problem_says_the_line_the_key_and_what_to_do(problem, said):
     assert problem.said == said
 

@@ -8,10 +8,13 @@ from pydantic import ValidationError
 from sessions_app.policy.policies import PolicyDocument, canonical, digest_of
 
 POLICY = {
-    "name": "web-work", "clusters": ["web"], "command_sets": ["restart-web"], "requesters": {"groups": ["operators"]},
+    "name": "web-work",
+    "clusters": ["web"],
+    "command_sets": ["restart-web"],
+    "requesters": {"groups": ["operators"]},
     "approvals": [{"count": 1, "from": ["approvers", "leads"]}, {"count": 2, "from": ["leads", "dba"]}],
     "max_duration": "4h",
-}  # fmt: skip
+}
 
 
 def document(**changes) -> PolicyDocument:

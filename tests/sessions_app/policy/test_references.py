@@ -13,9 +13,14 @@ from sessions_app.workflows.base import LONGEST_ID
 
 @pytest.mark.parametrize(
     ("typed", "ref"),
-    [("gr7f3k", "GR-7F3K"), ("REQ0012", "REQ-12"), ("inc-0101", "INC-101"), ("pagerduty:Q1ABC", "pagerduty:Q1ABC"),
-     ("nginx", "nginx")],
-)  # fmt: skip
+    [
+        ("gr7f3k", "GR-7F3K"),
+        ("REQ0012", "REQ-12"),
+        ("inc-0101", "INC-101"),
+        ("pagerduty:Q1ABC", "pagerduty:Q1ABC"),
+        ("nginx", "nginx"),
+    ],
+)
 def test_what_people_type_is_spelled_as_stint_spells_it(typed, ref):
     assert references.spelled(typed) == ref
 

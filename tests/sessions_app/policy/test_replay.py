@@ -14,18 +14,29 @@ AT = dt.datetime(2026, 10, 1, 12, tzinfo=dt.UTC)
 
 def policy(**changes) -> PolicyDocument:
     base = {
-        "name": "p", "clusters": ["web"], "command_sets": ["restart"], "requesters": {"groups": ["ops"]},
-        "approvals": [{"count": 1, "from": ["leads"]}], "max_duration": "4h",
-    }  # fmt: skip
+        "name": "p",
+        "clusters": ["web"],
+        "command_sets": ["restart"],
+        "requesters": {"groups": ["ops"]},
+        "approvals": [{"count": 1, "from": ["leads"]}],
+        "max_duration": "4h",
+    }
     return PolicyDocument.model_validate({**base, **changes})
 
 
 def past(ref="REQ-1", **changes) -> PastRequest:
     by_cluster = changes.pop("by_cluster", False)
     ask = {
-        "requester": "alice", "requester_groups": frozenset({"ops"}), "cluster": "web", "command_set": "restart",
-        "target_count": 1, "duration": 3600, "starts_at": None, "reason": "x", "ticket": "",
-    }  # fmt: skip
+        "requester": "alice",
+        "requester_groups": frozenset({"ops"}),
+        "cluster": "web",
+        "command_set": "restart",
+        "target_count": 1,
+        "duration": 3600,
+        "starts_at": None,
+        "reason": "x",
+        "ticket": "",
+    }
     workflow = WorkflowFacts(kind="incident", source="stint") if changes.get("workflow") else None
     return PastRequest(
         ref=ref, at=AT, ask=Ask(**{**ask, **changes}), by_cluster=by_cluster, workflow=workflow

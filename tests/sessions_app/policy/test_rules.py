@@ -15,15 +15,31 @@ from sessions_app.policy.windows import Freeze, Window
 NOW = dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
 ASK = rules.Ask(
-    requester="alice", requester_groups=frozenset({"operators", "on-call"}), cluster="web", command_set="restart-web",
-    target_count=2, duration=3600, starts_at=None, reason="Nightly restart", ticket="OPS-1",
-)  # fmt: skip
+    requester="alice",
+    requester_groups=frozenset({"operators", "on-call"}),
+    cluster="web",
+    command_set="restart-web",
+    target_count=2,
+    duration=3600,
+    starts_at=None,
+    reason="Nightly restart",
+    ticket="OPS-1",
+)
 TWO = (frozenset({"approvers"}), frozenset({"approvers", "leads"}))
 FACTS = rules.Facts(
-    now=NOW, requester_enabled=True, may_request=True, policy_live=True, cluster_live=True,
-    command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=(), approvers=TWO,
-    kinds_fit=True, is_known=True,
-)  # fmt: skip
+    now=NOW,
+    requester_enabled=True,
+    may_request=True,
+    policy_live=True,
+    cluster_live=True,
+    command_set_published=True,
+    targets_live=True,
+    sweeper_silence=0.5,
+    overdue_reviews=(),
+    approvers=TWO,
+    kinds_fit=True,
+    is_known=True,
+)
 NOON = Window.model_validate({"days": ["tue"], "from": "12:00", "to": "14:00", "zone": "UTC"})
 FREEZE = Freeze.model_validate({"from": NOW + 2 * HOUR, "to": NOW + 4 * HOUR, "reason": "Sale"})
 GLASS = BreakGlass.model_validate({"groups": ["on-call"], "max_duration": "1h"})

@@ -11,11 +11,19 @@ from sessions_app.policy.samples import sample_of
 @pytest.mark.parametrize(
     ("pattern", "sample"),
     [
-        ("CHG-[0-9]+", "CHG-123"), ("(CHG|INC)-[0-9]+", "CHG-123"), (r"^CHG-\d{4,6}$", "CHG-1234"), ("[A-Z]{2,5}-[0-9]{1,6}", "ABC-123"),
-        (r"[\w.-]+@example\.com", "abc@example.com"), ("(?P<x>ab){2}", "abab"), ("[^/]+", "abc"), (".*", "abc"), ("(?:a|b)+c?", "aaac"),
-        (r"\(x\)", "(x)"), ("[a-z][a-z0-9-]{0,62}", "aabc"),
+        ("CHG-[0-9]+", "CHG-123"),
+        ("(CHG|INC)-[0-9]+", "CHG-123"),
+        (r"^CHG-\d{4,6}$", "CHG-1234"),
+        ("[A-Z]{2,5}-[0-9]{1,6}", "ABC-123"),
+        (r"[\w.-]+@example\.com", "abc@example.com"),
+        ("(?P<x>ab){2}", "abab"),
+        ("[^/]+", "abc"),
+        (".*", "abc"),
+        ("(?:a|b)+c?", "aaac"),
+        (r"\(x\)", "(x)"),
+        ("[a-z][a-z0-9-]{0,62}", "aabc"),
     ],
-)  # fmt: skip
+)
 def test_a_pattern_is_said_by_a_text_that_it_takes(pattern, sample):
     assert sample_of(pattern) == sample
 

@@ -13,16 +13,38 @@ TARGET = TargetFacts(
     id=1, name="web-1", address="10.0.0.1", port=22, account="root", host_key="ssh-ed25519 AAAA"
 )
 SCOPE = Scope(
-    requester="alice", kind="planned", cluster="web", host_ca="", command_set="restart-web", command_set_version=3,
-    command_set_digest="c" * 64, parameters={"unit": "nginx"}, targets=(TARGET,),
-    starts_at=dt.datetime(2026, 10, 25, 1, tzinfo=dt.UTC), duration=3600, extends=None,
-)  # fmt: skip
+    requester="alice",
+    kind="planned",
+    cluster="web",
+    host_ca="",
+    command_set="restart-web",
+    command_set_version=3,
+    command_set_digest="c" * 64,
+    parameters={"unit": "nginx"},
+    targets=(TARGET,),
+    starts_at=dt.datetime(2026, 10, 25, 1, tzinfo=dt.UTC),
+    duration=3600,
+    extends=None,
+)
 OTHER = {
-    "requester": "mallory", "kind": "break_glass", "cluster": "db", "host_ca": "ssh-ed25519 BBBB",
-    "command_set": "restart-db", "command_set_version": 4, "command_set_digest": "d" * 64,
-    "parameters": {"unit": "haproxy"}, "targets": (), "starts_at": None, "duration": 3601, "extends": "GR-7F3K", "parent": "GR-7F3K",
-    "workflow": "INC-101", "connection": {"user": "stint"}, "workflow_facts": {"ends_at": "later"}, "terms": {"heartbeat": 60},
-}  # fmt: skip
+    "requester": "mallory",
+    "kind": "break_glass",
+    "cluster": "db",
+    "host_ca": "ssh-ed25519 BBBB",
+    "command_set": "restart-db",
+    "command_set_version": 4,
+    "command_set_digest": "d" * 64,
+    "parameters": {"unit": "haproxy"},
+    "targets": (),
+    "starts_at": None,
+    "duration": 3601,
+    "extends": "GR-7F3K",
+    "parent": "GR-7F3K",
+    "workflow": "INC-101",
+    "connection": {"user": "stint"},
+    "workflow_facts": {"ends_at": "later"},
+    "terms": {"heartbeat": 60},
+}
 OTHER_TARGET = {"id": 2, "name": "web-2", "address": "10.0.0.2", "port": 23, "account": "app", "host_key": ""}
 EXTENT = Extent(3600, frozenset({0, 1, 2}), frozenset({10, 11}))
 
@@ -109,12 +131,29 @@ def test_approvers_who_have_nothing_in_common_leave_nothing():
 @pytest.mark.parametrize(
     "narrowing",
     [
-        {"duration": 0}, {"duration": -1}, {"duration": 3601}, {"duration": "30m"}, {"duration": 1800.5}, {"duration": True},
-        {"commands": []}, {"commands": [3]}, {"commands": [0, 3]}, {"commands": 0}, {"commands": "01"}, {"commands": ["0"]},
-        {"commands": [True]}, {"commands": {"0": 1}}, {"targets": []}, {"targets": [12]}, {"targets": [[10]]},
-        {"targets": [10.0]}, {"parameters": {"unit": "haproxy"}}, {"until": "tomorrow"}, {"starts_at": None},
+        {"duration": 0},
+        {"duration": -1},
+        {"duration": 3601},
+        {"duration": "30m"},
+        {"duration": 1800.5},
+        {"duration": True},
+        {"commands": []},
+        {"commands": [3]},
+        {"commands": [0, 3]},
+        {"commands": 0},
+        {"commands": "01"},
+        {"commands": ["0"]},
+        {"commands": [True]},
+        {"commands": {"0": 1}},
+        {"targets": []},
+        {"targets": [12]},
+        {"targets": [[10]]},
+        {"targets": [10.0]},
+        {"parameters": {"unit": "haproxy"}},
+        {"until": "tomorrow"},
+        {"starts_at": None},
     ],
-)  # fmt: skip
+)
 def test_a_narrowing_that_widens_or_says_something_else_is_refused(narrowing):
     with pytest.raises(CannotWiden):
         EXTENT.narrowed(narrowing)

@@ -120,7 +120,10 @@ def test_proposed_changes_are_taken_where_somebody_said_so():
     [
         ({"required_claims": {"environment": "production"}}, "repository_id or project_id"),
         ({"required_claims": {}}, "required_claims"),
-        ({"required_claims": {"repository_id": "*"}, "workflow": "github:{run_id}"}, "must name {repository_id}"),
+        (
+            {"required_claims": {"repository_id": "*"}, "workflow": "github:{run_id}"},
+            "must name {repository_id}",
+        ),
         ({"required_claims": {"repository_id": ["9001", "*"]}}, "wildcards are not supported"),
         ({"required_claims": {"repository_id": []}}, "required_claims"),
         ({"workflow": "github"}, "claims in braces"),
@@ -142,7 +145,7 @@ def test_proposed_changes_are_taken_where_somebody_said_so():
         ({"keys": [{"kty": "RSA"}], "jwks_uri": "https://host/keys"}, "remove it"),
         ({"key_set": "x"}, "key_set"),
     ],
-)  # fmt: skip
+)
 def test_a_policy_that_would_let_in_too_much_is_refused_and_says_why(changes, says):
     with pytest.raises(ValidationError) as refusal:
         document(**changes)

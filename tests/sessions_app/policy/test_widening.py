@@ -12,8 +12,10 @@ from sessions_app.policy.commands.kinds import parse_document
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.widening import wider_cluster, wider_commands, wider_policy, within_terms
 
-DAY, NIGHT = ({"days": ["mon", "tue"], "from": start, "to": end, "zone": "Europe/Berlin"}
-              for start, end in (("08:00", "18:00"), ("22:00", "06:00")))  # fmt: skip
+DAY, NIGHT = (
+    {"days": ["mon", "tue"], "from": start, "to": end, "zone": "Europe/Berlin"}
+    for start, end in (("08:00", "18:00"), ("22:00", "06:00"))
+)
 FREEZE = {"from": "2026-12-20T00:00:00+00:00", "to": "2027-01-02T00:00:00+00:00", "reason": "Holidays"}
 TICKET = {
     "kinds": ["ticket", "change"],
@@ -22,16 +24,30 @@ TICKET = {
     "staleness": "10m",
 }
 POLICY: dict[str, Any] = {
-    "name": "web-work", "summary": "Work", "clusters": ["web", "db"], "command_sets": ["restart", "logs"],
-    "requesters": {"groups": ["operators", "leads"], "identities": ["zoe"]}, "viewers": {"groups": ["auditors"]},
-    "administrators": {"groups": ["admins"], "identities": ["dora"]}, "approvals": [{"count": 2, "from": ["leads", "dba"]}],
-    "max_duration": "4h", "max_horizon": "7d", "decision_time": "8h", "windows": [DAY, NIGHT], "freezes": [FREEZE],
-    "extension": {"times": 2, "by": "1h"}, "break_glass": {"groups": ["leads", "dba"], "max_duration": "1h", "review_within": "4h"},
+    "name": "web-work",
+    "summary": "Work",
+    "clusters": ["web", "db"],
+    "command_sets": ["restart", "logs"],
+    "requesters": {"groups": ["operators", "leads"], "identities": ["zoe"]},
+    "viewers": {"groups": ["auditors"]},
+    "administrators": {"groups": ["admins"], "identities": ["dora"]},
+    "approvals": [{"count": 2, "from": ["leads", "dba"]}],
+    "max_duration": "4h",
+    "max_horizon": "7d",
+    "decision_time": "8h",
+    "windows": [DAY, NIGHT],
+    "freezes": [FREEZE],
+    "extension": {"times": 2, "by": "1h"},
+    "break_glass": {"groups": ["leads", "dba"], "max_duration": "1h", "review_within": "4h"},
     "incident": {"on_call": ["leads", "dba"], "max_duration": "2h", "review_within": "4h"},
-    "deviations": {"limit": 20}, "notify": {"webhooks": ["siem"]}, "escalation": [{"after": "1h", "notify": {"groups": ["admins"]}}],
-    "workflow": TICKET, "heartbeat": "1m", "delegation": {"depth": 2, "to": {"groups": ["robots"], "identities": ["zoe"]}},
+    "deviations": {"limit": 20},
+    "notify": {"webhooks": ["siem"]},
+    "escalation": [{"after": "1h", "notify": {"groups": ["admins"]}}],
+    "workflow": TICKET,
+    "heartbeat": "1m",
+    "delegation": {"depth": 2, "to": {"groups": ["robots"], "identities": ["zoe"]}},
     "recordings": {"keep": "90d"},
-}  # fmt: skip
+}
 
 
 def policy(**changes: Any) -> PolicyDocument:
@@ -40,42 +56,112 @@ def policy(**changes: Any) -> PolicyDocument:
 
 
 NARROWER = [
-    {}, {"summary": "Other work"}, {"clusters": ["db"]}, {"command_sets": ["logs"]}, {"requesters": {"groups": ["leads"]}},
-    {"viewers": None}, {"approvals": [{"count": 3, "from": ["leads", "dba"]}]},
+    {},
+    {"summary": "Other work"},
+    {"clusters": ["db"]},
+    {"command_sets": ["logs"]},
+    {"requesters": {"groups": ["leads"]}},
+    {"viewers": None},
+    {"approvals": [{"count": 3, "from": ["leads", "dba"]}]},
     {"approvals": [{"count": 1, "from": ["dba"]}, {"count": 1, "from": ["leads", "dba"]}]},
-    {"max_duration": "3h"}, {"max_horizon": "1d"}, {"decision_time": "1h"}, {"ticket": "OPS-[0-9]+"}, {"windows": [DAY]},
-    {"windows": [{**DAY, "days": ["tue"]}]}, {"freezes": [{**FREEZE, "from": "2026-12-01T00:00:00+00:00"}]},
-    {"extension": None}, {"extension": {"times": 1, "by": "30m"}}, {"break_glass": None},
-    {"break_glass": {"groups": ["dba"], "max_duration": "30m", "review_within": "1h"}}, {"incident": None},
-    {"incident": {"on_call": ["dba"], "max_duration": "1h", "review_within": "1h", "own": "forbid", "approvals": "same"}},
-    {"deviations": {"limit": 5, "people": "end"}}, {"heartbeat": "30s"}, {"delegation": None},
+    {"max_duration": "3h"},
+    {"max_horizon": "1d"},
+    {"decision_time": "1h"},
+    {"ticket": "OPS-[0-9]+"},
+    {"windows": [DAY]},
+    {"windows": [{**DAY, "days": ["tue"]}]},
+    {"freezes": [{**FREEZE, "from": "2026-12-01T00:00:00+00:00"}]},
+    {"extension": None},
+    {"extension": {"times": 1, "by": "30m"}},
+    {"break_glass": None},
+    {"break_glass": {"groups": ["dba"], "max_duration": "30m", "review_within": "1h"}},
+    {"incident": None},
+    {
+        "incident": {
+            "on_call": ["dba"],
+            "max_duration": "1h",
+            "review_within": "1h",
+            "own": "forbid",
+            "approvals": "same",
+        }
+    },
+    {"deviations": {"limit": 5, "people": "end"}},
+    {"heartbeat": "30s"},
+    {"delegation": None},
     {"delegation": {"depth": 1, "to": {"groups": ["robots"]}}},
-    {"workflow": {**TICKET, "kinds": ["ticket"], "sources": ["jira"], "severity": ["P1"], "staleness": "5m", "requester": "assignee"}},
-]  # fmt: skip
+    {
+        "workflow": {
+            **TICKET,
+            "kinds": ["ticket"],
+            "sources": ["jira"],
+            "severity": ["P1"],
+            "staleness": "5m",
+            "requester": "assignee",
+        }
+    },
+]
 WIDER = [
-    {"clusters": ["web", "db", "dns"]}, {"command_sets": ["restart", "logs", "stop"]},
-    {"requesters": {"groups": ["operators", "leads"], "identities": ["zoe", "dora"]}}, {"requesters": {"groups": ["everyone"]}},
-    {"viewers": {"groups": ["auditors", "everyone"]}}, {"administrators": {"groups": ["admins"]}},
-    {"approvals": "none"}, {"approvals": [{"count": 1, "from": ["leads", "dba"]}]},
+    {"clusters": ["web", "db", "dns"]},
+    {"command_sets": ["restart", "logs", "stop"]},
+    {"requesters": {"groups": ["operators", "leads"], "identities": ["zoe", "dora"]}},
+    {"requesters": {"groups": ["everyone"]}},
+    {"viewers": {"groups": ["auditors", "everyone"]}},
+    {"administrators": {"groups": ["admins"]}},
+    {"approvals": "none"},
+    {"approvals": [{"count": 1, "from": ["leads", "dba"]}]},
     {"approvals": [{"count": 2, "from": ["leads", "dba", "friends"]}]},
     {"approvals": [{"count": 2, "from": ["leads", "dba"]}, {"count": 1, "from": ["friends"]}]},
-    {"max_duration": "5h"}, {"max_horizon": "8d"}, {"decision_time": "9h"}, {"reason": "optional"}, {"windows": None},
-    {"windows": [{**DAY, "days": ["sun"]}]}, {"windows": [{**DAY, "to": "19:00"}]}, {"windows": [{**DAY, "zone": "UTC"}]},
-    {"freezes": []}, {"freezes": [{**FREEZE, "to": "2026-12-21T00:00:00+00:00"}]},
-    {"extension": {"times": 3, "by": "1h"}}, {"extension": {"times": 2, "by": "2h"}},
+    {"max_duration": "5h"},
+    {"max_horizon": "8d"},
+    {"decision_time": "9h"},
+    {"reason": "optional"},
+    {"windows": None},
+    {"windows": [{**DAY, "days": ["sun"]}]},
+    {"windows": [{**DAY, "to": "19:00"}]},
+    {"windows": [{**DAY, "zone": "UTC"}]},
+    {"freezes": []},
+    {"freezes": [{**FREEZE, "to": "2026-12-21T00:00:00+00:00"}]},
+    {"extension": {"times": 3, "by": "1h"}},
+    {"extension": {"times": 2, "by": "2h"}},
     {"extension": {"times": 2, "by": "1h", "approvals": "none"}},
-    *({"break_glass": {**POLICY["break_glass"], **one}} for one in (
-        {"groups": ["leads", "dba", "operators"]}, {"max_duration": "2h"}, {"review_within": "5h"})),
-    *({"incident": {**POLICY["incident"], **one}} for one in (
-        {"on_call": ["leads", "dba", "operators"]}, {"max_duration": "3h"}, {"review_within": "5h"})),
-    {"deviations": None}, {"deviations": {"limit": 21}}, {"notify": None}, {"notify": {"webhooks": ["mine"]}},
-    {"escalation": []}, {"workflow": None}, {"heartbeat": None}, {"heartbeat": "2m"}, {"recordings": {"keep": "1d"}},
-    *({"workflow": {**TICKET, **one}} for one in (
-        {"kinds": ["ticket", "task"]}, {"sources": None}, {"severity": ["P1", "P2", "P3"]}, {"staleness": "15m"},
-        {"requester": "assignee", "approvals": "none"})),
+    *(
+        {"break_glass": {**POLICY["break_glass"], **one}}
+        for one in (
+            {"groups": ["leads", "dba", "operators"]},
+            {"max_duration": "2h"},
+            {"review_within": "5h"},
+        )
+    ),
+    *(
+        {"incident": {**POLICY["incident"], **one}}
+        for one in (
+            {"on_call": ["leads", "dba", "operators"]},
+            {"max_duration": "3h"},
+            {"review_within": "5h"},
+        )
+    ),
+    {"deviations": None},
+    {"deviations": {"limit": 21}},
+    {"notify": None},
+    {"notify": {"webhooks": ["mine"]}},
+    {"escalation": []},
+    {"workflow": None},
+    {"heartbeat": None},
+    {"heartbeat": "2m"},
+    {"recordings": {"keep": "1d"}},
+    *(
+        {"workflow": {**TICKET, **one}}
+        for one in (
+            {"kinds": ["ticket", "task"]},
+            {"sources": None},
+            {"severity": ["P1", "P2", "P3"]},
+            {"staleness": "15m"},
+            {"requester": "assignee", "approvals": "none"},
+        )
+    ),
     {"delegation": {**POLICY["delegation"], "depth": 3}},
     {"delegation": {"depth": 2, "to": {"groups": ["robots", "everyone"]}}},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("change", NARROWER, ids=str)
@@ -91,11 +177,13 @@ def test_what_may_widen_a_policy_is_named(change):
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ({"reason": "optional"}, {"reason": "required"}), ({"windows": None}, {"windows": [DAY]}),
-        ({"workflow": None}, {"workflow": {"kinds": ["ticket"]}}), ({"heartbeat": None}, {"heartbeat": "1h"}),
+        ({"reason": "optional"}, {"reason": "required"}),
+        ({"windows": None}, {"windows": [DAY]}),
+        ({"workflow": None}, {"workflow": {"kinds": ["ticket"]}}),
+        ({"heartbeat": None}, {"heartbeat": "1h"}),
         ({"deviations": None}, {"deviations": {"limit": 50}}),
     ],
-)  # fmt: skip
+)
 def test_a_new_condition_narrows_and_its_removal_widens(before, after):
     assert wider_policy(policy(**before), policy(**after)) == []
     assert wider_policy(policy(**after), policy(**before)) == list(after)
@@ -105,15 +193,21 @@ def test_a_new_condition_narrows_and_its_removal_widens(before, after):
     ("before", "after"),
     [
         ({"ticket": "OPS-[0-9]+"}, {"ticket": "OPS-[0-9]{1,3}"}),
-        ({"workflow": None}, {"workflow": {"kinds": ["ticket"], "requester": "assignee", "approvals": "none"}}),
+        (
+            {"workflow": None},
+            {"workflow": {"kinds": ["ticket"], "requester": "assignee", "approvals": "none"}},
+        ),
         ({"workflow": None}, {"workflow": {"kinds": ["ticket"], "staleness": "1d"}}),
         ({"incident": {"on_call": ["dba"], "own": "forbid"}}, {"incident": {"on_call": ["dba"]}}),
         ({"incident": {"on_call": ["dba"], "approvals": "same"}}, {"incident": {"on_call": ["dba"]}}),
         ({"deviations": {"limit": 9, "people": "end"}}, {"deviations": {"limit": 9}}),
-        *(({key: None}, {key: POLICY[key]}) for key in ("extension", "break_glass", "incident", "delegation", "viewers")),
+        *(
+            ({key: None}, {key: POLICY[key]})
+            for key in ("extension", "break_glass", "incident", "delegation", "viewers")
+        ),
         ({"approvals": "none"}, {"approvals": POLICY["approvals"]}),
     ],
-)  # fmt: skip
+)
 def test_a_looser_or_a_new_way_to_get_access_widens(before, after):
     assert wider_policy(policy(**before), policy(**after)) == list(after)
 
@@ -186,13 +280,25 @@ def commands(*rules: dict[str, Any], unit: Any = None) -> Any:
         (commands(LOG), commands({**LOG, "where": {"n": {"int": [1, 10]}}}), False),
         (commands(LOG), commands({**LOG, "where": {"n": {"int": [1, 101]}}}), True),
         (commands(LOG), commands(LOG, {"run": "echo stop", "effect": "read"}), True),
-        (commands(RESTART, LOG, unit={"choice": ["a", "b"]}), commands(RESTART, unit={"choice": ["a"]}), False),
+        (
+            commands(RESTART, LOG, unit={"choice": ["a", "b"]}),
+            commands(RESTART, unit={"choice": ["a"]}),
+            False,
+        ),
         (commands(RESTART, unit={"choice": ["a"]}), commands(RESTART, unit={"choice": ["a", "b"]}), True),
-        (commands(RESTART, unit={"choice": ["a"]}), commands({**RESTART, "hold": False}, unit={"choice": ["a"]}), True),
+        (
+            commands(RESTART, unit={"choice": ["a"]}),
+            commands({**RESTART, "hold": False}, unit={"choice": ["a"]}),
+            True,
+        ),
         # Approvers read the value of a parameter, and a workflow may have given it.
-        (commands(RESTART, unit={"name": 9, "from": "workflow.id"}), commands(RESTART, unit={"name": 9}), True),
+        (
+            commands(RESTART, unit={"name": 9, "from": "workflow.id"}),
+            commands(RESTART, unit={"name": 9}),
+            True,
+        ),
         (commands(RESTART, unit={"name": 9}), commands({**RESTART, "where": {"unit": {"name": 9}}}), True),
     ],
-)  # fmt: skip
+)
 def test_a_command_set_is_wider_unless_each_command_was_allowed_as_strictly(before, after, wider):
     assert (wider_commands(before, after) is not None) is wider

@@ -16,12 +16,15 @@ ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC")
 CHANGES = [
     dt.date.fromisoformat(day) + dt.timedelta(days=shift)
     for day in (
-        "2026-03-29", "2026-10-25",  # Europe/Berlin
-        "2026-03-08", "2026-11-01",  # America/New_York
-        "2026-04-05", "2026-10-04",  # Australia/Lord_Howe, by half an hour
+        "2026-03-29",
+        "2026-10-25",  # Europe/Berlin
+        "2026-03-08",
+        "2026-11-01",  # America/New_York
+        "2026-04-05",
+        "2026-10-04",  # Australia/Lord_Howe, by half an hour
     )
     for shift in (-1, 0, 1)
-]  # fmt: skip
+]
 CLOCKS = st.builds(dt.time, st.integers(0, 23), st.sampled_from([0, 15, 30, 45]))
 
 
@@ -127,17 +130,27 @@ def test_the_next_windows_come_soonest_first_and_once():
     night, day = window("01:00", "03:00", "UTC"), window("12:00", "13:00", "UTC")
     found = upcoming([night, day, night], utc("2026-10-20T02:00"), 4)
     assert [opens for opens, _ in found] == [
-        utc("2026-10-20T01:00"), utc("2026-10-20T12:00"), utc("2026-10-21T01:00"), utc("2026-10-21T12:00")
-    ]  # fmt: skip
+        utc("2026-10-20T01:00"),
+        utc("2026-10-20T12:00"),
+        utc("2026-10-21T01:00"),
+        utc("2026-10-21T12:00"),
+    ]
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"days": []}, {"days": ["monday"]}, {"zone": "Berlin"}, {"zone": "../../etc/passwd"}, {"from": 120},
-        {"from": "2:00"}, {"from": "24:00"}, {"from": "02:00\n"}, {"until": "03:00"},
+        {"days": []},
+        {"days": ["monday"]},
+        {"zone": "Berlin"},
+        {"zone": "../../etc/passwd"},
+        {"from": 120},
+        {"from": "2:00"},
+        {"from": "24:00"},
+        {"from": "02:00\n"},
+        {"until": "03:00"},
     ],
-)  # fmt: skip
+)
 def test_a_window_that_is_not_plain_is_refused(change):
     good = {"days": ["mon"], "from": "01:00", "to": "02:00", "zone": "UTC"}
     Window.model_validate(good)
@@ -191,10 +204,16 @@ def test_the_allowed_stretches_are_exactly_the_instants_that_a_window_covers(hou
 
 def test_only_what_touches_is_frozen_and_it_is_cut_at_the_edges():
     freezes = [
-        Freeze.model_validate({"from": "2026-12-20T00:00:00+01:00", "to": "2027-01-02T00:00:00+01:00", "reason": "Year"}),
-        Freeze.model_validate({"from": "2026-12-24T12:00:00Z", "to": "2026-12-24T13:00:00Z", "reason": "Move"}),
-        Freeze.model_validate({"from": "2026-11-01T00:00:00Z", "to": "2026-12-24T00:00:00Z", "reason": "Before"}),
-    ]  # fmt: skip
+        Freeze.model_validate(
+            {"from": "2026-12-20T00:00:00+01:00", "to": "2027-01-02T00:00:00+01:00", "reason": "Year"}
+        ),
+        Freeze.model_validate(
+            {"from": "2026-12-24T12:00:00Z", "to": "2026-12-24T13:00:00Z", "reason": "Move"}
+        ),
+        Freeze.model_validate(
+            {"from": "2026-11-01T00:00:00Z", "to": "2026-12-24T00:00:00Z", "reason": "Before"}
+        ),
+    ]
     first, last = utc("2026-12-24T00:00"), utc("2026-12-25T00:00")
     assert frozen(freezes, first, last) == [
         (first, last, "Year"),

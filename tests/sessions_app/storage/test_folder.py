@@ -16,8 +16,13 @@ def store(tmp_path):
 
 def test_a_folder_that_is_not_mounted_is_no_empty_store(tmp_path):
     store = Folder(tmp_path / "unmounted")
-    for act in (store.check, lambda: store.size("a"), lambda: store.put("a", io.BytesIO()), lambda: store.delete("a"),
-                lambda: list(store.objects("a"))):  # fmt: skip
+    for act in (
+        store.check,
+        lambda: store.size("a"),
+        lambda: store.put("a", io.BytesIO()),
+        lambda: store.delete("a"),
+        lambda: list(store.objects("a")),
+    ):
         with pytest.raises(StoreError, match="does not exist"):
             act()
     assert not (tmp_path / "unmounted").exists()

@@ -36,8 +36,12 @@ def test_a_large_object_goes_in_parts(store):
 
 def test_a_bucket_that_is_not_there_is_an_error_of_the_store(served):
     store = S3("another-bucket", "")
-    for act in (store.check, lambda: store.put("a", io.BytesIO()), lambda: store.read("a", 0),
-                lambda: list(store.objects("a"))):  # fmt: skip
+    for act in (
+        store.check,
+        lambda: store.put("a", io.BytesIO()),
+        lambda: store.read("a", 0),
+        lambda: list(store.objects("a")),
+    ):
         with pytest.raises(StoreError):
             act()
 

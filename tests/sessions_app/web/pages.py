@@ -7,17 +7,23 @@ from django.urls import get_resolver, reverse
 ALL = "alice bob charlie admin"
 # By who may see them, as those who get an answer of 200: the names of the pages.
 _READERS = {
-    ALL: """
+    ALL: (
+        """
         home more search guides guide reference pulse notices requests request_new approvals workflows incidents grants clusters
         command_sets policies webhooks sources trust_policies account account_password account_confirm factors totp_add
-        passkey_add device people who_can timeline record recordings status""",
-    "alice bob admin": """
+        passkey_add device people who_can timeline record recordings status"""
+    ),
+    "alice bob admin": (
+        """
         request approval incident incident_live grant grant_live cluster command_set policy grant_receipt run_output
-        recording recording_cast""",
+        recording recording_cast"""
+    ),
     "bob admin": "policy_simulate history webhook",
-    "admin": """
+    "admin": (
+        """
         cluster_new cluster_edit cluster_checks command_set_new command_set_edit policy_new policy_edit rights webhook_new
-        webhook_edit source source_new source_edit welcome welcome_step trust_policy_new trust_policy_edit person person_new""",
+        webhook_edit source source_new source_edit welcome welcome_step trust_policy_new trust_policy_edit person person_new"""
+    ),
 }
 READABLE = {name: who for who, names in _READERS.items() for name in names.split()}
 # These say nothing about anybody, so that strangers read them as well.
@@ -25,13 +31,28 @@ PUBLIC = {"guides", "guide", "reference"}
 # Reading these is itself an act that the record has.
 WATCHED = {"recording", "recording_cast"}
 OPEN = {
-    "account_login", "mfa_authenticate", "passkey_ask", "passkey_sign_in", "account_logout", "account_inactive", "no_stream",
-    "provider_sign_in", "provider_answer",
-}  # fmt: skip
+    "account_login",
+    "mfa_authenticate",
+    "passkey_ask",
+    "passkey_sign_in",
+    "account_logout",
+    "account_inactive",
+    "no_stream",
+    "provider_sign_in",
+    "provider_answer",
+}
 ACTS_WITHOUT_AN_OBJECT = {
-    "request_preview", "key_add", "token_add", "account_zone", "address_confirm", "question_save", "notices_read",
-    "codes_renew", "passkey_add_ask", "provider_confirm",
-}  # fmt: skip
+    "request_preview",
+    "key_add",
+    "token_add",
+    "account_zone",
+    "address_confirm",
+    "question_save",
+    "notices_read",
+    "codes_renew",
+    "passkey_add_ask",
+    "provider_confirm",
+}
 _ACTS_ON_AN_OBJECT = """
     request_withdraw request_remind request_comment bookmark_delete incident_access incident_close workflow_join
     approval_decide grant_end grant_credential grant_release grant_retry grant_extend grant_review grant_run grant_delegate
@@ -59,15 +80,20 @@ def address(
         "request request_withdraw request_remind request_comment approval approval_decide": [request.ref],
         "bookmark_delete": [bookmark.pk],
         "incident incident_live incident_access incident_close workflow_join": [incident.ref],
-        "grant grant_live grant_end grant_credential grant_release grant_retry grant_extend grant_review grant_receipt "
-        "grant_run grant_delegate": [grant.ref],
+        "grant grant_live grant_end grant_credential grant_release grant_retry grant_extend grant_review grant_receipt grant_run grant_delegate": [
+            grant.ref
+        ],
         "run_output hold_decide hold_remind hold_withdraw": [grant.ref, run.pk],
         "recording recording_cast": [recorded.pk],
         "cluster cluster_edit cluster_checks cluster_check cluster_authority cluster_remove": ["web"],
-        "command_set command_set_edit command_set_publish command_set_remove command_set_try": ["restart-web"],
+        "command_set command_set_edit command_set_publish command_set_remove command_set_try": [
+            "restart-web"
+        ],
         "policy policy_edit policy_simulate policy_remove": ["web-work"],
         "trust_policy_edit trust_policy_try trust_policy_remove": ["payments-deploy"],
-        "webhook webhook_edit webhook_remove webhook_try webhook_pause webhook_resume webhook_rotate webhook_replay": ["chat"],
+        "webhook webhook_edit webhook_remove webhook_try webhook_pause webhook_resume webhook_rotate webhook_replay": [
+            "chat"
+        ],
         "source source_edit source_remove source_rotate source_read": ["desk"],
         "welcome_step": ["policy"],
         "history": ["policy", "web-work"],
@@ -79,7 +105,7 @@ def address(
         "person person_change person_groups person_end_all person_unlink person_factors": [identity.username],
         "proposal_publish proposal_refuse proposal_withdraw factor_remove question_delete": [999_999],
         "notice_read": [notice.pk],
-    }  # fmt: skip
+    }
     return reverse(name, args=next((found for names, found in needed.items() if name in names.split()), []))
 
 
@@ -94,7 +120,9 @@ STATES = {
     "guides": ["q=host+key", "q=nothing-has-this-word"],
     "requests": ["show=all", "show=all&state=denied", "state=lapsed"],
     "request_new": [
-        "kind=break_glass", "kind=quick", "cluster=checkout-eu&set=restart-web&for=8h",
+        "kind=break_glass",
+        "kind=quick",
+        "cluster=checkout-eu&set=restart-web&for=8h",
         "cluster=web&set=restart-web&for=9h&ticket=CHG-1",
     ],
     "workflows": ["kind=change&state=all", "kind=pipeline"],
@@ -110,15 +138,17 @@ STATES = {
     "record": ["event=grant", "actor=nobody", "cluster=web&since=2020-01-01&text=nginx"],
     "timeline": ["zoom=week", "by=person", "by=machine&view=table", "view=table"],
     "who_can": ["cluster=web&line=echo+restart+nginx", "cluster=web&set=restart-web", "cluster=web&line=id"],
-}  # fmt: skip
+}
 
 # Further objects of pages, by their whole address.
 OTHERS = {
-    "cluster": ["/clusters/orders/", "/clusters/desk/"], "cluster_edit": ["/clusters/desk/edit/"],
-    "command_set": ["/command-sets/agent-ticket/"], "guide": ["/docs/concepts/"],
+    "cluster": ["/clusters/orders/", "/clusters/desk/"],
+    "cluster_edit": ["/clusters/desk/edit/"],
+    "command_set": ["/command-sets/agent-ticket/"],
+    "guide": ["/docs/concepts/"],
     "command_set_edit": ["/command-sets/agent-ticket/edit/"],
     "request_new": ["/requests/new/?cluster=desk&set=agent-ticket"],
-}  # fmt: skip
+}
 
 # Who shows most of a page, where that is not alice.
 READERS = {"approval": "bob", "approvals": "bob", "people": "admin", "who_can": "bob"}
@@ -131,8 +161,8 @@ def reader(name: str) -> str:
 
 
 def addresses(scene, who: str) -> dict[str, list[str]]:
-    """By name of the page, for the pages that somebody may see: its address in a scene, and its further states, with one
-    object of each state that they may see.
+    """By name of the page, for the pages that somebody may see: its address in a scene, and its further
+    states, with one object of each state that they may see.
     """
     wanted = inspect.signature(address).parameters
     things = {name: getattr(scene, name) for name in wanted if name != "name"}
@@ -154,7 +184,7 @@ def asking(scene, who: str) -> list[str]:
 
 
 def walk(scene, who: str) -> dict[str, list[str]]:
-    """As ``addresses``, for walks of several people: everybody sees each of their pages, and its further states and objects
-    are seen by who shows most of it.
+    """As ``addresses``, for walks of several people: everybody sees each of their pages, and its further
+    states and objects are seen by who shows most of it.
     """
     return {name: urls if reader(name) == who else urls[:1] for name, urls in addresses(scene, who).items()}

@@ -81,9 +81,13 @@ def things(world, now) -> Things:
     tried = acts.run(used, session, "echo stop nginx", now=now)
     key = add_ssh_key(identity_id=world.alice.pk, public_key=PUBLIC_KEY, actor=world.alice, now=now)
     token, _ = create_token(
-        identity_id=world.alice.pk, label="t", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
+        identity_id=world.alice.pk,
+        label="t",
+        scopes=["read"],
+        lifetime=dt.timedelta(days=1),
+        actor=world.alice,
         now=now,
-    )  # fmt: skip
+    )
     runs = (CommandRun.objects.get(pk=tried.run_id), CommandRun.objects.get(pk=recorded.run_id))
     notice = Notice.objects.create(identity=world.alice, event="x", subject="Something", path="/")
     bookmark = save_bookmark(
@@ -177,9 +181,13 @@ def test_pages_are_never_kept_by_caches(as_alice, things):
 
 def _state() -> tuple[object, ...]:
     return (
-        AuditEntry.objects.count(), Approval.objects.count(), Comment.objects.count(), Bookmark.objects.count(),
-        list(Workflow.objects.values_list("ref", "state")), Grant.objects.exclude(state=GrantState.ACTIVE).count(),
+        AuditEntry.objects.count(),
+        Approval.objects.count(),
+        Comment.objects.count(),
+        Bookmark.objects.count(),
+        list(Workflow.objects.values_list("ref", "state")),
+        Grant.objects.exclude(state=GrantState.ACTIVE).count(),
         CommandRun.objects.exclude(state=RunState.HELD).count(),
         list(Identity.objects.order_by("pk").values_list("is_active", "time_zone")),
         list(AccessRequest.objects.order_by("pk").values_list("state")),
-    )  # fmt: skip
+    )

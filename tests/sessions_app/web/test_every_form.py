@@ -1,4 +1,6 @@
-"""Every form of every page, with each of its fields left empty or filled with nonsense: it is said at the field, in words, once."""
+"""Every form of every page, with each of its fields left empty or filled with nonsense: it is said at the
+field, in words, once.
+"""
 
 import re
 from collections.abc import Iterator
@@ -22,18 +24,28 @@ pytestmark = pytest.mark.slow
 NONSENSE = "?! " * 2_500
 # What only who writes Stint would understand.
 JARGON = re.compile(
-    r"\bparameters\.|\[a-z|\[0-9|\\d|\^\(|Input should|Value error|validation error|Field required|not a valid|"
+    r"\bparameters\.|\[a-z|\[0-9|\\d|\^\(|Input should|Value error|validation error|Field required|not a"
+    r" valid|"
     r"ensure (that )?this value|Select a valid choice|\bpydantic|\bdict(ionary)?\b|Traceback"
 )
 # What is typed into these never stands in a page again: it opens something, or is good once.
 SECRET = {"token", "code", "passkey"}
 # Fields that are one to whoever fills them in: what is wrong with one may be said of the other.
 COMPANIONS = {
-    **{f"{of}{part}": [f"{of}{other}"] for of in ("", "from_", "to_") for part, other in (("day", "hour"), ("hour", "day"))},
-    "new": ["again"], "duration": ["other_duration"], "incident": ["other_workflow"],
+    **{
+        f"{of}{part}": [f"{of}{other}"]
+        for of in ("", "from_", "to_")
+        for part, other in (("day", "hour"), ("hour", "day"))
+    },
+    "new": ["again"],
+    "duration": ["other_duration"],
+    "incident": ["other_workflow"],
     # A stored secret is not sent anywhere new.
-    **{part: ["connection.token"] for part in ("connection.path", "connection.host", "connection.ca", "t0.port")},
-}  # fmt: skip
+    **{
+        part: ["connection.token"]
+        for part in ("connection.path", "connection.host", "connection.ca", "t0.port")
+    },
+}
 
 
 @pytest.fixture
@@ -78,7 +90,9 @@ def _forms(scene, client: Client, who: str) -> Iterator[tuple[str, Form]]:
 
 
 def _attempts(form: Form) -> Iterator[tuple[str, dict[str, list[str]]]]:
-    """What the form sends with one field empty, or with nonsense in it; of a list one can't choose what is not in it."""
+    """What the form sends with one field empty, or with nonsense in it; of a list one can't choose what is
+    not in it.
+    """
     for turn, name in enumerate(form.names):
         kind = form.of(name)[0].kind
         if re.match(r"t[1-9]", name):
@@ -101,12 +115,17 @@ def _send(client: Client, form: Form, sent: dict[str, list[str]], button: tuple[
 
 
 def _faults(answer, form: Form, name: str, sent: dict[str, list[str]], *, free: bool) -> Iterator[str]:
-    """What is wrong with an answer to a form; ``free``: it is refused as it stands as well, perhaps for another field."""
+    """What is wrong with an answer to a form; ``free``: it is refused as it stands as well, perhaps for
+    another field.
+    """
     if answer.status_code < 400 or answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
         return
     page = Page(answer.content.decode())
     if answer.status_code >= 500 or (found := JARGON.search(page.shown)):
-        yield f"is answered with {answer.status_code} {found and page.shown[found.start() - 60 : found.end() + 60]!r}"
+        yield (
+            f"is answered with {answer.status_code}"
+            f" {found and page.shown[found.start() - 60 : found.end() + 60]!r}"
+        )
         return
     again = _again(page, form, name)
     if again is None:
@@ -117,7 +136,9 @@ def _faults(answer, form: Form, name: str, sent: dict[str, list[str]], *, free: 
 
 
 def _again(page: Page, form: Form, name: str) -> Form | None:
-    """The same form on the page that answers it: some of its fields may have gone, not the one that was filled in."""
+    """The same form on the page that answers it: some of its fields may have gone, not the one that was
+    filled in.
+    """
     same = [one for one in page.posts() if name in one.names and {*one.buttons} & {*form.buttons}]
     return max(same, key=lambda one: len({*one.names} & {*form.names}), default=None)
 

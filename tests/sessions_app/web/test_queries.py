@@ -1,4 +1,6 @@
-"""A page costs as many queries with many rows as with few, whatever it lists and whatever is around what it shows."""
+"""A page costs as many queries with many rows as with few, whatever it lists and whatever is around what it
+shows.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -31,19 +33,47 @@ from tests.support.world.factors import just_signed_in
 from tests.support.world.sources import DESK
 from tests.support.world.world import SETUP
 
-# The most statements of any page in any state, and of the main pages for who shows most of them, with what signs in, opens and
-# closes the snapshot (5 of them), and says what every page says (1).
+# The most statements of any page in any state, and of the main pages for who shows most of them, with what
+# signs in, opens and closes the snapshot (5 of them), and says what every page says (1).
 MOST = 37
 MAIN = {
     "alice": {
-        "home": 28, "more": 6, "search": 6, "notices": 10, "requests": 9, "request": 21, "request_new": 19, "grants": 9,
-        "grant": 24, "timeline": 15, "incident": 27, "workflows": 10, "account": 12,
+        "home": 28,
+        "more": 6,
+        "search": 6,
+        "notices": 10,
+        "requests": 9,
+        "request": 21,
+        "request_new": 19,
+        "grants": 9,
+        "grant": 24,
+        "timeline": 15,
+        "incident": 27,
+        "workflows": 10,
+        "account": 12,
     },
-    "bob": {"home": 19, "approvals": 16, "approval": 23, "who_can": 10, "cluster": 15, "command_set": 11, "policy": 9, "record": 23, "recordings": 9},
+    "bob": {
+        "home": 19,
+        "approvals": 16,
+        "approval": 23,
+        "who_can": 10,
+        "cluster": 15,
+        "command_set": 11,
+        "policy": 9,
+        "record": 23,
+        "recordings": 9,
+    },
     "admin": {
-        "home": 25, "people": 8, "person": 31, "incidents": 13, "webhooks": 8, "sources": 7, "trust_policies": 7, "rights": 9,
+        "home": 25,
+        "people": 8,
+        "person": 31,
+        "incidents": 13,
+        "webhooks": 8,
+        "sources": 7,
+        "trust_policies": 7,
+        "rights": 9,
     },
-}  # fmt: skip
+}
 
 
 def count(client, url: str) -> int:
@@ -57,7 +87,9 @@ def count(client, url: str) -> int:
 
 
 def counts(world, pages) -> dict[tuple[str, str], int]:
-    """The queries of each page for a person who has just proven who they are: on a slow machine that is soon long ago."""
+    """The queries of each page for a person who has just proven who they are: on a slow machine that is soon
+    long ago.
+    """
     return {
         (person, url): count(just_signed_in(client, getattr(world, person)), url)
         for client, person, url in pages
@@ -65,7 +97,9 @@ def counts(world, pages) -> dict[tuple[str, str], int]:
 
 
 def pages_of(about) -> Iterator[tuple[str, str]]:
-    """Who looks at which address: all pages of the list, in all states that need nothing but a query string."""
+    """Who looks at which address: all pages of the list, in all states that need nothing but a
+    query string.
+    """
     for turn, (name, readers) in enumerate(READABLE.items()):
         plain = about.address(name)
         for person in some(readers.split(), turn):
@@ -95,12 +129,20 @@ def grow(world, now, about, round_: int, many: int) -> None:
                 Bookmark.objects.create(identity=who, page=page, name=f"{round_} {number}", query="")
         for who in (world.robot, world.alice):
             create_token(
-                identity_id=who.pk, label="t", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice, now=now
-            )  # fmt: skip
+                identity_id=who.pk,
+                label="t",
+                scopes=["read"],
+                lifetime=dt.timedelta(days=1),
+                actor=world.alice,
+                now=now,
+            )
         person = create_identity(
-            username=f"eve-{round_}-{number}", email=f"eve-{round_}-{number}@example.com",
-            groups=["operators", "approvers"], actor=SETUP, now=now,
-        )  # fmt: skip
+            username=f"eve-{round_}-{number}",
+            email=f"eve-{round_}-{number}@example.com",
+            groups=["operators", "approvers"],
+            actor=SETUP,
+            now=now,
+        )
         create_identity(
             username=f"bot-{round_}-{number}", kind="agent", owner=world.alice, actor=SETUP, now=now
         )
@@ -110,26 +152,34 @@ def grow(world, now, about, round_: int, many: int) -> None:
         )
         incident.clusters.set([about.grant.cluster])
         workflow = [
-            incident, about.incident, *(world.workflow(kind) for kind in ("change", "ticket", "task")),
-        ]  # fmt: skip
+            incident,
+            about.incident,
+            *(world.workflow(kind) for kind in ("change", "ticket", "task")),
+        ]
         for one in workflow:
             one.members.add(person)
         WebhookMessage.objects.create(
-            endpoint=WebhookEndpoint.objects.get(name="chat"), key=f"{round_} {number}", event="webhook.test",
+            endpoint=WebhookEndpoint.objects.get(name="chat"),
+            key=f"{round_} {number}",
+            event="webhook.test",
             payload="{}",
-        )  # fmt: skip
+        )
         desk = WorkflowSource.objects.get(name="desk")
         InboundDelivery.objects.create(source=desk, key=f"{round_} {number}", hints=[{"id": "T1"}])
         kept = Workflow.objects.create(
-            kind="ticket", ref=f"desk:{round_}-{number}", title="A refund", source=desk, provider=desk.provider,
+            kind="ticket",
+            ref=f"desk:{round_}-{number}",
+            title="A refund",
+            source=desk,
+            provider=desk.provider,
             outside_id=f"{round_}-{number}",
-        )  # fmt: skip
+        )
         kept.clusters.set([about.grant.cluster])
 
 
 def widen(world, round_: int, many: int) -> None:
-    """Add clusters, targets, command sets and versions of them, and policies over all of them; and webhooks, sources and
-    trust policies.
+    """Add clusters, targets, command sets and versions of them, and policies over all of them; and webhooks,
+    sources and trust policies.
     """
     cluster, restart, policy = (
         world.catalog[name]

@@ -1,4 +1,6 @@
-"""What each provider's work looks like, asked over the wire and told by its webhooks, as its documentation has them."""
+"""What each provider's work looks like, asked over the wire and told by its webhooks, as its documentation
+has them.
+"""
 
 import datetime as dt
 import json
@@ -83,10 +85,22 @@ class TestEveryAdapter:
 
     @pytest.mark.parametrize(
         ("answer", "kind"),
-        [(400, OddAnswer), (405, OddAnswer), (410, OddAnswer), (422, OddAnswer), (301, OddAnswer), (b"<html>", OddAnswer),
-         (b"1" * (1024 * 1024 + 1), OddAnswer), (401, InTrouble), (403, InTrouble), (429, SourceError), (500, InTrouble),
-         (503, InTrouble), (None, SourceError)],
-    )  # fmt: skip
+        [
+            (400, OddAnswer),
+            (405, OddAnswer),
+            (410, OddAnswer),
+            (422, OddAnswer),
+            (301, OddAnswer),
+            (b"<html>", OddAnswer),
+            (b"1" * (1024 * 1024 + 1), OddAnswer),
+            (401, InTrouble),
+            (403, InTrouble),
+            (429, SourceError),
+            (500, InTrouble),
+            (503, InTrouble),
+            (None, SourceError),
+        ],
+    )
     def test_says_what_is_wrong_with_an_answer_and_whether_with_all_and_follows_no_redirect(
         self, type_, answer, kind, system
     ):
@@ -112,15 +126,34 @@ class TestEveryAdapter:
         with pytest.raises(ValidationError):
             made(type_, url)
 
-    @pytest.mark.parametrize("headers", [{}, {"x-pagerduty-signature": "v1=é"}, {"x-hub-signature-256": "sha256="},
-                                         {"x-gitlab-token": ""}, {"webhook-signature": "v1,"}])  # fmt: skip
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"x-pagerduty-signature": "v1=é"},
+            {"x-hub-signature-256": "sha256="},
+            {"x-gitlab-token": ""},
+            {"webhook-signature": "v1,"},
+        ],
+    )
     def test_what_is_not_signed_is_refused(self, type_, headers):
         for secrets in ([], [WHSEC]):
             with pytest.raises(DeliveryRefused):
                 made(type_).verify_webhook(headers, b"{}", secrets, NOW)
 
-    @pytest.mark.parametrize("body", [b"[]", b"{}", b"1", b'{"event": []}', b'{"workflow_job": 1}', b'{"data": {"id": {}}}',
-                                      b'{"object_kind": "build"}', b'{"object_kind": "pipeline", "builds": 3}'])  # fmt: skip
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"[]",
+            b"{}",
+            b"1",
+            b'{"event": []}',
+            b'{"workflow_job": 1}',
+            b'{"data": {"id": {}}}',
+            b'{"object_kind": "build"}',
+            b'{"object_kind": "pipeline", "builds": 3}',
+        ],
+    )
     def test_what_is_not_known_says_nothing(self, type_, body):
         assert made(type_).parse(body) == []
 
@@ -151,8 +184,15 @@ def everything(system, answer):
 
 @pytest.mark.parametrize(
     ("type_", "padded"),
-    [(GH, "042:9001:1:77"), (GH, "42:09001:1:77"), (GH, "42:9001:01:77"), (GH, "42:9001:1:077"), (GL, "05:77"), (GL, "5:077")],
-)  # fmt: skip
+    [
+        (GH, "042:9001:1:77"),
+        (GH, "42:09001:1:77"),
+        (GH, "42:9001:01:77"),
+        (GH, "42:9001:1:077"),
+        (GL, "05:77"),
+        (GL, "5:077"),
+    ],
+)
 def test_a_number_with_leading_zeros_is_no_id(type_, padded, system):
     with pytest.raises(NotAnId, match="leading zeros"):
         made(type_, system.url).status(padded)
@@ -185,20 +225,48 @@ def by_service() -> dict[str, object]:
         ((), by_service(), ("pshop01",), ()),
         ((), {"first_trigger_log_entry": None}, (), ()),
         ((), {"first_trigger_log_entry": pagerduty_entry("trigger", "PGONE01")}, ("pgone01",), ()),
-        *[((pagerduty_entry(kind, "PAL0001"),), {}, ("bob@example.com",), ALICE)
-          for kind in ("assign", "escalate", "delegate", "urgency_change", "priority_change", "anything_new")],
+        *[
+            ((pagerduty_entry(kind, "PAL0001"),), {}, ("bob@example.com",), ALICE)
+            for kind in (
+                "assign",
+                "escalate",
+                "delegate",
+                "urgency_change",
+                "priority_change",
+                "anything_new",
+            )
+        ],
         # Whoever was assigned to it may acknowledge it; anyone else takes it by that.
         ((pagerduty_entry("acknowledge", "PAL0001"),), {}, ("bob@example.com",), ALICE),
-        ((pagerduty_entry("acknowledge", "PAL0001"), pagerduty_entry("assign", "PSHOP01", assignees=[{"id": "PAL0001"}])),
-         {}, ("bob@example.com",), ()),
+        (
+            (
+                pagerduty_entry("acknowledge", "PAL0001"),
+                pagerduty_entry("assign", "PSHOP01", assignees=[{"id": "PAL0001"}]),
+            ),
+            {},
+            ("bob@example.com",),
+            (),
+        ),
         ((pagerduty_entry("annotate", "PAL0001"),), {}, ("bob@example.com",), ()),
         # The last of its kind counts, wherever it is in the log.
-        ((pagerduty_entry("assign", "PAL0001", "2026-11-10T02:00:00+02:00"), pagerduty_entry("assign", "PBOB001")), {},
-         ("bob@example.com",), ("bob@example.com",)),
-        ((*[pagerduty_entry("annotate", "PAL0001")] * 150, pagerduty_entry("assign", "PAL0001")), {}, ("bob@example.com",), ALICE),
+        (
+            (
+                pagerduty_entry("assign", "PAL0001", "2026-11-10T02:00:00+02:00"),
+                pagerduty_entry("assign", "PBOB001"),
+            ),
+            {},
+            ("bob@example.com",),
+            ("bob@example.com",),
+        ),
+        (
+            (*[pagerduty_entry("annotate", "PAL0001")] * 150, pagerduty_entry("assign", "PAL0001")),
+            {},
+            ("bob@example.com",),
+            ALICE,
+        ),
         ((pagerduty_entry("annotate", "PAL0001"),) * 501, {}, ("bob@example.com",), None),
     ],
-)  # fmt: skip
+)
 def test_who_opened_an_incident_of_pagerduty_and_last_changed_it(system, log, more, opened_by, changed_by):
     tell_pagerduty(system, "Q1ABCDEF2GHIJK", log=log, users=SELF, **more)
     status = made(PD, system.url).status("Q1ABCDEF2GHIJK")
@@ -235,11 +303,22 @@ def test_what_pagerduty_tells(kind, status, hints):
 
 def test_a_running_job_of_github_with_its_release(system):
     job = {
-        "id": 77, "run_id": 9001, "run_attempt": 1, "status": "in_progress", "name": "deploy",
+        "id": 77,
+        "run_id": 9001,
+        "run_attempt": 1,
+        "status": "in_progress",
+        "name": "deploy",
         "html_url": "https://github.example/j",
-    }  # fmt: skip
-    run = {"id": 9001, "head_branch": "v2.4.1", "head_sha": "c" * 40, "event": "release", "path": ".github/workflows/d.yml",
-           "display_title": "Release 2.4.1", "repository": {"id": 42, "full_name": "acme/shop"}}  # fmt: skip
+    }
+    run = {
+        "id": 9001,
+        "head_branch": "v2.4.1",
+        "head_sha": "c" * 40,
+        "event": "release",
+        "path": ".github/workflows/d.yml",
+        "display_title": "Release 2.4.1",
+        "repository": {"id": 42, "full_name": "acme/shop"},
+    }
     system.pages |= {"/repositories/42/actions/jobs/77": job, "/repositories/42/actions/runs/9001": run}
     status = made(GH, system.url).status("42:9001:1:77")
     assert status.standing is Standing.OPEN
@@ -265,10 +344,13 @@ def test_a_running_job_of_github_with_its_release(system):
 
 @pytest.mark.parametrize(
     ("run", "opened_by"),
-    [({"actor": {"login": "Mara"}, "triggering_actor": {"login": "noah"}}, ("mara", "noah")),
-     ({"actor": {"login": "mara"}, "triggering_actor": {"login": "mara"}}, ("mara",)),
-     ({"actor": None, "triggering_actor": {"login": "mara"}}, ()), ({"actor": {"login": "mara"}}, ())],
-)  # fmt: skip
+    [
+        ({"actor": {"login": "Mara"}, "triggering_actor": {"login": "noah"}}, ("mara", "noah")),
+        ({"actor": {"login": "mara"}, "triggering_actor": {"login": "mara"}}, ("mara",)),
+        ({"actor": None, "triggering_actor": {"login": "mara"}}, ()),
+        ({"actor": {"login": "mara"}}, ()),
+    ],
+)
 def test_a_job_of_github_was_opened_by_who_started_the_run_and_who_ran_it_again(system, run, opened_by):
     system.pages |= open_pages("")
     system.pages["/repositories/42/actions/runs/9001"] = {"id": 9001, **run}
@@ -286,10 +368,15 @@ def test_a_job_of_gitlab_was_opened_by_its_user(system):
 
 @pytest.mark.parametrize(
     ("said", "opened_by", "changed_by"),
-    [({}, (), None), ({"opened_by": "Mara@example.com", "changed_by": []}, ("mara@example.com",), ()),
-     ({"opened_by": ["mara"], "changed_by": "mara"}, (), None), ({"changed_by": ["Mara", "noah"]}, (), ("mara", "noah")),
-     ({"changed_by": ["mara", None]}, (), None), ({"changed_by": ["mara"] * 101}, (), None)],
-)  # fmt: skip
+    [
+        ({}, (), None),
+        ({"opened_by": "Mara@example.com", "changed_by": []}, ("mara@example.com",), ()),
+        ({"opened_by": ["mara"], "changed_by": "mara"}, (), None),
+        ({"changed_by": ["Mara", "noah"]}, (), ("mara", "noah")),
+        ({"changed_by": ["mara", None]}, (), None),
+        ({"changed_by": ["mara"] * 101}, (), None),
+    ],
+)
 def test_another_system_says_who_opened_and_changed_its_work_in_a_field_of_each(
     system, said, opened_by, changed_by
 ):
@@ -314,17 +401,42 @@ ONE = Hint(outside_id="42:9001:1:77", closed=True)
     ("said", "hints"),
     [
         ({"action": "completed", "workflow_job": {"id": 77, "run_id": 9001, "run_attempt": 1}}, [ONE]),
-        ({"action": "in_progress", "workflow_job": {"id": 77, "run_id": 9001, "run_attempt": 1}},
-         [Hint(outside_id="42:9001:1:77", closed=False)]),
+        (
+            {"action": "in_progress", "workflow_job": {"id": 77, "run_id": 9001, "run_attempt": 1}},
+            [Hint(outside_id="42:9001:1:77", closed=False)],
+        ),
         ({"action": "completed", "workflow_run": RUN}, [WHOLE]),
-        ({"action": "created", "deployment_status": {"state": "failure"}, "workflow_run": RUN, "check_run": {"id": 77}}, [ONE]),
-        ({"action": "created", "deployment_status": {"state": "success"}, "workflow_run": RUN, "check_run": None}, [WHOLE]),
-        ({"action": "created", "deployment_status": {"state": "in_progress"}, "workflow_run": RUN, "check_run": {"id": 77}},
-         [Hint(outside_id="42:9001:1:77", closed=False)]),
+        (
+            {
+                "action": "created",
+                "deployment_status": {"state": "failure"},
+                "workflow_run": RUN,
+                "check_run": {"id": 77},
+            },
+            [ONE],
+        ),
+        (
+            {
+                "action": "created",
+                "deployment_status": {"state": "success"},
+                "workflow_run": RUN,
+                "check_run": None,
+            },
+            [WHOLE],
+        ),
+        (
+            {
+                "action": "created",
+                "deployment_status": {"state": "in_progress"},
+                "workflow_run": RUN,
+                "check_run": {"id": 77},
+            },
+            [Hint(outside_id="42:9001:1:77", closed=False)],
+        ),
         ({"action": "created", "deployment_status": {"state": "success"}}, []),
         ({"action": "opened", "issue": {"id": 1}}, []),
     ],
-)  # fmt: skip
+)
 def test_what_github_tells(said, hints):
     body = json.dumps({**said, "repository": {"id": 42}}).encode()
     headers = lower(signed_by_github("s", body, "workflow_job"))
@@ -333,8 +445,17 @@ def test_what_github_tells(said, hints):
 
 
 def test_a_running_job_of_gitlab_with_its_tag(system):
-    job = {"id": 77, "status": "running", "name": "deploy", "stage": "deploy", "ref": "v2.4.1", "tag": True,
-           "commit": {"id": "c" * 40}, "pipeline": {"id": 6}, "web_url": "https://gitlab.example/j"}  # fmt: skip
+    job = {
+        "id": 77,
+        "status": "running",
+        "name": "deploy",
+        "stage": "deploy",
+        "ref": "v2.4.1",
+        "tag": True,
+        "commit": {"id": "c" * 40},
+        "pipeline": {"id": 6},
+        "web_url": "https://gitlab.example/j",
+    }
     system.pages["/api/v4/projects/5/jobs/77"] = job
     status = made(GL, system.url).status("5:77")
     assert (status.standing, status.values["release"], status.values["commit"]) == (
@@ -357,8 +478,11 @@ def test_gitlab_brings_its_secret_or_signs():
     assert made(GL).verify_webhook({"x-gitlab-token": "plain"}, body, ["old", "plain"], NOW)
     signed = lower(signed_by_standard(WHSEC, body, int(NOW.timestamp())))
     assert made(GL).verify_webhook(signed, body, ["plain", WHSEC], NOW).key == "msg_1"
-    for given in ({"x-gitlab-token": "other"}, {"x-gitlab-token": WHSEC},
-                  {**signed, "webhook-signature": "v1,AAAA", "x-gitlab-token": "plain"}):  # fmt: skip
+    for given in (
+        {"x-gitlab-token": "other"},
+        {"x-gitlab-token": WHSEC},
+        {**signed, "webhook-signature": "v1,AAAA", "x-gitlab-token": "plain"},
+    ):
         with pytest.raises(DeliveryRefused):
             made(GL).verify_webhook(given, body, ["plain", WHSEC], NOW)
 
@@ -366,22 +490,55 @@ def test_gitlab_brings_its_secret_or_signs():
 @pytest.mark.parametrize(
     ("said", "hints"),
     [
-        ({"object_kind": "build", "build_id": 77, "build_status": "failed", "project_id": 5}, [Hint(outside_id="5:77", closed=True)]),
-        ({"object_kind": "build", "build_id": 77, "build_status": "running", "project_id": 5}, [Hint(outside_id="5:77", closed=False)]),
-        ({"object_kind": "pipeline", "object_attributes": {"id": 6, "status": "canceled"}, "project": {"id": 5},
-          "builds": [{"id": 77}, {"id": 78}]}, [Hint(outside_id="5:77", closed=True), Hint(outside_id="5:78", closed=True)]),
-        ({"object_kind": "pipeline", "object_attributes": {"id": 6, "status": "running"}, "project": {"id": 5}, "builds": [{"id": 77}]}, []),
+        (
+            {"object_kind": "build", "build_id": 77, "build_status": "failed", "project_id": 5},
+            [Hint(outside_id="5:77", closed=True)],
+        ),
+        (
+            {"object_kind": "build", "build_id": 77, "build_status": "running", "project_id": 5},
+            [Hint(outside_id="5:77", closed=False)],
+        ),
+        (
+            {
+                "object_kind": "pipeline",
+                "object_attributes": {"id": 6, "status": "canceled"},
+                "project": {"id": 5},
+                "builds": [{"id": 77}, {"id": 78}],
+            },
+            [Hint(outside_id="5:77", closed=True), Hint(outside_id="5:78", closed=True)],
+        ),
+        (
+            {
+                "object_kind": "pipeline",
+                "object_attributes": {"id": 6, "status": "running"},
+                "project": {"id": 5},
+                "builds": [{"id": 77}],
+            },
+            [],
+        ),
         ({"object_kind": "push"}, []),
     ],
-)  # fmt: skip
+)
 def test_what_gitlab_tells(said, hints):
     assert made(GL).parse(json.dumps(said).encode()) == hints
 
 
 def test_work_of_any_system_is_read_where_its_document_says(system):
-    system.pages["/api/T-17"] = {"result": [{"key": "T-17", "state": {"name": "Implement"}, "title": "Refund", "severity": "P2",
-        "assignees": ["Alice@example.com"], "service": "shop", "starts_at": "2026-11-25T12:00:00Z",
-        "ends_at": "2026-11-25T14:00:00+00:00", "facts": {"order": 17, "Bad Name": "x", "flag": True}}]}  # fmt: skip
+    system.pages["/api/T-17"] = {
+        "result": [
+            {
+                "key": "T-17",
+                "state": {"name": "Implement"},
+                "title": "Refund",
+                "severity": "P2",
+                "assignees": ["Alice@example.com"],
+                "service": "shop",
+                "starts_at": "2026-11-25T12:00:00Z",
+                "ends_at": "2026-11-25T14:00:00+00:00",
+                "facts": {"order": 17, "Bad Name": "x", "flag": True},
+            }
+        ]
+    }
     adapter = made(
         STD, system.url, root="result.0", id="key", status="state.name", open=["Implement"], kind="change"
     )
@@ -400,11 +557,16 @@ def test_work_of_any_system_is_read_where_its_document_says(system):
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
-        ("9999-12-31T23:59:59-05:00", LATEST), ("9999-12-31T23:59:59Z", LATEST), ("2101-01-01T00:00:00Z", LATEST),
-        ("0001-01-01T00:00:00+05:00", EARLIEST), ("0001-01-01T00:00:00Z", EARLIEST),
-        ("2026-11-25T14:00:00+02:00", NOW), ("2026-11-25T14:00:00", None), (20261125, None),
+        ("9999-12-31T23:59:59-05:00", LATEST),
+        ("9999-12-31T23:59:59Z", LATEST),
+        ("2101-01-01T00:00:00Z", LATEST),
+        ("0001-01-01T00:00:00+05:00", EARLIEST),
+        ("0001-01-01T00:00:00Z", EARLIEST),
+        ("2026-11-25T14:00:00+02:00", NOW),
+        ("2026-11-25T14:00:00", None),
+        (20261125, None),
     ],
-)  # fmt: skip
+)
 def test_a_time_that_is_further_off_than_anybody_plans_is_the_furthest_there_is(said, meant):
     assert moment_of(said) == meant
 
@@ -412,9 +574,10 @@ def test_a_time_that_is_further_off_than_anybody_plans_is_the_furthest_there_is(
 def test_standard_webhooks_are_signed_over_id_time_and_body():
     body = b'{"test": 2432232314}'
     headers = {
-        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp": "1614265330",
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
         "webhook-signature": "v1a,xx v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
-    }  # fmt: skip
+    }
     sent = dt.datetime.fromtimestamp(1614265330, dt.UTC)
     assert made(STD).verify_webhook(headers, body, [WHSEC], sent).key == "msg_p5jXN8AQM9LWM0D4loKWxJek"
     for wrong in (

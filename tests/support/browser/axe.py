@@ -35,8 +35,8 @@ def violations(page: Page, *, rules: list[str] | None = None) -> list[str]:
     only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}
     found: list[dict[str, Any]] = page.evaluate(
         # Style sheets are local and loaded; fetching them again only serves rules that are not used.
-        "only => axe.run(document, {runOnly: only, resultTypes: ['violations'], elementRef: false, preload: false})"
-        ".then(result => result.violations)",
+        "only => axe.run(document, {runOnly: only, resultTypes: ['violations'], elementRef: false, preload:"
+        " false}).then(result => result.violations)",
         only,
     )
     return [

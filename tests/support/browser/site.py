@@ -17,9 +17,13 @@ from tests.support.world.world import PASSWORD
 
 CHROMIUM = Path(__file__).with_name("chromium")
 ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
     "--no-first-run",
-]  # fmt: skip
+]
 
 
 def start_chromium(playwright: Playwright) -> Browser:
@@ -50,8 +54,16 @@ def serve(
 
 
 _WEB = (
-    "granian", "broker.wsgi:application", "--interface", "wsgi", "--workers", "1", "--no-ws", "--blocking-threads", "4",
-)  # fmt: skip
+    "granian",
+    "broker.wsgi:application",
+    "--interface",
+    "wsgi",
+    "--workers",
+    "1",
+    "--no-ws",
+    "--blocking-threads",
+    "4",
+)
 
 
 @contextlib.contextmanager

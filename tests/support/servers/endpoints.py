@@ -205,8 +205,10 @@ class SSHEndpoint(RunningEndpoint):
     def held(self, grant: Any) -> Iterator[Held]:
         client = subprocess.Popen(
             self.place.command("echo held nginx", **self._as(grant)),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         try:
             eventually(lambda: grant.runs.filter(state="held").exists() or client.poll() is not None)
             assert client.poll() is None, client.communicate()

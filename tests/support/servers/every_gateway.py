@@ -1,4 +1,6 @@
-"""Each gateway with its target, and a breakable connection to its database: for the contract and smoke tests."""
+"""Each gateway with its target, and a breakable connection to its database: for the contract and
+smoke tests.
+"""
 
 import contextlib
 import signal
@@ -27,8 +29,9 @@ _FLOOD = """
   - deny"""
 MCP_FILES = {
     **policies("desk", "agent-ticket"),
-    "command-sets/agent-ticket.yaml": COMMAND_SET.replace("\n  - deny", _FLOOD).partition("\naccept:")[0]
-    + "\n",
+    "command-sets/agent-ticket.yaml": (
+        COMMAND_SET.replace("\n  - deny", _FLOOD).partition("\naccept:")[0] + "\n"
+    ),
 }
 Change = Callable[[dict[str, str]], dict[str, str]]
 

@@ -26,7 +26,10 @@ async def main(port: int, path: str, sources: list[str]) -> None:
                 reader, writer = await asyncio.open_connection(
                     "127.0.0.1", port, ssl=context, local_addr=(source, 0)
                 )
-                head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sgt_{secrets.token_urlsafe(32)}\r\n\r\n"
+                head = (
+                    f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer"
+                    f" sgt_{secrets.token_urlsafe(32)}\r\n\r\n"
+                )
                 writer.write(head.encode())
                 line = await reader.readline()
                 answers += line.split()[1:2] == [b"401"]

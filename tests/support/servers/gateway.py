@@ -202,9 +202,17 @@ class Place(Running):
         """Start the gateway and wait until it answers."""
         with (self.folder / "gateway.log").open("ab") as log:
             self.gateway = start(
-                "manage.py", "gateway", "--protocols", "ssh", "--ssh-port", str(self.port), "--name", self.name,
-                env={**self.env, **env}, stderr=log,
-            )  # fmt: skip
+                "manage.py",
+                "gateway",
+                "--protocols",
+                "ssh",
+                "--ssh-port",
+                str(self.port),
+                "--name",
+                self.name,
+                env={**self.env, **env},
+                stderr=log,
+            )
         eventually(self._answers, within=60)
 
     def _answers(self) -> bool:
@@ -229,11 +237,31 @@ class Place(Running):
     ) -> list[str]:
         """Return the client's command line, without any of this machine's configuration."""
         return [
-            "ssh", "-F", "none", "-i", str(self.key(who)), "-p", str(self.port),
-            "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes",
-            "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={self.folder}/known_hosts",
-            "-o", "ConnectTimeout=10", *options, "-o", "LogLevel=ERROR", f"{user}@127.0.0.1", *words,
-        ]  # fmt: skip
+            "ssh",
+            "-F",
+            "none",
+            "-i",
+            str(self.key(who)),
+            "-p",
+            str(self.port),
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "IdentityAgent=none",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            f"UserKnownHostsFile={self.folder}/known_hosts",
+            "-o",
+            "ConnectTimeout=10",
+            *options,
+            "-o",
+            "LogLevel=ERROR",
+            f"{user}@127.0.0.1",
+            *words,
+        ]
 
     def ssh(
         self, *words: str, stdin: bytes = b"", timeout: float = 30, **more

@@ -103,9 +103,16 @@ class GuideSite:
     def run(self, command: str, who: str, work: Path) -> subprocess.CompletedProcess[str]:
         """Run a command that a person types in a folder."""
         done = subprocess.run(
-            ["bash", "-c", command], cwd=work, env=self.env_of(who, work), text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
-        )  # fmt: skip
+            ["bash", "-c", command],
+            cwd=work,
+            env=self.env_of(who, work),
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=120,
+            check=False,
+        )
         made = re.match(r"python manage\.py person (\S+) .*--token", command)
         if made and done.returncode == 0:
             # Keep it, as the guide says: it is shown only once.
@@ -113,30 +120,51 @@ class GuideSite:
         return done
 
     def run_job(self, provider: str, text: str, work: Path) -> None:
-        """Run the job in a CI provider's file on a runner, which has nothing of Stint's except its address."""
+        """Run the job in a CI provider's file on a runner, which has nothing of Stint's except its
+        address.
+        """
 
         def run(script: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
             of_the_runner = self.env_of("runner", work)
             del of_the_runner["STINT_TOKEN"]
             return subprocess.run(
-                ["bash", "-eo", "pipefail", "-c", script], cwd=work, env=of_the_runner | env, text=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
-            )  # fmt: skip
+                ["bash", "-eo", "pipefail", "-c", script],
+                cwd=work,
+                env=of_the_runner | env,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=120,
+                check=False,
+            )
 
         self.ci.run(provider, text, work, run)
 
     def env_of(self, who: str, work: Path) -> dict[str, str]:
         """Return a person's environment; an administrator's is on Stint's own machine."""
         mine = {
-            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}:/usr/sbin", "HOME": str(self.folder / who),
-            "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONWARNINGS": "error", "PWD": str(work),
-            "STINT_URL": self.ports.url, "STINT_TOKEN": self.tokens.get(who, ""),
-        }  # fmt: skip
+            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}:/usr/sbin",
+            "HOME": str(self.folder / who),
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "PYTHONWARNINGS": "error",
+            "PWD": str(work),
+            "STINT_URL": self.ports.url,
+            "STINT_TOKEN": self.tokens.get(who, ""),
+        }
         secrets = {
-            "SHOP_DB_PASSWORD": self.shop.broker_password, "TICKETS_PROXY_KEY": self.tickets.proxy_key, "STOCK_API_KEY": self.stock.key,
-            "DESK_TOKEN": self.desk.token, "PAGERDUTY_TOKEN": "none", "PAGERDUTY_WEBHOOK_SECRET": "none-of-theirs",
-            **dict.fromkeys((f"{name}_{of}" for name in ("GITHUB", "GITLAB") for of in ("READ_TOKEN", "WEBHOOK_SECRET")), "none-of-theirs"),
-        }  # fmt: skip
+            "SHOP_DB_PASSWORD": self.shop.broker_password,
+            "TICKETS_PROXY_KEY": self.tickets.proxy_key,
+            "STOCK_API_KEY": self.stock.key,
+            "DESK_TOKEN": self.desk.token,
+            "PAGERDUTY_TOKEN": "none",
+            "PAGERDUTY_WEBHOOK_SECRET": "none-of-theirs",
+            **dict.fromkeys(
+                (f"{name}_{of}" for name in ("GITHUB", "GITLAB") for of in ("READ_TOKEN", "WEBHOOK_SECRET")),
+                "none-of-theirs",
+            ),
+        }
         of_the_server = {name: value for name, value in self.env.items() if not name.startswith("DJANGO_")}
         return {**of_the_server, **mine, **secrets} if who == "admin" else mine
 
@@ -190,9 +218,12 @@ def _fill_kubernetes(site: GuideSite) -> None:
     deployment = {"metadata": {"name": "shop"}, "spec": spec}
     assert cluster.call("POST", "/apis/apps/v1/namespaces/shop/deployments", deployment)[0] == 201
     config = token_kubeconfig(
-        name="prod", server=f"https://{cluster.address}:{cluster.port}", ca=cluster.ca, namespace="",
+        name="prod",
+        server=f"https://{cluster.address}:{cluster.port}",
+        ca=cluster.ca,
+        namespace="",
         token=cluster.token,
-    )  # fmt: skip
+    )
     (site.folder / "admin" / ".kube").mkdir()
     (site.folder / "admin" / ".kube" / "config").write_text(config, encoding="utf-8")
 
@@ -223,10 +254,10 @@ def _homes(site: GuideSite) -> None:
         ssh = site.folder / who / ".ssh"
         ssh.mkdir(parents=True, mode=0o700)
         (ssh / "config").write_text(
-            f"Host stint.example.com\nHostName 127.0.0.1\nIdentityFile {ssh}/id_ed25519\n"
-            f"Host web-1.example.com\nHostName 127.0.0.1\nPort {site.host.port}\nIdentityFile {site.host.admin_key}\n"
-            f"Host *\nIdentitiesOnly yes\nIdentityAgent none\nBatchMode yes\nLogLevel ERROR\n"
-            f"StrictHostKeyChecking accept-new\nUserKnownHostsFile {ssh}/known_hosts\n",
+            f"Host stint.example.com\nHostName 127.0.0.1\nIdentityFile {ssh}/id_ed25519\nHost"
+            f" web-1.example.com\nHostName 127.0.0.1\nPort {site.host.port}\nIdentityFile"
+            f" {site.host.admin_key}\nHost *\nIdentitiesOnly yes\nIdentityAgent none\nBatchMode yes\nLogLevel"
+            f" ERROR\nStrictHostKeyChecking accept-new\nUserKnownHostsFile {ssh}/known_hosts\n",
             encoding="ascii",
         )
 

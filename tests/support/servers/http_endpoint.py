@@ -113,8 +113,8 @@ class HTTPEndpoint(RunningEndpoint):
         headers = {"Connection": "close", **headers}
         said = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
         line.sendall(
-            f"GET /http/prices{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.place.token(grant)}\r\n"
-            f"{said}\r\n".encode()
+            f"GET /http/prices{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer"
+            f" {self.place.token(grant)}\r\n{said}\r\n".encode()
         )
         return line
 

@@ -229,9 +229,17 @@ class Place(Running):
         """Start the gateway and wait until it answers."""
         with (self.folder / "gateway.log").open("ab") as log:
             self.gateway = start(
-                "manage.py", "gateway", "--protocols", "http", "--port", str(self.port), "--name", "tested",
-                env=self.env, stderr=log,
-            )  # fmt: skip
+                "manage.py",
+                "gateway",
+                "--protocols",
+                "http",
+                "--port",
+                str(self.port),
+                "--name",
+                "tested",
+                env=self.env,
+                stderr=log,
+            )
         eventually(self._answers, within=20)
 
     def _answers(self) -> bool:
@@ -281,7 +289,9 @@ def http_place(
 def gateway_before(
     target: Target, world: World, env: dict[str, str], folder: Path, *, inject: str = HEADER
 ) -> Iterator[Place]:
-    """Add an application to the catalog of a world, and run the gateway in front of it until the block ends."""
+    """Add an application to the catalog of a world, and run the gateway in front of it until the
+    block ends.
+    """
     from tests.support.servers.endpoints import policies
 
     world.catalog.update(

@@ -56,9 +56,13 @@ class IdentityProvider(Issuer):
         if parts.path == "/authorize":
             return self._page(parts.query)
         found = {
-            "issuer": self.url, "authorization_endpoint": f"{self.url}/authorize", "token_endpoint": f"{self.url}/token",
-            "jwks_uri": f"{self.url}/keys", "authorization_response_iss_parameter_supported": True, **self.says,
-        }  # fmt: skip
+            "issuer": self.url,
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
+            "jwks_uri": f"{self.url}/keys",
+            "authorization_response_iss_parameter_supported": True,
+            **self.says,
+        }
         return 200, {}, json.dumps(found).encode()
 
     def _page(self, query: str) -> tuple[int, dict[str, str], bytes]:
@@ -139,14 +143,20 @@ def provider_on_loopback() -> Iterator[IdentityProvider]:
 def settings_of(provider: IdentityProvider) -> dict[str, Any]:
     """Return the Django settings for signing in there."""
     return {
-        "OIDC_ISSUER": provider.url, "OIDC_CLIENT_ID": CLIENT_ID, "OIDC_CLIENT_SECRET": CLIENT_SECRET,
-        "OIDC_NAME": "Okta", "ISSUER_NETWORKS": ["127.0.0.0/8"],
-    }  # fmt: skip
+        "OIDC_ISSUER": provider.url,
+        "OIDC_CLIENT_ID": CLIENT_ID,
+        "OIDC_CLIENT_SECRET": CLIENT_SECRET,
+        "OIDC_NAME": "Okta",
+        "ISSUER_NETWORKS": ["127.0.0.0/8"],
+    }
 
 
 def environment_of(provider: IdentityProvider) -> dict[str, str]:
     """Return the same as environment variables."""
     return {
-        "STINT_OIDC_ISSUER": provider.url, "STINT_OIDC_CLIENT_ID": CLIENT_ID, "STINT_OIDC_CLIENT_SECRET": CLIENT_SECRET,
-        "STINT_OIDC_NAME": "Okta", "STINT_ISSUER_NETWORKS": "127.0.0.0/8",
-    }  # fmt: skip
+        "STINT_OIDC_ISSUER": provider.url,
+        "STINT_OIDC_CLIENT_ID": CLIENT_ID,
+        "STINT_OIDC_CLIENT_SECRET": CLIENT_SECRET,
+        "STINT_OIDC_NAME": "Okta",
+        "STINT_ISSUER_NETWORKS": "127.0.0.0/8",
+    }

@@ -96,11 +96,24 @@ class Issuer:
         """Return the claims of a job in the form of GitLab: mostly strings."""
         at = int(now.timestamp())
         claims = {
-            "iss": self.url, "aud": AUDIENCE, "sub": "project_path:acme/payments:ref_type:tag:ref:v1.4.2",
-            "jti": secrets.token_hex(16), "iat": at, "nbf": at - 5, "exp": at + 300, "project_id": "22",
-            "project_path": "acme/payments", "pipeline_id": "901", "pipeline_source": "push", "job_id": "4711",
-            "ref": "v1.4.2", "ref_type": "tag", "ref_protected": "true", "environment": "production", **changes,
-        }  # fmt: skip
+            "iss": self.url,
+            "aud": AUDIENCE,
+            "sub": "project_path:acme/payments:ref_type:tag:ref:v1.4.2",
+            "jti": secrets.token_hex(16),
+            "iat": at,
+            "nbf": at - 5,
+            "exp": at + 300,
+            "project_id": "22",
+            "project_path": "acme/payments",
+            "pipeline_id": "901",
+            "pipeline_source": "push",
+            "job_id": "4711",
+            "ref": "v1.4.2",
+            "ref_type": "tag",
+            "ref_protected": "true",
+            "environment": "production",
+            **changes,
+        }
         return {name: value for name, value in claims.items() if value is not None}
 
     def sign(self, claims: Any, *, key: Any = None, **header: Any) -> str:

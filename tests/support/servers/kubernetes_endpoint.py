@@ -177,10 +177,10 @@ class KubernetesEndpoint(RunningEndpoint):
     def _upgrade(self, grant: Any, tag: int) -> bytes:
         key = base64.b64encode(os.urandom(16)).decode()
         return (
-            f"GET /kubernetes/prod{exec_path('flood', tag)} HTTP/1.1\r\nHost: localhost\r\n"
-            f"Authorization: Bearer {self.place.token(grant)}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
-            "Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n"
+            f"GET /kubernetes/prod{exec_path('flood', tag)} HTTP/1.1\r\nHost: localhost\r\nAuthorization:"
+            f" Bearer {self.place.token(grant)}\r\nConnection: Upgrade\r\nUpgrade:"
+            f" websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol:"
+            " v5.channel.k8s.io\r\n\r\n"
         ).encode()
 
     def _kill(self, tag: int) -> None:

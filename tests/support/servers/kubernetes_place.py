@@ -93,8 +93,16 @@ commands:
 """
 POD = {
     "metadata": {"name": "web-1", "namespace": "shop", "labels": {"app": "web"}},
-    "spec": {"containers": [{"name": "app", "image": "shop/web:1.3", "command": ["sh", "-c", "while :; do date; sleep 0.2; done"]}]},
-}  # fmt: skip
+    "spec": {
+        "containers": [
+            {
+                "name": "app",
+                "image": "shop/web:1.3",
+                "command": ["sh", "-c", "while :; do date; sleep 0.2; done"],
+            }
+        ]
+    },
+}
 DEPLOYMENT = {
     "metadata": {"name": "web", "namespace": "shop"},
     "spec": {
@@ -199,9 +207,17 @@ class Place(Running):
         return ssl.create_default_context(cadata=self.ca)
 
     def ask(
-        self, grant: Any, method: str, path: str, body: Any = None, *, kind: str = "application/json", timeout: float = 60,
-        source: str = "127.0.0.1", **headers: str,
-    ) -> tuple[int, Any]:  # fmt: skip
+        self,
+        grant: Any,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        kind: str = "application/json",
+        timeout: float = 60,
+        source: str = "127.0.0.1",
+        **headers: str,
+    ) -> tuple[int, Any]:
         """Send one request with the token of a grant, from an address.
 
         Return its status, and the response's JSON.
@@ -246,8 +262,9 @@ class Place(Running):
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
             ["kubectl", "--kubeconfig", str(self.kubeconfig(grant)), *words],
-            env=self.env_of_kubectl(), **{**pipes, **more},
-        )  # fmt: skip
+            env=self.env_of_kubectl(),
+            **{**pipes, **more},
+        )
 
     def run(
         self, grant: Any, *words: str, stdin: bytes = b"", timeout: float = 60
@@ -264,9 +281,17 @@ class Place(Running):
         """Start the gateway and wait until it answers."""
         with self.log.open("ab") as log:
             self.gateway = start(
-                "manage.py", "gateway", "--protocols", "kubernetes", "--port", str(self.port), "--name", "tested",
-                env={**self.env, **env}, stderr=log,
-            )  # fmt: skip
+                "manage.py",
+                "gateway",
+                "--protocols",
+                "kubernetes",
+                "--port",
+                str(self.port),
+                "--name",
+                "tested",
+                env={**self.env, **env},
+                stderr=log,
+            )
         eventually(self._answers, within=30)
 
     def _answers(self) -> bool:
@@ -289,9 +314,15 @@ def accepted(text: str) -> str:
 def policy(name: str, **more: Any) -> str:
     """Return one policy for the cluster."""
     said = {
-        "name": name, "summary": "Work on the shop", "clusters": ["prod"], "command_sets": ["run-shop", "release-shop"],
-        "requesters": {"groups": ["operators"]}, "approvals": [{"count": 1, "from": ["approvers"]}], "max_duration": "4h", **more,
-    }  # fmt: skip
+        "name": name,
+        "summary": "Work on the shop",
+        "clusters": ["prod"],
+        "command_sets": ["run-shop", "release-shop"],
+        "requesters": {"groups": ["operators"]},
+        "approvals": [{"count": 1, "from": ["approvers"]}],
+        "max_duration": "4h",
+        **more,
+    }
     return json.dumps(said)
 
 

@@ -53,9 +53,15 @@ class Machine:
         ]
         kept = {name: value for name, value in os.environ.items() if online and name != "PATH"}
         return subprocess.run(
-            words, env={**kept, "PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", **env},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=580,
-        )  # fmt: skip
+            words,
+            env={**kept, "PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=580,
+        )
 
     def do(self, script: str, **env: str) -> str:
         """Run a script that must succeed, and return its output."""
@@ -72,9 +78,21 @@ def machine() -> Iterator[Machine]:
         for place in _PLACES.split():
             (folder / place).mkdir(parents=True)
         holder = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--propagation", "private", "bash", "-c", _OWN, "sh", str(folder)],
-            stdout=subprocess.PIPE, env={**os.environ, "PATH": PATH},
-        )  # fmt: skip
+            [
+                "unshare",
+                "--mount",
+                "--net",
+                "--propagation",
+                "private",
+                "bash",
+                "-c",
+                _OWN,
+                "sh",
+                str(folder),
+            ],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PATH": PATH},
+        )
         with holding(holder, "net"):
             made = Machine(folder, holder.pid)
             _furnish(made)
@@ -98,11 +116,10 @@ def _furnish(made: Machine) -> None:
     )
     systemctl.chmod(0o755)
     made.do(
-        "mkdir -p /var/lib/nginx /var/log/nginx && rm -f /etc/nginx/sites-enabled/* && "
-        "install -d -o postgres /var/lib/postgresql && cd /var/lib/postgresql && "
-        "bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1) && as='setpriv --reuid=postgres --regid=postgres --clear-groups' && "
-        "$as $bin/initdb -D data -A peer --auth-host=scram-sha-256 >/dev/null && "
-        "install -d -o postgres /run/postgresql && "
-        "$as $bin/pg_ctl -D data -w -l log -o '-k /run/postgresql' start >/dev/null"
+        "mkdir -p /var/lib/nginx /var/log/nginx && rm -f /etc/nginx/sites-enabled/* && install -d -o postgres"
+        " /var/lib/postgresql && cd /var/lib/postgresql && bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)"
+        " && as='setpriv --reuid=postgres --regid=postgres --clear-groups' && $as $bin/initdb -D data -A peer"
+        " --auth-host=scram-sha-256 >/dev/null && install -d -o postgres /run/postgresql && $as $bin/pg_ctl"
+        " -D data -w -l log -o '-k /run/postgresql' start >/dev/null"
     )
     made.do(f"cd /var/lib && {find_valkey()} --daemonize yes --save '' >/dev/null")

@@ -1,4 +1,6 @@
-"""A support ticket system behind a real MCP server of the official SDK, as the upstream of Stint's gateway."""
+"""A support ticket system behind a real MCP server of the official SDK, as the upstream of Stint's
+gateway.
+"""
 
 import asyncio
 import contextlib

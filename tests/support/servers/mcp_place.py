@@ -84,8 +84,10 @@ def mcp_place(
         add_desk(world, running.port, files)
         port = free_port()
         env = {
-            **database.env, "STINT_PUBLIC_URL": f"http://127.0.0.1:{free_port()}", "STINT_STREAMS_DIRECT_PORT": str(port),
-        }  # fmt: skip
+            **database.env,
+            "STINT_PUBLIC_URL": f"http://127.0.0.1:{free_port()}",
+            "STINT_STREAMS_DIRECT_PORT": str(port),
+        }
         endpoint = Endpoint(world, running, port, change(env), folder / "streams.log")
         try:
             endpoint.start()

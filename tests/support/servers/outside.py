@@ -50,19 +50,34 @@ def pagerduty_incident(
     outside_id: str = "Q1ABCDEF2GHIJK", status: str = "triggered", **more
 ) -> dict[str, Any]:
     """Return an incident in the form of GET /incidents/{id} of PagerDuty's REST API v2."""
-    return {"incident": {
-        "id": outside_id, "type": "incident", "summary": "[#1234] Checkout is slow", "title": "Checkout is slow",
-        "html_url": f"https://acme.pagerduty.com/incidents/{outside_id}", "incident_number": 1234, "status": status,
-        "urgency": "high", "priority": {"id": "P53ZZH5", "type": "priority_reference", "summary": "P1"},
-        "service": {"id": "PIJ90N7", "type": "service_reference", "summary": "Checkout"},
-        "escalation_policy": {"id": "PANZZEQ", "type": "escalation_policy_reference", "summary": "Web"},
-        "first_trigger_log_entry": pagerduty_entry("trigger", "PBOB001"),
-        "assignments": [
-            {"at": "2026-11-10T00:31:52Z",
-             "assignee": {"id": "PXPGF42", "type": "user", "summary": "Alice", "email": "Alice@example.com"}},
-        ],
-        **more,
-    }}  # fmt: skip
+    return {
+        "incident": {
+            "id": outside_id,
+            "type": "incident",
+            "summary": "[#1234] Checkout is slow",
+            "title": "Checkout is slow",
+            "html_url": f"https://acme.pagerduty.com/incidents/{outside_id}",
+            "incident_number": 1234,
+            "status": status,
+            "urgency": "high",
+            "priority": {"id": "P53ZZH5", "type": "priority_reference", "summary": "P1"},
+            "service": {"id": "PIJ90N7", "type": "service_reference", "summary": "Checkout"},
+            "escalation_policy": {"id": "PANZZEQ", "type": "escalation_policy_reference", "summary": "Web"},
+            "first_trigger_log_entry": pagerduty_entry("trigger", "PBOB001"),
+            "assignments": [
+                {
+                    "at": "2026-11-10T00:31:52Z",
+                    "assignee": {
+                        "id": "PXPGF42",
+                        "type": "user",
+                        "summary": "Alice",
+                        "email": "Alice@example.com",
+                    },
+                },
+            ],
+            **more,
+        }
+    }
 
 
 def pagerduty_on_call(*emails: str) -> dict[str, Any]:
@@ -77,15 +92,23 @@ def pagerduty_entry(kind: str, agent: str, at: str = "2026-11-10T00:31:52Z", **m
     """
     what = "service_reference" if agent.startswith("PS") else "user_reference"
     return {
-        "id": "R2XGXEI3W0FHMSDXHDIBQGBQ5E", "type": f"{kind}_log_entry", "created_at": at,
-        "agent": {"id": agent, "type": what, "summary": "dora@example.com"}, **more,
-    }  # fmt: skip
+        "id": "R2XGXEI3W0FHMSDXHDIBQGBQ5E",
+        "type": f"{kind}_log_entry",
+        "created_at": at,
+        "agent": {"id": agent, "type": what, "summary": "dora@example.com"},
+        **more,
+    }
 
 
 def tell_pagerduty(
-    system: Outside, outside_id: str, status: str = "triggered", on_call: tuple[str, ...] = (),
-    log: tuple[dict[str, Any], ...] = (), users: dict[str, str] | None = None, **more,
-) -> None:  # fmt: skip
+    system: Outside,
+    outside_id: str,
+    status: str = "triggered",
+    on_call: tuple[str, ...] = (),
+    log: tuple[dict[str, Any], ...] = (),
+    users: dict[str, str] | None = None,
+    **more,
+) -> None:
     """Let the system answer about one incident like PagerDuty.
 
     ``users`` maps ids to addresses; PBOB001 opens it.
@@ -94,8 +117,11 @@ def tell_pagerduty(
     system.pages[asked] = pagerduty_incident(outside_id, status, **more)
     for page in range(0, len(log) + 1, 100):
         system.pages[f"/incidents/{outside_id}/log_entries?limit=100&offset={page}"] = {
-            "log_entries": log[page : page + 100], "limit": 100, "offset": page, "more": len(log) > page + 100,
-        }  # fmt: skip
+            "log_entries": log[page : page + 100],
+            "limit": 100,
+            "offset": page,
+            "more": len(log) > page + 100,
+        }
     for user, email in {"PBOB001": "Bob@example.com", **(users or {})}.items():
         system.pages[f"/users/{user}"] = {"user": {"id": user, "type": "user", "email": email}}
     system.pages["/oncalls?escalation_policy_ids[]=PANZZEQ&include[]=users&limit=100"] = pagerduty_on_call(
@@ -104,38 +130,68 @@ def tell_pagerduty(
 
 
 def tell_github(
-    system: Outside, release: str, run_id: int = 77001, job_id: int = 550077, status: str = "in_progress",
+    system: Outside,
+    release: str,
+    run_id: int = 77001,
+    job_id: int = 550077,
+    status: str = "in_progress",
     conclusion: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Let the system answer about one job of a release like GitHub."""
     repository = {"id": 9001, "full_name": "acme/payments"}
     system.pages[f"/repositories/9001/actions/jobs/{job_id}"] = {
-        "id": job_id, "run_id": run_id, "run_attempt": 1, "status": status, "conclusion": conclusion, "name": "deploy",
+        "id": job_id,
+        "run_id": run_id,
+        "run_attempt": 1,
+        "status": status,
+        "conclusion": conclusion,
+        "name": "deploy",
         "html_url": "https://github.com/acme/payments",
-    }  # fmt: skip
+    }
     system.pages[f"/repositories/9001/actions/runs/{run_id}"] = {
-        "id": run_id, "event": "release", "head_branch": release, "head_sha": "4f1c0d2e9ab7", "display_title": release,
-        "path": ".github/workflows/deploy.yml", "repository": repository, "actor": {"login": "octocat"},
+        "id": run_id,
+        "event": "release",
+        "head_branch": release,
+        "head_sha": "4f1c0d2e9ab7",
+        "display_title": release,
+        "path": ".github/workflows/deploy.yml",
+        "repository": repository,
+        "actor": {"login": "octocat"},
         "triggering_actor": {"login": "octocat"},
-    }  # fmt: skip
+    }
 
 
 def tell_gitlab(system: Outside, release: str) -> None:
     """Let the system answer about one job of a tag like GitLab."""
     system.pages["/api/v4/projects/22/jobs/4711"] = {
-        "id": 4711, "status": "running", "name": "deploy", "stage": "deploy", "ref": release, "tag": True,
-        "commit": {"id": "4f1c0d2e9ab7"}, "pipeline": {"id": 901}, "user": {"username": "octocat"},
+        "id": 4711,
+        "status": "running",
+        "name": "deploy",
+        "stage": "deploy",
+        "ref": release,
+        "tag": True,
+        "commit": {"id": "4f1c0d2e9ab7"},
+        "pipeline": {"id": 901},
+        "user": {"username": "octocat"},
         "web_url": "https://gitlab.com/acme/payments/-/jobs/4711",
-    }  # fmt: skip
+    }
 
 
 def pagerduty_event(outside_id: str, kind: str, status: str, event_id: str = "01ABC") -> bytes:
     """Return a delivery in the form of PagerDuty's webhooks v3."""
-    return json.dumps({"event": {
-        "id": event_id, "event_type": kind, "resource_type": "incident", "occurred_at": "2026-11-10T00:31:52.000Z",
-        "agent": None, "client": None,
-        "data": {"id": outside_id, "type": "incident", "status": status, "title": "Checkout is slow"},
-    }}).encode()  # fmt: skip
+    return json.dumps(
+        {
+            "event": {
+                "id": event_id,
+                "event_type": kind,
+                "resource_type": "incident",
+                "occurred_at": "2026-11-10T00:31:52.000Z",
+                "agent": None,
+                "client": None,
+                "data": {"id": outside_id, "type": "incident", "status": status, "title": "Checkout is slow"},
+            }
+        }
+    ).encode()
 
 
 def signed_by_pagerduty(secret: str, body: bytes) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Stint's own PostgreSQL as in production: a primary with a synchronous standby.
 
-Sources: PostgreSQL's documentation, "High Availability" (streaming and synchronous replication, pg_promote), pg_basebackup(1).
+Sources: PostgreSQL's documentation, "High Availability" (streaming and synchronous replication, pg_promote),
+pg_basebackup(1).
 """
 
 import contextlib
@@ -59,9 +60,23 @@ class Server(TargetServer):
         )
         program = self.binaries.folder / "pg_basebackup"
         subprocess.run(
-            [str(program), "-D", str(self.data), "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", source],
-            check=True, capture_output=True, env=plain_env(),
-        )  # fmt: skip
+            [
+                str(program),
+                "-D",
+                str(self.data),
+                "-R",
+                "-X",
+                "stream",
+                "-c",
+                "fast",
+                "--no-sync",
+                "-d",
+                source,
+            ],
+            check=True,
+            capture_output=True,
+            env=plain_env(),
+        )
         give(self.folder, self.account)
         self.start()
 

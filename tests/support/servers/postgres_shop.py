@@ -1,4 +1,6 @@
-"""A small shop database on a real PostgreSQL server, set up by the SQL for administrators, and grants on it."""
+"""A small shop database on a real PostgreSQL server, set up by the SQL for administrators, and
+grants on it.
+"""
 
 from __future__ import annotations
 
@@ -88,10 +90,13 @@ class Shop:
         **values,
     ) -> GrantSpec:
         return GrantSpec(
-            grant_ref="GR-TEST", mark=mark or secrets.token_hex(16), holder="alice", place=place or self.place(),
+            grant_ref="GR-TEST",
+            mark=mark or secrets.token_hex(16),
+            holder="alice",
+            place=place or self.place(),
             commands=commands(*(grants or ("SELECT ON app.orders",)), **values),
             expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds),
-        )  # fmt: skip
+        )
 
     def give(self, *grants: str, **about) -> Given:
         """Return a grant that is provisioned and has its credential."""
@@ -149,10 +154,14 @@ def commands(*grants: str, parameters: dict | None = None, **values: str):
     """Return a compiled set that grants these lines."""
     document = parse_document(
         {
-            "name": "repair", "kind": "postgres", "summary": "Repair", "risk": "low", "parameters": parameters or {},
+            "name": "repair",
+            "kind": "postgres",
+            "summary": "Repair",
+            "risk": "low",
+            "parameters": parameters or {},
             "commands": [{"grant": grant, "effect": "change"} for grant in grants],
         }
-    )  # fmt: skip
+    )
     return compile_set(document, values)
 
 

@@ -86,13 +86,35 @@ class SshHost:
         """Log in with the administrator's key, from one of this machine's addresses."""
         return subprocess.run(
             [
-                "ssh", "-F", "none", "-b", come_from, "-i", str(self.admin_key), "-p", str(self.port),
-                "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes",
-                "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-                f"{account}@127.0.0.1", command,
+                "ssh",
+                "-F",
+                "none",
+                "-b",
+                come_from,
+                "-i",
+                str(self.admin_key),
+                "-p",
+                str(self.port),
+                "-o",
+                "IdentitiesOnly=yes",
+                "-o",
+                "IdentityAgent=none",
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+                "-o",
+                "LogLevel=ERROR",
+                f"{account}@127.0.0.1",
+                command,
             ],
-            capture_output=True, text=True, check=False, timeout=allow(30),
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=allow(30),
+        )
 
     def _public(self, name: str) -> str:
         return (self.folder / f"{name}.pub").read_text(encoding="ascii")
@@ -106,9 +128,17 @@ def ssh_host(folder: Path, *, network: int = 0) -> Iterator[SshHost]:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
     (folder / "etc").mkdir()
     holder = subprocess.Popen(
-        ["unshare", "--mount", "sh", "-c", f"{_OWN_FOLDERS} && echo made && exec sleep infinity", "sh", str(folder / "etc")],
+        [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            f"{_OWN_FOLDERS} && echo made && exec sleep infinity",
+            "sh",
+            str(folder / "etc"),
+        ],
         stdout=subprocess.PIPE,
-    )  # fmt: skip
+    )
     with holding(holder, "mnt"):
         host._space = holder.pid
         _start(host, sshd)
@@ -118,9 +148,9 @@ def ssh_host(folder: Path, *, network: int = 0) -> Iterator[SshHost]:
 def _start(host: SshHost, sshd: str) -> None:
     config = _CONFIG.format(port=host.port)
     done = host.run(
-        f"rm -rf /etc/ssh && mkdir -p /etc/ssh/sshd_config.d /run/sshd && printf %s '{config}' > /etc/ssh/sshd_config && "
-        f"install -m 600 {host.folder}/host_key /etc/ssh/host_key && cp {host.admin_key}.pub /etc/ssh/keys_of_root && "
-        f"exec {sshd} -E {host.folder}/sshd.log"
+        f"rm -rf /etc/ssh && mkdir -p /etc/ssh/sshd_config.d /run/sshd && printf %s '{config}' >"
+        f" /etc/ssh/sshd_config && install -m 600 {host.folder}/host_key /etc/ssh/host_key && cp"
+        f" {host.admin_key}.pub /etc/ssh/keys_of_root && exec {sshd} -E {host.folder}/sshd.log"
     )
     assert done.returncode == 0, done.stderr
     eventually(lambda: _answers(host))

@@ -42,9 +42,15 @@ class Terminal:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            [*self.command, *words], cwd=self.home, env=self.environment, text=True, input=stdin,
-            capture_output=True, timeout=timeout, check=False,
-        )  # fmt: skip
+            [*self.command, *words],
+            cwd=self.home,
+            env=self.environment,
+            text=True,
+            input=stdin,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
 
     def json(self, *words: str):
         """Return the JSON document that a command prints."""

@@ -78,9 +78,16 @@ def start(unit: str) -> None:
             address.chmod(0o777)
             env["NOTIFY_SOCKET"] = str(address)
         process = subprocess.Popen(
-            shlex.split(last["ExecStart"]), cwd=last["WorkingDirectory"], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True, umask=int(last["UMask"], 8), preexec_fn=become,  # noqa: PLW1509  # nothing here has threads
-        )  # fmt: skip
+            shlex.split(last["ExecStart"]),
+            cwd=last["WorkingDirectory"],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            umask=int(last["UMask"], 8),
+            preexec_fn=become,  # noqa: PLW1509  # nothing here has threads
+        )
         if last["Type"] == "oneshot":
             if process.wait():
                 sys.exit(f"{unit} failed\n{(RUNNING / f'{unit}.log').read_text()}")

@@ -81,9 +81,12 @@ class Listening:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect by TLS from an address of this machine, and verify the certificate for a host name."""
         return await asyncio.open_connection(
-            "127.0.0.1", self.options.port, ssl=context or self.context(), server_hostname=host,
+            "127.0.0.1",
+            self.options.port,
+            ssl=context or self.context(),
+            server_hostname=host,
             local_addr=(source, 0),
-        )  # fmt: skip
+        )
 
     async def says(self, raw: bytes, host: str = "localhost") -> bytes:
         """Send bytes, and return all output until the listener closes the connection."""

@@ -126,7 +126,9 @@ def policy(world, **changes: Any) -> dict[str, str]:
 
 
 def at_once(*acts: Callable[[], Any]) -> list[Any]:
-    """Run all functions in separate threads that start together; return each one's result or error, in order."""
+    """Run all functions in separate threads that start together; return each one's result or error,
+    in order.
+    """
     results: list[Any] = [None] * len(acts)
     barrier = threading.Barrier(len(acts))
 

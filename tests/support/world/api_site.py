@@ -86,10 +86,13 @@ def grant_on_site(world, *, who=None, ticket="T-42", **changes):
     """Return an active grant for one ticket, held by alice or ``who``."""
     return world.grant(
         **{
-            "cluster": "tickets", "command_set": "close-ticket", "parameters": {"ticket": ticket},
-            **({"who": who} if who else {}), **changes,
+            "cluster": "tickets",
+            "command_set": "close-ticket",
+            "parameters": {"ticket": ticket},
+            **({"who": who} if who else {}),
+            **changes,
         },
-    )  # fmt: skip
+    )
 
 
 def token_of(grant, world, *, jkt="", actor=None):

@@ -12,7 +12,9 @@ from sessions_app.operations.targets import connect
 
 @contextmanager
 def serving(make: Callable[[], Connector], *, kind: str = "ssh", **changes: Any) -> Iterator[None]:
-    """Use connectors from ``make`` for a kind until the block ends; ``changes`` are other fields of its type."""
+    """Use connectors from ``make`` for a kind until the block ends; ``changes`` are other fields of
+    its type.
+    """
     real = registry.find(kind)
     registry.register(replace(real or connect.SSH, kind=kind, make=make, **changes))
     try:

@@ -201,8 +201,15 @@ class Scene:
         return holder_of(session_of(self.registry, use), finish_by, **more)
 
     def now(self, use, **changes) -> dict[int, GrantNow]:
-        facts = {"ref": use.grant_ref, "live": True, "expires_at": use.expires_at, "finish_until": None,
-                 "end_reason": "", "cut": False, **changes}  # fmt: skip
+        facts = {
+            "ref": use.grant_ref,
+            "live": True,
+            "expires_at": use.expires_at,
+            "finish_until": None,
+            "end_reason": "",
+            "cut": False,
+            **changes,
+        }
         return {use.grant_id: GrantNow(**facts)}
 
 

@@ -14,11 +14,33 @@ EVIL = (
 INSTEAD = {"identity.email": EVIL.replace('"', "")}
 # Text that Stint itself parses and follows: keywords, references, digests, addresses inside the site.
 KEPT = {
-    "accesspolicy.digest", "accessrequest.digest", "approval.digest", "commandset.kind", "commandsetversion.digest",
-    "grant.ref", "grant.mark", "identity.username", "identity.password", "identity.time_zone", "notice.path",
-    "commandrun.recording", "commandrun.recording_digest", "documentversion.type", "documentversion.name", "documentversion.digest", "workflow.ref", "workflow.outside_id", "bookmark.query", "signingkey.public_key",
-    "signingkey.private_key", "attemptcount.subject", "apitoken.digest", "sshpublickey.blob", "sshpublickey.fingerprint", "sshpublickey.algorithm",
-}  # fmt: skip
+    "accesspolicy.digest",
+    "accessrequest.digest",
+    "approval.digest",
+    "commandset.kind",
+    "commandsetversion.digest",
+    "grant.ref",
+    "grant.mark",
+    "identity.username",
+    "identity.password",
+    "identity.time_zone",
+    "notice.path",
+    "commandrun.recording",
+    "commandrun.recording_digest",
+    "documentversion.type",
+    "documentversion.name",
+    "documentversion.digest",
+    "workflow.ref",
+    "workflow.outside_id",
+    "bookmark.query",
+    "signingkey.public_key",
+    "signingkey.private_key",
+    "attemptcount.subject",
+    "apitoken.digest",
+    "sshpublickey.blob",
+    "sshpublickey.fingerprint",
+    "sshpublickey.algorithm",
+}
 
 
 def spoil(database: str) -> list[str]:
@@ -36,7 +58,8 @@ def spoil(database: str) -> list[str]:
         key = model._meta.pk.column
         # The key before it keeps unique values unique.
         values = ", ".join(
-            f"\"{field.column}\" = left({key} || ' ' || $evil${_evil(field)}$evil$, {field.max_length or 4000})"
+            f"\"{field.column}\" = left({key} || ' ' || $evil${_evil(field)}$evil$,"
+            f" {field.max_length or 4000})"
             for field in columns
         )
         owner(

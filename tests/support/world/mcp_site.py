@@ -143,10 +143,11 @@ class Raw:
 
     def send(self, body: Any, *, method: str = "POST", timeout: float = 30, **headers: str | None) -> Said:
         given = {
-            "Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
             **({"Authorization": f"Bearer {self.token}"} if self.token else {}),
             **{name.replace("_", "-"): value for name, value in headers.items()},
-        }  # fmt: skip
+        }
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             self.url, data=data, method=method, headers={k: v for k, v in given.items() if v is not None}

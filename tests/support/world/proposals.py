@@ -35,15 +35,21 @@ def web(world, **changes: Any) -> str:
 
 WIDER = {
     "policies": Wider(
-        "web-work", ["requesters", "approvals"],
-        lambda world: web_work(world, requesters={"groups": ["operators"], "identities": ["dora"]}, approvals="none"),
+        "web-work",
+        ["requesters", "approvals"],
+        lambda world: web_work(
+            world, requesters={"groups": ["operators"], "identities": ["dora"]}, approvals="none"
+        ),
     ),
     "clusters": Wider("web", ["requesters"], lambda world: web(world, requesters={"identities": ["dora"]})),
     "command-sets": Wider(
-        "restart-web", ["commands"],
-        lambda world: world.catalog["command-sets/restart-web.yaml"].replace("[nginx, haproxy]", "[nginx, haproxy, httpd]"),
+        "restart-web",
+        ["commands"],
+        lambda world: world.catalog["command-sets/restart-web.yaml"].replace(
+            "[nginx, haproxy]", "[nginx, haproxy, httpd]"
+        ),
     ),
-}  # fmt: skip
+}
 
 
 def delegate(world) -> None:

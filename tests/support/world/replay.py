@@ -10,13 +10,22 @@ from tests.support.world.world import CATALOG, World, make_world
 
 # In the order of their foreign keys.
 _TABLES = (
-    "auth_group", "accounts_identity", "accounts_identity_groups", "sessions_app_cluster", "sessions_app_target",
-    "sessions_app_commandset", "sessions_app_commandsetversion", "sessions_app_accesspolicy",
-    "sessions_app_accesspolicy_clusters", "sessions_app_accesspolicy_command_sets",
-    "sessions_app_clusteruserobjectpermission", "sessions_app_clustergroupobjectpermission",
-    "sessions_app_accesspolicyuserobjectpermission", "sessions_app_accesspolicygroupobjectpermission",
+    "auth_group",
+    "accounts_identity",
+    "accounts_identity_groups",
+    "sessions_app_cluster",
+    "sessions_app_target",
+    "sessions_app_commandset",
+    "sessions_app_commandsetversion",
+    "sessions_app_accesspolicy",
+    "sessions_app_accesspolicy_clusters",
+    "sessions_app_accesspolicy_command_sets",
+    "sessions_app_clusteruserobjectpermission",
+    "sessions_app_clustergroupobjectpermission",
+    "sessions_app_accesspolicyuserobjectpermission",
+    "sessions_app_accesspolicygroupobjectpermission",
     "sessions_app_documentversion",
-)  # fmt: skip
+)
 _PEOPLE = ("alice", "bob", "dora", "charlie", "admin", "robot", "deployer")
 # Placeholder for the time at which the world is made, in rows that are kept.
 _NOW = '"the time at which it is made"'
@@ -38,7 +47,10 @@ _WRITTEN = """
      WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
 """
 # The next row comes after the existing ones.
-_PASS = "SELECT count(nextval(pg_get_serial_sequence('{0}', 'id'))) FROM generate_series(1, (SELECT max(id) FROM {0}))"
+_PASS = (
+    "SELECT count(nextval(pg_get_serial_sequence('{0}', 'id'))) FROM generate_series(1, (SELECT max(id) FROM"
+    " {0}))"
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +104,8 @@ def _restore(kept: _Kept, now: dt.datetime) -> None:
             cursor.execute(_WRITTEN, [table])
             (columns,) = cursor.fetchone()
             cursor.execute(
-                f"INSERT INTO {table} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{table}, %s)",
+                f"INSERT INTO {table} ({columns}) SELECT {columns} FROM"
+                f" json_populate_recordset(NULL::{table}, %s)",
                 [rows.replace(_NOW, stamp)],
             )
         cursor.execute(_RECORD, [now, kept.entries])

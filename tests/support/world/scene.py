@@ -35,7 +35,9 @@ FAILED = f"{ESC}[1;31mFailed to restart haproxy.service:{ESC}[0m Unit haproxy.se
 
 @dataclass
 class Scene:
-    """One of everything, by the names that `tests.sessions_app.web.pages.address` uses, and everything else."""
+    """One of everything, by the names that `tests.sessions_app.web.pages.address` uses, and
+    everything else.
+    """
 
     world: World
     recordings: Path
@@ -132,18 +134,31 @@ def _workflow(scene: Scene) -> None:
     )
     desk = WorkflowSource.objects.get(name="desk")
     outside = Workflow.objects.create(
-        provider=desk.provider, source=desk, outside_id="T-17", ref="desk:T-17", kind="ticket", severity="P3",
-        title="Printer on fire", assigned=["alice@example.com"], facts={"service": "printers"},
-        url="https://desk.example.com/T-17", read_at=scene.ago(minutes=3), read_error="It does not answer: timeout",
-    )  # fmt: skip
+        provider=desk.provider,
+        source=desk,
+        outside_id="T-17",
+        ref="desk:T-17",
+        kind="ticket",
+        severity="P3",
+        title="Printer on fire",
+        assigned=["alice@example.com"],
+        facts={"service": "printers"},
+        url="https://desk.example.com/T-17",
+        read_at=scene.ago(minutes=3),
+        read_error="It does not answer: timeout",
+    )
     outside.clusters.set(Cluster.objects.filter(name="web"))
     for number, (state, event) in enumerate(
         (("handled", "ticket.changed"), ("ignored", "ping"), ("received", "x" * 100))
     ):
         InboundDelivery.objects.create(
-            source=desk, key=f"msg_{number}", event=event, state=state, closed=number,
+            source=desk,
+            key=f"msg_{number}",
+            event=event,
+            state=state,
+            closed=number,
             hints=[{"id": "T-17", "closed": False, "whole": False}],
-        )  # fmt: skip
+        )
 
 
 def _webhooks(scene: Scene) -> None:
@@ -192,14 +207,22 @@ def _people(scene: Scene) -> None:
         Identity.objects.filter(pk=person.pk).update(name=name)
     for username, (name, groups, zone) in PEOPLE.items():
         scene.people[username] = create_identity(
-            username=username, name=name, email=f"{username}@example.com", groups=groups, time_zone=zone,
-            actor=SETUP, now=scene.now,
-        )  # fmt: skip
+            username=username,
+            name=name,
+            email=f"{username}@example.com",
+            groups=groups,
+            time_zone=zone,
+            actor=SETUP,
+            now=scene.now,
+        )
     scene.identity = scene.world.dora
     for person in (scene.world.alice, scene.world.dora):
         link_provider(
-            issuer="https://id.example.com", subject=f"00u-{person.username}", email=person.email, now=scene.now
-        )  # fmt: skip
+            issuer="https://id.example.com",
+            subject=f"00u-{person.username}",
+            email=person.email,
+            now=scene.now,
+        )
 
 
 def _life(
@@ -234,12 +257,19 @@ def _use(grant: Any, target: Any) -> Any:
     from sessions_app.queries.requests import facts
 
     return Use(
-        grant_id=grant.pk, grant_ref=grant.ref, holder_id=grant.holder_id, holder=grant.holder.username,
-        holder_kind=actor_of(grant.holder).kind, cluster=grant.cluster.name, host_ca=grant.cluster.host_ca,
+        grant_id=grant.pk,
+        grant_ref=grant.ref,
+        holder_id=grant.holder_id,
+        holder=grant.holder.username,
+        holder_kind=actor_of(grant.holder).kind,
+        cluster=grant.cluster.name,
+        host_ca=grant.cluster.host_ca,
         target=facts.target_facts(target),
         compiled=commands.compiled(grant.command_set_version, grant.parameters, grant.commands),
-        expires_at=grant.expires_at, finish_seconds=grant.finish_seconds, mark=grant.mark,
-    )  # fmt: skip
+        expires_at=grant.expires_at,
+        finish_seconds=grant.finish_seconds,
+        mark=grant.mark,
+    )
 
 
 def _finish(scene: Scene, run: int, line: str, at: dt.datetime) -> None:
@@ -250,9 +280,15 @@ def _finish(scene: Scene, run: int, line: str, at: dt.datetime) -> None:
         text, status = FAILED, 5
     recording = _record(scene, f"{at:%Y-%m-%d}/run-{run}.cast", line, text, at)
     finish_run(
-        run_id=run, state="done", exit_status=status, output_bytes=recording.output_bytes, recording=recording.path,
-        recording_digest=recording.digest, recording_bytes=recording.file_bytes, now=at + dt.timedelta(seconds=2),
-    )  # fmt: skip
+        run_id=run,
+        state="done",
+        exit_status=status,
+        output_bytes=recording.output_bytes,
+        recording=recording.path,
+        recording_digest=recording.digest,
+        recording_bytes=recording.file_bytes,
+        now=at + dt.timedelta(seconds=2),
+    )
 
 
 def _record(scene: Scene, path: str, line: str, text: str, at: dt.datetime) -> Any:
@@ -285,18 +321,31 @@ def _history(scene: Scene) -> None:
 
     world, people = scene.world, scene.people
     scene.past = _life(
-        scene, scene.ago(days=6), world.alice, (
-            "systemctl status --no-pager nginx", "systemctl restart nginx", "systemctl restart sshd",
-            "journalctl --no-pager -u nginx -n 50", "systemctl stop nginx",
-        ), reason="Renew the certificate of the shop before it runs out on Friday", ticket="CHG-40817",
-    )  # fmt: skip
+        scene,
+        scene.ago(days=6),
+        world.alice,
+        (
+            "systemctl status --no-pager nginx",
+            "systemctl restart nginx",
+            "systemctl restart sshd",
+            "journalctl --no-pager -u nginx -n 50",
+            "systemctl stop nginx",
+        ),
+        reason="Renew the certificate of the shop before it runs out on Friday",
+        ticket="CHG-40817",
+    )
     _over(scene, scene.past, scene.ago(days=6) + dt.timedelta(hours=1))
     for day, person in enumerate((people["priya"], people["jonas"], world.robot, people["kofi"]), 2):
         lines = ("systemctl status --no-pager haproxy",)
         grant = _life(
-            scene, scene.ago(days=day, hours=2), person, lines, parameters={"unit": "haproxy"},
-            reason="Look why the queue grows at noon", minutes=30,
-        )  # fmt: skip
+            scene,
+            scene.ago(days=day, hours=2),
+            person,
+            lines,
+            parameters={"unit": "haproxy"},
+            reason="Look why the queue grows at noon",
+            minutes=30,
+        )
         _over(
             scene,
             grant,
@@ -320,9 +369,12 @@ def _history(scene: Scene) -> None:
     _over(scene, scene.to_review, at + dt.timedelta(minutes=6), actor=world.alice, reason="released")
     at = scene.ago(days=1, hours=1)
     world.decide(
-        world.request(people["jonas"], now=at, reason="Try the new configuration"), world.dora, verdict="deny",
-        comment="Not on the day before the sale. Staging has the same configuration: try it there.", now=at,
-    )  # fmt: skip
+        world.request(people["jonas"], now=at, reason="Try the new configuration"),
+        world.dora,
+        verdict="deny",
+        comment="Not on the day before the sale. Staging has the same configuration: try it there.",
+        now=at,
+    )
     world.request(people["kofi"], now=scene.ago(days=1, minutes=50), reason="Nightly restart")
     sweep(now=lambda: scene.now, name="scene")
 
@@ -342,17 +394,30 @@ def _afternoon(scene: Scene) -> None:
 
     world, people = scene.world, scene.people
     scene.grant = _life(
-        scene, scene.ago(minutes=24), world.alice, (
-            "systemctl status --no-pager nginx", "systemctl restart nginx", "systemctl restart sshd",
-            "journalctl --no-pager -u nginx -n 50", "systemctl stop nginx", "systemctl restart nginx; id",
-        ), minutes=120, reason="Renew the certificate of the shop", ticket="CHG-41007",
-    )  # fmt: skip
+        scene,
+        scene.ago(minutes=24),
+        world.alice,
+        (
+            "systemctl status --no-pager nginx",
+            "systemctl restart nginx",
+            "systemctl restart sshd",
+            "journalctl --no-pager -u nginx -n 50",
+            "systemctl stop nginx",
+            "systemctl restart nginx; id",
+        ),
+        minutes=120,
+        reason="Renew the certificate of the shop",
+        ticket="CHG-41007",
+    )
     held = CommandRun.objects.get(grant=scene.grant, state="held")
     decide_hold(run_id=held.pk, actor=world.bob, allow=False, now=scene.ago(minutes=18))
     soon = _life(
-        scene, scene.ago(minutes=52), people["jonas"], ("journalctl --no-pager -u nginx -n 50",),
+        scene,
+        scene.ago(minutes=52),
+        people["jonas"],
+        ("journalctl --no-pager -u nginx -n 50",),
         reason="Look at the slow requests of this morning",
-    )  # fmt: skip
+    )
     assert soon.state == "active"
     _life(
         scene,
@@ -462,18 +527,26 @@ def _desk(scene: Scene) -> None:
         identity_id=world.alice.pk, public_key=PUBLIC_KEY, label="Laptop", actor=world.alice, now=now
     )
     scene.token, _ = create_token(
-        identity_id=world.robot.pk, label="Canary", scopes=["read"], lifetime=dt.timedelta(days=30), actor=world.alice,
+        identity_id=world.robot.pk,
+        label="Canary",
+        scopes=["read"],
+        lifetime=dt.timedelta(days=30),
+        actor=world.alice,
         now=now,
-    )  # fmt: skip
+    )
     scene.draft = save_draft(
         source=FILES["command-sets/restart-web.yaml"].replace("[1, 1000]", "[1, 5000]"),
         actor=world.admin,
         now=now,
     )
     scene.incident = open_workflow(
-        kind="incident", title="Checkout answers 502 to every third customer", severity="P1", clusters=["web"],
-        actor=world.bob, now=scene.ago(minutes=14),
-    )  # fmt: skip
+        kind="incident",
+        title="Checkout answers 502 to every third customer",
+        severity="P1",
+        clusters=["web"],
+        actor=world.bob,
+        now=scene.ago(minutes=14),
+    )
     _workflow(scene)
     scene.bookmark = Bookmark.objects.create(
         identity=world.alice,
@@ -492,9 +565,12 @@ def _waiting(scene: Scene) -> None:
 
     world, people, now = scene.world, scene.people, scene.now
     scene.request = world.request(
-        now=scene.ago(minutes=5), reason="Move the shop to the new certificate and look that nobody notices",
-        ticket="CHG-41012", starts_at=now + dt.timedelta(minutes=30), duration=7200,
-    )  # fmt: skip
+        now=scene.ago(minutes=5),
+        reason="Move the shop to the new certificate and look that nobody notices",
+        ticket="CHG-41012",
+        starts_at=now + dt.timedelta(minutes=30),
+        duration=7200,
+    )
     Comment.objects.create(
         request=scene.request,
         author=world.bob,
@@ -509,9 +585,15 @@ def _waiting(scene: Scene) -> None:
     )
     world.request(world.robot, now=now, reason="Deploy 2026.11.3", parameters={"unit": "haproxy"})
     world.request(
-        people["priya"], now=now, cluster="checkout-eu", command_set="look-at-web", parameters={}, duration=1800,
-        reason="See why the payments are slow", ticket="INC-8812",
-    )  # fmt: skip
+        people["priya"],
+        now=now,
+        cluster="checkout-eu",
+        command_set="look-at-web",
+        parameters={},
+        duration=1800,
+        reason="See why the payments are slow",
+        ticket="INC-8812",
+    )
     extend_grant(
         grant_id=scene.grant.pk,
         requester=world.alice,

@@ -86,9 +86,12 @@ class World:
         from sessions_app.operations.requests.check_request import NewRequest
 
         ask = NewRequest(
-            cluster="web", command_set="restart-web", duration=3600, reason="Nightly restart",
+            cluster="web",
+            command_set="restart-web",
+            duration=3600,
+            reason="Nightly restart",
             parameters={"unit": "nginx"},
-        )  # fmt: skip
+        )
         return replace(ask, **changes)
 
     def request(self, who=None, *, now=None, **changes):
@@ -102,9 +105,12 @@ class World:
         from sessions_app.operations.requests.decide_request import decide_request
 
         return decide_request(
-            request_id=request.pk, approver=who or self.bob, verdict=verdict, now=now or self.now,
+            request_id=request.pk,
+            approver=who or self.bob,
+            verdict=verdict,
+            now=now or self.now,
             **{"digest": request.digest, **more},
-        )  # fmt: skip
+        )
 
     def grant(self, *, now=None, start=True, **changes):
         """Return a grant that alice requested and bob approved, active unless ``start`` is False."""

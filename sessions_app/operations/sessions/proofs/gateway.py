@@ -30,8 +30,8 @@ SELECT g.id, g.ref, t.id, g.expires_at, k.id, k.digest, k.jkt, least(g.expires_a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayUse(TokenUse):
-    """One grant on one target behind Stint's own gateway, ready for a request. ``place`` has the credential that the
-    gateway adds.
+    """One grant on one target behind Stint's own gateway, ready for a request. ``place`` has the credential
+    that the gateway adds.
     """
 
     compiled: CompiledSet
@@ -80,9 +80,15 @@ def _use(row: Row, fields: dict[str, Any]) -> GatewayUse:
         cluster=text(cluster), target=fields["target"], parameters=_parameters(*stored, number(cluster_id))
     )
     return GatewayUse(
-        **fields, expires_at=moment(expires_at), credential_id=number(key), credential_digest=text(digest),
-        jkt=text(jkt), good_until=moment(good_until), place=place, stored=stored,
-    )  # fmt: skip
+        **fields,
+        expires_at=moment(expires_at),
+        credential_id=number(key),
+        credential_digest=text(digest),
+        jkt=text(jkt),
+        good_until=moment(good_until),
+        place=place,
+        stored=stored,
+    )
 
 
 # Rows are read each time; only their interpretation is cached.

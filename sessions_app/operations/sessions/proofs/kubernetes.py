@@ -78,9 +78,12 @@ class AtKubernetes:
     def use(self, row: Row) -> KubernetesUse:
         digest, key, jkt, *stored, good_until, credential = row[19:]
         return KubernetesUse(
-            **_placed(row, digest, *stored), credential_id=number(key), credential_digest=text(credential),
-            good_until=moment(good_until), jkt=text(jkt),
-        )  # fmt: skip
+            **_placed(row, digest, *stored),
+            credential_id=number(key),
+            credential_digest=text(credential),
+            good_until=moment(good_until),
+            jkt=text(jkt),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,9 +94,12 @@ class ByProxy:
         if not hmac.compare_digest(digest, self.proxy_digest):
             return None
         return RequestUse(
-            **approved((ref or b"", number(grant), number(target))), expires_at=moment(expires_at), credential_id=number(key),
-            session_id=None if session is None else number(session), jkt=text(jkt),
-        )  # fmt: skip
+            **approved((ref or b"", number(grant), number(target))),
+            expires_at=moment(expires_at),
+            credential_id=number(key),
+            session_id=None if session is None else number(session),
+            jkt=text(jkt),
+        )
 
 
 def lock_requests(uses: Iterable[AnyUse]) -> dict[tuple[int, int], dt.datetime]:

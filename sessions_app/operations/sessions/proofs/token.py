@@ -74,9 +74,15 @@ class ByToken:
             ),
         )
         return CallUse(
-            **fields, credential_id=number(key), credential_digest=text(credential), good_until=moment(good_until),
-            jkt=text(jkt), held=bool(number(held)), place=place, pins=_pins(json.loads(text(made))),
-        )  # fmt: skip
+            **fields,
+            credential_id=number(key),
+            credential_digest=text(credential),
+            good_until=moment(good_until),
+            jkt=text(jkt),
+            held=bool(number(held)),
+            place=place,
+            pins=_pins(json.loads(text(made))),
+        )
 
 
 def _pins(made: Any) -> dict[str, str]:

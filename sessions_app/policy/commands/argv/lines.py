@@ -45,18 +45,42 @@ _REASONS = {
 # Words that don't begin a simple command in dash, bash, zsh or fish.
 _KEYWORDS = frozenset(
     (
-        "if", "then", "else", "elif", "fi", "case", "esac", "for", "select", "while", "until", "do", "done",
-        "in", "function", "time", "coproc", "begin", "end", "and", "or", "not", "switch", "foreach", "repeat",
-        "nocorrect", "noglob",
+        "if",
+        "then",
+        "else",
+        "elif",
+        "fi",
+        "case",
+        "esac",
+        "for",
+        "select",
+        "while",
+        "until",
+        "do",
+        "done",
+        "in",
+        "function",
+        "time",
+        "coproc",
+        "begin",
+        "end",
+        "and",
+        "or",
+        "not",
+        "switch",
+        "foreach",
+        "repeat",
+        "nocorrect",
+        "noglob",
     )
-)  # fmt: skip
+)
 
 
 class LineRefused(RuleRefused):
     """A line that is not one plain command.
 
-    `reason` is a sentence for its author, `position` the offset from 0, and `character` the offending one (empty if
-    none).
+    `reason` is a sentence for its author, `position` the offset from 0, and `character` the offending one
+    (empty if none).
     """
 
     def __init__(self, reason: str, position: int, character: str = "") -> None:
@@ -94,7 +118,9 @@ def _hidden_reason(char: str) -> str:
 
 
 def check_argv(argv: tuple[str, ...]) -> None:
-    """Refuse words that sshd or a shell would not treat as one program and its arguments. Raises LineRefused."""
+    """Refuse words that sshd or a shell would not treat as one program and its arguments. Raises
+    LineRefused.
+    """
     if not argv:
         raise LineRefused("a command is required", 0)
     program = argv[0]

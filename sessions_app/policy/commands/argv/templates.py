@@ -20,7 +20,9 @@ _PAD = "\U0010fffd"
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The place of a parameter's value. The value may not contain `stop`, the text before the next slot of its word."""
+    """The place of a parameter's value. The value may not contain `stop`, the text before the next slot of
+    its word.
+    """
 
     name: str
     stop: str = ""

@@ -101,8 +101,8 @@ def unenforced(rule: HTTPRequest, connection: Mapping[str, object]) -> str | Non
     if rule.needs_gateway:
         keys = " and ".join(rule.needs_gateway)
         return (
-            f"has {keys} in {clip(rule.text)}, which only Stint's own gateway can enforce: set proxy: stint in the cluster's "
-            f"connection, or remove {keys}"
+            f"has {keys} in {clip(rule.text)}, which only Stint's own gateway can enforce: set proxy: stint"
+            f" in the cluster's connection, or remove {keys}"
         )
     return None
 
@@ -126,10 +126,11 @@ def _injected_too(rule: HTTPRequest, inject: object) -> str | None:
 def compile_set(
     document: HTTPCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
 ) -> CompiledSet:
-    """Return the requests with the grant's values in place. `keep` are the indices that the approvers kept (None: all).
+    """Return the requests with the grant's values in place. `keep` are the indices that the approvers kept
+    (None: all).
 
-    Denied requests stay denied, whether or not they were kept. Raises CompileError for a missing, unknown or refused
-    value, and for an index that the set does not have.
+    Denied requests stay denied, whether or not they were kept. Raises CompileError for a missing, unknown or
+    refused value, and for an index that the set does not have.
     """
     check_kept(document, keep)
     bound = bind(document, bindings)
@@ -187,11 +188,15 @@ def _compile(document: HTTPCommandSet, bound: Mapping[str, str], keep: Collectio
             key = (one.template.method, sum(p.count("/") for p in one.template.pieces if isinstance(p, str)))
             by_shape[key] = (*by_shape.get(key, ()), one)
     return CompiledSet(
-        kind="http", name=document.name, bindings=dict(bound), commands=kept,
+        kind="http",
+        name=document.name,
+        bindings=dict(bound),
+        commands=kept,
         left_out=tuple(one for one in every if one not in kept),
         denies=tuple(one for one in kept if isinstance(one.rule, HTTPDeny)),
-        by_shape=by_shape, deep=tuple(one for one in allows if one.deep),
-    )  # fmt: skip
+        by_shape=by_shape,
+        deep=tuple(one for one in allows if one.deep),
+    )
 
 
 def _compile_rule(
@@ -207,11 +212,19 @@ def _compile_rule(
     free = {name: type_ for name, type_ in types.items() if name not in bound}
     needs = rule.needs_gateway if isinstance(rule, HTTPRequest) else ()
     return CompiledHTTPCommand(
-        index, rule, template, pattern_of(template, bound, types, broad=deny), free, checks["query"],
-        None if rule.body is None else checks["body"], checks.get("form", {}), checks.get("headers", {}),
-        frozenset() if isinstance(rule, HTTPDeny) else frozenset(rule.optional), _text_of(template, bound),
+        index,
+        rule,
+        template,
+        pattern_of(template, bound, types, broad=deny),
+        free,
+        checks["query"],
+        None if rule.body is None else checks["body"],
+        checks.get("form", {}),
+        checks.get("headers", {}),
+        frozenset() if isinstance(rule, HTTPDeny) else frozenset(rule.optional),
+        _text_of(template, bound),
         not (free or rule.query or needs or rule.body is not None),
-    )  # fmt: skip
+    )
 
 
 def _check(

@@ -1,9 +1,9 @@
 """What a request carries besides its path (a JSON value, a form, an upload or nothing), and its one-line
 notation.
 
-`POST /notes {"text": "done"}`, `POST /people form {"name": "Ada", "photo": {"bytes": 1024, "name": "a.png", "type":
-"image/png"}}`, `PUT /file upload {"bytes": 1024, "type": "application/pdf"}`. `headers {…}` before the body gives
-the headers that a rule limits.
+`POST /notes {"text": "done"}`, `POST /people form {"name": "Ada", "photo": {"bytes": 1024, "name": "a.png",
+"type": "image/png"}}`, `PUT /file upload {"bytes": 1024, "type": "application/pdf"}`. `headers {…}` before
+the body gives the headers that a rule limits.
 """
 
 import json

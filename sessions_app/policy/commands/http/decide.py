@@ -34,8 +34,8 @@ from sessions_app.policy.commands.json_values.checks import Check, leaves
 from sessions_app.policy.commands.parameters import ValueRefused
 
 _GOES_ON = (
-    "it requests an event stream (Accept: text/event-stream), which could continue after the grant ends; its command must "
-    "have stream: true"
+    "it requests an event stream (Accept: text/event-stream), which could continue after the grant ends; its"
+    " command must have stream: true"
 )
 _TALKS = "it opens a WebSocket; its command must have websocket: true"
 
@@ -69,7 +69,9 @@ class Asked:
 
     @cached_property
     def methods(self) -> frozenset[str]:
-        """Return its method, and any method that frameworks take from its fields instead: `_method=DELETE`."""
+        """Return its method, and any method that frameworks take from its fields instead:
+        `_method=DELETE`.
+        """
         inside = self.body.fields if isinstance(self.body, Form) else self.body
         fields = [*self.target.query.items(), *(inside.items() if isinstance(inside, Mapping) else ())]
         return frozenset(
@@ -110,9 +112,9 @@ def decide_request(
 
     `target` comes from the request line. Never raises because of its content.
 
-    ``headers``: by lowercase name, from Stint's own gateway. None: the caller is another proxy, for which rules that
-    only the gateway can enforce are refused. ``stream``, ``websocket``: it asks for one, which one of the matching
-    commands must allow.
+    ``headers``: by lowercase name, from Stint's own gateway. None: the caller is another proxy, for which
+    rules that only the gateway can enforce are refused. ``stream``, ``websocket``: it asks for one, which one
+    of the matching commands must allow.
     """
     try:
         asked = Asked(method, read_target(target), body, headers, stream, websocket)

@@ -64,8 +64,10 @@ class HTTPRule(CommandRule):
     body: Mapping[BodyName, Constraint] | None = Field(
         default=None,
         max_length=MAX_CONSTRAINTS,
-        description="Allowed keys of the JSON body and their values (a.b for nested keys); others are refused. Only "
-        "Stint's own gateway and AuthZEN see the body; other proxies don't",
+        description=(
+            "Allowed keys of the JSON body and their values (a.b for nested keys); others are refused. Only "
+            "Stint's own gateway and AuthZEN see the body; other proxies don't"
+        ),
     )
 
     @property
@@ -110,8 +112,10 @@ class HTTPRequest(HTTPRule):
     headers: Mapping[HeaderName, Constraint] = Field(
         default={},
         max_length=MAX_CONSTRAINTS,
-        description="Request headers that pass, with their values, in addition to the headers that are always "
-        "harmless",
+        description=(
+            "Request headers that pass, with their values, in addition to the headers that are always "
+            "harmless"
+        ),
     )
     hold: StrictBool = Field(default=False, description="Each request needs the approval of a second person")
     response: ResponseLimit | None = Field(default=None, description="Which parts of a response may pass")
@@ -226,7 +230,8 @@ class HTTPCommandSet(CommandSetDocument):
             if position < len(pieces) - 1 or (isinstance(before, str) and before.endswith("/")):
                 yield Problem(
                     f"{path}.{rule.WRITTEN}",
-                    f"{{{piece.name}}} is a path, which begins with “/” and takes the rest of the path: put it last, like /files{{file}}",
+                    f"{{{piece.name}}} is a path, which begins with “/” and takes the rest of the path: put"
+                    " it last, like /files{file}",
                 )
 
 

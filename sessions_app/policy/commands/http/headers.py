@@ -1,23 +1,59 @@
-"""Request headers that pass without a rule, headers that no rule can pass, and fields that act as the method."""
+"""Request headers that pass without a rule, headers that no rule can pass, and fields that act as
+the method.
+"""
 
 import re
 
 # These choose a representation, make a request conditional or trace it. None identifies the client.
-HARMLESS = frozenset((
-    "accept", "accept-language", "accept-encoding", "content-type", "content-length", "if-match", "if-none-match",
-    "if-modified-since", "if-unmodified-since", "range", "if-range", "user-agent", "traceparent", "tracestate",
-    "idempotency-key", "prefer", "x-request-id",
-))  # fmt: skip
-HOP_BY_HOP = frozenset((
-    "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "proxy-authentication-info",
-    "te", "trailer", "transfer-encoding", "upgrade", "http2-settings", "expect",
-))  # fmt: skip
+HARMLESS = frozenset(
+    (
+        "accept",
+        "accept-language",
+        "accept-encoding",
+        "content-type",
+        "content-length",
+        "if-match",
+        "if-none-match",
+        "if-modified-since",
+        "if-unmodified-since",
+        "range",
+        "if-range",
+        "user-agent",
+        "traceparent",
+        "tracestate",
+        "idempotency-key",
+        "prefer",
+        "x-request-id",
+    )
+)
+HOP_BY_HOP = frozenset(
+    (
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-authentication-info",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "http2-settings",
+        "expect",
+    )
+)
 _METHOD = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 # Some frameworks let these change the method or the path after the decision.
 OVERRIDES = (
-    *_METHOD, "X-Original-Method", "X-Original-URL", "X-Original-URI", "X-Original-Path", "X-Rewrite-URL", "X-Rewrite-URI",
+    *_METHOD,
+    "X-Original-Method",
+    "X-Original-URL",
+    "X-Original-URI",
+    "X-Original-Path",
+    "X-Rewrite-URL",
+    "X-Rewrite-URI",
     "X-Override-URL",
-)  # fmt: skip
+)
 # These describe the apparent client and the apparent target.
 _DESCRIBING = frozenset(("forwarded", "x-real-ip", "via", "x-envoy-original-path", "x-envoy-original-method"))
 _REWRITES = _DESCRIBING.union(name.lower() for name in OVERRIDES)
@@ -42,7 +78,10 @@ def why_never(name: str) -> str | None:
     """Return, as a clause, why no rule can pass a request header; None if a rule can."""
     name = one_spelling(name)
     if name in ("authorization", "cookie", "dpop"):
-        return "carries a credential: the gateway adds the target's own, under inject of the cluster's connection"
+        return (
+            "carries a credential: the gateway adds the target's own, under inject of the cluster's"
+            " connection"
+        )
     if name == "host" or name in HOP_BY_HOP:
         return "is set by the gateway itself: remove it"
     if name in _REWRITES or name.startswith(_PREFIXES):

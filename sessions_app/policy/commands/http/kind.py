@@ -12,6 +12,15 @@ from sessions_app.policy.commands.http.views import describe
 from sessions_app.policy.commands.kind import CommandKind
 
 KIND = CommandKind(
-    name="http", title="HTTP", document=HTTPCommandSet, starters=STARTERS, hint="GET /tickets/T-42",
-    with_values=compile_set, open=compile_open, decide=decide, covers=covers, describe=describe, lint=lint,
-)  # fmt: skip
+    name="http",
+    title="HTTP",
+    document=HTTPCommandSet,
+    starters=STARTERS,
+    hint="GET /tickets/T-42",
+    with_values=compile_set,
+    open=compile_open,
+    decide=decide,
+    covers=covers,
+    describe=describe,
+    lint=lint,
+)

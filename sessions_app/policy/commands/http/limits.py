@@ -117,8 +117,10 @@ class ResponseLimit(BaseModel):
         default=None,
         min_length=1,
         max_length=100,
-        description="Only these fields of a JSON response pass: a.b for nested fields, items[].price for the "
-        "price of each item",
+        description=(
+            "Only these fields of a JSON response pass: a.b for nested fields, items[].price for the "
+            "price of each item"
+        ),
     )
     max: Size | None = Field(default=None, ge=1, le=MAX_ANSWER, description="Maximum size of the response")
     time: Duration | None = Field(
@@ -155,7 +157,9 @@ def steps_of(field: str) -> tuple[str, ...]:
 
 
 def fields_within(inner: Sequence[str] | None, outer: Sequence[str] | None) -> bool:
-    """Whether everything that passes through `inner` also passes through `outer` (None: the whole response)."""
+    """Whether everything that passes through `inner` also passes through `outer` (None: the whole
+    response).
+    """
     if outer is None or inner is None:
         return outer is None
     allowed = [steps_of(field) for field in outer]

@@ -54,23 +54,31 @@ def _type_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
         compiled = compile_pattern(type_.pattern)
         if all(compiled.fullmatch(probe) for probe in _ANYTHING):
             yield Finding(
-                "error", "broad_pattern", where,
+                "error",
+                "broad_pattern",
+                where,
                 f"the pattern {clip(type_.pattern)} matches any path segment, not one record",
                 "allow only the expected characters, like T-[0-9]{1,8}, or use choice, int or name",
-            )  # fmt: skip
+            )
     if isinstance(type_, PathBelow) and type_.root == "/":
         yield Finding(
-            "error", "free_path", where, "a path below / can be any path of the application",
+            "error",
+            "free_path",
+            where,
+            "a path below / can be any path of the application",
             "set the intended folder",
-        )  # fmt: skip
+        )
 
 
 def _rule_findings(document: HTTPCommandSet, index: int, rule: Rule) -> Iterator[Finding]:
     if not rule.text.isascii():
         yield _found(
-            index, rule.WRITTEN, "look_alike", "the request contains letters that look like other letters",
+            index,
+            rule.WRITTEN,
+            "look_alike",
+            "the request contains letters that look like other letters",
             "check that each letter is the one you mean",
-        )  # fmt: skip
+        )
     if isinstance(rule, HTTPRequest):
         for name in set(rule.where).intersection(rule.template().names):
             yield from _type_findings(f"commands[{index}].where.{name}", rule.where[name])
@@ -92,18 +100,25 @@ def _effect_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
     verbs = _VERBS.intersection(_segments(rule))
     if method not in _SAFE and rule.effect == "read":
         yield _found(
-            index, "effect", "effect", f"{method} changes the target, but its effect is `read`",
-            "set effect: change or effect: destructive", "error",
-        )  # fmt: skip
+            index,
+            "effect",
+            "effect",
+            f"{method} changes the target, but its effect is `read`",
+            "set effect: change or effect: destructive",
+            "error",
+        )
     if method == "DELETE" and rule.effect == "change":
         yield _found(
             index, "effect", "effect", "DELETE permanently removes something", "set effect: destructive"
         )
     if method in _SAFE and rule.effect == "read" and verbs:
         yield _found(
-            index, "effect", "effect", f"`{min(verbs)}` in the path suggests a change, although {method} should only read",
+            index,
+            "effect",
+            "effect",
+            f"`{min(verbs)}` in the path suggests a change, although {method} should only read",
             "check what the application does, and set effect: change if it changes anything",
-        )  # fmt: skip
+        )
 
 
 def _reach_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
@@ -120,24 +135,32 @@ def _reach_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
         )
     if powers:
         yield _found(
-            index, "request", "powerful", f"a path with `{min(powers)}` often does more than one thing",
+            index,
+            "request",
+            "powerful",
+            f"a path with `{min(powers)}` often does more than one thing",
             "list the paths below it one by one, and limit their query and body",
-        )  # fmt: skip
+        )
     if segments and segments[0].startswith("{"):
         yield _found(
-            index, "request", "free_root",
+            index,
+            "request",
+            "free_root",
             "the first path segment is free, so one request can reach different parts of the application",
             "write out the first segment",
-        )  # fmt: skip
+        )
 
 
 def _stream_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
     if rule.stream:
         yield _found(
-            index, "stream", "stream", "a response that has started can continue after the grant ends, except through Stint's "
-                "own gateway",
+            index,
+            "stream",
+            "stream",
+            "a response that has started can continue after the grant ends, except through Stint's "
+            "own gateway",
             "remove it, unless events are needed as they happen",
-        )  # fmt: skip
+        )
 
 
 def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -> Iterator[Finding]:
@@ -145,28 +168,40 @@ def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -
     method = rule.template().method
     if method in _WITH_BODY and rule.content == "none":
         yield _found(
-            index, "body", "free_body", f"a proxy that does not send the body of {method} (nginx, Traefik, Caddy, Envoy) lets any "
-                f"body pass{_HIDDEN if method == 'POST' else ''}",
+            index,
+            "body",
+            "free_body",
+            f"a proxy that does not send the body of {method} (nginx, Traefik, Caddy, Envoy) lets any "
+            f"body pass{_HIDDEN if method == 'POST' else ''}",
             "add body: with a limit for each key, or use this only with Stint's own gateway (proxy: "
-                "stint), which refuses any body",
-        )  # fmt: skip
+            "stint), which refuses any body",
+        )
     if rule.upload is not None and rule.effect == "read":
         yield _found(
-            index, "upload", "effect", "an upload can have any content, but its effect is `read`",
-            "set effect: change or effect: destructive, or limit the content with body or form", "error",
-        )  # fmt: skip
+            index,
+            "upload",
+            "effect",
+            "an upload can have any content, but its effect is `read`",
+            "set effect: change or effect: destructive, or limit the content with body or form",
+            "error",
+        )
     if rule.websocket:
         yield _found(
-            index, "websocket", "websocket", "WebSocket messages are not limited: the holder can send anything",
+            index,
+            "websocket",
+            "websocket",
+            "WebSocket messages are not limited: the holder can send anything",
             "allow plain requests instead, or set hold: true so that a second person approves each "
-                "connection",
-        )  # fmt: skip
+            "connection",
+        )
     if document.parameters and not set(rule.names) & set(document.parameters) and method not in _SAFE:
         yield _found(
-            index, "request", "unbound",
+            index,
+            "request",
+            "unbound",
             "it uses no parameter of the grant, so it isn't limited to one workflow",
             "use a parameter in the path, query, body or form",
-        )  # fmt: skip
+        )
 
 
 def _method_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -> Iterator[Finding]:
@@ -177,32 +212,43 @@ def _method_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) ->
             methods = _values(document, rule, among[name])
             if methods is None:
                 yield _found(
-                    index, f"{where}.{name}", "free_method",
+                    index,
+                    f"{where}.{name}",
+                    "free_method",
                     f"many frameworks treat {name} as the method, and the holder can set any method in "
-                        f"{clip(text)}",
-                    f"list the allowed methods for {name} with choice, or remove it", "error",
-                )  # fmt: skip
+                    f"{clip(text)}",
+                    f"list the allowed methods for {name} with choice, or remove it",
+                    "error",
+                )
                 continue
             yield _found(
-                index, f"{where}.{name}", "method_field",
+                index,
+                f"{where}.{name}",
+                "method_field",
                 f"many frameworks treat {name} as the method: {clip(text)} can then be "
-                    f"{' or '.join(methods)}",
+                f"{' or '.join(methods)}",
                 "allow the method itself instead of the field, if the application supports it",
-            )  # fmt: skip
+            )
             if "DELETE" in methods and rule.effect != "destructive":
                 yield _found(
-                    index, "effect", "effect", f"{name} makes it a DELETE, which permanently removes something",
-                    "set effect: destructive", "error",
-                )  # fmt: skip
+                    index,
+                    "effect",
+                    "effect",
+                    f"{name} makes it a DELETE, which permanently removes something",
+                    "set effect: destructive",
+                    "error",
+                )
     types = rule.upload.types if rule.upload else ()
     read = [media for media in types if "/json" in media or "+json" in media]
     if read:
         yield _found(
-            index, "upload", "method_field",
+            index,
+            "upload",
+            "method_field",
             f"some frameworks parse {read[0]} as fields, and use a `_method` in it as the method, "
-                "which Stint does not check",
+            "which Stint does not check",
             "limit its keys with body, or check that the application does not read fields from it",
-        )  # fmt: skip
+        )
 
 
 def _values(document: HTTPCommandSet, rule: HTTPRequest, constraint: object) -> tuple[str, ...] | None:
@@ -230,11 +276,13 @@ def _overlaps(document: HTTPCommandSet) -> Iterator[Finding]:
         same = all(getattr(one, name) == getattr(other, name) for name in _DECIDING)
         if not same:
             yield Finding(
-                "warning", "overlap", f"commands[{second}].request",
+                "warning",
+                "overlap",
+                f"commands[{second}].request",
                 f"a request can match both this and commands[{first}], and is allowed if either one "
-                    "allows it",
+                "allows it",
                 "remove one, or narrow its values so that no request matches both",
-            )  # fmt: skip
+            )
 
 
 def _may_meet(one: list[str], other: list[str]) -> bool:
@@ -255,8 +303,10 @@ def _idle_denies(document: HTTPCommandSet) -> Iterator[Finding]:
             and rule.template().method in (ANY, *_WITH_BODY)
         ):
             yield Finding(
-                "warning", "deny_body", f"commands[{index}].body",
+                "warning",
+                "deny_body",
+                f"commands[{index}].body",
                 "a proxy that does not send the body (nginx, Traefik, Caddy, Envoy) denies this path for "
                 "every body, and any proxy denies it for forms and uploads",
                 "limit the body where the request is allowed instead",
-            )  # fmt: skip
+            )

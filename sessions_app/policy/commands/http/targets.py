@@ -155,7 +155,10 @@ def _query_fault(query: str) -> str:
     if "+" in query:
         return "some servers treat `+` in a query as a space: write %20 or %2B"
     if re.search(r"[\x00-\x20\x7f-\uffff#\\]", query):
-        return "the query contains a space, a control character, `#`, a backslash or bytes that are not ASCII: escape them"
+        return (
+            "the query contains a space, a control character, `#`, a backslash or bytes that are not ASCII:"
+            " escape them"
+        )
     if any("=" not in pair or not pair.partition("=")[0] for pair in query.split("&")):
         return "each part of the query must be name=value"
     return (

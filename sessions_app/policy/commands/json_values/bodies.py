@@ -23,8 +23,8 @@ class BodyRefused(ValueError):
 
 
 def read_body(text: str | bytes) -> Json:
-    """Parse a JSON body. Raises BodyRefused for repeated keys, NaN, numbers that lose digits, lone surrogates, excessive
-    depth, excessive size and more than MOST_VALUES values.
+    """Parse a JSON body. Raises BodyRefused for repeated keys, NaN, numbers that lose digits, lone
+    surrogates, excessive depth, excessive size and more than MOST_VALUES values.
     """
     if len(text) > MAX_BODY:
         raise BodyRefused(f"the body is larger than {MAX_BODY // 1024} KiB")

@@ -151,7 +151,8 @@ def leaves(body: Json, limited: Mapping[str, Check], prefix: str = "") -> Iterat
 
     Descends until a key is limited or not listed.
 
-    Raises ValueRefused for a body that is not an object, and for a key with a dot, which would look like a nested key.
+    Raises ValueRefused for a body that is not an object, and for a key with a dot, which would look like a
+    nested key.
     """
     if not isinstance(body, Mapping):
         raise ValueRefused("must be a JSON object")

@@ -128,7 +128,8 @@ def _segments(path: str) -> tuple[str, ...]:
     for segment in segments:
         if not _SEGMENT.fullmatch(segment) or segment in (".", ".."):
             raise RuleRefused(
-                f"the path has the segment {clip(segment)}: use plain names, without escapes, dots and empty segments"
+                f"the path has the segment {clip(segment)}: use plain names, without escapes, dots and empty"
+                " segments"
             )
     return segments
 
@@ -219,8 +220,8 @@ def _selected_name(selector: str | None) -> str:
 
 
 def selector_terms(selector: str | None) -> list[tuple[str, str, str]]:
-    """Return the terms of a field selector: the field, `=` or `!=`, and the value. Raises RuleRefused for escapes,
-    empty names and a field that occurs twice.
+    """Return the terms of a field selector: the field, `=` or `!=`, and the value. Raises RuleRefused for
+    escapes, empty names and a field that occurs twice.
     """
     terms: list[tuple[str, str, str]] = []
     for term in selector.split(",") if selector is not None else ():

@@ -138,7 +138,8 @@ class Applies(Check):
             return
         if self.manager is None:
             raise Differs(
-                "a server-side apply also removes what its manager set before: use kubectl without --server-side"
+                "a server-side apply also removes what its manager set before: use kubectl without"
+                " --server-side"
             )
         if request.value("fieldManager") != self.manager:
             raise Differs(f"fieldManager must be {clip(self.manager)}")
@@ -154,9 +155,11 @@ class Applies(Check):
         """Check the fields that identify the object, and return its name. Raises Differs."""
         name = found.get(("metadata", "name"), request.name)
         wanted = {
-            ("apiVersion",): self.api_version, ("kind",): self.kind, ("metadata", "name"): request.name or name,
+            ("apiVersion",): self.api_version,
+            ("kind",): self.kind,
+            ("metadata", "name"): request.name or name,
             ("metadata", "namespace"): request.namespace,
-        }  # fmt: skip
+        }
         for path, value in wanted.items():
             if found.get(path, value) != value:
                 raise Differs(f"{written_path(path)} must be {clip(value)}")

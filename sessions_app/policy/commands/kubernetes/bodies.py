@@ -1,8 +1,8 @@
 """Parse what a patch or an object sets into values by path, following the API server's rules for each media
 type.
 
-A path is the keys that lead to a value. Items of the lists that the API server merges by name are keyed by their name:
-`spec.template.spec.containers[app].image`. Any other list is one value.
+A path is the keys that lead to a value. Items of the lists that the API server merges by name are keyed by
+their name: `spec.template.spec.containers[app].image`. Any other list is one value.
 
 Source: RFC 6902 (JSON patch), RFC 7396 (merge patch), and Kubernetes' strategic merge patch
 (https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md).
@@ -31,8 +31,8 @@ _DEEPEST = 64
 def read_fields(media_type: str, body: Any, allowed: Collection[str] = PATCHES) -> dict[Path, Any]:
     """Return every value that a body sets, by path. `null` counts as a value: it removes the existing one.
 
-    Raises RuleRefused for a media type that is not allowed, for directives other than `$setElementOrder`, and for
-    patches that can't be read without the object that they change.
+    Raises RuleRefused for a media type that is not allowed, for directives other than `$setElementOrder`, and
+    for patches that can't be read without the object that they change.
     """
     if media_type not in allowed:
         raise RuleRefused(f"the media type {clip(media_type)} is not supported: use one that kubectl sends")

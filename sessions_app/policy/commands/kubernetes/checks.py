@@ -28,10 +28,27 @@ Pairs = tuple[tuple[str, str], ...]
 _ALWAYS = frozenset(("pretty", "timeout"))
 READ_ONE = _ALWAYS | {"resourceVersion"}
 READ_MANY = READ_ONE | {
-    "limit", "continue", "resourceVersionMatch", "labelSelector", "fieldSelector", "timeoutSeconds",
-    "allowWatchBookmarks", "sendInitialEvents", "watch", "includeObject",
-}  # fmt: skip
-_LOG = _ALWAYS | {"container", "follow", "previous", "tailLines", "sinceSeconds", "sinceTime", "timestamps", "limitBytes"}  # fmt: skip
+    "limit",
+    "continue",
+    "resourceVersionMatch",
+    "labelSelector",
+    "fieldSelector",
+    "timeoutSeconds",
+    "allowWatchBookmarks",
+    "sendInitialEvents",
+    "watch",
+    "includeObject",
+}
+_LOG = _ALWAYS | {
+    "container",
+    "follow",
+    "previous",
+    "tailLines",
+    "sinceSeconds",
+    "sinceTime",
+    "timestamps",
+    "limitBytes",
+}
 WRITE_QUERY = _ALWAYS | {"fieldManager", "fieldValidation", "dryRun"}
 _STREAM = frozenset(("container", "command", "stdin", "stdout", "stderr", "tty"))
 _READS = frozenset(("get", "list", "watch"))
@@ -283,7 +300,8 @@ class Writes(Check):
         check_query(request, WRITE_QUERY)
         if sent.media_type == SERVER_SIDE:
             raise Differs(
-                "a server-side apply also removes what its manager set before: use kubectl without --server-side"
+                "a server-side apply also removes what its manager set before: use kubectl without"
+                " --server-side"
             )
         set_ = read_fields(sent.media_type, sent.body)
         found = self._in_place(set_)
@@ -384,9 +402,12 @@ class Deletes(Check):
 
     def _option(self, key: str, value: Any) -> None:
         allowed = {
-            "kind": ("DeleteOptions",), "propagationPolicy": ("Background", "Foreground"), "apiVersion": None,
-            "preconditions": None, "gracePeriodSeconds": None,
-        }  # fmt: skip
+            "kind": ("DeleteOptions",),
+            "propagationPolicy": ("Background", "Foreground"),
+            "apiVersion": None,
+            "preconditions": None,
+            "gracePeriodSeconds": None,
+        }
         if key not in allowed or (allowed[key] is not None and value not in (allowed[key] or ())):
             raise Differs(f"{key} {clip(str(value))} is not part of the line")
 

@@ -76,7 +76,9 @@ class CompiledSet(answers.CompiledSet):
     left_out: tuple[CompiledKubernetesCommand, ...]
 
     def rules(self) -> dict[str, tuple[PolicyRule, ...]]:
-        """Return the rules of its roles by namespace ("": the whole cluster), each once, in a stable order."""
+        """Return the rules of its roles by namespace ("": the whole cluster), each once, in a
+        stable order.
+        """
         found: dict[str, dict[PolicyRule, None]] = {}
         for command in self.commands:
             for right in command.rights:
@@ -118,7 +120,9 @@ class CompiledSet(answers.CompiledSet):
 
 
 def unenforced(rule: KubernetesRule) -> str | None:
-    """Return, as a clause, which parts of a rule RBAC alone can't enforce; None if it can enforce all of it."""
+    """Return, as a clause, which parts of a rule RBAC alone can't enforce; None if it can enforce
+    all of it.
+    """
     steps = rule.steps()
     limits = dict.fromkeys(step.check.limits for step in steps if step.check.limits)
     named = {name for step in steps for text in step.right.names for name in slots_of(text)}
@@ -137,10 +141,11 @@ def unenforced(rule: KubernetesRule) -> str | None:
 def compile_set(
     document: KubernetesCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
 ) -> CompiledSet:
-    """Return the commands with the grant's values in place. `keep` are the indices that the approvers kept (None: all).
+    """Return the commands with the grant's values in place. `keep` are the indices that the approvers kept
+    (None: all).
 
-    Raises CompileError for a missing, unknown or refused value, and for an index that the set does not have. Also for a
-    value that makes an invalid Kubernetes name, and for more than 10 namespaces.
+    Raises CompileError for a missing, unknown or refused value, and for an index that the set does not have.
+    Also for a value that makes an invalid Kubernetes name, and for more than 10 namespaces.
     """
     check_kept(document, keep)
     bound = bind(document, bindings)

@@ -40,7 +40,10 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
         for step in command.steps:
             for one in _each(step, command):
                 if not any(_gives(outer, one, command) for outer in parent.commands):
-                    return f"the right to {_said(one)} in {clip(command.text(child.bindings))} is not covered by the grant"
+                    return (
+                        f"the right to {_said(one)} in {clip(command.text(child.bindings))} is not covered by"
+                        " the grant"
+                    )
         for outer in parent.commands:
             if (
                 _may_meet(command, outer)

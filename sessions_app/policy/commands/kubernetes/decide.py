@@ -32,10 +32,13 @@ DISCOVERY = -1
 LEFT_OUT = Refused("the approvers excluded this command from the grant", None, "left_out")
 _OPEN_QUERY = frozenset(("timeout", "hash"))
 # What every account may ask about itself, as `kubectl auth` does.
-OF_ONESELF = frozenset((
-    ("authorization.k8s.io", "selfsubjectaccessreviews"), ("authorization.k8s.io", "selfsubjectrulesreviews"),
-    ("authentication.k8s.io", "selfsubjectreviews"),
-))  # fmt: skip
+OF_ONESELF = frozenset(
+    (
+        ("authorization.k8s.io", "selfsubjectaccessreviews"),
+        ("authorization.k8s.io", "selfsubjectrulesreviews"),
+        ("authentication.k8s.io", "selfsubjectreviews"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,9 @@ class Allowed(answers.Allowed):
 
     @property
     def line(self) -> str:
-        """The line as a person would type it. `decide` allows exactly this line again, unless it has a digest."""
+        """The line as a person would type it. `decide` allows exactly this line again, unless it has a
+        digest.
+        """
         return readable(self.argv)
 
 
@@ -83,8 +88,9 @@ def decide_request(compiled: CompiledSet, request: KubeRequest, sent: Sent) -> A
 
     `sent.body` is parsed and has no duplicate keys.
 
-    A refusal with the code `target` asks for `sent.target`, one with the code `history` for `sent.history` as well. No
-    command decides before that, because the strictest of all may be the one that asks. Never raises because of a request.
+    A refusal with the code `target` asks for `sent.target`, one with the code `history` for `sent.history` as
+    well. No command decides before that, because the strictest of all may be the one that asks. Never raises
+    because of a request.
     """
     if not request.is_resource or len(request.parts) < 1:
         return discover(request, sent)
@@ -119,7 +125,9 @@ def discover(request: KubeRequest, sent: Sent) -> Allowed | Refused:
 
 
 def asks_about_oneself(request: KubeRequest) -> bool:
-    """Whether a request asks the API server who its own account is, or what it may do. Its body decides nothing here."""
+    """Whether a request asks the API server who its own account is, or what it may do. Its body decides
+    nothing here.
+    """
     plain = not (request.namespace or request.name or request.subresource)
     return plain and request.verb == "create" and (request.group, request.resource) in OF_ONESELF
 
@@ -163,9 +171,17 @@ def _allowed(found: _Found, request: KubeRequest, sent: Sent) -> Allowed:
         return Allowed(command.index, "read", False, None, free, line, poll=request.resource != "secrets")
     rule = command.rule
     return Allowed(
-        command.index, rule.effect, rule.held, rule.finish_seconds, free, line,
-        contain=command.contained if taken.program else None, program=taken.program, ports=taken.ports, version=taken.version,
-    )  # fmt: skip
+        command.index,
+        rule.effect,
+        rule.held,
+        rule.finish_seconds,
+        free,
+        line,
+        contain=command.contained if taken.program else None,
+        program=taken.program,
+        ports=taken.ports,
+        version=taken.version,
+    )
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:

@@ -155,7 +155,9 @@ class Applied(BaseModel):
     create: StrictBool = Field(default=False, description="The object may also be created")
     server_side: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] | None = Field(
         default=None,
-        description="Field manager of server-side applies, which also remove what it set before. Default: refused",
+        description=(
+            "Field manager of server-side applies, which also remove what it set before. Default: refused"
+        ),
     )
 
     @property
@@ -345,8 +347,10 @@ class KubernetesCommandSet(CommandSetDocument):
             return
         for values in assignments(slots, rule.where):
             filled = right.filled(values)
-            for text, read in (*((one, name_text) for one in filled.names),
-                               *((one, namespace_text) for one in filled.namespaces)):  # fmt: skip
+            for text, read in (
+                *((one, name_text) for one in filled.names),
+                *((one, namespace_text) for one in filled.namespaces),
+            ):
                 try:
                     read(written(text))
                 except RuleRefused as error:

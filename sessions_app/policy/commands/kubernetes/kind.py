@@ -12,7 +12,16 @@ from sessions_app.policy.commands.kubernetes.lint import lint
 from sessions_app.policy.commands.kubernetes.starters import STARTERS
 
 KIND = CommandKind(
-    name="kubernetes", title="Kubernetes", document=KubernetesCommandSet, starters=STARTERS, hint="get pods -n web",
-    with_values=compile_set, open=compile_open, decide=decide, covers=covers, describe=describe, lint=lint,
+    name="kubernetes",
+    title="Kubernetes",
+    document=KubernetesCommandSet,
+    starters=STARTERS,
+    hint="get pods -n web",
+    with_values=compile_set,
+    open=compile_open,
+    decide=decide,
+    covers=covers,
+    describe=describe,
+    lint=lint,
     forms=Forms(fillable=fillable, lines_for=lines_for, line_of=line_of),
-)  # fmt: skip
+)

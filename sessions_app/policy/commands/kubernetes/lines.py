@@ -37,7 +37,22 @@ from sessions_app.policy.commands.kubernetes.things import Thing, parse_things, 
 from sessions_app.policy.commands.kubernetes.undoing import PAST, Undoes
 from sessions_app.policy.commands.kubernetes.wants import Count, Listed, Moment, Said
 
-_RAW = frozenset(("list", "watch", "create", "update", "patch", "deletecollection", "escalate", "bind", "impersonate", "approve", "sign", "use"))  # fmt: skip
+_RAW = frozenset(
+    (
+        "list",
+        "watch",
+        "create",
+        "update",
+        "patch",
+        "deletecollection",
+        "escalate",
+        "bind",
+        "impersonate",
+        "approve",
+        "sign",
+        "use",
+    )
+)
 _REFUSED = {
     "apply": "`apply` needs the fields that it may set: write `apply:` with kind, apiVersion and fields",
     "edit": "`edit` changes anything: write `apply:` with the fields that it may set",
@@ -54,8 +69,12 @@ _REFUSED = {
 _IMAGES = ("spec", "template", "spec", "containers")
 _RESTARTED = ("spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
 # pause and resume, cordon and uncordon: kubectl's patch removes the field if its value is false.
-_SWITCHED = {"pause": (("spec", "paused"), (True,)), "resume": (("spec", "paused"), (None, False)),
-             "cordon": (("spec", "unschedulable"), (True,)), "uncordon": (("spec", "unschedulable"), (None, False))}  # fmt: skip
+_SWITCHED = {
+    "pause": (("spec", "paused"), (True,)),
+    "resume": (("spec", "paused"), (None, False)),
+    "cordon": (("spec", "unschedulable"), (True,)),
+    "uncordon": (("spec", "unschedulable"), (None, False)),
+}
 _KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 

@@ -25,11 +25,23 @@ _READ = frozenset(("get", "list", "watch"))
 _DESTROYS = frozenset(("delete", "deletecollection"))
 _MAKES = frozenset(("create", "update", "patch"))
 _WORKLOADS = frozenset(
-    ("pods", "replicationcontrollers", "deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs", "podtemplates")
-)  # fmt: skip
+    (
+        "pods",
+        "replicationcontrollers",
+        "deployments",
+        "statefulsets",
+        "daemonsets",
+        "replicasets",
+        "jobs",
+        "cronjobs",
+        "podtemplates",
+    )
+)
 _INTO = {
     "pods/attach": "takes over the terminal of the program that runs in a pod",
-    "pods/portforward": "reaches these ports of a pod, bypassing network policies and any check of the client's identity",
+    "pods/portforward": (
+        "reaches these ports of a pod, bypassing network policies and any check of the client's identity"
+    ),
     "pods/ephemeralcontainers": "adds a container with any image to a running pod",
     "pods/eviction": "deletes the pod that it names",
     "pods/proxy": "reaches any port of a pod through the API server",
@@ -47,9 +59,13 @@ _DECIDES = {
     "services": "a service's selector and addresses decide where its traffic goes",
     "endpoints": "the listed addresses decide where a service's traffic goes",
     "endpointslices": "the listed addresses decide where a service's traffic goes",
-    "ingresses": "an ingress decides where external traffic goes, and with some controllers its annotations run code",
+    "ingresses": (
+        "an ingress decides where external traffic goes, and with some controllers its annotations run code"
+    ),
     "networkpolicies": "it decides who can reach the pods",
-    "customresourcedefinitions": "its objects pass through a conversion webhook that it chooses, and are deleted with it",
+    "customresourcedefinitions": (
+        "its objects pass through a conversion webhook that it chooses, and are deleted with it"
+    ),
     "storageclasses": "it decides which program creates volumes, and with which secrets",
     "csidrivers": "it decides which pod tokens a program on the node receives",
     "priorityclasses": "pods that use it evict other pods from their nodes",
@@ -65,18 +81,50 @@ _PLAIN_PARTS = frozenset(
     ("scale", "log", "eviction", "exec", "attach", "portforward", "proxy", "ephemeralcontainers")
 )
 _RUN_PODS = frozenset(
-    ("argoproj.io", "tekton.dev", "triggers.tekton.dev", "batch.volcano.sh", "kubeflow.org", "sparkoperator.k8s.io",
-     "ray.io", "serving.knative.dev", "sources.knative.dev", "flink.apache.org", "jobset.x-k8s.io",
-     "leaderworkerset.x-k8s.io", "keda.sh", "actions.github.com", "actions.summerwind.dev", "helm.toolkit.fluxcd.io",
-     "kustomize.toolkit.fluxcd.io", "helm.cattle.io", "camel.apache.org", "apps.kruise.io", "kubevirt.io",
-     "cdi.kubevirt.io", "apps.openshift.io", "build.openshift.io", "monitoring.coreos.com", "postgresql.cnpg.io",
-     "acid.zalan.do", "pkg.crossplane.io", "operators.coreos.com", "app.k8s.io")
-)  # fmt: skip
+    (
+        "argoproj.io",
+        "tekton.dev",
+        "triggers.tekton.dev",
+        "batch.volcano.sh",
+        "kubeflow.org",
+        "sparkoperator.k8s.io",
+        "ray.io",
+        "serving.knative.dev",
+        "sources.knative.dev",
+        "flink.apache.org",
+        "jobset.x-k8s.io",
+        "leaderworkerset.x-k8s.io",
+        "keda.sh",
+        "actions.github.com",
+        "actions.summerwind.dev",
+        "helm.toolkit.fluxcd.io",
+        "kustomize.toolkit.fluxcd.io",
+        "helm.cattle.io",
+        "camel.apache.org",
+        "apps.kruise.io",
+        "kubevirt.io",
+        "cdi.kubevirt.io",
+        "apps.openshift.io",
+        "build.openshift.io",
+        "monitoring.coreos.com",
+        "postgresql.cnpg.io",
+        "acid.zalan.do",
+        "pkg.crossplane.io",
+        "operators.coreos.com",
+        "app.k8s.io",
+    )
+)
 # Resources that show credentials to their readers: Kubernetes, OpenShift and Rancher.
 _CREDENTIALS = frozenset(
-    ("secrets", "imagestreams/secrets.image.openshift.io", "oauthaccesstokens.oauth.openshift.io",
-     "oauthauthorizetokens.oauth.openshift.io", "oauthclients.oauth.openshift.io", "tokens.management.cattle.io")
-)  # fmt: skip
+    (
+        "secrets",
+        "imagestreams/secrets.image.openshift.io",
+        "oauthaccesstokens.oauth.openshift.io",
+        "oauthauthorizetokens.oauth.openshift.io",
+        "oauthclients.oauth.openshift.io",
+        "tokens.management.cattle.io",
+    )
+)
 _ANY_NAMES = ("a", "coredns-1", "web-0", "x1")
 
 
@@ -134,7 +182,11 @@ def _once_a_place(found: Sequence[Finding]) -> list[Finding]:
 
 
 def _wildcards(place: _Place) -> Iterator[Finding]:
-    for what, words in (("verbs", place.right.verbs), ("groups", place.right.groups), ("resources", place.right.resources)):  # fmt: skip
+    for what, words in (
+        ("verbs", place.right.verbs),
+        ("groups", place.right.groups),
+        ("resources", place.right.resources),
+    ):
         for word in words:
             if ANY in word:
                 yield place.found(
@@ -152,9 +204,12 @@ def _off_limits(place: _Place) -> Iterator[Finding]:
                 "error",
                 "off_limits",
                 f"it {why}",
-                "list the intended namespaces with choice, or use a pattern that begins with your own text"
-                if "namespace" in why
-                else "remove it: Stint never grants this",
+                (
+                    "list the intended namespaces with choice, or use a pattern that begins with your own"
+                    " text"
+                    if "namespace" in why
+                    else "remove it: Stint never grants this"
+                ),
             )
             return
 
@@ -166,7 +221,8 @@ def _secrets(place: _Place) -> Iterator[Finding]:
             "warning",
             "secrets",
             f"the content of {found} stays known after the grant ends, and lists show it in full",
-            "remove them, or allow only get on the one that is needed with `names` and accept it with a reason",
+            "remove them, or allow only get on the one that is needed with `names` and accept it with a"
+            " reason",
         )
 
 
@@ -185,15 +241,19 @@ def _decides(place: _Place) -> Iterator[Finding]:
     if place.may(_MAKES):
         for resource in sorted(_DECIDES.keys() & place.plain):
             yield place.found(
-                "warning", "decides_more", f"it changes {resource}: {_DECIDES[resource]}",
+                "warning",
+                "decides_more",
+                f"it changes {resource}: {_DECIDES[resource]}",
                 "remove it, or name one object with `names` and accept it with a reason",
-            )  # fmt: skip
+            )
     for group in place.right.groups:
         if place.may(_DESTROYS) and (why := _REMOVED.get(group)):
             yield place.found(
-                "warning", "decides_more", f"it deletes {', '.join(place.right.things)}: {why}",
+                "warning",
+                "decides_more",
+                f"it deletes {', '.join(place.right.things)}: {why}",
                 "remove it, or name one object with `names` and accept it with a reason",
-            )  # fmt: skip
+            )
         yield from _unknown(place, group)
 
 
@@ -202,17 +262,22 @@ def _unknown(place: _Place, group: str) -> Iterator[Finding]:
     makes = not (_READ | _DESTROYS).issuperset(place.right.verbs)
     if makes and group in _RUN_PODS:
         yield place.found(
-            "warning", "workload", f"{group} runs the pods that {', '.join(sorted(place.plain))} define, with any image and any account of the namespace",
+            "warning",
+            "workload",
+            f"{group} runs the pods that {', '.join(sorted(place.plain))} define, with any image and any"
+            " account of the namespace",
             "remove it, or accept it with a reason",
-        )  # fmt: skip
+        )
         return
     unknown = [one for one in place.right.resources if _is_unknown(group, one, makes=makes)]
     if unknown and group != ANY:
         yield place.found(
-            "warning", "unknown_resource", f"{', '.join(unknown)} of {group_name(group)} is not a known resource: it may run pods or "
+            "warning",
+            "unknown_resource",
+            f"{', '.join(unknown)} of {group_name(group)} is not a known resource: it may run pods or "
             "grant rights",
             "check what its controller does, and state that in the reason when you accept the finding",
-        )  # fmt: skip
+        )
 
 
 def _is_unknown(group: str, resource: str, *, makes: bool) -> bool:
@@ -277,8 +342,15 @@ def _any_object(place: _Place) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Callable[[_Place], Iterator[Finding]], ...] = (
-    _off_limits, _wildcards, _secrets, _past_rbac, _decides, _workloads, _reach, _any_object,
-)  # fmt: skip
+    _off_limits,
+    _wildcards,
+    _secrets,
+    _past_rbac,
+    _decides,
+    _workloads,
+    _reach,
+    _any_object,
+)
 
 
 def _is_any(place: _Place) -> bool:

@@ -19,18 +19,26 @@ from sessions_app.policy.commands.ssh.lint import lint as lint_programs
 
 # Fields that let a pod escape its container, and what they do.
 _LEAVES = {
-    "hostPath": "mounts the node's own files", "hostNetwork": "is in the node's network",
-    "hostPID": "sees every process of the node", "hostIPC": "shares memory with every process of the node",
-    "privileged": "is root on the node", "capabilities": "has rights of root on the node",
-    "allowPrivilegeEscalation": "can become root", "procMount": "sees the kernel's settings of the node",
-}  # fmt: skip
+    "hostPath": "mounts the node's own files",
+    "hostNetwork": "is in the node's network",
+    "hostPID": "sees every process of the node",
+    "hostIPC": "shares memory with every process of the node",
+    "privileged": "is root on the node",
+    "capabilities": "has rights of root on the node",
+    "allowPrivilegeEscalation": "can become root",
+    "procMount": "sees the kernel's settings of the node",
+}
 # Fields that decide which program a pod runs and with which rights.
 _RUNS = {
-    "serviceAccountName": "the account that the pod runs as", "serviceAccount": "the account that the pod runs as",
-    "command": "the program that the container runs", "args": "the program's arguments",
-    "automountServiceAccountToken": "whether the pod gets a token of the cluster", "nodeName": "the node that the pod runs on",
-    "secretName": "a secret that the pod reads", "secretKeyRef": "a secret that the pod reads",
-}  # fmt: skip
+    "serviceAccountName": "the account that the pod runs as",
+    "serviceAccount": "the account that the pod runs as",
+    "command": "the program that the container runs",
+    "args": "the program's arguments",
+    "automountServiceAccountToken": "whether the pod gets a token of the cluster",
+    "nodeName": "the node that the pod runs on",
+    "secretName": "a secret that the pod reads",
+    "secretKeyRef": "a secret that the pod reads",
+}
 
 
 def line_findings(document: KubernetesCommandSet, index: int, rule: KubernetesRule) -> Iterator[Finding]:
@@ -45,11 +53,13 @@ def line_findings(document: KubernetesCommandSet, index: int, rule: KubernetesRu
             yield from _program(document, index, rule, check)
     if isinstance(rule, KubectlLine) and rule.contain == "none":
         yield Finding(
-            "warning", "uncontained", f"commands[{index}].contain",
+            "warning",
+            "uncontained",
+            f"commands[{index}].contain",
             "nothing ends the processes that the program starts: closing the stream does not end a "
             "process in a container",
             "remove it: the program then ends with its stream. Accept it for images without a shell",
-        )  # fmt: skip
+        )
 
 
 def _field(where: str, rule: KubernetesRule, field: Field, *, applied: bool) -> Iterator[Finding]:
@@ -91,10 +101,15 @@ def _program(
         where={name: type_ for name, type_ in rule.where.items() if name in used},
     )
     programs = SSHCommandSet(
-        name=document.name, kind="ssh", summary=document.summary, risk=document.risk,
+        name=document.name,
+        kind="ssh",
+        summary=document.summary,
+        risk=document.risk,
         parameters={name: type_ for name, type_ in document.parameters.items() if name in used},
-        commands=(command,), contain="group" if rule.contained == "none" else "pidns", examples=document.examples,
-    )  # fmt: skip
+        commands=(command,),
+        contain="group" if rule.contained == "none" else "pidns",
+        examples=document.examples,
+    )
     for one in lint_programs(programs):
         if one.where.startswith("commands[0]"):
             yield replace(one, where=one.where.replace("commands[0]", f"commands[{index}]", 1))

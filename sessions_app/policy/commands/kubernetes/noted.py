@@ -37,7 +37,8 @@ def check_note_of_patch(text: Any, set_: Mapping[Path, Any], target: Mapping[str
     departs = _departure(_parsed(text), target, (), set_)
     if departs is not None:
         raise Differs(
-            f"{written_path(NOTE)} must be the object that is applied, but its {written_path(departs)} differs"
+            f"{written_path(NOTE)} must be the object that is applied, but its {written_path(departs)}"
+            " differs"
         )
 
 

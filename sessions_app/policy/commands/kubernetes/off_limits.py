@@ -1,10 +1,10 @@
 """Rights that no grant may include on any cluster: in Stint's own namespaces, of other holders, and to create
 anything that outlives the grant.
 
-Reading or creating objects in the namespace of Stint's account gives Stint's own rights. In the namespace of the
-grants' accounts it gives the rights of every other holder. Roles, bindings, service account tokens, requested or stored
-in a secret, and approved certificates stay valid after the grant's bindings are gone. Webhooks and admission policies
-can keep Stint from removing those.
+Reading or creating objects in the namespace of Stint's account gives Stint's own rights. In the namespace of
+the grants' accounts it gives the rights of every other holder. Roles, bindings, service account tokens,
+requested or stored in a secret, and approved certificates stay valid after the grant's bindings are gone.
+Webhooks and admission policies can keep Stint from removing those.
 """
 
 from __future__ import annotations
@@ -28,10 +28,20 @@ _INTERCEPTING = frozenset(("admissionregistration.k8s.io", "apiregistration.k8s.
 # OpenShift, Rancher, KubeSphere, Capsule, RBAC Manager, and the cloud accounts of Config Connector and AWS
 # Controllers.
 _GIVING = frozenset(
-    ("rbac.authorization.k8s.io", "authorization.openshift.io", "user.openshift.io", "oauth.openshift.io",
-     "security.openshift.io", "management.cattle.io", "iam.kubesphere.io", "capsule.clastix.io",
-     "rbacmanager.reactiveops.io", "iam.cnrm.cloud.google.com", "iam.services.k8s.aws")
-)  # fmt: skip
+    (
+        "rbac.authorization.k8s.io",
+        "authorization.openshift.io",
+        "user.openshift.io",
+        "oauth.openshift.io",
+        "security.openshift.io",
+        "management.cattle.io",
+        "iam.kubesphere.io",
+        "capsule.clastix.io",
+        "rbacmanager.reactiveops.io",
+        "iam.cnrm.cloud.google.com",
+        "iam.services.k8s.aws",
+    )
+)
 _TAKING = ("escalate", "bind", "impersonate")
 # Subresources that only describe the object. Reading any other subresource can open a stream or return
 # secrets.
@@ -45,8 +55,8 @@ def off_limits(
     """Return, as a clause, why no grant may include a rule in a namespace ("": the whole cluster); None if
     grants may.
 
-    `namespace` may contain places for values of `types`. One that could become Stint's own namespace is refused. `own`
-    are Stint's namespaces on the cluster.
+    `namespace` may contain places for values of `types`. One that could become Stint's own namespace is
+    refused. `own` are Stint's namespaces on the cluster.
     """
     if rights := _rights_of_others(rule):
         return rights
@@ -99,8 +109,8 @@ def _intercepts(rule: PolicyRule) -> bool:
 
 
 def _makes_tokens(rule: PolicyRule) -> bool:
-    """Whether a rule can create service account tokens. Kubernetes fills a `kubernetes.io/service-account-token` secret
-    with a token that never expires.
+    """Whether a rule can create service account tokens. Kubernetes fills a
+    `kubernetes.io/service-account-token` secret with a token that never expires.
     """
     made = {"secrets", "serviceaccounts/token", "serviceaccounts/*", "*/token", ANY}
     return (
@@ -111,7 +121,13 @@ def _makes_tokens(rule: PolicyRule) -> bool:
 
 
 def _approves_certificates(rule: PolicyRule) -> bool:
-    changed = {"certificatesigningrequests/approval", "certificatesigningrequests/status", "certificatesigningrequests/*", "*/approval", "*/status"}  # fmt: skip
+    changed = {
+        "certificatesigningrequests/approval",
+        "certificatesigningrequests/status",
+        "certificatesigningrequests/*",
+        "*/approval",
+        "*/status",
+    }
     return word_listed(_CERTIFICATES, rule.groups) and (
         (_writes(rule) and not changed.isdisjoint(rule.resources))
         or any(word_listed(verb, rule.verbs) for verb in ("approve", "sign"))
@@ -144,8 +160,8 @@ def _reaches_own(
 def _is_own_everywhere(group: str, resource: str, verbs: tuple[str, ...]) -> bool:
     """Whether a cluster-wide right allows more than viewing in Stint's own namespaces.
 
-    Only the cluster knows whether a custom resource is namespaced, and many of them run pods where they are, so it
-    counts as namespaced.
+    Only the cluster knows whether a custom resource is namespaced, and many of them run pods where they are,
+    so it counts as namespaced.
     """
     plural, _, part = resource.partition("/")
     if (group, resource) == (_CORE, _ENTERING):

@@ -17,27 +17,79 @@ _ALL = ("-A", "--all-namespaces")
 _WATCH = ("-w", "--watch")
 # These options control output or waiting, and don't affect anything that a line limits.
 _WITH_VALUE = frozenset(
-    ("--since", "--since-time", "-o", "--output", "-l", "--selector", "--sort-by", "--timeout", "--current-replicas",
-     "--cascade", "-L", "--label-columns", "--limit-bytes", "--request-timeout", "--to-revision", "--revision",
-     "--chunk-size", "--dry-run")
-)  # fmt: skip
+    (
+        "--since",
+        "--since-time",
+        "-o",
+        "--output",
+        "-l",
+        "--selector",
+        "--sort-by",
+        "--timeout",
+        "--current-replicas",
+        "--cascade",
+        "-L",
+        "--label-columns",
+        "--limit-bytes",
+        "--request-timeout",
+        "--to-revision",
+        "--revision",
+        "--chunk-size",
+        "--dry-run",
+    )
+)
 _PLAIN = frozenset(
-    ("--timestamps", "--no-headers", "--show-labels", "--wait", "--ignore-not-found", "--all-containers", "--prefix",
-     "--overwrite", "--show-kind")
-)  # fmt: skip
+    (
+        "--timestamps",
+        "--no-headers",
+        "--show-labels",
+        "--wait",
+        "--ignore-not-found",
+        "--all-containers",
+        "--prefix",
+        "--overwrite",
+        "--show-kind",
+    )
+)
 # These options affect what a line sends.
 _LIMITED = {
-    "-c": "-c", "--container": "-c", "--tail": "--tail", "--replicas": "--replicas", "--grace-period": "--grace-period",
-}  # fmt: skip
+    "-c": "-c",
+    "--container": "-c",
+    "--tail": "--tail",
+    "--replicas": "--replicas",
+    "--grace-period": "--grace-period",
+}
 _SWITCHES = {
-    "-f": ("-f",), "--follow": ("-f",), "-p": ("-p",), "--previous": ("-p",), "-i": ("-i",), "--stdin": ("-i",),
-    "-t": ("-t",), "--tty": ("-t",), "-it": ("-i", "-t"), "-ti": ("-i", "-t"),
-}  # fmt: skip
+    "-f": ("-f",),
+    "--follow": ("-f",),
+    "-p": ("-p",),
+    "--previous": ("-p",),
+    "-i": ("-i",),
+    "--stdin": ("-i",),
+    "-t": ("-t",),
+    "--tty": ("-t",),
+    "-it": ("-i", "-t"),
+    "-ti": ("-i", "-t"),
+}
 _ELSEWHERE = frozenset(
-    ("--as", "--as-group", "--as-uid", "--token", "--kubeconfig", "--context", "--cluster", "--user", "-s",
-     "--server", "--raw", "--client-key", "--client-certificate", "--certificate-authority",
-     "--insecure-skip-tls-verify")
-)  # fmt: skip
+    (
+        "--as",
+        "--as-group",
+        "--as-uid",
+        "--token",
+        "--kubeconfig",
+        "--context",
+        "--cluster",
+        "--user",
+        "-s",
+        "--server",
+        "--raw",
+        "--client-key",
+        "--client-certificate",
+        "--certificate-authority",
+        "--insecure-skip-tls-verify",
+    )
+)
 
 
 @dataclass

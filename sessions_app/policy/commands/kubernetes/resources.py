@@ -1,6 +1,7 @@
 """Kubernetes resources: their groups, their names in kubectl, and whether they are namespaced.
 
-Source: `kubectl api-resources` of Kubernetes 1.34, without removed resources. Others are written `plural.group`.
+Source: `kubectl api-resources` of Kubernetes 1.34, without removed resources. Others are written
+`plural.group`.
 """
 
 from __future__ import annotations
@@ -55,12 +56,16 @@ def full_names(groups: Iterable[str], resources: Iterable[str]) -> tuple[str, ..
 
 
 _IN_NAMESPACES = {
-    "": "pods:po:pod services:svc:service configmaps:cm:configmap secrets::secret events:ev:event "
+    "": (
+        "pods:po:pod services:svc:service configmaps:cm:configmap secrets::secret events:ev:event "
         "endpoints:ep:endpoints serviceaccounts:sa:serviceaccount limitranges:limits:limitrange "
         "persistentvolumeclaims:pvc:persistentvolumeclaim podtemplates::podtemplate "
-        "replicationcontrollers:rc:replicationcontroller resourcequotas:quota:resourcequota",
-    "apps": "deployments:deploy:deployment statefulsets:sts:statefulset daemonsets:ds:daemonset "
-            "replicasets:rs:replicaset controllerrevisions::controllerrevision",
+        "replicationcontrollers:rc:replicationcontroller resourcequotas:quota:resourcequota"
+    ),
+    "apps": (
+        "deployments:deploy:deployment statefulsets:sts:statefulset daemonsets:ds:daemonset "
+        "replicasets:rs:replicaset controllerrevisions::controllerrevision"
+    ),
     "batch": "jobs::job cronjobs:cj:cronjob",
     "autoscaling": "horizontalpodautoscalers:hpa:horizontalpodautoscaler",
     "networking.k8s.io": "ingresses:ing:ingress networkpolicies:netpol:networkpolicy",
@@ -68,24 +73,28 @@ _IN_NAMESPACES = {
     "coordination.k8s.io": "leases::lease",
     "discovery.k8s.io": "endpointslices::endpointslice",
     "rbac.authorization.k8s.io": "roles::role rolebindings::rolebinding",
-}  # fmt: skip
+}
 _OF_THE_CLUSTER = {
     "": "nodes:no:node namespaces:ns:namespace persistentvolumes:pv:persistentvolume",
     "rbac.authorization.k8s.io": "clusterroles::clusterrole clusterrolebindings::clusterrolebinding",
-    "storage.k8s.io": "storageclasses:sc:storageclass csidrivers::csidriver csinodes::csinode "
-                      "volumeattachments::volumeattachment",
+    "storage.k8s.io": (
+        "storageclasses:sc:storageclass csidrivers::csidriver csinodes::csinode "
+        "volumeattachments::volumeattachment"
+    ),
     "scheduling.k8s.io": "priorityclasses:pc:priorityclass",
     "networking.k8s.io": "ingressclasses::ingressclass",
     "apiextensions.k8s.io": "customresourcedefinitions:crd,crds:customresourcedefinition",
-    "admissionregistration.k8s.io": "mutatingwebhookconfigurations::mutatingwebhookconfiguration "
+    "admissionregistration.k8s.io": (
+        "mutatingwebhookconfigurations::mutatingwebhookconfiguration "
         "validatingwebhookconfigurations::validatingwebhookconfiguration "
         "validatingadmissionpolicies::validatingadmissionpolicy "
         "validatingadmissionpolicybindings::validatingadmissionpolicybinding "
         "mutatingadmissionpolicies::mutatingadmissionpolicy "
-        "mutatingadmissionpolicybindings::mutatingadmissionpolicybinding",
+        "mutatingadmissionpolicybindings::mutatingadmissionpolicybinding"
+    ),
     "certificates.k8s.io": "certificatesigningrequests:csr:certificatesigningrequest",
     "apiregistration.k8s.io": "apiservices::apiservice",
-}  # fmt: skip
+}
 _GROUP = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _PLURAL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _VERSION = re.compile(r"v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?")
@@ -112,7 +121,10 @@ def find_resource(word: str) -> Resource:
     plain, _, group = word.partition(".")
     if not group:
         if word not in _BY_WORD:
-            raise RuleRefused(f"{clip(word)} is not a known resource: write its plural and group, like `certificates.cert-manager.io`")  # fmt: skip
+            raise RuleRefused(
+                f"{clip(word)} is not a known resource: write its plural and group, like"
+                " `certificates.cert-manager.io`"
+            )
         return _BY_WORD[word]
     version, _, rest = group.partition(".")
     if _VERSION.fullmatch(version):

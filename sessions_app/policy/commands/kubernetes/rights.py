@@ -23,7 +23,9 @@ from sessions_app.policy.commands.parameters import ParameterType
 
 ANY = "*"
 # A GET on these opens a WebSocket or is forwarded to a workload, so no verb on them is read-only.
-CONNECTS = frozenset(("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy", "nodes/proxy"))  # fmt: skip
+CONNECTS = frozenset(
+    ("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy", "nodes/proxy")
+)
 # Lines for these name the program, ports or container, so each use can be compared with them.
 NEVER_BY_RULE = {"pods/exec": "exec", "pods/attach": "attach", "pods/portforward": "port-forward"}
 # Requests to these continue for as long as their connection is open, even if the right is revoked.

@@ -79,7 +79,9 @@ def _is_one(step: Step) -> bool:
 
 
 def sending_of(line: str, now: dt.datetime) -> Sending:
-    """Return what a line sends now. Raises RuleRefused for a line that can't be read, or that is not one request."""
+    """Return what a line sends now. Raises RuleRefused for a line that can't be read, or that is not one
+    request.
+    """
     step = sent_alone(parse_line(line, document=False))
     if step is None:
         raise RuleRefused(SEVERAL)

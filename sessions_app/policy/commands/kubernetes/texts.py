@@ -39,7 +39,9 @@ def is_namespace(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """Whether the text is a valid object name: a DNS name, plus the `:` and `_` that role names can contain."""
+    """Whether the text is a valid object name: a DNS name, plus the `:` and `_` that role names can
+    contain.
+    """
     return _NAME.fullmatch(text) is not None
 
 
@@ -49,7 +51,9 @@ def is_plain(text: str) -> bool:
 
 
 def parse_slots(word: str) -> Text:
-    """Split a word into literal text and slots. Raises RuleRefused for adjacent slots and for more than two."""
+    """Split a word into literal text and slots. Raises RuleRefused for adjacent slots and for more
+    than two.
+    """
     pieces = [
         Slot(part) if odd else part
         for position, part in enumerate(_SLOT.split(word))

@@ -26,10 +26,15 @@ _HASH = "pod-template-hash"
 _REVISION = "deployment.kubernetes.io/revision"
 # Annotations that the deployment keeps.
 _KEPT = frozenset(
-    ("kubectl.kubernetes.io/last-applied-configuration", _REVISION, "deployment.kubernetes.io/revision-history",
-     "deployment.kubernetes.io/desired-replicas", "deployment.kubernetes.io/max-replicas",
-     "deprecated.daemonset.template.generation")
-)  # fmt: skip
+    (
+        "kubectl.kubernetes.io/last-applied-configuration",
+        _REVISION,
+        "deployment.kubernetes.io/revision-history",
+        "deployment.kubernetes.io/desired-replicas",
+        "deployment.kubernetes.io/max-replicas",
+        "deprecated.daemonset.template.generation",
+    )
+)
 _OWNER = {"metadata": {"uid": "x"}}
 _TEMPLATE, _ANNOTATIONS = "/spec/template", "/metadata/annotations"
 

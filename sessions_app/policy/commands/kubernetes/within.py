@@ -174,9 +174,15 @@ def _forwards(inner: Forwards, outer: Forwards, both: _Both) -> bool:
 
 
 _WITHIN: dict[type, Callable[[Any, Any, _Both], bool]] = {
-    ReadsEvents: _events, Logs: _logs, Writes: _writes, Applies: _applies, Deletes: _deletes, Enters: _enters,
-    Forwards: _forwards, Undoes: lambda inner, outer, _: inner == outer,
-}  # fmt: skip
+    ReadsEvents: _events,
+    Logs: _logs,
+    Writes: _writes,
+    Applies: _applies,
+    Deletes: _deletes,
+    Enters: _enters,
+    Forwards: _forwards,
+    Undoes: lambda inner, outer, _: inner == outer,
+}
 
 
 def may_carry_the_same(one: Check, other: Check) -> bool:

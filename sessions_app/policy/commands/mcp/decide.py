@@ -74,7 +74,8 @@ class CompiledSet(answers.CompiledSet):
 def compile_set(
     document: MCPCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
 ) -> CompiledSet:
-    """Return the calls with the grant's values in place. `keep` are the indices that the approvers kept (None: all).
+    """Return the calls with the grant's values in place. `keep` are the indices that the approvers kept
+    (None: all).
 
     Denied calls stay denied, whether or not they were kept. Raises CompileError.
     """
@@ -98,10 +99,14 @@ def _compile(document: MCPCommandSet, bound: Mapping[str, str], keep: Collection
     for one in sorted(allows, key=lambda one: one.strictness):
         by_tool[one.name] = (*by_tool.get(one.name, ()), one)
     return CompiledSet(
-        kind="mcp", name=document.name, bindings=dict(bound), commands=kept,
+        kind="mcp",
+        name=document.name,
+        bindings=dict(bound),
+        commands=kept,
         left_out=tuple(one for one in every if one not in kept),
-        denies=tuple(one for one in kept if isinstance(one.rule, MCPDeny)), by_tool=by_tool,
-    )  # fmt: skip
+        denies=tuple(one for one in kept if isinstance(one.rule, MCPDeny)),
+        by_tool=by_tool,
+    )
 
 
 def _compile_rule(
@@ -130,9 +135,12 @@ def _compile_rule(
         None if deny and rule.arguments is None else {name: check(one) for name, one in rule.limited.items()}
     )
     return CompiledToolCommand(
-        index, rule, limited, frozenset() if isinstance(rule, MCPDeny) else frozenset(rule.optional),
+        index,
+        rule,
+        limited,
+        frozenset() if isinstance(rule, MCPDeny) else frozenset(rule.optional),
         _pattern(rule.deny if isinstance(rule, MCPDeny) else rule.tool),
-    )  # fmt: skip
+    )
 
 
 def _pattern(name: str) -> re.Pattern[str]:
@@ -172,7 +180,9 @@ def line_of(name: str, arguments: Json) -> str:
 
 
 def decide_call(compiled: CompiledSet, name: str, arguments: Json) -> Allowed | Refused:
-    """Decide whether a tool may be called with these parsed JSON arguments. Never raises because of their content."""
+    """Decide whether a tool may be called with these parsed JSON arguments. Never raises because of their
+    content.
+    """
     if TOOL_NAME.fullmatch(name) is None:
         return Refused(f"{clip(name)} is not a tool name", None, "syntax")
     if not isinstance(arguments, Mapping):
@@ -255,10 +265,14 @@ def _view(one: CompiledToolCommand) -> CommandView:
     limited = one.arguments or {}
     named = {check.name: check.type for check in limited.values() if isinstance(check, Typed) and check.name}
     return CommandView(
-        index=one.index, text=one.text, effect=one.rule.effect, hold=one.rule.held,
+        index=one.index,
+        text=one.text,
+        effect=one.rule.effect,
+        hold=one.rule.held,
         free=tuple(free_parameter(name, type_) for name, type_ in named.items()),
-        detail=tuple(_detail(one)), denies=isinstance(one.rule, MCPDeny),
-    )  # fmt: skip
+        detail=tuple(_detail(one)),
+        denies=isinstance(one.rule, MCPDeny),
+    )
 
 
 def _detail(one: CompiledToolCommand) -> Iterator[str]:

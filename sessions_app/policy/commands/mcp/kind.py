@@ -10,6 +10,15 @@ from sessions_app.policy.commands.mcp.lint import lint
 from sessions_app.policy.commands.mcp.starters import STARTERS
 
 KIND = CommandKind(
-    name="mcp", title="MCP", document=MCPCommandSet, starters=STARTERS, hint='read_ticket {"id": "T-7"}',
-    with_values=compile_set, open=compile_open, decide=decide, covers=covers, describe=describe, lint=lint,
-)  # fmt: skip
+    name="mcp",
+    title="MCP",
+    document=MCPCommandSet,
+    starters=STARTERS,
+    hint='read_ticket {"id": "T-7"}',
+    with_values=compile_set,
+    open=compile_open,
+    decide=decide,
+    covers=covers,
+    describe=describe,
+    lint=lint,
+)

@@ -21,8 +21,24 @@ from sessions_app.policy.commands.patterns import compile_pattern
 _ANYTHING = ("a", "a b", "A-1", "é", "a/b", "a=b", "a,b", "1")
 _LONG = "a" * MAX_VALUE
 _RUNS = frozenset(
-    ("shell", "exec", "execute", "eval", "bash", "sh", "cmd", "command", "terminal", "script", "run", "sql", "query", "python", "code")
-)  # fmt: skip
+    (
+        "shell",
+        "exec",
+        "execute",
+        "eval",
+        "bash",
+        "sh",
+        "cmd",
+        "command",
+        "terminal",
+        "script",
+        "run",
+        "sql",
+        "query",
+        "python",
+        "code",
+    )
+)
 _TAKES_OUT = frozenset(
     ("export", "dump", "download", "backup", "archive", "attachments", "bulk", "batch", "all")
 )
@@ -30,8 +46,23 @@ _TAKES_AWAY = frozenset(
     ("delete", "remove", "destroy", "purge", "drop", "erase", "wipe", "revoke", "disable")
 )
 _CHANGES = frozenset(
-    ("create", "update", "write", "set", "add", "close", "send", "post", "put", "pay", "approve", "edit", "reset", "merge")
-)  # fmt: skip
+    (
+        "create",
+        "update",
+        "write",
+        "set",
+        "add",
+        "close",
+        "send",
+        "post",
+        "put",
+        "pay",
+        "approve",
+        "edit",
+        "reset",
+        "merge",
+    )
+)
 
 
 def lint(document: MCPCommandSet) -> list[Finding]:
@@ -60,10 +91,12 @@ def _found(
 def _bound_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
     if isinstance(type_, Pattern) and _takes(type_.pattern, *_ANYTHING):
         yield Finding(
-            "error", "broad_pattern", where,
+            "error",
+            "broad_pattern",
+            where,
             f"the pattern {clip(type_.pattern)} matches anything, so it allows every other value too",
             "allow only the expected characters, like T-[0-9]{1,8}, or use choice, int or name",
-        )  # fmt: skip
+        )
     if isinstance(type_, PathBelow) and type_.root == "/":
         yield Finding(
             "error", "free_path", where, "a path below / can be any path", "set the intended folder"
@@ -85,21 +118,31 @@ def _name_findings(index: int, rule: MCPCall) -> Iterator[Finding]:
     named = words(rule.tool)
     if runs := named & _RUNS:
         yield _found(
-            index, "tool", "runs", f"`{min(runs)}` in the name suggests a tool that runs arbitrary code",
+            index,
+            "tool",
+            "runs",
+            f"`{min(runs)}` in the name suggests a tool that runs arbitrary code",
             "allow tools that each do one thing, or limit the arguments to a list of values",
-        )  # fmt: skip
+        )
     if out := named & _TAKES_OUT:
         yield _found(
-            index, "tool", "takes_out", f"`{min(out)}` in the name suggests a bulk export",
+            index,
+            "tool",
+            "takes_out",
+            f"`{min(out)}` in the name suggests a bulk export",
             "check what it returns, and bind its arguments to the one intended object",
-        )  # fmt: skip
+        )
     wanted: Effect | None = "destructive" if named & _TAKES_AWAY else "change" if named & _CHANGES else None
     if wanted and rule.effect == "read":
         word = min(named & (_TAKES_AWAY | _CHANGES))
         yield _found(
-            index, "effect", "effect", f"`{word}` in the name suggests more than reading, but the effect is `read`",
-            f"check what the tool does, and set effect: {wanted}", "error" if wanted == "destructive" else "warning",
-        )  # fmt: skip
+            index,
+            "effect",
+            "effect",
+            f"`{word}` in the name suggests more than reading, but the effect is `read`",
+            f"check what the tool does, and set effect: {wanted}",
+            "error" if wanted == "destructive" else "warning",
+        )
     elif wanted == "destructive" and rule.effect == "change":
         yield _found(
             index,
@@ -115,15 +158,20 @@ def _freedom_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Ite
     for name, constraint in rule.arguments.items():
         if _is_free(document, rule, constraint):
             yield _found(
-                index, f"arguments.{name}", "free_text", "the text is not limited in content or length",
+                index,
+                f"arguments.{name}",
+                "free_text",
+                "the text is not limited in content or length",
                 'limit its length and characters: {pattern: "[ -~]{0,500}"}, or list the values',
-            )  # fmt: skip
+            )
     if document.parameters and rule.effect != "read" and not set(rule.names) & set(document.parameters):
         yield _found(
-            index, "arguments", "unbound",
+            index,
+            "arguments",
+            "unbound",
             "it uses no parameter of the grant, so it isn't limited to one workflow",
             "bind an argument to a parameter",
-        )  # fmt: skip
+        )
 
 
 def _is_free(document: MCPCommandSet, rule: MCPCall, constraint: Any) -> bool:
@@ -147,6 +195,9 @@ def _overlaps(document: MCPCommandSet) -> Iterator[Finding]:
     for (first, one), (second, other) in combinations(calls, 2):
         if one.tool == other.tool and (one.effect, one.hold) != (other.effect, other.hold):
             yield _found(
-                second, "tool", "overlap", f"a call can match both this and commands[{first}]: the stricter one decides",
+                second,
+                "tool",
+                "overlap",
+                f"a call can match both this and commands[{first}]: the stricter one decides",
                 "check that this is intended, or limit their arguments so that no call matches both",
-            )  # fmt: skip
+            )

@@ -38,9 +38,14 @@ _Key = Annotated[StrictStr, Field(pattern=r"^[^\x00-\x1f\x7f.]{1,128}$")]
 
 _STRING, _NUMBER = ("pattern", "minLength", "maxLength"), ("minimum", "maximum")
 _KEYS: Mapping[str, tuple[str, ...]] = {
-    "string": _STRING, "integer": _NUMBER, "number": _NUMBER, "boolean": (), "null": (),
-    "array": ("items", "minItems", "maxItems"), "object": ("properties", "required"),
-}  # fmt: skip
+    "string": _STRING,
+    "integer": _NUMBER,
+    "number": _NUMBER,
+    "boolean": (),
+    "null": (),
+    "array": ("items", "minItems", "maxItems"),
+    "object": ("properties", "required"),
+}
 
 
 class Shape(BaseModel):

@@ -1,9 +1,9 @@
-"""Privileges on PostgreSQL: the only function that decides for the tester, the API and the pages, and the privileges
-that the connector grants.
+"""Privileges on PostgreSQL: the only function that decides for the tester, the API and the pages, and the
+privileges that the connector grants.
 
-A line is allowed if the set has every privilege that it names. A privilege on a table covers its columns. A privilege
-on an object in a schema includes USAGE on that schema. The privileges of a template role are up to the administrator:
-`ROLE reporting_reader` is allowed, not what that role may read.
+A line is allowed if the set has every privilege that it names. A privilege on a table covers its columns. A
+privilege on an object in a schema includes USAGE on that schema. The privileges of a template role are up to
+the administrator: `ROLE reporting_reader` is allowed, not what that role may read.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def _choices(name: str | Slot, types: Mapping[str, ParameterType]) -> tuple[str,
 def compile_set(
     document: PostgresCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
 ) -> CompiledSet:
-    """Return the privileges with the grant's values in place. `keep` are the indices that the approvers kept (None:
-    all).
+    """Return the privileges with the grant's values in place. `keep` are the indices that the approvers kept
+    (None: all).
 
     Raises CompileError for a missing, unknown or refused value, and for an index that the set does not have.
     """

@@ -28,9 +28,13 @@ class PostgresRule(CommandRule):
 
     WRITTEN: ClassVar[str] = "grant"
     grant: Visible = Field(
-        min_length=1, max_length=MAX_LINE,
-        description="Privileges on one object, as in SELECT, UPDATE (status) ON app.orders; or ROLE and a template role",
-    )  # fmt: skip
+        min_length=1,
+        max_length=MAX_LINE,
+        description=(
+            "Privileges on one object, as in SELECT, UPDATE (status) ON app.orders; or ROLE and a template"
+            " role"
+        ),
+    )
 
     @property
     def text(self) -> str:
@@ -79,7 +83,10 @@ def _where_problems(path: str, rule: PostgresRule) -> Iterator[Problem]:
     count = 1
     for name, type_ in rule.where.items():
         if not isinstance(type_, Choice):
-            message = "needs a choice, because PostgreSQL needs every name in advance: list the names, or move it to parameters"
+            message = (
+                "needs a choice, because PostgreSQL needs every name in advance: list the names, or move it"
+                " to parameters"
+            )
             yield Problem(f"{path}.where.{name}", message)
             continue
         count *= len(type_.choices)

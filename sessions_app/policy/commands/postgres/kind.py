@@ -10,6 +10,15 @@ from sessions_app.policy.commands.postgres.lint import lint
 from sessions_app.policy.commands.postgres.starters import STARTERS
 
 KIND = CommandKind(
-    name="postgres", title="PostgreSQL", document=PostgresCommandSet, starters=STARTERS, hint="UPDATE (status) ON app.orders",
-    with_values=compile_set, open=compile_open, decide=decide, covers=covers, describe=describe, lint=lint,
-)  # fmt: skip
+    name="postgres",
+    title="PostgreSQL",
+    document=PostgresCommandSet,
+    starters=STARTERS,
+    hint="UPDATE (status) ON app.orders",
+    with_values=compile_set,
+    open=compile_open,
+    decide=decide,
+    covers=covers,
+    describe=describe,
+    lint=lint,
+)

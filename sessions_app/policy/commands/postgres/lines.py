@@ -1,7 +1,7 @@
 """The strict parser for privileges as people write them: `SELECT, UPDATE (status) ON app.orders`.
 
-It parses what PostgreSQL allows between GRANT and TO, with fully qualified names, and `ROLE name` for a template role.
-It refuses everything else. In a command set, `{name}` stands for one whole name.
+It parses what PostgreSQL allows between GRANT and TO, with fully qualified names, and `ROLE name` for a
+template role. It refuses everything else. In a command set, `{name}` stands for one whole name.
 """
 
 from __future__ import annotations
@@ -38,17 +38,28 @@ _ARGUMENT_ENDS = frozenset((",", ")", "[", "."))
 _REFUSED_WORDS = {
     "GRANT": "remove GRANT and TO: write only what is granted, as in `SELECT ON app.orders`",
     "ALL": "ALL includes privileges that you did not review: list them, as in `SELECT, INSERT ON app.orders`",
-    "CREATE": "CREATE lets the holder create objects that outlive the grant, and functions that others run: remove it",
-    "TRIGGER": "TRIGGER lets the holder run code with the rights of everyone who writes to the table: remove it",
+    "CREATE": (
+        "CREATE lets the holder create objects that outlive the grant, and functions that others run:"
+        " remove it"
+    ),
+    "TRIGGER": (
+        "TRIGGER lets the holder run code with the rights of everyone who writes to the table: remove it"
+    ),
     "REFERENCES": "REFERENCES lets the holder block changes to the table: remove it",
     "TEMPORARY": "TEMPORARY can't be granted: PUBLIC has it unless it was revoked",
     "TEMP": "TEMP can't be granted: PUBLIC has it unless it was revoked",
-    "MAINTAIN": "MAINTAIN lets the holder lock and rewrite the table: put the one task into a function and grant EXECUTE",
+    "MAINTAIN": (
+        "MAINTAIN lets the holder lock and rewrite the table: put the one task into a function and grant"
+        " EXECUTE"
+    ),
     "SET": "SET on a server setting can't be granted",
     "ALTER": "ALTER SYSTEM changes the whole server: remove it",
-    "COPY": "COPY with a PROGRAM or a file runs on the server itself: grant SELECT or INSERT, and let the client copy",
+    "COPY": (
+        "COPY with a PROGRAM or a file runs on the server itself: grant SELECT or INSERT, and let the client"
+        " copy"
+    ),
     "SUPERUSER": "a superuser has no limits: grant only what is needed",
-}  # fmt: skip
+}
 
 
 class LineRefused(RuleRefused):
@@ -153,7 +164,8 @@ class _Reader:
         """Raise LineRefused if anything follows."""
         if self.at("TO"):
             raise LineRefused(
-                "remove TO and everything after it: the grant's own role gets it, never PUBLIC or another role"
+                "remove TO and everything after it: the grant's own role gets it, never PUBLIC or another"
+                " role"
             )
         if self.at("WITH"):
             raise LineRefused("WITH GRANT OPTION and WITH ADMIN OPTION are not allowed: remove them")
@@ -213,7 +225,8 @@ def _object(reader: _Reader) -> tuple[ObjectKind, tuple[Name, ...], tuple[Argume
     kind: ObjectKind = "table"
     if reader.at("ALL"):
         raise LineRefused(
-            "ALL … IN SCHEMA leaves out objects that are created later: create a template role and write `ROLE name`"
+            "ALL … IN SCHEMA leaves out objects that are created later: create a template role and write"
+            " `ROLE name`"
         )
     for word, its_kind in WORDS.items():
         if reader.take(word):

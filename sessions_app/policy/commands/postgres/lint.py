@@ -38,18 +38,22 @@ def _privilege_findings(
         return
     if _SYSTEM.intersection(values[0] or ()) and one.kind != "database":
         yield Finding(
-            "error", "system", where,
+            "error",
+            "system",
+            where,
             "system schemas contain functions that read files and end other sessions, and objects that "
             "all users rely on",
             "remove it: all users already have the harmless privileges there",
-        )  # fmt: skip
+        )
     if SCHEDULERS.intersection(values[0] or ()) and one.kind != "database":
         yield Finding(
-            "error", "scheduler", where,
+            "error",
+            "scheduler",
+            where,
             "scheduled jobs run after the grant ends, and users of the schema can add jobs",
             "remove it: put the task into a function in another schema, owned by the owner of this one, "
             "and grant EXECUTE on it",
-        )  # fmt: skip
+        )
     for name, known in zip(one.names, values, strict=True):
         if known is None and isinstance(name, Slot):
             yield from _open_name(document.type_of(rule, name.name), name.name, one, where)
@@ -69,49 +73,70 @@ def _role_findings(values: tuple[str, ...] | None, one: Privilege, where: str) -
     for role in values or ():
         if fault := role_fault(role):
             yield Finding(
-                "error", "role", where, f"`{role}` {fault}, so no other limit would apply to its holder",
+                "error",
+                "role",
+                where,
+                f"`{role}` {fault}, so no other limit would apply to its holder",
                 "create a template role with the needed privileges, and name that",
-            )  # fmt: skip
+            )
         elif role in WIDE:
             yield Finding(
-                "warning", "wide_role", where, f"`{role}` reads every table of every database, including future tables",
+                "warning",
+                "wide_role",
+                where,
+                f"`{role}` reads every table of every database, including future tables",
                 "grant SELECT on the tables that are needed, or create a template role for them",
-            )  # fmt: skip
+            )
     if values is None:
         yield Finding(
-            "error", "free_role", where, f"{one} lets the requester choose any role of the server",
+            "error",
+            "free_role",
+            where,
+            f"{one} lets the requester choose any role of the server",
             "write the role, or a choice of roles",
-        )  # fmt: skip
+        )
 
 
 def _open_name(type_: ParameterType, name: str, one: Privilege, where: str) -> Iterator[Finding]:
     if one.names[0] == Slot(name) and one.kind != "database":
         yield Finding(
-            "error", "free_schema", where, f"{{{name}}} lets the requester choose any schema, including system schemas",
+            "error",
+            "free_schema",
+            where,
+            f"{{{name}}} lets the requester choose any schema, including system schemas",
             "write the schema, or a choice of schemas",
-        )  # fmt: skip
+        )
     elif type_.kind in _LOOSE:
         yield Finding(
-            "warning", "free_name", where, f"{{{name}}} is {type_.limits}: a grant could name objects that are created later",
+            "warning",
+            "free_name",
+            where,
+            f"{{{name}}} is {type_.limits}: a grant could name objects that are created later",
             "use a choice, or accept it and state why any of them may be named",
-        )  # fmt: skip
+        )
 
 
 def _look_alikes(one: Privilege, where: str) -> Iterator[Finding]:
     if not str(one).isascii():
         yield Finding(
-            "warning", "look_alike", where, "the names contain letters that look like other letters",
+            "warning",
+            "look_alike",
+            where,
+            "the names contain letters that look like other letters",
             "check that each letter is the one you mean",
-        )  # fmt: skip
+        )
 
 
 def _secrets(one: Privilege, where: str) -> Iterator[Finding]:
     named = [name for name in one.names[1:] if isinstance(name, str)]
     if one.privilege == "SELECT" and any(word in name.lower() for name in named for word in _SECRET):
         yield Finding(
-            "warning", "secret", where, f"`{one}` looks like it contains passwords or keys",
+            "warning",
+            "secret",
+            where,
+            f"`{one}` looks like it contains passwords or keys",
             "grant SELECT only on the other columns, or accept that the holder can read it",
-        )  # fmt: skip
+        )
 
 
 def _effect_findings(rule: PostgresRule, index: int) -> Iterator[Finding]:
@@ -148,7 +173,9 @@ def _overlaps(document: PostgresCommandSet) -> Iterator[Finding]:
             first = min(first, seen.get(whole, first))
             if first != index:
                 yield Finding(
-                    "warning", "overlap", f"commands[{index}].grant",
+                    "warning",
+                    "overlap",
+                    f"commands[{index}].grant",
                     f"`{one}` is also in commands[{first}]: the stricter one decides",
                     "remove one of them",
-                )  # fmt: skip
+                )

@@ -25,24 +25,52 @@ PRIVILEGES: Mapping[ObjectKind, tuple[str, ...]] = {
 }
 # Keywords before the object's name, except for tables.
 WORDS: Mapping[str, ObjectKind] = {
-    "TABLE": "table", "SEQUENCE": "sequence", "FUNCTION": "function", "PROCEDURE": "function", "ROUTINE": "function",
-    "SCHEMA": "schema", "DATABASE": "database",
-}  # fmt: skip
+    "TABLE": "table",
+    "SEQUENCE": "sequence",
+    "FUNCTION": "function",
+    "PROCEDURE": "function",
+    "ROUTINE": "function",
+    "SCHEMA": "schema",
+    "DATABASE": "database",
+}
 # The number of parts of an object's name.
 PARTS: Mapping[ObjectKind, int] = {
-    "table": 2, "column": 3, "sequence": 2, "function": 2, "schema": 1, "database": 1, "role": 1,
-}  # fmt: skip
+    "table": 2,
+    "column": 3,
+    "sequence": 2,
+    "function": 2,
+    "schema": 1,
+    "database": 1,
+    "role": 1,
+}
 
 # Names in pg_type for types that the SQL standard names differently.
 TYPE_NAMES: Mapping[str, str] = {
-    "int": "int4", "integer": "int4", "bigint": "int8", "smallint": "int2", "boolean": "bool", "real": "float4",
-    "double precision": "float8", "decimal": "numeric", "character varying": "varchar", "character": "bpchar",
-    "char": "bpchar", "bit varying": "varbit", "timestamp with time zone": "timestamptz",
-    "timestamp without time zone": "timestamp", "time with time zone": "timetz", "time without time zone": "time",
-}  # fmt: skip
+    "int": "int4",
+    "integer": "int4",
+    "bigint": "int8",
+    "smallint": "int2",
+    "boolean": "bool",
+    "real": "float4",
+    "double precision": "float8",
+    "decimal": "numeric",
+    "character varying": "varchar",
+    "character": "bpchar",
+    "char": "bpchar",
+    "bit varying": "varbit",
+    "timestamp with time zone": "timestamptz",
+    "timestamp without time zone": "timestamp",
+    "time with time zone": "timetz",
+    "time without time zone": "time",
+}
 _WRITTEN = {
-    "int4": "integer", "int8": "bigint", "int2": "smallint", "bool": "boolean", "float4": "real", "bpchar": "character",
-}  # fmt: skip
+    "int4": "integer",
+    "int8": "bigint",
+    "int2": "smallint",
+    "bool": "boolean",
+    "float4": "real",
+    "bpchar": "character",
+}
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 _TAKEN = frozenset((*(word.lower() for word in WORDS), "on", "role", "public"))
@@ -151,5 +179,7 @@ def _role_text(one: Privilege) -> str:
 
 
 _TEXTS: Mapping[str, Callable[[Privilege], str]] = {
-    "column": _column_text, "function": _function_text, "role": _role_text,
-}  # fmt: skip
+    "column": _column_text,
+    "function": _function_text,
+    "role": _role_text,
+}

@@ -15,10 +15,24 @@ HARMLESS = frozenset(
 WIDE = frozenset(("pg_read_all_data",))
 # Superusers and similar roles, by the names that servers and cloud services use.
 POWERFUL = frozenset(
-    ("postgres", "rds_superuser", "rdsadmin", "cloudsqlsuperuser", "cloudsqladmin", "azure_pg_admin", "azuresu",
-     "alloydbsuperuser", "alloydbadmin", "neon_superuser", "supabase_admin", "doadmin", "crunchy_superuser",
-     "edb_admin", "pg_signal_backend")
-)  # fmt: skip
+    (
+        "postgres",
+        "rds_superuser",
+        "rdsadmin",
+        "cloudsqlsuperuser",
+        "cloudsqladmin",
+        "azure_pg_admin",
+        "azuresu",
+        "alloydbsuperuser",
+        "alloydbadmin",
+        "neon_superuser",
+        "supabase_admin",
+        "doadmin",
+        "crunchy_superuser",
+        "edb_admin",
+        "pg_signal_backend",
+    )
+)
 # Schemas of pg_cron, pgAgent and pg_timetable. With USAGE on one, a role can call functions that add a job.
 SCHEDULERS = frozenset(("cron", "pgagent", "timetable"))
 
@@ -32,5 +46,8 @@ def role_fault(name: str) -> str | None:
     if name in POWERFUL:
         return "has rights on the whole server"
     if name.startswith("pg_") and name not in HARMLESS | WIDE:
-        return "is a predefined role that writes, runs programs, reads the server's files or acts on other sessions"
+        return (
+            "is a predefined role that writes, runs programs, reads the server's files or acts on other"
+            " sessions"
+        )
     return None

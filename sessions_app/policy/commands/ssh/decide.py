@@ -76,7 +76,8 @@ class CompiledSet(answers.CompiledSet):
 def compile_set(
     document: SSHCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
 ) -> CompiledSet:
-    """Return the commands with the grant's values in place. `keep` are the indices that the approvers kept (None: all).
+    """Return the commands with the grant's values in place. `keep` are the indices that the approvers kept
+    (None: all).
 
     Raises CompileError for a missing, unknown or refused value, and for an index that the set does not have.
     """
@@ -307,8 +308,8 @@ def fillable(compiled: CompiledSet) -> frozenset[int]:
 def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str | None:
     """Fill the command `index` with a form's values, and return it as typed, allowed or not.
 
-    Returns None if there is no such command or a value is missing. Raises QuoteRefused for a value that no line can
-    contain.
+    Returns None if there is no such command or a value is missing. Raises QuoteRefused for a value that no
+    line can contain.
     """
     command = next((command for command in compiled.commands if command.index == index), None)
     if command is None or {free.name for free in _view(command).free} - set(values):

@@ -73,8 +73,10 @@ class SSHCommandSet(CommandSetDocument):
     )
     contain: Contain = Field(
         default="pidns",
-        description="How processes of commands are contained: in a PID namespace that ends with the command, or in its "
-        "process group, which a process can leave",
+        description=(
+            "How processes of commands are contained: in a PID namespace that ends with the command, or in"
+            " its process group, which a process can leave"
+        ),
     )
 
     def contain_of(self, rule: SSHCommand) -> Contain:

@@ -125,9 +125,13 @@ class _Judge:
         elsewhere = "/" in path and not path.startswith(_FOLDERS)
         if shape is None or elsewhere:
             takes = ", and it takes values that the holder chooses at each run" if self._any_free else ""
-            yield self._unknown("unknown_program", path, f"is not a known program: it could do anything{takes}",
-                                "check what it does, and state that in the reason when you accept the "
-                                "finding; set effect: change, and list its values with choice")  # fmt: skip
+            yield self._unknown(
+                "unknown_program",
+                path,
+                f"is not a known program: it could do anything{takes}",
+                "check what it does, and state that in the reason when you accept the "
+                "finding; set effect: change, and list its values with choice",
+            )
         if shape is None:
             yield from self._everywhere(name, words)
         elif any(self._table.dangers[code].severity == "error" for code in shape.is_):
@@ -174,13 +178,18 @@ class _Judge:
             yield self._danger("environment", f"{name}=")
 
     def _assigned(self, word: Spoken) -> Iterator[Hit]:
-        """Check a variable for the program that follows. Those for language, time zone and display are harmless."""
+        """Check a variable for the program that follows. Those for language, time zone and display are
+        harmless.
+        """
         name = word.text.partition("=")[0]
         yield from (known := list(self._environment(word.text)))
         if not known and not is_one_of(name, self._table.harmless_environment):
-            yield self._unknown("unknown_variable", f"{name}=", "is not a known variable: it may decide what a program loads or starts",
-                                "remove it, or check what it does and state that in the reason when you "
-                                "accept the finding")  # fmt: skip
+            yield self._unknown(
+                "unknown_variable",
+                f"{name}=",
+                "is not a known variable: it may decide what a program loads or starts",
+                "remove it, or check what it does and state that in the reason when you accept the finding",
+            )
 
     def _shape(self, at: _At, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
         """Read the options and operands of a program or verb, to its end or to the program that it starts."""
@@ -232,8 +241,13 @@ class _Judge:
             yield from self._whole(at, shape.bare or shape)
             return
         if words[0].texts is None and shape.operands == ("none",):
-            yield Hit("error", "free_verb", at.title, "has a value in place of its verb, so its action is not fixed",
-                      "write one command for each verb, or use choice")  # fmt: skip
+            yield Hit(
+                "error",
+                "free_verb",
+                at.title,
+                "has a value in place of its verb, so its action is not fixed",
+                "write one command for each verb, or use choice",
+            )
             return
         yield from self._words(at, words[0])
         if shape.operands != ("none",):
@@ -241,9 +255,12 @@ class _Judge:
         for verb, inner in verbs_of(shape, words[0], abbreviates=at.abbreviates):
             title = f"{at.title} {verb}"
             if inner is None:
-                yield self._unknown("unknown_verb", title, "is not a known command: it may do anything",
-                                    "check what it does, and state that in the reason when you accept the "
-                                    "finding")  # fmt: skip
+                yield self._unknown(
+                    "unknown_verb",
+                    title,
+                    "is not a known command: it may do anything",
+                    "check what it does, and state that in the reason when you accept the finding",
+                )
                 yield from self._everywhere(title, words[1:])
             else:
                 yield from self._shape(_At((inner, *at.shapes), title, at.seen), words[1:], depth)
@@ -328,10 +345,13 @@ class _Judge:
             return []
         known = list(self._one_unknown(at.title, word))
         return known or [
-            self._unknown("unknown_option", f"{at.title} {word.text}", "is not a known option",
-                          "remove it, or check what it does and state that in the reason when you accept "
-                          "the finding")
-        ]  # fmt: skip
+            self._unknown(
+                "unknown_option",
+                f"{at.title} {word.text}",
+                "is not a known option",
+                "remove it, or check what it does and state that in the reason when you accept the finding",
+            )
+        ]
 
     def _known(self, at: _At, option: Option, value: Spoken | None) -> list[Hit]:
         shown = f"{at.title} {option.name}"
@@ -358,9 +378,12 @@ class _Judge:
     def _value(self, shown: str, word: Spoken, kind: str) -> Iterator[Hit]:
         """Check what a word can do in its role for the program."""
         if kind == "none":
-            yield self._unknown("unknown_word", f"{shown} {word.text}", "has an unknown word",
-                                "remove it, or check what it does and state that in the reason when you "
-                                "accept the finding")  # fmt: skip
+            yield self._unknown(
+                "unknown_word",
+                f"{shown} {word.text}",
+                "has an unknown word",
+                "remove it, or check what it does and state that in the reason when you accept the finding",
+            )
         elif kind in ("read", "write"):
             for code in file_codes(self._table.places, word, writes=kind == "write"):
                 yield self._danger(code, f"{shown} {word.text}")
@@ -370,7 +393,9 @@ class _Judge:
             word.is_named if kind == "name" else word.texts is not None
         ):
             severity: Severity = "error" if kind != "name" or word.is_free else "warning"
-            fix = "list the intended values with choice" + (", or begin the word with fixed text: web-{name}" if kind == "name" else "")  # fmt: skip
+            fix = "list the intended values with choice" + (
+                ", or begin the word with fixed text: web-{name}" if kind == "name" else ""
+            )
             yield Hit(
                 severity, f"free_{kind}", f"{shown} {word.text}", "does not fix what it acts on or runs", fix
             )

@@ -18,7 +18,16 @@ from sessions_app.policy.commands.ssh.lint import lint
 from sessions_app.policy.commands.ssh.starters import STARTERS
 
 KIND = CommandKind(
-    name="ssh", title="SSH", document=SSHCommandSet, starters=STARTERS, hint="systemctl restart nginx",
-    with_values=compile_set, open=compile_open, decide=decide, covers=covers, describe=describe, lint=lint,
+    name="ssh",
+    title="SSH",
+    document=SSHCommandSet,
+    starters=STARTERS,
+    hint="systemctl restart nginx",
+    with_values=compile_set,
+    open=compile_open,
+    decide=decide,
+    covers=covers,
+    describe=describe,
+    lint=lint,
     forms=Forms(fillable=fillable, lines_for=lines_for, line_of=line_of),
-)  # fmt: skip
+)

@@ -1,4 +1,6 @@
-"""The linter for SSH: what a command set allows beyond what is obvious. Its findings are shown before publishing."""
+"""The linter for SSH: what a command set allows beyond what is obvious. Its findings are shown before
+publishing.
+"""
 
 from collections.abc import Iterable, Iterator
 from itertools import combinations

@@ -15,9 +15,24 @@ _QUOTED_PROBES = ("a b", "a;b", "$(a)", "'a'", "`a`", "a|b", "a\\b")
 
 WRITABLE = ("/tmp", "/var/tmp", "/dev/shm", "/home", "/run/user", "/var/spool", "/var/crash")  # noqa: S108
 _SENSITIVE = (
-    "/etc", "/root", "/home", "/proc", "/sys", "/dev", "/boot", "/usr", "/bin", "/sbin", "/lib", "/lib64",
-    "/var", "/run", "/var/lib", "/var/spool", "/opt",
-)  # fmt: skip
+    "/etc",
+    "/root",
+    "/home",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/boot",
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/var",
+    "/run",
+    "/var/lib",
+    "/var/spool",
+    "/opt",
+)
 
 
 def below(path: str, folders: tuple[str, ...]) -> bool:

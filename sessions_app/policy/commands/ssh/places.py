@@ -1,7 +1,7 @@
 """File locations: which files a command may read, and where it may write, without a finding.
 
-Paths are resolved as the system does: `//etc/./x` is /etc/x. A path without a leading `/` is in the login account's
-home folder, where a session begins.
+Paths are resolved as the system does: `//etc/./x` is /etc/x. A path without a leading `/` is in the login
+account's home folder, where a session begins.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def holds(listed: Sequence[str], path: str) -> bool:
 
 
 def _is_in(place: str, path: str) -> bool:
-    """Whether a path is in a place. `/a` is a file or folder, `*` matches any characters, and `a/b` can be anywhere in
-    a path.
+    """Whether a path is in a place. `/a` is a file or folder, `*` matches any characters, and `a/b` can be
+    anywhere in a path.
     """
     if "*" in place:
         return fnmatchcase(path, place) or fnmatchcase(path, f"{place}/*")

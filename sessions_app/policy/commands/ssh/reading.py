@@ -73,7 +73,9 @@ def is_one_of(name: str, globs: Sequence[str]) -> bool:
 
 
 def value_behind(option: Option, words: Sequence[Spoken]) -> Spoken | None:
-    """Return the value of an option that takes one. A word that looks like an option is never read as a value."""
+    """Return the value of an option that takes one. A word that looks like an option is never read as a
+    value.
+    """
     if not option.takes or len(words) < 2:
         return None
     value = words[1]

@@ -24,8 +24,18 @@ PROGRAMS = Path(__file__).with_name("programs.yaml")
 
 # What a program can do to its target, or through it, beyond what is obvious.
 Can = Literal[
-    "run", "write", "read", "network", "stop", "accounts", "kernel", "settings", "destroy", "outlive", "other_systems"
-]  # fmt: skip
+    "run",
+    "write",
+    "read",
+    "network",
+    "stop",
+    "accounts",
+    "kernel",
+    "settings",
+    "destroy",
+    "outlive",
+    "other_systems",
+]
 # The role of a word for a program: plain text, a file that is read or written, the name of an object, code to
 # run, or a file mode. `none`: no word is allowed there.
 Kind = Literal["text", "read", "write", "name", "code", "mode", "none"]
@@ -139,8 +149,10 @@ class Shape(BaseModel):
 
     def _options(self) -> Iterator[Option]:
         levels: tuple[tuple[tuple[str, ...], Effect], ...] = (
-            (self.options, "read"), (self.changes, "change"), (self.destroys, "destructive"),
-        )  # fmt: skip
+            (self.options, "read"),
+            (self.changes, "change"),
+            (self.destroys, "destructive"),
+        )
         for tokens, effect in levels:
             for token in tokens:
                 yield _option(token, effect=effect)
@@ -237,8 +249,8 @@ class Table:
     programs: Mapping[str, Shape]
 
     def shape_of(self, program: str) -> Shape | None:
-        """Return the shape of a program by its name; None if unknown. `python*` stands for python, python3 and
-        python3.11.
+        """Return the shape of a program by its name; None if unknown. `python*` stands for python, python3
+        and python3.11.
         """
         return self.programs.get(program) or self.programs.get(_VERSION.sub("", program) + "*")
 

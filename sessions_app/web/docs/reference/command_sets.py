@@ -30,8 +30,8 @@ def shared_page() -> Page:
             Part(
                 "Parameter types",
                 [_type(getattr(parameters, name)) for name in PARAMETER_TYPES],
-                "A parameter is written with the key that names its type. No value is empty, begins with `-` (except a "
-                "negative number within its range), or contains an invisible character.",
+                "A parameter is written with the key that names its type. No value is empty, begins with `-`"
+                " (except a negative number within its range), or contains an invisible character.",
             ),
         ],
     )

@@ -17,7 +17,8 @@ from sessions_app.web.docs.reference.entries import Entry, Page, Part
 
 # The options that every command of Django has.
 _OF_DJANGO = re.compile(
-    r" \[(-h|--help|--version|-v \{0,1,2,3\}|--verbosity|--settings( SETTINGS)?|--pythonpath( PYTHONPATH)?|--traceback|"
+    r" \[(-h|--help|--version|-v \{0,1,2,3\}|--verbosity|--settings( SETTINGS)?|--pythonpath("
+    r" PYTHONPATH)?|--traceback|"
     r"--no-color|--force-color|--skip-checks)\]"
 )
 _OWN = ("accounts", "broker", "sessions_app")
@@ -44,7 +45,8 @@ def manage_page() -> Page:
     return Page(
         "manage",
         "The manage.py commands",
-        "Every command of the server, with its options. Run them as the account of Stint, with its environment.",
+        "Every command of the server, with its options. Run them as the account of Stint, with its"
+        " environment.",
         [Part("Commands", [_of_django(app, name) for name, app in sorted(own.items())])],
     )
 
@@ -66,9 +68,11 @@ def _options(context: click.Context, params: Sequence[click.Parameter]) -> list[
 def _text(help_: str | None) -> str:
     """Return a help text as Markdown. Paragraphs that click leaves as they are become blocks of text."""
     return "\n\n".join(
-        f"```text\n{textwrap.dedent(block.removeprefix(chr(8)).strip(chr(10)))}\n```"
-        if block.startswith("\b")
-        else block
+        (
+            f"```text\n{textwrap.dedent(block.removeprefix(chr(8)).strip(chr(10)))}\n```"
+            if block.startswith("\b")
+            else block
+        )
         for block in inspect.cleandoc(help_ or "").split("\n\n")
     )
 

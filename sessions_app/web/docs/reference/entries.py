@@ -23,7 +23,9 @@ def anchor_of(title: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item: its name, its meaning in Markdown, and facts about it, each a label and a line of Markdown."""
+    """One item: its name, its meaning in Markdown, and facts about it, each a label and a line of
+    Markdown.
+    """
 
     title: str
     text: str

@@ -13,8 +13,8 @@ def page() -> Page:
     return Page(
         "events",
         "Record events",
-        "Every action in the record: when it is written, and the keys that its data can have. With `request_id`, an entry names the "
-        "request that it is due to.",
+        "Every action in the record: when it is written, and the keys that its data can have. With"
+        " `request_id`, an entry names the request that it is due to.",
         [_part(family) for family in families],
     )
 

@@ -12,8 +12,8 @@ def page() -> Page:
     return Page(
         "findings",
         "Linter findings",
-        "Every finding about command sets: what it means and how to fix it. An error blocks publishing; a warning can be "
-        "accepted with a reason.",
+        "Every finding about command sets: what it means and how to fix it. An error blocks publishing; a"
+        " warning can be accepted with a reason.",
         [
             Part("Commands", [_of_code(code) for code in CODES]),
             Part(

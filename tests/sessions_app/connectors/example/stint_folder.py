@@ -1,7 +1,7 @@
 """A connector of a third party, whole: access is a file in a folder, for as long as the file is there.
 
-Its target's address is of no use to it; the folder stands in the connection. Every name derives from the grant's mark, so
-that each call may come again after a crash at any point.
+Its target's address is of no use to it; the folder stands in the connection. Every name derives from the
+grant's mark, so that each call may come again after a crash at any point.
 """
 
 import datetime as dt

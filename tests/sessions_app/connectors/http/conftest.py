@@ -1,4 +1,6 @@
-"""A real nginx that asks the real entry point, in front of a real application. The entry point knows no token, so that it asks no database."""
+"""A real nginx that asks the real entry point, in front of a real application. The entry point knows no
+token, so that it asks no database.
+"""
 
 import contextlib
 import datetime as dt

@@ -69,7 +69,10 @@ def test_a_proxy_is_known_by_its_certificate(connector, tmp_path):
     made, key = certificate("api.example.com")
     (tmp_path / "c.pem").write_text(made)
     (tmp_path / "k.pem").write_text(key)
-    tls = f"ssl_certificate {tmp_path}/c.pem; ssl_certificate_key {tmp_path}/k.pem; location / {{ return 401; }}"
+    tls = (
+        f"ssl_certificate {tmp_path}/c.pem; ssl_certificate_key {tmp_path}/k.pem; location / {{ return"
+        " 401; }"
+    )
     with nginx(tls, tls=True) as proxy:
         assert connector.verify(lease(place_at(proxy.port, tls=True, ca=made))).gone
         with pytest.raises(ConnectorError, match="failed TLS verification"):
@@ -158,10 +161,22 @@ def test_proxies_that_pass_underscores_on_drop_every_spelling(site):
 
 
 CHANGING = [
-    "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-Method", "X-Original-URL", "X-Original-URI",
-    "X-Original-Path", "X-Rewrite-URL", "X-Rewrite-URI", "X-Override-URL", "X-Forwarded-Method", "X-Forwarded-Uri",
-    "X-Forwarded-Prefix", "X-Forwarded-Host", "Forwarded",
-]  # fmt: skip
+    "X-HTTP-Method-Override",
+    "X-HTTP-Method",
+    "X-Method-Override",
+    "X-Original-Method",
+    "X-Original-URL",
+    "X-Original-URI",
+    "X-Original-Path",
+    "X-Rewrite-URL",
+    "X-Rewrite-URI",
+    "X-Override-URL",
+    "X-Forwarded-Method",
+    "X-Forwarded-Uri",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Host",
+    "Forwarded",
+]
 
 
 @pytest.mark.parametrize("name", CHANGING)

@@ -23,7 +23,12 @@ from tests.sessions_app.connectors.http.conftest import place_at
 def case(connector, proxy, hung):
     commands = compile_open(parse_text("{name: x, kind: http, summary: x, risk: low, commands: []}"))
     return Case(
-        connector=connector, place=place_at(proxy.port), down=place_at(free_port(), name="down-1"),
-        hung=place_at(hung, name="hung-1"), commands=commands, leave=lambda lease: None, foreign=lambda: lambda: True,
+        connector=connector,
+        place=place_at(proxy.port),
+        down=place_at(free_port(), name="down-1"),
+        hung=place_at(hung, name="hung-1"),
+        commands=commands,
+        leave=lambda lease: None,
+        foreign=lambda: lambda: True,
         makes=False,
-    )  # fmt: skip
+    )

@@ -113,10 +113,13 @@ class Ground:
     def spec(self, *, keep=None, minutes: float = 60, place: TargetSpec | None = None, **values) -> GrantSpec:
         bound = {"ns": "stint-test-web", "name": "shop", **values}
         return GrantSpec(
-            grant_ref="GR-7F3K", mark=secrets.token_hex(16), holder="alice", place=place or self.place,
+            grant_ref="GR-7F3K",
+            mark=secrets.token_hex(16),
+            holder="alice",
+            place=place or self.place,
             commands=compile_set(parse_text(SET), bound, keep),
             expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(minutes=minutes),
-        )  # fmt: skip
+        )
 
     def forgotten(self, spec: GrantSpec) -> LeaseSpec:
         """The lease of a grant after a crash that lost what was made."""

@@ -90,13 +90,27 @@ def test_a_list_without_end_is_given_up(answering):
 @pytest.mark.parametrize(
     "body",
     [
-        b"<html>a proxy</html>", b"[]", b"null", b"7", b'{"items": 7}', b'{"items": [7]}', b'{"items": [{}]}',
-        b'{"items": [{"metadata": 7}]}', b'{"items": [{"metadata": {"name": 7}}]}', b'{"items": [], "metadata": 7}',
-        b'{"items": [{"metadata": {"name": "x", "labels": 7}}]}', b'{"items": [{"metadata": {"name": "x"}, "rules": [7]}]}',
-        b'{"items": [{"metadata": {"name": "x"}, "rules": [{"verbs": 7}]}]}', b'{"status": 7}', b'{"status": {"token": 7}}',
-        b'{"items": [{"metadata": {"name": "x"}, "subjects": 7}]}', b"\xff\xfe", b"{" * 5000, b"",
+        b"<html>a proxy</html>",
+        b"[]",
+        b"null",
+        b"7",
+        b'{"items": 7}',
+        b'{"items": [7]}',
+        b'{"items": [{}]}',
+        b'{"items": [{"metadata": 7}]}',
+        b'{"items": [{"metadata": {"name": 7}}]}',
+        b'{"items": [], "metadata": 7}',
+        b'{"items": [{"metadata": {"name": "x", "labels": 7}}]}',
+        b'{"items": [{"metadata": {"name": "x"}, "rules": [7]}]}',
+        b'{"items": [{"metadata": {"name": "x"}, "rules": [{"verbs": 7}]}]}',
+        b'{"status": 7}',
+        b'{"status": {"token": 7}}',
+        b'{"items": [{"metadata": {"name": "x"}, "subjects": 7}]}',
+        b"\xff\xfe",
+        b"{" * 5000,
+        b"",
     ],
-)  # fmt: skip
+)
 def test_an_answer_that_is_none_proves_nothing_and_breaks_nothing(answering, ground, body):
     connector, spec = KubernetesConnector(settle=0), ground.spec(keep={0})
     with answering(whole(body)) as place:

@@ -32,8 +32,13 @@ def test_a_holder_may_do_what_was_approved_and_nothing_else(ground):
     assert eventually(lambda: ground.status(token, PODS) == 200)
     assert ground.status(token, f"/api/v1/namespaces/{WEB}/configmaps") == 200
     assert ground.status(token, "/api/v1/nodes") == 200
-    for path in (f"/api/v1/namespaces/{API}/pods", "/api/v1/pods", f"/api/v1/namespaces/{WEB}/secrets",
-                 f"/apis/apps/v1/namespaces/{WEB}/deployments/other", f"{RBAC}/namespaces/{WEB}/roles"):  # fmt: skip
+    for path in (
+        f"/api/v1/namespaces/{API}/pods",
+        "/api/v1/pods",
+        f"/api/v1/namespaces/{WEB}/secrets",
+        f"/apis/apps/v1/namespaces/{WEB}/deployments/other",
+        f"{RBAC}/namespaces/{WEB}/roles",
+    ):
         assert ground.status(token, path) == 403, path
     assert ground.connector.revoke(lease).gone
 
@@ -267,10 +272,18 @@ def test_the_binding_goes_first_and_the_account_before_it_is_asked_about_the_tok
         for call in calls
     ]
     assert done == [
-        ("DELETE", "rolebindings"), ("POST", "subjectaccessreviews"), ("POST", "token"), ("DELETE", "serviceaccounts"),
-        ("DELETE", "roles"), ("GET", "rolebindings"), ("GET", "clusterrolebindings"), ("GET", "roles"),
-        ("GET", "clusterroles"), ("GET", name_of(lease.mark)), ("POST", "tokenreviews"),
-    ]  # fmt: skip
+        ("DELETE", "rolebindings"),
+        ("POST", "subjectaccessreviews"),
+        ("POST", "token"),
+        ("DELETE", "serviceaccounts"),
+        ("DELETE", "roles"),
+        ("GET", "rolebindings"),
+        ("GET", "clusterrolebindings"),
+        ("GET", "roles"),
+        ("GET", "clusterroles"),
+        ("GET", name_of(lease.mark)),
+        ("POST", "tokenreviews"),
+    ]
 
 
 def test_a_revoke_while_it_is_being_made_and_the_one_after_leave_nothing(ground, server):
@@ -322,10 +335,12 @@ def test_stint_can_not_give_more_than_its_ceiling(ground, cluster):
 
 @pytest.mark.parametrize(
     ("what", "where"),
-    [("workflows, groups: [argoproj.io]", "cluster: true"),
-     ("rolebindings, groups: [authorization.openshift.io]", f"namespaces: [{WEB}]"),
-     ("mutatingwebhookconfigurations, groups: [admissionregistration.k8s.io]", "cluster: true")],
-)  # fmt: skip
+    [
+        ("workflows, groups: [argoproj.io]", "cluster: true"),
+        ("rolebindings, groups: [authorization.openshift.io]", f"namespaces: [{WEB}]"),
+        ("mutatingwebhookconfigurations, groups: [admissionregistration.k8s.io]", "cluster: true"),
+    ],
+)
 def test_what_no_grant_may_hold_is_not_made_whatever_was_published(ground, what, where):
     resource, _, groups = what.partition(", ")
     rule = f"  - rule: {{verbs: [create], resources: [{resource}], {groups}, {where}}}\n    effect: change\n"

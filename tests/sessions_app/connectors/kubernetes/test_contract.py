@@ -29,9 +29,10 @@ def case(cluster, connector, place, hung, closed):
             "/api/v1/namespaces/stint-grants/serviceaccounts": {"metadata": {"name": other}},
             f"{RBAC}/namespaces/{WEB}/roles": {"metadata": {"name": "stint-admin"}, "rules": []},
             f"{RBAC}/clusterroles": {
-                "metadata": {"name": "stint-backup", "labels": {"app.kubernetes.io/managed-by": "stint"}}, "rules": [],
+                "metadata": {"name": "stint-backup", "labels": {"app.kubernetes.io/managed-by": "stint"}},
+                "rules": [],
             },
-        }  # fmt: skip
+        }
         for path, body in made.items():
             cluster.call("POST", path, body)
         paths = [f"{path}/{body['metadata']['name']}" for path, body in made.items()]
@@ -40,6 +41,11 @@ def case(cluster, connector, place, hung, closed):
         return lambda: [cluster.call("GET", path) for path in paths] == before
 
     return Case(
-        connector=connector, place=place, down=place_of(cluster, port=closed), hung=place_of(cluster, port=hung),
-        commands=compile_set(parse_text(SET), {"ns": WEB, "name": "shop"}), leave=leave, foreign=foreign,
-    )  # fmt: skip
+        connector=connector,
+        place=place,
+        down=place_of(cluster, port=closed),
+        hung=place_of(cluster, port=hung),
+        commands=compile_set(parse_text(SET), {"ns": WEB, "name": "shop"}),
+        leave=leave,
+        foreign=foreign,
+    )

@@ -1,4 +1,6 @@
-"""What `decide` allows, an API server's own RBAC permits the account that is made; and rules allow all that it permits."""
+"""What `decide` allows, an API server's own RBAC permits the account that is made; and rules allow all that
+it permits.
+"""
 
 import pytest
 from hypothesis import given, settings
@@ -21,12 +23,27 @@ VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletec
 GROUPS = ("", "apps", "batch")
 RESOURCES = ("pods", "pods/log", "pods/exec", "deployments", "deployments/scale", "jobs")
 LINES = (
-    "get pods -n {ns}", "get pods,services -n x", "get pods/{name} -n {ns}", "logs {name} -n {ns}", "logs -n x",
-    "rollout restart deployment/{name} -n {ns}", "scale deployments w-1 w-2 -n {ns} --replicas 2", "get nodes", "get pods -A",
-    "delete job/w-{n} -n {ns}", "get deployments w-{n} -n {ns} -w", "exec {name} -c app -n x -- id", "cordon {name}",
-    "rollout history deployment/{name} -n x", "describe pod {name} -n {ns}", "set image deployment/{name} a=b:1 -n {ns}",
-    "port-forward pod/{name} 80 -n x", "label pod {name} -n {ns} a=b", "delete pods {free} -n x", "scale deployment/{name} -n {ns} --replicas 3",
-)  # fmt: skip
+    "get pods -n {ns}",
+    "get pods,services -n x",
+    "get pods/{name} -n {ns}",
+    "logs {name} -n {ns}",
+    "logs -n x",
+    "rollout restart deployment/{name} -n {ns}",
+    "scale deployments w-1 w-2 -n {ns} --replicas 2",
+    "get nodes",
+    "get pods -A",
+    "delete job/w-{n} -n {ns}",
+    "get deployments w-{n} -n {ns} -w",
+    "exec {name} -c app -n x -- id",
+    "cordon {name}",
+    "rollout history deployment/{name} -n x",
+    "describe pod {name} -n {ns}",
+    "set image deployment/{name} a=b:1 -n {ns}",
+    "port-forward pod/{name} 80 -n x",
+    "label pod {name} -n {ns} a=b",
+    "delete pods {free} -n x",
+    "scale deployment/{name} -n {ns} --replicas 3",
+)
 
 
 def some(words, **sizes):
@@ -68,8 +85,16 @@ def document(commands):
         if "{free}" in said:
             command["where"] = {"free": {"pattern": "w-[0-9]"}}
     parameters = {"ns": {"choice": ["x", "y"]}, "name": {"name": 20}}
-    return parse_document({"name": "a", "kind": "kubernetes", "summary": "s", "risk": "low", "parameters": parameters,
-                           "commands": commands})  # fmt: skip
+    return parse_document(
+        {
+            "name": "a",
+            "kind": "kubernetes",
+            "summary": "s",
+            "risk": "low",
+            "parameters": parameters,
+            "commands": commands,
+        }
+    )
 
 
 def account_of(compiled) -> Store:
@@ -91,9 +116,13 @@ def server_permits(store: Store, request: Request) -> bool:
 
 
 requests = st.builds(
-    Request, verb=st.sampled_from(VERBS), group=st.sampled_from(GROUPS), resource=st.sampled_from((*RESOURCES, "services")),
-    name=st.sampled_from(["", "a", "b", "shop", "w-1", "w-2", "w-3"]), namespace=st.sampled_from(["", "x", "y", "z"]),
-)  # fmt: skip
+    Request,
+    verb=st.sampled_from(VERBS),
+    group=st.sampled_from(GROUPS),
+    resource=st.sampled_from((*RESOURCES, "services")),
+    name=st.sampled_from(["", "a", "b", "shop", "w-1", "w-2", "w-3"]),
+    namespace=st.sampled_from(["", "x", "y", "z"]),
+)
 
 
 def line_of(request: Request) -> str:

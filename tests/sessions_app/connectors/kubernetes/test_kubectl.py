@@ -1,4 +1,6 @@
-"""Debian's kubectl: it works with a holder's kubeconfig, and all that it sends for a line is allowed as that line."""
+"""Debian's kubectl: it works with a holder's kubeconfig, and all that it sends for a line is allowed as that
+line.
+"""
 
 import json
 import os
@@ -25,37 +27,64 @@ from tests.support.servers.kubernetes.server import ApiServer
 pytestmark = pytest.mark.timing
 
 LABELS = {"app": "shop"}
-POD = {"metadata": {"name": "web-1", "labels": LABELS}, "spec": {"containers": [{"name": "c", "image": "i"}]},
-       "status": {"phase": "Running"}}  # fmt: skip
+POD = {
+    "metadata": {"name": "web-1", "labels": LABELS},
+    "spec": {"containers": [{"name": "c", "image": "i"}]},
+    "status": {"phase": "Running"},
+}
 TEMPLATE = {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
 DEPLOYMENT = {
-    "metadata": {"name": "shop", "generation": 1}, "spec": {"replicas": 1, "selector": {"matchLabels": LABELS}, "template": TEMPLATE},
-    "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "readyReplicas": 1},
-}  # fmt: skip
+    "metadata": {"name": "shop", "generation": 1},
+    "spec": {"replicas": 1, "selector": {"matchLabels": LABELS}, "template": TEMPLATE},
+    "status": {
+        "observedGeneration": 1,
+        "replicas": 1,
+        "updatedReplicas": 1,
+        "availableReplicas": 1,
+        "readyReplicas": 1,
+    },
+}
 
-# A line of a document, what somebody types after it, and what is recorded. Without the last, the line itself is.
+# A line of a document, what somebody types after it, and what is recorded. Without the last, the line itself
+# is.
 LINES = [
-    ("get pods -n web", "", ""), ("get pods web-1 -n web", "", "get pod/web-1 -n web"),
-    ("get pods,services -n web", "", "get pods -n web, get services -n web"), ("get deploy/shop -n web", "-o json", "get deployment/shop -n web"),
-    ("get nodes", "", ""), ("get pods -A", "", ""), ("describe pod web-1 -n web", "", "describe pod/web-1 -n web"),
-    ("logs web-1 -n web", "--tail=5", "logs web-1 -n web -c c --tail 5"), ("logs web-1 -n web -c c", "--since=1h", ""),
-    ("rollout restart deployment/shop -n web", "", ""), ("rollout status deployment/shop -n web", "", ""),
-    ("rollout history deployment/shop -n web", "", ""), ("rollout pause deployment/shop -n web", "", ""),
+    ("get pods -n web", "", ""),
+    ("get pods web-1 -n web", "", "get pod/web-1 -n web"),
+    ("get pods,services -n web", "", "get pods -n web, get services -n web"),
+    ("get deploy/shop -n web", "-o json", "get deployment/shop -n web"),
+    ("get nodes", "", ""),
+    ("get pods -A", "", ""),
+    ("describe pod web-1 -n web", "", "describe pod/web-1 -n web"),
+    ("logs web-1 -n web", "--tail=5", "logs web-1 -n web -c c --tail 5"),
+    ("logs web-1 -n web -c c", "--since=1h", ""),
+    ("rollout restart deployment/shop -n web", "", ""),
+    ("rollout status deployment/shop -n web", "", ""),
+    ("rollout history deployment/shop -n web", "", ""),
+    ("rollout pause deployment/shop -n web", "", ""),
     ("rollout undo deployment/shop -n web", "", "rollout undo deployment/shop -n web --to-revision 1"),
-    ("rollout undo deployment/shop -n web", "--to-revision=1", "rollout undo deployment/shop -n web --to-revision 1"),
+    (
+        "rollout undo deployment/shop -n web",
+        "--to-revision=1",
+        "rollout undo deployment/shop -n web --to-revision 1",
+    ),
     ("scale deployment/shop -n web", "--replicas=2", "scale deployment/shop -n web --replicas 2"),
-    ("scale deployment/shop -n web --replicas 2", "", ""), ("label pod web-1 -n web a=b", "", "label pod/web-1 a=b -n web"),
+    ("scale deployment/shop -n web --replicas 2", "", ""),
+    ("label pod web-1 -n web a=b", "", "label pod/web-1 a=b -n web"),
     ("label pod web-1 -n web app-", "", "label pod/web-1 app- -n web"),
     ("annotate pod web-1 -n web example.com/a=b", "", "annotate pod/web-1 example.com/a=b -n web"),
     ("set image deployment/shop -n web c=other:2", "", "set image deployment/shop c=other:2 -n web"),
-    ("cordon node-1", "", ""), ("uncordon node-2", "", ""), ("delete pod web-1 -n web", "", "delete pod/web-1 -n web"),
+    ("cordon node-1", "", ""),
+    ("uncordon node-2", "", ""),
+    ("delete pod web-1 -n web", "", "delete pod/web-1 -n web"),
     ("delete pod web-1 -n web", "--wait=false", "delete pod/web-1 -n web"),
     ("delete pod web-1 -n web --grace-period 0", "--force", "delete pod/web-1 -n web --grace-period 0"),
-    ("exec web-1 -n web -c c -- echo ok", "", ""), ("exec web-1 -n web -c c -i -- cat", "", ""), ("attach web-1 -n web -c c", "", ""),
+    ("exec web-1 -n web -c c -- echo ok", "", ""),
+    ("exec web-1 -n web -c c -i -- cat", "", ""),
+    ("attach web-1 -n web -c c", "", ""),
     ("port-forward pod/web-1 80 -n web", "", ""),
     ("get pods -n web -w", "--request-timeout=1s", "get pods -n web, get pods -n web -w"),
     ("get pods web-1 -n web -w", "--request-timeout=1s", "get pod/web-1 -n web, get pod/web-1 -n web -w"),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +116,12 @@ def running(shop):
         "controller": True,
     }
     for revision in ("1", "2"):
-        meta = {"name": f"shop-{revision}", "labels": LABELS, "ownerReferences": [owner],
-                "annotations": {"deployment.kubernetes.io/revision": revision}}  # fmt: skip
+        meta = {
+            "name": f"shop-{revision}",
+            "labels": LABELS,
+            "ownerReferences": [owner],
+            "annotations": {"deployment.kubernetes.io/revision": revision},
+        }
         shop.call("DELETE", f"{apps}/replicasets/shop-{revision}")
         spec = {
             "replicas": 1,
@@ -157,8 +190,14 @@ def test_what_kubectl_sends_for_a_line_is_allowed_and_recorded_as_that_line(
 ):
     standing = standing_of(running)
     with running.server.counted() as calls:
-        done = kubectl(config_of(running, running.token), tmp_path, *line.split(" -- ")[0].split(), *typed.split(),
-                       *line.partition(" -- ")[1:][0].split(), *line.partition(" -- ")[2].split())  # fmt: skip
+        done = kubectl(
+            config_of(running, running.token),
+            tmp_path,
+            *line.split(" -- ")[0].split(),
+            *typed.split(),
+            *line.partition(" -- ")[1:][0].split(),
+            *line.partition(" -- ")[2].split(),
+        )
     asked = sent(calls)
     assert asked, done.stderr
     allowed = compiled(line)
@@ -186,16 +225,19 @@ def rights_of(line):
 
 @pytest.mark.parametrize(
     ("line", "typed"),
-    [("scale deployment/shop -n web --replicas 2", "scale deployment/shop -n web --replicas=3"),
-     ("set image deployment/shop -n web c=other:2", "set image deployment/shop -n web c=evil:2"),
-     ("set image deployment/shop -n web c=other:2", "set env deployment/shop -n web A=b"),
-     ("rollout restart deployment/shop -n web", "label deployment/shop -n web a=b"),
-     ("label pod web-1 -n web a=b", "label pod web-1 -n web a=c"),
-     ("delete pod web-1 -n web", "delete pod web-1 -n web --grace-period=1"),
-     ("exec web-1 -n web -c c -- echo ok", "exec web-1 -n web -c c -- echo no"),
-     ("exec web-1 -n web -c c -- cat", "exec web-1 -n web -c c -i -- cat"),
-     ("logs web-1 -n web", "logs web-1 -n web -f"), ("cordon node-3", "uncordon node-3")],
-)  # fmt: skip
+    [
+        ("scale deployment/shop -n web --replicas 2", "scale deployment/shop -n web --replicas=3"),
+        ("set image deployment/shop -n web c=other:2", "set image deployment/shop -n web c=evil:2"),
+        ("set image deployment/shop -n web c=other:2", "set env deployment/shop -n web A=b"),
+        ("rollout restart deployment/shop -n web", "label deployment/shop -n web a=b"),
+        ("label pod web-1 -n web a=b", "label pod web-1 -n web a=c"),
+        ("delete pod web-1 -n web", "delete pod web-1 -n web --grace-period=1"),
+        ("exec web-1 -n web -c c -- echo ok", "exec web-1 -n web -c c -- echo no"),
+        ("exec web-1 -n web -c c -- cat", "exec web-1 -n web -c c -i -- cat"),
+        ("logs web-1 -n web", "logs web-1 -n web -f"),
+        ("cordon node-3", "uncordon node-3"),
+    ],
+)
 def test_what_kubectl_sends_for_another_line_is_refused(running, tmp_path, line, typed):
     with running.server.counted() as calls:
         kubectl(config_of(running, running.token), tmp_path, *typed.split())
@@ -205,10 +247,20 @@ def test_what_kubectl_sends_for_another_line_is_refused(running, tmp_path, line,
 
 
 def test_an_apply_of_listed_fields_is_allowed_and_of_others_refused_by_name(running, tmp_path):
-    rule = {"kind": "Deployment", "apiVersion": "apps/v1", "namespaces": ["web"], "names": ["shop"],
-            "fields": {"spec.replicas": {"int": [1, 5]}, "spec.template.spec.containers[c].image": "other:2"}}  # fmt: skip
-    document = {"name": "a", "kind": "kubernetes", "summary": "s", "risk": "low",
-                "commands": [{"apply": rule, "effect": "change"}]}  # fmt: skip
+    rule = {
+        "kind": "Deployment",
+        "apiVersion": "apps/v1",
+        "namespaces": ["web"],
+        "names": ["shop"],
+        "fields": {"spec.replicas": {"int": [1, 5]}, "spec.template.spec.containers[c].image": "other:2"},
+    }
+    document = {
+        "name": "a",
+        "kind": "kubernetes",
+        "summary": "s",
+        "risk": "low",
+        "commands": [{"apply": rule, "effect": "change"}],
+    }
     allowed = compile_set(parse_document(document), {})
 
     def apply(changed):
@@ -249,9 +301,13 @@ def test_kubectl_asks_stint_by_the_plugin_and_is_let_in(shop, tmp_path, stint): 
     wrapper.chmod(0o755)
     stint.answer = (200, {"values": {"Token": shop.token}, "expires_at": "2099-01-01T00:00:00Z"}, {})
     config = exec_kubeconfig(
-        name="prod", server=f"https://{shop.address}:{shop.port}", ca=shop.ca, namespace="web", grant_ref="GR-7F3K",
+        name="prod",
+        server=f"https://{shop.address}:{shop.port}",
+        ca=shop.ca,
+        namespace="web",
+        grant_ref="GR-7F3K",
         stint_url=stint.url,
-    )  # fmt: skip
+    )
     path = f"{tmp_path}:{os.environ['PATH']}"
     done = kubectl(
         config, tmp_path, "get", "--raw", "/api/v1/namespaces/web/pods", PATH=path, STINT_TOKEN="my-token"

@@ -1,4 +1,6 @@
-"""What a command leaves in a container is dead at its end, whoever is killed: real shells and real processes."""
+"""What a command leaves in a container is dead at its end, whoever is killed: real shells and real
+processes.
+"""
 
 import asyncio
 import contextlib
@@ -257,9 +259,11 @@ async def on_terminal(session, pod: Pod, words: list[str]):
         *(("command", word) for word in words),
     ]
     async with session.ws_connect(
-        f"{pod.server.url}/api/v1/namespaces/web/pods/app/exec?{urlencode(query)}", protocols=[V5], ssl=pod.server.context,
+        f"{pod.server.url}/api/v1/namespaces/web/pods/app/exec?{urlencode(query)}",
+        protocols=[V5],
+        ssl=pod.server.context,
         headers={"Authorization": f"Bearer {pod.server.token}"},
-    ) as opened:  # fmt: skip
+    ) as opened:
         yield Exec(opened)
 
 
@@ -366,7 +370,9 @@ def quiet(pod: Pod, seconds: int, silent: int) -> list[str]:
 
 
 async def below(session, pod: Pod, words: list[str], heartbeats: int = 0) -> float:
-    """How many seconds a command lived below a guard that was not ended, from before the guard was started."""
+    """How many seconds a command lived below a guard that was not ended, from before the guard was
+    started.
+    """
     began = time.monotonic()
     async with exec_in(session, pod.server, pod.place, words, stdin=True) as stream:
         pid = parse_ready((await anext(stream.output()))[1].decode())
@@ -473,8 +479,15 @@ def test_an_image_without_a_shell_can_not_be_watched(cluster):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts processes of another account")
 def test_a_process_that_can_not_be_read_is_counted_if_it_is_new(full):
     pipe = subprocess.PIPE
-    with subprocess.Popen(guard_argv(full.run, seconds=60), user=65534, group=65534, extra_groups=[], stdin=pipe, stdout=pipe,
-                          cwd="/") as guard:  # fmt: skip
+    with subprocess.Popen(
+        guard_argv(full.run, seconds=60),
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        stdin=pipe,
+        stdout=pipe,
+        cwd="/",
+    ) as guard:
         assert parse_ready(guard.stdout.readline().decode())
         with subprocess.Popen(["sleep", "1011"]) as other:
             guard.stdin.close()
@@ -497,11 +510,14 @@ def test_nothing_is_wrapped_that_can_not_run(argv, seconds):
         wrapped(argv, grant_mark="a" * 32, run_id=1, seconds=seconds, guard=1)
 
 
-@pytest.mark.parametrize(("change", "message", "permanent"), [
-    ({"token": "none"}, r"refused exec in app \(401\)", True),
-    ({"url": "https://127.0.0.1:1"}, "did not respond to exec in app", False),
-    ({"context": ssl.create_default_context()}, "ClientConnectorCertificateError", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "message", "permanent"),
+    [
+        ({"token": "none"}, r"refused exec in app \(401\)", True),
+        ({"url": "https://127.0.0.1:1"}, "did not respond to exec in app", False),
+        ({"context": ssl.create_default_context()}, "ClientConnectorCertificateError", False),
+    ],
+)
 def test_an_api_server_that_refuses_or_is_away_is_told(full, change, message, permanent):
     known = {"url": full.server.url, "token": full.server.token, "context": full.server.context}
     full.server = Server(**{**known, **change})

@@ -63,8 +63,13 @@ def test_stint_is_given_neither_wildcards_nor_bind_nor_escalate():
 def test_a_cluster_that_is_set_up_passes(own):
     steps = own.connector.check(own.place)
     assert [step.name for step in steps] == [
-        "API server", "token", "accounts", "rights", "least privilege", "bindings by others",
-    ]  # fmt: skip
+        "API server",
+        "token",
+        "accounts",
+        "rights",
+        "least privilege",
+        "bindings by others",
+    ]
     assert failing(own) == []
     assert [step.fix for step in steps[-2:]] == ["", ""]
 
@@ -84,9 +89,11 @@ def test_the_missing_namespace_of_accounts_is_told(own):
 
 @pytest.mark.parametrize(
     ("path", "says"),
-    [(f"{RBAC}/clusterrolebindings/stint-look", "create subjectaccessreviews.authorization.k8s.io"),
-     (f"{RBAC}/namespaces/stint-grants/rolebindings/stint-accounts", "serviceaccounts")],
-)  # fmt: skip
+    [
+        (f"{RBAC}/clusterrolebindings/stint-look", "create subjectaccessreviews.authorization.k8s.io"),
+        (f"{RBAC}/namespaces/stint-grants/rolebindings/stint-accounts", "serviceaccounts"),
+    ],
+)
 def test_a_missing_right_is_named(own, path, says):
     own.cluster.call("DELETE", path)
     step = failing(own)[-1]
@@ -102,9 +109,10 @@ def test_rights_in_the_namespaces_of_the_place_are_looked_at(own):
 
 def test_an_account_that_may_do_everything_is_advised_against(own):
     binding = {
-        "metadata": {"name": "careless"}, "subjects": [{"kind": "ServiceAccount", "name": "stint", "namespace": "stint-system"}],
+        "metadata": {"name": "careless"},
+        "subjects": [{"kind": "ServiceAccount", "name": "stint", "namespace": "stint-system"}],
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "everything"},
-    }  # fmt: skip
+    }
     everything = {
         "metadata": {"name": "everything"},
         "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}],

@@ -36,9 +36,13 @@ def strip(made):
 
 @pytest.mark.parametrize(
     ("plural", "change", "says"),
-    [("roles", widen_role, "changed outside Stint"), ("rolebindings", widen_binding, "changed outside Stint"),
-     ("roles", strip, "labels"), ("rolebindings", strip, "labels")],
-)  # fmt: skip
+    [
+        ("roles", widen_role, "changed outside Stint"),
+        ("rolebindings", widen_binding, "changed outside Stint"),
+        ("roles", strip, "labels"),
+        ("rolebindings", strip, "labels"),
+    ],
+)
 def test_what_was_changed_by_hand_is_not_intact_and_is_mended(ground, cluster, granted, plural, change, says):
     spec, lease = granted
     path = f"{RBAC}/namespaces/{WEB}/{plural}/{name_of(lease.mark)}"
@@ -116,9 +120,10 @@ def test_a_binding_of_others_that_names_the_account_is_seen_named_and_left_alone
         "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}],
     }
     binding = {
-        "metadata": {"name": "helpful"}, "subjects": [subject],
+        "metadata": {"name": "helpful"},
+        "subjects": [subject],
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "helpful"},
-    }  # fmt: skip
+    }
     cluster.call("POST", f"{RBAC}/namespaces/{WEB}/roles", role)
     cluster.call("POST", f"{RBAC}/namespaces/{WEB}/rolebindings", binding)
     assert "helpful, not created by Stint" in of(ground, lease).detail

@@ -28,8 +28,10 @@ PODS, APPS = "/api/v1/namespaces/web/pods", "/apis/apps/v1/namespaces/web"
 
 
 def pod(name: str, *argv: str, **more) -> dict:
-    return {"metadata": {"name": name, "labels": {"app": name}}, "spec": {
-        "containers": [{"name": "app", "image": "shop:1", "command": list(argv), **more}]}}  # fmt: skip
+    return {
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {"containers": [{"name": "app", "image": "shop:1", "command": list(argv), **more}]},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +46,15 @@ def cluster(processes, tmp_path_factory):
 @pytest.fixture
 def web(cluster):
     """A namespace with one pod that ticks, and a deployment."""
-    template = {"metadata": {"labels": {"app": "shop"}}, "spec": {"containers": [
-        {"name": "app", "image": "shop:1", "env": [{"name": "A", "value": "1"}]}, {"name": "log", "image": "log:1"}]}}  # fmt: skip
+    template = {
+        "metadata": {"labels": {"app": "shop"}},
+        "spec": {
+            "containers": [
+                {"name": "app", "image": "shop:1", "env": [{"name": "A", "value": "1"}]},
+                {"name": "log", "image": "log:1"},
+            ]
+        },
+    }
     spec = {"replicas": 1, "selector": {"matchLabels": {"app": "shop"}}, "template": template}
     cluster.call("POST", PODS, pod("ticker", "sh", "-c", TICKER))
     cluster.call("POST", f"{APPS}/deployments", {"metadata": {"name": "shop"}, "spec": spec})
@@ -58,8 +67,13 @@ class Kubectl:
     """kubectl with a kubeconfig of its own."""
 
     def __init__(self, cluster: Cluster, folder: Path, token: str) -> None:
-        config = token_kubeconfig(name="prod", server=f"https://{cluster.address}:{cluster.port}", ca=cluster.ca,
-                                  namespace="web", token=token)  # fmt: skip
+        config = token_kubeconfig(
+            name="prod",
+            server=f"https://{cluster.address}:{cluster.port}",
+            ca=cluster.ca,
+            namespace="web",
+            token=token,
+        )
         (folder / "kubeconfig").write_text(config)
         self._env = {
             "PATH": os.environ["PATH"],
@@ -263,8 +277,12 @@ def test_rollout_undo_restores_the_template_of_a_revision(kubectl, web):
     for number in ("1", "2"):
         template = json.loads(json.dumps(current["spec"]["template"]))
         template["spec"]["containers"][0]["image"] = f"old:{number}"
-        meta = {"name": f"shop-{number}", "labels": {"app": "shop"}, "ownerReferences": [owner],
-                "annotations": {"deployment.kubernetes.io/revision": number}}  # fmt: skip
+        meta = {
+            "name": f"shop-{number}",
+            "labels": {"app": "shop"},
+            "ownerReferences": [owner],
+            "annotations": {"deployment.kubernetes.io/revision": number},
+        }
         web.call(
             "POST",
             f"{APPS}/replicasets",
@@ -277,33 +295,59 @@ def test_rollout_undo_restores_the_template_of_a_revision(kubectl, web):
 def test_a_stream_needs_the_right_to_get_and_to_create(web, tmp_path):
     for number, verbs in enumerate((["get"], ["create"], ["get", "create"])):
         name = f"reader-{number}"
-        rules = [{"verbs": verbs, "apiGroups": [""], "resources": ["pods/exec"]},
-                 {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]  # fmt: skip
+        rules = [
+            {"verbs": verbs, "apiGroups": [""], "resources": ["pods/exec"]},
+            {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]},
+        ]
         rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/web"
         web.call("POST", "/api/v1/namespaces/web/serviceaccounts", {"metadata": {"name": name}})
         web.call("POST", f"{rbac}/roles", {"metadata": {"name": name}, "rules": rules})
-        web.call("POST", f"{rbac}/rolebindings", {"metadata": {"name": name}, "roleRef": {"kind": "Role", "name": name},
-                 "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "web"}]})  # fmt: skip
+        web.call(
+            "POST",
+            f"{rbac}/rolebindings",
+            {
+                "metadata": {"name": name},
+                "roleRef": {"kind": "Role", "name": name},
+                "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "web"}],
+            },
+        )
         done = Kubectl(web, tmp_path, web.token_of("web", name))("exec", "ticker", "--", "true")
         assert (done.returncode == 0) == (len(verbs) == 2), done.stderr
     assert b"cannot" not in done.stderr
 
 
-@pytest.mark.parametrize(("patch", "made"), [
-    ([{"op": "test", "path": "/a/0", "value": 1}, {"op": "remove", "path": "/a/0"}], {"a": [2], "b~/": 1}),
-    ([{"op": "add", "path": "/a/-", "value": 3}, {"op": "replace", "path": "/b~0~1", "value": 2}], {"a": [1, 2, 3], "b~/": 2}),
-    ([{"op": "move", "from": "/a", "path": "/c"}, {"op": "copy", "from": "/c/1", "path": "/a"}], {"c": [1, 2], "a": 2, "b~/": 1}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("patch", "made"),
+    [
+        (
+            [{"op": "test", "path": "/a/0", "value": 1}, {"op": "remove", "path": "/a/0"}],
+            {"a": [2], "b~/": 1},
+        ),
+        (
+            [{"op": "add", "path": "/a/-", "value": 3}, {"op": "replace", "path": "/b~0~1", "value": 2}],
+            {"a": [1, 2, 3], "b~/": 2},
+        ),
+        (
+            [{"op": "move", "from": "/a", "path": "/c"}, {"op": "copy", "from": "/c/1", "path": "/a"}],
+            {"c": [1, 2], "a": 2, "b~/": 1},
+        ),
+    ],
+)
 def test_json_patch_does_what_rfc_6902_says(patch, made):
     assert patched({"a": [1, 2], "b~/": 1}, patch, JSON) == made
 
 
-@pytest.mark.parametrize(("patch", "made"), [
-    ({"containers": [{"name": "b", "$patch": "delete"}]}, {"containers": [{"name": "a", "image": "1"}]}),
-    ({"containers": [{"name": "c"}], "$setElementOrder/containers": [{"name": "c"}, {"name": "a"}]},
-     {"containers": [{"name": "c"}, {"name": "a", "image": "1"}, {"name": "b"}]}),
-    ({"containers": [{"$patch": "replace"}, {"name": "z"}]}, {"containers": [{"name": "z"}]}),
-    ({"containers": None, "$retainKeys": ["containers"]}, {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("patch", "made"),
+    [
+        ({"containers": [{"name": "b", "$patch": "delete"}]}, {"containers": [{"name": "a", "image": "1"}]}),
+        (
+            {"containers": [{"name": "c"}], "$setElementOrder/containers": [{"name": "c"}, {"name": "a"}]},
+            {"containers": [{"name": "c"}, {"name": "a", "image": "1"}, {"name": "b"}]},
+        ),
+        ({"containers": [{"$patch": "replace"}, {"name": "z"}]}, {"containers": [{"name": "z"}]}),
+        ({"containers": None, "$retainKeys": ["containers"]}, {}),
+    ],
+)
 def test_strategic_merge_keeps_to_its_directives(patch, made):
     assert patched({"containers": [{"name": "a", "image": "1"}, {"name": "b"}]}, patch, STRATEGIC) == made

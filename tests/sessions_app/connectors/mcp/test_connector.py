@@ -124,7 +124,7 @@ GOOD = b'{"jsonrpc":"2.0","id":ID,"result":{"supportedVersions":["2026-07-28"],"
         (GOOD % b'[],"nextCursor":"ID"', "application/json", "endless list of tools"),
         (b"x" * 5_000_000, "application/json", "response that is too large"),
     ],
-)  # fmt: skip
+)
 def test_a_server_that_misbehaves_is_an_error_in_words(connector, odd, said, kind, why):
     odd.said, odd.kind = said, kind
     steps = connector.check(place_at(odd.port))
@@ -135,11 +135,15 @@ def test_a_server_that_misbehaves_is_an_error_in_words(connector, odd, said, kin
 @pytest.mark.parametrize(
     ("said", "name"),
     [
-        ("mcp.example", "mcp.example"), ("mcp.example:8443", "mcp.example"), ("192.0.2.7", "192.0.2.7"),
-        ("192.0.2.7:8443", "192.0.2.7"), ("2001:db8::7", "2001:db8::7"), ("[2001:db8::7]", "2001:db8::7"),
+        ("mcp.example", "mcp.example"),
+        ("mcp.example:8443", "mcp.example"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7:8443", "192.0.2.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("[2001:db8::7]", "2001:db8::7"),
         ("[2001:db8::7]:8443", "2001:db8::7"),
     ],
-)  # fmt: skip
+)
 def test_a_server_is_recognized_by_its_name_or_address_without_port_and_brackets(said, name):
     assert name_for_tls(said) == name
 
@@ -165,8 +169,10 @@ def test_headers_that_a_schema_asks_for_are_made_from_the_arguments():
     }
     arguments = {"region": "eü", "deep": {"n": 7, "b": True}, "bad": "x"}
     assert wire.parameter_headers(schema, arguments) == {
-        "Mcp-Param-Region": wire.header_value("eü"), "Mcp-Param-N": "7", "Mcp-Param-B": "true"
-    }  # fmt: skip
+        "Mcp-Param-Region": wire.header_value("eü"),
+        "Mcp-Param-N": "7",
+        "Mcp-Param-B": "true",
+    }
     assert wire.parameter_headers(None, {}) == {}
 
 
@@ -194,9 +200,13 @@ def test_a_definition_is_another_one_when_what_a_model_is_told_changes():
     }
     assert wire.digest_of(tool) == wire.digest_of(same)
     for change in (
-        {"description": "c"}, {"inputSchema": {"type": "object"}}, {"name": "A"}, {"title": "c"},
-        {"outputSchema": {"description": "c"}}, {"annotations": {"readOnlyHint": True}},
-    ):  # fmt: skip
+        {"description": "c"},
+        {"inputSchema": {"type": "object"}},
+        {"name": "A"},
+        {"title": "c"},
+        {"outputSchema": {"description": "c"}},
+        {"annotations": {"readOnlyHint": True}},
+    ):
         assert wire.digest_of({**tool, **change}) != wire.digest_of(tool)
 
 

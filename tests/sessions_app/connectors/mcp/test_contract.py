@@ -23,11 +23,17 @@ from tests.sessions_app.connectors.mcp.conftest import place_at
 def case(connector, place, hung):
     commands = compile_open(
         parse_text(
-            "{name: x, kind: mcp, summary: x, risk: low, commands: [{tool: read_ticket, arguments: {id: T-42}, effect: read}]}"
+            "{name: x, kind: mcp, summary: x, risk: low, commands: [{tool: read_ticket, arguments: {id:"
+            " T-42}, effect: read}]}"
         )
     )
     return Case(
-        connector=connector, place=place, down=place_at(free_port(), name="down-1"),
-        hung=place_at(hung, name="hung-1"), commands=commands, leave=lambda lease: None, foreign=lambda: lambda: True,
+        connector=connector,
+        place=place,
+        down=place_at(free_port(), name="down-1"),
+        hung=place_at(hung, name="hung-1"),
+        commands=commands,
+        leave=lambda lease: None,
+        foreign=lambda: lambda: True,
         makes=False,
-    )  # fmt: skip
+    )

@@ -1,5 +1,5 @@
-"""A real server of the newest version that is here, and of each where versions differ, set up by the SQL that administrators
-get.
+"""A real server of the newest version that is here, and of each where versions differ, set up by the SQL that
+administrators get.
 """
 
 import pytest

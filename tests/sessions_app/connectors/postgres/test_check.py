@@ -1,4 +1,6 @@
-"""A check names what is missing and the SQL that mends it; the set-up that administrators get is enough, and no more."""
+"""A check names what is missing and the SQL that mends it; the set-up that administrators get is enough, and
+no more.
+"""
 
 import contextlib
 
@@ -92,7 +94,10 @@ def test_an_owner_that_could_do_something_is_refused(shop):
 
 
 def test_the_broker_of_the_set_up_is_no_superuser_and_reads_no_table(shop):
-    asked = "SELECT rolsuper, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles WHERE rolname = 'stint_broker'"
+    asked = (
+        "SELECT rolsuper, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles WHERE rolname ="
+        " 'stint_broker'"
+    )
     assert shop.admin(asked) == [(False, False, False, False)]
     if shop.major >= 16:
         assert shop.one("SELECT pg_has_role('stint_broker', 'reporting_reader', 'USAGE')") is False

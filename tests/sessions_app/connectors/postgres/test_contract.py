@@ -37,8 +37,8 @@ def case(shop, silent):
         shop.admin(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 7; GRANT SELECT ON app.orders TO {name}")
         shop.admin(f"CREATE TABLE app.{name} (); ALTER TABLE app.{name} OWNER TO {name}")
         asked = (
-            "SELECT rolconnlimit, rolcanlogin, has_table_privilege(r.oid, 'app.orders', 'SELECT'),"
-            " (SELECT relowner = r.oid FROM pg_class WHERE relname = rolname) FROM pg_roles r WHERE rolname = %s"
+            "SELECT rolconnlimit, rolcanlogin, has_table_privilege(r.oid, 'app.orders', 'SELECT'), (SELECT"
+            " relowner = r.oid FROM pg_class WHERE relname = rolname) FROM pg_roles r WHERE rolname = %s"
         )
         return lambda: shop.admin(asked, name) == [(7, True, True, True)]
 

@@ -44,12 +44,15 @@ FUNCTION_LINES = [
     for word in ("FUNCTION", "ROUTINE")
 ]
 OTHER_LINES = [
-    *((f"{word} ON SEQUENCE app.numbers", "has_sequence_privilege({role}, 'app.numbers', {0})", (word,)) for word in ("USAGE", "SELECT", "UPDATE")),
+    *(
+        (f"{word} ON SEQUENCE app.numbers", "has_sequence_privilege({role}, 'app.numbers', {0})", (word,))
+        for word in ("USAGE", "SELECT", "UPDATE")
+    ),
     ("USAGE ON SCHEMA app", "has_schema_privilege({role}, 'app', 'USAGE')", ()),
     ("ROLE reporting_reader", "pg_has_role({role}, 'reporting_reader', 'USAGE')", ()),
     ("ROLE pg_write_all_data", "pg_has_role({role}, 'pg_write_all_data', 'USAGE')", ()),
     ("ROLE stint_broker", "pg_has_role({role}, 'stint_broker', 'USAGE')", ()),
-]  # fmt: skip
+]
 LINES = [*TABLE_LINES, *COLUMN_LINES, *FUNCTION_LINES, *OTHER_LINES]
 GRANTABLE = [line for line, _, _ in LINES if line not in {"ROLE pg_write_all_data", "ROLE stint_broker"}]
 

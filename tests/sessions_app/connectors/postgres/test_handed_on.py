@@ -1,4 +1,6 @@
-"""What a hostile holder leaves is undone where it is theirs for certain, and otherwise keeps the grant from ending."""
+"""What a hostile holder leaves is undone where it is theirs for certain, and otherwise keeps the grant from
+ending.
+"""
 
 import re
 from dataclasses import replace
@@ -26,12 +28,18 @@ def roles(shop):
     yield
     shop.admin("DROP SCHEMA room CASCADE")
     shop.admin("REASSIGN OWNED BY worker, bystander TO CURRENT_USER; DROP OWNED BY worker, bystander CASCADE")
-    shop.admin("DO $$ DECLARE t name; BEGIN FOR t IN SELECT tgname FROM pg_trigger WHERE tgrelid = 'app.orders'::regclass"
-               " AND NOT tgisinternal LOOP EXECUTE format('DROP TRIGGER %I ON app.orders', t); END LOOP; END $$")  # fmt: skip
+    shop.admin(
+        "DO $$ DECLARE t name; BEGIN FOR t IN SELECT tgname FROM pg_trigger WHERE tgrelid ="
+        " 'app.orders'::regclass AND NOT tgisinternal LOOP EXECUTE format('DROP TRIGGER %I ON app.orders',"
+        " t); END LOOP; END $$"
+    )
     shop.admin("DROP ROLE worker, bystander")
 
 
-STILL = "CREATE TRIGGER still BEFORE UPDATE ON app.orders FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+STILL = (
+    "CREATE TRIGGER still BEFORE UPDATE ON app.orders FOR EACH ROW EXECUTE FUNCTION"
+    " suppress_redundant_updates_trigger()"
+)
 
 
 def give(shop):
@@ -166,7 +174,8 @@ def test_what_a_role_above_a_template_gave_is_told_before_its_membership(shop):
 
 def test_a_template_that_rose_meanwhile_keeps_the_grant_from_ending_where_that_reaches_something(shop):
     shop.admin(
-        "CREATE ROLE harmless; CREATE ROLE owner_of_all; CREATE TABLE room.all_of_it (); ALTER TABLE room.all_of_it OWNER TO owner_of_all"
+        "CREATE ROLE harmless; CREATE ROLE owner_of_all; CREATE TABLE room.all_of_it (); ALTER TABLE"
+        " room.all_of_it OWNER TO owner_of_all"
     )
     try:
         given = give(shop)
@@ -234,8 +243,11 @@ def test_default_privileges_of_a_schema_that_was_dropped_meanwhile_are_not_misse
 
 def test_a_trigger_with_a_function_of_the_holders_is_undone(shop):
     given = give(shop)
-    given.run("CREATE FUNCTION room.spy() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN NEW; END'",
-         "CREATE TRIGGER spy BEFORE UPDATE ON app.orders FOR EACH ROW EXECUTE FUNCTION room.spy()")  # fmt: skip
+    given.run(
+        "CREATE FUNCTION room.spy() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN NEW;"
+        " END'",
+        "CREATE TRIGGER spy BEFORE UPDATE ON app.orders FOR EACH ROW EXECUTE FUNCTION room.spy()",
+    )
     assert triggers(shop) == ["spy"]
     evidence = given.revoke()
     assert evidence.gone
@@ -275,7 +287,9 @@ def test_a_holder_cannot_say_that_a_trigger_is_to_be_kept(shop):
 
 
 def test_a_trigger_is_compared_and_kept_by_as_much_of_its_digest_as_nobody_can_forge(shop):
-    """A holder can replace a trigger again and again, so that its definition has a short digest of another's."""
+    """A holder can replace a trigger again and again, so that its definition has a short digest of
+    another's.
+    """
     given = give(shop)
     given.run(
         STILL,
@@ -300,7 +314,8 @@ def test_a_trigger_in_a_database_that_names_no_role_of_the_grant_is_found(shop):
     try:
         given = give(shop)
         given.run(
-            "CREATE TRIGGER far BEFORE UPDATE ON loose FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            "CREATE TRIGGER far BEFORE UPDATE ON loose FOR EACH ROW EXECUTE FUNCTION"
+            " suppress_redundant_updates_trigger()",
             database="other",
         )
         assert "(database other): DROP TRIGGER" in kept_back(shop, given)
@@ -317,8 +332,10 @@ def test_a_trigger_that_was_there_before_is_nothing_new_until_it_is_another(shop
     try:
         assert give(shop).revoke().gone
         given = give(shop)
-        given.run("CREATE OR REPLACE TRIGGER old BEFORE UPDATE ON app.orders FOR EACH ROW"
-                    " EXECUTE FUNCTION suppress_redundant_updates_trigger()")  # fmt: skip
+        given.run(
+            "CREATE OR REPLACE TRIGGER old BEFORE UPDATE ON app.orders FOR EACH ROW"
+            " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+        )
         assert "trigger old on app.orders" in kept_back(shop, given)
         shop.admin("DROP TRIGGER old ON app.orders")
         assert given.revoke().gone
@@ -351,13 +368,21 @@ def test_a_key_that_keeps_others_from_deleting_is_undone(shop):
 
 def test_what_a_holder_gave_of_what_is_theirs_is_taken_back(shop):
     given = give(shop)
-    given.run("CREATE TABLE room.copy AS SELECT * FROM app.orders", "GRANT SELECT ON room.copy TO PUBLIC",
-         "GRANT UPDATE (id) ON room.copy TO bystander WITH GRANT OPTION", "CREATE SEQUENCE room.count",
-         "GRANT USAGE ON SEQUENCE room.count TO bystander", "SELECT lo_create(815)", "GRANT SELECT ON LARGE OBJECT 815 TO PUBLIC",
-         "CREATE FUNCTION room.door() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS 'SELECT count(*) FROM app.orders'",
-         "GRANT EXECUTE ON FUNCTION room.door() TO bystander", "CREATE TYPE room.shade AS ENUM ('a')",
-         "GRANT USAGE ON TYPE room.shade TO bystander",
-         "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO bystander")  # fmt: skip
+    given.run(
+        "CREATE TABLE room.copy AS SELECT * FROM app.orders",
+        "GRANT SELECT ON room.copy TO PUBLIC",
+        "GRANT UPDATE (id) ON room.copy TO bystander WITH GRANT OPTION",
+        "CREATE SEQUENCE room.count",
+        "GRANT USAGE ON SEQUENCE room.count TO bystander",
+        "SELECT lo_create(815)",
+        "GRANT SELECT ON LARGE OBJECT 815 TO PUBLIC",
+        "CREATE FUNCTION room.door() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS 'SELECT count(*) FROM"
+        " app.orders'",
+        "GRANT EXECUTE ON FUNCTION room.door() TO bystander",
+        "CREATE TYPE room.shade AS ENUM ('a')",
+        "GRANT USAGE ON TYPE room.shade TO bystander",
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO bystander",
+    )
     assert may_read(shop, "bystander", "room.copy")
     evidence = given.revoke()
     assert evidence.gone
@@ -383,16 +408,28 @@ def test_what_is_made_in_a_templates_name_is_refused_or_told(shop):
                 session.execute("SET ROLE worker")
             assert given.revoke().gone
             return
-        for statement in ("SET ROLE worker", "GRANT SELECT ON app.orders TO PUBLIC",
-                          "CREATE FUNCTION room.door() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS 'SELECT count(*) FROM app.orders'",
-                          "ALTER ROLE worker SET search_path = room",
-                          "BEGIN", "LOCK TABLE room.mine", "PREPARE TRANSACTION 'in its name'"):  # fmt: skip
+        for statement in (
+            "SET ROLE worker",
+            "GRANT SELECT ON app.orders TO PUBLIC",
+            (
+                "CREATE FUNCTION room.door() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS 'SELECT count(*)"
+                " FROM app.orders'"
+            ),
+            "ALTER ROLE worker SET search_path = room",
+            "BEGIN",
+            "LOCK TABLE room.mine",
+            "PREPARE TRANSACTION 'in its name'",
+        ):
             if statement == "BEGIN":
                 session.execute("CREATE TABLE room.mine ()")
             session.execute(statement)
     said = kept_back(shop, given)
-    for fix in ('ALTER FUNCTION room.door() OWNER TO "stint_kept";', 'ALTER ROLE "worker" RESET ALL;',
-                "ROLLBACK PREPARED 'in its name';", 'ALTER TABLE room.mine OWNER TO "stint_kept";'):  # fmt: skip
+    for fix in (
+        'ALTER FUNCTION room.door() OWNER TO "stint_kept";',
+        'ALTER ROLE "worker" RESET ALL;',
+        "ROLLBACK PREPARED 'in its name';",
+        'ALTER TABLE room.mine OWNER TO "stint_kept";',
+    ):
         assert fix in said
         with shop.server.admin("shop") as admin:
             admin.execute(fix)
@@ -446,8 +483,10 @@ def test_two_grants_of_one_template_are_not_taken_for_each_other(shop):
 
 def test_more_triggers_than_are_kept_are_refused_beforehand(shop):
     shop.admin("CREATE TABLE room.busy (); GRANT TRIGGER ON room.busy TO worker")
-    shop.admin("DO $$ BEGIN FOR i IN 1..5001 LOOP EXECUTE format('CREATE TRIGGER t%s BEFORE UPDATE ON room.busy FOR EACH ROW"
-               " EXECUTE FUNCTION suppress_redundant_updates_trigger()', i); END LOOP; END $$")  # fmt: skip
+    shop.admin(
+        "DO $$ BEGIN FOR i IN 1..5001 LOOP EXECUTE format('CREATE TRIGGER t%s BEFORE UPDATE ON room.busy FOR"
+        " EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()', i); END LOOP; END $$"
+    )
     with pytest.raises(ConnectorError, match="Revoke TRIGGER on tables from the role"):
         give(shop)
 
@@ -455,8 +494,10 @@ def test_more_triggers_than_are_kept_are_refused_beforehand(shop):
 def test_triggers_that_are_kept_do_not_crowd_out_one_of_a_holder(shop):
     shop.admin("CREATE TABLE room.busy (); GRANT TRIGGER ON room.busy TO worker")
     given = give(shop)
-    shop.admin("DO $$ BEGIN FOR i IN 1..5001 LOOP EXECUTE format('CREATE TRIGGER t%s BEFORE UPDATE ON room.busy FOR EACH ROW"
-               " EXECUTE FUNCTION suppress_redundant_updates_trigger()', i); END LOOP; END $$")  # fmt: skip
+    shop.admin(
+        "DO $$ BEGIN FOR i IN 1..5001 LOOP EXECUTE format('CREATE TRIGGER t%s BEFORE UPDATE ON room.busy FOR"
+        " EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()', i); END LOOP; END $$"
+    )
     shop.admin(KEEP)
     given.run(
         STILL,

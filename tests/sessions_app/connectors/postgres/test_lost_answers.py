@@ -1,4 +1,6 @@
-"""The server acted and its answer was lost, at every step: what is made once more is one whole thing, what is ended is gone."""
+"""The server acted and its answer was lost, at every step: what is made once more is one whole thing, what is
+ended is gone.
+"""
 
 import contextlib
 import socket
@@ -15,7 +17,9 @@ GRANTS = ("SELECT, UPDATE (status) ON app.orders", "ROLE reporting_reader")
 
 
 class Cutter:
-    """A way to a server that passes on a number of messages, the last without its answer, and then is gone."""
+    """A way to a server that passes on a number of messages, the last without its answer, and then
+    is gone.
+    """
 
     def __init__(self, port: int, messages: int) -> None:
         self._behind, self._left = port, messages

@@ -33,8 +33,10 @@ def room(narrow):
         "CREATE SCHEMA room; GRANT USAGE ON SCHEMA room TO PUBLIC; GRANT CREATE ON SCHEMA room TO maker"
     )
     yield narrow
-    for kind, names in (("ROUTINE", "p.oid::regprocedure FROM pg_proc p WHERE pronamespace"),
-                        ("VIEW", "c.oid::regclass FROM pg_class c WHERE relkind = 'v' AND relnamespace")):  # fmt: skip
+    for kind, names in (
+        ("ROUTINE", "p.oid::regprocedure FROM pg_proc p WHERE pronamespace"),
+        ("VIEW", "c.oid::regclass FROM pg_class c WHERE relkind = 'v' AND relnamespace"),
+    ):
         narrow.admin(
             f"DO $$ DECLARE x text; BEGIN FOR x IN SELECT {names} = 'room'::regnamespace LOOP"
             f" EXECUTE 'DROP {kind} ' || x || ' CASCADE'; COMMIT; END LOOP; END $$"
@@ -70,9 +72,9 @@ def test_more_views_than_the_server_can_lock_at_once_change_their_owner_in_parts
     room.admin("GRANT CREATE ON SCHEMA room TO stint_kept")
     given = made(room, "CREATE VIEW room.v%s AS SELECT 1 AS x")
     assert given.revoke().gone
-    assert room.admin("SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace = 'room'::regnamespace") == [
-        ("stint_kept",)
-    ]  # fmt: skip
+    assert room.admin(
+        "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace = 'room'::regnamespace"
+    ) == [("stint_kept",)]
     assert not everyone_reads_the_copy(room)
 
 

@@ -11,8 +11,10 @@ from sessions_app.connectors.postgres.masked import MASK, masked
     ("text", "shown"),
     [
         ("ALTER ROLE me PASSWORD 'canary'", "ALTER ROLE me PASSWORD '…'"),
-        ("alter user me with encrypted password 'canary''s' valid until '2030-01-01'",
-         "alter user me with encrypted password '…' valid until '2030-01-01'"),
+        (
+            "alter user me with encrypted password 'canary''s' valid until '2030-01-01'",
+            "alter user me with encrypted password '…' valid until '2030-01-01'",
+        ),
         ("CREATE GROUP g PASSWORD $$my canary phrase$$", "CREATE GROUP g PASSWORD '…'"),
         ("ALTER ROLE me PASSWORD $a$x $$ canary$a$ NOLOGIN", "ALTER ROLE me PASSWORD '…' NOLOGIN"),
         ("ALTER ROLE me PASSWORD E'a \\'canary'", "ALTER ROLE me PASSWORD '…'"),
@@ -25,12 +27,17 @@ from sessions_app.connectors.postgres.masked import MASK, masked
         ("ALTER ROLE me PASWORD 'canary'", "ALTER ROLE me PASWORD '…'"),
         ("ALTER ROLE me PASSWORD 'canary", "ALTER ROLE me PASSWORD '…'"),
         ("ALTER ROLE me PASSWORD $$canary", "ALTER ROLE me PASSWORD '…'"),
-        ("SELECT 1; ALTER ROLE me PASSWORD 'canary'; SELECT 'password'", "SELECT 1; ALTER ROLE me PASSWORD '…'; SELECT 'password'"),
-        ("CREATE USER MAPPING FOR me SERVER s OPTIONS (user 'x', password 'canary')",
-         "CREATE USER MAPPING FOR me SERVER s OPTIONS (user '…', password '…')"),
+        (
+            "SELECT 1; ALTER ROLE me PASSWORD 'canary'; SELECT 'password'",
+            "SELECT 1; ALTER ROLE me PASSWORD '…'; SELECT 'password'",
+        ),
+        (
+            "CREATE USER MAPPING FOR me SERVER s OPTIONS (user 'x', password 'canary')",
+            "CREATE USER MAPPING FOR me SERVER s OPTIONS (user '…', password '…')",
+        ),
         ("ALTER SUBSCRIPTION s CONNECTION 'host=h password=canary'", "ALTER SUBSCRIPTION s CONNECTION '…'"),
     ],
-)  # fmt: skip
+)
 def test_each_way_to_write_a_password_is_masked_to_its_end(text, shown):
     assert masked(text) == shown
 
@@ -59,7 +66,10 @@ def test_nothing_that_a_statement_does_is_masked(text):
     assert masked(text) == text
 
 
-@pytest.mark.parametrize("text", [r"ALTER ROLE me PASSWORD 'a\''; DELETE FROM t; --'", r"ALTER ROLE me PASSWORD 'a\'; DELETE FROM t; --'"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [r"ALTER ROLE me PASSWORD 'a\''; DELETE FROM t; --'", r"ALTER ROLE me PASSWORD 'a\'; DELETE FROM t; --'"],
+)
 def test_a_string_whose_end_depends_on_a_setting_hides_no_more_than_it_does_under_either(text):
     shown = masked(text)
     assert shown.startswith("ALTER ROLE me PASSWORD '…'")
@@ -67,9 +77,24 @@ def test_a_string_whose_end_depends_on_a_setting_hides_no_more_than_it_does_unde
 
 
 PIECES = [
-    "ALTER ROLE a ", "PASSWORD ", "'", "''", "\\", "$$", "$a$", "/*", "*/", "--", "\n", ";", "E'", '"',
-    "SET ", "x ", "é",
-]  # fmt: skip
+    "ALTER ROLE a ",
+    "PASSWORD ",
+    "'",
+    "''",
+    "\\",
+    "$$",
+    "$a$",
+    "/*",
+    "*/",
+    "--",
+    "\n",
+    ";",
+    "E'",
+    '"',
+    "SET ",
+    "x ",
+    "é",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))

@@ -18,8 +18,8 @@ pytestmark = [each_version, pytest.mark.timing]
 
 def role_of(shop, spec) -> tuple:
     asked = (
-        "SELECT rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolconnlimit,"
-        " rolvaliduntil FROM pg_roles WHERE rolname = %s"
+        "SELECT rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
+        " rolconnlimit, rolvaliduntil FROM pg_roles WHERE rolname = %s"
     )
     return shop.admin(asked, role_names(spec.mark).login)[0]
 
@@ -96,12 +96,21 @@ def test_no_credential_without_a_role(shop):
 
 
 TAMPERED = [
-    "ALTER ROLE {login} VALID UNTIL 'infinity'", "ALTER ROLE {login} VALID UNTIL '2099-01-01'", "ALTER ROLE {login} CONNECTION LIMIT -1",
-    "GRANT pg_read_all_data TO {login}", "GRANT reporting_reader TO {login} WITH ADMIN OPTION", "REVOKE {rights} FROM {login}",
-    "ALTER ROLE {login} CREATEDB", "ALTER ROLE {login} NOLOGIN", "GRANT {login} TO bystander", "GRANT {rights} TO bystander",
-    "GRANT reporting_reader TO {rights}", "REVOKE SELECT ON app.orders FROM {rights}", "COMMENT ON ROLE {login} IS 'mine'",
+    "ALTER ROLE {login} VALID UNTIL 'infinity'",
+    "ALTER ROLE {login} VALID UNTIL '2099-01-01'",
+    "ALTER ROLE {login} CONNECTION LIMIT -1",
+    "GRANT pg_read_all_data TO {login}",
+    "GRANT reporting_reader TO {login} WITH ADMIN OPTION",
+    "REVOKE {rights} FROM {login}",
+    "ALTER ROLE {login} CREATEDB",
+    "ALTER ROLE {login} NOLOGIN",
+    "GRANT {login} TO bystander",
+    "GRANT {rights} TO bystander",
+    "GRANT reporting_reader TO {rights}",
+    "REVOKE SELECT ON app.orders FROM {rights}",
+    "COMMENT ON ROLE {login} IS 'mine'",
     "ALTER ROLE {rights} LOGIN",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("tampering", TAMPERED)
@@ -180,7 +189,8 @@ def test_what_cannot_be_given_is_refused_for_good_and_leaves_nothing(shop, grant
         shop.admin("CREATE ROLE strong SUPERUSER; CREATE ROLE inner_strong; GRANT strong TO inner_strong")
         shop.admin("CREATE ROLE writer; GRANT pg_write_all_data TO writer")
         shop.admin(
-            "CREATE SCHEMA hidden; GRANT USAGE ON SCHEMA hidden TO stint_broker WITH GRANT OPTION; CREATE TABLE hidden.secrets ()"
+            "CREATE SCHEMA hidden; GRANT USAGE ON SCHEMA hidden TO stint_broker WITH GRANT OPTION; CREATE"
+            " TABLE hidden.secrets ()"
         )
     spec = shop.spec("SELECT ON app.orders", *grants)
     with pytest.raises(ConnectorError) as caught:
@@ -230,9 +240,12 @@ def test_a_wrong_password_and_an_unknown_authority_are_told_apart_from_a_server_
 
 def test_names_with_quotes_are_names_and_nothing_else(shop):
     given = shop.give(
-        'SELECT ON app."Weird; DROP TABLE x"', 'SELECT ("Odd ""Name") ON app.orders', "SELECT (id) ON app.{table}",
-        parameters={"table": {"choice": ["invoices"]}}, table="invoices",
-    )  # fmt: skip
+        'SELECT ON app."Weird; DROP TABLE x"',
+        'SELECT ("Odd ""Name") ON app.orders',
+        "SELECT (id) ON app.{table}",
+        parameters={"table": {"choice": ["invoices"]}},
+        table="invoices",
+    )
     with given.login() as session:
         assert session.execute('SELECT "Odd ""Name" FROM app.orders ORDER BY 1').fetchall() == [(1,), (2,)]
         assert session.execute('SELECT * FROM app."Weird; DROP TABLE x"').fetchall() == []
@@ -271,5 +284,6 @@ def test_a_database_that_is_closed_to_the_public_is_opened_by_its_privilege(shop
         )
     finally:
         shop.admin(
-            "GRANT CONNECT ON DATABASE other TO PUBLIC; REVOKE CONNECT ON DATABASE other FROM stint_broker CASCADE"
+            "GRANT CONNECT ON DATABASE other TO PUBLIC; REVOKE CONNECT ON DATABASE other FROM stint_broker"
+            " CASCADE"
         )

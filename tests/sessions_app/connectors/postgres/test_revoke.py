@@ -47,12 +47,22 @@ def test_a_holder_has_what_was_granted_and_nothing_else_and_then_nothing(shop):
     with given.login() as session:
         assert session.execute("UPDATE app.orders SET status = 'done' WHERE id = 1").rowcount == 1
         assert session.execute("SELECT count(*) FROM stats.reports").fetchone() == (0,)
-        for refused in ("DELETE FROM app.orders", "UPDATE app.orders SET note = ''", "SELECT * FROM app.invoices",
-                        "CREATE TABLE app.mine ()", "COPY app.orders TO PROGRAM 'cat'", "CREATE ROLE friend",
-                        "ALTER ROLE CURRENT_USER VALID UNTIL 'infinity'", "ALTER ROLE CURRENT_USER CONNECTION LIMIT 99",
-                        f"GRANT {given.role} TO reporting_reader", "GRANT SELECT ON app.invoices TO PUBLIC",
-                        "SET ROLE stint_broker", "ALTER ROLE CURRENT_USER CREATEROLE",
-                        "COMMENT ON ROLE CURRENT_USER IS 'x'", "CREATE DATABASE mine"):  # fmt: skip
+        for refused in (
+            "DELETE FROM app.orders",
+            "UPDATE app.orders SET note = ''",
+            "SELECT * FROM app.invoices",
+            "CREATE TABLE app.mine ()",
+            "COPY app.orders TO PROGRAM 'cat'",
+            "CREATE ROLE friend",
+            "ALTER ROLE CURRENT_USER VALID UNTIL 'infinity'",
+            "ALTER ROLE CURRENT_USER CONNECTION LIMIT 99",
+            f"GRANT {given.role} TO reporting_reader",
+            "GRANT SELECT ON app.invoices TO PUBLIC",
+            "SET ROLE stint_broker",
+            "ALTER ROLE CURRENT_USER CREATEROLE",
+            "COMMENT ON ROLE CURRENT_USER IS 'x'",
+            "CREATE DATABASE mine",
+        ):
             with pytest.raises(psycopg.Error):
                 session.execute(refused)
         # PostgreSQL only warns of a privilege that is held without GRANT OPTION.
@@ -153,9 +163,16 @@ def test_prepared_transactions_that_hold_locks_are_rolled_back(shop):
 
 def test_sessions_in_every_state_end(shop):
     given = shop.give("SELECT ON app.orders", place=shop.place(connection_limit=20))
-    states = ("SELECT pg_sleep(60)", "LISTEN news", "SELECT pg_advisory_lock(7)", "CREATE TEMP TABLE t AS SELECT 1 AS x",
-              "BEGIN; SELECT * FROM app.orders", "DECLARE c CURSOR WITH HOLD FOR SELECT 1", "SET statement_timeout = 0",
-              "SELECT count(*) FROM generate_series(1, 2000000000)")  # fmt: skip
+    states = (
+        "SELECT pg_sleep(60)",
+        "LISTEN news",
+        "SELECT pg_advisory_lock(7)",
+        "CREATE TEMP TABLE t AS SELECT 1 AS x",
+        "BEGIN; SELECT * FROM app.orders",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+        "SET statement_timeout = 0",
+        "SELECT count(*) FROM generate_series(1, 2000000000)",
+    )
     sessions = [given.login() for _ in states]
     for session in sessions:
         session.execute("SET statement_timeout = 0")
@@ -241,7 +258,8 @@ def test_a_replication_slot_that_a_session_holds_is_dropped_or_said_to_be_there(
     shop.admin("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", slot)
     shop.admin("CREATE PUBLICATION news")
     stream = psycopg.pq.PGconn.connect(
-        f"host=127.0.0.1 port={shop.server.port} user={given.role} password={given.password} dbname=shop replication=database".encode()
+        f"host=127.0.0.1 port={shop.server.port} user={given.role} password={given.password} dbname=shop"
+        " replication=database".encode()
     )
     stream.exec_(
         f"START_REPLICATION SLOT {slot} LOGICAL 0/0 (proto_version '1', publication_names 'news')".encode()
@@ -306,7 +324,8 @@ def test_no_holder_keeps_stint_from_ending_grants(shop):
     one, two = shop.give("SELECT ON app.orders"), shop.give("SELECT ON app.orders")
     with one.login() as first, two.login() as second:
         first.execute(
-            "SELECT pg_advisory_lock(classid, objid) FROM generate_series(0, 3) objid, (VALUES (0), (1465470548)) c (classid)"
+            "SELECT pg_advisory_lock(classid, objid) FROM generate_series(0, 3) objid, (VALUES (0),"
+            " (1465470548)) c (classid)"
         )
         second.execute("CREATE TABLE room.gift ()")
         second.execute(f"GRANT ALL ON room.gift TO {one.role}")

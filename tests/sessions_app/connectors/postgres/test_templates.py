@@ -1,4 +1,6 @@
-"""No grant gets a template role by which its holder could leave something behind, or destroy something of others."""
+"""No grant gets a template role by which its holder could leave something behind, or destroy something of
+others.
+"""
 
 import pytest
 
@@ -7,28 +9,91 @@ from tests.support.servers.postgres_shop import commands
 
 # What makes a role one that can be handed on: the SQL, the database it is run in, and what is said of it.
 FAULTS = {
-    "owns a table": ("CREATE TABLE app.its_own (); ALTER TABLE app.its_own OWNER TO {role}", "shop", "owns table app.its_own"),
-    "owns in another database": ("CREATE TABLE its_own (); ALTER TABLE its_own OWNER TO {role}", "other", "owns table public.its_own"),
-    "owns a function": ("CREATE FUNCTION app.its() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.its() OWNER TO {role}",
-                        "shop", "owns function app.its()"),
+    "owns a table": (
+        "CREATE TABLE app.its_own (); ALTER TABLE app.its_own OWNER TO {role}",
+        "shop",
+        "owns table app.its_own",
+    ),
+    "owns in another database": (
+        "CREATE TABLE its_own (); ALTER TABLE its_own OWNER TO {role}",
+        "other",
+        "owns table public.its_own",
+    ),
+    "owns a function": (
+        (
+            "CREATE FUNCTION app.its() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION app.its() OWNER"
+            " TO {role}"
+        ),
+        "shop",
+        "owns function app.its()",
+    ),
     "owns a schema": ("CREATE SCHEMA its_own AUTHORIZATION {role}", "shop", "owns schema its_own"),
-    "gives a table": ("GRANT SELECT ON app.orders TO {role} WITH GRANT OPTION", "shop", "has privileges on table app.orders WITH GRANT OPTION"),
-    "gives a column": ("GRANT UPDATE (status) ON app.orders TO {role} WITH GRANT OPTION", "shop", "has privileges on table app.orders WITH GRANT"),
-    "gives a function": ("GRANT EXECUTE ON FUNCTION app.close(int) TO {role} WITH GRANT OPTION", "shop", "has privileges on function app.close(integer)"),
-    "gives a schema": ("GRANT USAGE ON SCHEMA app TO {role} WITH GRANT OPTION", "shop", "has privileges on schema app WITH GRANT OPTION"),
-    "gives a sequence": ("GRANT USAGE ON SEQUENCE app.numbers TO {role} WITH GRANT OPTION", "shop", "has privileges on sequence app.numbers"),
-    "gives a type": ("GRANT USAGE ON TYPE app.mood TO {role} WITH GRANT OPTION", "shop", "has privileges on type app.mood"),
-    "gives a large object": ("SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO {role} WITH GRANT OPTION", "shop",
-                             "has privileges on large object 4711"),
-    "gives a database": ("GRANT CONNECT ON DATABASE other TO {role} WITH GRANT OPTION", "postgres", "has privileges on database other"),
-    "gives what will be made": ("ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO {role} WITH GRANT OPTION", "shop",
-                                "WITH GRANT OPTION"),
-    "gives a role": ("GRANT bystander TO {role} WITH ADMIN OPTION", "postgres", "can grant the role bystander to others"),
-    "adds jobs": ("CREATE SCHEMA cron; GRANT USAGE ON SCHEMA cron TO {role}", "shop", "can use schema cron, which schedules jobs"),
-    "is named by a policy": ("CREATE POLICY limited ON app.orders AS RESTRICTIVE TO {role}, bystander USING (id = 1)", "shop",
-                             "is named by policy limited on app.orders"),
-    "changes the server": ("GRANT ALTER SYSTEM ON PARAMETER work_mem TO {role}", "postgres", "can change work_mem for the whole server"),
-}  # fmt: skip
+    "gives a table": (
+        "GRANT SELECT ON app.orders TO {role} WITH GRANT OPTION",
+        "shop",
+        "has privileges on table app.orders WITH GRANT OPTION",
+    ),
+    "gives a column": (
+        "GRANT UPDATE (status) ON app.orders TO {role} WITH GRANT OPTION",
+        "shop",
+        "has privileges on table app.orders WITH GRANT",
+    ),
+    "gives a function": (
+        "GRANT EXECUTE ON FUNCTION app.close(int) TO {role} WITH GRANT OPTION",
+        "shop",
+        "has privileges on function app.close(integer)",
+    ),
+    "gives a schema": (
+        "GRANT USAGE ON SCHEMA app TO {role} WITH GRANT OPTION",
+        "shop",
+        "has privileges on schema app WITH GRANT OPTION",
+    ),
+    "gives a sequence": (
+        "GRANT USAGE ON SEQUENCE app.numbers TO {role} WITH GRANT OPTION",
+        "shop",
+        "has privileges on sequence app.numbers",
+    ),
+    "gives a type": (
+        "GRANT USAGE ON TYPE app.mood TO {role} WITH GRANT OPTION",
+        "shop",
+        "has privileges on type app.mood",
+    ),
+    "gives a large object": (
+        "SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO {role} WITH GRANT OPTION",
+        "shop",
+        "has privileges on large object 4711",
+    ),
+    "gives a database": (
+        "GRANT CONNECT ON DATABASE other TO {role} WITH GRANT OPTION",
+        "postgres",
+        "has privileges on database other",
+    ),
+    "gives what will be made": (
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO {role} WITH GRANT OPTION",
+        "shop",
+        "WITH GRANT OPTION",
+    ),
+    "gives a role": (
+        "GRANT bystander TO {role} WITH ADMIN OPTION",
+        "postgres",
+        "can grant the role bystander to others",
+    ),
+    "adds jobs": (
+        "CREATE SCHEMA cron; GRANT USAGE ON SCHEMA cron TO {role}",
+        "shop",
+        "can use schema cron, which schedules jobs",
+    ),
+    "is named by a policy": (
+        "CREATE POLICY limited ON app.orders AS RESTRICTIVE TO {role}, bystander USING (id = 1)",
+        "shop",
+        "is named by policy limited on app.orders",
+    ),
+    "changes the server": (
+        "GRANT ALTER SYSTEM ON PARAMETER work_mem TO {role}",
+        "postgres",
+        "can change work_mem for the whole server",
+    ),
+}
 NOT_BY_ONE_STATEMENT = ("gives what will be made",)
 
 
@@ -42,7 +107,8 @@ def roles(shop):
         shop.admin("DROP OWNED BY upper, lower_one, bystander CASCADE", database=database)
     shop.admin("SELECT lo_unlink(4711) FROM pg_largeobject_metadata WHERE oid = 4711")
     shop.admin(
-        "DROP TABLE IF EXISTS app.its_own; DROP FUNCTION IF EXISTS app.its(); DROP SCHEMA IF EXISTS its_own, cron"
+        "DROP TABLE IF EXISTS app.its_own; DROP FUNCTION IF EXISTS app.its(); DROP SCHEMA IF EXISTS its_own,"
+        " cron"
     )
     shop.admin("DROP TABLE IF EXISTS its_own", database="other")
     shop.admin("DROP POLICY IF EXISTS limited ON app.orders")
@@ -120,9 +186,13 @@ def limited(shop, roles):
 
 @pytest.mark.parametrize(
     ("policy", "rows"),
-    [("AS RESTRICTIVE TO lower_one, bystander USING (id = 1)", [(1,)]), ("AS RESTRICTIVE TO upper USING (id = 2)", [(2,)]),
-     ("AS RESTRICTIVE TO bystander USING (id = 2)", [(1,), (2,)]), ("TO lower_one WITH CHECK (id > 5)", [(1,), (2,)])],
-)  # fmt: skip
+    [
+        ("AS RESTRICTIVE TO lower_one, bystander USING (id = 1)", [(1,)]),
+        ("AS RESTRICTIVE TO upper USING (id = 2)", [(2,)]),
+        ("AS RESTRICTIVE TO bystander USING (id = 2)", [(1,), (2,)]),
+        ("TO lower_one WITH CHECK (id > 5)", [(1,), (2,)]),
+    ],
+)
 def test_a_policy_that_names_a_template_outlives_the_grant_once_the_told_sql_makes_it_ask(
     shop, limited, policy, rows
 ):

@@ -1,4 +1,6 @@
-"""Two revokes of one grant at once: whatever step one of them is at when the other does everything, both see it gone."""
+"""Two revokes of one grant at once: whatever step one of them is at when the other does everything, both see
+it gone.
+"""
 
 import threading
 
@@ -11,7 +13,9 @@ STRIDE = 4
 
 
 class Overtaken:
-    """Lets another act happen before one statement of this thread's, counted from 1, that is in no transaction."""
+    """Lets another act happen before one statement of this thread's, counted from 1, that is in no
+    transaction.
+    """
 
     def __init__(self, monkeypatch, other) -> None:
         self._left, self._other, self._thread = 0, other, threading.get_ident()

@@ -1,4 +1,6 @@
-"""A command set is not published, and no policy brings one to a cluster, where a role that it names could be handed on."""
+"""A command set is not published, and no policy brings one to a cluster, where a role that it names could be
+handed on.
+"""
 
 import pytest
 

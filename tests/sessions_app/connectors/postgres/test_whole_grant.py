@@ -52,8 +52,12 @@ def catalog(world, shop) -> dict[str, str]:
     )
     policy = world.catalog["policies/web-work.yaml"]
     policy = policy.replace("[web]", "[web, shop]").replace("[restart-web]", "[restart-web, read-orders]")
-    return {**world.catalog, "clusters/shop.yaml": cluster, "command-sets/read-orders.yaml": SET,
-            "policies/web-work.yaml": policy}  # fmt: skip
+    return {
+        **world.catalog,
+        "clusters/shop.yaml": cluster,
+        "command-sets/read-orders.yaml": SET,
+        "policies/web-work.yaml": policy,
+    }
 
 
 def _indented(text: str) -> str:
@@ -77,9 +81,14 @@ def login(world, grant) -> psycopg.Connection:
     credential = issue_credential(grant_id=grant.pk, actor=world.alice, target=None, now=clock.now())
     fields = credential.fields
     return psycopg.connect(
-        host=fields["Host"], port=int(fields["Port"]), user=fields["Username"], password=fields["Password"],
-        dbname=fields["Database"], autocommit=True, connect_timeout=10,
-    )  # fmt: skip
+        host=fields["Host"],
+        port=int(fields["Port"]),
+        user=fields["Username"],
+        password=fields["Password"],
+        dbname=fields["Database"],
+        autocommit=True,
+        connect_timeout=10,
+    )
 
 
 def end(world, grant):

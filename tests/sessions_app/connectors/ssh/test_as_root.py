@@ -1,4 +1,6 @@
-"""Commands that run as root on a target where Stint has another account: a real sshd, its setup, and its sudo."""
+"""Commands that run as root on a target where Stint has another account: a real sshd, its setup, and its
+sudo.
+"""
 
 import asyncio
 import secrets
@@ -23,9 +25,11 @@ PROGRAMS = {
     "outlive": "setsid sleep $1 & echo started; exec sleep $1",
 }
 SET = make(
-    {"run": "servicectl restart {unit}", "as": "root"}, {"run": "outlive {seconds}", "as": "root"}, "id -un",
+    {"run": "servicectl restart {unit}", "as": "root"},
+    {"run": "outlive {seconds}", "as": "root"},
+    "id -un",
     parameters={"unit": {"choice": ["nginx", "haproxy"]}, "seconds": {"int": [600, 99999]}},
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +73,14 @@ async def start(
     found = decide(compile_open(SET), line)
     assert isinstance(found, Allowed)
     command = force_command(
-        found.argv, contain=found.contain, account="stint", grant_mark=mark, run_id=1, seconds=seconds, as_root=found.as_root
-    )  # fmt: skip
+        found.argv,
+        contain=found.contain,
+        account="stint",
+        grant_mark=mark,
+        run_id=1,
+        seconds=seconds,
+        as_root=found.as_root,
+    )
 
     async def errand() -> Errand:
         return Errand(serial=1, key_id="test", command=command)
@@ -102,10 +112,15 @@ def test_an_approved_line_runs_as_root_with_its_marks_and_others_as_the_account(
 @pytest.mark.parametrize(
     "words",
     [
-        "servicectl restart sshd", "servicectl restart", "servicectl restart nginx now", "outlive 5",
-        "id -un", "", "--end x",
+        "servicectl restart sshd",
+        "servicectl restart",
+        "servicectl restart nginx now",
+        "outlive 5",
+        "id -un",
+        "",
+        "--end x",
     ],
-)  # fmt: skip
+)
 def test_the_target_itself_runs_nothing_else_as_root(host, words):
     asked = f"setpriv --reuid stint --regid stint --clear-groups -- sudo -n -- /etc/ssh/stint_as_root {words}"
     done = host.run(asked)

@@ -11,8 +11,14 @@ from tests.support.pace import allow
 
 def minted(ca, *, later: float = 0, **changes) -> Credential:
     """A certificate of this moment, or of one so many seconds later."""
-    facts = {"principal": "stint:web", "serial": 7, "key_id": "GR-1/7 alice", "force_command": "echo forced",
-             "source_addresses": ["127.0.0.1"], "now": time.time() + later}  # fmt: skip
+    facts = {
+        "principal": "stint:web",
+        "serial": 7,
+        "key_id": "GR-1/7 alice",
+        "force_command": "echo forced",
+        "source_addresses": ["127.0.0.1"],
+        "now": time.time() + later,
+    }
     return mint(ca, **{**facts, **changes})
 
 
@@ -30,11 +36,35 @@ def login(ca, sshd, tmp_path):
         key.chmod(0o600)
         made.certificate.write_certificate(str(tmp_path / "key-cert.pub"))
         return subprocess.run(
-            ["ssh", "-F", "none", "-i", str(key), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes",
-             "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={tmp_path}/known", "-o", "LogLevel=ERROR",
-             "-p", str(sshd.port), *options, "root@127.0.0.1", *words],
-            capture_output=True, stdin=subprocess.DEVNULL, timeout=allow(30), check=False,
-        )  # fmt: skip
+            [
+                "ssh",
+                "-F",
+                "none",
+                "-i",
+                str(key),
+                "-o",
+                "IdentitiesOnly=yes",
+                "-o",
+                "IdentityAgent=none",
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                f"UserKnownHostsFile={tmp_path}/known",
+                "-o",
+                "LogLevel=ERROR",
+                "-p",
+                str(sshd.port),
+                *options,
+                "root@127.0.0.1",
+                *words,
+            ],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=allow(30),
+            check=False,
+        )
 
     return ask
 
@@ -47,9 +77,15 @@ def test_only_the_forced_command_runs_whatever_is_asked(login, words):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"principal": "root"}, {"principal": "stint:shop"}, {"source_addresses": ["192.0.2.7"]}, {"later": -300}, {"later": 300}],
+    [
+        {"principal": "root"},
+        {"principal": "stint:shop"},
+        {"source_addresses": ["192.0.2.7"]},
+        {"later": -300},
+        {"later": 300},
+    ],
     ids=["account", "other-cluster", "address", "over", "early"],
-)  # fmt: skip
+)
 def test_a_certificate_for_something_else_lets_nobody_in(login, changes):
     assert b"Permission denied" in login("id", **changes).stderr
 

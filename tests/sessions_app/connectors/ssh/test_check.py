@@ -21,10 +21,22 @@ def test_a_good_target_has_everything(connector, target):
     steps = checked(connector, target)
     assert all(step.ok for step in steps.values())
     assert list(steps) == [
-        "reachable", "host key matches", "certificate accepted", "forced command", "account", "principals", "login shell",
+        "reachable",
+        "host key matches",
+        "certificate accepted",
+        "forced command",
+        "account",
+        "principals",
+        "login shell",
         "setpriv",
-        "timeout", "grep", "unshare", "death signal", "PID namespaces", "clock", "penalties",
-    ]  # fmt: skip
+        "timeout",
+        "grep",
+        "unshare",
+        "death signal",
+        "PID namespaces",
+        "clock",
+        "penalties",
+    ]
     assert "util-linux" in steps["setpriv"].detail
 
 
@@ -78,9 +90,16 @@ def test_a_login_shell_that_is_none_lets_nothing_run(connector, public_ca, accou
 
 @pytest.mark.parametrize(
     ("path", "ok"),
-    [("/bin/sh", True), ("/usr/bin/zsh", True), ("/usr/bin/fish", True), ("/bin/csh", False), ("/bin/tcsh", False),
-     ("/opt/odd", False), ("", False)],
-)  # fmt: skip
+    [
+        ("/bin/sh", True),
+        ("/usr/bin/zsh", True),
+        ("/usr/bin/fish", True),
+        ("/bin/csh", False),
+        ("/bin/tcsh", False),
+        ("/opt/odd", False),
+        ("", False),
+    ],
+)
 def test_only_shells_that_keep_quoted_words_are_safe(path, ok):
     from sessions_app.connectors.ssh.check import _shell
 
@@ -96,9 +115,13 @@ def test_a_clock_that_is_off_is_noticed(skew, ok):
 
 @pytest.mark.parametrize(
     ("version", "line", "said"),
-    [("SSH-2.0-OpenSSH_9.7p1", "", "has no penalties"), ("SSH-2.0-OpenSSH_10.0p2", "", "was not found"),
-     ("SSH-2.0-OpenSSH_9.8p1", "PerSourcePenaltyExemptList 10.0.0.5", "10.0.0.5"), ("SSH-2.0-dropbear", "", "has no penalties")],
-)  # fmt: skip
+    [
+        ("SSH-2.0-OpenSSH_9.7p1", "", "has no penalties"),
+        ("SSH-2.0-OpenSSH_10.0p2", "", "was not found"),
+        ("SSH-2.0-OpenSSH_9.8p1", "PerSourcePenaltyExemptList 10.0.0.5", "10.0.0.5"),
+        ("SSH-2.0-dropbear", "", "has no penalties"),
+    ],
+)
 def test_penalties_are_pointed_out_where_there_are_any(version, line, said):
     from sessions_app.connectors.ssh.check import _penalties
 

@@ -183,9 +183,18 @@ def test_what_targets_are_offered_has_no_failure_by_ssh_audit(ca, sshd):
     """It listens, and looks at what comes."""
     port = free_port()
     audit = subprocess.Popen(
-        [sys.executable, "-m", "ssh_audit.ssh_audit", "--client-audit", "--json", f"--port={port}", "--timeout=60"],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "ssh_audit.ssh_audit",
+            "--client-audit",
+            "--json",
+            f"--port={port}",
+            "--timeout=60",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         # It hangs up and ends when it has seen what is offered; before it listens, nobody answers.
         while audit.poll() is None:

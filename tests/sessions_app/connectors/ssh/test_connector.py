@@ -53,10 +53,15 @@ def case(connector, sshd, target):
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         yield Case(
-            connector, at(target), at(facts_of(sshd, name="web-2", port=free_port())),
+            connector,
+            at(target),
+            at(facts_of(sshd, name="web-2", port=free_port())),
             at(facts_of(sshd, name="web-3", port=silent.getsockname()[1])),
-            CompiledSet("ssh", "nothing", {}, ()), leave, foreign, makes=False,
-        )  # fmt: skip
+            CompiledSet("ssh", "nothing", {}, ()),
+            leave,
+            foreign,
+            makes=False,
+        )
     for process in started:
         process.kill()
         process.wait()
@@ -129,7 +134,10 @@ def test_a_process_with_many_marks_is_seen_by_its_first_and_fills_no_answer(case
     marks = [secrets.token_hex(16) for _ in range(3)]
     # As execve takes them: a dictionary has each name once.
     environ = [f"STINT_GRANT={mark}".encode() for mark in marks]
-    begin = f"import ctypes as c; l = c.CDLL(None); a = c.c_char_p; l.execve(a(b'/usr/bin/sleep'), (a * 3)(b'sleep', b'600', None), (a * 4)(*{environ}, None))"
+    begin = (
+        "import ctypes as c; l = c.CDLL(None); a = c.c_char_p; l.execve(a(b'/usr/bin/sleep'), (a *"
+        f" 3)(b'sleep', b'600', None), (a * 4)(*{environ}, None))"
+    )
     with subprocess.Popen([sys.executable, "-c", begin]) as process:
         eventually(lambda: _words(process.pid).startswith(b"sleep\0"))
         seen = {one.mark for one in case.connector.observe(case.place)}

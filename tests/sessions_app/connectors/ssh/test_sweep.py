@@ -19,7 +19,8 @@ pytestmark = pytest.mark.processes
 
 # An account of no one else on this machine, nor of another process of the tests.
 SOMEONE = 60_000 + os.getpid() % 4_000
-# Forks and exits again and again, each time in a session of its own, and writes down now and then that it did.
+# Forks and exits again and again, each time in a session of its own, and writes down now and then that it
+# did.
 HOPPER = """
 use POSIX; my $until = time + 30; my $hops = 0;
 while (time < $until) {

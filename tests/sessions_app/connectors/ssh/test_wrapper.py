@@ -68,9 +68,17 @@ def test_every_word_arrives_as_it_was_approved(shell, contain):
 @pytest.mark.parametrize("contain", ["group", "pidns"])
 def test_exit_status_input_and_marks_pass(contain):
     done = subprocess.run(
-        ["sh", "-c", wrapped("sh", "-c", "wc -c; env | grep -E STINT_GRANT\\|STINT_RUN; exit 3", contain=contain, run_id=7)],
-        input=b"x" * 200_000, capture_output=True, check=False,
-    )  # fmt: skip
+        [
+            "sh",
+            "-c",
+            wrapped(
+                "sh", "-c", "wc -c; env | grep -E STINT_GRANT\\|STINT_RUN; exit 3", contain=contain, run_id=7
+            ),
+        ],
+        input=b"x" * 200_000,
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 3
     assert sorted(done.stdout.split()) == [
         b"200000",
@@ -155,8 +163,13 @@ def test_nothing_starts_when_the_connection_is_gone_already(contain, tmp_path):
 
 def test_a_command_that_ends_by_itself_may_leave_a_daemon_until_the_grant_ends():
     tag = new_tag()
-    subprocess.run(["sh", "-c", wrapped("setsid", "-f", "sleep", str(tag))], check=True, stdout=subprocess.DEVNULL,
-                   stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    subprocess.run(
+        ["sh", "-c", wrapped("setsid", "-f", "sleep", str(tag))],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     assert len(on_target(tag)) == 1
     swept = subprocess.run(
         ["sh", "-c", sweep_command(Mark(GRANT_MARK, GRANT))], capture_output=True, check=True
@@ -170,8 +183,13 @@ def test_the_commands_that_are_named_are_swept_and_those_beside_them_live_on():
     tags = {run_id: new_tag() for run_id in (1, 2, 12)}
     for run_id, tag in tags.items():
         line = wrapped("setsid", "-f", "sleep", str(tag), run_id=run_id)
-        subprocess.run(["sh", "-c", line], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)  # fmt: skip
+        subprocess.run(
+            ["sh", "-c", line],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
     named = sweep_command(run_mark(GRANT, 1), run_mark(GRANT, 2))
     swept = subprocess.run(["sh", "-c", named], capture_output=True, check=True)
     assert parse_sweep(swept.stdout.decode()).found == 2

@@ -1,4 +1,6 @@
-"""Which connections get a slot at the web gateways' listener, and how long unauthenticated ones can keep it."""
+"""Which connections get a slot at the web gateways' listener, and how long unauthenticated ones can
+keep it.
+"""
 
 import asyncio
 import contextlib

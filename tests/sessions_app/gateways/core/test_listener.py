@@ -17,10 +17,13 @@ LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND query 
 @pytest.mark.parametrize(
     ("payload", "ids"),
     [
-        ("7", [7]), ("1 22  333\n4", [1, 22, 333, 4]), ("", []), (" ", []),
+        ("7", [7]),
+        ("1 22  333\n4", [1, 22, 333, 4]),
+        ("", []),
+        (" ", []),
         ("1 x 2 -3 4.0 0x5 ² ٣ 6", [1, 2, 6]),
     ],
-)  # fmt: skip
+)
 def test_only_the_plain_numbers_of_a_payload_count(payload, ids):
     assert numbers(payload) == ids
 
@@ -97,9 +100,12 @@ def test_each_kind_of_news_reaches_the_one_who_asked_for_it(lone_db, app_connect
         async with listening() as ear:
             ear.heard.clear()
             for channel, payload in (
-                ("stint_grant", "4 5"), ("stint_order", "9"), ("stint_hold", "6 7"), ("stint_else", "8"),
+                ("stint_grant", "4 5"),
+                ("stint_order", "9"),
+                ("stint_hold", "6 7"),
+                ("stint_else", "8"),
                 ("stint_grant", "1"),
-            ):  # fmt: skip
+            ):
                 app_connection.execute("SELECT pg_notify(%s, %s)", [channel, payload])
             await comes_true(lambda: len(ear.heard) >= 5)
             assert ear.heard == [

@@ -101,8 +101,8 @@ def cut_off(app_connection):
 
     def cut_off(but: str = "") -> None:
         app_connection.execute(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND usename = current_user AND pid <> pg_backend_pid() AND query NOT LIKE %s",
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND usename = current_user AND pid <> pg_backend_pid() AND query NOT LIKE %s",
             [but],
         )
 
@@ -344,7 +344,8 @@ async def test_leaving_waits_one_second_for_its_row_and_no_longer(owner_connecti
 def waits_for_a_lock() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND"
+            " wait_event_type = 'Lock')"
         )
         return cursor.fetchone()[0]
 

@@ -1,4 +1,6 @@
-"""Reads on the event loop's own connection: each has its own answer, and what fails is left to a thread or refused."""
+"""Reads on the event loop's own connection: each has its own answer, and what fails is left to a thread or
+refused.
+"""
 
 import asyncio
 import contextlib
@@ -46,7 +48,10 @@ async def test_the_first_read_is_for_a_thread_and_opens_nothing(lone_db):
     await passes(BUSY_S + 0.1)
     assert await reads.read(BACKEND, []) is None
     with psycopg.connect(lone_db.env["DATABASE_URL"]) as other:
-        asked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_backend_pid%' AND pid <> pg_backend_pid()"
+        asked = (
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_backend_pid%' AND pid <>"
+            " pg_backend_pid()"
+        )
         assert other.execute(asked).fetchone() == (0,)
 
 

@@ -236,8 +236,10 @@ def test_a_report_is_on_the_sessions_own_chain_with_the_time_and_with_plain_word
     (sent,) = told.sent
     assert sent.chain is session
     assert sent.arguments == {
-        "session_id": 5, "reason": "it said so", "now": START + dt.timedelta(seconds=12),
-    }  # fmt: skip
+        "session_id": 5,
+        "reason": "it said so",
+        "now": START + dt.timedelta(seconds=12),
+    }
     assert sent.plain == {"reason": "closed"}
 
 

@@ -24,9 +24,13 @@ def test_nothing_that_a_target_says_about_an_end_is_refused(world):
     opened = session(used, now=world.now)
     tried = run(used, opened, now=world.now)
     finish_run(
-        run_id=tried.run_id, state="cut", signal="A\0\udc80", exit_status=2**32 - 1, reason="it said \0\ud800",
+        run_id=tried.run_id,
+        state="cut",
+        signal="A\0\udc80",
+        exit_status=2**32 - 1,
+        reason="it said \0\ud800",
         now=world.now,
-    )  # fmt: skip
+    )
     close_session(session_id=opened, reason="it said \0", now=world.now)
     row = CommandRun.objects.get(pk=tried.run_id)
     assert (row.signal, row.exit_status, row.reason) == ("A\\x00\\udc80", 2**31 - 1, "it said \\x00\\ud800")
@@ -148,8 +152,9 @@ async def test_a_refused_report_is_told_in_plain_words_at_once_and_then_each_sec
     await comes_true(lambda: desk.taken)
     assert taking.tried[2] == taking.tried[1]
     assert [(one["what"], one["cause"]) for one in logged(caplog, "report.refused")] == [
-        ("close", "no"), ("close", "still no"),
-    ]  # fmt: skip
+        ("close", "no"),
+        ("close", "still no"),
+    ]
 
 
 async def test_a_report_that_is_refused_in_plain_words_gives_way_to_those_behind_it(desk):

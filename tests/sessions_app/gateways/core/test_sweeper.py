@@ -310,7 +310,7 @@ def raising(error: Exception):
         (OperationalError("gone"), "The database does not respond"),
         (ZeroDivisionError("a fault"), "sweep.failed"),
     ],
-)  # fmt: skip
+)
 def test_a_thread_survives_every_failure_and_logs_it(caplog, failure, says):
     assert _kept_alive(raising(failure), 1.0) == 1.0
     assert any(says in message for message in caplog.messages)

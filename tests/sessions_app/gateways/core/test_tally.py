@@ -42,9 +42,22 @@ def tally(written, live_world):
 
 
 USE = RequestUse(
-    grant_id=1, grant_ref="GR-1", holder_id=1, holder="alice", holder_kind="person", cluster="c", host_ca="", target=None,
-    compiled=None, expires_at=None, finish_seconds=0, mark="", credential_id=1, session_id=1, jkt="",
-)  # fmt: skip
+    grant_id=1,
+    grant_ref="GR-1",
+    holder_id=1,
+    holder="alice",
+    holder_kind="person",
+    cluster="c",
+    host_ca="",
+    target=None,
+    compiled=None,
+    expires_at=None,
+    finish_seconds=0,
+    mark="",
+    credential_id=1,
+    session_id=1,
+    jkt="",
+)
 
 
 def add(tally, uri="/a", session=1):

@@ -1,4 +1,6 @@
-"""TLS of the web gateways: which authority clients trust, which certificate they get, and how it is renewed."""
+"""TLS of the web gateways: which authority clients trust, which certificate they get, and how it is
+renewed.
+"""
 
 import asyncio
 import dataclasses

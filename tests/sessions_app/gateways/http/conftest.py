@@ -31,9 +31,13 @@ class Endpoint:
 
     def call(self, path, *, method="GET", body=b"", query="", **headers) -> Answered:
         environ = {
-            "PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": query, "REMOTE_ADDR": "10.0.0.1",
-            "wsgi.input": io.BytesIO(body), **headers,
-        }  # fmt: skip
+            "PATH_INFO": path,
+            "REQUEST_METHOD": method,
+            "QUERY_STRING": query,
+            "REMOTE_ADDR": "10.0.0.1",
+            "wsgi.input": io.BytesIO(body),
+            **headers,
+        }
         said = {}
 
         def start(status, sent, exc_info=None):
@@ -45,9 +49,13 @@ class Endpoint:
     def nginx(self, token, request="GET /tickets/T-42", **more) -> Answered:
         method, _, uri = request.partition(" ")
         headers = {
-            "HTTP_AUTHORIZATION": f"Bearer {token}", "HTTP_STINTPROXY": PROXY_KEY, "HTTP_STINTTARGET": "tickets-api",
-            "HTTP_STINTMETHOD": method, "HTTP_STINTURI": uri, **more,
-        }  # fmt: skip
+            "HTTP_AUTHORIZATION": f"Bearer {token}",
+            "HTTP_STINTPROXY": PROXY_KEY,
+            "HTTP_STINTTARGET": "tickets-api",
+            "HTTP_STINTMETHOD": method,
+            "HTTP_STINTURI": uri,
+            **more,
+        }
         return self.call(
             "/authz/nginx", **{name: value for name, value in headers.items() if value is not None}
         )

@@ -1,4 +1,6 @@
-"""A token that is used again and again is asked for on the event loop, and each answer is that of a new read."""
+"""A token that is used again and again is asked for on the event loop, and each answer is that of a
+new read.
+"""
 
 import pytest
 

@@ -15,11 +15,17 @@ def test_headers_of_the_connection_cookies_and_the_credential_do_not_pass(place,
     said[PRICE] = {
         "text": "yes",
         "headers": {
-            "Set-Cookie": "a=b", "Connection": "x-hop", "X-Hop": "1", "Keep-Alive": "1", "Alt-Svc": 'h2=":443"',
-            "X-Echo": f"you sent Bearer {SECRET}", "X-Kept": "kept", "Strict-Transport-Security": "max-age=1",
+            "Set-Cookie": "a=b",
+            "Connection": "x-hop",
+            "X-Hop": "1",
+            "Keep-Alive": "1",
+            "Alt-Svc": 'h2=":443"',
+            "X-Echo": f"you sent Bearer {SECRET}",
+            "X-Kept": "kept",
+            "Strict-Transport-Security": "max-age=1",
             "WWW-Authenticate": "Basic",
         },
-    }  # fmt: skip
+    }
     reply = place.ask(price_grant, f"GET {PRICE}")
     assert reply.body == b"yes"
     names = {name.lower() for name in reply.headers}
@@ -41,10 +47,13 @@ def test_no_header_of_an_answer_has_the_credential_in_another_spelling(place, pr
     said[PRICE] = {
         "status": 302,
         "headers": {
-            "Location": f"/prices/S-42?key={numbers}&next={numbers.upper()}", "X-Json": f'{{"key": "{escaped}"}}',
-            "X-Form": f"key=Bearer+{SECRET}", f"X-{SECRET}": "1", "Link": f"</prices?key={numbers}>; rel=next",
+            "Location": f"/prices/S-42?key={numbers}&next={numbers.upper()}",
+            "X-Json": f'{{"key": "{escaped}"}}',
+            "X-Form": f"key=Bearer+{SECRET}",
+            f"X-{SECRET}": "1",
+            "Link": f"</prices?key={numbers}>; rel=next",
         },
-    }  # fmt: skip
+    }
     reply = place.ask(price_grant, f"GET {PRICE}")
     assert reply.headers["location"] == f"{place.base}/http/prices/prices/S-42?key=(removed)&next=(removed)"
     assert reply.headers["x-json"] == '{"key": "(removed)"}'

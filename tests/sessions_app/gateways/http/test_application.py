@@ -38,10 +38,18 @@ def test_everything_else_goes_to_django(endpoint):
 @pytest.mark.parametrize(
     "said",
     [
-        None, "", "Bearer", "Bearer x", "Basic YTpi", "sgt_" + "a" * 43, "Bearer sgt_" + "a" * 42, "Bearer  sgt_" + "a" * 43,
-        "Bearer sgt_" + "a" * 43 + ",Bearer sgt_" + "b" * 43, "Bearer stint_" + "a" * 43,
+        None,
+        "",
+        "Bearer",
+        "Bearer x",
+        "Basic YTpi",
+        "sgt_" + "a" * 43,
+        "Bearer sgt_" + "a" * 42,
+        "Bearer  sgt_" + "a" * 43,
+        "Bearer sgt_" + "a" * 43 + ",Bearer sgt_" + "b" * 43,
+        "Bearer stint_" + "a" * 43,
     ],
-)  # fmt: skip
+)
 def test_without_one_well_formed_token_a_token_is_asked_for(endpoint, said):
     answer = endpoint.nginx("", HTTP_AUTHORIZATION=said)
     assert answer.status == 401
@@ -99,8 +107,10 @@ def test_a_request_that_reads_is_written_down_before_it_is_answered_and_what_rep
     runs = list(CommandRun.objects.filter(grant=grant).order_by("pk"))
     ticket, comments = "GET /tickets/T-42", "GET /tickets/T-42/comments?page=2"
     assert [(run.line, run.state, run.effect, run.command_index) for run in runs] == [
-        (ticket, "done", "read", 0), (comments, "done", "read", 1), (ticket, "done", "read", 0),
-    ]  # fmt: skip
+        (ticket, "done", "read", 0),
+        (comments, "done", "read", 1),
+        (ticket, "done", "read", 0),
+    ]
     assert [count.times for count in RequestCount.objects.order_by("run")] == [1, 1, 4]
     entries = AuditEntry.objects.filter(event="command.allowed", object_ref=grant.ref)
     assert entries.count() == 3

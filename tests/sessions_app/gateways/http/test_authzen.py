@@ -69,10 +69,22 @@ def test_who_asks_must_prove_to_be_the_proxy(ask, token):
 
 
 BAD = [
-    b"", b"x", b"[]", b"null", b"\xff", b'{"subject": 1}', b'{"a": 1, "a": 2}', b'{"a": NaN}', b"[" * 100, b"{}",
-    b'{"subject": {"type": "user", "id": "alice"}, "action": {"name": "GET"}, "resource": {"type": "http_request", "id": "/"}}',
+    b"",
+    b"x",
+    b"[]",
+    b"null",
+    b"\xff",
+    b'{"subject": 1}',
+    b'{"a": 1, "a": 2}',
+    b'{"a": NaN}',
+    b"[" * 100,
+    b"{}",
+    (
+        b'{"subject": {"type": "user", "id": "alice"}, "action": {"name": "GET"}, "resource": {"type":'
+        b' "http_request", "id": "/"}}'
+    ),
     b"x" * 300_000,
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("raw", BAD, ids=range(len(BAD)))

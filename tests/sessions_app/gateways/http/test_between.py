@@ -82,7 +82,9 @@ def test_a_request_that_finds_its_access_over_is_not_passed(
 
 
 def wait_until_past(owner, moment: dt.datetime) -> None:
-    """Wait until a moment is past by the database's clock: a late response sets this process's clock ahead."""
+    """Wait until a moment is past by the database's clock: a late response sets this process's
+    clock ahead.
+    """
     ask = "SELECT clock_timestamp() > %s"
     eventually(lambda: owner.execute(ask, [moment]).fetchone() == (True,), within=60)
 

@@ -28,9 +28,10 @@ def place(issuer, inject) -> TargetSpec:
         id=1, name="prices-1", address="127.0.0.1", port=issuer.port, account="", host_key=""
     )
     return TargetSpec(
-        cluster="prices", target=target,
+        cluster="prices",
+        target=target,
         parameters=HTTPParameters.model_validate({"proxy": "stint", "ca": issuer.ca, "inject": inject}),
-    )  # fmt: skip
+    )
 
 
 def oauth(issuer) -> TargetSpec:
@@ -59,18 +60,21 @@ def run(conversation):
     [
         (
             {"header": "Authorization", "value": "Bearer secret-1"},
-            {"authorization": "Bearer secret-1"}, "", {"Bearer secret-1", "secret-1"},
+            {"authorization": "Bearer secret-1"},
+            "",
+            {"Bearer secret-1", "secret-1"},
         ),
         ({"header": "X-Api-Key", "value": "secret-1"}, {"x-api-key": "secret-1"}, "", {"secret-1"}),
         ({"query": "key", "value": "secret&1"}, {}, "key=secret%261", {"secret&1"}),
         (
             {"basic": {"user": "ada", "password": "secret-1"}},
-            {"authorization": "Basic " + base64.b64encode(b"ada:secret-1").decode()}, "",
+            {"authorization": "Basic " + base64.b64encode(b"ada:secret-1").decode()},
+            "",
             {"secret-1", base64.b64encode(b"ada:secret-1").decode()},
         ),
         (None, {}, "", set()),
     ],
-)  # fmt: skip
+)
 def test_a_stored_credential_is_added_as_the_connection_says(issuer, inject, headers, query, secrets):
     added = run(lambda credentials: credentials.of(place(issuer, inject)))
     assert (dict(added.headers), added.query, set(added.secrets)) == (headers, query, secrets)

@@ -1,4 +1,6 @@
-"""A database that is down, comes back, or hangs: nothing passes meanwhile, and everything works afterwards."""
+"""A database that is down, comes back, or hangs: nothing passes meanwhile, and everything works
+afterwards.
+"""
 
 import time
 

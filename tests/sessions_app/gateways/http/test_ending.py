@@ -73,10 +73,14 @@ async def socket_of(place, grant, **more):
     async with (
         aiohttp.ClientSession() as client,
         client.ws_connect(
-            f"{place.base}/http/prices/socket/S-42", ssl=place.context(), autoclose=False, protocols=("prices", "other"),
-            headers={"Authorization": f"Bearer {place.token(grant)}"}, **more,
+            f"{place.base}/http/prices/socket/S-42",
+            ssl=place.context(),
+            autoclose=False,
+            protocols=("prices", "other"),
+            headers={"Authorization": f"Bearer {place.token(grant)}"},
+            **more,
         ) as socket,
-    ):  # fmt: skip
+    ):
         yield socket
 
 

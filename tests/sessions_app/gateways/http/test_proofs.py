@@ -71,14 +71,29 @@ def test_an_ed25519_key_is_good_too(moment, db):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"htm": "POST"}, "htm mismatch"), ({"htm": None}, "htm mismatch"), ({"htu": URL + "x"}, "htu mismatch"), ({"htu": URL + "?a=1"}, "htu mismatch"),
-        ({"htu": URL + "#a"}, "htu mismatch"), ({"htu": "http://api.example.com@evil/tickets/T-42"}, "htu mismatch"), ({"htu": None}, "htu mismatch"),
-        ({"htu": "https://api.example.com/tickets/T-42"}, "htu mismatch"), ({"htu": 5}, "htu mismatch"), ({"htu": "http://["}, "htu mismatch"),
-        ({"ath": ath("other")}, "ath mismatch"), ({"ath": None}, "ath mismatch"), ({"jti": None}, "jti"), ({"jti": 5}, "jti"), ({"jti": ""}, "jti"),
-        ({"jti": "x" * 300}, "jti"), ({"iat": None}, "no iat"), ({"iat": "1"}, "no iat"), ({"iat": True}, "no iat"),
-        ({"iat": 1}, "too old"), ({"iat": 99999999999}, "future"),
+        ({"htm": "POST"}, "htm mismatch"),
+        ({"htm": None}, "htm mismatch"),
+        ({"htu": URL + "x"}, "htu mismatch"),
+        ({"htu": URL + "?a=1"}, "htu mismatch"),
+        ({"htu": URL + "#a"}, "htu mismatch"),
+        ({"htu": "http://api.example.com@evil/tickets/T-42"}, "htu mismatch"),
+        ({"htu": None}, "htu mismatch"),
+        ({"htu": "https://api.example.com/tickets/T-42"}, "htu mismatch"),
+        ({"htu": 5}, "htu mismatch"),
+        ({"htu": "http://["}, "htu mismatch"),
+        ({"ath": ath("other")}, "ath mismatch"),
+        ({"ath": None}, "ath mismatch"),
+        ({"jti": None}, "jti"),
+        ({"jti": 5}, "jti"),
+        ({"jti": ""}, "jti"),
+        ({"jti": "x" * 300}, "jti"),
+        ({"iat": None}, "no iat"),
+        ({"iat": "1"}, "no iat"),
+        ({"iat": True}, "no iat"),
+        ({"iat": 1}, "too old"),
+        ({"iat": 99999999999}, "future"),
     ],
-)  # fmt: skip
+)
 def test_a_proof_of_something_else_is_refused(key, moment, db, changes, says):
     made = proof(key, "t", now=moment.timestamp(), **changes)
     assert says in refusal(made, key, "t", now=moment)
@@ -109,12 +124,15 @@ PUBLIC = "only a public key"
 @pytest.mark.parametrize(
     ("alg", "make", "says"),
     [
-        ("ES256", lambda key: key.as_dict(private=True), PUBLIC), ("ES256", lambda key: {"kty": "EC"}, "verified"),
-        ("ES256", lambda _: OctKey.generate_key(256).as_dict(), PUBLIC), ("HS256", lambda key: key.as_dict(private=False), "typ"),
-        ("RS256", lambda key: key.as_dict(private=False), "typ"), ("none", lambda key: key.as_dict(private=False), "typ"),
+        ("ES256", lambda key: key.as_dict(private=True), PUBLIC),
+        ("ES256", lambda key: {"kty": "EC"}, "verified"),
+        ("ES256", lambda _: OctKey.generate_key(256).as_dict(), PUBLIC),
+        ("HS256", lambda key: key.as_dict(private=False), "typ"),
+        ("RS256", lambda key: key.as_dict(private=False), "typ"),
+        ("none", lambda key: key.as_dict(private=False), "typ"),
     ],
     ids=["private", "no key", "shared secret", "HS256", "RS256", "none"],
-)  # fmt: skip
+)
 def test_keys_and_algorithms_that_prove_nothing_are_refused(key, moment, db, alg, make, says):
     signed = proof(key, "t", now=moment.timestamp(), header={"jwk": make(key)})
     head = {"typ": "dpop+jwt", "alg": alg, "jwk": make(key)}
@@ -172,14 +190,19 @@ def test_a_proof_has_at_most_8192_characters(key, moment, db, length, good):
 @pytest.mark.parametrize(
     ("url", "said", "good"),
     [
-        (URL, "HTTP://API.example.com/tickets/T-42", True), (URL, "http://api.example.com:80/tickets/T-42", True),
-        ("https://api.example.com", "https://API.example.com:443/", True), ("http://api.example.com/", "http://api.example.com", True),
+        (URL, "HTTP://API.example.com/tickets/T-42", True),
+        (URL, "http://api.example.com:80/tickets/T-42", True),
+        ("https://api.example.com", "https://API.example.com:443/", True),
+        ("http://api.example.com/", "http://api.example.com", True),
         ("https://api.example.com:8443/a", "https://api.example.com:8443/a", True),
-        ("https://api.example.com/", "https://api.example.com:80/", False), ("http://api.example.com/", "http://api.example.com:443/", False),
-        ("http://api.example.com/a", "http://api.example.com/A", False), ("http://api.example.com/a", "http://api.example.com/a/", False),
-        ("http://api.example.com/a", "http://user@api.example.com/a", False), ("http://api.example.com/", "http:///", False),
+        ("https://api.example.com/", "https://api.example.com:80/", False),
+        ("http://api.example.com/", "http://api.example.com:443/", False),
+        ("http://api.example.com/a", "http://api.example.com/A", False),
+        ("http://api.example.com/a", "http://api.example.com/a/", False),
+        ("http://api.example.com/a", "http://user@api.example.com/a", False),
+        ("http://api.example.com/", "http:///", False),
     ],
-)  # fmt: skip
+)
 def test_an_address_may_be_spelled_as_urls_may_and_another_port_path_or_host_is_another(
     key, moment, db, url, said, good
 ):

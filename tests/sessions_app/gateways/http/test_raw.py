@@ -1,7 +1,7 @@
 """Requests that two servers could read differently: the gateway refuses them, or passes exactly one.
 
-The forms are those of the published work on request smuggling: CL.TE, TE.CL, TE.TE, CL.0, obs-fold, bare LF and CR, chunk
-extensions, h2c upgrades, absolute form and CONNECT.
+The forms are those of the published work on request smuggling: CL.TE, TE.CL, TE.TE, CL.0, obs-fold, bare LF
+and CR, chunk extensions, h2c upgrades, absolute form and CONNECT.
 """
 
 import pytest
@@ -46,7 +46,9 @@ SMUGGLED = {
     "obs-fold": request(b"X-Tenant: a\r\n b", b"Content-Length: 11", body=JSON),
     "bare LF in the head": request(b"X-A: b\nContent-Length: 11", body=JSON),
     "bare CR in the head": request(b"X-A: b\rContent-Length: 11", body=JSON),
-    "bare LF line": b"PUT /http/prices/prices/S-42 HTTP/1.1\nHost: localhost\nAuthorization: Bearer TOKEN\n\n",
+    "bare LF line": (
+        b"PUT /http/prices/prices/S-42 HTTP/1.1\nHost: localhost\nAuthorization: Bearer TOKEN\n\n"
+    ),
     "NUL in a value": request(b"Accept: a\0b", b"Content-Length: 11", body=JSON),
     "name with a NUL": request(b"Acc\0ept: a", b"Content-Length: 11", body=JSON),
     "name without a colon": request(b"Accept", b"Content-Length: 11", body=JSON),
@@ -71,8 +73,9 @@ SMUGGLED = {
     "absolute form": request(
         b"Content-Length: 11", body=JSON, first=b"PUT http://localhost/http/prices/prices/S-42 HTTP/1.1"
     ),
-    "CONNECT": b"CONNECT 127.0.0.1:PORT HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer TOKEN\r\n\r\n"
-    + HIDDEN,
+    "CONNECT": (
+        b"CONNECT 127.0.0.1:PORT HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer TOKEN\r\n\r\n" + HIDDEN
+    ),
     "asterisk": request(b"Content-Length: 11", body=JSON, first=b"OPTIONS * HTTP/1.1"),
     "HTTP/1.0": request(b"Content-Length: 11", body=JSON, first=b"PUT /http/prices/prices/S-42 HTTP/1.0"),
     "HTTP/0.9": b"GET /http/prices/prices/S-42\r\n",

@@ -52,8 +52,12 @@ class Scene:
 
 def site_of(upstream, web):
     return Site(
-        target="tickets-api", origin="http://api.example.com", upstream=upstream.url, stint=web, proxy_key=PROXY_KEY,
-    )  # fmt: skip
+        target="tickets-api",
+        origin="http://api.example.com",
+        upstream=upstream.url,
+        stint=web,
+        proxy_key=PROXY_KEY,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +104,16 @@ def test_a_refusal_reaches_the_client_as_something_it_can_ask_for(scene):
     assert said["context"]["access_request"]["request"]["parameters"] == {"ticket": "T-43"}
 
 
-@pytest.mark.parametrize(("line", "event"), [("GET /tickets/T-43", "command.refused"),
-                                             ("POST /tickets/T-42/reopen", "command.allowed")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "event"),
+    [("GET /tickets/T-43", "command.refused"), ("POST /tickets/T-42/reopen", "command.allowed")],
+)
 def test_a_request_that_its_client_gives_up_before_it_is_decided_is_written_down(scene, line, event):
     grant = grant_on_site(scene.world)
-    head = f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: Bearer {token_of(grant, scene.world)}\r\n\r\n"
+    head = (
+        f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: Bearer"
+        f" {token_of(grant, scene.world)}\r\n\r\n"
+    )
     with psycopg.connect(scene.env["DATABASE_OWNER_URL"]) as owner:
         # Not the record, which would also wait for the counted requests of others.
         owner.execute("SELECT FROM sessions_app_grant WHERE id = %s FOR UPDATE", [grant.pk])
@@ -118,25 +127,84 @@ def test_a_request_that_its_client_gives_up_before_it_is_decided_is_written_down
 
 
 SMUGGLED = [
-    b"GET //tickets/T-42", b"GET /tickets//T-42", b"GET /./tickets/T-42", b"GET /tickets/./T-42", b"GET /x/../tickets/T-42",
-    b"GET /tickets/T-42/../T-43", b"GET /tickets/T-43/../T-42", b"GET /tickets/T-42/..", b"GET /tickets/T-42/.",
-    b"GET /tickets/%2e%2e/tickets/T-42", b"GET /tickets/%2E/T-42", b"GET /tickets/..%2fT-42", b"GET /tickets%2fT-42",
-    b"GET /tickets%2FT-42", b"GET /tickets/T-42%2f..%2fT-43", b"GET /tickets/T-42;x", b"GET /tickets;a=b/T-42",
-    b"GET /tickets/..;/T-42", b"GET /tickets/T-42.", b"GET /tickets./T-42", b"GET /tickets/T-42%00", b"GET /tickets/T-42%20",
-    b"GET /tickets/T-42%0a", b"GET /tickets/T-42%0d%0aX: y", b"GET /tickets\\T-42", b"GET /tickets%5cT-42",
-    b"GET /tickets%5CT-42", b"GET /tickets/%54-42", b"GET /tickets/T%2d42", b"GET /tickets/T-42#x", b"GET /tickets/T-42?",
-    b"GET /tickets/T-42?a=1", b"GET /tickets/T-42/comments?page=1&page=2", b"GET /tickets/T-42/comments?page=1;page=2",
-    b"GET /tickets/T-42/comments?page=01", b"GET /tickets/T-42/comments?page=%31", b"GET /tickets/T-42/comments?page=1+",
-    b"GET /tickets/T-42/comments?page", b"GET /tickets/T-42/comments?Page=1", b"GET /tickets/T-42/comments?page=1&_method=DELETE",
-    b"GET /TICKETS/T-42", b"GET /tickets/t-42", b"GET /tickets/T-42/", b"get /tickets/T-42", b"Get /tickets/T-42",
-    b"HEAD /tickets/T-42", b"OPTIONS /tickets/T-42", b"DELETE /tickets/T-42", b"TRACE /tickets/T-42", b"OPTIONS *",
-    b"GET /tickets/T-42%c0%ae", b"GET /tickets/%ff", b"GET /tickets/T-42%25", b"GET /tickets/%252e%252e",
-    b"GET /tickets/T-42%u002e", b"GET /tickets/T-42%", b"GET /tickets/T-42%2", b"GET /tickets/\xef\xbc\xafT-42",
-    b"GET /tickets/T-42\x01", b"GET /tickets/T-42\x7f", b"GET /tickets/T-42\t", b"GET /tickets/T-42/%EF%BC%8F",
-    b"GET /people/roo%74", b"GET /people/ROOT", b"GET /people/root", b"GET /people/root/", b"GET /people/%E2%80%AEa",
-    b"GET /people/a%20", b"GET /people/.", b"GET /people/..", b"GET /people/a;b", b"GET /docs/public/../secret",
-    b"GET /docs/public", b"GET /docs/publicity", b"GET /docs/public//a", b"GET /docs/secret", b"CONNECT api.example.com:443",
-]  # fmt: skip
+    b"GET //tickets/T-42",
+    b"GET /tickets//T-42",
+    b"GET /./tickets/T-42",
+    b"GET /tickets/./T-42",
+    b"GET /x/../tickets/T-42",
+    b"GET /tickets/T-42/../T-43",
+    b"GET /tickets/T-43/../T-42",
+    b"GET /tickets/T-42/..",
+    b"GET /tickets/T-42/.",
+    b"GET /tickets/%2e%2e/tickets/T-42",
+    b"GET /tickets/%2E/T-42",
+    b"GET /tickets/..%2fT-42",
+    b"GET /tickets%2fT-42",
+    b"GET /tickets%2FT-42",
+    b"GET /tickets/T-42%2f..%2fT-43",
+    b"GET /tickets/T-42;x",
+    b"GET /tickets;a=b/T-42",
+    b"GET /tickets/..;/T-42",
+    b"GET /tickets/T-42.",
+    b"GET /tickets./T-42",
+    b"GET /tickets/T-42%00",
+    b"GET /tickets/T-42%20",
+    b"GET /tickets/T-42%0a",
+    b"GET /tickets/T-42%0d%0aX: y",
+    b"GET /tickets\\T-42",
+    b"GET /tickets%5cT-42",
+    b"GET /tickets%5CT-42",
+    b"GET /tickets/%54-42",
+    b"GET /tickets/T%2d42",
+    b"GET /tickets/T-42#x",
+    b"GET /tickets/T-42?",
+    b"GET /tickets/T-42?a=1",
+    b"GET /tickets/T-42/comments?page=1&page=2",
+    b"GET /tickets/T-42/comments?page=1;page=2",
+    b"GET /tickets/T-42/comments?page=01",
+    b"GET /tickets/T-42/comments?page=%31",
+    b"GET /tickets/T-42/comments?page=1+",
+    b"GET /tickets/T-42/comments?page",
+    b"GET /tickets/T-42/comments?Page=1",
+    b"GET /tickets/T-42/comments?page=1&_method=DELETE",
+    b"GET /TICKETS/T-42",
+    b"GET /tickets/t-42",
+    b"GET /tickets/T-42/",
+    b"get /tickets/T-42",
+    b"Get /tickets/T-42",
+    b"HEAD /tickets/T-42",
+    b"OPTIONS /tickets/T-42",
+    b"DELETE /tickets/T-42",
+    b"TRACE /tickets/T-42",
+    b"OPTIONS *",
+    b"GET /tickets/T-42%c0%ae",
+    b"GET /tickets/%ff",
+    b"GET /tickets/T-42%25",
+    b"GET /tickets/%252e%252e",
+    b"GET /tickets/T-42%u002e",
+    b"GET /tickets/T-42%",
+    b"GET /tickets/T-42%2",
+    b"GET /tickets/\xef\xbc\xafT-42",
+    b"GET /tickets/T-42\x01",
+    b"GET /tickets/T-42\x7f",
+    b"GET /tickets/T-42\t",
+    b"GET /tickets/T-42/%EF%BC%8F",
+    b"GET /people/roo%74",
+    b"GET /people/ROOT",
+    b"GET /people/root",
+    b"GET /people/root/",
+    b"GET /people/%E2%80%AEa",
+    b"GET /people/a%20",
+    b"GET /people/.",
+    b"GET /people/..",
+    b"GET /people/a;b",
+    b"GET /docs/public/../secret",
+    b"GET /docs/public",
+    b"GET /docs/publicity",
+    b"GET /docs/public//a",
+    b"GET /docs/secret",
+    b"CONNECT api.example.com:443",
+]
 
 
 @pytest.mark.parametrize("line", SMUGGLED)
@@ -149,9 +217,12 @@ def test_what_two_readers_could_read_differently_never_arrives(scene, line):
 
 def test_the_absolute_form_arrives_as_the_path_that_was_decided_or_not_at_all(scene):
     for line in (
-        b"GET http://api.example.com/tickets/T-42", b"GET http://evil.example/tickets/T-42",
-        b"GET http://api.example.com/tickets/T-43", b"GET http://x/../tickets/T-42", b"GET ftp://x/tickets/T-42",
-    ):  # fmt: skip
+        b"GET http://api.example.com/tickets/T-42",
+        b"GET http://evil.example/tickets/T-42",
+        b"GET http://api.example.com/tickets/T-43",
+        b"GET http://x/../tickets/T-42",
+        b"GET ftp://x/tickets/T-42",
+    ):
         answer, head = scene.ask(line)
         if head is not None:
             assert answer.status == 200
@@ -180,12 +251,17 @@ def test_doubled_headers_never_choose(scene):
 
 def test_headers_of_stints_own_from_a_client_change_nothing(scene):
     fakes = [
-        (f"{name}: {value}")
+        f"{name}: {value}"
         for name, value in (
-            ("Stinturi", "/tickets/T-42"), ("Stintmethod", "GET"), ("stintproxy", PROXY_KEY), ("Stinttarget", "x"),
-            ("X-Forwarded-Uri", "/tickets/T-42"), ("X_Forwarded_Uri", "/tickets/T-42"), ("X-Stint-Uri", "/tickets/T-42"),
+            ("Stinturi", "/tickets/T-42"),
+            ("Stintmethod", "GET"),
+            ("stintproxy", PROXY_KEY),
+            ("Stinttarget", "x"),
+            ("X-Forwarded-Uri", "/tickets/T-42"),
+            ("X_Forwarded_Uri", "/tickets/T-42"),
+            ("X-Stint-Uri", "/tickets/T-42"),
         )
-    ]  # fmt: skip
+    ]
     answer, head = scene.ask("GET /tickets/T-43", *fakes)
     assert (answer.status, head) == (403, None)
     answer, head = scene.ask("GET /tickets/T-42", *fakes)
@@ -194,10 +270,18 @@ def test_headers_of_stints_own_from_a_client_change_nothing(scene):
 
 @pytest.mark.parametrize(
     "header",
-    ["X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE", "X-Method-Override: DELETE", "X-Original-URL: /admin",
-     "X-Rewrite-URL: /admin", "X-Original-URI: /admin", "X-Rewrite-URI: /admin", "x-http-method-override: GET",
-     "X-Original-Method: DELETE"],
-)  # fmt: skip
+    [
+        "X-HTTP-Method-Override: DELETE",
+        "X-HTTP-Method: DELETE",
+        "X-Method-Override: DELETE",
+        "X-Original-URL: /admin",
+        "X-Rewrite-URL: /admin",
+        "X-Original-URI: /admin",
+        "X-Rewrite-URI: /admin",
+        "x-http-method-override: GET",
+        "X-Original-Method: DELETE",
+    ],
+)
 def test_headers_that_would_change_method_or_path_are_refused(scene, header):
     answer, head = scene.ask("GET /tickets/T-42", header)
     assert (answer.status, head) == (403, None)
@@ -226,9 +310,13 @@ def test_upgrades_to_what_nobody_decides_on_are_not_passed_on(scene):
 
 @pytest.mark.parametrize(
     "accept",
-    [["Accept: text/event-stream"], ["accept: application/json, Text/Event-Stream;q=0.1"],
-     ["Accept: */*", "Accept: text/event-stream"], ["Accept: text/event-stream", "Accept: */*"]],
-)  # fmt: skip
+    [
+        ["Accept: text/event-stream"],
+        ["accept: application/json, Text/Event-Stream;q=0.1"],
+        ["Accept: */*", "Accept: text/event-stream"],
+        ["Accept: text/event-stream", "Accept: */*"],
+    ],
+)
 def test_a_stream_of_events_is_refused_unless_its_request_is_allowed_one(scene, accept):
     answer, head = scene.ask("GET /tickets/T-42", *accept)
     assert (answer.status, head) == (403, None)
@@ -350,9 +438,12 @@ def test_reading_a_target_is_idempotent_and_never_fails_otherwise(text):
 def ask_web(web, token, uri):
     """Send the request that a proxy would send, without the proxy; return the status."""
     said = {
-        "Authorization": f"Bearer {token}", "Stintproxy": PROXY_KEY, "Stinttarget": "tickets-api", "Stintmethod": "GET",
+        "Authorization": f"Bearer {token}",
+        "Stintproxy": PROXY_KEY,
+        "Stinttarget": "tickets-api",
+        "Stintmethod": "GET",
         "Stinturi": uri,
-    }  # fmt: skip
+    }
     return direct.open(Request(f"{web}/authz/nginx", headers=said), timeout=allow(10)).status
 
 

@@ -93,11 +93,16 @@ def test_the_record_has_the_status_and_the_sizes_and_digests_of_both_bodies(plac
     ("line", "media", "body", "sent"),
     [
         ("PUT /prices/S-42", "application/json", b'{ "price" :\n 7 }', b'{"price":7}'),
-        ("POST /notes/S-42", f"{FORM['Content_Type']}; charset=utf-8", b"text=a+b%26c&page=1", b"text=a+b%26c&page=1"),
+        (
+            "POST /notes/S-42",
+            f"{FORM['Content_Type']}; charset=utf-8",
+            b"text=a+b%26c&page=1",
+            b"text=a+b%26c&page=1",
+        ),
         ("PUT /photos/S-42", "image/png", PNG * 400, PNG * 400),
     ],
     ids=["JSON is written as it was read", "a form is written anew", "an upload passes"],
-)  # fmt: skip
+)
 def test_a_body_is_sent_as_it_was_decided_with_its_digest_in_the_record(
     place, price_grant, line, media, body, sent
 ):
@@ -137,7 +142,10 @@ def test_a_head_has_no_body_and_the_length_of_what_would_come(place, price_grant
 
 
 def test_a_client_that_waits_for_a_go_ahead_gets_it_only_if_a_body_may_come(place, price_grant):
-    head = "PUT /http/prices{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n"
+    head = (
+        "PUT /http/prices{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nExpect:"
+        " 100-continue\r\n"
+    )
     head += "Content-Type: application/json\r\nContent-Length: 11\r\nConnection: close\r\n\r\n"
     token = place.token(price_grant)
     with place.connect() as line:
@@ -224,7 +232,10 @@ def test_a_repeat_that_takes_long_can_be_seen_and_cut(place, price_grant):
 
 def test_a_cluster_has_a_host_of_its_own(place, price_grant, said):
     said["/prices/S-42"] = {"status": 302, "headers": {"Location": "/prices/S-7"}}
-    head = f"GET /prices/S-42 HTTP/1.1\r\nHost: prices.example.com\r\nAuthorization: Bearer {place.token(price_grant)}\r\n\r\n"
+    head = (
+        "GET /prices/S-42 HTTP/1.1\r\nHost: prices.example.com\r\nAuthorization: Bearer"
+        f" {place.token(price_grant)}\r\n\r\n"
+    )
     answer = place.raw(head.encode(), timeout=2, answers=1)
     assert answer.startswith(b"HTTP/1.1 302"), answer
     assert b"https://prices.example.com/prices/S-7\r\n" in answer
@@ -449,8 +460,9 @@ def announced(place, grant, size: int = 10_000_000):
     arrived.
     """
     head = (
-        f"POST /http/prices/publish/S-42 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {place.token(grant)}\r\n"
-        f"Content-Type: image/jpeg\r\nContent-Length: {size}\r\nExpect: 100-continue\r\n\r\n"
+        "POST /http/prices/publish/S-42 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer"
+        f" {place.token(grant)}\r\nContent-Type: image/jpeg\r\nContent-Length: {size}\r\nExpect:"
+        " 100-continue\r\n\r\n"
     )
     with place.connect() as line:
         line.sendall(head.encode())
@@ -493,8 +505,8 @@ def test_an_upload_that_did_not_say_its_size_takes_no_more_room_than_it_has(plac
 
 def test_an_upload_that_stops_coming_is_its_senders_doing_and_not_the_targets(place, price_grant):
     head = (
-        f"PUT /http/prices/photos/S-42 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {place.token(price_grant)}\r\n"
-        "Content-Type: image/png\r\nContent-Length: 1000\r\n\r\nabc"
+        "PUT /http/prices/photos/S-42 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer"
+        f" {place.token(price_grant)}\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nabc"
     )
     with place.connect(timeout=PIECE_S + allow(10)) as line:
         line.sendall(head.encode())

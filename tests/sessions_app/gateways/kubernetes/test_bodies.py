@@ -46,12 +46,18 @@ def test_an_apply_may_be_yaml(text, value):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a: &x [1]\nb: *x", "anchors and aliases"), ("a: &x 1", "anchors and aliases"), ("a: 1\na: 2", "a key is repeated"),
-        ("1: a", "a key is not a string"), ("a: " + "[" * 101 + "]" * 101, "nested too deeply"), ("a: " + "[" * 100_000, "not valid JSON or YAML"),
-        ("a: !!binary aGk=", "a value that JSON can't represent"), ("a: 1\n---\nb: 2", "not valid JSON or YAML"), ("a: [", "not valid JSON or YAML"),
+        ("a: &x [1]\nb: *x", "anchors and aliases"),
+        ("a: &x 1", "anchors and aliases"),
+        ("a: 1\na: 2", "a key is repeated"),
+        ("1: a", "a key is not a string"),
+        ("a: " + "[" * 101 + "]" * 101, "nested too deeply"),
+        ("a: " + "[" * 100_000, "not valid JSON or YAML"),
+        ("a: !!binary aGk=", "a value that JSON can't represent"),
+        ("a: 1\n---\nb: 2", "not valid JSON or YAML"),
+        ("a: [", "not valid JSON or YAML"),
     ],
     ids=lambda value: value[:20],
-)  # fmt: skip
+)
 def test_yaml_that_two_readers_could_read_differently_is_refused(text, says):
     status, reason = asyncio.run(read(text.encode(), APPLY))
     assert status == 400

@@ -47,9 +47,14 @@ def order(
     place, grant, index: int, *, who: str = "alice", target: str = "prod-1", **values: str
 ) -> CommandOrder:
     return order_command(
-        grant_id=grant.pk, actor=getattr(place.world, who), target=target, index=index, values=values,
-        client_address=BROWSER, now=clock.now(),
-    )  # fmt: skip
+        grant_id=grant.pk,
+        actor=getattr(place.world, who),
+        target=target,
+        index=index,
+        values=values,
+        client_address=BROWSER,
+        now=clock.now(),
+    )
 
 
 def run_of(asked: CommandOrder, *states: str, within: float = 20) -> CommandRun:
@@ -100,8 +105,10 @@ def test_it_runs_and_its_output_is_in_the_recording(place):
     grant = place.grant()
     run = run_of(program(place, grant, "both", 0), "done")
     assert (run.line, run.exit_status, run.target.name) == (
-        "exec web-1 -n shop -c app -- test both 0", 0, "prod-1",
-    )  # fmt: skip
+        "exec web-1 -n shop -c app -- test both 0",
+        0,
+        "prod-1",
+    )
     assert sorted(shown(place, run).split()) == ["err", "out"]
     assert run.recording_digest
     eventually(lambda: grant.sessions.get().closed_at)
@@ -296,30 +303,52 @@ def test_a_command_that_kubectl_alone_can_run_takes_no_order(place):
 # Printed responses
 
 TABLE = {
-    "kind": "Table", "apiVersion": "meta.k8s.io/v1",
+    "kind": "Table",
+    "apiVersion": "meta.k8s.io/v1",
     "columnDefinitions": [
-        {"name": "Name", "type": "string", "priority": 0}, {"name": "Ready", "type": "string", "priority": 0},
-        {"name": "Node", "type": "string", "priority": 1}, {"name": "Age", "type": "string", "priority": 0},
+        {"name": "Name", "type": "string", "priority": 0},
+        {"name": "Ready", "type": "string", "priority": 0},
+        {"name": "Node", "type": "string", "priority": 1},
+        {"name": "Age", "type": "string", "priority": 0},
     ],
-    "rows": [{"cells": ["web-1", "1/1", "node-1", "5d"]}, {"cells": ["web-long-name", "0/1", "node-2", None]}],
-}  # fmt: skip
+    "rows": [
+        {"cells": ["web-1", "1/1", "node-1", "5d"]},
+        {"cells": ["web-long-name", "0/1", "node-2", None]},
+    ],
+}
 
 
 @pytest.mark.parametrize(
     ("said", "method", "text"),
     [
-        (TABLE, "GET", "NAME            READY   AGE\nweb-1           1/1     5d\nweb-long-name   0/1     <none>"),
+        (
+            TABLE,
+            "GET",
+            "NAME            READY   AGE\nweb-1           1/1     5d\nweb-long-name   0/1     <none>",
+        ),
         ({**TABLE, "rows": []}, "GET", "No resources found."),
-        ({"kind": "Status", "status": "Failure", "message": 'pods "x" not found'}, "GET", 'pods "x" not found'),
-        ({"kind": "Status", "status": "Success", "details": {"name": "web-1", "kind": "pods"}}, "DELETE", "pods/web-1 deleted"),
+        (
+            {"kind": "Status", "status": "Failure", "message": 'pods "x" not found'},
+            "GET",
+            'pods "x" not found',
+        ),
+        (
+            {"kind": "Status", "status": "Success", "details": {"name": "web-1", "kind": "pods"}},
+            "DELETE",
+            "pods/web-1 deleted",
+        ),
         ({"kind": "Pod", "metadata": {"name": "web-1"}}, "DELETE", "pod/web-1 deleted"),
         ({"kind": "Scale", "metadata": {"name": "web"}}, "PATCH", "scale/web changed"),
         ([1], "GET", "The API server returned no object."),
-        ({"kind": "SecretList", "items": [{"metadata": {"name": "a"}, "data": {"k": "c2VjcmV0"}}]}, "GET", "secret/a"),
+        (
+            {"kind": "SecretList", "items": [{"metadata": {"name": "a"}, "data": {"k": "c2VjcmV0"}}]},
+            "GET",
+            "secret/a",
+        ),
         ({"kind": "Secret", "metadata": {"name": "a"}, "data": {"k": "c2VjcmV0"}}, "GET", "secret/a"),
         ({"kind": "PodList", "items": []}, "GET", "No resources found."),
     ],
-)  # fmt: skip
+)
 def test_an_answer_is_printed_as_a_person_reads_it(said, method, text):
     assert printed(json.dumps(said).encode(), JSON, method).decode() == f"{text}\n"
 

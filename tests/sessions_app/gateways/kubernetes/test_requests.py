@@ -186,8 +186,12 @@ def revision(place, number: int, image: str, *, of: str = "web") -> None:
     }
     labels = {"app": "web", "pod-template-hash": f"h{number}"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": image}]}}
-    meta = {"name": f"{of}-{number}", "labels": labels, "ownerReferences": [owner],
-            "annotations": {"deployment.kubernetes.io/revision": str(number)}}  # fmt: skip
+    meta = {
+        "name": f"{of}-{number}",
+        "labels": labels,
+        "ownerReferences": [owner],
+        "annotations": {"deployment.kubernetes.io/revision": str(number)},
+    }
     made = {"metadata": meta, "spec": {"selector": {"matchLabels": labels}, "template": template}}
     place.cluster.call("POST", f"{apps}/replicasets", made)
 
@@ -201,8 +205,19 @@ def test_kubectl_puts_a_revision_of_the_deployment_back_and_nobody_another_templ
     revision(place, 1, "shop/web:1.2")
     revision(place, 2, "shop/web:1.3")
     grant = place.grant(command_set="release-shop", parameters={"image": "shop/web:1.4"})
-    forged = json.dumps([{"op": "replace", "path": "/spec/template", "value": {"metadata": {"labels": {"app": "web"}}, "spec": {
-        "containers": [{"name": "app", "image": "evil"}]}}}, {"op": "replace", "path": "/metadata/annotations", "value": {}}])  # fmt: skip
+    forged = json.dumps(
+        [
+            {
+                "op": "replace",
+                "path": "/spec/template",
+                "value": {
+                    "metadata": {"labels": {"app": "web"}},
+                    "spec": {"containers": [{"name": "app", "image": "evil"}]},
+                },
+            },
+            {"op": "replace", "path": "/metadata/annotations", "value": {}},
+        ]
+    )
     refused = place.run(grant, "patch", "deployment/web", "--type=json", "-p", forged)
     assert b"no revision of the target has" in refused.stderr
     done = place.run(grant, "rollout", "undo", "deployment/web", "--to-revision=1")
@@ -254,8 +269,9 @@ def test_a_websocket_that_no_client_can_open_is_not_opened_at_the_cluster(place,
 def announced(place, grant):
     """Yield the status of the response to the head of a request whose body of 3 MiB is still to be sent."""
     head = (
-        f"PATCH /kubernetes/prod{SCALE} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {place.token(grant)}\r\n"
-        f"Content-Type: {MERGE}\r\nContent-Length: {3 * 1024 * 1024}\r\nExpect: 100-continue\r\n\r\n"
+        f"PATCH /kubernetes/prod{SCALE} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer"
+        f" {place.token(grant)}\r\nContent-Type: {MERGE}\r\nContent-Length: {3 * 1024 * 1024}\r\nExpect:"
+        " 100-continue\r\n\r\n"
     )
     with (
         socket.create_connection(("localhost", place.port)) as line,

@@ -96,7 +96,9 @@ def with_containers(*names: str) -> dict:
 
 @contextlib.contextmanager
 def meanwhile(place, method: str, act, times: int = 1) -> Iterator[list[str]]:
-    """Do something just before the API server gets a request, a number of times; yield the requests affected."""
+    """Do something just before the API server gets a request, a number of times; yield the requests
+    affected.
+    """
     done: list[str] = []
 
     def before(command: str, path: str) -> None:
@@ -175,9 +177,10 @@ def test_kubectl_applies_an_object_that_is_new_and_then_one_that_is_there(place)
     assert greeting(place) == {"text": "hello"}
     runs = grant.runs.filter(state="done", count__isnull=True).order_by("pk").values_list("line", flat=True)
     lines = [
-        "apply configmaps name=greeting data.text=hello -n shop", "apply configmap/greeting data.text=bye -n shop",
+        "apply configmaps name=greeting data.text=hello -n shop",
+        "apply configmap/greeting data.text=bye -n shop",
         "apply configmap/greeting data.text=hello -n shop",
-    ]  # fmt: skip
+    ]
     eventually(lambda: list(runs.all()) == lines)
 
 
@@ -195,8 +198,9 @@ def test_kubectl_replaces_a_deployment_that_it_got_and_changes_only_what_is_list
 
 
 UNDO = [
-    {"op": "replace", "path": "/spec/template", "value": {}}, {"op": "replace", "path": "/metadata/annotations", "value": {}},
-]  # fmt: skip
+    {"op": "replace", "path": "/spec/template", "value": {}},
+    {"op": "replace", "path": "/metadata/annotations", "value": {}},
+]
 
 
 def undo(place, grant) -> tuple[int, str]:

@@ -1,4 +1,6 @@
-"""Commands in containers, forwarded ports, followed logs and watches, with kubectl, until their grant ends."""
+"""Commands in containers, forwarded ports, followed logs and watches, with kubectl, until their
+grant ends.
+"""
 
 import asyncio
 import contextlib
@@ -294,10 +296,11 @@ async def _open_streams(place, token: str, ports: list[int]) -> None:
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as client,
         client.ws_connect(
-            f"{place.url}/api/v1/namespaces/shop/pods/web-1/portforward", protocols=["SPDY/3.1+portforward.k8s.io"],
+            f"{place.url}/api/v1/namespaces/shop/pods/web-1/portforward",
+            protocols=["SPDY/3.1+portforward.k8s.io"],
             ssl=place.context,
         ) as opened,
-    ):  # fmt: skip
+    ):
         await opened.send_bytes(b"".join(frames))
         # Each is refused by a frame.
         async with asyncio.timeout(allow(10)):

@@ -1,4 +1,6 @@
-"""The webhook for API servers: accounts of grants may do what was approved, as long as the grant can be used."""
+"""The webhook for API servers: accounts of grants may do what was approved, as long as the grant
+can be used.
+"""
 
 import contextlib
 import io
@@ -76,9 +78,15 @@ def send(site):
 
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         environ = {
-            "PATH_INFO": path, "REQUEST_METHOD": method, "QUERY_STRING": "timeout=30s", "REMOTE_ADDR": "10.0.0.1",
-            "CONTENT_TYPE": "application/json", "wsgi.input": io.BytesIO(data), "HTTP_AUTHORIZATION": f"Bearer {KEY}", **headers,
-        }  # fmt: skip
+            "PATH_INFO": path,
+            "REQUEST_METHOD": method,
+            "QUERY_STRING": "timeout=30s",
+            "REMOTE_ADDR": "10.0.0.1",
+            "CONTENT_TYPE": "application/json",
+            "wsgi.input": io.BytesIO(data),
+            "HTTP_AUTHORIZATION": f"Bearer {KEY}",
+            **headers,
+        }
         answer = json.loads(b"".join(AuthorizationWebhook(inner)(environ, start)))
         return said["status"], said["headers"], answer
 
@@ -136,9 +144,15 @@ def test_a_denial_says_what_is_missing_the_nearest_line_and_where_to_ask(ask, gr
 
 def test_about_users_that_are_not_stints_there_is_no_opinion(ask, grant):
     others = (
-        "alice", "system:admin", "", "system:serviceaccount:stint-system:stint", f"system:serviceaccount:web:{name_of(grant.mark)}",
-        user_of(ACCOUNTS, "f" * 31), f"{user_of(ACCOUNTS, grant.mark)}x", user_of(ACCOUNTS, "0" * 32),
-    )  # fmt: skip
+        "alice",
+        "system:admin",
+        "",
+        "system:serviceaccount:stint-system:stint",
+        f"system:serviceaccount:web:{name_of(grant.mark)}",
+        user_of(ACCOUNTS, "f" * 31),
+        f"{user_of(ACCOUNTS, grant.mark)}x",
+        user_of(ACCOUNTS, "0" * 32),
+    )
     for name in others:
         assert ask(User(name, ("system:authenticated",))) == {"allowed": False}, name
     assert AuditEntry.objects.filter(event="command.refused").count() == 0
@@ -146,9 +160,10 @@ def test_about_users_that_are_not_stints_there_is_no_opinion(ask, grant):
 
 def test_every_account_may_ask_what_it_may_do_and_who_it_is(ask, grant):
     for resource, group in (
-        ("selfsubjectaccessreviews", "authorization.k8s.io"), ("selfsubjectrulesreviews", "authorization.k8s.io"),
+        ("selfsubjectaccessreviews", "authorization.k8s.io"),
+        ("selfsubjectrulesreviews", "authorization.k8s.io"),
         ("selfsubjectreviews", "authentication.k8s.io"),
-    ):  # fmt: skip
+    ):
         assert ask(account(grant), "create", resource, namespace="", group=group) == {"allowed": True}
         assert ask(account(grant), "create", resource, namespace="")["denied"] is True
         assert ask(account(grant), "delete", resource, namespace="", group=group)["denied"] is True
@@ -238,7 +253,10 @@ SPEC = GOOD["spec"]
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"", "not JSON"), (b"{", "not JSON"), (b"[]", "send a SubjectAccessReview"), (b'{"kind": 1, "kind": 2}', "repeats a key"),
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"[]", "send a SubjectAccessReview"),
+        (b'{"kind": 1, "kind": 2}', "repeats a key"),
         ({**GOOD, "kind": "TokenReview"}, "send a SubjectAccessReview"),
         ({**GOOD, "apiVersion": "authorization.k8s.io/v1beta1"}, "--authorization-webhook-version=v1"),
         ({**GOOD, "spec": None}, "spec must be an object"),
@@ -247,11 +265,14 @@ SPEC = GOOD["spec"]
         ({**GOOD, "spec": {**SPEC, "user": 7}}, "user must be a string"),
         ({**GOOD, "spec": {**SPEC, "groups": "system:masters"}}, "spec.groups must be a list of strings"),
         ({**GOOD, "spec": {**SPEC, "resourceAttributes": {"verb": "get"}}}, "a verb and a resource"),
-        ({**GOOD, "spec": {**SPEC, "resourceAttributes": {"verb": ["get"], "resource": "pods"}}}, "verb must be a string"),
+        (
+            {**GOOD, "spec": {**SPEC, "resourceAttributes": {"verb": ["get"], "resource": "pods"}}},
+            "verb must be a string",
+        ),
         ({**GOOD, "spec": {"user": "a", "nonResourceAttributes": {"path": "/"}}}, "a verb and a path"),
         (b" " * 1_100_000, "larger than"),
     ],
-)  # fmt: skip
+)
 def test_a_body_that_is_no_review_is_refused_with_what_to_change(send, body, says):
     code, _, answer = send(body)
     assert code == 400

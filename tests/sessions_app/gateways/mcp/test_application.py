@@ -47,8 +47,12 @@ def test_a_token_is_for_one_cluster(endpoint, client):
 def test_the_list_holds_what_the_grant_allows_in_order_and_is_private(client):
     found = client.modern("tools/list").json["result"]
     assert [tool["name"] for tool in found["tools"]] == [
-        "close_ticket", "fail_ticket", "read_ticket", "save_summary", "watch_ticket",
-    ]  # fmt: skip
+        "close_ticket",
+        "fail_ticket",
+        "read_ticket",
+        "save_summary",
+        "watch_ticket",
+    ]
     assert (found["cacheScope"], found["resultType"]) == ("private", "complete")
     assert found["ttlMs"] > 0
 
@@ -93,8 +97,11 @@ def test_a_refusal_says_how_to_ask_for_more(client):
     told = client.call("read_ticket", {"id": "T-41"}).json["result"]["structuredContent"]
     assert told["requestable"]
     assert told["request"] == {
-        "cluster": "desk", "command_set": "agent-ticket", "policy": "desk-work", "parameters": {"ticket": "T-41"},
-    }  # fmt: skip
+        "cluster": "desk",
+        "command_set": "agent-ticket",
+        "policy": "desk-work",
+        "parameters": {"ticket": "T-41"},
+    }
     assert "/requests/new/?" in told["request_url"]
     assert not client.call("export_attachments", {"id": "T-41"}).json["result"]["structuredContent"][
         "requestable"
@@ -198,9 +205,15 @@ def test_there_is_one_address_and_one_verb_in_the_newer_era(endpoint, client):
 
 def hello(client):
     body = {
-        "jsonrpc": "2.0", "id": 1, "method": "initialize",
-        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}},
-    }  # fmt: skip
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "x", "version": "1"},
+        },
+    }
     return client.send(body)
 
 
@@ -229,13 +242,17 @@ def test_the_older_era_shakes_hands_first_and_ends_its_session(endpoint, client)
 @pytest.mark.parametrize("era", ["newer", "older"])
 def test_what_nobody_decided_about_does_not_go_along_with_a_call(endpoint, client, era):
     beside = {
-        "inputResponses": {"k": {"action": "accept"}}, "requestState": "undecided", "task": {"ttl": 60000},
+        "inputResponses": {"k": {"action": "accept"}},
+        "requestState": "undecided",
+        "task": {"ttl": 60000},
         "also": "undecided",
         "_meta": {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {},
-            "example.com/as": "undecided", "traceparent": "00-known-01",
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+            "example.com/as": "undecided",
+            "traceparent": "00-known-01",
         },
-    }  # fmt: skip
+    }
     call = {"name": "read_ticket", "arguments": {"id": "T-42"}, **beside}
     endpoint.desk.bodies.clear()
     if era == "newer":

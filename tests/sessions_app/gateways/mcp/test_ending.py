@@ -55,13 +55,18 @@ class Watching:
 
 def listen(client: Raw):
     body = {
-        "jsonrpc": "2.0", "id": 9, "method": "subscriptions/listen",
+        "jsonrpc": "2.0",
+        "id": 9,
+        "method": "subscriptions/listen",
         "params": {"_meta": META, "notifications": {"toolsListChanged": True}},
-    }  # fmt: skip
+    }
     headers = {
-        "Content-Type": "application/json", "Accept": "text/event-stream", "Authorization": f"Bearer {client.token}",
-        "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "subscriptions/listen",
-    }  # fmt: skip
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream",
+        "Authorization": f"Bearer {client.token}",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "subscriptions/listen",
+    }
     request = urllib.request.Request(client.url, data=json.dumps(body).encode(), headers=headers)
     return urllib.request.urlopen(request, timeout=60)
 
@@ -108,13 +113,19 @@ def connected(client: Raw) -> socket.socket:
 def call_of(client: Raw, tool: str = "read_ticket") -> tuple[bytes, bytes]:
     """The head and the body of a call."""
     body = json.dumps(
-        {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": tool, "arguments": {"id": "T-42"}, "_meta": META}}
-    ).encode()  # fmt: skip
+        {
+            "jsonrpc": "2.0",
+            "id": 7,
+            "method": "tools/call",
+            "params": {"name": tool, "arguments": {"id": "T-42"}, "_meta": META},
+        }
+    ).encode()
     there = urlsplit(client.url)
     head = (
-        f"POST {there.path} HTTP/1.1\r\nHost: {there.netloc}\r\nAuthorization: Bearer {client.token}\r\n"
-        f"Content-Type: application/json\r\nAccept: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: {tool}\r\nConnection: close\r\n\r\n"
+        f"POST {there.path} HTTP/1.1\r\nHost: {there.netloc}\r\nAuthorization: Bearer"
+        f" {client.token}\r\nContent-Type: application/json\r\nAccept: application/json\r\nContent-Length:"
+        f" {len(body)}\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name:"
+        f" {tool}\r\nConnection: close\r\n\r\n"
     )
     return head.encode(), body
 
@@ -253,8 +264,9 @@ def test_a_call_that_its_client_gives_up_before_it_is_decided_is_written_down(en
         eventually(lambda: CommandRun.objects.filter(grant=grant).exists(), within=30)
     run = CommandRun.objects.get(grant=grant)
     assert (run.state, run.reason) == (
-        "failed", "canceled by its client, before it was decided; nothing was sent",
-    )  # fmt: skip
+        "failed",
+        "canceled by its client, before it was decided; nothing was sent",
+    )
     entry = last("command.refused", grant.ref)
     assert (entry.data["run"], entry.data["code"]) == (run.pk, "barred")
     assert "T-42" in entry.data["line"]

@@ -15,9 +15,13 @@ from tests.support.world.mcp_site import Raw
 
 def token(endpoint, who, *scopes):
     return create_token(
-        identity_id=who.pk, label="agent", scopes=scopes or ("read", "request", "end"), lifetime=dt.timedelta(days=1),
-        actor=who.owner or who, now=now(),
-    )[1]  # fmt: skip
+        identity_id=who.pk,
+        label="agent",
+        scopes=scopes or ("read", "request", "end"),
+        lifetime=dt.timedelta(days=1),
+        actor=who.owner or who,
+        now=now(),
+    )[1]
 
 
 def use(endpoint, text, name, arguments=None, mode="auto"):
@@ -29,8 +33,12 @@ def use(endpoint, text, name, arguments=None, mode="auto"):
 
 
 ASK = {
-    "cluster": "desk", "command_set": "agent-ticket", "duration": 3600, "reason": "x", "parameters": {"ticket": "T-42"}
-}  # fmt: skip
+    "cluster": "desk",
+    "command_set": "agent-ticket",
+    "duration": 3600,
+    "reason": "x",
+    "parameters": {"ticket": "T-42"},
+}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -66,8 +74,12 @@ def test_no_tool_approves_and_none_gives_a_secret(endpoint):
         Raw(endpoint.own, token(endpoint, endpoint.world.robot)).modern("tools/list").json["result"]["tools"]
     )
     assert [tool["name"] for tool in listed] == [
-        "end_my_grant", "my_grants", "request_access", "request_status", "what_may_i_do",
-    ]  # fmt: skip
+        "end_my_grant",
+        "my_grants",
+        "request_access",
+        "request_status",
+        "what_may_i_do",
+    ]
 
 
 def test_others_requests_and_grants_are_not_there(endpoint):

@@ -1,4 +1,6 @@
-"""The real client of the SDK on one side and its real server on the other, in each pair of protocol versions."""
+"""The real client of the SDK on one side and its real server on the other, in each pair of protocol
+versions.
+"""
 
 import asyncio
 

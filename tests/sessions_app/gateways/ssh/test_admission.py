@@ -45,9 +45,14 @@ def test_a_line_is_decided_once_and_recorded_as_it_was_decided(monkeypatch):
     async def tried():
         nothing = lambda *_: None  # noqa: E731
         session = SimpleNamespace(
-            id=1, use=use, lock=contextlib.AsyncExitStack(), check=nothing, registering=nothing,
-            registered=nothing, opened=nothing,
-        )  # fmt: skip
+            id=1,
+            use=use,
+            lock=contextlib.AsyncExitStack(),
+            check=nothing,
+            registering=nothing,
+            registered=nothing,
+            opened=nothing,
+        )
         parts = SimpleNamespace(database=Recorded(), clock=SimpleNamespace(now=nothing), gateway_id=1)
         await CommandExecution(parts, session, "reboot", chosen.decision, io=None).run()
         return parts.database.given["decision"]

@@ -107,10 +107,22 @@ def test_the_targets_own_log_leads_to_the_run(place, grant):
 
 @pytest.mark.parametrize(
     "line",
-    ["echo restart sshd", "id", "sh -c id", "echo restart nginx; id", "echo restart nginx\nid", "echo restart `id`",
-     "echo restart $IFS", "echo restart nginx && id", "echo restart nginx | tee /x", "echo restart nginx > /x", "",
-     "echo restart ngin\u200bx", "echo restart \u202enginx"],
-)  # fmt: skip
+    [
+        "echo restart sshd",
+        "id",
+        "sh -c id",
+        "echo restart nginx; id",
+        "echo restart nginx\nid",
+        "echo restart `id`",
+        "echo restart $IFS",
+        "echo restart nginx && id",
+        "echo restart nginx | tee /x",
+        "echo restart nginx > /x",
+        "",
+        "echo restart ngin\u200bx",
+        "echo restart \u202enginx",
+    ],
+)
 def test_everything_else_is_refused_and_nothing_reaches_the_target(place, grant, line):
     done = place.ssh(line) if line else place.ssh("''")
     assert done.returncode == 255

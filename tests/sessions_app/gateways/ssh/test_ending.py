@@ -53,9 +53,14 @@ def test_no_signal_that_a_holder_sends_keeps_the_end_from_being_proven(place, se
 
     async def send() -> None:
         async with asyncssh.connect(
-            "127.0.0.1", place.port, username="web-1", client_keys=[key], known_hosts=None, config=None,
+            "127.0.0.1",
+            place.port,
+            username="web-1",
+            client_keys=[key],
+            known_hosts=None,
+            config=None,
             agent_path=None,
-        ) as conn:  # fmt: skip
+        ) as conn:
             process = await conn.create_process(f"test sleep {tag}")
             await asyncio.to_thread(eventually, lambda: on_target(tag))
             process.channel._send_request(b"signal", String(sent))

@@ -44,8 +44,9 @@ def test_a_command_whose_connection_to_the_target_is_lost_was_used_and_says_so(g
     eventually(lambda: grant.runs.get().ended_at is not None)
     run = grant.runs.get()
     assert (run.state, run.reason) == (
-        "cut", "the connection to web-1 was lost; the command may still be running",
-    )  # fmt: skip
+        "cut",
+        "the connection to web-1 was lost; the command may still be running",
+    )
     assert {row["target"]: row["times"] for row in comparison(grant, run.ended_at)["targets"]}["web-1"] == 1
 
 

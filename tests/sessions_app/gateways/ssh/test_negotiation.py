@@ -1,4 +1,6 @@
-"""What the gateway negotiates, checked by an SSH auditing tool, and that its environment does not change it."""
+"""What the gateway negotiates, checked by an SSH auditing tool, and that its environment does not
+change it.
+"""
 
 import inspect
 import json
@@ -21,9 +23,12 @@ from tests.sessions_app.gateways.conftest import make_place
 GIVEN_EACH_TIME = {"host", "port", "known_hosts", "server_host_key_algs", "username", "server_host_keys"}
 # An account without a name or home folder, which can still read this folder.
 NAMELESS = [
-    "setpriv", "--reuid=54321", "--clear-groups", "--inh-caps=+dac_override,+dac_read_search",
+    "setpriv",
+    "--reuid=54321",
+    "--clear-groups",
+    "--inh-caps=+dac_override,+dac_read_search",
     "--ambient-caps=+dac_override,+dac_read_search",
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -34,9 +39,20 @@ def grant(place):
 
 def test_a_real_gateway_has_no_failure_by_ssh_audit(place):
     done = subprocess.run(
-        [sys.executable, "-m", "ssh_audit.ssh_audit", "--skip-rate-test", "--json", f"--port={place.port}", "127.0.0.1"],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "ssh_audit.ssh_audit",
+            "--skip-rate-test",
+            "--json",
+            f"--port={place.port}",
+            "127.0.0.1",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     found = json.loads(done.stdout)
     notes = {
         (what, one["algorithm"]): one["notes"] for what in ("kex", "key", "enc", "mac") for one in found[what]
@@ -73,10 +89,14 @@ def test_debians_ssh_connects_as_it_comes_and_by_the_first_of_them(place, grant)
 @pytest.mark.parametrize(
     "option",
     [
-        "KexAlgorithms=diffie-hellman-group14-sha256", "KexAlgorithms=ecdh-sha2-nistp256", "KexAlgorithms=diffie-hellman-group-exchange-sha256",
-        "Ciphers=aes256-ctr", "Ciphers=aes128-cbc", "HostKeyAlgorithms=ecdsa-sha2-nistp256",
+        "KexAlgorithms=diffie-hellman-group14-sha256",
+        "KexAlgorithms=ecdh-sha2-nistp256",
+        "KexAlgorithms=diffie-hellman-group-exchange-sha256",
+        "Ciphers=aes256-ctr",
+        "Ciphers=aes128-cbc",
+        "HostKeyAlgorithms=ecdsa-sha2-nistp256",
     ],
-)  # fmt: skip
+)
 def test_what_is_weaker_is_not_negotiated(place, grant, option):
     words = place.command("true", options=("-o", option))
     words[words.index("LogLevel=ERROR")] = "LogLevel=INFO"
@@ -87,8 +107,11 @@ def test_what_is_weaker_is_not_negotiated(place, grant, option):
 
 @pytest.mark.parametrize(
     ("library", "ours"),
-    [(asyncssh.SSHClientConnectionOptions, CLIENT_OPTIONS), (asyncssh.SSHServerConnectionOptions, SERVER_OPTIONS)],
-)  # fmt: skip
+    [
+        (asyncssh.SSHClientConnectionOptions, CLIENT_OPTIONS),
+        (asyncssh.SSHServerConnectionOptions, SERVER_OPTIONS),
+    ],
+)
 def test_every_option_that_the_library_would_take_from_elsewhere_is_set(library, ours):
     """It marks a default from files, the environment or the system by an empty tuple."""
     parameters = inspect.signature(library.prepare).parameters.values()
@@ -105,8 +128,8 @@ def plant(home: Path) -> Path:
     folder, used = home / ".ssh", home / "used"
     (folder / "crt").mkdir(parents=True)
     (folder / "config").write_text(
-        f"Host *\n  ProxyCommand touch {used}\n  KexAlgorithms diffie-hellman-group1-sha1\n  IdentityFile ~/.ssh/id_rsa\n"
-        "  User mallory\n  SendEnv *\n"
+        f"Host *\n  ProxyCommand touch {used}\n  KexAlgorithms diffie-hellman-group1-sha1\n  IdentityFile"
+        " ~/.ssh/id_rsa\n  User mallory\n  SendEnv *\n"
     )
     for name in ("ca-bundle.crt", "id_rsa", "id_ed25519", "known_hosts", "authorized_keys", "rc"):
         (folder / name).write_text("nothing that could be read\n")
@@ -125,9 +148,14 @@ def surroundings(request, tmp_path) -> Iterator[dict[str, str]]:
 
 def test_ssh_check_takes_nothing_from_where_it_runs(place, surroundings):
     done = subprocess.run(
-        [sys.executable, "manage.py", "ssh_check", "web"], cwd=ROOT, env={**place.env, **surroundings},
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "manage.py", "ssh_check", "web"],
+        cwd=ROOT,
+        env={**place.env, **surroundings},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "FAIL" not in done.stdout
 
@@ -168,11 +196,20 @@ def their_folder() -> Iterator[str]:
 def test_an_account_without_a_name_and_a_home_will_do(their_folder):
     """As containers have them: the library asks for both, and fails where there is neither."""
     env = {
-        "PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "broker.settings", "STINT_STATE_DIR": their_folder,
-        "DATABASE_URL": "postgresql:///unused", "REDIS_URL": "redis://unused", "STINT_SECRET_KEY": "x" * 50,
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "DJANGO_SETTINGS_MODULE": "broker.settings",
+        "STINT_STATE_DIR": their_folder,
+        "DATABASE_URL": "postgresql:///unused",
+        "REDIS_URL": "redis://unused",
+        "STINT_SECRET_KEY": "x" * 50,
+    }
     done = subprocess.run(
-        [*NAMELESS, sys.executable, "-c", BOTH_SIDES], cwd=ROOT, env=env, capture_output=True, text=True, check=False,
+        [*NAMELESS, sys.executable, "-c", BOTH_SIDES],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
         timeout=60,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr

@@ -29,9 +29,14 @@ def order(
     place, grant, index: int, *, target: str = "web-1", who: str = "alice", **values: str
 ) -> CommandOrder:
     return order_command(
-        grant_id=grant.pk, actor=getattr(place.world, who), target=target, index=index, values=values,
-        client_address=BROWSER, now=clock.now(),
-    )  # fmt: skip
+        grant_id=grant.pk,
+        actor=getattr(place.world, who),
+        target=target,
+        index=index,
+        values=values,
+        client_address=BROWSER,
+        now=clock.now(),
+    )
 
 
 def run_of(asked: CommandOrder, *states: str, within: float = 10) -> CommandRun:

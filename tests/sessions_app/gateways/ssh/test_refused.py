@@ -29,9 +29,15 @@ def grant(place):
 def offered(place, key, *, username="web-1", **more):
     """Connect a client of our own, which can break any rule."""
     return asyncssh.connect(
-        "127.0.0.1", place.port, username=username, client_keys=[key], known_hosts=None, config=None, agent_path=None,
+        "127.0.0.1",
+        place.port,
+        username=username,
+        client_keys=[key],
+        known_hosts=None,
+        config=None,
+        agent_path=None,
         **more,
-    )  # fmt: skip
+    )
 
 
 def _agent_sockets() -> set[Path]:
@@ -120,9 +126,15 @@ def test_no_agent_is_forwarded(place, grant, tmp_path):
         """Return the sockets that the library creates while a command runs whose client offers its agent."""
         before = _agent_sockets()
         async with asyncssh.connect(
-            "127.0.0.1", place.port, username="web-1", client_keys=[str(place.key("alice"))], known_hosts=None,
-            config=None, agent_path=path, agent_forwarding=True,
-        ) as conn:  # fmt: skip
+            "127.0.0.1",
+            place.port,
+            username="web-1",
+            client_keys=[str(place.key("alice"))],
+            known_hosts=None,
+            config=None,
+            agent_path=path,
+            agent_forwarding=True,
+        ) as conn:
             async with conn.create_process("test count 0") as process:
                 await asyncio.sleep(0.5)
                 made = _agent_sockets() - before
@@ -184,9 +196,15 @@ def test_nothing_is_asked_of_who_has_no_key_and_no_answer_lets_in(place, grant):
 
     async def ask() -> None:
         await asyncssh.create_connection(
-            Guesser, "127.0.0.1", place.port, username="web-1", known_hosts=None, config=None, agent_path=None,
+            Guesser,
+            "127.0.0.1",
+            place.port,
+            username="web-1",
+            known_hosts=None,
+            config=None,
+            agent_path=None,
             client_keys=None,
-        )  # fmt: skip
+        )
 
     with pytest.raises((asyncssh.Error, OSError)):
         asyncio.run(ask())
@@ -195,7 +213,9 @@ def test_nothing_is_asked_of_who_has_no_key_and_no_answer_lets_in(place, grant):
 
 @pytest.mark.parametrize("principals", [["alice"], []])
 def test_certificates_of_others_prove_nothing(place, grant, principals):
-    """Not even over a registered key, and not one without principals, which a careless server takes for anybody's."""
+    """Not even over a registered key, and not one without principals, which a careless server takes for
+    anybody's.
+    """
     ca = asyncssh.generate_private_key("ssh-ed25519")
     key = asyncssh.generate_private_key("ssh-ed25519")
     certificate = ca.generate_user_certificate(key, "x", principals=principals)
@@ -222,9 +242,15 @@ def test_the_user_name_that_counts_is_the_one_that_was_proven(place, grant):
 
     async def ask() -> str:
         conn, _ = await asyncssh.create_connection(
-            Switcher, "127.0.0.1", place.port, username=f"{grant.ref}.no-such", known_hosts=None, config=None,
-            agent_path=None, client_keys=None,
-        )  # fmt: skip
+            Switcher,
+            "127.0.0.1",
+            place.port,
+            username=f"{grant.ref}.no-such",
+            known_hosts=None,
+            config=None,
+            agent_path=None,
+            client_keys=None,
+        )
         async with conn:
             return str((await conn.run("echo restart nginx")).stdout)
 
@@ -241,9 +267,15 @@ def test_many_keys_are_cut_off(place, grant):
 
     async def ask() -> None:
         await asyncssh.create_connection(
-            Guesser, "127.0.0.1", place.port, username="web-1", known_hosts=None, config=None, agent_path=None,
+            Guesser,
+            "127.0.0.1",
+            place.port,
+            username="web-1",
+            known_hosts=None,
+            config=None,
+            agent_path=None,
             client_keys=None,
-        )  # fmt: skip
+        )
 
     with pytest.raises((asyncssh.Error, OSError)):
         asyncio.run(ask())

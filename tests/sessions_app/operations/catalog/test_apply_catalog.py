@@ -144,9 +144,11 @@ def test_what_comes_back_is_the_same_again_and_revives_no_grant(world):
 def test_a_cluster_gives_each_permission_to_people_and_groups(world):
     data = yaml.safe_load(world.catalog["clusters/web.yaml"])
     parts = {
-        "requesters": {"identities": ["charlie"]}, "approvers": {"groups": ["approvers"]},
-        "viewers": {"groups": ["on-call"], "identities": ["dora"]}, "administrators": {"identities": ["dora"]},
-    }  # fmt: skip
+        "requesters": {"identities": ["charlie"]},
+        "approvers": {"groups": ["approvers"]},
+        "viewers": {"groups": ["on-call"], "identities": ["dora"]},
+        "administrators": {"identities": ["dora"]},
+    }
     world.apply({"clusters/web.yaml": yaml.safe_dump({**data, **parts})})
     held_by = Cluster.objects.held_by
     assert held_by(world.charlie, "request").exists()

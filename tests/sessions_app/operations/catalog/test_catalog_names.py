@@ -18,9 +18,11 @@ def test_every_name_that_means_nothing_is_told_with_its_place(world):
     catalog = read_catalog(world.catalog)
     found = {(one.place, one.what, one.name) for one in unknown_names(catalog)}
     assert found == {
-        ("groups/lost", "identity", "nobody"), ("policies/web-work", "cluster", "webb"),
-        ("policies/web-work", "command set", "restart-webb"), ("policies/web-work", "group", "operatorss"),
-    }  # fmt: skip
+        ("groups/lost", "identity", "nobody"),
+        ("policies/web-work", "cluster", "webb"),
+        ("policies/web-work", "command set", "restart-webb"),
+        ("policies/web-work", "group", "operatorss"),
+    }
     with pytest.raises(InvalidInput) as refusal:
         check_names(catalog)
     assert refusal.value.fields["policies/web-work"].count("unknown cluster webb") == 1

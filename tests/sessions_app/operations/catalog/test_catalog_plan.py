@@ -29,9 +29,11 @@ def test_what_is_done_inside_stays_with_one_entry_for_the_whole(world):
     changes = ["create group new-1", "create group new-2"]
     digest = digest_of({"members": []})
     assert entry.data == {
-        "count": 2, "changes": changes, "versions": [f"1 {digest}"] * 2,
+        "count": 2,
+        "changes": changes,
+        "versions": [f"1 {digest}"] * 2,
         "digest": digest_of([["group", change.split()[-1], 1, digest] for change in changes]),
-    }  # fmt: skip
+    }
 
 
 def test_of_very_many_the_entry_names_the_first_and_its_digest_is_over_all(world):

@@ -15,8 +15,10 @@ def test_a_proposal_is_recorded_and_told_to_those_who_can_publish_it(world, kind
     proposal = propose(world, kind)
     entry = last("proposal.created", WIDER[kind].name)
     assert (entry.actor, entry.data["proposal"], entry.data["wider"]) == (
-        "dora", proposal.pk, WIDER[kind].wider,
-    )  # fmt: skip
+        "dora",
+        proposal.pk,
+        WIDER[kind].wider,
+    )
     told = Notice.objects.filter(event="proposal.created")
     assert {notice.identity.username for notice in told} == {"admin", "bob"}
     assert {notice.path for notice in told} == {f"/{kind}/{WIDER[kind].name}/"}

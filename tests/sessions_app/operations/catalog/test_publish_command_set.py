@@ -43,9 +43,11 @@ def test_a_warning_is_accepted_with_a_reason_and_only_with_one(world):
         with pytest.raises(NotFitToPublish):
             publish(world, version, accepted=accepted)
     published = publish(world, version, accepted={key_of(warning): "an inner address"})
-    assert last("command_set.published").data["accepted"] == published.accepted == {
-        key_of(warning): "an inner address"
-    }  # fmt: skip
+    assert (
+        last("command_set.published").data["accepted"]
+        == published.accepted
+        == {key_of(warning): "an inner address"}
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,13 @@ def given(world, *, to=None, label="payments-deploy 550077", workflow=RUN, **mor
     """The text of a token as a job has one."""
     text = new_token("stint")
     APIToken.objects.create(
-        identity=to or world.deployer, digest=token_digest(text), label=label, workflow=workflow,
-        expires_at=after(world, minutes=10), **more,
-    )  # fmt: skip
+        identity=to or world.deployer,
+        digest=token_digest(text),
+        label=label,
+        workflow=workflow,
+        expires_at=after(world, minutes=10),
+        **more,
+    )
     return text
 
 
@@ -52,8 +56,10 @@ def test_every_token_that_it_issued_is_revoked_at_once(world):
 def test_what_others_gave_and_what_is_the_machines_own_stays_good(world):
     made = policy(world)
     others = [
-        given(world, label="payments-deploy-2 550077"), given(world, to=world.robot), given(world, workflow=""),
-    ]  # fmt: skip
+        given(world, label="payments-deploy-2 550077"),
+        given(world, to=world.robot),
+        given(world, workflow=""),
+    ]
     assert revoke_issued_tokens(policy=made, actor=SETUP, now=world.now) == 0
     assert all(is_good(text, world.now) for text in others)
 

@@ -42,11 +42,20 @@ def test_a_policy_is_saved_as_files_would_make_it(world):
 @pytest.mark.parametrize("kind", ["clusters", "policies", "groups"])
 def test_what_somebody_else_changed_meanwhile_is_not_overwritten(world, kind):
     name = {"clusters": "web", "policies": "web-work", "groups": "operators"}[kind]
-    mine = {"clusters": cluster(world, summary="Mine"), "policies": policy(world, max_duration="2h"),
-            "groups": {"name": name, "members": ["alice"]}}[kind]  # fmt: skip
+    mine = {
+        "clusters": cluster(world, summary="Mine"),
+        "policies": policy(world, max_duration="2h"),
+        "groups": {"name": name, "members": ["alice"]},
+    }[kind]
     seen = state_of(kind, name)
-    change(world, {"clusters/web.yaml": yaml.safe_dump(cluster(world, summary="Theirs")), **policy_file(world, max_duration="3h"),
-                   "groups/operators.yaml": "name: operators\nmembers: [alice, charlie]\n"})  # fmt: skip
+    change(
+        world,
+        {
+            "clusters/web.yaml": yaml.safe_dump(cluster(world, summary="Theirs")),
+            **policy_file(world, max_duration="3h"),
+            "groups/operators.yaml": "name: operators\nmembers: [alice, charlie]\n",
+        },
+    )
     with pytest.raises(ChangedMeanwhile):
         save(world, mine, kind=kind, based_on=seen)
     assert save(world, mine, kind=kind, based_on=state_of(kind, name)).changes
@@ -75,8 +84,11 @@ def test_a_page_of_one_thing_does_not_write_another(world):
 @pytest.mark.parametrize("who", ["alice", "bob", "charlie", "robot"])
 @pytest.mark.parametrize("kind", ["clusters", "policies", "groups"])
 def test_nobody_saves_what_they_do_not_administer(world, who, kind):
-    documents = {"clusters": cluster(world), "policies": policy(world, max_duration="1h"),
-                 "groups": {"name": "operators", "members": [who]}}  # fmt: skip
+    documents = {
+        "clusters": cluster(world),
+        "policies": policy(world, max_duration="1h"),
+        "groups": {"name": "operators", "members": [who]},
+    }
     with pytest.raises(OnlyAdministratorsSetUp):
         save(world, documents[kind], getattr(world, who), kind=kind)
 

@@ -29,8 +29,10 @@ def test_a_trust_policy_is_made_changed_and_removed_by_its_file(world):
     world.apply(prune=True)
     assert not TrustPolicy.objects.live().exists()
     assert events("payments-deploy") == [
-        "trust_policy.created", "trust_policy.changed", "trust_policy.removed",
-    ]  # fmt: skip
+        "trust_policy.created",
+        "trust_policy.changed",
+        "trust_policy.removed",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,12 @@ def test_a_new_webhook_is_told_of_what_happens_from_then_on_and_so_is_one_that_c
     world.apply(files)
     back = WebhookEndpoint.objects.get()
     assert (back.pk, back.removed_at, back.paused_at, back.failures, back.pause_reason) == (
-        first.pk, None, None, 0, "",
-    )  # fmt: skip
+        first.pk,
+        None,
+        None,
+        0,
+        "",
+    )
     assert last_number() - back.after == 2
 
 

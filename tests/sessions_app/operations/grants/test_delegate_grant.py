@@ -64,10 +64,15 @@ def test_a_part_is_usable_by_whom_it_was_handed_to_without_another_approval(worl
 @pytest.mark.parametrize(
     "changes",
     [
-        {"parameters": {"unit": "haproxy"}}, {"command_set": "triage"}, {"targets": ("web-3",)}, {"targets": ()},
-        {"duration": 0}, {"duration": 3601}, {"parameters": {"other": "x"}},
+        {"parameters": {"unit": "haproxy"}},
+        {"command_set": "triage"},
+        {"targets": ("web-3",)},
+        {"targets": ()},
+        {"duration": 0},
+        {"duration": 3601},
+        {"parameters": {"other": "x"}},
     ],
-)  # fmt: skip
+)
 def test_whatever_is_more_in_one_way_is_refused(world, grant, changes):
     with pytest.raises(NotWithin):
         hand_on(world, grant, **changes)

@@ -68,15 +68,20 @@ def test_a_grant_is_ended_when_each_used_target_said_that_nothing_is_left(world,
     leave_something(fake_targets, grant, "web-1", "web-2")
     ended = undo(grant, now=after(world, seconds=1))
     assert (ended.state, ended.ended_at, ended.next_attempt_at, ended.last_error) == (
-        GrantState.ENDED, after(world, seconds=1), None, ""
-    )  # fmt: skip
+        GrantState.ENDED,
+        after(world, seconds=1),
+        None,
+        "",
+    )
     assert fake_targets.left == {}
     for lease in Lease.objects.all():
         assert (lease.gone_at, lease.evidence) == (after(world, seconds=1), {"left": 0})
     data = last("grant.ended", grant.ref).data
     assert (data["reason"], data["seconds"], sorted(data["targets_asked"])) == (
-        "revoked", 1.0, ["web-1", "web-2"],
-    )  # fmt: skip
+        "revoked",
+        1.0,
+        ["web-1", "web-2"],
+    )
     assert events(grant.ref)[-3:] == ["lease.gone", "lease.gone", "grant.ended"]
     assert intact()
 
@@ -352,8 +357,8 @@ def test_who_waits_for_targets_that_hang_holds_no_connection_and_keeps_the_claim
     def connections() -> int:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                " AND backend_type = 'client backend'"
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <>"
+                " pg_backend_pid() AND backend_type = 'client backend'"
             )
             return cursor.fetchone()[0]
 

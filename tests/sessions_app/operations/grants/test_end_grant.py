@@ -138,13 +138,15 @@ def test_an_end_does_not_hold_up_who_has_the_record_and_refers_to_the_grant(live
     opened = Session.objects.get(pk=session(use(grant, now=live_world.now), now=live_world.now))
     with transaction.atomic():
         connection.cursor().execute(
-            "SELECT audit_append_many('main', now(), 'command.allowed', 'system:gateway', NULL, 'grant', ARRAY[%s], ARRAY['{}'::jsonb])",
+            "SELECT audit_append_many('main', now(), 'command.allowed', 'system:gateway', NULL, 'grant',"
+            " ARRAY[%s], ARRAY['{}'::jsonb])",
             [grant.ref],
         )
         CommandRun.objects.create(
             grant=grant, session=opened, target=opened.target, line="uptime", state="done"
         )
-        # It has the grant, and can't have the record. The row above locks the grant's key when it is committed.
+        # It has the grant, and can't have the record. The row above locks the grant's key when it is
+        # committed.
         assert Started(lambda: end(live_world, grant)).result().state == GrantState.REVOKING
     assert catch_up(live_world.now) == 1
     assert last("grant.revoking", grant.ref).data["reason"] == "revoked"

@@ -103,8 +103,9 @@ def test_without_a_connector_the_grant_says_so_and_waits(world, making):
     with serving(nothing, prepares=True):
         waiting = prepare(grant, world.now)
     assert (waiting.state, waiting.last_error) == (
-        GrantState.PROVISIONING, "web-1: There is no key.; web-2: There is no key."
-    )  # fmt: skip
+        GrantState.PROVISIONING,
+        "web-1: There is no key.; web-2: There is no key.",
+    )
 
 
 def test_an_answer_that_was_lost_after_the_act_is_asked_for_again(world, making):

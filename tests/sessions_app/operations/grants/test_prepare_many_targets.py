@@ -1,4 +1,6 @@
-"""A grant on more targets than are asked at once: those that wait for their turn are neither forgotten nor proven gone."""
+"""A grant on more targets than are asked at once: those that wait for their turn are neither forgotten nor
+proven gone.
+"""
 
 import threading
 
@@ -16,7 +18,9 @@ TARGETS = 2 * PLACES + 1
 
 
 class Slow(FakeConnector):
-    """Each call hangs until its round may answer: the first targets are the first round, as many the second."""
+    """Each call hangs until its round may answer: the first targets are the first round, as many
+    the second.
+    """
 
     def __init__(self) -> None:
         super().__init__(kind="ssh")

@@ -37,9 +37,13 @@ def test_the_row_and_the_record_have_who_clicked_and_when_and_the_record_when_it
     entry = last("grant.revoking", grant.ref)
     assert (entry.actor, entry.at) == ("bob", world.now)
     assert entry.data == {
-        "from": "active", "reason": "revoked", "note": "now", "cut": True,
-        "in_effect_at": intent.made_at.isoformat(), "settled_at": after(world, seconds=3).isoformat(),
-    }  # fmt: skip
+        "from": "active",
+        "reason": "revoked",
+        "note": "now",
+        "cut": True,
+        "in_effect_at": intent.made_at.isoformat(),
+        "settled_at": after(world, seconds=3).isoformat(),
+    }
     settled(world, grant)
     assert events(grant.ref).count("grant.revoking") == 1
     assert intact()

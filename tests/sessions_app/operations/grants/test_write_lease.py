@@ -24,9 +24,14 @@ def write(world):
 
     def written(**changes):
         write_lease(
-            grant_id=grant.pk, grant_ref=grant.ref, target=dataclasses.replace(target_facts(target), **changes),
-            host_ca=target.cluster.host_ca, login=login_of(target.cluster), actor=Actor.system("test"), now=world.now,
-        )  # fmt: skip
+            grant_id=grant.pk,
+            grant_ref=grant.ref,
+            target=dataclasses.replace(target_facts(target), **changes),
+            host_ca=target.cluster.host_ca,
+            login=login_of(target.cluster),
+            actor=Actor.system("test"),
+            now=world.now,
+        )
         return Lease.objects.get(grant=grant)
 
     return written

@@ -47,10 +47,12 @@ def test_one_that_is_there_is_named_so_that_no_device_makes_a_second(world):
 @pytest.mark.parametrize(
     "device",
     [
-        Device(origin="http://localhost:8001"), Device(origin="http://evil.localhost:8000"),
-        Device(origin="https://localhost:8000"), Device(host="evil.example"),
+        Device(origin="http://localhost:8001"),
+        Device(origin="http://evil.localhost:8000"),
+        Device(origin="https://localhost:8000"),
+        Device(host="evil.example"),
     ],
-)  # fmt: skip
+)
 def test_one_that_was_made_elsewhere_is_refused(world, device):
     with pytest.raises(BadPasskey):
         add(world, device)
@@ -77,8 +79,11 @@ def test_a_key_that_nothing_could_be_checked_by_is_refused(world):
 
 def broken() -> list[str]:
     good = json.loads(Device().make({"user": {"id": "MQ"}, "challenge": "AAAA"}))
-    parts = [{**good, "response": {**good["response"], name: value}}
-             for name in ("clientDataJSON", "attestationObject") for value in (None, 7, "", "AAAA", "é", [], {})]  # fmt: skip
+    parts = [
+        {**good, "response": {**good["response"], name: value}}
+        for name in ("clientDataJSON", "attestationObject")
+        for value in (None, 7, "", "AAAA", "é", [], {})
+    ]
     parts += [
         {**good, name: value}
         for name in ("id", "rawId", "response", "type")

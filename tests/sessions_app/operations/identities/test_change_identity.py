@@ -30,9 +30,14 @@ def change(world, who, *, actor=None, **changes):
 def second_account(world, **more):
     """Another account of Alice's, by her mail address, in the group that approves."""
     found = create_identity(
-        username="alice-two", name="Alice Two", email="ALICE@example.com", groups=["approvers"], actor=SETUP,
-        now=world.now, **more,
-    )  # fmt: skip
+        username="alice-two",
+        name="Alice Two",
+        email="ALICE@example.com",
+        groups=["approvers"],
+        actor=SETUP,
+        now=world.now,
+        **more,
+    )
     world.catalog["groups/approvers.yaml"] = "name: approvers\nmembers: [bob, dora, alice-two]\n"
     return found
 
@@ -130,8 +135,9 @@ def test_a_machine_has_a_name_alone_and_its_owner_is_told(world):
         change(world, world.robot, email="robot@example.com")
 
 
-@pytest.mark.parametrize("changes", [{"email": "alice"}, {"email": "a@b\n.example"}, {"name": "x" * 201},
-                                     {"name": "a\0b"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes", [{"email": "alice"}, {"email": "a@b\n.example"}, {"name": "x" * 201}, {"name": "a\0b"}]
+)
 def test_what_is_no_name_or_address_is_refused(world, changes):
     with pytest.raises(InvalidInput):
         change(world, world.alice, **changes)

@@ -46,8 +46,10 @@ def test_all_that_a_person_and_their_machines_hold_ends_at_once(world):
         assert (fresh(grant).state, grant.end_reason) == (state, "identity_disabled")
         assert last(f"grant.{state}", grant.ref).actor == "admin"
     assert last("identity.disabled", "alice").data == {
-        "grants_ended": 3, "requests_withdrawn": 0, "tokens_revoked": 0,
-    }  # fmt: skip
+        "grants_ended": 3,
+        "requests_withdrawn": 0,
+        "tokens_revoked": 0,
+    }
     assert intact()
 
 
@@ -82,9 +84,13 @@ def test_enabled_again_nothing_comes_back(world):
 def test_enabling_brings_back_no_sign_in_and_no_token(world, client):
     client.force_login(world.alice)
     token = create_token(
-        identity_id=world.alice.pk, label="cli", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
+        identity_id=world.alice.pk,
+        label="cli",
+        scopes=["read"],
+        lifetime=dt.timedelta(days=1),
+        actor=world.alice,
         now=world.now,
-    )[1]  # fmt: skip
+    )[1]
     asked = {"headers": {"Authorization": f"Bearer {token}"}}
     assert client.get("/account/").status_code == Client().get("/api/v1/me", **asked).status_code == 200
     disable(world, world.alice)

@@ -93,10 +93,12 @@ def test_a_token_is_taken_once_by_all_trust_policies_together(world, issuer, tru
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"aud": "https://other.example"}, "audience"), ({"repository_id": "9002"}, "repository_id"),
-        ({"event_name": "pull_request_target"}, "reviewed"), ({"exp": 1}, "not over"),
+        ({"aud": "https://other.example"}, "audience"),
+        ({"repository_id": "9002"}, "repository_id"),
+        ({"event_name": "pull_request_target"}, "reviewed"),
+        ({"exp": 1}, "not over"),
     ],
-)  # fmt: skip
+)
 def test_a_token_that_does_not_fit_is_refused_without_asking_the_issuer_for_keys(
     world, issuer, trust, changes, why
 ):
@@ -177,8 +179,10 @@ def test_of_two_that_come_at_once_with_one_token_one_is_let_in(live_world, issue
     token = issuer.sign(issuer.github(world.now))
     results = acts.at_once(*[lambda: exchange(world, token)] * 3)
     assert sorted(type(result).__name__ for result in results) == [
-        "Exchanged", "TokenNotAccepted", "TokenNotAccepted",
-    ]  # fmt: skip
+        "Exchanged",
+        "TokenNotAccepted",
+        "TokenNotAccepted",
+    ]
     assert APIToken.objects.count() == 1
 
 

@@ -16,7 +16,9 @@ def follow(world, named, governed, person=None) -> set[str]:
 def test_somebody_is_put_in_and_taken_out_and_others_stay_where_they_are(world):
     assert follow(world, ["approvers"], ["operators", "approvers"]) == {"approvers", "on-call"}
     assert set(Group.objects.get(name="operators").user_set.values_list("username", flat=True)) == {
-        "robot", "deployer"}  # fmt: skip
+        "robot",
+        "deployer",
+    }
     assert last("permission.changed", "approvers").data["after"] == ["alice", "bob", "dora"]
     assert last("catalog.applied").data["count"] == 2
 
@@ -32,7 +34,9 @@ def test_what_rested_on_a_lost_group_ends_and_nothing_else(world):
 def test_where_nothing_differs_nothing_is_recorded(world):
     before = events()
     assert follow(world, ["operators", "unknown"], ["operators", "approvers", "nobodys"]) == {
-        "operators", "on-call"}  # fmt: skip
+        "operators",
+        "on-call",
+    }
     assert events() == before
     assert not Group.objects.filter(name="nobodys").exists()
 

@@ -1,4 +1,6 @@
-"""Who confirms at the identity provider. The pages' part of it stands in `web/identities/test_provider.py`."""
+"""Who confirms at the identity provider. The pages' part of it stands in
+`web/identities/test_provider.py`.
+"""
 
 import datetime as dt
 from urllib.parse import parse_qs, urlsplit

@@ -26,9 +26,12 @@ def prove(world, device: Device, who: Identity | None = None, *, asked_of: Ident
     """By somebody's passkey as a second step, or, without a person, by it alone."""
     asked, state = ask_to_show(asked_of or who)
     return prove_passkey(
-        identity_id=who.pk if who else None, answer=device.show(asked["publicKey"]), state=state, address="192.0.2.7",
+        identity_id=who.pk if who else None,
+        answer=device.show(asked["publicKey"]),
+        state=state,
+        address="192.0.2.7",
         now=world.now,
-    )  # fmt: skip
+    )
 
 
 def test_it_is_taken_as_a_second_step_and_alone_and_when_is_noted(world, device):
@@ -111,8 +114,11 @@ def test_where_the_provider_signs_people_in_no_passkey_alone_does_but_an_adminis
 def test_rubbish_is_refused_as_such(world, device):
     asked, state = ask_to_show(world.alice)
     good = json.loads(device.show(asked["publicKey"]))
-    parts = [{**good, "response": {**good["response"], name: value}}
-             for name in ("clientDataJSON", "authenticatorData", "signature") for value in (None, 7, "", "AAAA", "é", [], {})]  # fmt: skip
+    parts = [
+        {**good, "response": {**good["response"], name: value}}
+        for name in ("clientDataJSON", "authenticatorData", "signature")
+        for value in (None, 7, "", "AAAA", "é", [], {})
+    ]
     parts += [{**good, name: value} for name in ("rawId", "response") for value in (None, 7, "", [], {})]
     for answer in ["", "{", "[]", "null", "7", "[" * 30_000, *map(json.dumps, parts)]:
         for person in (world.alice.pk, None):

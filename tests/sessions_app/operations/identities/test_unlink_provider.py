@@ -29,7 +29,9 @@ def test_the_link_goes_and_every_session_with_it(world):
     assert [client.get("/").status_code for client in (desk, phone, other)] == [302, 302, 200]
     entry = last("identity.unlinked", "alice")
     assert (entry.actor, entry.data) == (
-        "admin", {"issuer": "https://id.example.com", "subject": "u1", "email": "alice@example.com"})  # fmt: skip
+        "admin",
+        {"issuer": "https://id.example.com", "subject": "u1", "email": "alice@example.com"},
+    )
     assert Notice.objects.get(identity=world.alice, event="identity.unlinked").subject.startswith(
         "You were unlinked"
     )

@@ -39,8 +39,11 @@ def test_after_so_long_the_next_ones_are_told_once_and_it_is_recorded(world):
     # Never whoever asks.
     assert told("request.escalated") == ["charlie"]
     assert last("request.escalated", request.ref).data == {
-        "step": 1, "waited": 660, "notified": ["charlie"], "webhooks": [],
-    }  # fmt: skip
+        "step": 1,
+        "waited": 660,
+        "notified": ["charlie"],
+        "webhooks": [],
+    }
     assert escalate(now=after(world, hours=1)) == 1
     assert told("request.escalated") == ["bob", "charlie", "dora"]
     assert escalate(now=after(world, hours=5)) == 0

@@ -34,8 +34,11 @@ def test_what_is_asked_for_and_granted_is_queued_in_order_and_once(world):
     assert gather_webhooks(now=world.now) == 0
     ref = grant.request.ref
     assert told() == [
-        ("request.created", ref), ("request.approved", ref), ("grant.scheduled", grant.ref), ("grant.active", grant.ref),
-    ]  # fmt: skip
+        ("request.created", ref),
+        ("request.approved", ref),
+        ("grant.scheduled", grant.ref),
+        ("grant.active", grant.ref),
+    ]
 
 
 def test_an_end_by_the_clock_alone_is_told(world):
@@ -115,9 +118,13 @@ def test_a_removed_endpoint_is_told_of_nothing_more(world):
 def test_an_entry_of_something_that_is_not_there_is_told_without_its_names(world):
     world.apply(webhook_file(None))
     record(
-        event=Event.REQUEST_CREATED, actor=Actor.system("test"), object_type="request", object_ref="no reference",
-        now=world.now, data={},
-    )  # fmt: skip
+        event=Event.REQUEST_CREATED,
+        actor=Actor.system("test"),
+        object_type="request",
+        object_ref="no reference",
+        now=world.now,
+        data={},
+    )
     assert gather_webhooks(now=world.now) == 1
     assert "holder" not in json.loads(WebhookMessage.objects.get().payload)["data"]
 

@@ -36,11 +36,16 @@ def test_a_time_is_said_to_each_in_their_own_zone_and_in_utc(world):
         person.refresh_from_db()
     moment = dt.datetime(2026, 11, 27, 20, 0, tzinfo=dt.UTC)
     notify(
-        people=[world.bob, world.dora], event=Event.REQUEST_CREATED, path="/", now=world.now,
-        subject=lambda say: f"Until {say.hour(moment)}", body=lambda say: f"It ends {say.moment(moment)}.",
-    )  # fmt: skip
+        people=[world.bob, world.dora],
+        event=Event.REQUEST_CREATED,
+        path="/",
+        now=world.now,
+        subject=lambda say: f"Until {say.hour(moment)}",
+        body=lambda say: f"It ends {say.moment(moment)}.",
+    )
     said = {notice.identity.username: (notice.subject, notice.body) for notice in Notice.objects.all()}
     assert said["bob"] == (
-        "Until 01:30 IST (Fri 27 Nov, 20:00 UTC)", "It ends Sat 28 Nov 2026, 01:30 IST (Fri 27 Nov, 20:00 UTC).",
-    )  # fmt: skip
+        "Until 01:30 IST (Fri 27 Nov, 20:00 UTC)",
+        "It ends Sat 28 Nov 2026, 01:30 IST (Fri 27 Nov, 20:00 UTC).",
+    )
     assert said["dora"] == ("Until 20:00 UTC", "It ends Fri 27 Nov 2026, 20:00 UTC.")

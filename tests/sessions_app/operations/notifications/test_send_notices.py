@@ -137,8 +137,10 @@ def test_an_impossible_address_is_given_up_at_once_and_administrators_are_told(
         server.refuses = {address: "553 5.1.3 no such address syntax", "": "553 no"}
         send_notices(now=lambda: world.now)
         assert (fresh(notice).mailed_at, notice.next_attempt_at, notice.given_up_at) == (
-            None, None, world.now,
-        )  # fmt: skip
+            None,
+            None,
+            world.now,
+        )
         assert notice.last_error
         told = Notice.objects.get(identity=world.admin, event="identity.mail_failed")
         assert (told.subject, told.path) == ("Mail to Bob could not be delivered", "/people/bob/")

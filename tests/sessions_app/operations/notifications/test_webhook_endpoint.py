@@ -75,10 +75,14 @@ def test_it_is_shown_as_its_file_says_it_but_for_the_secret(world):
         world, webhook_file(None, owners={"groups": ["approvers"], "identities": ["alice"]}, summary="To us")
     )
     assert endpoint_data(endpoint()) == {
-        "name": "chat", "summary": "To us", "url": "https://hooks.example.com/stint", "scope": "everything",
-        "events": ["grant.revoking", "request.created"], "secret": "(stored)",
+        "name": "chat",
+        "summary": "To us",
+        "url": "https://hooks.example.com/stint",
+        "scope": "everything",
+        "events": ["grant.revoking", "request.created"],
+        "secret": "(stored)",
         "owners": {"groups": ["approvers"], "identities": ["alice"]},
-    }  # fmt: skip
+    }
 
 
 def test_its_owners_are_told_once_each_and_administrators_where_none_is_there(world, chat):

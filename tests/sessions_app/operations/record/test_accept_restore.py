@@ -61,7 +61,9 @@ def dump(processes, stint_db, tmp_path) -> Callable[[], Restore]:
 
 @pytest.fixture
 def revived(live_world, kept, dump):
-    """A grant that was revoked and ended after the dump, and is ACTIVE by its row again; a session of it was open."""
+    """A grant that was revoked and ended after the dump, and is ACTIVE by its row again; a session of it was
+    open.
+    """
     world = live_world
     grant = world.grant()
     opened = session(use(grant, now=world.now), now=world.now)
@@ -144,8 +146,10 @@ def test_restored_ends_everything_says_what_was_lost_and_goes_on(revived, kept, 
     out = StringIO()
     call_command("restored", reason="The disk died", stdout=out)
     assert (fresh(grant).state, grant.end_reason, grant.end_note) == (
-        GrantState.REVOKING, EndReason.RESTORED, "The disk died",
-    )  # fmt: skip
+        GrantState.REVOKING,
+        EndReason.RESTORED,
+        "The disk died",
+    )
     entry = last("record.restored", "main")
     assert entry.data["reason"] == "The disk died"
     assert entry.data["lost"] == entry.data["signed_before"] - entry.data["agreed"] >= 1

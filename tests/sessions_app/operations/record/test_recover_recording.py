@@ -1,4 +1,6 @@
-"""The file of a run whose gateway was lost is taken in, once, and what limits and the record say of it is true."""
+"""The file of a run whose gateway was lost is taken in, once, and what limits and the record say of it is
+true.
+"""
 
 import datetime as dt
 import hashlib
@@ -21,7 +23,9 @@ MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
 
 @pytest.fixture
 def lost(world, folder):
-    """A run of Alice's that printed something, and whose gateway was lost at this moment: what had been flushed is there."""
+    """A run of Alice's that printed something, and whose gateway was lost at this moment: what had been
+    flushed is there.
+    """
     grant = world.grant()
     used, session = acts.enter(grant, now=world.now)
     run_id = acts.run(used, session, now=world.now).run_id
@@ -52,9 +56,13 @@ def test_what_a_lost_gateway_recorded_is_sized_digested_and_put_into_the_record_
     assert (lost.state, lost.recording, lost.recording_digest) == ("cut", path, digest)
     assert (lost.recording_bytes, lost.output_bytes) == (file.stat().st_size, len("one\ntwo\n"))
     assert acts.last("recording.recovered", lost.grant.ref).data == {
-        "run": lost.pk, "target": "web-1", "state": "cut", "recording": path, "recording_sha256": digest,
+        "run": lost.pk,
+        "target": "web-1",
+        "state": "cut",
+        "recording": path,
+        "recording_sha256": digest,
         "recording_bytes": file.stat().st_size,
-    }  # fmt: skip
+    }
     assert acts.intact()
 
 
@@ -97,9 +105,14 @@ def test_one_without_a_file_is_left_as_it_is(world, folder, lost):
 def report(run, *, digest, now):
     """A gateway that was cut off, and given up, can speak again."""
     finish_run(
-        run_id=run.pk, state="cut", output_bytes=9, recording=recording_path(run.grant.ref, run.pk),
-        recording_digest=digest, recording_bytes=200, now=now,
-    )  # fmt: skip
+        run_id=run.pk,
+        state="cut",
+        output_bytes=9,
+        recording=recording_path(run.grant.ref, run.pk),
+        recording_digest=digest,
+        recording_bytes=200,
+        now=now,
+    )
 
 
 def test_a_gateway_that_was_given_up_and_comes_back_says_what_it_recorded(world, folder, lost):

@@ -238,8 +238,10 @@ def test_an_approver_makes_it_smaller_and_the_grant_is_that(world):
     assert grant.commands == [1]
     assert list(grant.targets.all()) == [web_1]
     assert last("request.narrowed", request.ref).data == {
-        "duration": 600, "commands": [1], "targets": [web_1.pk]
-    }  # fmt: skip
+        "duration": 600,
+        "commands": [1],
+        "targets": [web_1.pk],
+    }
 
 
 def test_a_second_approval_that_leaves_less_is_refused_and_not_taken_for_a_repeat(world):

@@ -60,9 +60,9 @@ def test_with_approvals_the_deadline_moves_with_the_decision_and_not_before(worl
     grant = world.grant()
     request = extend(world, grant)
     assert end_of(grant) == after(world, minutes=60)
-    assert set(Notice.objects.filter(path=f"/approvals/{request.ref}/").values_list("identity__username", flat=True)) == {
-        "bob", "dora"
-    }  # fmt: skip
+    assert set(
+        Notice.objects.filter(path=f"/approvals/{request.ref}/").values_list("identity__username", flat=True)
+    ) == {"bob", "dora"}
     world.decide(request)
     assert end_of(grant) == after(world, minutes=90)
     assert last("grant.extended", grant.ref).actor == "bob"

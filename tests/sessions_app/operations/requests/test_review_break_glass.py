@@ -36,8 +36,10 @@ def review(world, grant, who=None, note="All fine", **more):
 def test_an_approver_reviews_and_the_record_says_what_was_found(world, glass):
     reviewed = review(world, glass, note=" All fine ")
     assert (reviewed.reviewed_by, reviewed.reviewed_at, reviewed.review_note) == (
-        world.bob, world.now, "All fine",
-    )  # fmt: skip
+        world.bob,
+        world.now,
+        "All fine",
+    )
     assert last("breakglass.reviewed", glass.ref).data == {"note": "All fine"}
 
 

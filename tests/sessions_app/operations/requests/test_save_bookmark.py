@@ -23,8 +23,9 @@ def test_the_same_name_again_replaces_it_and_another_page_has_its_own(world):
     save(world, query="cluster=db")
     save(world, page="record", query="event=grant")
     assert sorted(world.alice.bookmarks.values_list("page", "query")) == [
-        ("record", "event=grant"), ("request", "cluster=db"),
-    ]  # fmt: skip
+        ("record", "event=grant"),
+        ("request", "cluster=db"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""One question behind every entry point: what each proof opens, and that nothing opens without a grant that is in use."""
+"""One question behind every entry point: what each proof opens, and that nothing opens without a grant that
+is in use.
+"""
 
 import hashlib
 from dataclasses import replace

@@ -35,8 +35,10 @@ def test_it_is_recorded_with_its_reason_and_counts_as_no_deviation(use, world, g
     assert (run.state, run.reason) == ("failed", "the tool has changed")
     entry = last("command.refused", grant.ref)
     assert (entry.data["run"], entry.data["code"], entry.data["why"]) == (
-        run.pk, "barred", "the tool has changed",
-    )  # fmt: skip
+        run.pk,
+        "barred",
+        "the tool has changed",
+    )
     assert not grant.runs.filter(state="refused").exists()
 
 

@@ -84,15 +84,20 @@ def test_a_session_that_is_closed_while_its_requests_are_recorded_is_closed_afte
     # As Stint's own gateway holds it.
     Session.objects.update(closed_at=None, close_reason="")
     request = AllowedRequests(
-        use=asked, session_id=asked.session_id, decision=decide(asked.compiled, "GET /tickets/T-42"), times=1,
-        first_at=live_world.now, last_at=live_world.now,
-    )  # fmt: skip
+        use=asked,
+        session_id=asked.session_id,
+        decision=decide(asked.compiled, "GET /tickets/T-42"),
+        times=1,
+        first_at=live_world.now,
+        last_at=live_world.now,
+    )
     with transaction.atomic():
         record_allowed_requests(requests=[request], answered=True, now=live_world.now)
         closing = Started(
             lambda: close_session(session_id=asked.session_id, reason="left", now=live_world.now)
         )
-        # It waits for the record, where the request is already. The request refers to the session when it is committed.
+        # It waits for the record, where the request is already. The request refers to the session when it is
+        # committed.
         wait_for_waiters(owner_connection, 1)
     assert closing.result() is None
     assert (CommandRun.objects.get().state, Session.objects.get().close_reason) == ("done", "left")

@@ -116,8 +116,12 @@ def test_a_hold_that_lapses_is_recorded(world, held):
     held.refresh_from_db()
     assert (held.state, held.ended_at) == (RunState.HOLD_LAPSED, late)
     assert last("command.hold_decided", held.grant.ref).data == {
-        "run": held.pk, "allowed": False, "argv": ["echo", "stop", "nginx"], "target": "web-1", "lapsed": True
-    }  # fmt: skip
+        "run": held.pk,
+        "allowed": False,
+        "argv": ["echo", "stop", "nginx"],
+        "target": "web-1",
+        "lapsed": True,
+    }
 
 
 def test_a_hold_that_is_not_there_is_over_and_not_found(world):

@@ -15,9 +15,14 @@ def tried(world):
 
 def test_how_it_ended_is_recorded_with_the_digest_of_its_recording(world, tried):
     finish_run(
-        run_id=tried.run_id, state="done", exit_status=3, output_bytes=120, recording="2026/11/1.cast",
-        recording_digest="a" * 64, now=after(world, seconds=2),
-    )  # fmt: skip
+        run_id=tried.run_id,
+        state="done",
+        exit_status=3,
+        output_bytes=120,
+        recording="2026/11/1.cast",
+        recording_digest="a" * 64,
+        now=after(world, seconds=2),
+    )
     row = CommandRun.objects.get(pk=tried.run_id)
     assert (row.state, row.exit_status, row.ended_at) == (RunState.DONE, 3, after(world, seconds=2))
     data = last("command.finished").data

@@ -15,9 +15,7 @@ def test_a_session_is_registered_with_where_it_came_from_and_what_proved_it(worl
     assert (opened.grant, opened.opened_at, opened.closed_at) == (grant, world.now, None)
     entry = last("session.opened", grant.ref)
     assert entry.actor == "alice"
-    assert entry.data == {
-        "session": opened.pk, "target": "web-1", "from": "192.0.2.1", "proof": "SHA256:key"
-    }  # fmt: skip
+    assert entry.data == {"session": opened.pk, "target": "web-1", "from": "192.0.2.1", "proof": "SHA256:key"}
 
 
 def test_the_key_that_opened_it_was_used_now(world):

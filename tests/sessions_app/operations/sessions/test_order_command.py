@@ -30,16 +30,23 @@ def grant(world):
 
 def order(grant, actor, now, *, target="web-1", index=LOG, values=None):
     return order_command(
-        grant_id=grant.pk, actor=actor, target=target, index=index, client_address="192.0.2.9", now=now,
+        grant_id=grant.pk,
+        actor=actor,
+        target=target,
+        index=index,
+        client_address="192.0.2.9",
+        now=now,
         values={"lines": "20"} if values is None else values,
-    )  # fmt: skip
+    )
 
 
 def test_the_line_is_built_with_the_values_and_the_grants_own(world, grant, now):
     asked = order(grant, world.alice, now)
     assert (asked.line, asked.target.name, asked.client_address) == (
-        "echo log nginx 20", "web-1", "192.0.2.9",
-    )  # fmt: skip
+        "echo log nginx 20",
+        "web-1",
+        "192.0.2.9",
+    )
     assert asked.lapses_at == now + LAPSES
     entry = acts.last("command.ordered", grant.ref)
     assert entry.data["line"] == "echo log nginx 20"

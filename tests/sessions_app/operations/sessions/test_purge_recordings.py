@@ -20,9 +20,15 @@ def recorded(world, folder):
     run_id = acts.run(used, acts.session(used, now=world.now), now=world.now).run_id
     (folder / "1.cast").write_bytes(b"x" * 1000)
     finish_run(
-        run_id=run_id, state="done", exit_status=0, output_bytes=900, recording="1.cast", recording_digest="d" * 64,
-        recording_bytes=1000, now=world.now,
-    )  # fmt: skip
+        run_id=run_id,
+        state="done",
+        exit_status=0,
+        output_bytes=900,
+        recording="1.cast",
+        recording_digest="d" * 64,
+        recording_bytes=1000,
+        now=world.now,
+    )
     return CommandRun.objects.select_related("grant").get(pk=run_id)
 
 

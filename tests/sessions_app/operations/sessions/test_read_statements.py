@@ -44,8 +44,10 @@ def test_each_statement_is_written_down_once_as_a_run_of_the_grant(world, lease)
     assert Session.objects.get(grant=lease.grant).closed_at is not None
     entry = last("command.observed", lease.grant.ref)
     assert (entry.actor, entry.data["statement"], entry.data["database"]) == (
-        "alice", "SELECT 'and another'", "shop",
-    )  # fmt: skip
+        "alice",
+        "SELECT 'and another'",
+        "shop",
+    )
     assert events(lease.grant.ref).count("command.observed") == 2
     assert intact()
 

@@ -26,10 +26,15 @@ def use(world):
 def some(use, world, line, times=1, **changes):
     return AllowedRequests(
         **{
-            "use": use, "session_id": use.session_id, "decision": decide(use.compiled, line), "times": times,
-            "first_at": world.now, "last_at": world.now + dt.timedelta(milliseconds=900), **changes,
+            "use": use,
+            "session_id": use.session_id,
+            "decision": decide(use.compiled, line),
+            "times": times,
+            "first_at": world.now,
+            "last_at": world.now + dt.timedelta(milliseconds=900),
+            **changes,
         }
-    )  # fmt: skip
+    )
 
 
 def recorded(world, *requests, answered=False) -> list[bool]:
@@ -43,8 +48,11 @@ def test_many_are_written_down_in_one_call_each_with_its_count(use, world):
     assert {run.line: run.count.times for run in CommandRun.objects.all()} == lines
     run = CommandRun.objects.get(line="GET /tickets/T-42")
     assert (run.state, run.effect, run.command_index, run.argv) == (
-        "done", "read", 0, ["GET", "/tickets/T-42"],
-    )  # fmt: skip
+        "done",
+        "read",
+        0,
+        ["GET", "/tickets/T-42"],
+    )
     assert (run.tried_at, run.ended_at) == (world.now, world.now + dt.timedelta(milliseconds=900))
     assert intact()
 
@@ -61,9 +69,14 @@ def test_each_is_its_holders_own_entry(use, world):
         assert (entry.actor, entry.actor_id) == (holder.username, holder.pk)
         moments = {"first_at": entry.data["first_at"], "last_at": entry.data["last_at"]}
         assert entry.data == {
-            "run": run.pk, "session": one.session_id, "target": "tickets-api", "argv": run.argv,
-            "index": run.command_index, "times": 1, **moments,
-        }  # fmt: skip
+            "run": run.pk,
+            "session": one.session_id,
+            "target": "tickets-api",
+            "argv": run.argv,
+            "index": run.command_index,
+            "times": 1,
+            **moments,
+        }
     assert intact()
 
 

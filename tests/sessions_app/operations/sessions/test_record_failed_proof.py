@@ -16,8 +16,11 @@ def test_the_first_is_an_entry_at_once_and_the_others_are_one_entry_when_their_m
     fail(use, world.now)
     entry = last("command.refused", use.grant_ref)
     assert entry.data == {
-        "target": "tickets-api", "line": "GET /tickets/T-42", "why": "this token needs a DPoP proof", "code": "proof",
-    }  # fmt: skip
+        "target": "tickets-api",
+        "line": "GET /tickets/T-42",
+        "why": "this token needs a DPoP proof",
+        "code": "proof",
+    }
     for _ in range(4):
         fail(use, world.now, "GET /tickets/T-41")
     assert append_attempts(after(world, minutes=1)) == 1

@@ -39,14 +39,21 @@ def refuse(
 def test_it_is_a_run_that_never_began_and_its_holders_own_entry(use, world):
     run = refuse(use, world.now)
     assert (run.state, run.line, run.reason, run.started_at) == (
-        "refused", "DELETE /tickets/T-42", "a command set says no", None,
-    )  # fmt: skip
+        "refused",
+        "DELETE /tickets/T-42",
+        "a command set says no",
+        None,
+    )
     entry = last("command.refused", use.grant_ref)
     assert entry.actor == "alice"
     assert entry.data == {
-        "run": run.pk, "session": use.session_id, "target": "tickets-api", "line": "DELETE /tickets/T-42",
-        "why": "a command set says no", "code": "denied",
-    }  # fmt: skip
+        "run": run.pk,
+        "session": use.session_id,
+        "target": "tickets-api",
+        "line": "DELETE /tickets/T-42",
+        "why": "a command set says no",
+        "code": "denied",
+    }
 
 
 @pytest.mark.parametrize("line", ["GET /\0", "GET /\udcff", "GET /" + "x" * 20_000, "GET /\u202e"])
@@ -95,8 +102,10 @@ def why(token, now, **more) -> str:
     assert dead(token, now, **more) == DeadToken(grant.ref, held=False)
     entry = last("command.refused", grant.ref)
     assert (entry.actor, entry.data["code"], entry.data["line"]) == (
-        grant.holder.username, "over", "GET /tickets/T-42",
-    )  # fmt: skip
+        grant.holder.username,
+        "over",
+        "GET /tickets/T-42",
+    )
     return entry.data["why"]
 
 
@@ -133,7 +142,12 @@ def _disabled(world) -> None:
         (_ended, 0, "tickets-api", "the grant is revoking"),
         # Of a hold, who is disabled is told nothing.
         (_disabled, 0, "tickets-api", "the grant is revoking"),
-        (lambda world: Grant.objects.update(heartbeat_due_at=world.now), 0, "tickets-api", "its heartbeat was missed"),
+        (
+            lambda world: Grant.objects.update(heartbeat_due_at=world.now),
+            0,
+            "tickets-api",
+            "its heartbeat was missed",
+        ),
         # No sweep has been there yet.
         (lambda world: None, 60, "tickets-api", "the grant has expired"),
         (lambda world: None, 0, "tickets-api-2", "the grant is not for this target"),
@@ -141,7 +155,7 @@ def _disabled(world) -> None:
         (lambda world: None, 0, "tickets-api", "this use is not allowed"),
     ],
     ids=["replaced", "ended", "disabled", "silent", "expired", "another target", "something else"],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_a_token_is_recorded(world, token, change, minutes, target, said):
     change(world)
     assert why(token, after(world, minutes=minutes), target=target) == said

@@ -27,9 +27,12 @@ def test_it_is_the_holders_entry_and_no_run(grant, world):
     entry = last("command.refused", grant.ref)
     assert entry.actor == "alice"
     assert entry.data == {
-        "target": "prod", "line": "list secrets in namespace web", "why": "nothing here allows it", "code": "right",
+        "target": "prod",
+        "line": "list secrets in namespace web",
+        "why": "nothing here allows it",
+        "code": "right",
         "proof": "account",
-    }  # fmt: skip
+    }
     assert not CommandRun.objects.exists()
     assert Grant.objects.get(pk=grant.pk).held_at is None
 

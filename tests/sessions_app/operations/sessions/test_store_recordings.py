@@ -45,9 +45,15 @@ def recorded(world, folder, bucket):
     recorder.output(b"a secret that was printed\n", error=False)
     made = recorder.close()
     finish_run(
-        run_id=run_id, state="done", exit_status=0, output_bytes=made.output_bytes, recording=made.path,
-        recording_digest=made.digest, recording_bytes=made.file_bytes, now=world.now,
-    )  # fmt: skip
+        run_id=run_id,
+        state="done",
+        exit_status=0,
+        output_bytes=made.output_bytes,
+        recording=made.path,
+        recording_digest=made.digest,
+        recording_bytes=made.file_bytes,
+        now=world.now,
+    )
     return CommandRun.objects.select_related("grant").get(pk=run_id)
 
 
@@ -78,9 +84,13 @@ def test_a_recording_is_stored_encrypted_by_digest_and_its_file_goes(world, fold
 def test_each_recording_has_a_key_of_its_own_that_opens_no_other_row(world, folder, bucket, recorded):
     store(world, folder)
     other = CommandRun.objects.create(
-        grant=recorded.grant, session=recorded.session, target=recorded.target, line="x", state="done",
+        grant=recorded.grant,
+        session=recorded.session,
+        target=recorded.target,
+        line="x",
+        state="done",
         recording="GR-ZZZZ/9.cast",
-    )  # fmt: skip
+    )
     one = recorded.stored_as
     StoredRecording.objects.create(
         run=other, object=one.object, sealed_key=one.sealed_key, waits_since=world.now, stored_at=world.now

@@ -83,9 +83,11 @@ def test_what_was_allowed_to_a_token_before_runs_with_the_next_one_and_not_with_
         call("close_ticket", {"id": "T-42"})
     fresh = only(authorize_use(by=ByToken(token_digest(text), "desk")))
     made = try_call(
-        use=fresh, session_id=session(fresh, now=world.now, gateway="mcp-1"), now=world.now,
+        use=fresh,
+        session_id=session(fresh, now=world.now, gateway="mcp-1"),
+        now=world.now,
         call=decided(fresh.compiled, "close_ticket", {"id": "T-42"}),
-    )  # fmt: skip
+    )
     assert (made.verdict, made.run_id) == ("allowed", first.run_id)
 
 

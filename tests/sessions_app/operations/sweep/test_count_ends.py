@@ -35,13 +35,18 @@ def counted(now: dt.datetime = NOON) -> dict[tuple[str, str], tuple[int, int]]:
 def test_ends_are_counted_by_day_and_cause_and_those_over_two_seconds_are_late(world):
     yesterday = NOON - dt.timedelta(days=1)
     for took, at, reason in (
-        (0.3, NOON, EndReason.REVOKED), (2.0, NOON, EndReason.EXPIRED), (2.1, NOON, EndReason.EXPIRED),
-        (9.0, yesterday, EndReason.DEVIATION), (1.0, NOON - dt.timedelta(days=30), EndReason.REVOKED),
-    ):  # fmt: skip
+        (0.3, NOON, EndReason.REVOKED),
+        (2.0, NOON, EndReason.EXPIRED),
+        (2.1, NOON, EndReason.EXPIRED),
+        (9.0, yesterday, EndReason.DEVIATION),
+        (1.0, NOON - dt.timedelta(days=30), EndReason.REVOKED),
+    ):
         ended(world, took, at=at, reason=reason)
     found = {
-        ("2026-11-30", "revoke"): (1, 0), ("2026-11-30", "deadline"): (2, 1), ("2026-11-29", "revoke"): (1, 1),
-    }  # fmt: skip
+        ("2026-11-30", "revoke"): (1, 0),
+        ("2026-11-30", "deadline"): (2, 1),
+        ("2026-11-29", "revoke"): (1, 1),
+    }
     assert counted() == found
     assert counted() == found, "counting again adds nothing"
     ended(world, 0.1)

@@ -188,9 +188,14 @@ def test_for_how_long_a_revoke_has_been_overdue_is_known(world):
 
 @pytest.mark.parametrize(
     ("gone", "reason"),
-    [("holder", "identity_disabled"), ("owner", "identity_disabled"), ("cluster", "cluster_removed"),
-     ("policy", "policy_changed"), ("command_set", "policy_changed")],
-)  # fmt: skip
+    [
+        ("holder", "identity_disabled"),
+        ("owner", "identity_disabled"),
+        ("cluster", "cluster_removed"),
+        ("policy", "policy_changed"),
+        ("command_set", "policy_changed"),
+    ],
+)
 def test_the_net_below_ends_what_has_lost_its_ground(world, gone, reason):
     from sessions_app.models import AccessPolicy, Cluster, CommandSet
     from sessions_app.operations.grants.provision_grant import provision_grant

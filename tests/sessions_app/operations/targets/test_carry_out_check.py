@@ -36,8 +36,10 @@ def test_a_target_that_is_set_up_is_found_right_in_every_step(world):
         check = carry_out(ask(world), after(world, seconds=2))
     assert (check.ok, check.finished_at) == (True, after(world, seconds=2))
     assert [step["name"] for step in check.steps][:3] == [
-        "reachable", "host key matches", "certificate accepted",
-    ]  # fmt: skip
+        "reachable",
+        "host key matches",
+        "certificate accepted",
+    ]
     entry = last("cluster.checked", "web")
     assert (entry.actor, entry.data["target"], entry.data["ok"]) == ("admin", "web-1", True)
     assert intact()

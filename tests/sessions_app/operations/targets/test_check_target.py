@@ -19,8 +19,11 @@ def ask(world, who=None, *, now=None, target="web-1"):
 def test_a_check_is_a_row_that_waits_for_a_worker(world):
     check = ask(world)
     assert (check.target.name, check.asked_by, check.finished_at, check.ok) == (
-        "web-1", world.admin, None, None,
-    )  # fmt: skip
+        "web-1",
+        world.admin,
+        None,
+        None,
+    )
 
 
 def test_one_that_is_under_way_is_not_doubled_and_one_that_was_dropped_is(world):

@@ -96,13 +96,17 @@ def test_a_text_such_as_a_certificate_may_stand_in_a_file_of_the_server_and_is_s
     ("connection", "said"),
     [
         ("{password: {env: NO_SUCH}}", "the environment variable NO_SUCH"),
-        ("{password: {file: /no/such}}", "/no/such can't be read"), ("{password: {vault: x}}", "must be the value"),
-        ("{password: 7}", "must be the value"), ("{password: x, user: {file: /no/such}}", "/no/such can't be read"),
+        ("{password: {file: /no/such}}", "/no/such can't be read"),
+        ("{password: {vault: x}}", "must be the value"),
+        ("{password: 7}", "must be the value"),
+        ("{password: x, user: {file: /no/such}}", "/no/such can't be read"),
         ("{password: x, user: {file: a, env: b}}", "must be the value"),
-        (f"{{password: {STORED}}}", "no secret is stored"), ("{}", "missing"),
-        ("{password: x, retries: 0}", "must be at least 1"), ("{password: x, passwort: y}", "passwort"),
+        (f"{{password: {STORED}}}", "no secret is stored"),
+        ("{}", "missing"),
+        ("{password: x, retries: 0}", "must be at least 1"),
+        ("{password: x, passwort: y}", "passwort"),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_read_is_refused_with_what_to_do(world, connection, said):
     with pytest.raises(InvalidInput) as caught:
         apply(world, cluster_file(connection))
@@ -155,7 +159,9 @@ def lease(world):
 def test_a_new_secret_undoes_what_the_old_one_made_but_not_at_a_place_that_the_cluster_has_left(
     world, lease, address, password
 ):
-    """What is to be undone at the old address is undone with the old secret: the new one is for the new address alone."""
+    """What is to be undone at the old address is undone with the old secret: the new one is for the new
+    address alone.
+    """
     apply(world, cluster_file("{password: hunter3}", address=address))
     lease.refresh_from_db()
     assert lease.address == "127.0.0.1"
@@ -182,7 +188,10 @@ def test_what_means_nothing_for_a_kind_is_refused(world):
     text = "name: db\nkind: postgres\nenvironment: staging\nrisk: low\nconnection: {password: x}\n"
     with pytest.raises(InvalidInput) as caught:
         apply_catalog(
-            files={"clusters/db.yaml": text + "targets: [{name: db-1, address: db.example, account: root}]\n"},
-            actor=SETUP, now=world.now,
-        )  # fmt: skip
+            files={
+                "clusters/db.yaml": text + "targets: [{name: db-1, address: db.example, account: root}]\n"
+            },
+            actor=SETUP,
+            now=world.now,
+        )
     assert "is not used by clusters of kind postgres" in str(caught.value.fields)

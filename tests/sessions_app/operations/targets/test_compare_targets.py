@@ -1,4 +1,6 @@
-"""What was seen on targets is compared for many of them at once. What follows from it: `test_reconcile_all.py`."""
+"""What was seen on targets is compared for many of them at once. What follows from it:
+`test_reconcile_all.py`.
+"""
 
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -12,9 +14,16 @@ from sessions_app.operations.targets.compare_targets import Seen, compare_target
 def targets(world, count: int) -> list[Target]:
     found = Target.objects.get(name="web-1")
     made = [
-        Target(cluster=found.cluster, name=f"t-{number}", address="127.0.0.1", port=number, account="root", host_key=found.host_key)
+        Target(
+            cluster=found.cluster,
+            name=f"t-{number}",
+            address="127.0.0.1",
+            port=number,
+            account="root",
+            host_key=found.host_key,
+        )
         for number in range(1, count + 1)
-    ]  # fmt: skip
+    ]
     return Target.objects.bulk_create(made)
 
 

@@ -1,4 +1,6 @@
-"""The connection of an HTTP cluster behind Stint's own gateway: its credential is stored, kept and never shown."""
+"""The connection of an HTTP cluster behind Stint's own gateway: its credential is stored, kept and never
+shown.
+"""
 
 import json
 

@@ -10,8 +10,8 @@ from tests.support.world.acts import last
 from tests.support.world.api_site import PROXY_KEY, add_site
 
 POSTGRES = (
-    "name: shop\nkind: postgres\nsummary: x\nenvironment: staging\nrisk: low\n"
-    "connection: {user: broker, password: x, sslmode: require}\ntargets:\n  - {name: db-1, address: 192.0.2.1}\n"
+    "name: shop\nkind: postgres\nsummary: x\nenvironment: staging\nrisk: low\nconnection: {user: broker,"
+    " password: x, sslmode: require}\ntargets:\n  - {name: db-1, address: 192.0.2.1}\n"
 )
 
 

@@ -148,7 +148,9 @@ def another_cluster(world) -> None:
 
 
 def looks(making) -> list[str]:
-    """The targets in the order in which they were looked at since the last time, those of one cluster as one."""
+    """The targets in the order in which they were looked at since the last time, those of one
+    cluster as one.
+    """
     seen = [call.removeprefix("observe ").rstrip("12") for call in making.calls]
     making.calls.clear()
     return [one for number, one in enumerate(seen) if seen[:number][-1:] != [one]]

@@ -25,9 +25,11 @@ SETS = {
     "mcp": "  - {tool: get_order, effect: read}\n",
 }
 EXAMPLES = {
-    "postgres": ("ROLE reporting_reader", "ROLE postgres"), "http": ("GET /v1/orders", "POST /v1/orders"),
-    "kubernetes": ("get pods -n shop", "delete pods x -n shop"), "mcp": ("get_order", "delete_order"),
-}  # fmt: skip
+    "postgres": ("ROLE reporting_reader", "ROLE postgres"),
+    "http": ("GET /v1/orders", "POST /v1/orders"),
+    "kubernetes": ("get pods -n shop", "delete pods x -n shop"),
+    "mcp": ("get_order", "delete_order"),
+}
 
 
 def cluster(world, kind: str, connection: str = "") -> Cluster:
@@ -36,14 +38,21 @@ def cluster(world, kind: str, connection: str = "") -> Cluster:
     apply_catalog(
         files={
             **world.catalog,
-            "clusters/one.yaml": f"name: one\nkind: {kind}\nenvironment: staging\nrisk: low\nconnection: {connection or CLUSTERS[kind]}\n"
-            "targets: [{name: t-1, address: one.example.com}]\n",
-            "command-sets/some.yaml": f"name: some\nkind: {kind}\nsummary: Some\nrisk: low\ncommands:\n{SETS[kind]}"
-            f'examples: {{allow: ["{allow}"], refuse: ["{refuse}"]}}\n',
-            "policies/web-work.yaml": policy.replace("[web]", "[web, one]").replace("[restart-web]", "[restart-web, some]"),
+            "clusters/one.yaml": (
+                f"name: one\nkind: {kind}\nenvironment: staging\nrisk: low\nconnection:"
+                f" {connection or CLUSTERS[kind]}\ntargets: [{{name: t-1, address: one.example.com}}]\n"
+            ),
+            "command-sets/some.yaml": (
+                f"name: some\nkind: {kind}\nsummary: Some\nrisk: low\ncommands:\n{SETS[kind]}"
+                f'examples: {{allow: ["{allow}"], refuse: ["{refuse}"]}}\n'
+            ),
+            "policies/web-work.yaml": (
+                policy.replace("[web]", "[web, one]").replace("[restart-web]", "[restart-web, some]")
+            ),
         },
-        actor=SETUP, now=world.now,
-    )  # fmt: skip
+        actor=SETUP,
+        now=world.now,
+    )
     return Cluster.objects.get(name="one")
 
 
@@ -53,14 +62,16 @@ def cluster(world, kind: str, connection: str = "") -> Cluster:
         (
             "postgres",
             [
-                'CREATE ROLE "broker" LOGIN', 'GRANT "reporting_reader" TO "broker"', "pg_read_all_stats",
+                'CREATE ROLE "broker" LOGIN',
+                'GRANT "reporting_reader" TO "broker"',
+                "pg_read_all_stats",
                 "EVENT TRIGGER",
             ],
         ),
         ("http", ["api.example.com", "t-1", HIDDEN_KEY]),
         ("kubernetes", ["ServiceAccount", "pods", "shop"]),
     ],
-)  # fmt: skip
+)
 def test_it_says_what_to_do_there_and_holds_no_secret(world, kind, said):
     text = "\n".join(one.text for one in setup_texts(cluster(world, kind)))
     assert [word for word in said if word not in text] == []

@@ -31,8 +31,10 @@ def test_every_grant_of_the_incident_ends_with_it_and_no_other(world):
     assert bound.end_reason == "workflow_closed"
     assert bound.ended_by == world.bob
     assert last("workflow.closed", incident.ref).data == {
-        "note": "Fixed by a restart.", "grants_ended": 1, "requests_lapsed": 0,
-    }  # fmt: skip
+        "note": "Fixed by a restart.",
+        "grants_ended": 1,
+        "requests_lapsed": 0,
+    }
     assert intact()
 
 
@@ -137,8 +139,11 @@ def test_what_a_source_closes_ends_together_with_an_entry_for_each(world):
             before + 1,
         )
         assert last("grant.revoking", grant.ref).data == {
-            "from": "active", "reason": "workflow_closed", "note": incident.ref, "cut": True,
-        }  # fmt: skip
+            "from": "active",
+            "reason": "workflow_closed",
+            "note": incident.ref,
+            "cut": True,
+        }
     assert fresh(scheduled).state == "ended"
     assert last("workflow.closed", incident.ref).data["grants_ended"] == 4
     assert intact()

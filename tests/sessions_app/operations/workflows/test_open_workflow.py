@@ -18,8 +18,11 @@ def test_an_incident_gets_the_next_reference_and_is_recorded(world):
     entry = last("workflow.opened", second.ref)
     assert (entry.actor, entry.object_type) == ("alice", "workflow")
     assert entry.data == {
-        "kind": "incident", "title": "Checkout is slow", "severity": "P1", "clusters": ["web"],
-    }  # fmt: skip
+        "kind": "incident",
+        "title": "Checkout is slow",
+        "severity": "P1",
+        "clusters": ["web"],
+    }
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,12 @@ def desk(world):
 def test_work_that_its_source_says_is_open_is_known_from_then_on(world, pager):
     workflow = read_workflow(ref=REF, now=world.now)
     assert (workflow.ref, workflow.kind, workflow.outside_id, workflow.severity, workflow.read_at) == (
-        REF, "incident", "Q1", "P1", world.now,
-    )  # fmt: skip
+        REF,
+        "incident",
+        "Q1",
+        "P1",
+        world.now,
+    )
     assert [cluster.name for cluster in workflow.clusters.all()] == ["web"]
     assert last("workflow.opened", REF).data["source"] == "pager"
     assert read_workflow(ref=REF, now=world.now) == workflow

@@ -40,8 +40,10 @@ def test_the_one_before_is_good_until_the_next_rotation(world, desk):
     assert [is_proven_by(world, one, n) for n, one in enumerate((BEFORE, first))] == [True, True]
     second = rotate(world)
     assert [is_proven_by(world, one, n) for n, one in enumerate((BEFORE, first, second), 2)] == [
-        False, True, True,
-    ]  # fmt: skip
+        False,
+        True,
+        True,
+    ]
 
 
 def test_it_is_recorded_without_any_secret_and_kept_sealed(world, desk):

@@ -1,4 +1,6 @@
-"""Whatever a delegated set allows, the set that it was delegated from allows, and as strictly. For every kind."""
+"""Whatever a delegated set allows, the set that it was delegated from allows, and as strictly. For every
+kind.
+"""
 
 from typing import Any
 
@@ -16,17 +18,45 @@ from sessions_app.policy.commands.within import accepts, type_within
 from sessions_app.policy.documents import DocumentError
 from tests.support.breadth import examples
 
-# What stands in a place, from a type that gives more to ones that give less, and some that have nothing to do with it.
+# What stands in a place, from a type that gives more to ones that give less, and some that have nothing to do
+# with it.
 TYPES: list[dict[str, Any]] = [
-    {"choice": ["a", "b", "c"]}, {"choice": ["a"]}, {"choice": ["1", "2"]}, {"int": [1, 9]}, {"int": [1, 3]},
-    {"int": [-2, 2]}, {"name": 3}, {"name": 1}, {"pattern": "[a-c]+"}, {"pattern": "[a-c]"}, {"path": "/a"},
-    {"path": "/a/b"}, {"cidr": ["10.0.0.0/8"]}, {"cidr": ["10.1.0.0/16"]}, {"duration": ["1s", "5m"]},
+    {"choice": ["a", "b", "c"]},
+    {"choice": ["a"]},
+    {"choice": ["1", "2"]},
+    {"int": [1, 9]},
+    {"int": [1, 3]},
+    {"int": [-2, 2]},
+    {"name": 3},
+    {"name": 1},
+    {"pattern": "[a-c]+"},
+    {"pattern": "[a-c]"},
+    {"path": "/a"},
+    {"path": "/a/b"},
+    {"cidr": ["10.0.0.0/8"]},
+    {"cidr": ["10.1.0.0/16"]},
+    {"duration": ["1s", "5m"]},
     {"duration": ["1s", "10s"]},
-]  # fmt: skip
+]
 VALUES = [
-    "a", "b", "c", "ab", "1", "2", "3", "9", "-2", "/a/x", "/a/b/c", "10.1.2.3", "10.9.0.0/16", "5s", "2m",
-    "d", "",
-]  # fmt: skip
+    "a",
+    "b",
+    "c",
+    "ab",
+    "1",
+    "2",
+    "3",
+    "9",
+    "-2",
+    "/a/x",
+    "/a/b/c",
+    "10.1.2.3",
+    "10.9.0.0/16",
+    "5s",
+    "2m",
+    "d",
+    "",
+]
 types = st.sampled_from(TYPES)
 effects = st.sampled_from(list(EFFECT_RANK))
 
@@ -58,20 +88,30 @@ def compiled(
 
 
 def varied(data, commands, others):
-    """What is delegated: other commands, fewer of the same, or the same with other types; and which are kept."""
+    """What is delegated: other commands, fewer of the same, or the same with other types; and which
+    are kept.
+    """
     how = data.draw(st.sampled_from(["other", "fewer", "retyped"]))
     if how == "fewer":
         return commands, data.draw(st.sets(st.integers(0, len(commands) - 1), min_size=1))
     if how == "retyped":
         return [
-            {**one, "where": {name: type_ if name == "f" else data.draw(types) for name, type_ in one.get("where", {}).items()}}
+            {
+                **one,
+                "where": {
+                    name: type_ if name == "f" else data.draw(types)
+                    for name, type_ in one.get("where", {}).items()
+                },
+            }
             for one in commands
-        ], None  # fmt: skip
+        ], None
     return others, None
 
 
 def holds_for(parent, child, lines: list[str]) -> None:
-    """Where the one covers the other, no line is allowed by the other alone, nor less strictly, nor told as less."""
+    """Where the one covers the other, no line is allowed by the other alone, nor less strictly, nor told as
+    less.
+    """
     if covers(parent, child) is not None:
         event("not covered")
         return
@@ -109,8 +149,12 @@ def typed(written: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize(
     ("outer", "inner", "why"),
-    [("pidns", "group", "would contain its processes less strictly"), ("pidns", "pidns", None), ("group", "pidns", None)],
-)  # fmt: skip
+    [
+        ("pidns", "group", "would contain its processes less strictly"),
+        ("pidns", "pidns", None),
+        ("group", "pidns", None),
+    ],
+)
 def test_a_part_contains_its_processes_as_strictly(outer, inner, why):
     def made(contain: str) -> Any:
         return compiled("ssh", [{"run": "act a", "effect": "read", "contain": contain}], {}, {})
@@ -120,9 +164,19 @@ def test_a_part_contains_its_processes_as_strictly(outer, inner, why):
 
 
 RUNS = [
-    "act {x}", "act {x} {y}", "act a", "act b", "act 1", "act {x}:{y}", "act {x} {x}", "act a {y}",
-    "act {p}", "go {x}", "act {p} {y}", "act '' a",
-]  # fmt: skip
+    "act {x}",
+    "act {x} {y}",
+    "act a",
+    "act b",
+    "act 1",
+    "act {x}:{y}",
+    "act {x} {x}",
+    "act a {y}",
+    "act {p}",
+    "go {x}",
+    "act {p} {y}",
+    "act '' a",
+]
 
 
 @st.composite
@@ -144,9 +198,12 @@ def ssh_commands(draw):
 
 
 LINES = st.lists(
-    st.lists(st.sampled_from([*VALUES[:-1], "''", "a:b", "a:1", "1:2", "a:a:b"]), max_size=2).map(lambda words: " ".join(["act", *words])),
-    min_size=30, max_size=60,
-)  # fmt: skip
+    st.lists(st.sampled_from([*VALUES[:-1], "''", "a:b", "a:1", "1:2", "a:a:b"]), max_size=2).map(
+        lambda words: " ".join(["act", *words])
+    ),
+    min_size=30,
+    max_size=60,
+)
 
 
 @settings(max_examples=examples(150))
@@ -169,9 +226,19 @@ def test_command_lines(commands, others, bound, other, lines, data):
 # HTTP
 
 REQUESTS = [
-    "GET /t/{x}", "GET /t/{x}/{y}", "GET /t/a", "GET /t/{p}", "POST /t/{x}", "POST /t/a", "GET /t/x-{x}",
-    "GET /t/x-a", "GET /t/{x}/a", "GET /t{f}", "GET /t/a/{y}", "GET /t/{x}/{x}",
-]  # fmt: skip
+    "GET /t/{x}",
+    "GET /t/{x}/{y}",
+    "GET /t/a",
+    "GET /t/{p}",
+    "POST /t/{x}",
+    "POST /t/a",
+    "GET /t/x-{x}",
+    "GET /t/x-a",
+    "GET /t/{x}/a",
+    "GET /t{f}",
+    "GET /t/a/{y}",
+    "GET /t/{x}/{x}",
+]
 DENIES = ["GET /t/a", "* /t/{p}", "GET /t/a/b", "GET /t/{x}/b"]
 
 
@@ -224,9 +291,19 @@ def http_commands(draw):
 
 
 PATHS = [
-    "/t/a", "/t/b", "/t/1", "/t/x-a", "/t/a/b", "/t/a/a", "/t/1/1", "/t/a/b/c", "/t/ab", "/t/2", "/t/a/x",
+    "/t/a",
+    "/t/b",
+    "/t/1",
+    "/t/x-a",
+    "/t/a/b",
+    "/t/a/a",
+    "/t/1/1",
+    "/t/a/b/c",
+    "/t/ab",
+    "/t/2",
+    "/t/a/x",
     "/t/c/a",
-]  # fmt: skip
+]
 TAILS = ["", "", "?q=a", "?q=1", "?q=a&r=b", "?r=1"]
 SHA = "0123456789abcdef" * 4
 FILES = [
@@ -235,20 +312,37 @@ FILES = [
     for kind in ("css", "csv")
 ]
 BODIES = [
-    *FILES, f' form {{"f":{{"bytes":1500,"name":"a","sha256":"{SHA}","type":"text/css"}}}}',
-    ' headers {"q":"a"}', ' headers {"q":"a","r":"1"} {}', ' form {"q":"a"}', ' form {"q":"1","r":"a"}', " form {}",
-    "", "", " {}", ' {"q":"a"}', ' {"q":1}', ' {"q":"a","r":"b"}', ' {"r":"1"}', ' {"q":1,"r":"a"}',
-]  # fmt: skip
+    *FILES,
+    f' form {{"f":{{"bytes":1500,"name":"a","sha256":"{SHA}","type":"text/css"}}}}',
+    ' headers {"q":"a"}',
+    ' headers {"q":"a","r":"1"} {}',
+    ' form {"q":"a"}',
+    ' form {"q":"1","r":"a"}',
+    " form {}",
+    "",
+    "",
+    " {}",
+    ' {"q":"a"}',
+    ' {"q":1}',
+    ' {"q":"a","r":"b"}',
+    ' {"r":"1"}',
+    ' {"q":1,"r":"a"}',
+]
 EVERY_LINE = [
     f"{method} {path}{tail}{body}"
-    for method in ("GET", "POST") for path in PATHS for tail in dict.fromkeys(TAILS) for body in dict.fromkeys(BODIES)
-]  # fmt: skip
+    for method in ("GET", "POST")
+    for path in PATHS
+    for tail in dict.fromkeys(TAILS)
+    for body in dict.fromkeys(BODIES)
+]
 # Each seventh one: too few of them are allowed to choose them freely.
 HTTP_LINES = st.integers(0, 6).map(lambda first: EVERY_LINE[first::7])
 
 
 def holds_for_answers(parent, child, lines: list[str]) -> None:
-    """Where the one covers the other, no stream may be asked for by the other alone, and no more is answered."""
+    """Where the one covers the other, no stream may be asked for by the other alone, and no more is
+    answered.
+    """
     if covers(parent, child) is None:
         for line in lines:
             method, target, *words = line.split(" ", 2)
@@ -286,35 +380,108 @@ def test_requests(commands, others, bound, other, lines, data):
 # Kubernetes
 
 KUBE = [
-    {"run": "get pods -n {ns}"}, {"run": "get pods web -n {ns}"}, {"run": "get pods -n shop"}, {"run": "delete pod web -n {ns}"},
-    {"run": "logs web -n {ns}"}, {"run": "rollout restart deployment/{x} -n {ns}", "where": {"x": {"choice": ["web", "api"]}}},
-    {"run": "rollout restart deployment/web -n {ns}"}, {"run": "get pods -A"},
+    {"run": "get pods -n {ns}"},
+    {"run": "get pods web -n {ns}"},
+    {"run": "get pods -n shop"},
+    {"run": "delete pod web -n {ns}"},
+    {"run": "logs web -n {ns}"},
+    {"run": "rollout restart deployment/{x} -n {ns}", "where": {"x": {"choice": ["web", "api"]}}},
+    {"run": "rollout restart deployment/web -n {ns}"},
+    {"run": "get pods -A"},
     {"rule": {"verbs": ["get", "list"], "groups": [""], "resources": ["pods"], "namespaces": ["{ns}"]}},
-    {"rule": {"verbs": ["get"], "groups": ["", "apps"], "resources": ["pods", "deployments"], "cluster": True}},
+    {
+        "rule": {
+            "verbs": ["get"],
+            "groups": ["", "apps"],
+            "resources": ["pods", "deployments"],
+            "cluster": True,
+        }
+    },
     {"rule": {"verbs": ["*"], "groups": ["*"], "resources": ["*"], "namespaces": ["{ns}"]}},
-    {"rule": {"verbs": ["get"], "groups": [""], "resources": ["pods"], "names": ["web"], "namespaces": ["{ns}"]}},
-    {"run": "scale deployment/web -n {ns} --replicas {n}", "where": {"n": {"int": [1, 3]}}}, {"run": "scale deployment/web -n {ns} --replicas 2", "hold": True},
-    {"run": "scale deployment/{d} -n {ns} --replicas {n}", "where": {"d": {"name": 9}, "n": {"int": [1, 5]}}}, {"run": "scale deployment/web -n {ns}"},
-    {"run": "set image deployment/web -n {ns} app={i}", "where": {"i": {"choice": ["a:1", "a:2"]}}}, {"run": "set image deployment/web -n shop app=a:1"},
-    {"run": "exec {p} -c app -n {ns} -- tail -n {n} {f}", "where": {"p": {"name": 9}, "n": {"int": [1, 9]}, "f": {"path": "/var/log"}}},
-    {"run": "exec web -c app -n {ns} -- tail -n 5 /var/log/a", "end": {"finish": "1m"}}, {"run": "exec web -c app -i -n {ns} -- tail -n {n} /var/log/a", "where": {"n": {"int": [5, 6]}}},
-    {"run": "logs {p} -n {ns} -f", "where": {"p": {"name": 9}}}, {"run": "port-forward pod/web {p} -n {ns}", "where": {"p": {"choice": ["80", "81"]}}},
-    {"run": "port-forward pod/web 80 -n {ns}"}, {"run": "delete pod {p} -n {ns}", "where": {"p": {"name": 9}}, "hold": True}, {"run": "label pod web -n {ns} a={v}", "where": {"v": {"choice": ["b", "c"]}}},
-    {"apply": {"kind": "Deployment", "apiVersion": "apps/v1", "namespaces": ["{ns}"], "names": ["web"], "fields": {"spec.replicas": {"int": [1, 4]}, "spec.paused": True}}},
-    {"apply": {"kind": "Deployment", "apiVersion": "apps/v1", "namespaces": ["{ns}"], "fields": {"spec.replicas": {"int": [2, 3]}}, "create": True}},
-]  # fmt: skip
-KUBE_LINES = [
-    f"{verb} -n {space}" for space in ("shop", "blog") for verb in (
-        "get pods", "get pods web", "get pods api", "delete pod web", "logs web", "rollout restart deployment/web",
-        "rollout restart deployment/api", "get deployments", "get secrets", "scale deployment/web --replicas 2",
-        "scale deployment/api --replicas 5", "set image deployment/web app=a:1", "set image deployment/web app=a:2", "logs web -f",
-        "port-forward pod/web 80", "port-forward pod/web 81", "label pod web a=b", "label pod web a=c", "delete pod api",
-        "apply deployment/web spec.replicas=3", "apply deployment/api spec.replicas=4", "apply deployments name=web spec.replicas=2",
-    )
-] + ["get pods -A", "get deployments -A", "get secrets -A"] + [
-    f"exec {pod} -c app {stdin} -n {space} -- tail -n {n} /var/log/{file}" for space in ("shop", "blog") for pod in ("web", "api")
-    for stdin in ("", "-i") for n in (5, 7) for file in ("a", "b")
-]  # fmt: skip
+    {
+        "rule": {
+            "verbs": ["get"],
+            "groups": [""],
+            "resources": ["pods"],
+            "names": ["web"],
+            "namespaces": ["{ns}"],
+        }
+    },
+    {"run": "scale deployment/web -n {ns} --replicas {n}", "where": {"n": {"int": [1, 3]}}},
+    {"run": "scale deployment/web -n {ns} --replicas 2", "hold": True},
+    {"run": "scale deployment/{d} -n {ns} --replicas {n}", "where": {"d": {"name": 9}, "n": {"int": [1, 5]}}},
+    {"run": "scale deployment/web -n {ns}"},
+    {"run": "set image deployment/web -n {ns} app={i}", "where": {"i": {"choice": ["a:1", "a:2"]}}},
+    {"run": "set image deployment/web -n shop app=a:1"},
+    {
+        "run": "exec {p} -c app -n {ns} -- tail -n {n} {f}",
+        "where": {"p": {"name": 9}, "n": {"int": [1, 9]}, "f": {"path": "/var/log"}},
+    },
+    {"run": "exec web -c app -n {ns} -- tail -n 5 /var/log/a", "end": {"finish": "1m"}},
+    {"run": "exec web -c app -i -n {ns} -- tail -n {n} /var/log/a", "where": {"n": {"int": [5, 6]}}},
+    {"run": "logs {p} -n {ns} -f", "where": {"p": {"name": 9}}},
+    {"run": "port-forward pod/web {p} -n {ns}", "where": {"p": {"choice": ["80", "81"]}}},
+    {"run": "port-forward pod/web 80 -n {ns}"},
+    {"run": "delete pod {p} -n {ns}", "where": {"p": {"name": 9}}, "hold": True},
+    {"run": "label pod web -n {ns} a={v}", "where": {"v": {"choice": ["b", "c"]}}},
+    {
+        "apply": {
+            "kind": "Deployment",
+            "apiVersion": "apps/v1",
+            "namespaces": ["{ns}"],
+            "names": ["web"],
+            "fields": {"spec.replicas": {"int": [1, 4]}, "spec.paused": True},
+        }
+    },
+    {
+        "apply": {
+            "kind": "Deployment",
+            "apiVersion": "apps/v1",
+            "namespaces": ["{ns}"],
+            "fields": {"spec.replicas": {"int": [2, 3]}},
+            "create": True,
+        }
+    },
+]
+KUBE_LINES = (
+    [
+        f"{verb} -n {space}"
+        for space in ("shop", "blog")
+        for verb in (
+            "get pods",
+            "get pods web",
+            "get pods api",
+            "delete pod web",
+            "logs web",
+            "rollout restart deployment/web",
+            "rollout restart deployment/api",
+            "get deployments",
+            "get secrets",
+            "scale deployment/web --replicas 2",
+            "scale deployment/api --replicas 5",
+            "set image deployment/web app=a:1",
+            "set image deployment/web app=a:2",
+            "logs web -f",
+            "port-forward pod/web 80",
+            "port-forward pod/web 81",
+            "label pod web a=b",
+            "label pod web a=c",
+            "delete pod api",
+            "apply deployment/web spec.replicas=3",
+            "apply deployment/api spec.replicas=4",
+            "apply deployments name=web spec.replicas=2",
+        )
+    ]
+    + ["get pods -A", "get deployments -A", "get secrets -A"]
+    + [
+        f"exec {pod} -c app {stdin} -n {space} -- tail -n {n} /var/log/{file}"
+        for space in ("shop", "blog")
+        for pod in ("web", "api")
+        for stdin in ("", "-i")
+        for n in (5, 7)
+        for file in ("a", "b")
+    ]
+)
 kube_commands = st.lists(st.sampled_from(KUBE), min_size=1, max_size=4).map(
     lambda found: [{"effect": "read", **one} for one in found]
 )
@@ -334,14 +501,28 @@ def test_rights(commands, others, bound, other):
 # PostgreSQL
 
 GRANTS = [
-    "SELECT ON app.orders", "SELECT (id) ON app.orders", "SELECT (id, status) ON app.orders", "UPDATE (status) ON app.orders",
-    "SELECT, UPDATE ON app.{t}", "SELECT ON {t}.orders", "EXECUTE ON FUNCTION app.close(integer)", "ROLE reader", "USAGE ON SCHEMA app",
+    "SELECT ON app.orders",
+    "SELECT (id) ON app.orders",
+    "SELECT (id, status) ON app.orders",
+    "UPDATE (status) ON app.orders",
+    "SELECT, UPDATE ON app.{t}",
+    "SELECT ON {t}.orders",
+    "EXECUTE ON FUNCTION app.close(integer)",
+    "ROLE reader",
+    "USAGE ON SCHEMA app",
     "SELECT ON app.{x}",
-]  # fmt: skip
+]
 PG_LINES = [
-    *(one for one in GRANTS if "{" not in one), "SELECT (secret) ON app.orders", "UPDATE ON app.orders", "SELECT ON app.items",
-    "SELECT ON other.orders", "ROLE writer", "USAGE ON SCHEMA other", "EXECUTE ON FUNCTION app.close(text)", "SELECT ON orders.orders",
-]  # fmt: skip
+    *(one for one in GRANTS if "{" not in one),
+    "SELECT (secret) ON app.orders",
+    "UPDATE ON app.orders",
+    "SELECT ON app.items",
+    "SELECT ON other.orders",
+    "ROLE writer",
+    "USAGE ON SCHEMA other",
+    "EXECUTE ON FUNCTION app.close(text)",
+    "SELECT ON orders.orders",
+]
 pg_commands = st.lists(st.sampled_from(GRANTS), min_size=1, max_size=4).map(
     lambda found: [
         {

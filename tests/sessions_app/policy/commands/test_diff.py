@@ -35,8 +35,14 @@ def test_each_change_is_a_sentence(restart_web, restart_web_text):
         "risk of the set is now high, was medium",
         'parameter unit is now {choice: ["nginx", "haproxy", "varnish"]}, was {choice: ["nginx", "haproxy"]}',
         "command systemctl restart {unit} is removed",
-        "command systemctl reload {unit} is added: {run: systemctl reload {unit}, effect: change, end: cut, contain: pidns}",
-        "where of command journalctl --no-pager -u {unit} -n {lines} is now {lines: {int: [1, 5000]}}, was {lines: {int: [1, 1000]}}",
+        (
+            "command systemctl reload {unit} is added: {run: systemctl reload {unit}, effect: change, end:"
+            " cut, contain: pidns}"
+        ),
+        (
+            "where of command journalctl --no-pager -u {unit} -n {lines} is now {lines: {int: [1, 5000]}},"
+            " was {lines: {int: [1, 1000]}}"
+        ),
         "hold of command systemctl stop {unit} is now false, was true",
         "end of command systemctl stop {unit} is now {finish: 10m}, was {finish: 5m}",
         "the example to allow is removed: systemctl restart nginx",

@@ -37,8 +37,16 @@ REPLACED = [
     ("kind: ssh", "kind: telnet", "line 2, kind: needs one of ssh"),
     ("risk: medium\n", "", "risk: is missing: add it"),
     ("risk: medium", "risk: medium\nowner: me", "line 5, owner: is not a known key here"),
-    ("name: restart-web", "name: Restart Web", "line 1, name: must be lowercase letters, digits and hyphens, such as restart-web"),
-    ("effect: read", "effect: reed", "line 12, commands[1].effect: must be 'read', 'change' or 'destructive'"),
+    (
+        "name: restart-web",
+        "name: Restart Web",
+        "line 1, name: must be lowercase letters, digits and hyphens, such as restart-web",
+    ),
+    (
+        "effect: read",
+        "effect: reed",
+        "line 12, commands[1].effect: must be 'read', 'change' or 'destructive'",
+    ),
     ("    effect: read\n", "", "commands[1].effect: is missing: add it"),
     ("hold: true", "hold: yes", "commands[2].hold: must be true or false, without quotes"),
     ("hold: true", "hold: 1", "commands[2].hold: must be true or false, without quotes"),
@@ -50,16 +58,36 @@ REPLACED = [
     ("choice:", "choise:", "line 6, parameters.unit: needs one type"),
     ("-n {lines}", "-n {line}", "commands[1].run: uses {line}, which is not declared"),
     ("-n {lines}", "-n 5", "commands[1].where.lines: is not used in run"),
-    ("{lines: {int: [1, 1000]}}", "{lines: {int: [1, 1000], from: workflow.id}}", "commands[1].where.lines: a value that"),
-    ("{lines: {int: [1, 1000]}}", "{lines: {int: [1, 9]}, unit: {int: [1, 9]}}", "commands[1].where.unit: has the same name"),
-    ("systemctl restart {unit}\n", "systemctl restart {unit} | cat\n", "line 8, commands[0].run: “|” is never passed"),
+    (
+        "{lines: {int: [1, 1000]}}",
+        "{lines: {int: [1, 1000], from: workflow.id}}",
+        "commands[1].where.lines: a value that",
+    ),
+    (
+        "{lines: {int: [1, 1000]}}",
+        "{lines: {int: [1, 9]}, unit: {int: [1, 9]}}",
+        "commands[1].where.unit: has the same name",
+    ),
+    (
+        "systemctl restart {unit}\n",
+        "systemctl restart {unit} | cat\n",
+        "line 8, commands[0].run: “|” is never passed",
+    ),
     ("systemctl restart {unit}\n", "'{unit} restart'\n", "commands[0].run: the program must be written out"),
-    ("systemctl restart {unit}\n", "'ls {unit}{unit}'\n", "commands[0].run: two parameters need text between"),
-    ("systemctl restart {unit}\n", '"A=1 ls {unit}"\n', "commands[0].run: environment variables are not supported"),
+    (
+        "systemctl restart {unit}\n",
+        "'ls {unit}{unit}'\n",
+        "commands[0].run: two parameters need text between",
+    ),
+    (
+        "systemctl restart {unit}\n",
+        '"A=1 ls {unit}"\n',
+        "commands[0].run: environment variables are not supported",
+    ),
     ("systemctl restart {unit}\n", '"ls\\u202e {unit}"\n', "commands[0].run: contains U+202E"),
     ("systemctl restart {unit}\n", "[ls]\n", "commands[0].run: must be text"),
     ("summary: Restart", 'summary: "a\\nb" #', "summary: contains U+000A"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("old", "new", "said"), REPLACED)
@@ -88,14 +116,24 @@ def test_a_list_without_commands_is_read_and_missing_commands_are_not(restart_we
 def test_a_parameter_stands_in_quotes_too_and_braces_can_be_literal():
     document = parse_document(
         {
-            "name": "a", "kind": "ssh", "summary": "s", "risk": "low", "parameters": {"x": {"name": 9}},
+            "name": "a",
+            "kind": "ssh",
+            "summary": "s",
+            "risk": "low",
+            "parameters": {"x": {"name": 9}},
             "commands": [{"run": "ps 'a {x}' \"{x}\" --u={x} '{'x'}' '{a b}' {x}-{x}", "effect": "read"}],
         }
-    )  # fmt: skip
+    )
     words = document.commands[0].template().words
     assert ["".join(p if isinstance(p, str) else f"<{p.name}>" for p in word) for word in words] == [
-        "ps", "a <x>", "<x>", "--u=<x>", "{x}", "{a b}", "<x>-<x>",
-    ]  # fmt: skip
+        "ps",
+        "a <x>",
+        "<x>",
+        "--u=<x>",
+        "{x}",
+        "{a b}",
+        "<x>-<x>",
+    ]
 
 
 def test_a_brace_behind_a_backslash_begins_no_parameter(restart_web_text):
@@ -122,13 +160,17 @@ def test_the_canonical_text_reads_back_as_the_same_document(restart_web):
 
 def test_the_canonical_text_leaves_out_what_is_not_said_so_that_new_keys_change_no_digest():
     text = "{risk: low, name: a, kind: ssh, summary: é, commands: [{run: ls, effect: read, hold: false}]}"
-    assert canonical_json(parse_text(text)) == (
-        '{"commands":[{"effect":"read","run":"ls"}],"kind":"ssh","name":"a","risk":"low","summary":"é"}'
+    assert (
+        canonical_json(parse_text(text))
+        == '{"commands":[{"effect":"read","run":"ls"}],"kind":"ssh","name":"a","risk":"low","summary":"é"}'
     )
 
 
 def test_a_workflow_value_alone_survives_the_canonical_text():
-    text = "{name: a, kind: ssh, summary: s, risk: low, parameters: {t: {from: workflow.id}}, commands: [{run: 'ls {t}', effect: read}]}"
+    text = (
+        "{name: a, kind: ssh, summary: s, risk: low, parameters: {t: {from: workflow.id}}, commands: [{run:"
+        " 'ls {t}', effect: read}]}"
+    )
     assert '{"from":"workflow.id"}' in canonical_json(parse_text(text))
     assert parse_text(canonical_json(parse_text(text))) == parse_text(text)
 
@@ -140,9 +182,16 @@ def test_the_schema_is_valid_and_takes_what_the_parser_takes(restart_web_text):
 
 
 SCHEMA_FAULTS: list[tuple[str, str]] = [
-    (old, new) for old, new, _ in REPLACED if "run" not in _ and "where.unit" not in _ and "U+000A" not in _
-    and "lowest" not in _ and "not used" not in _ and "at most 1h" not in _ and "finish: " not in _
-]  # fmt: skip
+    (old, new)
+    for old, new, _ in REPLACED
+    if "run" not in _
+    and "where.unit" not in _
+    and "U+000A" not in _
+    and "lowest" not in _
+    and "not used" not in _
+    and "at most 1h" not in _
+    and "finish: " not in _
+]
 
 
 @pytest.mark.parametrize(("old", "new"), SCHEMA_FAULTS)

@@ -22,7 +22,9 @@ from sessions_app.policy.commands.kinds import (
 
 @dataclass(frozen=True)
 class Sample:
-    """Commands of a kind: two that fit `line`, one that fits `other` alone, and one that the linter has much to say of."""
+    """Commands of a kind: two that fit `line`, one that fits `other` alone, and one that the linter has much
+    to say of.
+    """
 
     loose: dict[str, Any]
     strict: dict[str, Any]
@@ -35,26 +37,48 @@ class Sample:
 
 SAMPLES = {
     "ssh": Sample(
-        {"run": "ls {x}", "where": {"x": {"name": 9}}}, {"run": "ls a"}, "ls a", {"run": "id"}, "id",
+        {"run": "ls {x}", "where": {"x": {"name": 9}}},
+        {"run": "ls a"},
+        "ls a",
+        {"run": "id"},
+        "id",
         {"run": "sh -c {x}", "where": {"x": {"pattern": ".*"}}},
     ),
     "http": Sample(
-        {"request": "GET /a/{x}", "where": {"x": {"name": 9}}}, {"request": "GET /a/b"}, "GET /a/b", {"request": "GET /c"}, "GET /c",
-        {"request": "POST /"}, ("GET /d", "GET /d"),
+        {"request": "GET /a/{x}", "where": {"x": {"name": 9}}},
+        {"request": "GET /a/b"},
+        "GET /a/b",
+        {"request": "GET /c"},
+        "GET /c",
+        {"request": "POST /"},
+        ("GET /d", "GET /d"),
     ),
     "mcp": Sample(
-        {"tool": "t", "arguments": {"x": {"name": 9}}}, {"tool": "t", "arguments": {"x": "a"}}, 't {"x": "a"}', {"tool": "u"}, "u",
-        {"tool": "delete_all", "arguments": {"x": {"pattern": ".*"}}}, ("v*", "v"),
+        {"tool": "t", "arguments": {"x": {"name": 9}}},
+        {"tool": "t", "arguments": {"x": "a"}},
+        't {"x": "a"}',
+        {"tool": "u"},
+        "u",
+        {"tool": "delete_all", "arguments": {"x": {"pattern": ".*"}}},
+        ("v*", "v"),
     ),
     "kubernetes": Sample(
-        {"run": "get pod {x} -n shop", "where": {"x": {"name": 9}}}, {"run": "get pod web -n shop"}, "get pod web -n shop",
-        {"run": "get nodes"}, "get nodes", {"run": "delete pods -A"},
+        {"run": "get pod {x} -n shop", "where": {"x": {"name": 9}}},
+        {"run": "get pod web -n shop"},
+        "get pod web -n shop",
+        {"run": "get nodes"},
+        "get nodes",
+        {"run": "delete pods -A"},
     ),
     "postgres": Sample(
-        {"grant": "SELECT ON app.orders"}, {"grant": "SELECT (id) ON app.orders"}, "SELECT (id) ON app.orders", {"grant": "ROLE reader"}, "ROLE reader",
+        {"grant": "SELECT ON app.orders"},
+        {"grant": "SELECT (id) ON app.orders"},
+        "SELECT (id) ON app.orders",
+        {"grant": "ROLE reader"},
+        "ROLE reader",
         {"grant": "ROLE postgres"},
     ),
-}  # fmt: skip
+}
 HOLDS = [kind for kind in SAMPLES if kind != "postgres"]
 each_kind = pytest.mark.parametrize("kind", SAMPLES)
 

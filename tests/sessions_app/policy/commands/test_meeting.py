@@ -34,9 +34,23 @@ def test_two_patterns_that_match_one_text_meet(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("a", "b"), ("a{3}", "a{4}"), ("(ab){2,3}", "abababab"), ("x+y", "y"), (NAME, ".*=.*"), ("web-[0-9]+", r".*\.mount"), ("[[:digit:]]+", ".*a"),
-     (r"\d+", "x5"), ("[a-z]+", "[A-Z]+"), ("[^a]", "a"), ("(a?b){2}", "aab"), ("a{0}", "a"), (r"v[0-9.]+", "w.*"), ("[a-z]{1,40}", ".*-.*")],
-)  # fmt: skip
+    [
+        ("a", "b"),
+        ("a{3}", "a{4}"),
+        ("(ab){2,3}", "abababab"),
+        ("x+y", "y"),
+        (NAME, ".*=.*"),
+        ("web-[0-9]+", r".*\.mount"),
+        ("[[:digit:]]+", ".*a"),
+        (r"\d+", "x5"),
+        ("[a-z]+", "[A-Z]+"),
+        ("[^a]", "a"),
+        ("(a?b){2}", "aab"),
+        ("a{0}", "a"),
+        (r"v[0-9.]+", "w.*"),
+        ("[a-z]{1,40}", ".*-.*"),
+    ],
+)
 def test_patterns_without_a_common_text_do_not_meet(one: str, other: str) -> None:
     assert not can_meet(one, other)
 

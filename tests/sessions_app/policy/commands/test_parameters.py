@@ -21,14 +21,20 @@ ACCEPTED = [
     (of(int=[-5, 5]), ["-5", "0", "5"]),
     (of(pattern="v[0-9.]+"), ["v1", "v1.2.3"]),
     (of(pattern="a|b"), ["a", "b"]),
-    (of(path="/var/log"), ["/var/log/syslog", "/var/log/nginx/access.log", "/var/log/...", "/var/log/-x", "/var/log/a b"]),
+    (
+        of(path="/var/log"),
+        ["/var/log/syslog", "/var/log/nginx/access.log", "/var/log/...", "/var/log/-x", "/var/log/a b"],
+    ),
     (of(path="/"), ["/etc"]),
     (of(name=8), ["a", "CHG-2291", "_x", "a.b-c_d"]),
-    (of(cidr=["10.0.0.0/8", "2001:db8::/32"]), ["10.1.2.3", "10.1.0.0/16", "10.0.0.0/8", "2001:db8::1", "2001:db8:1::/48"]),
+    (
+        of(cidr=["10.0.0.0/8", "2001:db8::/32"]),
+        ["10.1.2.3", "10.1.0.0/16", "10.0.0.0/8", "2001:db8::1", "2001:db8:1::/48"],
+    ),
     (of(duration=["1s", "5m"]), ["1s", "300s", "5m", "2m"]),
     (of(**{"from": "workflow.id"}), ["CHG-2291", "a" * 64]),
     (of(**{"from": "workflow.release", "pattern": "v[0-9]+"}), ["v12"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("type_", "values"), ACCEPTED, ids=lambda value: getattr(value, "limits", ""))
@@ -38,24 +44,49 @@ def test_a_value_inside_its_type_is_accepted_as_it_stands(type_, values):
 
 REFUSED = [
     (of(choice=["nginx", "haproxy"]), ["sshd", "Nginx", "nginx ", "ngin"]),
-    (of(int=[1, 1000]), ["0", "1001", "-1", "1.5", "1e2", "0x10", "01", "+1", " 1", "1 ", "١", "x", "1" * 30, "1\n"]),
+    (
+        of(int=[1, 1000]),
+        ["0", "1001", "-1", "1.5", "1e2", "0x10", "01", "+1", " 1", "1 ", "١", "x", "1" * 30, "1\n"],
+    ),
     (of(int=[-5, 5]), ["-6", "--5", "-", "-05", "-0"]),
     (of(pattern="v[0-9.]+"), ["v", "xv1", "v1x", "v1\n", "\nv1", "v1 v2"]),
     (of(pattern="a|b"), ["ab", "ax", "xb"]),
     (of(pattern=".*"), ["-x", "--", "-", "a\nb", "a\u200bb", "a\u202eb", "a\0b"]),
     (of(pattern="(?s).*"), ["a\nb"]),
-    (of(path="/var/log"), [
-        "/var/log", "/var/log/", "/var/logs/x", "/var/log/../x", "/var/log/a/..", "/var/log/./x", "/var/log//x", "/var/log/x/",
-        "var/log/x", "//var/log/x", "/etc/passwd", "/var/log/a\nb", "/var/log/a\u202eb", "-/var/log/x", "../var/log/x",
-    ]),
+    (
+        of(path="/var/log"),
+        [
+            "/var/log",
+            "/var/log/",
+            "/var/logs/x",
+            "/var/log/../x",
+            "/var/log/a/..",
+            "/var/log/./x",
+            "/var/log//x",
+            "/var/log/x/",
+            "var/log/x",
+            "//var/log/x",
+            "/etc/passwd",
+            "/var/log/a\nb",
+            "/var/log/a\u202eb",
+            "-/var/log/x",
+            "../var/log/x",
+        ],
+    ),
     (of(path="/"), ["/", "/..", "//", "etc"]),
     (of(name=8), ["-a", ".a", "a/b", "a b", "a" * 9, "é", "a:b", "a=b", "a\n"]),
-    (of(cidr=["10.0.0.0/8"]), ["11.0.0.1", "0.0.0.0/0", "10.0.0.0/7", "10.1.2.3/16", "::1", "10.1", "010.0.0.1", "10.0.0.1 ", "x"]),
-    (of(cidr=["2001:db8::/32"]), ["2001:DB8::1", "2001:db8::0001", "fe80::1%eth0", "::ffff:10.0.0.1", "10.0.0.1"]),
+    (
+        of(cidr=["10.0.0.0/8"]),
+        ["11.0.0.1", "0.0.0.0/0", "10.0.0.0/7", "10.1.2.3/16", "::1", "10.1", "010.0.0.1", "10.0.0.1 ", "x"],
+    ),
+    (
+        of(cidr=["2001:db8::/32"]),
+        ["2001:DB8::1", "2001:db8::0001", "fe80::1%eth0", "::ffff:10.0.0.1", "10.0.0.1"],
+    ),
     (of(cidr=["fe80::/10"]), ["fe80::1%eth0"]),
     (of(duration=["1s", "5m"]), ["0s", "301s", "6m", "5", "m", "1m30s", "05s", "5M", "5 m", "-5s", "1.5m"]),
     (of(**{"from": "workflow.id"}), ["a b", "a" * 65, "../x", "-x"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("type_", "values"), REFUSED, ids=lambda value: getattr(value, "limits", ""))
@@ -91,16 +122,48 @@ def test_a_refusal_names_the_limits():
 @pytest.mark.parametrize(
     "written",
     [
-        {}, {"choise": ["a"]}, {"choice": []}, {"choice": ["a", "a"]}, {"choice": ["-a"]}, {"choice": [""]},
-        {"choice": [True]}, {"choice": [None]}, {"choice": ["a\u202eb"]}, {"choice": "a"}, {"choice": ["a"], "int": [1, 2]},
-        {"int": [2, 1]}, {"int": [1]}, {"int": [1, 2, 3]}, {"int": ["1", "2"]}, {"int": [1.5, 2]}, {"int": [True, 2]},
-        {"int": [0, 2**70]}, {"pattern": ""}, {"pattern": "["}, {"pattern": "(?=a)"}, {"pattern": "(a)\\1"},
-        {"pattern": "a" * 513}, {"pattern": "a\u200b"}, {"path": "var/log"}, {"path": "/var/../etc"}, {"path": "/var/"},
-        {"path": ""}, {"name": 0}, {"name": 256}, {"name": True}, {"cidr": []}, {"cidr": ["10.0.0.1/8"]}, {"cidr": ["x"]},
-        {"duration": ["5m", "1s"]}, {"duration": ["1", "2"]}, {"from": "identity.name"}, {"from": "workflow"},
-        {"from": "workflow.id.x"}, {"from": None},
+        {},
+        {"choise": ["a"]},
+        {"choice": []},
+        {"choice": ["a", "a"]},
+        {"choice": ["-a"]},
+        {"choice": [""]},
+        {"choice": [True]},
+        {"choice": [None]},
+        {"choice": ["a\u202eb"]},
+        {"choice": "a"},
+        {"choice": ["a"], "int": [1, 2]},
+        {"int": [2, 1]},
+        {"int": [1]},
+        {"int": [1, 2, 3]},
+        {"int": ["1", "2"]},
+        {"int": [1.5, 2]},
+        {"int": [True, 2]},
+        {"int": [0, 2**70]},
+        {"pattern": ""},
+        {"pattern": "["},
+        {"pattern": "(?=a)"},
+        {"pattern": "(a)\\1"},
+        {"pattern": "a" * 513},
+        {"pattern": "a\u200b"},
+        {"path": "var/log"},
+        {"path": "/var/../etc"},
+        {"path": "/var/"},
+        {"path": ""},
+        {"name": 0},
+        {"name": 256},
+        {"name": True},
+        {"cidr": []},
+        {"cidr": ["10.0.0.1/8"]},
+        {"cidr": ["x"]},
+        {"duration": ["5m", "1s"]},
+        {"duration": ["1", "2"]},
+        {"from": "identity.name"},
+        {"from": "workflow"},
+        {"from": "workflow.id.x"},
+        {"from": None},
     ],
-)  # fmt: skip
+)
 def test_a_type_that_means_nothing_or_too_much_cannot_be_declared(written):
     with pytest.raises(ValidationError):
         ADAPTER.validate_python(written)

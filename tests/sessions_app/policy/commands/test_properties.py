@@ -1,4 +1,6 @@
-"""Properties that hold for every line: words survive quoting, and nothing that is added to a line is allowed by it."""
+"""Properties that hold for every line: words survive quoting, and nothing that is added to a line is allowed
+by it.
+"""
 
 import string
 from typing import Any
@@ -79,27 +81,84 @@ def test_words_of_visible_characters_survive_quoting_and_parsing(program, words)
 
 DOCUMENT = parse_document(
     {
-        "name": "all-types", "kind": "ssh", "summary": "One command for each type", "risk": "high",
+        "name": "all-types",
+        "kind": "ssh",
+        "summary": "One command for each type",
+        "risk": "high",
         "parameters": {"unit": {"choice": ["nginx", "haproxy"]}, "ticket": {"from": "workflow.id"}},
         "commands": [
             {"run": "systemctl restart {unit}", "effect": "change"},
-            {"run": "note --ticket={ticket} {text}", "where": {"text": {"pattern": "[ -~]*"}}, "effect": "change"},
-            {"run": "tail -n {n} {file}", "where": {"n": {"int": [-10, 100]}, "file": {"path": "/var/log"}}, "effect": "read"},
-            {"run": "copy {a}:{b}@{c}", "where": {"a": {"path": "/srv"}, "b": {"name": 9}, "c": {"cidr": ["10.0.0.0/8"]}},
-             "effect": "destructive", "hold": True},
-            {"run": "wait {d} '{d} {e}'", "where": {"d": {"duration": ["1s", "5m"]}, "e": {"pattern": ".+"}}, "effect": "read"},
-            {"run": "systemctl {verb} {unit}", "where": {"verb": {"choice": ["stop", "restart"]}}, "effect": "change", "hold": True},
+            {
+                "run": "note --ticket={ticket} {text}",
+                "where": {"text": {"pattern": "[ -~]*"}},
+                "effect": "change",
+            },
+            {
+                "run": "tail -n {n} {file}",
+                "where": {"n": {"int": [-10, 100]}, "file": {"path": "/var/log"}},
+                "effect": "read",
+            },
+            {
+                "run": "copy {a}:{b}@{c}",
+                "where": {"a": {"path": "/srv"}, "b": {"name": 9}, "c": {"cidr": ["10.0.0.0/8"]}},
+                "effect": "destructive",
+                "hold": True,
+            },
+            {
+                "run": "wait {d} '{d} {e}'",
+                "where": {"d": {"duration": ["1s", "5m"]}, "e": {"pattern": ".+"}},
+                "effect": "read",
+            },
+            {
+                "run": "systemctl {verb} {unit}",
+                "where": {"verb": {"choice": ["stop", "restart"]}},
+                "effect": "change",
+                "hold": True,
+            },
         ],
     }
-)  # fmt: skip
+)
 BINDINGS = {"unit": "nginx", "ticket": "CHG-1"}
 COMPILED = compile_set(DOCUMENT, BINDINGS)
 
 word_parts = st.sampled_from(
-    ["systemctl", "restart", "stop", "nginx", "haproxy", "note", "--ticket=CHG-1", "--ticket=", "CHG-1", "tail", "-n", "5", "-5", "101",
-     "/var/log/x", "/var/log/../x", "/etc/passwd", "copy", "/srv/a:b@10.0.0.1", "/srv/a", ":", "@", "wait", "1s", "'1s x'", "5m", "-x",
-     "'a b'", "\\;", "''", "..", "/", ".", "é"]
-)  # fmt: skip
+    [
+        "systemctl",
+        "restart",
+        "stop",
+        "nginx",
+        "haproxy",
+        "note",
+        "--ticket=CHG-1",
+        "--ticket=",
+        "CHG-1",
+        "tail",
+        "-n",
+        "5",
+        "-5",
+        "101",
+        "/var/log/x",
+        "/var/log/../x",
+        "/etc/passwd",
+        "copy",
+        "/srv/a:b@10.0.0.1",
+        "/srv/a",
+        ":",
+        "@",
+        "wait",
+        "1s",
+        "'1s x'",
+        "5m",
+        "-x",
+        "'a b'",
+        "\\;",
+        "''",
+        "..",
+        "/",
+        ".",
+        "é",
+    ]
+)
 near_lines = st.lists(st.one_of(word_parts, st.lists(word_parts, max_size=3).map("".join)), max_size=5).map(
     " ".join
 )
@@ -107,14 +166,16 @@ near_lines = st.lists(st.one_of(word_parts, st.lists(word_parts, max_size=3).map
 VALUES = {
     "text": st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12),
     "n": st.integers(-15, 110).map(str),
-    "file": st.lists(st.sampled_from(["a", "..", ".", "", "-x", "b c", "$x"]), max_size=4).map(lambda parts: "/var/log/" + "/".join(parts)),
+    "file": st.lists(st.sampled_from(["a", "..", ".", "", "-x", "b c", "$x"]), max_size=4).map(
+        lambda parts: "/var/log/" + "/".join(parts)
+    ),
     "a": st.sampled_from(["/srv/a", "/srv/a:b", "/srv/a@b", "/srv", "/etc", "/srv/../etc"]),
     "b": st.sampled_from(["b", "-b", "b@c", "b:c", "", "bbbbbbbbbb"]),
     "c": st.sampled_from(["10.0.0.1", "10.0.0.0/9", "11.0.0.1", "10.0.0.01", "x"]),
     "d": st.sampled_from(["1s", "5m", "6m", "01s", "s"]),
     "e": st.text(st.characters(exclude_categories=("Cs",)), max_size=8),
     "verb": st.sampled_from(["stop", "restart", "start", "stop;", "--stop"]),
-}  # fmt: skip
+}
 
 
 def rebuilt(verdict: Allowed) -> tuple[str, ...]:

@@ -53,9 +53,12 @@ def test_the_database_refuses_to_change_the_past(world, change):
 def test_history_is_for_those_who_answer_for_a_thing(world):
     assert versions_of("policy", "web-work", world.bob)
     for type_, name, reader in (
-        ("policy", "web-work", world.alice), ("policy", "web-work", world.charlie), ("group", "operators", world.bob),
-        ("policy", "no-such", world.admin), ("nonsense", "web-work", world.admin),
-    ):  # fmt: skip
+        ("policy", "web-work", world.alice),
+        ("policy", "web-work", world.charlie),
+        ("group", "operators", world.bob),
+        ("policy", "no-such", world.admin),
+        ("nonsense", "web-work", world.admin),
+    ):
         with pytest.raises(NotFound):
             versions_of(type_, name, reader)
 

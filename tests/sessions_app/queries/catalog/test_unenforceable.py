@@ -1,4 +1,6 @@
-"""What the proxy of a cluster can't enforce is refused before anyone can request it, whichever changes last."""
+"""What the proxy of a cluster can't enforce is refused before anyone can request it, whichever
+changes last.
+"""
 
 import pytest
 
@@ -24,16 +26,21 @@ def cluster(connection: str) -> str:
 
 
 def command_set(rule: str) -> str:
-    return f"name: pay\nkind: http\nsummary: Pay\nrisk: low\ncommands: [{rule}]\naccept: {{no_examples examples: For a test}}\n"
+    return (
+        f"name: pay\nkind: http\nsummary: Pay\nrisk: low\ncommands: [{rule}]\naccept: {{no_examples examples:"
+        " For a test}\n"
+    )
 
 
 def files(world, connection: str, rule: str) -> dict[str, str]:
     policy = world.catalog["policies/web-work.yaml"]
     named = policy.replace("[web]", "[web, pay]").replace("[restart-web]", "[restart-web, pay]")
     return {
-        **world.catalog, "clusters/pay.yaml": cluster(connection), "command-sets/pay.yaml": command_set(rule),
+        **world.catalog,
+        "clusters/pay.yaml": cluster(connection),
+        "command-sets/pay.yaml": command_set(rule),
         "policies/web-work.yaml": named,
-    }  # fmt: skip
+    }
 
 
 def apply(world, connection: str, rule: str):
@@ -74,18 +81,27 @@ def test_a_cluster_does_not_move_behind_a_proxy_that_can_not_enforce_what_is_use
 
 
 KUBERNETES = (
-    "name: pay\nkind: kubernetes\nenvironment: staging\nrisk: low\napprovers: {groups: [approvers]}\n"
-    "connection: {ca: '-----BEGIN CERTIFICATE-----', token: x}\ntargets: [{name: pay, address: pay.example.com, port: 6443}]\n"
+    "name: pay\nkind: kubernetes\nenvironment: staging\nrisk: low\napprovers: {groups:"
+    " [approvers]}\nconnection: {ca: '-----BEGIN CERTIFICATE-----', token: x}\ntargets: [{name: pay, address:"
+    " pay.example.com, port: 6443}]\n"
 )
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("scale deployment/web -n shop --replicas 3", ["pay can't be used on pay: it limits replicas in `scale deployment/web -n shop --replicas 3`"]),
-     ("get pods -n shop", [])],
-)  # fmt: skip
+    [
+        (
+            "scale deployment/web -n shop --replicas 3",
+            ["pay can't be used on pay: it limits replicas in `scale deployment/web -n shop --replicas 3`"],
+        ),
+        ("get pods -n shop", []),
+    ],
+)
 def test_a_cluster_that_is_reached_directly_takes_no_limits_of_single_requests(world, line, says):
-    text = f"name: pay\nkind: kubernetes\nsummary: Pay\nrisk: low\ncommands: [{{run: {line}, effect: change}}]\naccept: {{no_examples examples: For a test}}\n"
+    text = (
+        f"name: pay\nkind: kubernetes\nsummary: Pay\nrisk: low\ncommands: [{{run: {line}, effect:"
+        " change}]\naccept: {no_examples examples: For a test}\n"
+    )
     found = {**files(world, NGINX, FREE), "clusters/pay.yaml": KUBERNETES, "command-sets/pay.yaml": text}
     apply_catalog(files=found, actor=SETUP, now=world.now)
     made = Cluster.objects.get(name="pay")

@@ -31,9 +31,12 @@ def test_each_command_and_target_says_how_often_it_was_used(world):
     )
     found = comparison(grant, after(world, hours=2))
     assert {row["command"]: row["times"] for row in found["commands"]} == {
-        "echo restart nginx": 2, "echo log nginx {lines}": 0, "echo stop nginx": 0, "sleep {seconds}": 1,
+        "echo restart nginx": 2,
+        "echo log nginx {lines}": 0,
+        "echo stop nginx": 0,
+        "sleep {seconds}": 1,
         "sleep {seconds} nightly": 0,
-    }  # fmt: skip
+    }
     assert found["targets"] == [{"target": "web-1", "times": 3}, {"target": "web-2", "times": 0}]
     assert (found["approved_seconds"], found["used_seconds"]) == (3600, 720)
     assert [(row["command"], row["times"]) for row in found["refused"]] == [
@@ -67,9 +70,13 @@ def test_what_approvers_took_out_is_not_held_against_its_holder(world):
 def test_requests_that_were_counted_together_count_as_many_and_denials_are_no_commands(world):
     use = used(world)
     together = AllowedRequests(
-        use=use, session_id=use.session_id, decision=decide(use.compiled, "GET /tickets/T-42"), times=41, first_at=world.now,
+        use=use,
+        session_id=use.session_id,
+        decision=decide(use.compiled, "GET /tickets/T-42"),
+        times=41,
+        first_at=world.now,
         last_at=world.now,
-    )  # fmt: skip
+    )
     record_allowed_requests(requests=[together], answered=True, now=world.now)
     found = comparison(Grant.objects.get(pk=use.grant_id), world.now)
     assert found["commands"][0]["times"] == 41

@@ -13,7 +13,8 @@ from tests.support.world import acts
 from tests.support.world.acts import policy
 from tests.support.world.replay import world_again
 
-# Under which the ways of reading are chosen: everybody sees few things, everybody sees many, and windows that end early.
+# Under which the ways of reading are chosen: everybody sees few things, everybody sees many, and windows that
+# end early.
 WAYS = [(2_000, 20_000), (0, 20_000), (0, 7), (2, 11)]
 
 

@@ -1,4 +1,6 @@
-"""Who may decide: one definition, the same as a list for a person, as people for a thing, and as an answer for one person."""
+"""Who may decide: one definition, the same as a list for a person, as people for a thing, and as an answer
+for one person.
+"""
 
 import datetime as dt
 from typing import Any
@@ -33,12 +35,20 @@ from tests.support.breadth import examples
 
 # Few enough that people share them, in spellings of which some mean the same.
 MAILS = (
-    "", "", "ann@example.com", "ANN@example.com", "ben@example.com", "Ben@Example.com", "bücher@example.com",
-)  # fmt: skip
+    "",
+    "",
+    "ann@example.com",
+    "ANN@example.com",
+    "ben@example.com",
+    "Ben@Example.com",
+    "bücher@example.com",
+)
 ACCOUNTS = st.lists(
     st.fixed_dictionaries(
         {
-            "kind": st.sampled_from(list(Kind)), "email": st.sampled_from(MAILS), "owner": st.integers(0, 5),
+            "kind": st.sampled_from(list(Kind)),
+            "email": st.sampled_from(MAILS),
+            "owner": st.integers(0, 5),
             "groups": st.sets(st.sampled_from(["approvers", "watchers", "operators"])),
             "is_active": st.sampled_from([True, True, True, False]),
             "is_superuser": st.sampled_from([False, False, False, True]),
@@ -46,13 +56,15 @@ ACCOUNTS = st.lists(
     ),
     min_size=3,
     max_size=7,
-)  # fmt: skip
+)
 # Of each: who asks or holds, whose grant it was handed on from, and who has given a verdict.
 THINGS = st.lists(
-    st.tuples(st.integers(0, 6), st.one_of(st.none(), st.integers(0, 5)), st.sets(st.integers(0, 6), max_size=2)),
+    st.tuples(
+        st.integers(0, 6), st.one_of(st.none(), st.integers(0, 5)), st.sets(st.integers(0, 6), max_size=2)
+    ),
     min_size=1,
     max_size=5,
-)  # fmt: skip
+)
 
 
 def make_accounts(drawn: list[dict[str, Any]]) -> list[Identity]:
@@ -64,10 +76,13 @@ def make_accounts(drawn: list[dict[str, Any]]) -> list[Identity]:
     for number, one in enumerate(sorted(drawn, key=lambda one: one["kind"] != Kind.PERSON)):
         person = one["kind"] == Kind.PERSON or not people
         identity = Identity.objects.create(
-            username=f"account-{number}", email=one["email"], kind=Kind.PERSON if person else one["kind"],
-            owner=None if person else people[one["owner"] % len(people)], is_active=one["is_active"],
+            username=f"account-{number}",
+            email=one["email"],
+            kind=Kind.PERSON if person else one["kind"],
+            owner=None if person else people[one["owner"] % len(people)],
+            is_active=one["is_active"],
             is_superuser=person and one["is_superuser"],
-        )  # fmt: skip
+        )
         identity.groups.set([groups[name] for name in one["groups"]])
         people += [identity] if person else []
         made.append(identity)
@@ -76,10 +91,17 @@ def make_accounts(drawn: list[dict[str, Any]]) -> list[Identity]:
 
 def make_request(who: Identity, now: dt.datetime, number: int, **more: Any) -> AccessRequest:
     return AccessRequest.objects.create(
-        number=number, requester=who, cluster=Cluster.objects.get(), policy=AccessPolicy.objects.get(), policy_version=1,
-        command_set_version=CommandSetVersion.objects.get(), duration=60, digest="d" * 64, created_at=now,
+        number=number,
+        requester=who,
+        cluster=Cluster.objects.get(),
+        policy=AccessPolicy.objects.get(),
+        policy_version=1,
+        command_set_version=CommandSetVersion.objects.get(),
+        duration=60,
+        digest="d" * 64,
+        created_at=now,
         **{"lapses_at": now + dt.timedelta(hours=1), **more},
-    )  # fmt: skip
+    )
 
 
 def make_grant(who: Identity, now: dt.datetime, number: int, parent: Grant | None, *, over: bool) -> Grant:
@@ -88,10 +110,20 @@ def make_grant(who: Identity, now: dt.datetime, number: int, parent: Grant | Non
         {"state": GrantState.ENDED, "ended_at": now, "end_reason": "expired"} if over else {"state": "active"}
     )
     return Grant.objects.create(
-        ref=f"GR-{number}", request=asked, holder=who, cluster=asked.cluster, policy=asked.policy,
-        command_set_version=asked.command_set_version, parent=parent, mark=str(number), break_glass=over,
-        starts_at=now, expires_at=now + dt.timedelta(hours=1), review_due_at=now if over else None, **state,
-    )  # fmt: skip
+        ref=f"GR-{number}",
+        request=asked,
+        holder=who,
+        cluster=asked.cluster,
+        policy=asked.policy,
+        command_set_version=asked.command_set_version,
+        parent=parent,
+        mark=str(number),
+        break_glass=over,
+        starts_at=now,
+        expires_at=now + dt.timedelta(hours=1),
+        review_due_at=now if over else None,
+        **state,
+    )
 
 
 def make_hold(grant: Grant, now: dt.datetime) -> CommandRun:
@@ -99,9 +131,14 @@ def make_hold(grant: Grant, now: dt.datetime) -> CommandRun:
     target = Target.objects.first()
     session = Session.objects.create(grant=grant, target=target, gateway_id=gateway)
     return CommandRun.objects.create(
-        grant=grant, session=session, target=target, line="stop", state=RunState.HELD, tried_at=now,
+        grant=grant,
+        session=session,
+        target=target,
+        line="stop",
+        state=RunState.HELD,
+        tried_at=now,
         hold_lapses_at=now + dt.timedelta(minutes=1),
-    )  # fmt: skip
+    )
 
 
 def rows(found: QuerySet[Any]) -> set[int]:
@@ -131,15 +168,19 @@ def check(accounts: list[Identity], things: list[tuple[int, int | None, set[int]
             own = request.approvals.filter(approver=person).exists()
             waits = not deciders.may_not_decide(request, person) and not own
             assert (request.pk in asked) is waits, (
-                person.username, request, deciders.may_not_decide(request, person),
-            )  # fmt: skip
+                person.username,
+                request,
+                deciders.may_not_decide(request, person),
+            )
             told = {one.person for one in deciders.deciders_of(request)}
             assert not waits or person.person in told
         for hold in holds:
             may = not deciders.may_not_decide_in(hold.grant, person)
             assert (hold.pk in held) is may, (
-                person.username, hold.grant, deciders.may_not_decide_in(hold.grant, person),
-            )  # fmt: skip
+                person.username,
+                hold.grant,
+                deciders.may_not_decide_in(hold.grant, person),
+            )
             assert not may or person.person in {one.person for one in deciders.deciders_in(hold.grant)}
         for grant in over:
             may = not deciders.may_not_review(grant, person)

@@ -11,9 +11,15 @@ from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.world.factors import just_signed_in
 
 FORM = {
-    "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "reason": "Nightly restart",
-    "p.unit": "nginx", "targets_of": "web", "target": ["web-1", "web-2"],
-}  # fmt: skip
+    "kind": "planned",
+    "cluster": "web",
+    "command_set": "restart-web",
+    "duration": "1h",
+    "reason": "Nightly restart",
+    "p.unit": "nginx",
+    "targets_of": "web",
+    "target": ["web-1", "web-2"],
+}
 
 
 def told(world, **changes) -> str:
@@ -35,9 +41,12 @@ def test_who_has_this_already_is_told_before_sending_with_a_link_to_it(world):
 def test_the_api_and_the_command_say_it_too(world, capsys):
     grant = world.grant()
     body = {
-        "cluster": "web", "command_set": "restart-web", "duration": 3600, "reason": "Nightly",
+        "cluster": "web",
+        "command_set": "restart-web",
+        "duration": 3600,
+        "reason": "Nightly",
         "parameters": {"unit": "nginx"},
-    }  # fmt: skip
+    }
     preview = Caller(world.alice, token_for(world.alice, world.now)).post("/requests/preview", body).body
     assert preview["already"] == grant.ref
     wording.preview(preview)

@@ -22,8 +22,11 @@ def sets(found) -> list[tuple[str, str]]:
 def test_what_one_may_ask_for_is_offered_with_what_it_costs(world):
     (offer,) = offers(identity=world.alice)
     assert (offer.cluster, offer.command_set, offer.policy, offer.kind) == (
-        "web", "restart-web", "web-work", "ssh"
-    )  # fmt: skip
+        "web",
+        "restart-web",
+        "web-work",
+        "ssh",
+    )
     assert (offer.approvals, offer.longest, offer.targets) == (1, 4 * 3600, ("web-1", "web-2"))
     assert [(one.name, one.choices) for one in offer.missing] == [("unit", ("nginx", "haproxy"))]
 
@@ -57,7 +60,11 @@ def test_what_needs_nobody_comes_first_and_the_cheapest_policy_counts(world):
 def test_a_command_set_that_cannot_be_read_offers_nothing(world):
     good = CommandSetVersion.objects.get()
     CommandSetVersion.objects.create(
-        command_set=good.command_set, number=2, document={**good.document, "commands": 7}, source="",
-        digest="0" * 64, published_at=world.now,
-    )  # fmt: skip
+        command_set=good.command_set,
+        number=2,
+        document={**good.document, "commands": 7},
+        source="",
+        digest="0" * 64,
+        published_at=world.now,
+    )
     assert offers(identity=world.alice) == []

@@ -1,4 +1,6 @@
-"""Whose doing a workflow of a source is: only what is known to be another person's stands in for approval or review."""
+"""Whose doing a workflow of a source is: only what is known to be another person's stands in for approval or
+review.
+"""
 
 import pytest
 
@@ -27,8 +29,13 @@ ALICE, BOB = ("alice@example.com",), ("bob@example.com",)
 def pager(world):
     """A source, and Alice and her machine on call."""
     with speaking_for() as adapter:
-        change(world, {"workflow-sources/pager.yaml": SOURCE,
-                       "groups/on-call.yaml": "name: on-call\nmembers: [alice, robot]\n"})  # fmt: skip
+        change(
+            world,
+            {
+                "workflow-sources/pager.yaml": SOURCE,
+                "groups/on-call.yaml": "name: on-call\nmembers: [alice, robot]\n",
+            },
+        )
         yield adapter
 
 
@@ -41,11 +48,20 @@ def told(pager, world, **said):
 @pytest.mark.parametrize(
     ("opened_by", "changed_by", "whose"),
     [
-        (BOB, (), OTHER), (BOB, BOB, OTHER), (ALICE, (), OWN), (("ALICE@example.com",), (), OWN), (BOB, ALICE, OWN),
-        ((), (), UNKNOWN), (BOB, None, UNKNOWN), (("someone@else.example",), (), UNKNOWN), ((*BOB, "x"), (), UNKNOWN),
-        (BOB, ("someone@else.example",), UNKNOWN), ((), ALICE, OWN), (("bob",), (), UNKNOWN),
+        (BOB, (), OTHER),
+        (BOB, BOB, OTHER),
+        (ALICE, (), OWN),
+        (("ALICE@example.com",), (), OWN),
+        (BOB, ALICE, OWN),
+        ((), (), UNKNOWN),
+        (BOB, None, UNKNOWN),
+        (("someone@else.example",), (), UNKNOWN),
+        ((*BOB, "x"), (), UNKNOWN),
+        (BOB, ("someone@else.example",), UNKNOWN),
+        ((), ALICE, OWN),
+        (("bob",), (), UNKNOWN),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("account", ["alice", "alice2", "robot"])
 def test_it_is_told_by_the_person_behind_any_account_and_machine(
     world, pager, account, opened_by, changed_by, whose
@@ -158,8 +174,13 @@ def test_who_changes_the_work_meanwhile_keeps_the_access_and_extends_it_by_appro
 
 def test_work_that_may_be_a_machines_own_is_not_handed_on_to_it(world, pager):
     change(world, policy(world, delegation={"to": {"identities": ["robot"]}}))
-    change(world, {"groups/on-call.yaml": "name: on-call\nmembers: [dora]\n",
-                   "groups/operators.yaml": "name: operators\nmembers: [dora, robot]\n"})  # fmt: skip
+    change(
+        world,
+        {
+            "groups/on-call.yaml": "name: on-call\nmembers: [dora]\n",
+            "groups/operators.yaml": "name: operators\nmembers: [dora, robot]\n",
+        },
+    )
     grant = world.respond(told(pager, world), world.dora)
     told(pager, world, changed_by=ALICE)
     part = Part(identity="robot", command_set="restart-web", parameters={})

@@ -32,12 +32,21 @@ def form(world, **changes) -> dict[str, str]:
     rows = {
         f"t{n}.{field}": value
         for n in (0, 1)
-        for field, value in {"name": f"web-{n + 1}", "address": "127.0.0.1", "port": f"220{n + 1}", "account": "root",
-                             "host_key": HOST_KEY}.items()
-    }  # fmt: skip
+        for field, value in {
+            "name": f"web-{n + 1}",
+            "address": "127.0.0.1",
+            "port": f"220{n + 1}",
+            "account": "root",
+            "host_key": HOST_KEY,
+        }.items()
+    }
     head = {
-        "name": "web", "summary": "Two web servers", "environment": "production", "risk": "medium", "rows": "2",
-    }  # fmt: skip
+        "name": "web",
+        "summary": "Two web servers",
+        "environment": "production",
+        "risk": "medium",
+        "rows": "2",
+    }
     return {**head, **rows, "act": "save", **changes}
 
 
@@ -118,26 +127,45 @@ class Parameters(ConnectionParameters):
 def vaults():
     fake = FakeConnector(kind="vault")
     with serving(
-        lambda: fake, kind="vault", title="Vault", parameters=Parameters, prepares=True,
-        runs=False, default_port=8200, account="",
-    ):  # fmt: skip
+        lambda: fake,
+        kind="vault",
+        title="Vault",
+        parameters=Parameters,
+        prepares=True,
+        runs=False,
+        default_port=8200,
+        account="",
+    ):
         yield fake
 
 
 NEW_VAULT = "/new/cluster/?kind=vault"
 VAULT = {
-    "name": "vault", "environment": "production", "risk": "high", "rows": "1", "t0.name": "v-1",
-    "t0.address": "127.0.0.1", "connection.user": "stint", "connection.password": "hunter2",
-    "connection.mode": "lax", "connection.retries": "5", "connection.names": "a, b", "act": "save",
-}  # fmt: skip
+    "name": "vault",
+    "environment": "production",
+    "risk": "high",
+    "rows": "1",
+    "t0.name": "v-1",
+    "t0.address": "127.0.0.1",
+    "connection.user": "stint",
+    "connection.password": "hunter2",
+    "connection.mode": "lax",
+    "connection.retries": "5",
+    "connection.names": "a, b",
+    "act": "save",
+}
 
 
 def test_what_is_typed_is_stored_with_its_secret_sealed(world, vaults, as_admin):
     assert as_admin.post(NEW_VAULT, VAULT).status_code == 302
     cluster = Cluster.objects.get(name="vault")
     assert cluster.connection == {
-        "user": "stint", "mode": "lax", "retries": 5, "verify": False, "names": ["a", "b"],
-    }  # fmt: skip
+        "user": "stint",
+        "mode": "lax",
+        "retries": 5,
+        "verify": False,
+        "names": ["a", "b"],
+    }
     assert (cluster.targets.get().port, cluster.targets.get().account) == (8200, "")
     page = read(as_admin, "/clusters/vault/edit/")
     assert "hunter2" not in page
@@ -145,10 +173,18 @@ def test_what_is_typed_is_stored_with_its_secret_sealed(world, vaults, as_admin)
 
 
 PAY = {
-    "name": "pay", "environment": "production", "risk": "high", "rows": "1", "t0.name": "pay",
-    "t0.address": "pay.example.com", "connection.proxy": "stint", "connection.inject.header": "X-Api-Key",
-    "connection.inject.value": "hunter2", "connection.tls": "true", "act": "save",
-}  # fmt: skip
+    "name": "pay",
+    "environment": "production",
+    "risk": "high",
+    "rows": "1",
+    "t0.name": "pay",
+    "t0.address": "pay.example.com",
+    "connection.proxy": "stint",
+    "connection.inject.header": "X-Api-Key",
+    "connection.inject.value": "hunter2",
+    "connection.tls": "true",
+    "act": "save",
+}
 
 
 def test_a_credential_to_inject_is_typed_into_fields_of_its_own(world, as_admin):

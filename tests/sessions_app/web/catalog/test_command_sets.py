@@ -89,9 +89,9 @@ SAYS = "is not a known program"
 def text(*, reason: str = "", run: str = "/usr/local/sbin/bounce {unit}", effect: str = "change") -> str:
     accept = f"accept: {{'{KEY}': '{reason}'}}\n" if reason else ""
     return (
-        "name: restart-web\nkind: ssh\nsummary: Restart one web service\nrisk: medium\n"
-        f"parameters:\n  unit: {{choice: [nginx, haproxy]}}\n{accept}commands:\n  - run: {run}\n    effect: {effect}\n"
-        'examples:\n  allow: ["/usr/local/sbin/bounce nginx"]\n  refuse: ["/usr/local/sbin/bounce sshd"]\n'
+        "name: restart-web\nkind: ssh\nsummary: Restart one web service\nrisk: medium\nparameters:\n  unit:"
+        f" {{choice: [nginx, haproxy]}}\n{accept}commands:\n  - run: {run}\n    effect: {effect}\nexamples:\n"
+        '  allow: ["/usr/local/sbin/bounce nginx"]\n  refuse: ["/usr/local/sbin/bounce sshd"]\n'
     )
 
 
@@ -113,8 +113,11 @@ def test_an_unknown_program_is_published_by_no_entry_point_without_a_reason(worl
 def test_the_reason_is_read_by_whoever_writes_the_set_and_whoever_decides(world, browser):
     world.apply({"command-sets/restart-web.yaml": text(reason=REASON)}, now=after(world, minutes=1))
     request = world.request()
-    for who, path in (("admin", "/command-sets/restart-web/edit/"), ("admin", "/command-sets/restart-web/"),
-                      ("bob", f"/approvals/{request.ref}/")):  # fmt: skip
+    for who, path in (
+        ("admin", "/command-sets/restart-web/edit/"),
+        ("admin", "/command-sets/restart-web/"),
+        ("bob", f"/approvals/{request.ref}/"),
+    ):
         page = read(browser(who), path)
         assert SAYS in page, path
         assert REASON in page, path

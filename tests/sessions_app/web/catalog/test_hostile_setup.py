@@ -7,16 +7,60 @@ from tests.sessions_app.web.test_hostile_input import VALUES
 from tests.support.breadth import some
 
 FORMS = (
-    "/new/cluster/", "/clusters/web/edit/", "/clusters/web/edit/?as=text", "/clusters/web/check/", "/clusters/web/remove/",
-    "/new/command-set/", "/command-sets/restart-web/edit/", "/command-sets/restart-web/publish/", "/new/policy/",
-    "/policies/web-work/edit/", "/welcome/people/", "/welcome/cluster/", "/welcome/commands/", "/welcome/policy/",
-)  # fmt: skip
+    "/new/cluster/",
+    "/clusters/web/edit/",
+    "/clusters/web/edit/?as=text",
+    "/clusters/web/check/",
+    "/clusters/web/remove/",
+    "/new/command-set/",
+    "/command-sets/restart-web/edit/",
+    "/command-sets/restart-web/publish/",
+    "/new/policy/",
+    "/policies/web-work/edit/",
+    "/welcome/people/",
+    "/welcome/cluster/",
+    "/welcome/commands/",
+    "/welcome/policy/",
+)
 NAMES = (
-    "name", "summary", "environment", "risk", "host_ca", "groups", "people", "rows", "t0.name", "t0.port", "t0.host_key",
-    "t0.account", "told", "based_on", "source", "line", "p.unit", "version", "target", "username", "email", "group", "member",
-    "cluster", "command_set", "requesters", "approvers", "hours", "start", "s.person", "s.cluster", "s.command_set",
-    "s.duration", "s.day", "s.hour", "s.ticket", "s.kind",
-)  # fmt: skip
+    "name",
+    "summary",
+    "environment",
+    "risk",
+    "host_ca",
+    "groups",
+    "people",
+    "rows",
+    "t0.name",
+    "t0.port",
+    "t0.host_key",
+    "t0.account",
+    "told",
+    "based_on",
+    "source",
+    "line",
+    "p.unit",
+    "version",
+    "target",
+    "username",
+    "email",
+    "group",
+    "member",
+    "cluster",
+    "command_set",
+    "requesters",
+    "approvers",
+    "hours",
+    "start",
+    "s.person",
+    "s.cluster",
+    "s.command_set",
+    "s.duration",
+    "s.day",
+    "s.hour",
+    "s.ticket",
+    "s.kind",
+)
 ASKED = {"s.person": "alice", "s.cluster": "web", "s.command_set": "restart-web", "s.duration": "1h"}
 
 
@@ -34,9 +78,17 @@ def test_no_text_in_any_field_is_too_much(world, browser, act):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"s.duration": "9" * 30}, {"s.duration": "99999999d"}, {"s.duration": "99999999999"}, {"s.day": "9999-12-31"},
-     {"s.day": "0001-01-01"}, {"s.hour": "25:00"}, {"s.person": "a" * 20_000}, {"s.cluster": "'"}],
-)  # fmt: skip
+    [
+        {"s.duration": "9" * 30},
+        {"s.duration": "99999999d"},
+        {"s.duration": "99999999999"},
+        {"s.day": "9999-12-31"},
+        {"s.day": "0001-01-01"},
+        {"s.hour": "25:00"},
+        {"s.person": "a" * 20_000},
+        {"s.cluster": "'"},
+    ],
+)
 @pytest.mark.parametrize("kind", ["planned", "incident", "break_glass"])
 def test_no_question_is_too_much_for_the_simulator(world, browser, changes, kind):
     client = browser("bob")

@@ -67,8 +67,11 @@ def test_an_incident_is_on_or_off(world, as_bob):
 
 def test_the_work_that_a_policy_wants_is_supposed_as_it_is_chosen(world, as_bob):
     wanted = {
-        "kinds": ["ticket", "incident"], "severity": ["P1"], "sources": ["pagerduty"], "requester": "assignee",
-    }  # fmt: skip
+        "kinds": ["ticket", "incident"],
+        "severity": ["P1"],
+        "sources": ["pagerduty"],
+        "requester": "assignee",
+    }
     change(world, policy_file(world, workflow=wanted))
     page = read(as_bob, SIMULATE)
     assert "A workflow is open on the cluster" in page
@@ -90,8 +93,13 @@ def test_work_with_a_planned_time_is_supposed_too(world, as_bob):
     day = (world.now + dt.timedelta(days=8)).date()
     windows = [{"days": [f"{day:%a}".lower()], "from": "02:00", "to": "06:00", "zone": "UTC"}]
     change(world, policy_file(world, windows=windows, workflow={"kinds": ["change"]}, max_horizon="30d"))
-    planned = {"incident": "on", "from_day": day.isoformat(), "from_hour": "02:30", "to_day": day.isoformat(),
-               "to_hour": "04:00"}  # fmt: skip
+    planned = {
+        "incident": "on",
+        "from_day": day.isoformat(),
+        "from_hour": "02:30",
+        "to_day": day.isoformat(),
+        "to_hour": "04:00",
+    }
     page = simulated(as_bob, **planned)
     says(page, "Starts with The workflow.", "The requested time is within The workflow.")
     says(page, "is in an allowed window", "Needs 1 approval")
@@ -103,9 +111,14 @@ def test_work_with_a_planned_time_is_supposed_too(world, as_bob):
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"person": "nobody"}, "Choose a requester"), ({"duration": "soon"}, "Enter a duration"),
-     ({"cluster": "moon"}, "Choose a cluster"), ({"day": "never", "hour": "02:00"}, "valid date"), ({"person": "<b>x"}, "Choose a requester")],
-)  # fmt: skip
+    [
+        ({"person": "nobody"}, "Choose a requester"),
+        ({"duration": "soon"}, "Enter a duration"),
+        ({"cluster": "moon"}, "Choose a cluster"),
+        ({"day": "never", "hour": "02:00"}, "valid date"),
+        ({"person": "<b>x"}, "Choose a requester"),
+    ],
+)
 def test_what_can_not_be_supposed_is_told(world, as_bob, changes, said):
     page = simulated(as_bob, **changes)
     assert said in page
@@ -158,10 +171,18 @@ def test_what_ends_is_said_before_a_second_press_ends_it(world, as_admin):
 
 def test_incidents_viewers_and_administrators_are_told_in_sentences():
     document = PolicyDocument.model_validate(
-        {"name": "p", "clusters": ["a"], "command_sets": ["x"], "requesters": {"groups": ["ops"]}, "approvals": "none",
-         "max_duration": "1h", "incident": {"on_call": ["night"]}, "viewers": {"groups": ["audit"]},
-         "administrators": {"identities": ["zoe"]}}
-    )  # fmt: skip
+        {
+            "name": "p",
+            "clusters": ["a"],
+            "command_sets": ["x"],
+            "requesters": {"groups": ["ops"]},
+            "approvals": "none",
+            "max_duration": "1h",
+            "incident": {"on_call": ["night"]},
+            "viewers": {"groups": ["audit"]},
+            "administrators": {"identities": ["zoe"]},
+        }
+    )
     text = " ".join(sentence.text for sentence in sentences(document))
     assert "While an incident is open on the cluster, night can start immediately, for up to 2 h" in text
     says(text, "People and machines in audit can view requests", "zoe can change it")

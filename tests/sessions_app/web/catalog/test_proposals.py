@@ -1,4 +1,6 @@
-"""Proposals in the pages: what widens is announced, shown with its difference, and decided by someone else."""
+"""Proposals in the pages: what widens is announced, shown with its difference, and decided by
+someone else.
+"""
 
 import pytest
 

@@ -18,9 +18,39 @@ from tests.support.world.reading import says, says_nothing_of
 SPAN = re.compile(r'<span class="((?:a-[fb][0-9]{1,2}|a-[ndwius])(?: a-[wius])*)">([^<>]*)</span>')
 # Pieces of what programs send, so that sequences are met more often than by chance.
 PIECES = st.sampled_from(
-    ["\x1b[", "\x9b", "m", ";", ":", "38", "48", "5", "2", "1", "31", "7", "0", "\x1b]8;;http://x\x07", "\r", "\n",
-     "\r\n", "<script>", "</span>", '"', "&lt;", "&", "<", ">", "\u202e", "\x07", "\x1b", "\x1b\\", "text", "é"]
-)  # fmt: skip
+    [
+        "\x1b[",
+        "\x9b",
+        "m",
+        ";",
+        ":",
+        "38",
+        "48",
+        "5",
+        "2",
+        "1",
+        "31",
+        "7",
+        "0",
+        "\x1b]8;;http://x\x07",
+        "\r",
+        "\n",
+        "\r\n",
+        "<script>",
+        "</span>",
+        '"',
+        "&lt;",
+        "&",
+        "<",
+        ">",
+        "\u202e",
+        "\x07",
+        "\x1b",
+        "\x1b\\",
+        "text",
+        "é",
+    ]
+)
 OUTPUT = st.one_of(st.text(), st.lists(PIECES).map("".join))
 
 
@@ -33,17 +63,20 @@ OUTPUT = st.one_of(st.text(), st.lists(PIECES).map("".join))
         ("\x1b[38;2;0;200;10mgreen", '<span class="a-f2">green</span>'),
         ("\x1b[38:2::0:200:10mgreen", '<span class="a-f2">green</span>'),
         ("\x1b[48;5;17mdark", '<span class="a-b0">dark</span>'),
-        ("\x1b[33;44mboth", '<span class="a-b4">both</span>'), ("\x1b[7mturned", '<span class="a-n">turned</span>'),
+        ("\x1b[33;44mboth", '<span class="a-b4">both</span>'),
+        ("\x1b[7mturned", '<span class="a-n">turned</span>'),
         ("\x1b[7;31mturned", '<span class="a-b1">turned</span>'),
         ("\x1b[2mdim\x1b[22m not", '<span class="a-d">dim</span> not'),
         ("\x1b[31ma\x1b[39mb", '<span class="a-f1">a</span>b'),
-        ("\x1b[4mu\x1b[4:0mn", '<span class="a-u">u</span>n'), ("\x1b[38;5mx", "x"),
+        ("\x1b[4mu\x1b[4:0mn", '<span class="a-u">u</span>n'),
+        ("\x1b[38;5mx", "x"),
         ("\x1b[8mhidden is shown", "hidden is shown"),
         ("\x1b[31mone\r\ntwo", '<span class="a-f1">one</span>\n<span class="a-f1">two</span>'),
         ("\x1b[32m100%\x1b[0m\r 50", ' 50<span class="a-f2">%</span>'),
-        ("<b onclick=x>&amp;", "&lt;b onclick=x&gt;&amp;amp;"), ("\x1b]8;;javascript:x\x07link\x1b]8;;\x07", "link"),
+        ("<b onclick=x>&amp;", "&lt;b onclick=x&gt;&amp;amp;"),
+        ("\x1b]8;;javascript:x\x07link\x1b]8;;\x07", "link"),
     ],
-)  # fmt: skip
+)
 def test_what_is_shown(raw, shown):
     assert render(raw) == shown
 
@@ -75,14 +108,21 @@ def test_a_line_that_is_begun_again_and_again_costs_no_more_than_its_length():
 @pytest.mark.parametrize(
     ("raw", "text"),
     [
-        ("\x1b[1;31mred\x1b[0m", "red"), ("\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\", "link"),
-        ("\x1b]0;title\x07after", "after"), ("\x1bPsecret\x1b\\after", "after"), ("\x9b31mred", "red"),
-        ("10%\r50%\r100%", "100%"), ("long line\rno", "nong line"), ("a\r\nb", "a\nb"),
-        ("bell\x07 back\x08", "bell back"), ("\x1b(B\x1b[?25lshown", "shown"),
-        ("unfinished \x1b]0;never ended", "unfinished "), ("tab\tkept", "tab\tkept"),
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b]0;title\x07after", "after"),
+        ("\x1bPsecret\x1b\\after", "after"),
+        ("\x9b31mred", "red"),
+        ("10%\r50%\r100%", "100%"),
+        ("long line\rno", "nong line"),
+        ("a\r\nb", "a\nb"),
+        ("bell\x07 back\x08", "bell back"),
+        ("\x1b(B\x1b[?25lshown", "shown"),
+        ("unfinished \x1b]0;never ended", "unfinished "),
+        ("tab\tkept", "tab\tkept"),
         ("order\u202eed", "order\ufffded"),
     ],
-)  # fmt: skip
+)
 def test_what_a_terminal_would_obey_is_gone(raw, text):
     assert plain(raw) == text
 
@@ -121,8 +161,8 @@ def test_no_recording_is_no_file(settings, tmp_path):
 
 def test_a_text_is_found_with_the_moment_in_which_its_line_began():
     file = recording(
-        '{"version": 2}\n[0.5, "o", "Starting\\r\\nwait"]\n[2.25, "o", "ing for \\u001b[31mNode\\u001b[0m 7\\r\\n"]\n'
-        '[9, "o", "node 8"]\n'
+        '{"version": 2}\n[0.5, "o", "Starting\\r\\nwait"]\n[2.25, "o", "ing for \\u001b[31mNode\\u001b[0m'
+        ' 7\\r\\n"]\n[9, "o", "node 8"]\n'
     )
     assert [(hit.at, hit.line) for hit in hits(file, "node")] == [
         (0.5, "waiting for Node 7"),

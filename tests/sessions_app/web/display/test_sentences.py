@@ -32,18 +32,39 @@ def test_an_event_that_is_not_known_is_told_as_it_is():
 @pytest.mark.parametrize(
     ("event", "data", "text"),
     [
-        ("request.created", {"cluster": "web", "command_set": "restart-web v1", "duration": 5400, "reason": "Patch."},
-         "alice submitted GR-7F3K: restart-web v1 on web for 1 h 30 min: Patch."),
-        ("command.refused", {"line": "id", "target": "web-1", "why": "no command fits"},
-         "alice was refused “id” on web-1 under GR-7F3K: no command fits."),
-        ("command.allowed", {"argv": ["echo", "x"], "target": "web-1"}, "alice ran “echo x” on web-1 under GR-7F3K."),
-        ("grant.revoking", {"reason": "revoked", "note": "Lost laptop"},
-         f"alice started revoking GR-7F3K ({EndReason.REVOKED.label.lower()}): Lost laptop."),
-        ("request.approved", {"missing": 1, "settled": False}, "alice approved GR-7F3K; 1 more approval needed."),
+        (
+            "request.created",
+            {"cluster": "web", "command_set": "restart-web v1", "duration": 5400, "reason": "Patch."},
+            "alice submitted GR-7F3K: restart-web v1 on web for 1 h 30 min: Patch.",
+        ),
+        (
+            "command.refused",
+            {"line": "id", "target": "web-1", "why": "no command fits"},
+            "alice was refused “id” on web-1 under GR-7F3K: no command fits.",
+        ),
+        (
+            "command.allowed",
+            {"argv": ["echo", "x"], "target": "web-1"},
+            "alice ran “echo x” on web-1 under GR-7F3K.",
+        ),
+        (
+            "grant.revoking",
+            {"reason": "revoked", "note": "Lost laptop"},
+            f"alice started revoking GR-7F3K ({EndReason.REVOKED.label.lower()}): Lost laptop.",
+        ),
+        (
+            "request.approved",
+            {"missing": 1, "settled": False},
+            "alice approved GR-7F3K; 1 more approval needed.",
+        ),
         ("record.verified", {"entries": 48211}, "alice verified 48,211 entries: intact."),
-        ("policy.changed", {"grants_ended": ["GR-A", "GR-B"]}, "alice changed policy GR-7F3K; 2 grants ended."),
+        (
+            "policy.changed",
+            {"grants_ended": ["GR-A", "GR-B"]},
+            "alice changed policy GR-7F3K; 2 grants ended.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_happened_is_told_with_its_facts(event, data, text):
     assert told(event, **data) == text
 

@@ -51,9 +51,16 @@ def file(client, query: str = "") -> list[dict[str, str]]:
 
 def span(first: float, last: float, label: str = "Alice") -> Span:
     return Span(
-        identity=None, note="", start=START + dt.timedelta(hours=first), end=START + dt.timedelta(hours=last), tone="ok",
-        style="", text="", url="/", label=label,
-    )  # fmt: skip
+        identity=None,
+        note="",
+        start=START + dt.timedelta(hours=first),
+        end=START + dt.timedelta(hours=last),
+        tone="ok",
+        style="",
+        text="",
+        url="/",
+        label=label,
+    )
 
 
 def draw(*spans: Span, bands=()):
@@ -116,16 +123,21 @@ def test_a_stretch_goes_from_midnight_to_midnight_in_the_readers_zone(
 
 @pytest.fixture
 def story(world, now):
-    """One of each: active, coming, ended early, asked, denied, break-glass access of alice; asked by a machine."""
+    """One of each: active, coming, ended early, asked, denied, break-glass access of alice; asked by a
+    machine.
+    """
     early = world.grant()
     end_grant(grant_id=early.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
     acts.undo(early, now=now + dt.timedelta(minutes=1))
     story = {
-        "early": early, "active": world.grant(),
-        "coming": world.grant(start=False, starts_at=after(world, minutes=2)), "asked": world.request(),
+        "early": early,
+        "active": world.grant(),
+        "coming": world.grant(start=False, starts_at=after(world, minutes=2)),
+        "asked": world.request(),
         "denied": world.decide(world.request(), verdict="deny", comment="no"),
-        "glass": world.request(kind="break_glass", reason="Down").grant, "machine": world.request(world.robot),
-    }  # fmt: skip
+        "glass": world.request(kind="break_glass", reason="Down").grant,
+        "machine": world.request(world.robot),
+    }
     return {
         name: f"/{'grants' if isinstance(one, Grant) else 'requests'}/{one.ref}/"
         for name, one in story.items()
@@ -135,14 +147,20 @@ def story(world, now):
 def test_each_state_has_its_bar_and_each_filter_shows_its_own(story, as_bob, fake_targets):
     assert {url for _, url in bars(as_bob, "?zoom=month")} == set(story.values())
     expected = {
-        "asked": {"asked", "machine"}, "later": {"coming", "glass"}, "active": {"active"}, "ended": {"early"},
-        "refused": {"denied"}, "urgent": {"glass"},
-    }  # fmt: skip
+        "asked": {"asked", "machine"},
+        "later": {"coming", "glass"},
+        "active": {"active"},
+        "ended": {"early"},
+        "refused": {"denied"},
+        "urgent": {"glass"},
+    }
     for state, names in expected.items():
         shown = {url for _, url in bars(as_bob, f"?zoom=month&state={state}")}
         assert shown == {story[name] for name in names}, state
-        assert {f"/{'grants' if row['grant'] else 'requests'}/{row['grant'] or row['request']}/"
-                for row in file(as_bob, f"&zoom=month&state={state}")} == shown  # fmt: skip
+        assert {
+            f"/{'grants' if row['grant'] else 'requests'}/{row['grant'] or row['request']}/"
+            for row in file(as_bob, f"&zoom=month&state={state}")
+        } == shown
 
 
 def test_one_sees_ones_own_those_of_ones_machines_and_what_one_looks_into(
@@ -162,9 +180,14 @@ def test_the_timeline_shows_hours_and_not_only_days(world, as_bob):
     day = "?day=2027-06-08"
     there = [f"/grants/{grant.ref}/"]
     for hours, found in (
-        ("&since=14:00&until=16:00", there), ("&since=15:29", there), ("&until=14:31", there),
-        ("&since=15:30&until=16:00", []), ("&since=12:00&until=14:30", []), ("&since=22:00&until=02:00", []), ("&since=never", there),
-    ):  # fmt: skip
+        ("&since=14:00&until=16:00", there),
+        ("&since=15:29", there),
+        ("&until=14:31", there),
+        ("&since=15:30&until=16:00", []),
+        ("&since=12:00&until=14:30", []),
+        ("&since=22:00&until=02:00", []),
+        ("&since=never", there),
+    ):
         assert [url for _, url in bars(as_bob, day + hours)] == found, hours
     assert "Tuesday, 8 June 2027, 14:00 to 16:00" in read(as_bob, f"/timeline/{day}&since=14:00&until=16:00")
     # From the evening over midnight.
@@ -181,8 +204,13 @@ def test_what_can_not_be_drawn_is_said(world, as_bob, monkeypatch):
 
 
 def test_nonsense_in_the_address_is_a_page(as_alice):
-    for query in ("?by=x&zoom=y&day=never&state=z", "?day=0001-01-01&zoom=month", "?day=9999-12-31&zoom=week",
-                  "?before=x&view=table", "?day=2026-02-30"):  # fmt: skip
+    for query in (
+        "?by=x&zoom=y&day=never&state=z",
+        "?day=0001-01-01&zoom=month",
+        "?day=9999-12-31&zoom=week",
+        "?before=x&view=table",
+        "?day=2026-02-30",
+    ):
         assert as_alice.get(f"/timeline/{query}").status_code == 200, query
 
 

@@ -84,12 +84,11 @@ REGISTRIES = {
     "events": lambda: {event.value for event in Event},
     "stint": lambda: {f"stint {name}" for name in cli.commands},
     "manage": lambda: {
-        f"manage.py {name}" for name, app in get_commands().items() if app.split(".")[0] in ("accounts", "broker", "sessions_app")
+        f"manage.py {name}"
+        for name, app in get_commands().items()
+        if app.split(".")[0] in ("accounts", "broker", "sessions_app")
     },
-} | {
-    f"{kind.name}-commands": lambda kind=kind: keys(kind)
-    for kind in kinds()
-}  # fmt: skip
+} | {f"{kind.name}-commands": lambda kind=kind: keys(kind) for kind in kinds()}
 
 
 def keys(kind):

@@ -19,7 +19,9 @@ ERROR = re.compile(r'<span class="error" id="wrong-([\w-]+)">(.*?)</span>')
 
 
 def said(page: str) -> dict[str, str]:
-    """What a page says is wrong, by field; every field that is named is marked, one has the focus, and nothing is said twice."""
+    """What a page says is wrong, by field; every field that is named is marked, one has the focus, and
+    nothing is said twice.
+    """
     page = re.sub("</?code>", "`", page)
     found = {name: unescape(text) for name, text in ERROR.findall(page)}
     for name, text in found.items():
@@ -78,11 +80,19 @@ def test_what_has_no_field_is_said_above_so_that_nothing_is_swallowed():
         ({"p.unit": "sshd"}, "p-unit", "unit: `sshd` is not one of nginx, haproxy."),
         ({"target": []}, "target", "No target is chosen. Choose at least one target of web."),
         ({"reason": ""}, "reason", "A reason is required. Describe what you are going to do."),
-        ({"other_duration": "90"}, "other_duration", "Enter a duration. 90 needs a unit: use 90m for minutes or 90h for hours."),
-        ({"other_duration": "soon"}, "other_duration", "Enter a duration. 'soon' is not a duration; use one like 30m, 4h or 1h 30m."),
+        (
+            {"other_duration": "90"},
+            "other_duration",
+            "Enter a duration. 90 needs a unit: use 90m for minutes or 90h for hours.",
+        ),
+        (
+            {"other_duration": "soon"},
+            "other_duration",
+            "Enter a duration. 'soon' is not a duration; use one like 30m, 4h or 1h 30m.",
+        ),
         ({"day": "2026-12-24"}, "hour", "Add the time."),
     ],
-)  # fmt: skip
+)
 def test_a_request_says_what_is_wrong_at_the_field(as_alice, changes, field, text):
     answer = as_alice.post("/requests/new/", {**FORM, **changes, "send": "1"})
     page = answer.content.decode()
@@ -112,15 +122,27 @@ def test_all_that_is_wrong_with_a_request_is_marked_at_once(as_alice):
         ("/account/time-zone/", {"time_zone": "Mars/Olympus"}, ["time_zone"]),
         ("/account/password/", {"current": "wrong", "new": "a" * 20, "again": "a" * 20}, ["current"]),
         ("/account/password/", {"current": PASSWORD, "new": "short", "again": "short"}, ["new"]),
-        ("/account/password/", {"current": PASSWORD, "new": "long enough words", "again": "others"}, ["again"]),
+        (
+            "/account/password/",
+            {"current": PASSWORD, "new": "long enough words", "again": "others"},
+            ["again"],
+        ),
         ("/incidents/", {"title": "", "severity": "P1", "cluster": ["web"]}, ["title"]),
         ("/incidents/", {"title": "Slow", "severity": "P9", "cluster": ["web"]}, ["severity"]),
         ("/incidents/", {"title": "Slow", "severity": "P1"}, ["cluster"]),
-        ("/workflows/", {"kind": "change", "title": "x", "cluster": ["web"], "from_day": "2026-12-24"}, ["from_hour"]),
+        (
+            "/workflows/",
+            {"kind": "change", "title": "x", "cluster": ["web"], "from_day": "2026-12-24"},
+            ["from_hour"],
+        ),
         ("/workflows/", {"kind": "change", "title": "x", "cluster": ["web"]}, ["from_day"]),
-        ("/workflows/", {"kind": "ticket", "title": "x", "cluster": ["web"], "assignee": "nobody-here"}, ["assignee"]),
+        (
+            "/workflows/",
+            {"kind": "ticket", "title": "x", "cluster": ["web"], "assignee": "nobody-here"},
+            ["assignee"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_every_form_says_it_at_the_field(as_alice, path, form, fields):
     answer = as_alice.post(path, form)
     assert answer.status_code == 400
@@ -128,8 +150,18 @@ def test_every_form_says_it_at_the_field(as_alice, path, form, fields):
 
 
 def test_a_cluster_marks_every_field_that_needs_fixing_and_says_how_many(browser):
-    form = {"act": "save", "name": "Not A Name", "environment": "production", "risk": "high", "rows": "2",
-            "t0.name": "a", "t0.address": "not an address!", "t1.name": "b", "t1.address": "b.example", "t1.port": "no port"}  # fmt: skip
+    form = {
+        "act": "save",
+        "name": "Not A Name",
+        "environment": "production",
+        "risk": "high",
+        "rows": "2",
+        "t0.name": "a",
+        "t0.address": "not an address!",
+        "t1.name": "b",
+        "t1.address": "b.example",
+        "t1.port": "no port",
+    }
     page = browser("admin").post("/new/cluster/", form).content.decode()
     found = said(page)
     assert {"name", "t0-address", "t1-port"} <= set(found)

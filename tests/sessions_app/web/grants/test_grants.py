@@ -27,9 +27,14 @@ def finish(run_id: int, output: str, now, name: str = "") -> str:
     path = folder / (name or f"{run_id}.cast")
     path.write_text('{"version": 2, "width": 80, "height": 24}\n' + json.dumps([0.1, "o", output]) + "\n")
     finish_run(
-        run_id=run_id, state="done", exit_status=0, output_bytes=len(output), recording=path.name,
-        recording_digest=hashlib.sha256(path.read_bytes()).hexdigest(), now=now,
-    )  # fmt: skip
+        run_id=run_id,
+        state="done",
+        exit_status=0,
+        output_bytes=len(output),
+        recording=path.name,
+        recording_digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        now=now,
+    )
     return path.name
 
 
@@ -181,8 +186,9 @@ def test_the_receipt_says_what_was_made_and_what_the_target_answered(world, made
     assert "<dt>left</dt>" in page
     file = json.loads(as_alice.get(f"/grants/{made.ref}/receipt.json").content)
     assert [(one["target"], one["made"], one["evidence"]) for one in file["checked"]] == [
-        ("web-1", {"things": 1}, {"left": 0}), ("web-2", {"things": 1}, {"left": 0})
-    ]  # fmt: skip
+        ("web-1", {"things": 1}, {"left": 0}),
+        ("web-2", {"things": 1}, {"left": 0}),
+    ]
 
 
 def test_administrators_may_have_a_silent_target_asked_again(world, made, making, browser):

@@ -19,10 +19,17 @@ def test_asking_again_is_a_link_and_a_send(world, as_alice):
     assert f'href="/requests/new/?from={past.ref}"' in home(as_alice)
     ask = as_alice.get(f"/requests/new/?from={past.ref}").context["ask"].draft
     form = {
-        "kind": ask.kind, "cluster": ask.cluster, "command_set": ask.command_set, "duration": ask.duration,
-        "reason": ask.reason, "ticket": ask.ticket, "targets_of": ask.cluster, "target": list(ask.targets),
-        "p.unit": ask.parameters["unit"], "send": "1",
-    }  # fmt: skip
+        "kind": ask.kind,
+        "cluster": ask.cluster,
+        "command_set": ask.command_set,
+        "duration": ask.duration,
+        "reason": ask.reason,
+        "ticket": ask.ticket,
+        "targets_of": ask.cluster,
+        "target": list(ask.targets),
+        "p.unit": ask.parameters["unit"],
+        "send": "1",
+    }
     assert as_alice.post("/requests/new/", form).status_code == 302
     again = AccessRequest.objects.latest("number")
     assert again != past

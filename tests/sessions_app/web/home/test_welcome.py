@@ -16,13 +16,27 @@ from tests.support.world.reading import read
 from tests.support.world.world import HOST_KEY, SETUP
 
 CLUSTER = {
-    "act": "save", "name": "web", "summary": "", "environment": "production", "risk": "medium", "rows": "1", "t0.name": "web-1",
-    "t0.address": "127.0.0.1", "t0.port": "22", "t0.account": "stint", "t0.host_key": HOST_KEY,
-}  # fmt: skip
+    "act": "save",
+    "name": "web",
+    "summary": "",
+    "environment": "production",
+    "risk": "medium",
+    "rows": "1",
+    "t0.name": "web-1",
+    "t0.address": "127.0.0.1",
+    "t0.port": "22",
+    "t0.account": "stint",
+    "t0.host_key": HOST_KEY,
+}
 POLICY = {
-    "act": "save", "name": "first", "cluster": "web", "command_set": "restart-service", "requesters": "operators",
-    "approvers": "approvers", "hours": "2",
-}  # fmt: skip
+    "act": "save",
+    "name": "first",
+    "cluster": "web",
+    "command_set": "restart-service",
+    "requesters": "operators",
+    "approvers": "approvers",
+    "hours": "2",
+}
 
 
 @pytest.fixture
@@ -40,9 +54,12 @@ def client(root) -> Client:
 
 def add(client, username: str, groups: str) -> str:
     form = {
-        "act": "person", "name": username.title(), "username": username, "email": f"{username}@example.com",
+        "act": "person",
+        "name": username.title(),
+        "username": username,
+        "email": f"{username}@example.com",
         "groups": groups,
-    }  # fmt: skip
+    }
     return client.post("/welcome/people/", form).content.decode()
 
 
@@ -84,8 +101,9 @@ def test_somebody_is_put_into_a_group_and_its_others_stay(root, client):
     add(client, "alice", "operators")
     client.post("/welcome/people/", {"act": "group", "member": "root", "group": "operators"})
     assert sorted(Identity.objects.filter(groups__name="operators").values_list("username", flat=True)) == [
-        "alice", "root",
-    ]  # fmt: skip
+        "alice",
+        "root",
+    ]
 
 
 def test_without_approvers_it_starts_without_approval(client):

@@ -183,8 +183,13 @@ def test_where_it_is_required_a_sign_in_without_opens_only_what_sets_one_up(requ
     for path in ("/api/v1/me", "/api/v1/grants"):
         assert client.get(path).status_code == 401, path
     for path in (
-        "/account/factors/", APP, "/account/factors/passkey/", "/nowhere/", "/docs/", f"{APP}?a=%00",
-    ):  # fmt: skip
+        "/account/factors/",
+        APP,
+        "/account/factors/passkey/",
+        "/nowhere/",
+        "/docs/",
+        f"{APP}?a=%00",
+    ):
         page = read(client, path)
         assert "Approvals" not in page, path
         assert 'id="pulse"' not in page, path

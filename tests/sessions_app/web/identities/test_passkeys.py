@@ -13,8 +13,11 @@ from tests.support.world.passkeys import ORIGIN, Device, give_passkey
 from tests.support.world.reading import answered, read, says
 
 ASK, ALONE, STEP, ADD = (
-    "/sign-in/passkey/ask/", "/sign-in/passkey/", "/sign-in/second-step/", "/account/factors/passkey/",
-)  # fmt: skip
+    "/sign-in/passkey/ask/",
+    "/sign-in/passkey/",
+    "/sign-in/second-step/",
+    "/account/factors/passkey/",
+)
 
 
 @pytest.fixture(autouse=True)

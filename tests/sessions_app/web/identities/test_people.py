@@ -37,9 +37,13 @@ def test_the_page_of_another_is_there_for_whom_they_see_and_for_nobody_else(worl
         for whom in ("alice", "robot", "dora", "nobody")
     }
     seen = {
-        ("alice", "alice"), ("alice", "robot"), ("bob", "alice"), ("admin", "alice"), ("admin", "robot"),
+        ("alice", "alice"),
+        ("alice", "robot"),
+        ("bob", "alice"),
+        ("admin", "alice"),
+        ("admin", "robot"),
         ("admin", "dora"),
-    }  # fmt: skip
+    }
     assert answers == {pair: 200 if pair in seen else 404 for pair in answers}
 
 
@@ -58,9 +62,13 @@ def test_keys_and_tokens_are_for_itself_its_owner_and_administrators_and_never_s
     world.request(world.robot)
     browser("alice").post("/account/keys/", {"public_key": PUBLIC_KEY, "identity": world.robot.pk})
     token, text = create_token(
-        identity_id=world.robot.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
+        identity_id=world.robot.pk,
+        label="ci",
+        scopes=["read"],
+        lifetime=dt.timedelta(days=1),
+        actor=world.alice,
         now=now,
-    )  # fmt: skip
+    )
     fingerprint = SSHPublicKey.objects.get().fingerprint
     for name, shown in (("alice", True), ("admin", True), ("bob", False)):
         page = read(browser(name), "/people/robot/")
@@ -93,8 +101,10 @@ def test_who_holds_a_grant_that_allows_it_can_run_it_now(world, as_bob):
 def test_who_may_ask_is_named_with_the_way_and_the_price(world, as_bob):
     (asking,) = can(as_bob, line="echo restart nginx").asking
     assert (asking.policy.name, asking.command_set, asking.price) == (
-        "web-work", "restart-web", "1 approval, up to 4 h",
-    )  # fmt: skip
+        "web-work",
+        "restart-web",
+        "1 approval, up to 4 h",
+    )
     assert (asking.glass_price, asking.needs) == ("immediately, up to 1 h", "unit = nginx")
     assert [(one.identity.username, [str(way) for way in one.ways], one.glass) for one in asking.people] == [
         ("alice", ["through operators"], True),
@@ -120,13 +130,19 @@ def test_an_administrator_adds_a_person_who_can_sign_in_with_the_password_that_i
     admin = browser("admin")
     assert 'href="/new/identity/"' in read(admin, "/people/")
     form = {
-        "kind": "person", "username": "erin", "name": "Erin", "email": "erin@example.com", "groups": "on-call",
-    }  # fmt: skip
+        "kind": "person",
+        "username": "erin",
+        "name": "Erin",
+        "email": "erin@example.com",
+        "groups": "on-call",
+    }
     answer = admin.post("/new/identity/", form)
     erin = Identity.objects.get(username="erin")
     assert (erin.email, erin.name, list(erin.groups.values_list("name", flat=True))) == (
-        "erin@example.com", "Erin", ["on-call"],
-    )  # fmt: skip
+        "erin@example.com",
+        "Erin",
+        ["on-call"],
+    )
     assert erin.check_password(answer.context["password"])
     assert answer.context["password"] in answer.content.decode()
 

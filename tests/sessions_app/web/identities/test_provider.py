@@ -1,4 +1,6 @@
-"""Signing in by the company's identity provider, over the wire, and every answer of it that signs nobody in."""
+"""Signing in by the company's identity provider, over the wire, and every answer of it that signs
+nobody in.
+"""
 
 import base64
 import datetime as dt
@@ -61,7 +63,9 @@ def place(page) -> str:
 
 
 def come_back(client: Client, provider, **sent) -> str:
-    """Begin, let the person in there, and return the address that the browser is sent back to, below our own."""
+    """Begin, let the person in there, and return the address that the browser is sent back to,
+    below our own.
+    """
     there = urlsplit(place(begin(client, **sent)))
     assert f"{there.scheme}://{there.netloc}{there.path}" == f"{provider.url}/authorize"
     back = urlsplit(provider.let_in(there.query))
@@ -228,20 +232,49 @@ def test_an_older_provider_need_not_say_whose_its_answer_is_but_must_not_lie(cli
 @pytest.mark.parametrize(
     "changes",
     [
-        {"nonce": "another"}, {"nonce": None}, {"nonce": "\ud800"}, {"nonce": 7},
-        {"aud": "another"}, {"aud": None}, {"aud": []}, {"aud": [CLIENT_ID, "another"]},
-        {"aud": [CLIENT_ID, "another"], "azp": "another"}, {"azp": "another"},
-        {"iss": "https://other.example"}, {"iss": None},
-        {"exp": 1_000_000_000}, {"exp": None}, {"exp": True}, {"exp": float("nan")},
-        {"iat": 1_000_000_000}, {"iat": 9_000_000_000}, {"iat": None}, {"nbf": 9_000_000_000}, {"nbf": "x"},
-        {"auth_time": "x"}, {"auth_time": 9_000_000_000}, {"auth_time": -1},
-        {"sub": None}, {"sub": ""}, {"sub": "x" * 256}, {"sub": "a\0b"}, {"sub": 7}, {"sub": "\ud800"},
-        {"email": ""}, {"email": "a\0b@example.com"}, {"email": "x" * 300}, {"email": 7}, {"email": None},
-        {"email": "al\ud800ice@example.com"}, {"email_verified": False}, {"email_verified": None}, {"email_verified": "true"},
+        {"nonce": "another"},
+        {"nonce": None},
+        {"nonce": "\ud800"},
+        {"nonce": 7},
+        {"aud": "another"},
+        {"aud": None},
+        {"aud": []},
+        {"aud": [CLIENT_ID, "another"]},
+        {"aud": [CLIENT_ID, "another"], "azp": "another"},
+        {"azp": "another"},
+        {"iss": "https://other.example"},
+        {"iss": None},
+        {"exp": 1_000_000_000},
+        {"exp": None},
+        {"exp": True},
+        {"exp": float("nan")},
+        {"iat": 1_000_000_000},
+        {"iat": 9_000_000_000},
+        {"iat": None},
+        {"nbf": 9_000_000_000},
+        {"nbf": "x"},
+        {"auth_time": "x"},
+        {"auth_time": 9_000_000_000},
+        {"auth_time": -1},
+        {"sub": None},
+        {"sub": ""},
+        {"sub": "x" * 256},
+        {"sub": "a\0b"},
+        {"sub": 7},
+        {"sub": "\ud800"},
+        {"email": ""},
+        {"email": "a\0b@example.com"},
+        {"email": "x" * 300},
+        {"email": 7},
+        {"email": None},
+        {"email": "al\ud800ice@example.com"},
+        {"email_verified": False},
+        {"email_verified": None},
+        {"email_verified": "true"},
         {"email_verified": 1},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_token_that_is_not_for_this_sign_in_signs_nobody_in(client, provider, changes):
     provider.person |= changes
     refused(client, provider)
@@ -255,12 +288,15 @@ def test_several_audiences_are_fine_where_the_token_was_given_to_us(client, prov
 
 
 SPOILED = {
-    "a key that nobody knows": {"header": {"kid": "unknown"}}, "no name of a key": {"header": {"kid": None}},
+    "a key that nobody knows": {"header": {"kid": "unknown"}},
+    "no name of a key": {"header": {"kid": None}},
     "a token for something else": {"header": {"typ": "at+jwt"}},
     "somebody else's key": {"key": jwk.RSAKey.generate_key(2048, {"kid": "key-1"})},
-    "no token": {"answers": {"/token": (200, {}, b'{"access_token": "a"}')}}, "one word": {"token": "x"},
-    "three words": {"token": "a.b.c"}, "no end": {"token": "x" * 20_000},
-}  # fmt: skip
+    "no token": {"answers": {"/token": (200, {}, b'{"access_token": "a"}')}},
+    "one word": {"token": "x"},
+    "three words": {"token": "a.b.c"},
+    "no end": {"token": "x" * 20_000},
+}
 
 
 @pytest.mark.parametrize("changes", SPOILED.values(), ids=SPOILED)
@@ -284,8 +320,10 @@ def test_a_token_that_is_signed_with_the_shared_secret_is_refused(client, provid
 def test_what_the_provider_refuses_is_said_without_its_words(client, provider):
     query = parse_qs(urlsplit(place(begin(client))).query)
     sent = {
-        "state": query["state"][0], "error": "<script>alert(1)</script>", "error_description": "canary-description",
-    }  # fmt: skip
+        "state": query["state"][0],
+        "error": "<script>alert(1)</script>",
+        "error_description": "canary-description",
+    }
     answer = client.get(ANSWER_PATH, sent)
     entry = last("identity.sign_in_failed")
     assert (answer.status_code, nobody(client)) == (403, True)
@@ -361,9 +399,14 @@ def test_a_provider_that_hangs_at_the_end_signs_nobody_in(client, provider, monk
 
 @pytest.mark.parametrize(
     "answer",
-    [(200, {}, b'{"id_token": "' + b"x" * 300_000 + b'"}'), (302, {"Location": "/keys"}, b""), (200, {}, b"[]"), (500, {}, b"{}")],
+    [
+        (200, {}, b'{"id_token": "' + b"x" * 300_000 + b'"}'),
+        (302, {"Location": "/keys"}, b""),
+        (200, {}, b"[]"),
+        (500, {}, b"{}"),
+    ],
     ids=["too much", "a redirect", "no object", "an error"],
-)  # fmt: skip
+)
 def test_a_provider_that_sends_something_odd_signs_nobody_in(client, provider, answer):
     provider.answers["/token"] = answer
     refused(client, provider, 503)
@@ -372,13 +415,16 @@ def test_a_provider_that_sends_something_odd_signs_nobody_in(client, provider, a
 @pytest.mark.parametrize(
     "says",
     [
-        {"issuer": "https://other.example"}, {"authorization_endpoint": "javascript:alert(1)"},
-        {"authorization_endpoint": None}, {"token_endpoint": "ftp://127.0.0.1/"}, {"jwks_uri": "https://[/"},
+        {"issuer": "https://other.example"},
+        {"authorization_endpoint": "javascript:alert(1)"},
+        {"authorization_endpoint": None},
+        {"token_endpoint": "ftp://127.0.0.1/"},
+        {"jwks_uri": "https://[/"},
         {"token_endpoint_auth_methods_supported": ["private_key_jwt"]},
         {"token_endpoint_auth_methods_supported": "client_secret_basic"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_provider_that_describes_itself_oddly_is_not_gone_to(client, provider, says):
     provider.says = says
     assert begin(client).status_code == 503
@@ -465,9 +511,11 @@ def test_a_sign_in_at_which_the_provider_asked_nothing_makes_no_key_token_or_pas
 ):
     code = start(world).user_code
     for path, form in (
-        (KEYS, KEY), ("/account/tokens/", {"label": "ci", "scope": ["read"], "days": "90"}),
-        ("/account/factors/passkey/ask/", {}), ("/device/", {"user_code": code, "answer": "allow"}),
-    ):  # fmt: skip
+        (KEYS, KEY),
+        ("/account/tokens/", {"label": "ci", "scope": ["read"], "days": "90"}),
+        ("/account/factors/passkey/ask/", {}),
+        ("/device/", {"user_code": code, "answer": "allow"}),
+    ):
         answer = silent.post(path, form)
         assert (answer.status_code, "Confirm it's you" in text(answer)) == (403, True), path
     assert not SSHPublicKey.objects.exists()

@@ -102,9 +102,13 @@ def disable(world):
 def change_password(world):
     new = "another horse, another battery"
     set_password(
-        identity_id=world.alice.pk, current=PASSWORD, new=new, actor=world.alice, address="192.0.2.7",
+        identity_id=world.alice.pk,
+        current=PASSWORD,
+        new=new,
+        actor=world.alice,
+        address="192.0.2.7",
         now=clock.now(),
-    )  # fmt: skip
+    )
 
 
 def take_factors(world):

@@ -1,4 +1,6 @@
-"""What every page has in common: the policy of what may run, the frame, and no page that tells more than it should."""
+"""What every page has in common: the policy of what may run, the frame, and no page that tells more than it
+should.
+"""
 
 import hashlib
 import re
@@ -29,14 +31,37 @@ def addresses(world, now) -> list[str]:
     glass = world.request(kind="break_glass", reason="Down").grant
     pending = world.request()
     fixed = [
-        "/", "/more/", "/search/?q=web", "/requests/?show=all", "/requests/new/", "/requests/new/?kind=break_glass",
-        "/requests/new/?p.unit=nginx&for=9h", "/approvals/", "/grants/?show=all", "/clusters/", "/clusters/web/",
-        "/command-sets/", "/command-sets/restart-web/", "/policies/", "/policies/web-work/", "/account/", "/people/",
-        "/people/alice/", "/timeline/", "/timeline/?view=table", "/who-can/?cluster=web&set=restart-web", "/record/", "/notices/", "/nothing-here/",
-    ]  # fmt: skip
+        "/",
+        "/more/",
+        "/search/?q=web",
+        "/requests/?show=all",
+        "/requests/new/",
+        "/requests/new/?kind=break_glass",
+        "/requests/new/?p.unit=nginx&for=9h",
+        "/approvals/",
+        "/grants/?show=all",
+        "/clusters/",
+        "/clusters/web/",
+        "/command-sets/",
+        "/command-sets/restart-web/",
+        "/policies/",
+        "/policies/web-work/",
+        "/account/",
+        "/people/",
+        "/people/alice/",
+        "/timeline/",
+        "/timeline/?view=table",
+        "/who-can/?cluster=web&set=restart-web",
+        "/record/",
+        "/notices/",
+        "/nothing-here/",
+    ]
     objects = [
-        f"/requests/{pending.ref}/", f"/approvals/{pending.ref}/", f"/grants/{grant.ref}/", f"/grants/{glass.ref}/",
-    ]  # fmt: skip
+        f"/requests/{pending.ref}/",
+        f"/approvals/{pending.ref}/",
+        f"/grants/{grant.ref}/",
+        f"/grants/{glass.ref}/",
+    ]
     return [*fixed, *objects]
 
 
@@ -94,8 +119,11 @@ def test_navigation_leads_to_what_one_has_to_do_with_and_to_no_list_that_stays_e
     world.apply()
     every = ("/sources/", "/webhooks/", "/trust-policies/")
     for name, theirs in (
-        ("admin", every), ("bob", ("/webhooks/",)), ("alice", ("/trust-policies/",)), ("charlie", ()),
-    ):  # fmt: skip
+        ("admin", every),
+        ("bob", ("/webhooks/",)),
+        ("alice", ("/trust-policies/",)),
+        ("charlie", ()),
+    ):
         page = read(browser(name), "/")
         side = page[page.index('<nav class="side"') : page.index('<header class="top"')]
         assert tuple(url for url in every if f'href="{url}"' in side) == theirs, name

@@ -52,8 +52,10 @@ def test_what_another_site_sends_is_neither_shown_nor_offered(browser, thread, h
 def test_what_is_secret_is_not_put_into_a_page_once_more(browser):
     client = browser("alice", enforce_csrf_checks=True)
     for form in (
-        {"old_password": "correct horse"}, {"connection.token": "s3cret-correct"}, {"token": "correct.jwt"},
-    ):  # fmt: skip
+        {"old_password": "correct horse"},
+        {"connection.token": "s3cret-correct"},
+        {"token": "correct.jwt"},
+    ):
         page = client.post("/account/password/", form, headers=OURS).content.decode()
         assert "Nothing was changed" in page
         assert "correct" not in page

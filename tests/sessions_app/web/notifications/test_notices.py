@@ -50,7 +50,9 @@ def test_all_that_was_shown_is_read_at_once(notice, as_bob, world):
 
 
 def settled(identity, now) -> dict[str, str]:
-    """What came of each notice of somebody; whether it is settled is the same, asked of the database or of the row."""
+    """What came of each notice of somebody; whether it is settled is the same, asked of the database or of
+    the row.
+    """
     notices = with_outcomes(Notice.objects.filter(identity=identity), identity, now)
     found = {notice.subject: outcome_of(notice, now) for notice in notices}
     still = set(unread_of(identity, now).values_list("subject", flat=True))

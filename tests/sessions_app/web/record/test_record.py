@@ -60,8 +60,10 @@ def test_a_file_of_the_record_has_the_hours_of_the_page_that_it_is_exported_from
 def test_entries_are_filtered(world, as_bob, now):
     grant = world.grant()
     assert {event for event, _ in shown(as_bob, "?event=grant")} == {
-        "grant.scheduled", "grant.provisioning", "grant.active",
-    }  # fmt: skip
+        "grant.scheduled",
+        "grant.provisioning",
+        "grant.active",
+    }
     assert {ref for _, ref in shown(as_bob, f"?object={grant.ref}")} == {grant.ref}
     assert shown(as_bob, "?event=grant.active&actor=nobody") == []
     assert shown(as_bob, "?until=2020-01-01") == []

@@ -34,8 +34,13 @@ def test_ends_are_shown_against_the_promise(calm, now):
     day = now.astimezone(dt.UTC).date()
     EndsOfDay.objects.create(day=day, cause="revoke", total=999, late=0, longest=0.5, buckets={"65": 999})
     EndsOfDay.objects.create(
-        day=day - dt.timedelta(days=3), cause="deadline", total=1001, late=1, longest=70.0, buckets={"40": 1000, "116": 1}
-    )  # fmt: skip
+        day=day - dt.timedelta(days=3),
+        cause="deadline",
+        total=1001,
+        late=1,
+        longest=70.0,
+        buckets={"40": 1000, "116": 1},
+    )
     EndsOfDay.objects.create(
         day=day - dt.timedelta(days=30), cause="revoke", total=9, late=9, longest=9, buckets={}
     )

@@ -14,9 +14,15 @@ from tests.support.world.reading import answered, read, says
 from tests.support.world.sources import SOURCE, is_closed, is_open, speaking_for
 
 FORM = {
-    "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "reason": "Nightly restart",
-    "p.unit": "nginx", "targets_of": "web", "target": ["web-1", "web-2"],
-}  # fmt: skip
+    "kind": "planned",
+    "cluster": "web",
+    "command_set": "restart-web",
+    "duration": "1h",
+    "reason": "Nightly restart",
+    "p.unit": "nginx",
+    "targets_of": "web",
+    "target": ["web-1", "web-2"],
+}
 
 
 def test_the_panel_is_the_answer_of_the_same_evaluator_and_changes_nothing(as_alice, now):
@@ -35,10 +41,15 @@ def test_a_refused_request_says_why_and_loses_nothing_typed(as_alice):
     answer = as_alice.post(
         "/requests/new/",
         {
-            **FORM, "send": "1", "duration": "", "other_duration": "10h", "ticket": "CHG-77",
-            "reason": "All of <this>", "target": ["web-2"],
+            **FORM,
+            "send": "1",
+            "duration": "",
+            "other_duration": "10h",
+            "ticket": "CHG-77",
+            "reason": "All of <this>",
+            "target": ["web-2"],
         },
-    )  # fmt: skip
+    )
     page = answer.content.decode()
     assert answer.status_code == 422
     says(page, "10 h exceeds the limit of 4 h", 'value="CHG-77"', "All of &lt;this&gt;")
@@ -50,8 +61,11 @@ def test_a_link_fills_the_form(as_alice):
     link = "/requests/new/?cluster=web&set=restart-web&for=30m&ticket=CHG-5&target=web-2&p.unit=haproxy"
     draft = as_alice.get(link).context["ask"].draft
     assert (draft.cluster, draft.command_set, draft.seconds, draft.ticket) == (
-        "web", "restart-web", 1800, "CHG-5",
-    )  # fmt: skip
+        "web",
+        "restart-web",
+        1800,
+        "CHG-5",
+    )
     assert (draft.targets, draft.parameters) == (("web-2",), {"unit": "haproxy"})
 
 
@@ -114,15 +128,22 @@ def test_a_start_is_read_in_the_readers_zone():
 
 def test_a_request_is_saved_under_a_name_and_started_from(world, as_alice, as_bob):
     form = {
-        **FORM, "reason": "All of <this>", "ticket": "CHG-9", "target": ["web-2"], "save": "1",
+        **FORM,
+        "reason": "All of <this>",
+        "ticket": "CHG-9",
+        "target": ["web-2"],
+        "save": "1",
         "bookmark": "Nightly",
-    }  # fmt: skip
+    }
     answer = as_alice.post("/requests/new/", form)
     assert answer["Location"].startswith("/requests/new/?")
     draft = as_alice.get(answer["Location"]).context["ask"].draft
     assert (draft.cluster, draft.command_set, draft.seconds, draft.ticket) == (
-        "web", "restart-web", 3600, "CHG-9",
-    )  # fmt: skip
+        "web",
+        "restart-web",
+        3600,
+        "CHG-9",
+    )
     assert (draft.reason, draft.targets, draft.parameters) == ("All of <this>", ("web-2",), {"unit": "nginx"})
     assert "Nightly</a>" in read(as_alice, "/requests/new/")
     assert "Nightly</a>" not in read(as_bob, "/requests/new/")
@@ -151,8 +172,13 @@ def test_an_incident_is_chosen_among_those_open_where_one_is_on_call(world, as_a
     assert ask.price == "no approval, up to 2 h"
     assert not ask.reason_required
     form = {
-        **FORM, "kind": "incident", "incident": incident.ref, "reason": "", "day": "2030-01-01", "send": "1",
-    }  # fmt: skip
+        **FORM,
+        "kind": "incident",
+        "incident": incident.ref,
+        "reason": "",
+        "day": "2030-01-01",
+        "send": "1",
+    }
     as_alice.post("/requests/new/", form)
     assert Grant.objects.get().workflow == incident
     assert 'value="incident"' not in read(browser("bob"), "/requests/new/")
@@ -220,8 +246,11 @@ def test_one_press_reads_it_and_says_what_will_happen(world, as_alice, pager):
     page = answer.content.decode()
     draft = answer.context["ask"].draft
     assert (draft.incident, draft.other_workflow, draft.reason, draft.ticket) == (
-        "pager:Q1", "", "Kept", "CHG-3",
-    )  # fmt: skip
+        "pager:Q1",
+        "",
+        "Kept",
+        "CHG-3",
+    )
     says(page, '<option value="pager:Q1" selected>', "Needs 1 approval")
     assert "pager:Q1 is open. Access ends when it is closed." in page
     assert not AccessRequest.objects.exists()
@@ -231,9 +260,13 @@ def test_one_press_reads_it_and_says_what_will_happen(world, as_alice, pager):
 
 def test_what_its_source_does_not_say_is_open_is_refused_with_all_that_was_typed(world, as_alice, pager):
     pager.workflows["Q2"] = is_closed()
-    for ref, told, sent in (("pager:Q2", "reports it as closed", 422), ("pager:Q3", "has no such open workflow", 422),
-                            ("pager:../x", "has no such work", 422), ("other:Q1", "Workflow not found", 422),
-                            ("TKT-999", "Workflow not found", 422)):  # fmt: skip
+    for ref, told, sent in (
+        ("pager:Q2", "reports it as closed", 422),
+        ("pager:Q3", "has no such open workflow", 422),
+        ("pager:../x", "has no such work", 422),
+        ("other:Q1", "Workflow not found", 422),
+        ("TKT-999", "Workflow not found", 422),
+    ):
         typed = {**FORM, "other_workflow": ref, "reason": "All of <this>"}
         answer = as_alice.post("/requests/new/", {**typed, "read": "1"})
         page = answer.content.decode()

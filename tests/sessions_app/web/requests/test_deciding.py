@@ -52,8 +52,10 @@ def test_after_one_approver_narrowed_the_next_reads_and_decides_what_is_left(wor
         assert f"<del><code>{gone}</code></del>" in left_out
     assert '<del class="mono">web-2</del>' in page
     assert re.findall(r'name="duration" value="(\d+)"( checked)?', page) == [
-        ("900", ""), ("1800", ""), ("3600", " checked"),
-    ]  # fmt: skip
+        ("900", ""),
+        ("1800", ""),
+        ("3600", " checked"),
+    ]
     assert re.findall(r'name="without_command" value="(\d+)"', page) == ["0", "1", "4"]
     assert 'name="without_target"' not in page
     verdict(dora, request, duration="3600")

@@ -28,10 +28,12 @@ from tests.support.world.scene import make_scene
 
 def lists(identity: Identity, now) -> dict[str, int]:
     return {
-        "holds": waiting.holds_for(identity, now).count(), "requests": waiting.requests_for(identity, now).count(),
-        "reviews": waiting.reviews_for(identity).count(), "releases": waiting.releases_for(identity, now).count(),
+        "holds": waiting.holds_for(identity, now).count(),
+        "requests": waiting.requests_for(identity, now).count(),
+        "reviews": waiting.reviews_for(identity).count(),
+        "releases": waiting.releases_for(identity, now).count(),
         "questions": waiting.questions_for(identity, now).count(),
-    }  # fmt: skip
+    }
 
 
 def said_of(identity: Identity, now) -> tuple[Any, ...]:

@@ -30,7 +30,10 @@ def test_no_secret_is_shown_and_what_is_stored_stays_when_the_text_is_saved(as_a
 
 
 def test_a_file_of_the_server_is_not_read_for_a_page(as_admin, world):
-    source = 'name: desk\nprovider: standard\nclusters: [web]\nparameters: {url: "https://a.example/{id}", token: {file: /etc/passwd}}\n'
+    source = (
+        'name: desk\nprovider: standard\nclusters: [web]\nparameters: {url: "https://a.example/{id}", token:'
+        " {file: /etc/passwd}}\n"
+    )
     answer = as_admin.post("/new/source/", {"source": source, "act": "save"})
     assert answer.status_code == 400
     assert not WorkflowSource.objects.exists()
@@ -72,8 +75,17 @@ def test_a_source_is_removed_with_its_access_by_two_presses(as_admin, world):
 
 def test_pages_say_only_what_is_known_of_who_opened_the_work_and_changed_it(world, as_alice, as_bob):
     vouching = {"kinds": ["incident"], "requester": "assignee", "approvals": "none"}
-    asked = {"kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "p.unit": "nginx",
-             "incident": "pager:Q1", "targets_of": "web", "target": ["web-1"], "reason": "As agreed"}  # fmt: skip
+    asked = {
+        "kind": "planned",
+        "cluster": "web",
+        "command_set": "restart-web",
+        "duration": "1h",
+        "p.unit": "nginx",
+        "incident": "pager:Q1",
+        "targets_of": "web",
+        "target": ["web-1"],
+        "reason": "As agreed",
+    }
     with speaking_for() as adapter:
         change(world, {"workflow-sources/pager.yaml": SOURCE, **policy(world, workflow=vouching)})
         adapter.workflows["Q1"] = is_open(assigned=("alice@example.com",), opened_by=(), changed_by=None)

@@ -60,8 +60,15 @@ def test_a_link_names_the_work_and_the_request_is_bound_to_it(as_alice, world):
     world.apply(policy(world, workflow={"kinds": ["ticket"]}))
     page = read(as_alice, f"/requests/new/?workflow={ticket.ref}")
     assert f'<option value="{ticket.ref}" selected>' in page
-    form = {"kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "reason": "Refund",
-            "p.unit": "nginx", "incident": ticket.ref}  # fmt: skip
+    form = {
+        "kind": "planned",
+        "cluster": "web",
+        "command_set": "restart-web",
+        "duration": "1h",
+        "reason": "Refund",
+        "p.unit": "nginx",
+        "incident": ticket.ref,
+    }
     preview = as_alice.post("/requests/preview/", form).content.decode()
     assert f"{ticket.ref} is open. Access ends when it is closed." in preview
     as_alice.post("/requests/new/", {**form, "send": "1"})
@@ -73,9 +80,13 @@ def test_a_link_names_the_work_and_the_request_is_bound_to_it(as_alice, world):
 # Access for a change that begins tomorrow
 
 ASKED = {
-    "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "reason": "New kernel",
+    "kind": "planned",
+    "cluster": "web",
+    "command_set": "restart-web",
+    "duration": "1h",
+    "reason": "New kernel",
     "p.unit": "nginx",
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -87,9 +98,11 @@ def tomorrow(world):
 def test_what_a_policy_takes_is_the_same_for_one_piece_of_work_and_for_a_list(world):
     pieces = [world.workflow("ticket"), world.incident(severity="P1"), world.incident(severity="P3")]
     for needed in (
-        {"kinds": ["ticket"]}, {"kinds": ["incident"], "severity": ["P1", "P2"]}, {"kinds": ["ticket", "incident"], "sources": ["pager"]},
+        {"kinds": ["ticket"]},
+        {"kinds": ["incident"], "severity": ["P1", "P2"]},
+        {"kinds": ["ticket", "incident"], "sources": ["pager"]},
         {"kinds": ["incident", "ticket"], "sources": ["stint"]},
-    ):  # fmt: skip
+    ):
         terms = WorkflowNeeded(**needed)
         found = set(Workflow.objects.filter(fitting(terms)).values_list("pk", flat=True))
         assert {one.pk for one in pieces if takes(terms, one)} == found

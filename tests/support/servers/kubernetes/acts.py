@@ -16,7 +16,9 @@ from tests.support.servers.kubernetes.patches import APPLY, patched
 from tests.support.servers.kubernetes.rbac import GROUP, Attributes, User
 from tests.support.servers.kubernetes.store import Key, Refusal, Store, stamp
 
-PATH = re.compile(r"/(?:api/v1|apis/(?P<group>[^/]+)/v[^/]+)/(?:namespaces/(?P<ns>[^/]+)/(?=.))?(?P<plural>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>[^/]+))?)?")  # fmt: skip
+PATH = re.compile(
+    r"/(?:api/v1|apis/(?P<group>[^/]+)/v[^/]+)/(?:namespaces/(?P<ns>[^/]+)/(?=.))?(?P<plural>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>[^/]+))?)?"
+)
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _STREAMS = ("exec", "attach", "portforward")
 
@@ -84,8 +86,12 @@ def authorize(store: Store, asked: Asked) -> None:
     where = f'in the namespace "{about.namespace}"' if about.namespace else "at the cluster scope"
     name = f' "{about.name}"' if about.name else ""
     resource = f"{about.resource}.{about.group}" if about.group else about.resource
-    raise Refusal(403, "Forbidden", f'{resource}{name} is forbidden: User "{asked.user.name}" cannot {about.verb} '
-                  f'resource "{about.combined}" in API group "{about.group}" {where}{why and f": {why}"}')  # fmt: skip
+    raise Refusal(
+        403,
+        "Forbidden",
+        f'{resource}{name} is forbidden: User "{asked.user.name}" cannot {about.verb} '
+        f'resource "{about.combined}" in API group "{about.group}" {where}{why and f": {why}"}',
+    )
 
 
 def may(store: Store, user: User, about: Attributes) -> tuple[bool, str]:
@@ -117,14 +123,22 @@ def check_escalation(store: Store, asked: Asked) -> None:
         rules = body.get("rules") or []
     missing = store.rbac.missing(asked.user, rules, about.namespace)
     if missing and not store.rbac.allowed(asked.user, way):
-        raise Refusal(403, "Forbidden", f'{about.resource}.{GROUP} "{name}" is forbidden: user "{asked.user.name}" is '
-                      f"attempting to grant RBAC permissions not currently held: {missing}")  # fmt: skip
+        raise Refusal(
+            403,
+            "Forbidden",
+            f'{about.resource}.{GROUP} "{name}" is forbidden: user "{asked.user.name}" is '
+            f"attempting to grant RBAC permissions not currently held: {missing}",
+        )
 
 
 def token_request(store: Store, asked: Asked) -> dict:
     seconds = asked.body.get("spec", {}).get("expirationSeconds", 3600)
     if seconds < 600:
-        raise Refusal(422, "Invalid", "spec.expirationSeconds: Invalid value: may not specify a duration less than 10 minutes")  # fmt: skip
+        raise Refusal(
+            422,
+            "Invalid",
+            "spec.expirationSeconds: Invalid value: may not specify a duration less than 10 minutes",
+        )
     token, expires = store.issue(asked.attributes.namespace, asked.attributes.name, seconds)
     return {"kind": "TokenRequest", "status": {"token": token, "expirationTimestamp": stamp(expires)}}
 
@@ -209,9 +223,11 @@ def listed(store: Store, asked: Asked, page: int) -> dict:
     more = str(start + size) if start + size < len(found) else ""
     items = [{key: value for key, value in one.items() if key not in ("kind", "apiVersion")} for one in found]
     return {
-        "kind": f"{KINDS.get(asked.key, 'Some')}List", "apiVersion": version_of(asked.key[0]),
-        "metadata": {"continue": more, "resourceVersion": str(version)}, "items": items[start : start + size],
-    }  # fmt: skip
+        "kind": f"{KINDS.get(asked.key, 'Some')}List",
+        "apiVersion": version_of(asked.key[0]),
+        "metadata": {"continue": more, "resourceVersion": str(version)},
+        "items": items[start : start + size],
+    }
 
 
 def access_review(store: Store, asked: Asked) -> dict:
@@ -219,9 +235,13 @@ def access_review(store: Store, asked: Asked) -> dict:
     user = User(spec["user"], tuple(spec.get("groups") or ())) if "user" in spec else asked.user
     said = spec["resourceAttributes"]
     about = Attributes(
-        said.get("verb", ""), said.get("group", ""), said.get("resource", ""), said.get("subresource", ""),
-        said.get("name", ""), said.get("namespace", ""),
-    )  # fmt: skip
+        said.get("verb", ""),
+        said.get("group", ""),
+        said.get("resource", ""),
+        said.get("subresource", ""),
+        said.get("name", ""),
+        said.get("namespace", ""),
+    )
     allowed, reason = may(store, user, about)
     return {"kind": "SubjectAccessReview", "status": {"allowed": allowed, "reason": reason}}
 

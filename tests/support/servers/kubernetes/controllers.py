@@ -54,5 +54,10 @@ def scale_of(key: Key, made: dict) -> dict:
     labels = spec.get("selector", {}).get("matchLabels", {})
     selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
     kept = {field: meta[field] for field in ("name", "namespace", "uid", "resourceVersion") if field in meta}
-    return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept, "spec": {"replicas": spec["replicas"]},
-            "status": {"replicas": made["status"]["replicas"], "selector": selector}}  # fmt: skip
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": kept,
+        "spec": {"replicas": spec["replicas"]},
+        "status": {"replicas": made["status"]["replicas"], "selector": selector},
+    }

@@ -3,21 +3,30 @@
 # group: plural, kind, namespaced, short names
 SERVED = {
     "": [
-        ("pods", "Pod", True, "po"), ("services", "Service", True, "svc"), ("configmaps", "ConfigMap", True, "cm"),
-        ("secrets", "Secret", True, ""), ("events", "Event", True, "ev"), ("nodes", "Node", False, "no"),
-        ("namespaces", "Namespace", False, "ns"), ("serviceaccounts", "ServiceAccount", True, "sa"),
+        ("pods", "Pod", True, "po"),
+        ("services", "Service", True, "svc"),
+        ("configmaps", "ConfigMap", True, "cm"),
+        ("secrets", "Secret", True, ""),
+        ("events", "Event", True, "ev"),
+        ("nodes", "Node", False, "no"),
+        ("namespaces", "Namespace", False, "ns"),
+        ("serviceaccounts", "ServiceAccount", True, "sa"),
     ],
     "apps": [
-        ("deployments", "Deployment", True, "deploy"), ("statefulsets", "StatefulSet", True, "sts"),
-        ("daemonsets", "DaemonSet", True, "ds"), ("replicasets", "ReplicaSet", True, "rs"),
+        ("deployments", "Deployment", True, "deploy"),
+        ("statefulsets", "StatefulSet", True, "sts"),
+        ("daemonsets", "DaemonSet", True, "ds"),
+        ("replicasets", "ReplicaSet", True, "rs"),
         ("controllerrevisions", "ControllerRevision", True, ""),
     ],
     "batch": [("jobs", "Job", True, ""), ("cronjobs", "CronJob", True, "cj")],
     "rbac.authorization.k8s.io": [
-        ("roles", "Role", True, ""), ("rolebindings", "RoleBinding", True, ""), ("clusterroles", "ClusterRole", False, ""),
+        ("roles", "Role", True, ""),
+        ("rolebindings", "RoleBinding", True, ""),
+        ("clusterroles", "ClusterRole", False, ""),
         ("clusterrolebindings", "ClusterRoleBinding", False, ""),
     ],
-}  # fmt: skip
+}
 KINDS = {(group, plural): kind for group, rows in SERVED.items() for plural, kind, _, _ in rows}
 
 
@@ -39,13 +48,19 @@ def discovery(path: str) -> dict | None:
         if group and path == f"/apis/{group}":
             return {"kind": "APIGroup", "apiVersion": "v1", **_group(group)}
         if path == (f"/apis/{group}/v1" if group else "/api/v1"):
-            return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version_of(group),
-                    "resources": [one for row in rows for one in _resources(*row)]}  # fmt: skip
+            return {
+                "kind": "APIResourceList",
+                "apiVersion": "v1",
+                "groupVersion": version_of(group),
+                "resources": [one for row in rows for one in _resources(*row)],
+            }
     return None
 
 
 def openapi(path: str) -> dict | None:
-    """Return the OpenAPI 3 schema, as far as `kubectl apply` reads it: whether the server validates fields."""
+    """Return the OpenAPI 3 schema, as far as `kubectl apply` reads it: whether the server validates
+    fields.
+    """
     groups = {f"apis/{name}/v1" if name else "api/v1": name for name in SERVED}
     if path == "/openapi/v3":
         return {"paths": {root: {"serverRelativeURL": f"/openapi/v3/{root}"} for root in groups}}
@@ -72,12 +87,25 @@ def _group(name: str) -> dict:
 
 def _resources(plural: str, kind: str, namespaced: bool, short: str) -> list[dict]:
     verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
-    own = {"name": plural, "singularName": kind.lower(), "namespaced": namespaced, "kind": kind, "verbs": verbs,
-           **({"shortNames": [short]} if short else {})}  # fmt: skip
+    own = {
+        "name": plural,
+        "singularName": kind.lower(),
+        "namespaced": namespaced,
+        "kind": kind,
+        "verbs": verbs,
+        **({"shortNames": [short]} if short else {}),
+    }
     if plural not in ("deployments", "statefulsets", "replicasets"):
         return [own]
-    scale = {"name": f"{plural}/scale", "singularName": "", "namespaced": True, "group": "autoscaling", "version": "v1",
-             "kind": "Scale", "verbs": ["get", "patch", "update"]}  # fmt: skip
+    scale = {
+        "name": f"{plural}/scale",
+        "singularName": "",
+        "namespaced": True,
+        "group": "autoscaling",
+        "version": "v1",
+        "kind": "Scale",
+        "verbs": ["get", "patch", "update"],
+    }
     return [own, scale]
 
 

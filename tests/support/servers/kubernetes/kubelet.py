@@ -72,8 +72,12 @@ class Container:
                 if isinstance(error, FileNotFoundError)
                 else error.strerror
             )
-            raise Refusal(500, "InternalError", "Internal error occurred: error executing command in container: failed "
-                          f'to exec in container: unable to start container process: exec: "{argv[0]}": {why}') from None  # fmt: skip
+            raise Refusal(
+                500,
+                "InternalError",
+                "Internal error occurred: error executing command in container: failed "
+                f'to exec in container: unable to start container process: exec: "{argv[0]}": {why}',
+            ) from None
 
     def run_on_terminal(self, argv: list[str]) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
         """Start a program on a new terminal. Return it, and the streams to write to and read from.
@@ -159,8 +163,11 @@ class Kubelet:
 
     def container(self, namespace: str, pod: str, name: str = "") -> Container:
         """Return one container; without a name, the only one of its pod. Raises Refusal if there is none."""
-        found = [one for (where, of, called), one in self.containers.items()
-                 if (where, of) == (namespace, pod) and name in ("", called)]  # fmt: skip
+        found = [
+            one
+            for (where, of, called), one in self.containers.items()
+            if (where, of) == (namespace, pod) and name in ("", called)
+        ]
         if not found:
             raise Refusal(400, "BadRequest", f"container {name} is not valid for pod {pod}")
         if len(found) > 1:

@@ -1,7 +1,7 @@
 """The four ways to change an object: RFC 6902, RFC 7396, strategic merge and server-side apply.
 
-Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ (patch types), and the API convention of strategic
-merge patches (`contributors/devel/sig-api-machinery/strategic-merge-patch.md`).
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ (patch types), and the API convention of
+strategic merge patches (`contributors/devel/sig-api-machinery/strategic-merge-patch.md`).
 """
 
 import copy
@@ -11,13 +11,25 @@ from tests.support.servers.kubernetes.store import Refusal
 
 # The fields that identify the entries of a list. Other lists are replaced as a whole.
 KEYS = {
-    "containers": "name", "initContainers": "name", "ephemeralContainers": "name", "env": "name", "volumes": "name",
-    "imagePullSecrets": "name", "volumeMounts": "mountPath", "ports": "containerPort", "conditions": "type",
-    "taints": "key", "ownerReferences": "uid", "secrets": "name", "hostAliases": "ip",
-}  # fmt: skip
+    "containers": "name",
+    "initContainers": "name",
+    "ephemeralContainers": "name",
+    "env": "name",
+    "volumes": "name",
+    "imagePullSecrets": "name",
+    "volumeMounts": "mountPath",
+    "ports": "containerPort",
+    "conditions": "type",
+    "taints": "key",
+    "ownerReferences": "uid",
+    "secrets": "name",
+    "hostAliases": "ip",
+}
 _ORDER, _REMOVE, _RETAIN = "$setElementOrder/", "$deleteFromPrimitiveList/", "$retainKeys"
-JSON, MERGE, STRATEGIC, APPLY = (f"application/{kind}" for kind in (
-    "json-patch+json", "merge-patch+json", "strategic-merge-patch+json", "apply-patch+yaml"))  # fmt: skip
+JSON, MERGE, STRATEGIC, APPLY = (
+    f"application/{kind}"
+    for kind in ("json-patch+json", "merge-patch+json", "strategic-merge-patch+json", "apply-patch+yaml")
+)
 
 
 def patched(old: dict, patch: Any, kind: str) -> dict:

@@ -1,7 +1,7 @@
 """RBAC as an API server evaluates it, written from its documentation, independently of Stint.
 
-Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/ (request verb and subresources, privilege
-escalation prevention), plugin/pkg/auth/authorizer/rbac of Kubernetes for the order of evaluation.
+Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/ (request verb and subresources,
+privilege escalation prevention), plugin/pkg/auth/authorizer/rbac of Kubernetes for the order of evaluation.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,9 @@ class Attributes:
 
 @dataclass
 class Rbac:
-    """Decides from the stored roles and bindings; `objects(plural)` yields those of rbac.authorization.k8s.io."""
+    """Decides from the stored roles and bindings; `objects(plural)` yields those of
+    rbac.authorization.k8s.io.
+    """
 
     objects: object = field(repr=False)
 
@@ -93,8 +95,11 @@ def rule_fits(rule: dict, asked: Attributes) -> bool:
         return False
     if "*" not in groups and asked.group not in groups:
         return False
-    if not ("*" in resources or asked.combined in resources
-            or (asked.subresource and f"*/{asked.subresource}" in resources)):  # fmt: skip
+    if not (
+        "*" in resources
+        or asked.combined in resources
+        or (asked.subresource and f"*/{asked.subresource}" in resources)
+    ):
         return False
     return not only or asked.name in only
 

@@ -30,8 +30,15 @@ class Refusal(Exception):
 
     @property
     def status(self) -> dict:
-        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                "message": self.message, "reason": self.reason, "code": self.code}  # fmt: skip
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "code": self.code,
+        }
 
 
 def _jwt(payload: dict) -> str:
@@ -186,7 +193,11 @@ class Store:
         old = self.get(key, namespace, name)
         version = data.get("metadata", {}).get("resourceVersion")
         if version and version != old["metadata"]["resourceVersion"]:
-            raise Refusal(409, "Conflict", "the object has been modified; please apply your changes to the latest version")  # fmt: skip
+            raise Refusal(
+                409,
+                "Conflict",
+                "the object has been modified; please apply your changes to the latest version",
+            )
         if "roleRef" in old and data.get("roleRef") != old["roleRef"]:
             raise Refusal(422, "Invalid", "roleRef: Invalid value: cannot change roleRef")
         new = copy.deepcopy(data)

@@ -1,7 +1,7 @@
 """exec, attach and port-forward over a WebSocket, from the API server's side.
 
-Source: k8s.io/apimachinery `pkg/util/remotecommand` (channels, v4 and v5), k8s.io/kubelet `pkg/cri/streaming` (what a
-stream's end means), k8s.io/kubectl `pkg/cmd/portforward` (SPDY in WebSocket).
+Source: k8s.io/apimachinery `pkg/util/remotecommand` (channels, v4 and v5), k8s.io/kubelet `pkg/cri/streaming`
+(what a stream's end means), k8s.io/kubectl `pkg/cmd/portforward` (SPDY in WebSocket).
 """
 
 import contextlib
@@ -98,8 +98,13 @@ def _status(code: int) -> dict:
     if code == 0:
         return {"metadata": {}, "status": "Success"}
     causes = [{"reason": "ExitCode", "message": str(code)}]
-    return {"metadata": {}, "status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes},
-            "message": f"command terminated with non-zero exit code: exit status {code}"}  # fmt: skip
+    return {
+        "metadata": {},
+        "status": "Failure",
+        "reason": "NonZeroExitCode",
+        "details": {"causes": causes},
+        "message": f"command terminated with non-zero exit code: exit status {code}",
+    }
 
 
 def _finish(web: WebSocket, status: dict) -> None:

@@ -18,10 +18,14 @@ def _name(text: str) -> x509.Name:
 def _builder(subject: str, issuer: str, key) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
-        x509.CertificateBuilder().subject_name(_name(subject)).issuer_name(_name(issuer)).public_key(key)
-        .serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(hours=1))
+        x509.CertificateBuilder()
+        .subject_name(_name(subject))
+        .issuer_name(_name(issuer))
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(days=1))
-    )  # fmt: skip
+    )
 
 
 def authority(folder: Path, name: str = "kubernetes") -> tuple[str, ssl.SSLContext]:
@@ -32,9 +36,10 @@ def authority(folder: Path, name: str = "kubernetes") -> tuple[str, ssl.SSLConte
     ca = (
         _builder(name, name, ca_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(usage, critical=True).add_extension(identifier, critical=False)
+        .add_extension(usage, critical=True)
+        .add_extension(identifier, critical=False)
         .sign(ca_key, hashes.SHA256())
-    )  # fmt: skip
+    )
     addresses = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("kubernetes.test")]
     issued_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     own = (
@@ -42,7 +47,7 @@ def authority(folder: Path, name: str = "kubernetes") -> tuple[str, ssl.SSLConte
         .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
         .add_extension(issued_by, critical=False)
         .sign(ca_key, hashes.SHA256())
-    )  # fmt: skip
+    )
     pem = folder / f"{name}.pem"
     pem.write_bytes(
         own.public_bytes(serialization.Encoding.PEM)

@@ -1,6 +1,7 @@
 """An authorizer that queries a webhook, as an API server with `--authorization-mode=Webhook,RBAC` does.
 
-Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/; plugin/pkg/authorizer/webhook of k8s.io/apiserver.
+Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/; plugin/pkg/authorizer/webhook of
+k8s.io/apiserver.
 """
 
 import json
@@ -17,18 +18,29 @@ def review(user: User, about: Attributes) -> dict:
     `extra`.
     """
     facts = {
-        "namespace": about.namespace, "verb": about.verb, "group": about.group, "version": "v1",
-        "resource": about.resource, "subresource": about.subresource, "name": about.name,
-    }  # fmt: skip
+        "namespace": about.namespace,
+        "verb": about.verb,
+        "group": about.group,
+        "version": "v1",
+        "resource": about.resource,
+        "subresource": about.subresource,
+        "name": about.name,
+    }
     return {
-        "kind": "SubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {},
+        "kind": "SubjectAccessReview",
+        "apiVersion": "authorization.k8s.io/v1",
+        "metadata": {},
         "spec": {
             "resourceAttributes": {key: value for key, value in facts.items() if value},
-            "user": user.name, "groups": list(user.groups), "uid": "4b3f7c1e-90e7-4c8c-9d2a-6d5c1f0a1d11",
-            "extra": {"authentication.kubernetes.io/credential-id": ["JTI=7f3d4b1c-52a3-4b0e-8c5d-6b1f7f1a9a10"]},
+            "user": user.name,
+            "groups": list(user.groups),
+            "uid": "4b3f7c1e-90e7-4c8c-9d2a-6d5c1f0a1d11",
+            "extra": {
+                "authentication.kubernetes.io/credential-id": ["JTI=7f3d4b1c-52a3-4b0e-8c5d-6b1f7f1a9a10"]
+            },
         },
         "status": {"allowed": False},
-    }  # fmt: skip
+    }
 
 
 @dataclass

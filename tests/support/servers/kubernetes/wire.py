@@ -115,7 +115,13 @@ class WebSocket:
     def send(self, data: bytes, opcode: int = BINARY) -> None:
         """Send one message. Raises OSError if the peer has disconnected."""
         size = len(data)
-        length = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2) if size < 65536 else b"\x7f" + size.to_bytes(8)  # fmt: skip
+        length = (
+            bytes([size])
+            if size < 126
+            else b"\x7e" + size.to_bytes(2)
+            if size < 65536
+            else b"\x7f" + size.to_bytes(8)
+        )
         self.wire.write(bytes([128 | opcode]) + length + data)
 
     def close(self, code: int = 1000) -> None:

@@ -48,10 +48,17 @@ def test_another_account_and_another_cluster_may_do_nothing(grant, world):
 @pytest.mark.parametrize(
     "loss",
     [
-        "grant ended", "grant held", "holder silent", "holder disabled", "cluster removed", "connection changed", "target moved",
-        "lease gone", "nothing made",
+        "grant ended",
+        "grant held",
+        "holder silent",
+        "holder disabled",
+        "cluster removed",
+        "connection changed",
+        "target moved",
+        "lease gone",
+        "nothing made",
     ],
-)  # fmt: skip
+)
 def test_what_takes_the_ground_away_takes_the_use_away(grant, loss):
     assert ask(grant)
     lose(grant, loss)

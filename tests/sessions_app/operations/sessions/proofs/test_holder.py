@@ -100,11 +100,23 @@ def copy_with(grant: Grant, **changes) -> Grant:
 
 
 UNREADABLE = [
-    {"commands": []}, {"commands": None}, {"commands": 3}, {"commands": "all"}, {"commands": {}}, {"commands": [99]},
-    {"commands": [[0]]}, {"commands": ["0"]}, {"commands": [0.0]}, {"parameters": None}, {"parameters": []},
-    {"parameters": {}}, {"parameters": {"unit": 5}}, {"parameters": {"unit": "sshd"}},
-    {"parameters": {"unit": ["nginx"]}}, {"parameters": "nginx"},
-]  # fmt: skip
+    {"commands": []},
+    {"commands": None},
+    {"commands": 3},
+    {"commands": "all"},
+    {"commands": {}},
+    {"commands": [99]},
+    {"commands": [[0]]},
+    {"commands": ["0"]},
+    {"commands": [0.0]},
+    {"parameters": None},
+    {"parameters": []},
+    {"parameters": {}},
+    {"parameters": {"unit": 5}},
+    {"parameters": {"unit": "sshd"}},
+    {"parameters": {"unit": ["nginx"]}},
+    {"parameters": "nginx"},
+]
 
 
 def test_a_grant_that_can_not_be_read_allows_nothing_and_hides_no_other(world):
@@ -126,8 +138,13 @@ def test_a_command_set_that_no_longer_parses_opens_nothing_and_hides_no_other(wo
         ([], {}, {"name": "x", "commands": "all"}, {**version.document, "more": 1})
     ):
         bad = CommandSetVersion.objects.create(
-            command_set=version.command_set, number=50 + number, source="", document=document,
-            digest=f"broken-{number}", published_at=world.now, created_at=world.now,
-        )  # fmt: skip
+            command_set=version.command_set,
+            number=50 + number,
+            source="",
+            document=document,
+            digest=f"broken-{number}",
+            published_at=world.now,
+            created_at=world.now,
+        )
         copy_with(grant, command_set_version_id=bad.pk, ref=f"GR-BAD{number}", mark=f"bad{number}")
     assert [found.grant_ref for found in uses(world)] == [grant.ref]

@@ -45,10 +45,19 @@ def test_another_cluster_and_another_token_open_nothing(token):
 @pytest.mark.parametrize(
     "loss",
     [
-        "grant ended", "grant held", "holder silent", "holder disabled", "cluster removed", "connection changed", "reached directly",
-        "target moved", "lease gone", "nothing made", "token over",
+        "grant ended",
+        "grant held",
+        "holder silent",
+        "holder disabled",
+        "cluster removed",
+        "connection changed",
+        "reached directly",
+        "target moved",
+        "lease gone",
+        "nothing made",
+        "token over",
     ],
-)  # fmt: skip
+)
 def test_what_takes_the_ground_away_takes_the_use_away(token, grant, loss):
     assert ask(token)
     lose(grant, loss)

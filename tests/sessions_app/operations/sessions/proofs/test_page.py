@@ -1,4 +1,6 @@
-"""What a holder who is signed in to the pages can have a gateway run, asked when it is ordered and when it is claimed."""
+"""What a holder who is signed in to the pages can have a gateway run, asked when it is ordered and when it is
+claimed.
+"""
 
 import datetime as dt
 
@@ -16,16 +18,23 @@ def grant(kube):  # noqa: F811
 
 def ask(grant, now, **changes):
     known = {
-        "holder_id": grant.holder_id, "kind": grant.cluster.kind, "target": "prod-1", "grant_ref": grant.ref, "now": now,
-    }  # fmt: skip
+        "holder_id": grant.holder_id,
+        "kind": grant.cluster.kind,
+        "target": "prod-1",
+        "grant_ref": grant.ref,
+        "now": now,
+    }
     return uses_from_page(**{**known, **changes})
 
 
 def test_a_holder_uses_their_own_grant_with_its_account_and_without_a_token(grant, world):
     (use,) = ask(grant, world.now)
     assert (use.grant_id, use.holder, use.target.name, use.credential_id) == (
-        grant.pk, "alice", "prod-1", None,
-    )  # fmt: skip
+        grant.pk,
+        "alice",
+        "prod-1",
+        None,
+    )
     own = use.place.parameters.token.get_secret_value()
     assert own
     assert own not in repr(use)
@@ -48,9 +57,15 @@ def test_on_a_host_it_is_what_a_key_would_prove(world):
 @pytest.mark.parametrize(
     "loss",
     [
-        "grant ended", "grant held", "holder disabled", "cluster removed", "reached directly", "target moved", "nothing made",
+        "grant ended",
+        "grant held",
+        "holder disabled",
+        "cluster removed",
+        "reached directly",
+        "target moved",
+        "nothing made",
     ],
-)  # fmt: skip
+)
 def test_what_takes_the_ground_away_takes_the_use_away(grant, world, loss):
     assert ask(grant, world.now)
     lose(grant, loss)

@@ -71,8 +71,16 @@ def test_the_deadline_holds_although_no_message_ever_came(grant, token):
 
 @pytest.mark.parametrize(
     "loss",
-    ["grant ended", "token over", "holder silent", "holder disabled", "cluster removed", "cluster of another kind", "target removed"],
-)  # fmt: skip
+    [
+        "grant ended",
+        "token over",
+        "holder silent",
+        "holder disabled",
+        "cluster removed",
+        "cluster of another kind",
+        "target removed",
+    ],
+)
 def test_what_takes_the_ground_away_takes_the_use_away(token, grant, loss):
     assert ask(token)
     lose(grant, loss)
@@ -106,9 +114,13 @@ def test_a_cluster_without_a_proxy_key_opens_to_nobody(token, sealed):
 
 def test_a_grant_that_can_not_be_read_opens_nothing(site, grant):
     bad = CommandSetVersion.objects.create(
-        command_set=grant.command_set_version.command_set, number=50, source="", document={"kind": "http"}, digest="broken",
+        command_set=grant.command_set_version.command_set,
+        number=50,
+        source="",
+        document={"kind": "http"},
+        digest="broken",
         created_at=site.now,
-    )  # fmt: skip
+    )
     assert ask(token_of(copy_with(grant, command_set_version_id=bad.pk), site)) is None
 
 

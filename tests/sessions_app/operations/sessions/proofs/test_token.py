@@ -54,10 +54,20 @@ def test_another_cluster_another_token_and_a_replaced_one_open_nothing(token, gr
 @pytest.mark.parametrize(
     "loss",
     [
-        "grant ended", "holder silent", "holder disabled", "owner disabled", "cluster removed", "connection changed",
-        "secret altered", "target removed", "target moved", "lease gone", "tools unknown", "token over",
+        "grant ended",
+        "holder silent",
+        "holder disabled",
+        "owner disabled",
+        "cluster removed",
+        "connection changed",
+        "secret altered",
+        "target removed",
+        "target moved",
+        "lease gone",
+        "tools unknown",
+        "token over",
     ],
-)  # fmt: skip
+)
 def test_what_takes_the_ground_away_takes_the_use_away(token, grant, loss):
     assert ask(token)
     lose(grant, loss)

@@ -18,9 +18,10 @@ from sessions_app.policy.commands.json_values.bodies import (
 
 
 @pytest.mark.parametrize(
-    ("opened", "closed"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]"), ('{"a":[', "]}")],
+    ("opened", "closed"),
+    [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]"), ('{"a":[', "]}")],
     ids=["lists", "objects", "objects in lists", "lists in objects"],
-)  # fmt: skip
+)
 def test_a_body_may_be_nested_so_deep_and_no_deeper_whatever_it_is_nested_in(opened, closed):
     levels = MAX_DEPTH // (opened.count("[") + opened.count("{"))
     read_body(opened * levels + "1" + closed * levels)
@@ -39,10 +40,20 @@ def test_a_body_may_be_so_large_and_no_larger():
     [
         ('{"a": 1, "a": 1}', "the body repeats a key"),
         ('{"a": [{"b": 1, "b": 2}]}', "the body repeats a key"),
-        ("NaN", "not JSON"), ("[1, -Infinity]", "not JSON"), ("0.10000000000000000001", "more digits"), ("1e999", "is too large"), ('{"a":1e-9999999999999999999999}', "more digits"), ("0e9999999999999999999999", "more digits"), ('"\\ud800"', "not JSON in UTF-8"),
-        (b'"\xff"', "not JSON in UTF-8"), ("", "not JSON"), ('"a', "not JSON"), ("{} {}", "not JSON"), ("[" * 40_000, "not JSON"),
+        ("NaN", "not JSON"),
+        ("[1, -Infinity]", "not JSON"),
+        ("0.10000000000000000001", "more digits"),
+        ("1e999", "is too large"),
+        ('{"a":1e-9999999999999999999999}', "more digits"),
+        ("0e9999999999999999999999", "more digits"),
+        ('"\\ud800"', "not JSON in UTF-8"),
+        (b'"\xff"', "not JSON in UTF-8"),
+        ("", "not JSON"),
+        ('"a', "not JSON"),
+        ("{} {}", "not JSON"),
+        ("[" * 40_000, "not JSON"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_one_plain_value_is_refused(body, why):
     with pytest.raises(BodyRefused, match=why):
         read_body(body)

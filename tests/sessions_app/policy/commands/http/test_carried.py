@@ -156,10 +156,16 @@ def test_an_answer_that_is_not_json_does_not_pass(answer):
 @pytest.mark.parametrize(
     ("inner", "outer", "within"),
     [
-        (None, None, True), (["a"], None, True), (None, ["a"], False), (["a.b"], ["a"], True), (["a"], ["a.b"], False),
-        (["a[].b", "c"], ["a", "c"], True), (["a", "d"], ["a", "c"], False), (["ab"], ["a"], False),
+        (None, None, True),
+        (["a"], None, True),
+        (None, ["a"], False),
+        (["a.b"], ["a"], True),
+        (["a"], ["a.b"], False),
+        (["a[].b", "c"], ["a", "c"], True),
+        (["a", "d"], ["a", "c"], False),
+        (["ab"], ["a"], False),
     ],
-)  # fmt: skip
+)
 def test_fields_are_within_others_if_each_is_a_part_of_one(inner, outer, within):
     assert fields_within(inner, outer) is within
 

@@ -65,11 +65,17 @@ def allows(compiled, line):
 @pytest.mark.parametrize(
     "line",
     [
-        "GET /tickets/T-42", "GET /tickets/T-42/comments?sort=date&of=T-42", "GET /tickets/T-42/comments?page=7&of=T-42&sort=date",
-        f"POST /tickets/T-42/close {BODY}", "GET /docs/public/a/b.html", "GET /people/alice", "GET /people/a%20b",
-        "GET /people/%C3%A9", "DELETE /people/alice",
+        "GET /tickets/T-42",
+        "GET /tickets/T-42/comments?sort=date&of=T-42",
+        "GET /tickets/T-42/comments?page=7&of=T-42&sort=date",
+        f"POST /tickets/T-42/close {BODY}",
+        "GET /docs/public/a/b.html",
+        "GET /people/alice",
+        "GET /people/a%20b",
+        "GET /people/%C3%A9",
+        "DELETE /people/alice",
     ],
-)  # fmt: skip
+)
 def test_what_is_listed_is_allowed_and_its_recorded_spelling_is_allowed_again(compiled, line):
     found = decide(compiled, line)
     assert isinstance(found, Allowed), found
@@ -79,17 +85,34 @@ def test_what_is_listed_is_allowed_and_its_recorded_spelling_is_allowed_again(co
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        ("GET /tickets/T-43", "path"), ("GET /tickets", "path"), ("GET /tickets/T-42/", "path"), ("PUT /tickets/T-42", "method"),
-        ("HEAD /tickets/T-42", "method"), ("get /tickets/T-42", "syntax"), ("GET", "syntax"), ("", "syntax"), ("GET  /", "syntax"),
-        ("GET /tickets/T-42?x=1", "query"), ("GET /tickets/T-42/comments", "query"), ("CONNECT /tickets/T-42", "syntax"),
-        ("GET /tickets/T-42/comments?sort=date&of=T-43", "query"), ("GET /tickets/T-42/comments?sort=DATE&of=T-42", "query"),
-        ("GET /tickets/T-42/comments?sort=date&of=T-42&page=101", "query"), ("GET /docs/secret", "value"),
-        ("GET /tickets/T-42/comments?sort=date&of=T-42&page=01", "query"), ("GET /docs/public", "value"),
-        ("GET /people/root", "denied"), ("GET /PEOPLE/Root/", "denied"), ("DELETE /people/root", "denied"),
-        ("GET /people/admin", "denied"), ("GET /people/ADMIN", "denied"), ("GET /people/roo%74", "syntax"),
-        ("DELETE /people/bob?force=1", "denied"), ("POST /tickets/T-42/close", "body"),
+        ("GET /tickets/T-43", "path"),
+        ("GET /tickets", "path"),
+        ("GET /tickets/T-42/", "path"),
+        ("PUT /tickets/T-42", "method"),
+        ("HEAD /tickets/T-42", "method"),
+        ("get /tickets/T-42", "syntax"),
+        ("GET", "syntax"),
+        ("", "syntax"),
+        ("GET  /", "syntax"),
+        ("GET /tickets/T-42?x=1", "query"),
+        ("GET /tickets/T-42/comments", "query"),
+        ("CONNECT /tickets/T-42", "syntax"),
+        ("GET /tickets/T-42/comments?sort=date&of=T-43", "query"),
+        ("GET /tickets/T-42/comments?sort=DATE&of=T-42", "query"),
+        ("GET /tickets/T-42/comments?sort=date&of=T-42&page=101", "query"),
+        ("GET /docs/secret", "value"),
+        ("GET /tickets/T-42/comments?sort=date&of=T-42&page=01", "query"),
+        ("GET /docs/public", "value"),
+        ("GET /people/root", "denied"),
+        ("GET /PEOPLE/Root/", "denied"),
+        ("DELETE /people/root", "denied"),
+        ("GET /people/admin", "denied"),
+        ("GET /people/ADMIN", "denied"),
+        ("GET /people/roo%74", "syntax"),
+        ("DELETE /people/bob?force=1", "denied"),
+        ("POST /tickets/T-42/close", "body"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_listed_is_refused_with_its_reason(compiled, line, code):
     found = decide(compiled, line)
     assert isinstance(found, Refused)
@@ -104,15 +127,38 @@ def test_a_refusal_names_what_comes_nearest(compiled):
 
 
 WRONG_BODIES = [
-    "[]", "1", '"a"', "null", "{}", '{"note":"x"}', BODY.replace("7", "8"), BODY.replace("7", '"7"'), BODY.replace("7", "7.0"),
-    BODY.replace("true", "1"), BODY.replace("true", '"true"'), BODY.replace("null", "0"), BODY.replace("null", "false"),
-    BODY.replace('"alice"', '"a b"'), BODY.replace('"alice"', '["alice"]'), BODY.replace('{"name":"alice"}', '"alice"'),
-    BODY.replace('{"name":"alice"}', '{"name":"alice","root":true}'), BODY.replace('"user":{"name":"alice"}', '"user.name":"alice"'),
-    BODY[:-1] + ',"more":1}', BODY[:-1] + ',"note":"again"}', BODY.replace('"done"', '"' + "x" * 201 + '"'),
-    BODY.replace('"done"', '"a\\u0000b"'), BODY.replace('"done"', '"a\\u202eb"'), BODY.replace('"done"', '"a\\nb"'),
-    BODY.replace('"done"', '"\\ud800"'), BODY.replace('"done"', "NaN"), BODY.replace('"done"', "1e999"), BODY + "x", BODY[:-1],
-    "{" * 30, '{"a":' * 30 + "1" + "}" * 30,
-]  # fmt: skip
+    "[]",
+    "1",
+    '"a"',
+    "null",
+    "{}",
+    '{"note":"x"}',
+    BODY.replace("7", "8"),
+    BODY.replace("7", '"7"'),
+    BODY.replace("7", "7.0"),
+    BODY.replace("true", "1"),
+    BODY.replace("true", '"true"'),
+    BODY.replace("null", "0"),
+    BODY.replace("null", "false"),
+    BODY.replace('"alice"', '"a b"'),
+    BODY.replace('"alice"', '["alice"]'),
+    BODY.replace('{"name":"alice"}', '"alice"'),
+    BODY.replace('{"name":"alice"}', '{"name":"alice","root":true}'),
+    BODY.replace('"user":{"name":"alice"}', '"user.name":"alice"'),
+    BODY[:-1] + ',"more":1}',
+    BODY[:-1] + ',"note":"again"}',
+    BODY.replace('"done"', '"' + "x" * 201 + '"'),
+    BODY.replace('"done"', '"a\\u0000b"'),
+    BODY.replace('"done"', '"a\\u202eb"'),
+    BODY.replace('"done"', '"a\\nb"'),
+    BODY.replace('"done"', '"\\ud800"'),
+    BODY.replace('"done"', "NaN"),
+    BODY.replace('"done"', "1e999"),
+    BODY + "x",
+    BODY[:-1],
+    "{" * 30,
+    '{"a":' * 30 + "1" + "}" * 30,
+]
 
 
 @pytest.mark.parametrize("body", WRONG_BODIES)
@@ -178,8 +224,10 @@ def test_commands_are_shown_with_bound_values_and_with_what_is_free(compiled):
     views = describe(compiled)
     assert views[0].text == "GET /tickets/T-42"
     assert views[1].detail == (
-        "query page: a number from 1 to 100 (optional)", "query sort: date", "query of: T-42",
-    )  # fmt: skip
+        "query page: a number from 1 to 100 (optional)",
+        "query sort: date",
+        "query of: T-42",
+    )
     assert "body note: text like .{0,200} (optional)" in views[2].detail
     assert [free.name for free in views[4].free] == ["person"]
     assert [view.denies for view in views] == [False] * 6 + [True] * 3
@@ -218,7 +266,7 @@ HEAD = "name: x\nkind: http\nsummary: x\nrisk: low\nparameters: {a: {name: 9}}\n
         ("{run: ls, effect: read}", "missing"),
         ("{request: GET /a, effect: read, effect: change}", "written twice"),
     ],
-)  # fmt: skip
+)
 def test_a_document_that_can_not_be_meant_is_refused_where_it_is_wrong(rule, says):
     with pytest.raises(DocumentError) as caught:
         parse_text(f"{HEAD}  - {rule}\n")
@@ -234,8 +282,13 @@ def test_deciding_never_fails(text):
     assert isinstance(decide_request(compiled, text, "/tickets/T-42"), Allowed | Refused)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=8,
+    )
+)
 def test_no_other_body_is_allowed(body):
     compiled = compile_set(parse_text(TICKETS), {"ticket": "T-42", "number": "7"})
     assume(not (isinstance(body, dict) and "sure" in body))
@@ -280,24 +333,64 @@ commands:
 @pytest.mark.parametrize(
     ("deny", "lines"),
     [
-        ('{deny: "DELETE /users/{u}", where: {u: {choice: [Admin, Root]}}}',
-         ["DELETE /users/Admin", "DELETE /users/admin", "DELETE /users/ADMIN", "DELETE /users/aDMIN", "DELETE /USERS/rOoT/"]),
-        ('{deny: "DELETE /users/{u}", where: {u: {pattern: "Adm[A-Z]n"}}}', ["DELETE /users/admin", "DELETE /users/aDmIN"]),
+        (
+            '{deny: "DELETE /users/{u}", where: {u: {choice: [Admin, Root]}}}',
+            [
+                "DELETE /users/Admin",
+                "DELETE /users/admin",
+                "DELETE /users/ADMIN",
+                "DELETE /users/aDMIN",
+                "DELETE /USERS/rOoT/",
+            ],
+        ),
+        (
+            '{deny: "DELETE /users/{u}", where: {u: {pattern: "Adm[A-Z]n"}}}',
+            ["DELETE /users/admin", "DELETE /users/aDmIN"],
+        ),
         ('{deny: "DELETE /users/{u}", where: {u: {pattern: "[^a-z]{5}"}}}', ["DELETE /users/admin"]),
         ('{deny: "GET /files/{u}", where: {u: {pattern: ".?x"}}}', ["GET /files/-x", "GET /files/X/"]),
-        ('{deny: "DELETE /users/{u}", where: {u: {int: [5, 9]}}}', ["DELETE /users/7", "DELETE /users/+7", f"DELETE /users/{'7':0>25}"]),
-        ('{deny: "DELETE /users/{u}", where: {u: {duration: [1s, 5m]}}}', ["DELETE /users/5M", "DELETE /users/05m"]),
-        ('{deny: "DELETE /users/{u}", where: {u: {cidr: ["fe80::/16"]}}}', ["DELETE /users/FE80::a", "DELETE /users/fe80:0::A"]),
-        ('{deny: "* /files{p}", where: {p: {path: /secret}}}',
-         ["GET /files/secret/x", "GET /files/secret/x/", "GET /files/Secret/x", "GET /files/SECRET/x/", "GET /Files/secret/a/b"]),
-        ('{deny: "* /files/{p}", where: {p: {choice: [secret]}}}', ["GET /files/secret", "GET /files/secret/"]),
+        (
+            '{deny: "DELETE /users/{u}", where: {u: {int: [5, 9]}}}',
+            ["DELETE /users/7", "DELETE /users/+7", f"DELETE /users/{'7':0>25}"],
+        ),
+        (
+            '{deny: "DELETE /users/{u}", where: {u: {duration: [1s, 5m]}}}',
+            ["DELETE /users/5M", "DELETE /users/05m"],
+        ),
+        (
+            '{deny: "DELETE /users/{u}", where: {u: {cidr: ["fe80::/16"]}}}',
+            ["DELETE /users/FE80::a", "DELETE /users/fe80:0::A"],
+        ),
+        (
+            '{deny: "* /files{p}", where: {p: {path: /secret}}}',
+            [
+                "GET /files/secret/x",
+                "GET /files/secret/x/",
+                "GET /files/Secret/x",
+                "GET /files/SECRET/x/",
+                "GET /Files/secret/a/b",
+            ],
+        ),
+        (
+            '{deny: "* /files/{p}", where: {p: {choice: [secret]}}}',
+            ["GET /files/secret", "GET /files/secret/"],
+        ),
         ("{deny: GET /find, query: {of: {choice: [Root]}}}", ["GET /find?of=Root", "GET /find?of=root"]),
         ("{deny: GET /find, query: {of: Root}}", ["GET /find?of=Root", "GET /find?of=ROOT"]),
-        ("{deny: GET /find, query: {of: {path: /etc}}}", ["GET /find?of=/ETC/x", "GET /find?of=/var/../etc/x"]),
-        ('{deny: POST /pay, body: {to: Root, note: {pattern: ".*Rush.*"}}}', ['POST /pay {"to":"ROOT","note":"a\\nrush"}']),
-        ('{deny: POST /pay, body: {to: "{u}", for: "{u}"}, where: {u: {name: 9}}}', ['POST /pay {"to":"Bob","for":"bob"}']),
+        (
+            "{deny: GET /find, query: {of: {path: /etc}}}",
+            ["GET /find?of=/ETC/x", "GET /find?of=/var/../etc/x"],
+        ),
+        (
+            '{deny: POST /pay, body: {to: Root, note: {pattern: ".*Rush.*"}}}',
+            ['POST /pay {"to":"ROOT","note":"a\\nrush"}'],
+        ),
+        (
+            '{deny: POST /pay, body: {to: "{u}", for: "{u}"}, where: {u: {name: 9}}}',
+            ['POST /pay {"to":"Bob","for":"bob"}'],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_denied_value_is_denied_in_any_letter_case_and_spelling(deny, lines):
     compiled = one_deny(deny)
     assert {line: decide(compiled, line).code for line in lines} == dict.fromkeys(lines, "denied")

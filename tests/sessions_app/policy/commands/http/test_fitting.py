@@ -57,8 +57,12 @@ OVERRIDING = (
 
 @pytest.mark.parametrize(
     ("target", "body"),
-    [("/people", Form({"_method": "delete"})), ("/teams", {"X-HTTP-Method-Override": "DELETE"}), ("/places?_method=DELETE", ABSENT)],
-)  # fmt: skip
+    [
+        ("/people", Form({"_method": "delete"})),
+        ("/teams", {"X-HTTP-Method-Override": "DELETE"}),
+        ("/places?_method=DELETE", ABSENT),
+    ],
+)
 def test_a_denied_method_stays_denied_when_a_field_says_it(target, body):
     overriding = compile_set(parse_text(OVERRIDING), {})
     refused = gateway(overriding, "POST", target, body)
@@ -150,8 +154,14 @@ def test_headers_are_checked_and_only_those_of_the_rule_are_on_the_line(compiled
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"x-tenant": "evil"}, {"x-tenant": "ACME"}, {"x-tenant": "acme", "accept": "text/html"}, {"x-tenant": "äcme"}],
-)  # fmt: skip
+    [
+        {},
+        {"x-tenant": "evil"},
+        {"x-tenant": "ACME"},
+        {"x-tenant": "acme", "accept": "text/html"},
+        {"x-tenant": "äcme"},
+    ],
+)
 def test_a_header_that_is_missing_or_of_another_value_is_refused(compiled, headers):
     assert gateway(compiled, "GET", "/stock", headers=headers).code == "headers"
 
@@ -184,10 +194,14 @@ def test_the_answer_names_the_command_with_the_limits(compiled):
 @pytest.mark.parametrize(
     ("line", "key"),
     [
-        ("POST /people", "form and files"), ("PUT /report", "upload"), ("GET /stock", "headers"), ("POST /pay", "hold"),
-        ("GET /chat", "websocket"), ("GET /price", "response"),
+        ("POST /people", "form and files"),
+        ("PUT /report", "upload"),
+        ("GET /stock", "headers"),
+        ("POST /pay", "hold"),
+        ("GET /chat", "websocket"),
+        ("GET /price", "response"),
     ],
-)  # fmt: skip
+)
 def test_another_proxy_is_told_that_only_the_gateway_can_enforce_a_rule(compiled, line, key):
     found = decide_request(compiled, *line.split())
     assert (found.code, found.nearest) == ("gateway", line)
@@ -240,10 +254,16 @@ def test_approvers_read_every_limit_in_words(compiled):
         ("{request: GET /a, effect: read, form: {}}", "can't have a body"),
         ("{request: GET /a, effect: read, upload: {max: 1MB, types: [text/plain]}}", "can't have a body"),
         ("{request: POST /a, effect: change, form: {a: true}}", "quotes"),
-        ("{request: POST /a, effect: change, form: {a: x}, files: {a: {max: 1KB, types: [text/plain]}}}", "both a field and a file"),
+        (
+            "{request: POST /a, effect: change, form: {a: x}, files: {a: {max: 1KB, types: [text/plain]}}}",
+            "both a field and a file",
+        ),
         ("{request: POST /a, effect: change, upload: {max: 1MB, types: [application/json]}}", "under body"),
         ("{request: POST /a, effect: change, upload: {max: 1MB, types: [application/x+json]}}", "under body"),
-        ("{request: POST /a, effect: change, upload: {max: 1MB, types: [multipart/form-data]}}", "under form"),
+        (
+            "{request: POST /a, effect: change, upload: {max: 1MB, types: [multipart/form-data]}}",
+            "under form",
+        ),
         ("{request: POST /a, effect: change, upload: {max: 1MB, types: []}}", "empty"),
         ("{request: POST /a, effect: change, upload: {max: 1 MB, types: [text/plain]}}", "500KB, 5MB or 1GB"),
         ("{request: POST /a, effect: change, upload: {max: 11GB, types: [text/plain]}}", "at most"),
@@ -270,7 +290,7 @@ def test_approvers_read_every_limit_in_words(compiled):
         ("{request: GET /a, effect: read, headers: {stinttarget: a}}", "was decided"),
         ("{request: GET /a, effect: read, headers: {content-type: a}}", "was decided"),
     ],
-)  # fmt: skip
+)
 def test_a_rule_that_can_not_be_meant_is_refused_where_it_is_wrong(rule, says):
     with pytest.raises(DocumentError) as caught:
         parse_text(f"{HEAD}  - {rule}\n")

@@ -31,15 +31,33 @@ def found(*rules):
         ("{request: 'GET /a/{a}', stream: true, effect: read}", ("warning", "stream")),
         ("{request: 'GET /a/{a}', websocket: true, effect: read}", ("warning", "websocket")),
         ("{request: 'PUT /a/{a}', upload: {max: 1MB, types: [text/csv]}, effect: read}", ("error", "effect")),
-        ("{request: 'POST /a/{a}', form: {_method: {pattern: '[A-Z]+'}}, effect: destructive}", ("error", "free_method")),
-        ("{request: 'POST /a/{a}', body: {X-HTTP-Method-Override: '{a}'}, effect: destructive}", ("error", "free_method")),
-        ("{request: 'POST /a/{a}', files: {_method: {max: 1KB, types: [text/plain]}}, effect: change}", ("error", "free_method")),
+        (
+            "{request: 'POST /a/{a}', form: {_method: {pattern: '[A-Z]+'}}, effect: destructive}",
+            ("error", "free_method"),
+        ),
+        (
+            "{request: 'POST /a/{a}', body: {X-HTTP-Method-Override: '{a}'}, effect: destructive}",
+            ("error", "free_method"),
+        ),
+        (
+            "{request: 'POST /a/{a}', files: {_method: {max: 1KB, types: [text/plain]}}, effect: change}",
+            ("error", "free_method"),
+        ),
         ("{request: 'POST /a/{a}', form: {_method: PATCH}, effect: change}", ("warning", "method_field")),
-        ("{request: 'POST /a/{a}', query: {x_method_override: PUT}, effect: change}", ("warning", "method_field")),
-        ("{request: 'POST /a/{a}', form: {_method: {choice: [patch, delete]}}, effect: change}", ("error", "effect")),
-        ("{request: 'POST /a/{a}', upload: {max: 1MB, types: [application/jsonrequest]}, effect: change}", ("warning", "method_field")),
+        (
+            "{request: 'POST /a/{a}', query: {x_method_override: PUT}, effect: change}",
+            ("warning", "method_field"),
+        ),
+        (
+            "{request: 'POST /a/{a}', form: {_method: {choice: [patch, delete]}}, effect: change}",
+            ("error", "effect"),
+        ),
+        (
+            "{request: 'POST /a/{a}', upload: {max: 1MB, types: [application/jsonrequest]}, effect: change}",
+            ("warning", "method_field"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_each_doubt_is_found(rule, finding):
     assert finding in found(rule)
 

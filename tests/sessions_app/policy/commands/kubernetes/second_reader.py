@@ -1,7 +1,8 @@
-"""A second reader of requests to an API server, written after Go's code and not after ours. It refuses nothing.
+"""A second reader of requests to an API server, written after Go's code and not after ours. It refuses
+nothing.
 
-Source: k8s.io/apiserver v0.34, pkg/endpoints/request/requestinfo.go; net/url of Go 1.24 (ParseQuery, unescape);
-k8s.io/apimachinery, pkg/fields/selector.go and the conversion of query parameters.
+Source: k8s.io/apiserver v0.34, pkg/endpoints/request/requestinfo.go; net/url of Go 1.24 (ParseQuery,
+unescape); k8s.io/apimachinery, pkg/fields/selector.go and the conversion of query parameters.
 """
 
 import binascii

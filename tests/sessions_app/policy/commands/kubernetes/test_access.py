@@ -1,4 +1,6 @@
-"""What an API server asks about a request before it is made: who may do what, without the query and the body."""
+"""What an API server asks about a request before it is made: who may do what, without the query and
+the body.
+"""
 
 import pytest
 
@@ -43,9 +45,12 @@ def test_what_a_command_sends_is_allowed(command, asked):
         ("delete pod web-1 -n shop", ("delete", "pods", "web-2")),
         ("delete pod web-1 -n shop", ("delete", "pods")),
         (POD, ("delete", "pods", "db-1")),
-        ({"rule": {"verbs": ["*"], "groups": [""], "resources": ["*"], "namespaces": ["shop"]}}, ("create", "pods/exec", "web-1")),
+        (
+            {"rule": {"verbs": ["*"], "groups": [""], "resources": ["*"], "namespaces": ["shop"]}},
+            ("create", "pods/exec", "web-1"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_nothing_else_is(command, asked):
     refused = ask(allow(command), *asked)
     assert refused.code == "right"
@@ -55,12 +60,20 @@ def test_nothing_else_is(command, asked):
 @pytest.mark.parametrize(
     ("command", "asked", "unseen"),
     [
-        ("set image deployment/web -n shop app=a:1", ("patch", "deployments", "web", "shop", "apps"), "set image"),
+        (
+            "set image deployment/web -n shop app=a:1",
+            ("patch", "deployments", "web", "shop", "apps"),
+            "set image",
+        ),
         ("exec web-1 -n shop -c app -- date", ("create", "pods/exec", "web-1"), "program"),
         ("logs web-1 -n shop --previous", ("get", "pods/log", "web-1"), "log before the last restart"),
-        ({"run": "delete pod web-1 -n shop", "hold": True}, ("delete", "pods", "web-1"), "approval by a second person"),
+        (
+            {"run": "delete pod web-1 -n shop", "hold": True},
+            ("delete", "pods", "web-1"),
+            "approval by a second person",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_command_that_compares_more_than_is_asked_allows_nothing(command, asked, unseen):
     refused = ask(allow(command), *asked)
     assert refused.reason.endswith(f"an authorization webhook does not see its {unseen}")
@@ -84,8 +97,15 @@ def test_what_a_cluster_can_do_is_open_to_every_grant():
 
 @pytest.mark.parametrize(
     ("verb", "path"),
-    [("get", "/metrics"), ("get", "/logs/"), ("post", "/api"), ("trace", "/api"), ("get", "/api/../metrics"), ("get", "*"),
-     ("get", "/api/v1/namespaces/shop/secrets")],
-)  # fmt: skip
+    [
+        ("get", "/metrics"),
+        ("get", "/logs/"),
+        ("post", "/api"),
+        ("trace", "/api"),
+        ("get", "/api/../metrics"),
+        ("get", "*"),
+        ("get", "/api/v1/namespaces/shop/secrets"),
+    ],
+)
 def test_no_other_path_is(verb, path):
     assert not isinstance(decide_path(verb, path), Allowed)

@@ -35,8 +35,16 @@ PODS = {"pod": {"pattern": "web-[a-z0-9]+"}}
 
 def document(*commands, parameters=None):
     made = [{"effect": "destructive", **({"run": one} if isinstance(one, str) else one)} for one in commands]
-    return parse_document({"name": "a", "kind": "kubernetes", "summary": "s", "risk": "low", "commands": made,
-                           "parameters": parameters or {}})  # fmt: skip
+    return parse_document(
+        {
+            "name": "a",
+            "kind": "kubernetes",
+            "summary": "s",
+            "risk": "low",
+            "commands": made,
+            "parameters": parameters or {},
+        }
+    )
 
 
 def allow(*commands, parameters=None, **values):
@@ -45,11 +53,20 @@ def allow(*commands, parameters=None, **values):
 
 # The deployment as the cluster has it.
 THERE = {
-    "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop", "resourceVersion": "7", "uid": "u-1"},
-    "spec": {"replicas": 1, "template": {"metadata": {"labels": {"app": "web"}}, "spec": {
-        "containers": [{"name": "app", "image": "a:0"}, {"name": "side", "image": "b:0"}],
-        "initContainers": [{"name": "migrate", "image": "m:0"}]}}},
-}  # fmt: skip
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "web", "namespace": "shop", "resourceVersion": "7", "uid": "u-1"},
+    "spec": {
+        "replicas": 1,
+        "template": {
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {
+                "containers": [{"name": "app", "image": "a:0"}, {"name": "side", "image": "b:0"}],
+                "initContainers": [{"name": "migrate", "image": "m:0"}],
+            },
+        },
+    },
+}
 
 
 def ask(compiled, method, url, body=None, media_type="", target=THERE):
@@ -60,8 +77,16 @@ def ask(compiled, method, url, body=None, media_type="", target=THERE):
 
 def images(image, *, name="app", **more):
     container = {"image": image, "name": name, **more}
-    return {"spec": {"template": {"spec": {"$setElementOrder/containers": [{"name": "app"}, {"name": "side"}],
-                                           "containers": [container]}}}}  # fmt: skip
+    return {
+        "spec": {
+            "template": {
+                "spec": {
+                    "$setElementOrder/containers": [{"name": "app"}, {"name": "side"}],
+                    "containers": [container],
+                }
+            }
+        }
+    }
 
 
 SCALE = {"run": "scale deployment/web -n shop --replicas {n}", "where": {"n": {"int": [1, 5]}}}
@@ -69,10 +94,13 @@ SCALE = {"run": "scale deployment/web -n shop --replicas {n}", "where": {"n": {"
 
 @pytest.mark.parametrize(
     ("body", "media_type"),
-    [({"spec": {"replicas": 3}}, MERGE), ({"spec": {"replicas": 3}}, STRATEGIC),
-     ([{"op": "replace", "path": "/spec/replicas", "value": 3}], JSON_PATCH),
-     ({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 3}}, MERGE)],
-)  # fmt: skip
+    [
+        ({"spec": {"replicas": 3}}, MERGE),
+        ({"spec": {"replicas": 3}}, STRATEGIC),
+        ([{"op": "replace", "path": "/spec/replicas", "value": 3}], JSON_PATCH),
+        ({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 3}}, MERGE),
+    ],
+)
 def test_a_scale_may_be_sent_as_any_patch_that_sets_only_its_number(body, media_type):
     verdict = ask(allow(SCALE), "PATCH", f"{DEPLOYMENT}/scale?fieldManager=kubectl", body, media_type)
     assert isinstance(verdict, Allowed), verdict
@@ -82,21 +110,49 @@ def test_a_scale_may_be_sent_as_any_patch_that_sets_only_its_number(body, media_
 @pytest.mark.parametrize(
     ("body", "media_type", "says"),
     [
-        ({"spec": {"replicas": 6}}, MERGE, "spec.replicas needs a number from 1 to 5"), ({"spec": {"replicas": "3"}}, MERGE, "a whole number"),
-        ({"spec": {"replicas": 3.0}}, MERGE, "a whole number"), ({"spec": {"replicas": True}}, MERGE, "a whole number"),
-        ({"spec": {"replicas": None}}, MERGE, "a whole number"), ({"spec": {}}, MERGE, "it sets spec, which the line does not"),
-        ({}, MERGE, "spec.replicas is missing"), (None, MERGE, "the body must be an object"), ([], MERGE, "the body must be an object"),
-        ({"spec": {"replicas": 3, "selector": {"a": "b"}}}, MERGE, "it sets spec.selector.a, which the line does not"),
+        ({"spec": {"replicas": 6}}, MERGE, "spec.replicas needs a number from 1 to 5"),
+        ({"spec": {"replicas": "3"}}, MERGE, "a whole number"),
+        ({"spec": {"replicas": 3.0}}, MERGE, "a whole number"),
+        ({"spec": {"replicas": True}}, MERGE, "a whole number"),
+        ({"spec": {"replicas": None}}, MERGE, "a whole number"),
+        ({"spec": {}}, MERGE, "it sets spec, which the line does not"),
+        ({}, MERGE, "spec.replicas is missing"),
+        (None, MERGE, "the body must be an object"),
+        ([], MERGE, "the body must be an object"),
+        (
+            {"spec": {"replicas": 3, "selector": {"a": "b"}}},
+            MERGE,
+            "it sets spec.selector.a, which the line does not",
+        ),
         ({"spec": {"replicas": 3}, "metadata": {"labels": {"a": "b"}}}, MERGE, "it sets metadata.labels.a"),
         ({"spec": {"replicas": 3, "$patch": "replace"}}, STRATEGIC, "spec.$patch is a directive"),
-        ({"spec": {"replicas": 3}}, "application/json", "media type"), ({"spec": {"replicas": 3}}, "application/vnd.kubernetes.protobuf", "media type"),
+        ({"spec": {"replicas": 3}}, "application/json", "media type"),
+        ({"spec": {"replicas": 3}}, "application/vnd.kubernetes.protobuf", "media type"),
         ({"spec": {"replicas": 3}}, SERVER_SIDE, "--server-side"),
         ([{"op": "remove", "path": "/spec/replicas"}], JSON_PATCH, "only add and replace"),
-        ([{"op": "replace", "path": "/spec/replicas", "value": 3}, {"op": "add", "path": "/metadata/labels/a", "value": "b"}], JSON_PATCH, "metadata.labels.a"),
-        ([{"op": "replace", "path": "/spec", "value": {"replicas": 3}}], JSON_PATCH, "it sets spec, which the line does not"),
-        ([{"op": "replace", "path": "/spec/replicas", "value": 1}, {"op": "replace", "path": "/spec/replicas", "value": 9}], JSON_PATCH, "twice"),
+        (
+            [
+                {"op": "replace", "path": "/spec/replicas", "value": 3},
+                {"op": "add", "path": "/metadata/labels/a", "value": "b"},
+            ],
+            JSON_PATCH,
+            "metadata.labels.a",
+        ),
+        (
+            [{"op": "replace", "path": "/spec", "value": {"replicas": 3}}],
+            JSON_PATCH,
+            "it sets spec, which the line does not",
+        ),
+        (
+            [
+                {"op": "replace", "path": "/spec/replicas", "value": 1},
+                {"op": "replace", "path": "/spec/replicas", "value": 9},
+            ],
+            JSON_PATCH,
+            "twice",
+        ),
     ],
-)  # fmt: skip
+)
 def test_anything_else_in_a_scale_is_refused_by_name(body, media_type, says):
     verdict = ask(allow(SCALE), "PATCH", f"{DEPLOYMENT}/scale", body, media_type)
     assert isinstance(verdict, Refused), verdict
@@ -106,13 +162,16 @@ def test_anything_else_in_a_scale_is_refused_by_name(body, media_type, says):
 
 @pytest.mark.parametrize(
     ("method", "url", "says"),
-    [("PUT", f"{DEPLOYMENT}/scale", "nothing here allows you to update deployments/scale.apps web"),
-     ("PATCH", DEPLOYMENT, "nothing here allows you to patch deployments.apps web"),
-     ("PATCH", f"{DEPLOYMENT}/scale?force=true", "the query has force"), ("PATCH", f"{DEPLOYMENT}/scale?dryRun=None", "dryRun must be All"),
-     ("PATCH", "/apis/apps/v1/namespaces/shop/statefulsets/web/scale", "nothing here"),
-     ("PATCH", "/apis/apps/v1/namespaces/other/deployments/web/scale", "nothing here"),
-     ("PATCH", "/apis/apps/v1/namespaces/shop/deployments/api/scale", "nothing here")],
-)  # fmt: skip
+    [
+        ("PUT", f"{DEPLOYMENT}/scale", "nothing here allows you to update deployments/scale.apps web"),
+        ("PATCH", DEPLOYMENT, "nothing here allows you to patch deployments.apps web"),
+        ("PATCH", f"{DEPLOYMENT}/scale?force=true", "the query has force"),
+        ("PATCH", f"{DEPLOYMENT}/scale?dryRun=None", "dryRun must be All"),
+        ("PATCH", "/apis/apps/v1/namespaces/shop/statefulsets/web/scale", "nothing here"),
+        ("PATCH", "/apis/apps/v1/namespaces/other/deployments/web/scale", "nothing here"),
+        ("PATCH", "/apis/apps/v1/namespaces/shop/deployments/api/scale", "nothing here"),
+    ],
+)
 def test_the_place_and_the_query_are_compared_too(method, url, says):
     verdict = ask(allow(SCALE), method, url, {"spec": {"replicas": 3}}, MERGE)
     assert isinstance(verdict, Refused)
@@ -156,15 +215,57 @@ def test_an_image_that_is_bound_to_a_release_is_the_only_one_that_can_be_set():
         (images("a:1", command=["sh"]), STRATEGIC, "it sets spec.template.spec.containers[app].command"),
         (images("a:1", env=[{"name": "A", "value": "b"}]), STRATEGIC, "containers[app].env[A].value"),
         (images("a:1", **{"$patch": "delete"}), STRATEGIC, "containers[app].$patch is a directive"),
-        ({"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "a:1"}]}}}}, MERGE, "it sets spec.template.spec.containers, which"),
-        ({"spec": {"template": {"spec": {"containers": [{"image": "a:1"}]}}}}, STRATEGIC, "it sets spec.template.spec.containers, which"),
-        ({"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "a:1"}, {"name": "app", "image": "b"}]}}}}, STRATEGIC, "set twice"),
-        ({"spec": {"template": {"spec": {"$setElementOrder/tolerations": [{"name": "a"}]}}}}, STRATEGIC, "is a directive"),
-        ({"spec": {"template": {"spec": {"$setElementOrder/containers": [{"name": "a", "image": "x"}]}}}}, STRATEGIC, "is a directive"),
-        ([{"op": "replace", "path": "/spec/template/spec", "value": {"containers": [{"name": "app", "image": "a:1"}]}}], JSON_PATCH, "it sets spec.template.spec, which"),
-        ([{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "a:1"}], JSON_PATCH, "an index into a list"),
+        (
+            {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "a:1"}]}}}},
+            MERGE,
+            "it sets spec.template.spec.containers, which",
+        ),
+        (
+            {"spec": {"template": {"spec": {"containers": [{"image": "a:1"}]}}}},
+            STRATEGIC,
+            "it sets spec.template.spec.containers, which",
+        ),
+        (
+            {
+                "spec": {
+                    "template": {
+                        "spec": {
+                            "containers": [{"name": "app", "image": "a:1"}, {"name": "app", "image": "b"}]
+                        }
+                    }
+                }
+            },
+            STRATEGIC,
+            "set twice",
+        ),
+        (
+            {"spec": {"template": {"spec": {"$setElementOrder/tolerations": [{"name": "a"}]}}}},
+            STRATEGIC,
+            "is a directive",
+        ),
+        (
+            {"spec": {"template": {"spec": {"$setElementOrder/containers": [{"name": "a", "image": "x"}]}}}},
+            STRATEGIC,
+            "is a directive",
+        ),
+        (
+            [
+                {
+                    "op": "replace",
+                    "path": "/spec/template/spec",
+                    "value": {"containers": [{"name": "app", "image": "a:1"}]},
+                }
+            ],
+            JSON_PATCH,
+            "it sets spec.template.spec, which",
+        ),
+        (
+            [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "a:1"}],
+            JSON_PATCH,
+            "an index into a list",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_else_a_patch_of_an_image_sets_is_refused_by_name(body, media_type, says):
     verdict = ask(allow("set image deployment/web -n shop app=a:1"), "PATCH", DEPLOYMENT, body, media_type)
     assert isinstance(verdict, Refused)
@@ -205,8 +306,15 @@ def test_an_image_is_set_in_a_container_that_runs_before_the_others_too():
 
 @pytest.mark.parametrize(
     ("order", "good"),
-    [("app side", True), ("app", True), ("side", True), ("side app", False), ("app side app", False), ("new app side", True)],
-)  # fmt: skip
+    [
+        ("app side", True),
+        ("app", True),
+        ("side", True),
+        ("side app", False),
+        ("app side app", False),
+        ("new app side", True),
+    ],
+)
 def test_a_patch_puts_no_containers_in_another_order(order, good):
     body = images("a:1")
     body["spec"]["template"]["spec"]["$setElementOrder/containers"] = [{"name": one} for one in order.split()]
@@ -217,9 +325,11 @@ def test_a_patch_puts_no_containers_in_another_order(order, good):
 
 @pytest.mark.parametrize(
     ("body", "media_type"),
-    [({"spec": {"template": {"spec": {"containers": {"app": {"image": "a:1"}}}}}}, MERGE),
-     ([{"op": "add", "path": "/spec/template/spec/containers/app/image", "value": "a:1"}], JSON_PATCH)],
-)  # fmt: skip
+    [
+        ({"spec": {"template": {"spec": {"containers": {"app": {"image": "a:1"}}}}}}, MERGE),
+        ([{"op": "add", "path": "/spec/template/spec/containers/app/image", "value": "a:1"}], JSON_PATCH),
+    ],
+)
 def test_an_item_of_a_list_is_named_by_no_other_patch(body, media_type):
     verdict = ask(allow(SET_IMAGE), "PATCH", DEPLOYMENT, body, media_type)
     assert isinstance(verdict, Refused)
@@ -268,8 +378,13 @@ OWNER = {
 
 def revision(template, *, uid="u-1", number="2", **annotations):
     labels = {**template["metadata"]["labels"], "pod-template-hash": "abc"}
-    return {"metadata": {"ownerReferences": [{"uid": uid}], "annotations": {"deployment.kubernetes.io/revision": number, **annotations}},
-            "spec": {"template": {**template, "metadata": {"labels": labels, "creationTimestamp": None}}}}  # fmt: skip
+    return {
+        "metadata": {
+            "ownerReferences": [{"uid": uid}],
+            "annotations": {"deployment.kubernetes.io/revision": number, **annotations},
+        },
+        "spec": {"template": {**template, "metadata": {"labels": labels, "creationTimestamp": None}}},
+    }
 
 
 def undo(template, annotations, *history):
@@ -295,10 +410,12 @@ def test_an_undo_puts_back_a_revision_of_its_own_target_and_nothing_else():
     assert good.line == "rollout undo deployment/web -n shop --to-revision 2"
     assert isinstance(undo(TEMPLATE, {**kept, "team": "old"}, OWNER, revision(TEMPLATE, team="old")), Allowed)
     for bad in (
-        undo(evil, kept, OWNER, revision(TEMPLATE)), undo(TEMPLATE, {**kept, "a": "b"}, OWNER, revision(TEMPLATE)),
-        undo(evil, kept, OWNER, revision(TEMPLATE), revision(evil, uid="u-2")), undo(TEMPLATE, kept, OWNER),
+        undo(evil, kept, OWNER, revision(TEMPLATE)),
+        undo(TEMPLATE, {**kept, "a": "b"}, OWNER, revision(TEMPLATE)),
+        undo(evil, kept, OWNER, revision(TEMPLATE), revision(evil, uid="u-2")),
+        undo(TEMPLATE, kept, OWNER),
         undo(TEMPLATE, kept, {"metadata": {}}, revision(TEMPLATE)),
-    ):  # fmt: skip
+    ):
         assert isinstance(bad, Refused)
         assert "no revision of the target has" in bad.reason
 
@@ -327,8 +444,12 @@ def test_what_kubectl_asks_around_a_run_is_a_poll_and_not_held():
     compiled = allow({**SCALE, "hold": True}, {"run": "delete pod {pod} -n shop", "where": PODS})
     run = ask(compiled, "PATCH", f"{DEPLOYMENT}/scale", {"spec": {"replicas": 3}}, MERGE)
     assert (run.hold, run.poll) == (True, False)
-    around = [ask(compiled, "GET", DEPLOYMENT), ask(compiled, "GET", "/api?timeout=32s"), ask(compiled, "GET", "/openapi/v3"),
-              ask(compiled, "GET", "/api/v1/namespaces/shop/pods?fieldSelector=metadata.name%3Dweb-1&watch=true")]  # fmt: skip
+    around = [
+        ask(compiled, "GET", DEPLOYMENT),
+        ask(compiled, "GET", "/api?timeout=32s"),
+        ask(compiled, "GET", "/openapi/v3"),
+        ask(compiled, "GET", "/api/v1/namespaces/shop/pods?fieldSelector=metadata.name%3Dweb-1&watch=true"),
+    ]
     assert [(one.poll, one.hold, one.effect) for one in around] == [(True, False, "read")] * 4
     assert isinstance(ask(compiled, "GET", "/api/v1/namespaces/shop/pods"), Refused)
     assert isinstance(
@@ -379,12 +500,22 @@ def test_exec_runs_one_program_word_by_word_in_one_container():
     [
         (("sh", "-c", "id", "x"), {"container": "app"}, "`tail` is allowed here, but `sh` is not"),
         (("tail", "-n", "99", "/var/log/a.log"), {"container": "app"}, "n needs a number from 1 to 9"),
-        (("tail", "-n", "5"), {"container": "app"}, "the program must be"), ((), {"container": "app"}, "the program must be"),
-        (("tail", "-n", "5", "/var/log/a.log"), {"container": "side"}, "-c must be `app`"), (("tail", "-n", "5", "/var/log/a.log"), {}, "-c must be"),
-        (("tail", "-n", "5", "/var/log/a.log"), {"container": "app", "stdin": "true"}, "-i is not part of the line"),
-        (("tail", "-n", "5", "/var/log/a.log"), {"container": "app", "tty": "true"}, "-t is not part of the line"),
+        (("tail", "-n", "5"), {"container": "app"}, "the program must be"),
+        ((), {"container": "app"}, "the program must be"),
+        (("tail", "-n", "5", "/var/log/a.log"), {"container": "side"}, "-c must be `app`"),
+        (("tail", "-n", "5", "/var/log/a.log"), {}, "-c must be"),
+        (
+            ("tail", "-n", "5", "/var/log/a.log"),
+            {"container": "app", "stdin": "true"},
+            "-i is not part of the line",
+        ),
+        (
+            ("tail", "-n", "5", "/var/log/a.log"),
+            {"container": "app", "tty": "true"},
+            "-t is not part of the line",
+        ),
     ],
-)  # fmt: skip
+)
 def test_another_program_container_or_terminal_is_refused(argv, query, says):
     verdict = run(allow(EXEC), *argv, **query)
     assert isinstance(verdict, Refused)
@@ -432,27 +563,55 @@ def test_a_log_is_followed_only_if_the_line_says_so_and_written_limits_hold():
 
 @pytest.mark.parametrize(
     ("body", "good"),
-    [(None, True), ({"propagationPolicy": "Background"}, True), ({"kind": "DeleteOptions", "propagationPolicy": "Foreground"}, True),
-     ({"propagationPolicy": "Orphan"}, False), ({"gracePeriodSeconds": 0}, False), ({"orphanDependents": True}, False), ([], False)],
-)  # fmt: skip
+    [
+        (None, True),
+        ({"propagationPolicy": "Background"}, True),
+        ({"kind": "DeleteOptions", "propagationPolicy": "Foreground"}, True),
+        ({"propagationPolicy": "Orphan"}, False),
+        ({"gracePeriodSeconds": 0}, False),
+        ({"orphanDependents": True}, False),
+        ([], False),
+    ],
+)
 def test_a_delete_keeps_the_grace_of_the_object(body, good):
     compiled = allow({"run": "delete pod {pod} -n shop", "where": PODS})
     assert isinstance(ask(compiled, "DELETE", POD, body), Allowed) is good
     assert isinstance(ask(compiled, "DELETE", "/api/v1/namespaces/shop/pods", body), Refused)
 
 
-APPLY = {"apply": {"kind": "Deployment", "apiVersion": "apps/v1", "namespaces": ["shop"], "names": ["web"], "fields": {
-    "spec.replicas": {"int": [1, 5]}, "spec.template.spec.containers[app].image": "{image}",
-    "metadata.labels[example.com/tier]": "gold"}}, "where": {"image": {"choice": ["a:1", "a:2"]}}}  # fmt: skip
+APPLY = {
+    "apply": {
+        "kind": "Deployment",
+        "apiVersion": "apps/v1",
+        "namespaces": ["shop"],
+        "names": ["web"],
+        "fields": {
+            "spec.replicas": {"int": [1, 5]},
+            "spec.template.spec.containers[app].image": "{image}",
+            "metadata.labels[example.com/tier]": "gold",
+        },
+    },
+    "where": {"image": {"choice": ["a:1", "a:2"]}},
+}
 
 
 def test_apply_sets_only_listed_fields():
-    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {"example.com/tier": "gold"}},
-            **images("a:2")}  # fmt: skip
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "labels": {"example.com/tier": "gold"}},
+        **images("a:2"),
+    }
     verdict = ask(allow(APPLY), "PATCH", DEPLOYMENT, body, STRATEGIC)
     assert isinstance(verdict, Allowed), verdict
-    assert verdict.argv == ("apply", "deployment/web", "metadata.labels[example.com/tier]=gold",
-                            "spec.template.spec.containers[app].image=a:2", "-n", "shop")  # fmt: skip
+    assert verdict.argv == (
+        "apply",
+        "deployment/web",
+        "metadata.labels[example.com/tier]=gold",
+        "spec.template.spec.containers[app].image=a:2",
+        "-n",
+        "shop",
+    )
     again = decide(allow(APPLY), verdict.line)
     assert isinstance(again, Allowed), again
     assert again.line == verdict.line
@@ -461,14 +620,28 @@ def test_apply_sets_only_listed_fields():
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ({"spec": {"replicas": 9}}, "spec.replicas needs a number"), ({"spec": {"replicas": None}}, "must be a number"),
-        (images("b:1"), "is not one of a:1, a:2"), ({"spec": {"paused": True}}, "it sets spec.paused, which the line does not"),
+        ({"spec": {"replicas": 9}}, "spec.replicas needs a number"),
+        ({"spec": {"replicas": None}}, "must be a number"),
+        (images("b:1"), "is not one of a:1, a:2"),
+        ({"spec": {"paused": True}}, "it sets spec.paused, which the line does not"),
         ({"metadata": {"name": "api"}, "spec": {"replicas": 2}}, "metadata.name must be `web`"),
-        ({"kind": "Job", "spec": {"replicas": 2}}, "kind must be `Deployment`"), ({"metadata": {"name": "web"}}, "it sets none of"),
-        ({"metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": json.dumps({"kind": "Deployment", "metadata": {"name": "api"}})}},
-          "spec": {"replicas": 2}}, "must be the object that is applied, but its metadata.name differs"),
+        ({"kind": "Job", "spec": {"replicas": 2}}, "kind must be `Deployment`"),
+        ({"metadata": {"name": "web"}}, "it sets none of"),
+        (
+            {
+                "metadata": {
+                    "annotations": {
+                        "kubectl.kubernetes.io/last-applied-configuration": json.dumps(
+                            {"kind": "Deployment", "metadata": {"name": "api"}}
+                        )
+                    }
+                },
+                "spec": {"replicas": 2},
+            },
+            "must be the object that is applied, but its metadata.name differs",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_else_an_apply_sets_is_refused_by_name(body, says):
     verdict = ask(allow(APPLY), "PATCH", DEPLOYMENT, body, STRATEGIC)
     assert isinstance(verdict, Refused)
@@ -510,14 +683,26 @@ def test_what_kubectl_notes_of_an_apply_is_what_the_object_will_be():
 @pytest.mark.parametrize(
     ("note", "where"),
     [
-        (file(replicas=3), "spec.replicas"), (file(replicas=2, paused=True), "spec.paused"), (file(replicas="2"), "spec.replicas"),
-        ({**file(replicas=2), "kind": "Job"}, "kind"), ({**file(replicas=2), "said": "rm -rf /"}, "said"),
-        (file(replicas=2, template={"spec": {"containers": [{"name": "new", "image": "a:0"}]}}), "spec.template.spec.containers"),
-        (file(replicas=2, template={"spec": {"containers": [{"name": "app", "image": "evil"}]}}), "spec.template.spec.containers[app].image"),
+        (file(replicas=3), "spec.replicas"),
+        (file(replicas=2, paused=True), "spec.paused"),
+        (file(replicas="2"), "spec.replicas"),
+        ({**file(replicas=2), "kind": "Job"}, "kind"),
+        ({**file(replicas=2), "said": "rm -rf /"}, "said"),
+        (
+            file(replicas=2, template={"spec": {"containers": [{"name": "new", "image": "a:0"}]}}),
+            "spec.template.spec.containers",
+        ),
+        (
+            file(replicas=2, template={"spec": {"containers": [{"name": "app", "image": "evil"}]}}),
+            "spec.template.spec.containers[app].image",
+        ),
         (file(replicas=2, template={"spec": {"containers": []}}), "spec.template.spec.containers"),
-        ({**file(replicas=2), "metadata": {"name": "web", "annotations": {"told": "me"}}}, "metadata.annotations.told"),
+        (
+            {**file(replicas=2), "metadata": {"name": "web", "annotations": {"told": "me"}}},
+            "metadata.annotations.told",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_note_that_says_something_else_is_refused_by_name(note, where):
     verdict = ask(allow(APPLY), "PATCH", DEPLOYMENT, noted({"spec": {"replicas": 2}}, note=note), STRATEGIC)
     assert isinstance(verdict, Refused)
@@ -583,9 +768,14 @@ def test_an_object_is_replaced_by_one_that_differs_only_in_listed_fields():
     verdict = replaced(more)
     assert isinstance(verdict, Allowed), verdict
     assert verdict.argv == (
-        "apply", "deployment/web", "metadata.labels[example.com/tier]=gold", "spec.replicas=3",
-        "spec.template.spec.containers[app].image=a:2", "-n", "shop",
-    )  # fmt: skip
+        "apply",
+        "deployment/web",
+        "metadata.labels[example.com/tier]=gold",
+        "spec.replicas=3",
+        "spec.template.spec.containers[app].image=a:2",
+        "-n",
+        "shop",
+    )
 
 
 def pod(body):
@@ -595,20 +785,33 @@ def pod(body):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda body: None, "it sets none of the line's fields"), (lambda body: body["spec"].update(replicas=9), "spec.replicas needs a number"),
-        (lambda body: body["spec"].pop("replicas"), "spec.replicas must be a number"), (lambda body: body["spec"].update(paused=True), "it sets spec.paused"),
-        (lambda body: body.pop("spec"), "it sets spec, which"), (lambda body: pod(body).pop("initContainers"), "it sets spec.template.spec.initContainers"),
-        (lambda body: pod(body)["containers"].append({"name": "new", "image": "a:1"}), "it sets spec.template.spec.containers, which"),
+        (lambda body: None, "it sets none of the line's fields"),
+        (lambda body: body["spec"].update(replicas=9), "spec.replicas needs a number"),
+        (lambda body: body["spec"].pop("replicas"), "spec.replicas must be a number"),
+        (lambda body: body["spec"].update(paused=True), "it sets spec.paused"),
+        (lambda body: body.pop("spec"), "it sets spec, which"),
+        (lambda body: pod(body).pop("initContainers"), "it sets spec.template.spec.initContainers"),
+        (
+            lambda body: pod(body)["containers"].append({"name": "new", "image": "a:1"}),
+            "it sets spec.template.spec.containers, which",
+        ),
         (lambda body: pod(body)["containers"].reverse(), "it sets spec.template.spec.containers, which"),
         (lambda body: pod(body)["containers"][0].update(image="evil"), "containers[app].image"),
         (lambda body: body["metadata"].update(uid="u-2"), "only the API server may write metadata.uid"),
         (lambda body: body["metadata"].update(labels={"a": "b"}), "it sets metadata.labels.a"),
         (lambda body: body["metadata"].update(labels={"a": None}), "metadata.labels.a is null"),
-        (lambda body: body["metadata"].update(name="api"), "metadata.name must be `web`"), (lambda body: body.update(kind="Job"), "kind must be"),
-        (lambda body: body["metadata"].update(annotations={LAST: "{}"}), "must be the object that is applied"),
-        (lambda body: body["metadata"].update(managedFields=[]), "only the API server may write metadata.managedFields"),
+        (lambda body: body["metadata"].update(name="api"), "metadata.name must be `web`"),
+        (lambda body: body.update(kind="Job"), "kind must be"),
+        (
+            lambda body: body["metadata"].update(annotations={LAST: "{}"}),
+            "must be the object that is applied",
+        ),
+        (
+            lambda body: body["metadata"].update(managedFields=[]),
+            "only the API server may write metadata.managedFields",
+        ),
     ],
-)  # fmt: skip
+)
 def test_whatever_else_a_replacement_changes_is_refused_by_name(change, says):
     def both(body):
         if "none of" not in says:
@@ -646,8 +849,14 @@ def test_an_apply_adds_no_container_either():
         ({"server_side": "bot"}, "bot", {}, "web does not exist"),
         ({"server_side": "bot", "create": True}, "bot", {}, None),
     ],
-    ids=["its manager", "another manager", "a rule without one", "creating what is not there", "a rule that creates"],
-)  # fmt: skip
+    ids=[
+        "its manager",
+        "another manager",
+        "a rule without one",
+        "creating what is not there",
+        "a rule that creates",
+    ],
+)
 def test_a_server_side_apply_needs_the_manager_of_its_rule_and_creates_only_where_it_says_so(
     rule, manager, target, says
 ):
@@ -664,8 +873,12 @@ def test_a_server_side_apply_needs_the_manager_of_its_rule_and_creates_only_wher
 
 
 MAP_RULE = {
-    "kind": "ConfigMap", "apiVersion": "v1", "namespaces": ["shop"], "fields": {"data.key": {"name": 5}}, "create": True,
-}  # fmt: skip
+    "kind": "ConfigMap",
+    "apiVersion": "v1",
+    "namespaces": ["shop"],
+    "fields": {"data.key": {"name": 5}},
+    "create": True,
+}
 MAP = {
     "apiVersion": "v1",
     "kind": "ConfigMap",
@@ -710,12 +923,19 @@ def test_an_object_that_is_chosen_at_each_run_is_any_to_rbac_and_compared_here()
 @pytest.mark.parametrize(
     ("command", "limits"),
     [
-        (SCALE, "replicas"), ("set image deployment/web -n shop app=a:1", "set image"), (EXEC, "program and names"), (APPLY, "fields"),
-        ("port-forward pod/web-1 80 -n shop", "ports"), ({"run": "get pods -n shop", "hold": True}, "hold"),
-        ({"run": "delete pod {pod} -n shop", "where": PODS}, "names"), ("rollout restart deployment/web -n shop", "rollout restart"),
-        ("logs web-1 -c app -n shop", "container"), ("label pod web-1 -n shop a=b", "label"), ("cordon node-1", "cordon"),
+        (SCALE, "replicas"),
+        ("set image deployment/web -n shop app=a:1", "set image"),
+        (EXEC, "program and names"),
+        (APPLY, "fields"),
+        ("port-forward pod/web-1 80 -n shop", "ports"),
+        ({"run": "get pods -n shop", "hold": True}, "hold"),
+        ({"run": "delete pod {pod} -n shop", "where": PODS}, "names"),
+        ("rollout restart deployment/web -n shop", "rollout restart"),
+        ("logs web-1 -c app -n shop", "container"),
+        ("label pod web-1 -n shop a=b", "label"),
+        ("cordon node-1", "cordon"),
     ],
-)  # fmt: skip
+)
 def test_a_cluster_that_is_reached_directly_takes_no_limit_that_rbac_can_not_enforce(command, limits):
     compiled = allow(command)
     assert compiled.off_limits({}) is None
@@ -726,9 +946,22 @@ def test_a_cluster_that_is_reached_directly_takes_no_limit_that_rbac_can_not_enf
 
 @pytest.mark.parametrize(
     "command",
-    ["get pods -n shop", "logs -n shop", "scale deployment/web -n shop", "delete pod web-1 -n shop", "get pods -n shop -w",
-     {"rule": {"verbs": ["patch"], "groups": ["apps"], "resources": ["deployments"], "namespaces": ["shop"]}}],
-)  # fmt: skip
+    [
+        "get pods -n shop",
+        "logs -n shop",
+        "scale deployment/web -n shop",
+        "delete pod web-1 -n shop",
+        "get pods -n shop -w",
+        {
+            "rule": {
+                "verbs": ["patch"],
+                "groups": ["apps"],
+                "resources": ["deployments"],
+                "namespaces": ["shop"],
+            }
+        },
+    ],
+)
 def test_a_cluster_that_is_reached_directly_takes_what_rbac_says(command):
     assert allow(command).off_limits({"direct": True}) is None
 
@@ -748,17 +981,37 @@ def test_only_exec_has_processes_that_are_contained_or_may_finish(field):
 
 
 WIDER = [
-    (SCALE, {**SCALE, "where": {"n": {"int": [1, 6]}}}), (EXEC, {**EXEC, "where": {**PODS, "n": {"int": [1, 10]}}}),
-    (EXEC, {**EXEC, "run": EXEC["run"].replace("-c app", "-c app -i")}), (EXEC, {**EXEC, "contain": "none"}),
-    (EXEC, {**EXEC, "end": {"finish": "1m"}}), ({**SCALE, "hold": True}, SCALE), (SCALE, "scale deployment/web -n shop"),
+    (SCALE, {**SCALE, "where": {"n": {"int": [1, 6]}}}),
+    (EXEC, {**EXEC, "where": {**PODS, "n": {"int": [1, 10]}}}),
+    (EXEC, {**EXEC, "run": EXEC["run"].replace("-c app", "-c app -i")}),
+    (EXEC, {**EXEC, "contain": "none"}),
+    (EXEC, {**EXEC, "end": {"finish": "1m"}}),
+    ({**SCALE, "hold": True}, SCALE),
+    (SCALE, "scale deployment/web -n shop"),
     ("set image deployment/web -n shop app=a:1", "set image deployment/web -n shop app=a:2"),
     ("set image deployment/web -n shop app=a:1", "set image deployment/web -n shop app=a:1 side=a:1"),
-    ("port-forward pod/web-1 80 -n shop", "port-forward pod/web-1 80 81 -n shop"), ("logs -n shop", "logs -n shop -f"),
-    ("logs -n shop -c app", "logs -n shop"), ("delete pod web-1 -n shop", "delete pod web-1 -n shop --grace-period 0"),
-    (APPLY, {**APPLY, "apply": {**APPLY["apply"], "server_side": "m"}}), (APPLY, {**APPLY, "apply": {**APPLY["apply"], "create": True}}),
-    ("get pods -n shop", {"rule": {"verbs": ["get"], "groups": [""], "resources": ["pods/log"], "namespaces": ["shop"]}}),
-    (SCALE, {"rule": {"verbs": ["patch"], "groups": ["apps"], "resources": ["deployments/scale"], "namespaces": ["shop"]}}),
-]  # fmt: skip
+    ("port-forward pod/web-1 80 -n shop", "port-forward pod/web-1 80 81 -n shop"),
+    ("logs -n shop", "logs -n shop -f"),
+    ("logs -n shop -c app", "logs -n shop"),
+    ("delete pod web-1 -n shop", "delete pod web-1 -n shop --grace-period 0"),
+    (APPLY, {**APPLY, "apply": {**APPLY["apply"], "server_side": "m"}}),
+    (APPLY, {**APPLY, "apply": {**APPLY["apply"], "create": True}}),
+    (
+        "get pods -n shop",
+        {"rule": {"verbs": ["get"], "groups": [""], "resources": ["pods/log"], "namespaces": ["shop"]}},
+    ),
+    (
+        SCALE,
+        {
+            "rule": {
+                "verbs": ["patch"],
+                "groups": ["apps"],
+                "resources": ["deployments/scale"],
+                "namespaces": ["shop"],
+            }
+        },
+    ),
+]
 
 
 @pytest.mark.parametrize(("narrow", "wide"), WIDER)
@@ -811,8 +1064,14 @@ def test_before_a_grant_any_release_could_be_set():
 
 
 SWITCHES = {
-    "stdin": "exec", "tty": "exec", "stdout": "exec", "stderr": "exec", "follow": "log", "previous": "log", "timestamps": "log",
-}  # fmt: skip
+    "stdin": "exec",
+    "tty": "exec",
+    "stdout": "exec",
+    "stderr": "exec",
+    "follow": "log",
+    "previous": "log",
+    "timestamps": "log",
+}
 
 
 @pytest.mark.parametrize("value", [None, "", "True", "FALSE", "t", "true", "false", "0", "1"])
@@ -842,13 +1101,18 @@ PLACES = {"a": {"pattern": "[a-z0-9:-]+"}, "b": {"pattern": "(x+x+)+y"}}
         ("get pod {a}-{b} -n shop", "GET", "/api/v1/namespaces/shop/pods/a" + "-" * 252, None),
         ("get pod {a}-{b} -n shop", "GET", "/api/v1/namespaces/shop/pods/" + "a-" * 30_000, None),
         ("get pod web-1 -n {a}-{b}", "GET", f"/api/v1/namespaces/{'a-' * 30_000}/pods/web-1", None),
-        ("set image deployment/web -n shop app=reg/{a}", "PATCH", DEPLOYMENT, images("reg/" + "a" * 3_000_000)),
+        (
+            "set image deployment/web -n shop app=reg/{a}",
+            "PATCH",
+            DEPLOYMENT,
+            images("reg/" + "a" * 3_000_000),
+        ),
         ("set image deployment/web -n shop app={a}:{b}", "PATCH", DEPLOYMENT, images("a" + ":" * 3_000_000)),
         ("set image deployment/web -n shop app={a}:{b}", "PATCH", DEPLOYMENT, images("a" + ":" * 511)),
         ("set image deployment/web -n shop app={a}:{b}/x", "PATCH", DEPLOYMENT, images("a:" * 2_000 + "/x")),
     ],
     ids=lambda value: str(value)[:40],
-)  # fmt: skip
+)
 def test_no_value_takes_long_to_compare(line, method, url, body):
     used = {name: kind for name, kind in PLACES.items() if f"{{{name}}}" in line}
     compiled = compile_open(document(line, parameters=used))
@@ -864,8 +1128,14 @@ def test_no_value_takes_long_to_compare(line, method, url, body):
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("web-1", {"a": "web", "b": "1"}), ("web-1-2", {"a": "web-1", "b": "2"}), ("web", None), ("-1", None), ("web-", None)],
-)  # fmt: skip
+    [
+        ("web-1", {"a": "web", "b": "1"}),
+        ("web-1-2", {"a": "web-1", "b": "2"}),
+        ("web", None),
+        ("-1", None),
+        ("web-", None),
+    ],
+)
 def test_a_name_with_two_places_is_divided_where_the_text_between_them_is(name, values):
     types = {one: Pattern(pattern="[a-z0-9-]+") for one in "ab"}
     assert match((Slot("a"), "-", Slot("b")), name, types, {}) == values
@@ -919,14 +1189,29 @@ def test_a_line_with_a_digest_is_not_taken_for_one_that_can_be_run():
 @pytest.mark.parametrize(
     ("command", "fits"),
     [
-        ("create configmaps -n shop", False), ("patch,get deployment/web -n shop", False), ("list,watch pods -n shop", True),
-        ({"rule": {"verbs": ["get"], "groups": [""], "resources": ["services/proxy"], "namespaces": ["shop"]}}, False),
+        ("create configmaps -n shop", False),
+        ("patch,get deployment/web -n shop", False),
+        ("list,watch pods -n shop", True),
+        (
+            {
+                "rule": {
+                    "verbs": ["get"],
+                    "groups": [""],
+                    "resources": ["services/proxy"],
+                    "namespaces": ["shop"],
+                }
+            },
+            False,
+        ),
         ({"rule": {"verbs": ["*"], "groups": [""], "resources": ["secrets"], "namespaces": ["shop"]}}, False),
-        ({"rule": {"verbs": ["get"], "groups": [""], "resources": ["secrets"], "namespaces": ["shop"]}}, True),
+        (
+            {"rule": {"verbs": ["get"], "groups": [""], "resources": ["secrets"], "namespaces": ["shop"]}},
+            True,
+        ),
         ("rollout restart deployment/web -n shop", True),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_only_what_a_second_person_sees_in_full_can_be_held(command, fits):
     held = {**(command if isinstance(command, dict) else {"run": command}), "hold": True}
     if fits:
@@ -968,9 +1253,10 @@ def test_what_is_no_port_is_refused(ports):
 
 
 OWN_REVIEWS = [
-    "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
+    "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+    "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
     "/apis/authentication.k8s.io/v1/selfsubjectreviews",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("path", OWN_REVIEWS)
@@ -981,7 +1267,10 @@ def test_every_grant_may_ask_who_its_account_is_and_what_it_may_do_whatever_the_
         assert isinstance(answer, Allowed)
         assert (answer.poll, answer.argv) == (True, ("create", path.rpartition("/")[2]))
     for method, other in (
-        ("POST", f"{path}?fieldManager=x"), ("GET", path), ("POST", f"{path}/web"), ("POST", path.replace("/self", "/")),
+        ("POST", f"{path}?fieldManager=x"),
+        ("GET", path),
+        ("POST", f"{path}/web"),
+        ("POST", path.replace("/self", "/")),
         ("POST", path.replace("/v1/", "/v1/namespaces/shop/")),
-    ):  # fmt: skip
+    ):
         assert isinstance(ask(compiled, method, other, {}), Refused), other

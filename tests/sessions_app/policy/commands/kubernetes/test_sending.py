@@ -24,23 +24,74 @@ DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/web"
         ("get pods -n shop", "GET", "/api/v1/namespaces/shop/pods", "", None),
         ("get pods -A", "GET", "/api/v1/pods", "", None),
         ("get deployment/web -n shop", "GET", DEPLOYMENT, "", None),
-        ("logs web-1 -c app --tail 20 -n shop", "GET", "/api/v1/namespaces/shop/pods/web-1/log", "container=app&tailLines=20", None),
-        ("scale deployment/web -n shop --replicas 3", "PATCH", f"{DEPLOYMENT}/scale", "", {"spec": {"replicas": 3}}),
-        ("set image deployment/web -n shop app=a:1", "PATCH", DEPLOYMENT, "",
-         {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "a:1"}]}}}}),
-        ("rollout restart deployment/web -n shop", "PATCH", DEPLOYMENT, "",
-         {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-03-04T05:06:07Z"}}}}}),
-        ("label pod web-1 -n shop tier=gold old-", "PATCH", "/api/v1/namespaces/shop/pods/web-1", "",
-         {"metadata": {"labels": {"tier": "gold", "old": None}}}),
+        (
+            "logs web-1 -c app --tail 20 -n shop",
+            "GET",
+            "/api/v1/namespaces/shop/pods/web-1/log",
+            "container=app&tailLines=20",
+            None,
+        ),
+        (
+            "scale deployment/web -n shop --replicas 3",
+            "PATCH",
+            f"{DEPLOYMENT}/scale",
+            "",
+            {"spec": {"replicas": 3}},
+        ),
+        (
+            "set image deployment/web -n shop app=a:1",
+            "PATCH",
+            DEPLOYMENT,
+            "",
+            {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "a:1"}]}}}},
+        ),
+        (
+            "rollout restart deployment/web -n shop",
+            "PATCH",
+            DEPLOYMENT,
+            "",
+            {
+                "spec": {
+                    "template": {
+                        "metadata": {
+                            "annotations": {"kubectl.kubernetes.io/restartedAt": "2026-03-04T05:06:07Z"}
+                        }
+                    }
+                }
+            },
+        ),
+        (
+            "label pod web-1 -n shop tier=gold old-",
+            "PATCH",
+            "/api/v1/namespaces/shop/pods/web-1",
+            "",
+            {"metadata": {"labels": {"tier": "gold", "old": None}}},
+        ),
         ("rollout resume deployment/web -n shop", "PATCH", DEPLOYMENT, "", {"spec": {"paused": None}}),
-        ("annotate pod web-1 -n shop a.b/c=d", "PATCH", "/api/v1/namespaces/shop/pods/web-1", "",
-         {"metadata": {"annotations": {"a.b/c": "d"}}}),
+        (
+            "annotate pod web-1 -n shop a.b/c=d",
+            "PATCH",
+            "/api/v1/namespaces/shop/pods/web-1",
+            "",
+            {"metadata": {"annotations": {"a.b/c": "d"}}},
+        ),
         ("cordon node-1", "PATCH", "/api/v1/nodes/node-1", "", {"spec": {"unschedulable": True}}),
-        ("delete pod web-1 -n shop", "DELETE", "/api/v1/namespaces/shop/pods/web-1", "", {"propagationPolicy": "Background"}),
-        ("exec web-1 -n shop -c app -- date -u", "GET", "/api/v1/namespaces/shop/pods/web-1/exec",
-         "command=date&command=-u&container=app&stdout=true", None),
+        (
+            "delete pod web-1 -n shop",
+            "DELETE",
+            "/api/v1/namespaces/shop/pods/web-1",
+            "",
+            {"propagationPolicy": "Background"},
+        ),
+        (
+            "exec web-1 -n shop -c app -- date -u",
+            "GET",
+            "/api/v1/namespaces/shop/pods/web-1/exec",
+            "command=date&command=-u&container=app&stdout=true",
+            None,
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_line_sends_one_request_that_its_own_set_allows(line, method, path, query, body):
     sending = sending_of(line, NOW)
     assert (sending.method, sending.path("v1"), sending.query, sending.sent.body) == (
@@ -78,10 +129,14 @@ def past(number: int, uid: str = "u1") -> dict:
         "spec": {"containers": [{"name": "app", "image": f"a:{number}"}]},
     }
     return {
-        "metadata": {"ownerReferences": [{"uid": uid}], "annotations": {"deployment.kubernetes.io/revision": str(number)}},
-        "revision": number, "spec": {"template": template},
+        "metadata": {
+            "ownerReferences": [{"uid": uid}],
+            "annotations": {"deployment.kubernetes.io/revision": str(number)},
+        },
+        "revision": number,
+        "spec": {"template": template},
         "data": {"spec": {"template": {**template, "$patch": "replace"}}},
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("kind", ["deployment", "statefulset", "daemonset"])
@@ -106,10 +161,20 @@ def test_an_undo_without_a_revision_before_and_of_a_paused_deployment_sends_noth
 
 @pytest.mark.parametrize(
     "line",
-    ["get pods -n shop -w", "describe pod web-1 -n shop", "rollout history deployment/web -n shop", "rollout status deployment/web -n shop",
-     "get pods,services -n shop", "delete pod web-1 web-2 -n shop", "attach web-1 -n shop -c app", "port-forward pod/web-1 80 -n shop",
-     "delete pods -n shop", "logs -n shop", "create configmaps -n shop"],
-)  # fmt: skip
+    [
+        "get pods -n shop -w",
+        "describe pod web-1 -n shop",
+        "rollout history deployment/web -n shop",
+        "rollout status deployment/web -n shop",
+        "get pods,services -n shop",
+        "delete pod web-1 web-2 -n shop",
+        "attach web-1 -n shop -c app",
+        "port-forward pod/web-1 80 -n shop",
+        "delete pods -n shop",
+        "logs -n shop",
+        "create configmaps -n shop",
+    ],
+)
 def test_a_line_of_several_requests_or_without_an_object_is_left_to_kubectl(line):
     with pytest.raises(RuleRefused):
         sending_of(line, NOW)
@@ -120,8 +185,10 @@ def test_a_number_that_no_line_says_is_left_to_kubectl():
     assert fillable(allow("scale deployment/web -n shop")) == frozenset()
 
 
-EXEC = {"run": "exec {pod} -n {ns} -c app -- echo say {word}", "where": {"pod": {"pattern": "web-[a-z0-9]+"},
-        "word": {"pattern": "[a-z ]+"}}}  # fmt: skip
+EXEC = {
+    "run": "exec {pod} -n {ns} -c app -- echo say {word}",
+    "where": {"pod": {"pattern": "web-[a-z0-9]+"}, "word": {"pattern": "[a-z ]+"}},
+}
 
 
 def test_a_form_fills_a_command_as_a_person_would_type_it():
@@ -161,16 +228,33 @@ def test_what_is_not_allowed_has_a_line_too_so_that_it_is_recorded():
 
 FREE = allow(
     EXEC,
-    {"run": "scale deployment/{name} -n shop --replicas {n}", "where": {"name": {"pattern": "web[a-z-]*"}, "n": {"int": [0, 9]}}},
-    {"run": "label pod {name} -n shop tier={value}", "where": {"name": {"pattern": ".+"}, "value": {"pattern": ".+"}}},
-    parameters={"ns": {"choice": ["shop", "pay"]}}, ns="shop",
-)  # fmt: skip
+    {
+        "run": "scale deployment/{name} -n shop --replicas {n}",
+        "where": {"name": {"pattern": "web[a-z-]*"}, "n": {"int": [0, 9]}},
+    },
+    {
+        "run": "label pod {name} -n shop tier={value}",
+        "where": {"name": {"pattern": ".+"}, "value": {"pattern": ".+"}},
+    },
+    parameters={"ns": {"choice": ["shop", "pay"]}},
+    ns="shop",
+)
 ODD = st.text(max_size=12) | st.sampled_from(
     [
-        "web-1", "3", "-A", "--replicas", "web-1 -n pay", "a -- b", "'", "a' -n 'pay", "{ns}", "x=y",
-        "web/scale", "..",
+        "web-1",
+        "3",
+        "-A",
+        "--replicas",
+        "web-1 -n pay",
+        "a -- b",
+        "'",
+        "a' -n 'pay",
+        "{ns}",
+        "x=y",
+        "web/scale",
+        "..",
     ]
-)  # fmt: skip
+)
 
 
 @given(

@@ -96,9 +96,12 @@ def test_what_is_wider_in_one_way_is_not(child, says):
 
 @pytest.mark.parametrize(
     "call",
-    [{"arguments": {"id": {"schema": {"type": "string", "enum": ["a", "{p}"]}}}}, {"arguments": {"id": "{x}", "again": "{x}"}, "where": {"x": {"name": 9}}}],
+    [
+        {"arguments": {"id": {"schema": {"type": "string", "enum": ["a", "{p}"]}}}},
+        {"arguments": {"id": "{x}", "again": "{x}"}, "where": {"x": {"name": 9}}},
+    ],
     ids=["a shape with a value of the grant", "a value that is the same twice"],
-)  # fmt: skip
+)
 def test_a_call_is_within_itself_and_not_within_one_for_another_value(call):
     made = one({"tool": "read", "effect": "read", **call})
     assert covers(made, made) is None

@@ -75,7 +75,7 @@ ALLOWED = [
     ("tag_ticket", {"change": {"id": "T-42"}}),
     ("move_ticket", {"id": "T-42", "to": "x", "again": "x"}),
     ("list_kinds", {}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "arguments"), ALLOWED)
@@ -149,12 +149,19 @@ def test_a_refusal_names_what_comes_nearest(compiled):
 @pytest.mark.parametrize(
     "line",
     [
-        'read_ticket {"id":"T-42","id":"T-43"}', 'read_ticket {"id":"T-43","id":"T-42"}', 'read_ticket {"id":NaN}',
-        "read_ticket {", 'read_ticket {"id":"T-42"} x', 'read_ticket "T-42"', "read_ticket " + "[" * 3000,
-        'read_ticket {"id":"\\ud800"}', "read_ticket\t{}", "read_ticket " + '{"a":' * 30 + "1" + "}" * 30,
+        'read_ticket {"id":"T-42","id":"T-43"}',
+        'read_ticket {"id":"T-43","id":"T-42"}',
+        'read_ticket {"id":NaN}',
+        "read_ticket {",
+        'read_ticket {"id":"T-42"} x',
+        'read_ticket "T-42"',
+        "read_ticket " + "[" * 3000,
+        'read_ticket {"id":"\\ud800"}',
+        "read_ticket\t{}",
+        "read_ticket " + '{"a":' * 30 + "1" + "}" * 30,
         "read_ticket " + json.dumps({"id": "x" * 300_000}),
     ],
-)  # fmt: skip
+)
 def test_json_that_could_be_read_in_two_ways_or_for_ever_is_refused(compiled, line):
     assert isinstance(decide(compiled, line), Refused)
 
@@ -201,7 +208,10 @@ def test_calls_are_shown_with_bound_values_and_with_what_is_free(compiled):
         ("{tool: a, arguments: {x: {schema: {type: string, pattern: '('}}}, effect: read}", "RE2"),
         ("{tool: a, arguments: {x: {schema: {type: string, format: uri}}}, effect: read}", "format"),
         (
-            "{tool: a, arguments: {x: {schema: {type: object, properties: {}, required: [y]}}}, effect: read}",
+            (
+                "{tool: a, arguments: {x: {schema: {type: object, properties: {}, required: [y]}}}, effect:"
+                " read}"
+            ),
             "not a property",
         ),
         ("{deny: 'a b'}", "not a tool name"),
@@ -214,13 +224,22 @@ def test_a_document_that_can_not_be_meant_is_refused_where_it_is_wrong(rule, say
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 99) | st.sampled_from(["T-42", "T-43", "x", "red", "", "root"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["id", "full", "note", "by", "name", "times", "left", "change", "level", "tags", "text", "to"]),
-        inner, max_size=4,
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 99)
+    | st.sampled_from(["T-42", "T-43", "x", "red", "", "root"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["id", "full", "note", "by", "name", "times", "left", "change", "level", "tags", "text", "to"]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=8,
-)  # fmt: skip
+)
 names = st.sampled_from(
     ["read_ticket", "close_ticket", "tag_ticket", "move_ticket", "list_kinds", "export_x", "Read_ticket"]
 )
@@ -278,8 +297,14 @@ DENIED_ROW = (
 
 @pytest.mark.parametrize(
     "said",
-    ['{"a":1,"b":2.0}', '{"a":1.0,"b":2}', '{"a":1,"b":2}', '{"a":1.0,"b":2.0}', '{"a":70e-1,"b":2,"c":"rOOT"}'],
-)  # fmt: skip
+    [
+        '{"a":1,"b":2.0}',
+        '{"a":1.0,"b":2}',
+        '{"a":1,"b":2}',
+        '{"a":1.0,"b":2.0}',
+        '{"a":70e-1,"b":2,"c":"rOOT"}',
+    ],
+)
 def test_several_numbers_in_one_value_are_denied_however_each_is_written(said):
     text = f"""
 name: a-set

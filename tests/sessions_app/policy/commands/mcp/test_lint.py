@@ -24,7 +24,10 @@ def found(*rules):
         ("{tool: delete_ticket, arguments: {x: '{a}'}, effect: change}", ("warning", "effect")),
         ("{tool: create_ticket, arguments: {x: '{a}'}, effect: read}", ("warning", "effect")),
         ("{tool: tell, arguments: {x: '{a}', t: {pattern: '.*'}}, effect: change}", ("warning", "free_text")),
-        ("{tool: tell, arguments: {x: '{t}'}, where: {t: {pattern: '.*'}}, effect: read}", ("warning", "free_text")),
+        (
+            "{tool: tell, arguments: {x: '{t}'}, where: {t: {pattern: '.*'}}, effect: read}",
+            ("warning", "free_text"),
+        ),
         ("{tool: tell, arguments: {x: {schema: {type: string}}}, effect: read}", ("warning", "free_text")),
         (
             "{tool: tell, arguments: {x: {schema: {type: array, items: {type: string}}}}, effect: read}",
@@ -33,7 +36,7 @@ def found(*rules):
         ("{tool: tell, arguments: {x: 1}, effect: change}", ("warning", "unbound")),
         ("{deny: '*'}", ("warning", "denies_all")),
     ],
-)  # fmt: skip
+)
 def test_what_gives_more_than_it_seems_to_is_found(rule, finding):
     assert finding in found(rule)
 

@@ -1,4 +1,6 @@
-"""Each dangerous word, verb and option of the table, in every form that a command can give it, has a finding."""
+"""Each dangerous word, verb and option of the table, in every form that a command can give it, has
+a finding.
+"""
 
 import re
 from collections.abc import Iterator

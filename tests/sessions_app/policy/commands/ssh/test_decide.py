@@ -37,9 +37,15 @@ def allowed(compiled: CompiledSet, line: str) -> Allowed:
 
 def test_a_listed_command_is_allowed_as_exactly_its_words(nginx):
     assert decide(nginx, "systemctl 'restart'  ngi\"nx\"") == Allowed(
-        index=0, argv=("systemctl", "restart", "nginx"), effect="change", hold=False, finish_seconds=None,
-        contain="pidns", as_root=False, matched={},
-    )  # fmt: skip
+        index=0,
+        argv=("systemctl", "restart", "nginx"),
+        effect="change",
+        hold=False,
+        finish_seconds=None,
+        contain="pidns",
+        as_root=False,
+        matched={},
+    )
     stop = allowed(nginx, "systemctl stop nginx")
     assert (stop.index, stop.hold, stop.finish_seconds, stop.effect) == (2, True, 300, "destructive")
     journal = allowed(nginx, "journalctl --no-pager -u nginx -n 1000")
@@ -47,24 +53,64 @@ def test_a_listed_command_is_allowed_as_exactly_its_words(nginx):
 
 
 REFUSED = [
-    ("systemctl restart sshd", "value", "`nginx` is allowed, but `sshd` is not one of nginx, haproxy", "systemctl restart nginx"),
-    ("systemctl restart haproxy", "value", "`nginx` is allowed in this grant; `haproxy` needs another grant",
-     "systemctl restart nginx"),
-    ("systemctl reload nginx", "word", "`restart` is allowed here, but `reload` is not", "systemctl restart nginx"),
-    ("systemctl restart", "length", "the command ends too early: `nginx` is missing", "systemctl restart nginx"),
-    ("systemctl restart nginx --now", "length", "`--now` is not part of the command: `systemctl restart nginx` is complete",
-     "systemctl restart nginx"),
-    ("journalctl --no-pager -u nginx -n 1001", "value", "lines needs a number from 1 to 1000; `1001` is not allowed",
-     "journalctl --no-pager -u nginx -n {lines}"),
-    ("journalctl --no-pager -u nginx -n 07", "value", "lines: `07` must be written as `7`",
-     "journalctl --no-pager -u nginx -n {lines}"),
-    ("journalctl -u nginx", "word", "`--no-pager` is allowed here, but `-u` is not", "journalctl --no-pager -u nginx -n {lines}"),
+    (
+        "systemctl restart sshd",
+        "value",
+        "`nginx` is allowed, but `sshd` is not one of nginx, haproxy",
+        "systemctl restart nginx",
+    ),
+    (
+        "systemctl restart haproxy",
+        "value",
+        "`nginx` is allowed in this grant; `haproxy` needs another grant",
+        "systemctl restart nginx",
+    ),
+    (
+        "systemctl reload nginx",
+        "word",
+        "`restart` is allowed here, but `reload` is not",
+        "systemctl restart nginx",
+    ),
+    (
+        "systemctl restart",
+        "length",
+        "the command ends too early: `nginx` is missing",
+        "systemctl restart nginx",
+    ),
+    (
+        "systemctl restart nginx --now",
+        "length",
+        "`--now` is not part of the command: `systemctl restart nginx` is complete",
+        "systemctl restart nginx",
+    ),
+    (
+        "journalctl --no-pager -u nginx -n 1001",
+        "value",
+        "lines needs a number from 1 to 1000; `1001` is not allowed",
+        "journalctl --no-pager -u nginx -n {lines}",
+    ),
+    (
+        "journalctl --no-pager -u nginx -n 07",
+        "value",
+        "lines: `07` must be written as `7`",
+        "journalctl --no-pager -u nginx -n {lines}",
+    ),
+    (
+        "journalctl -u nginx",
+        "word",
+        "`--no-pager` is allowed here, but `-u` is not",
+        "journalctl --no-pager -u nginx -n {lines}",
+    ),
     ("id", "program", "`id` is not one of the programs allowed here: `systemctl`, `journalctl`", None),
-    ("/usr/bin/systemctl restart nginx", "program",
-     "`/usr/bin/systemctl` is not one of the programs allowed here: `systemctl`, `journalctl`", None),
+    (
+        "/usr/bin/systemctl restart nginx",
+        "program",
+        "`/usr/bin/systemctl` is not one of the programs allowed here: `systemctl`, `journalctl`",
+        None,
+    ),
     ("systemctl restart nginx; id", "syntax", "“;” is never passed to a shell: one command per run", None),
     ("", "syntax", "a command is required", None),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("line", "code", "reason", "nearest"), REFUSED)
@@ -74,13 +120,29 @@ def test_a_refusal_says_how_the_line_differs_from_the_nearest_command(nginx, lin
 
 
 NEAR_MISSES = [
-    "Systemctl restart nginx", "systemctl RESTART nginx", "systemctl restart nginx ''", "systemctl restart 'nginx '",
-    "systemctl restart ' nginx'", "systemctl restart nginxx", "systemctl restart ngin", "systemctl 'restart nginx'",
-    "'systemctl restart nginx'", "systemctl restart {unit}", "systemctl restart '{unit}'", "systemctl restart nginx.service",
-    "systemctl --now restart nginx", "systemctl restart -- nginx", "systemctl restart ''", "systemctl restart nginx nginx",
-    "journalctl --no-pager -u nginx -n -5", "journalctl --no-pager -u nginx -n ''", "journalctl --no-pager -u nginx -n 5 -f",
-    "journalctl --no-pager -u haproxy -n 5", "journalctl --no-pager -u nginx -n5", "systemctl stop haproxy",
-]  # fmt: skip
+    "Systemctl restart nginx",
+    "systemctl RESTART nginx",
+    "systemctl restart nginx ''",
+    "systemctl restart 'nginx '",
+    "systemctl restart ' nginx'",
+    "systemctl restart nginxx",
+    "systemctl restart ngin",
+    "systemctl 'restart nginx'",
+    "'systemctl restart nginx'",
+    "systemctl restart {unit}",
+    "systemctl restart '{unit}'",
+    "systemctl restart nginx.service",
+    "systemctl --now restart nginx",
+    "systemctl restart -- nginx",
+    "systemctl restart ''",
+    "systemctl restart nginx nginx",
+    "journalctl --no-pager -u nginx -n -5",
+    "journalctl --no-pager -u nginx -n ''",
+    "journalctl --no-pager -u nginx -n 5 -f",
+    "journalctl --no-pager -u haproxy -n 5",
+    "journalctl --no-pager -u nginx -n5",
+    "systemctl stop haproxy",
+]
 
 
 @pytest.mark.parametrize("line", NEAR_MISSES)
@@ -138,20 +200,34 @@ def test_a_command_that_is_cut_off_wins_over_one_that_may_finish():
 
 def test_a_value_may_be_a_part_of_a_word():
     document = make(
-        {"run": "a --unit={unit} {src}:{dst} {n}x{n} {host}.log", "where": {
-            "src": {"path": "/srv"}, "dst": {"name": 9}, "n": {"int": [-9, 9]}, "host": {"name": 20},
-        }},
+        {
+            "run": "a --unit={unit} {src}:{dst} {n}x{n} {host}.log",
+            "where": {
+                "src": {"path": "/srv"},
+                "dst": {"name": 9},
+                "n": {"int": [-9, 9]},
+                "host": {"name": 20},
+            },
+        },
         parameters={"unit": {"name": 20}},
-    )  # fmt: skip
+    )
     compiled = compile_set(document, {"unit": "web"})
     verdict = allowed(compiled, "a --unit=web /srv/x:y 3x3 a.log.log")
     assert verdict.matched == {"src": "/srv/x", "dst": "y", "n": "3", "host": "a.log"}
     for line in [
-        "a --unit=web2 /srv/x:y 3x3 a.log", "a --unit= /srv/x:y 3x3 a.log", "a --unit=web /srv/x:y:z 3x3 a.log",
-        "a --unit=web /srv/x: 3x3 a.log", "a --unit=web :y 3x3 a.log", "a --unit=web /srv/x:y 3x4 a.log",
-        "a --unit=web /srv/x:y 3x3 .log", "a --unit=web /srv/x:y 3x3 a.lo", "a --unit=web /srv/x:y 3x3 log",
-        "a --unit=web /srv/xy 3x3 a.log", "a --unit=web /srv/x:-y 3x3 a.log", "a --unit=web /etc/x:y 3x3 a.log",
-    ]:  # fmt: skip
+        "a --unit=web2 /srv/x:y 3x3 a.log",
+        "a --unit= /srv/x:y 3x3 a.log",
+        "a --unit=web /srv/x:y:z 3x3 a.log",
+        "a --unit=web /srv/x: 3x3 a.log",
+        "a --unit=web :y 3x3 a.log",
+        "a --unit=web /srv/x:y 3x4 a.log",
+        "a --unit=web /srv/x:y 3x3 .log",
+        "a --unit=web /srv/x:y 3x3 a.lo",
+        "a --unit=web /srv/x:y 3x3 log",
+        "a --unit=web /srv/xy 3x3 a.log",
+        "a --unit=web /srv/x:-y 3x3 a.log",
+        "a --unit=web /etc/x:y 3x3 a.log",
+    ]:
         refused(compiled, line)
 
 
@@ -200,11 +276,16 @@ def test_a_form_gives_the_same_command_as_a_typed_line(nginx):
 @pytest.mark.parametrize(
     ("index", "values", "code"),
     [
-        (1, {"lines": "1001"}, "value"), (1, {"lines": "5; id"}, "value"), (1, {"lines": ""}, "value"), (1, {}, "value"),
-        (1, {"lines": "5", "unit": "haproxy"}, "value"), (0, {"unit": "haproxy"}, "value"), (3, {}, "left_out"),
+        (1, {"lines": "1001"}, "value"),
+        (1, {"lines": "5; id"}, "value"),
+        (1, {"lines": ""}, "value"),
+        (1, {}, "value"),
+        (1, {"lines": "5", "unit": "haproxy"}, "value"),
+        (0, {"unit": "haproxy"}, "value"),
+        (3, {}, "left_out"),
         (-1, {}, "left_out"),
     ],
-)  # fmt: skip
+)
 def test_a_form_with_a_wrong_value_is_refused(nginx, index, values, code):
     verdict = lines_for(nginx, index, values)
     assert isinstance(verdict, Refused)
@@ -222,6 +303,13 @@ def test_wicked_values_are_one_inert_word_or_refused():
         "$IFS$(id)`id`;*",
         "/var/log/x",
     )
-    for line in ["grep $IFS /var/log/x", "grep $(id) /var/log/x", "grep -f /var/log/x", "grep '-oProxyCommand=x' /var/log/x",
-                 "grep --rsh=x /var/log/x", "grep \\--rsh=x /var/log/x", "grep '' /var/log/x"]:  # fmt: skip
+    for line in [
+        "grep $IFS /var/log/x",
+        "grep $(id) /var/log/x",
+        "grep -f /var/log/x",
+        "grep '-oProxyCommand=x' /var/log/x",
+        "grep --rsh=x /var/log/x",
+        "grep \\--rsh=x /var/log/x",
+        "grep '' /var/log/x",
+    ]:
         refused(compiled, line)

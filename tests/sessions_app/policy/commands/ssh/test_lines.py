@@ -15,10 +15,13 @@ ACCEPTED = [
     ("ls ''", ("ls", "")),
     ('ls "" x', ("ls", "", "x")),
     ("l's' a'b'\"c\"\\d", ("ls", "abcd")),
-    ("ls --a=b a=b 5% a@b a:b a,b a+b ^a -", ("ls", "--a=b", "a=b", "5%", "a@b", "a:b", "a,b", "a+b", "^a", "-")),
+    (
+        "ls --a=b a=b 5% a@b a:b a,b a+b ^a -",
+        ("ls", "--a=b", "a=b", "5%", "a@b", "a:b", "a,b", "a+b", "^a", "-"),
+    ),
     ("ls '=x'", ("ls", "=x")),
     ("ls é 日本語", ("ls", "é", "日本語")),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("line", "argv"), ACCEPTED)
@@ -51,10 +54,39 @@ def test_a_backslash_inside_double_quotes_stands_before_a_quote_or_backslash_onl
 
 
 UNSEEN = [
-    "\n", "\r", "\0", "\t", "\x1b", "\x07", "\x7f", "\x85", "\xa0", "\xad", "\u200b", "\u200d", "\u200e", "\u202a", "\u202e",
-    "\u2028", "\u2029", "\u2066", "\u2069", "\u061c", "\ufeff", "\u3000", "\u3164", "\u2800", "\ufe0f", "\U000e0041",
-    "\U000e0100", "\ue000", "\U000f0000", "\ud800", "\ufdd0", "\u034f",
-]  # fmt: skip
+    "\n",
+    "\r",
+    "\0",
+    "\t",
+    "\x1b",
+    "\x07",
+    "\x7f",
+    "\x85",
+    "\xa0",
+    "\xad",
+    "\u200b",
+    "\u200d",
+    "\u200e",
+    "\u202a",
+    "\u202e",
+    "\u2028",
+    "\u2029",
+    "\u2066",
+    "\u2069",
+    "\u061c",
+    "\ufeff",
+    "\u3000",
+    "\u3164",
+    "\u2800",
+    "\ufe0f",
+    "\U000e0041",
+    "\U000e0100",
+    "\ue000",
+    "\U000f0000",
+    "\ud800",
+    "\ufdd0",
+    "\u034f",
+]
 
 
 @pytest.mark.parametrize("char", UNSEEN, ids=lambda char: f"U+{ord(char):04X}")
@@ -69,14 +101,29 @@ def test_characters_that_cannot_be_seen_are_refused_everywhere(char, form):
 
 
 OTHERS = [
-    ("", "a command is required"), ("   ", "a command is required"), ("''", "empty"), ("'' ls", "empty"),
-    ("ls =x", "“=” at the start"), ("=ls", "“=” at the start"), ("ls ''=x", "“=” at the start"),
-    ('ls ""=x', "“=” at the start"), ("ls \\", "ends with a backslash"), ("ls 'a", "single quote"), ('ls "a', "double quote"),
-    ('ls "a\\"', "double quote"), ("A=b ls", "environment"), ("LD_PRELOAD=/tmp/x.so ls", "environment"),
-    ("'A=b' ls", "environment"), ("-x ls", "option"), ("if true", "shell keyword"), ("'time' ls", "shell keyword"),
-    ("internal-sftp", "file transfer"), ("internal-sftp -l INFO", "file transfer"),
-    ("/usr/lib/internal-sftp", "file transfer"), ("'internal'-sftp", "file transfer"),
-]  # fmt: skip
+    ("", "a command is required"),
+    ("   ", "a command is required"),
+    ("''", "empty"),
+    ("'' ls", "empty"),
+    ("ls =x", "“=” at the start"),
+    ("=ls", "“=” at the start"),
+    ("ls ''=x", "“=” at the start"),
+    ('ls ""=x', "“=” at the start"),
+    ("ls \\", "ends with a backslash"),
+    ("ls 'a", "single quote"),
+    ('ls "a', "double quote"),
+    ('ls "a\\"', "double quote"),
+    ("A=b ls", "environment"),
+    ("LD_PRELOAD=/tmp/x.so ls", "environment"),
+    ("'A=b' ls", "environment"),
+    ("-x ls", "option"),
+    ("if true", "shell keyword"),
+    ("'time' ls", "shell keyword"),
+    ("internal-sftp", "file transfer"),
+    ("internal-sftp -l INFO", "file transfer"),
+    ("/usr/lib/internal-sftp", "file transfer"),
+    ("'internal'-sftp", "file transfer"),
+]
 
 
 @pytest.mark.parametrize(("line", "said"), OTHERS)

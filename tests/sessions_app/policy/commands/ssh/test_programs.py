@@ -26,7 +26,8 @@ FREE = {
     "c": {"path": "/etc/cron.d"},
     "any": {"path": "/"},
 }
-# The functions of GTFOBins (https://gtfobins.org, of April 2026) and the ways in which a program has more rights there.
+# The functions of GTFOBins (https://gtfobins.org, of April 2026) and the ways in which a program has more
+# rights there.
 BINARIES = (Path(__file__).parent / "gtfobins.txt").read_text(encoding="utf-8").split()
 
 
@@ -126,9 +127,15 @@ def test_an_unknown_program_with_listed_or_bound_values_is_a_warning():
 
 @pytest.mark.parametrize(
     ("line", "code"),
-    [("sort --frob /srv/x", "unknown_option"), ("systemctl frob nginx", "unknown_verb"), ("atq now", "unknown_word"),
-     ("top -b -n 1 --frob", "unknown_option"), ("ss -Q", "unknown_option"), ("docker image frob x", "container")],
-)  # fmt: skip
+    [
+        ("sort --frob /srv/x", "unknown_option"),
+        ("systemctl frob nginx", "unknown_verb"),
+        ("atq now", "unknown_word"),
+        ("top -b -n 1 --frob", "unknown_option"),
+        ("ss -Q", "unknown_option"),
+        ("docker image frob x", "container"),
+    ],
+)
 def test_what_is_not_known_of_a_known_program_is_not_passed_over(line, code):
     assert code in {found for _, found in codes(line)}
 
@@ -138,10 +145,34 @@ def test_what_is_not_known_of_a_known_program_is_not_passed_over(line, code):
 
 @pytest.mark.parametrize(
     "before",
-    ["sudo", "sudo -n -u app", "doas", "timeout 5", "timeout -k 1 5", "nice -n 5", "ionice -c 3", "env", "env LANG=C", "stdbuf -o L",
-     "runuser -u app --", "setpriv --reuid=app", "chrt 1", "taskset 1", "busybox", "toybox", "/usr/bin/sudo", "sudo timeout 5 nice busybox",
-     "gosu app", "systemd-cat", "numactl", "/usr/bin/time", "pkexec", "choom -n 0", "setlock /srv/lock"],
-)  # fmt: skip
+    [
+        "sudo",
+        "sudo -n -u app",
+        "doas",
+        "timeout 5",
+        "timeout -k 1 5",
+        "nice -n 5",
+        "ionice -c 3",
+        "env",
+        "env LANG=C",
+        "stdbuf -o L",
+        "runuser -u app --",
+        "setpriv --reuid=app",
+        "chrt 1",
+        "taskset 1",
+        "busybox",
+        "toybox",
+        "/usr/bin/sudo",
+        "sudo timeout 5 nice busybox",
+        "gosu app",
+        "systemd-cat",
+        "numactl",
+        "/usr/bin/time",
+        "pkexec",
+        "choom -n 0",
+        "setlock /srv/lock",
+    ],
+)
 def test_the_program_behind_another_is_judged_like_one_that_stands_alone(before):
     assert ("error", "shell") in codes(f"{before} sh")
     assert ("error", "option_executes") in codes(f"{before} find /srv -exec id")
@@ -165,10 +196,14 @@ def test_a_number_in_front_of_a_program_may_be_a_value():
 @pytest.mark.parametrize(
     "line",
     [
-        "/bin/sh", "/usr/bin/python3", "/opt/x/bin/bash", "/usr/sbin/visudo", "/bin/busybox sh",
+        "/bin/sh",
+        "/usr/bin/python3",
+        "/opt/x/bin/bash",
+        "/usr/sbin/visudo",
+        "/bin/busybox sh",
         "/usr/local/bin/vim",
     ],
-)  # fmt: skip
+)
 def test_a_path_hides_no_program(line):
     assert "error" in {severity for severity, _ in codes(line)}
 
@@ -218,10 +253,15 @@ def test_a_value_may_not_choose_the_option(line):
 @pytest.mark.parametrize(
     "line",
     [
-        "systemctl start {n}", "systemctl restart {n}", "systemctl enable {n}", "docker restart {n}",
-        "kill {n}", "umount {n}", "apt-get install {n}",
+        "systemctl start {n}",
+        "systemctl restart {n}",
+        "systemctl enable {n}",
+        "docker restart {n}",
+        "kill {n}",
+        "umount {n}",
+        "apt-get install {n}",
     ],
-)  # fmt: skip
+)
 def test_what_is_acted_on_is_written_out_listed_or_begun(line):
     assert ("error", "free_name") in codes(line)
     bound = make(line, parameters={"n": {"name": 20}})
@@ -233,19 +273,36 @@ def test_what_is_acted_on_is_written_out_listed_or_begun(line):
 
 @pytest.mark.parametrize(
     ("line", "code"),
-    [("mysqladmin {x}", "destroys"), ("getent {x} root", "free_verb"), ("date {x}", "clock"), ("nmcli networking {x}", "free_verb"),
-     ("ps {x}", "environ"), ("iw dev wlan0 {x}", "free_verb"), ("systemctl restart web-{x}", "stops"), ("tee .{x}", "writes_decisive"),
-     ("cat /srv/app/.{x}", "secrets_below"), ("ip monitor {x}", "reads"), ("vault {x}", "cluster_run")],
-)  # fmt: skip
+    [
+        ("mysqladmin {x}", "destroys"),
+        ("getent {x} root", "free_verb"),
+        ("date {x}", "clock"),
+        ("nmcli networking {x}", "free_verb"),
+        ("ps {x}", "environ"),
+        ("iw dev wlan0 {x}", "free_verb"),
+        ("systemctl restart web-{x}", "stops"),
+        ("tee .{x}", "writes_decisive"),
+        ("cat /srv/app/.{x}", "secrets_below"),
+        ("ip monitor {x}", "reads"),
+        ("vault {x}", "cluster_run"),
+    ],
+)
 def test_a_value_is_told_if_it_can_be_a_dangerous_word_of_its_place(line, code):
     assert code in {found for _, found in codes(line, "read", x={"name": 40})}
 
 
 @pytest.mark.parametrize(
     ("line", "pattern"),
-    [("mysqladmin {x}", "stat[a-z]+"), ("date {x}", "[+].*"), ("ps {x}", "[aux]+"), ("ps {x}", "[0-9]+"), ("sysctl {x}", r"vm\.[a-z_]+"),
-     ("cat /srv/app/{x}", "[a-z]+"), ("systemctl --no-pager status {x}", "web-[0-9]+")],
-)  # fmt: skip
+    [
+        ("mysqladmin {x}", "stat[a-z]+"),
+        ("date {x}", "[+].*"),
+        ("ps {x}", "[aux]+"),
+        ("ps {x}", "[0-9]+"),
+        ("sysctl {x}", r"vm\.[a-z_]+"),
+        ("cat /srv/app/{x}", "[a-z]+"),
+        ("systemctl --no-pager status {x}", "web-[0-9]+"),
+    ],
+)
 def test_a_pattern_that_excludes_the_dangerous_words_gives_no_finding(line, pattern):
     assert not codes(line, "read", x={"pattern": pattern}) - {
         ("warning", "broad_pattern"),
@@ -255,27 +312,49 @@ def test_a_pattern_that_excludes_the_dangerous_words_gives_no_finding(line, patt
 
 @pytest.mark.parametrize(
     "line",
-    ["getent passwd {n}", "iw dev {n} info", "wg show {n} peers", "sysctl net.ipv4.{n}", "ps -u {n}", "ip addr show dev {n}", "nmcli device show {n}"],
-)  # fmt: skip
+    [
+        "getent passwd {n}",
+        "iw dev {n} info",
+        "wg show {n} peers",
+        "sysctl net.ipv4.{n}",
+        "ps -u {n}",
+        "ip addr show dev {n}",
+        "nmcli device show {n}",
+    ],
+)
 def test_a_value_where_no_word_is_dangerous_gives_no_finding(line):
     assert codes(line, "read") == set()
 
 
 @pytest.mark.parametrize(
     ("line", "code"),
-    [("ip link s eth0 down", "network"), ("ip l s eth0 down", "network"), ("ip xfrm s flush", "network"), ("ip m add x dev eth0", "network"),
-     ("ip netns e a id", "starter"), ("bridge link s dev eth0", "network"), ("mysqladmin shut", "destroys"), ("mysqladmin dr shop", "destroys"),
-     ("nmcli d w c x", "network"), ("nmcli d wifi show-p", "prints_secrets"), ("btrfs su d /srv/x", "destroys")],
-)  # fmt: skip
+    [
+        ("ip link s eth0 down", "network"),
+        ("ip l s eth0 down", "network"),
+        ("ip xfrm s flush", "network"),
+        ("ip m add x dev eth0", "network"),
+        ("ip netns e a id", "starter"),
+        ("bridge link s dev eth0", "network"),
+        ("mysqladmin shut", "destroys"),
+        ("mysqladmin dr shop", "destroys"),
+        ("nmcli d w c x", "network"),
+        ("nmcli d wifi show-p", "prints_secrets"),
+        ("btrfs su d /srv/x", "destroys"),
+    ],
+)
 def test_an_abbreviation_counts_as_each_word_that_it_begins(line, code):
     assert code in {found for _, found in codes(line, "read")}
 
 
 @pytest.mark.parametrize(
     ("line", "choice", "code"),
-    [("systemctl start {u}", ["nginx", "poweroff.target"], "stops"), ("systemctl start {u}", ["nginx", "/srv/x.service"], "unit_file"),
-     ("tee {u}", ["/srv/x", "/etc/sudoers"], "writes_decisive"), ("dd {u}", ["of=/srv/x"], "option_writes")],
-)  # fmt: skip
+    [
+        ("systemctl start {u}", ["nginx", "poweroff.target"], "stops"),
+        ("systemctl start {u}", ["nginx", "/srv/x.service"], "unit_file"),
+        ("tee {u}", ["/srv/x", "/etc/sudoers"], "writes_decisive"),
+        ("dd {u}", ["of=/srv/x"], "option_writes"),
+    ],
+)
 def test_each_value_of_a_choice_is_judged(line, choice, code):
     assert code in {found for _, found in codes(line, u={"choice": choice})}
 
@@ -303,7 +382,16 @@ def test_a_warning_names_all_that_gives_it_once():
 # Where files lie, what variables decide, and modes
 
 
-@pytest.mark.parametrize("path", ["//etc/sudoers", "/etc//sudoers", "/srv/../etc/sudoers", "/proc/self/root/etc/sudoers", "/proc/1/task/1/root/etc/sudoers"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//etc/sudoers",
+        "/etc//sudoers",
+        "/srv/../etc/sudoers",
+        "/proc/self/root/etc/sudoers",
+        "/proc/1/task/1/root/etc/sudoers",
+    ],
+)
 def test_a_path_is_looked_at_as_the_system_follows_it(path):
     assert ("error", "writes_decisive") in codes(f"tee {path}")
     assert ("warning", "secret") in codes(f"cat {path}")
@@ -311,18 +399,28 @@ def test_a_path_is_looked_at_as_the_system_follows_it(path):
 
 @pytest.mark.parametrize(
     "type_",
-    [{"choice": ["/srv/x", "/etc/shadow"]}, {"path": "/root/.ssh"}, {"path": "/etc/ssl"}, {"path": "/etc/ssl/private"}],
-)  # fmt: skip
+    [
+        {"choice": ["/srv/x", "/etc/shadow"]},
+        {"path": "/root/.ssh"},
+        {"path": "/etc/ssl"},
+        {"path": "/etc/ssl/private"},
+    ],
+)
 def test_a_value_that_may_name_a_secret_is_told(type_):
     assert {code for _, code in codes("cat {x}", x=type_)} & {"secret", "secrets_below"}
 
 
-@pytest.mark.parametrize("line", ["grep -r x /etc", "grep -r x /", "cp -r /home/app /srv/x", "diff -r . /srv", "ln -s /root /srv/x"])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    ["grep -r x /etc", "grep -r x /", "cp -r /home/app /srv/x", "diff -r . /srv", "ln -s /root /srv/x"],
+)
 def test_a_folder_that_holds_secrets_is_not_read_without_a_word(line):
     assert ("warning", "secrets_below") in codes(line)
 
 
-@pytest.mark.parametrize("line", ["rm /var/log/wtmp", "tee /var/log/audit/x", "gzip /var/log/auth.log", "systemctl stop rsyslog"])  # fmt: skip
+@pytest.mark.parametrize(
+    "line", ["rm /var/log/wtmp", "tee /var/log/audit/x", "gzip /var/log/auth.log", "systemctl stop rsyslog"]
+)
 def test_whoever_touches_the_logs_of_what_was_done_is_told_to_erase_them(line):
     assert ("warning", "erases_logs") in codes(line)
 
@@ -337,10 +435,26 @@ def test_a_variable_is_known_to_do_no_harm_or_is_told(before):
 
 @pytest.mark.parametrize(
     ("mode", "code"),
-    [("4755", "suid"), ("00002755", "suid"), ("u+xs", "suid"), ("+4000", "suid"), ("u-w+s", "suid"), ("g=rs,o+r", "suid"),
-     ("o=u", "world_writable"), ("o-x+w", "world_writable"), ("+2", "world_writable"), ("0666", "world_writable"), ("a=rw", "world_writable"),
-     ("u-s", None), ("o-w", None), ("1755", None), ("u=rwx,g=rx", None), ("+x", None), ("o=r", None)],
-)  # fmt: skip
+    [
+        ("4755", "suid"),
+        ("00002755", "suid"),
+        ("u+xs", "suid"),
+        ("+4000", "suid"),
+        ("u-w+s", "suid"),
+        ("g=rs,o+r", "suid"),
+        ("o=u", "world_writable"),
+        ("o-x+w", "world_writable"),
+        ("+2", "world_writable"),
+        ("0666", "world_writable"),
+        ("a=rw", "world_writable"),
+        ("u-s", None),
+        ("o-w", None),
+        ("1755", None),
+        ("u=rwx,g=rx", None),
+        ("+x", None),
+        ("o=r", None),
+    ],
+)
 def test_a_mode_gives_what_chmod_makes_of_it(mode, code):
     assert mode_code(mode) == code
 
@@ -365,15 +479,37 @@ def test_a_scheme_alone_names_no_address():
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
-    [("  less more most", "  bash less more most", "`bash` appears twice"), ("{is: shell}", "{is: shel}", "`shel` is not a danger"),
-     ("  atrm: {operands: name}", "  atrm: {operand: name}", "operand"), ("  atrm: {operands: name}", "  atrm: {operands: nam}", "`nam` is not a kind"),
-     ("  atrm: {operands: name}", "  atrm: {options: -x=nam}", "`-x=nam` is not an option"), ("  atrm: {operands: name}", "  atrm: {options: -x -x=}", "`-x` appears twice"),
-     ("  atrm: {operands: name}", "  atrm: {effect: write}", "effect"), ("  atrm: {operands: name}", "  atrm: &a {operands: name}", "anchors"),
-     ("  suid: {can", "  suid2: {can", "`suid` is missing"), ('severity: error, effect: change, why: "is a shell', 'severity: bad, effect: change, why: "is a shell', "severity"),
-     ("  atrm: {operands: name}", "  atrm: {operands: name}\n  atrm: {}", "twice"),
-     ("dangers:\n", 'dangers:\n  spare: {can: run, severity: error, why: "is not used by any", fix: "take it out again"}\n', "no program has this danger"),
-     ("  atrm: {operands: name}", "  atrm: {abbreviates: true, verbs: {x: {verbs: {'*': {}}}}}", "in place of")],
-)  # fmt: skip
+    [
+        ("  less more most", "  bash less more most", "`bash` appears twice"),
+        ("{is: shell}", "{is: shel}", "`shel` is not a danger"),
+        ("  atrm: {operands: name}", "  atrm: {operand: name}", "operand"),
+        ("  atrm: {operands: name}", "  atrm: {operands: nam}", "`nam` is not a kind"),
+        ("  atrm: {operands: name}", "  atrm: {options: -x=nam}", "`-x=nam` is not an option"),
+        ("  atrm: {operands: name}", "  atrm: {options: -x -x=}", "`-x` appears twice"),
+        ("  atrm: {operands: name}", "  atrm: {effect: write}", "effect"),
+        ("  atrm: {operands: name}", "  atrm: &a {operands: name}", "anchors"),
+        ("  suid: {can", "  suid2: {can", "`suid` is missing"),
+        (
+            'severity: error, effect: change, why: "is a shell',
+            'severity: bad, effect: change, why: "is a shell',
+            "severity",
+        ),
+        ("  atrm: {operands: name}", "  atrm: {operands: name}\n  atrm: {}", "twice"),
+        (
+            "dangers:\n",
+            (
+                'dangers:\n  spare: {can: run, severity: error, why: "is not used by any", fix: "take it out'
+                ' again"}\n'
+            ),
+            "no program has this danger",
+        ),
+        (
+            "  atrm: {operands: name}",
+            "  atrm: {abbreviates: true, verbs: {x: {verbs: {'*': {}}}}}",
+            "in place of",
+        ),
+    ],
+)
 def test_a_table_with_a_slip_of_the_pen_is_refused_as_a_whole(old, new, says):
     text = PROGRAMS.read_text(encoding="utf-8")
     assert old in text

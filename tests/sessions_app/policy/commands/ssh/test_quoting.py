@@ -9,10 +9,16 @@ from sessions_app.policy.commands.argv.quoting import QuoteRefused, quote, quote
 @pytest.mark.parametrize(
     ("word", "quoted"),
     [
-        ("", "''"), ("a", "'a'"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("a\\b", "'a'\\\\'b'"),
-        ("'", "\\'"), ("\\'", "\\\\\\'"), ("=ls", "'=ls'"),
+        ("", "''"),
+        ("a", "'a'"),
+        ("a b", "'a b'"),
+        ("it's", "'it'\\''s'"),
+        ("a\\b", "'a'\\\\'b'"),
+        ("'", "\\'"),
+        ("\\'", "\\\\\\'"),
+        ("=ls", "'=ls'"),
     ],
-)  # fmt: skip
+)
 def test_every_word_is_quoted_and_quotes_and_backslashes_stand_outside(word, quoted):
     assert quote(word) == quoted
     assert parse_line("x " + quoted) == ("x", word)

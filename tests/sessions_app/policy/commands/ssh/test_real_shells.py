@@ -1,6 +1,7 @@
 """Compared with real shells: an accepted line reaches a target as exactly the approved words.
 
-At full breadth a new seed is drawn; `STINT_SHELL_SEED=n` repeats a run that failed, whose message has the seed.
+At full breadth a new seed is drawn; `STINT_SHELL_SEED=n` repeats a run that failed, whose message has the
+seed.
 """
 
 import os
@@ -27,17 +28,57 @@ SHELLS = {
 LINES = 20_000
 SEEDS = [20_260_101, *([int(os.environ.get("STINT_SHELL_SEED", secrets.randbelow(2**32)))] if FULL else [])]
 
-# A function prints its words, each with a NUL behind it, and a line end behind the last: no word can hold either.
+# A function prints its words, each with a NUL behind it, and a line end behind the last: no word can hold
+# either.
 POSIX_SHOW = "show() { printf '%s\\0' \"$@\"; printf '\\n'; }\n"
 FISH_SHOW = "function show; printf '%s\\0' $argv; printf '\\n'; end\n"
 
 NASTY = ";&|<>()$`~*?[]{}#!=^%@+:,-/\\'\" \tabn\n\r\0é€\u200b\u202e\u00a0日"
 INERT = [char for char in NASTY if char.isprintable() and char != "\u00a0"]
 WORDS = [
-    '"$HOME"', '"`id`"', '"$(id)"', '"\\$x"', '"a\\b"',
-    "ls", "-n", "--x=y", "a=b", "~", "$HOME", "$(id)", "`id`", "${IFS}", "*", "?", "[a-z]", "{a,b}", "!!", "#", "=ls", "&&", "||", ";",
-    ">x", "<(id)", "$'a'", "\\$x", "%self", "%1", "^", "-", "--", "a~", "a:~", "x=~", "1", "if", "done", "(", "nginx", "/etc/passwd",
-]  # fmt: skip
+    '"$HOME"',
+    '"`id`"',
+    '"$(id)"',
+    '"\\$x"',
+    '"a\\b"',
+    "ls",
+    "-n",
+    "--x=y",
+    "a=b",
+    "~",
+    "$HOME",
+    "$(id)",
+    "`id`",
+    "${IFS}",
+    "*",
+    "?",
+    "[a-z]",
+    "{a,b}",
+    "!!",
+    "#",
+    "=ls",
+    "&&",
+    "||",
+    ";",
+    ">x",
+    "<(id)",
+    "$'a'",
+    "\\$x",
+    "%self",
+    "%1",
+    "^",
+    "-",
+    "--",
+    "a~",
+    "a:~",
+    "x=~",
+    "1",
+    "if",
+    "done",
+    "(",
+    "nginx",
+    "/etc/passwd",
+]
 
 
 @pytest.fixture(scope="module", params=SHELLS)
@@ -66,7 +107,9 @@ def run(shell: str, script: str, folder: Path) -> list[tuple[str, ...]]:
 
 
 def piece(rng: random.Random) -> str:
-    """A piece of a line, mostly one that the parser takes, dense with characters that mean something to shells."""
+    """A piece of a line, mostly one that the parser takes, dense with characters that mean something to
+    shells.
+    """
     kind = rng.randrange(8)
     if kind <= 1:
         inner = "".join(rng.choice(INERT) for _ in range(rng.randrange(6)))
@@ -126,8 +169,12 @@ def test_a_good_share_of_the_random_lines_is_accepted(sample):
     assert len(hard) > LINES * 0.3, f"seed {seed}"
 
 
-@pytest.mark.parametrize(("shell", "typed"), [*((one, False) for one in SHELLS), *((one, True) for one in ("dash", "bash", "zsh"))],
-                         indirect=["shell"], ids=lambda value: {False: "quoted", True: "as typed"}.get(value))  # fmt: skip
+@pytest.mark.parametrize(
+    ("shell", "typed"),
+    [*((one, False) for one in SHELLS), *((one, True) for one in ("dash", "bash", "zsh"))],
+    indirect=["shell"],
+    ids=lambda value: {False: "quoted", True: "as typed"}.get(value),
+)
 def test_a_line_as_typed_and_its_quoted_words_reach_the_program_as_the_words(shell, typed, sample, tmp_path):
     seed, found = sample
     script = "".join(f"{text if typed else quote_argv(argv)}\n" for text, argv in found)
@@ -147,7 +194,9 @@ def test_any_word_without_a_line_end_survives_quoting_in_every_shell(shell, tmp_
 
 
 def test_a_program_started_by_the_shell_gets_exactly_the_words(shell, sample, tmp_path):
-    """Not a function but a process, started as a login shell starts a forced command: `SHELL -c`, one each."""
+    """Not a function but a process, started as a login shell starts a forced command: `SHELL -c`,
+    one each.
+    """
     seed, found = sample
     rng = random.Random(seed)
     for text, argv in rng.sample(found, 40):
