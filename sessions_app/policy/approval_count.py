@@ -34,7 +34,7 @@ class CountedVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The standing, and the number of missing approvals for each clause."""
+    """The state of a request, and the number of missing approvals for each clause."""
 
     standing: Standing
     missing: tuple[int, ...]

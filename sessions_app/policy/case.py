@@ -49,8 +49,8 @@ class Case:
 
     @property
     def review_within(self) -> int | None:
-        """Return within how many seconds someone else must review access that nobody approves; None for no
-        review.
+        """Return the number of seconds within which someone else must review access that starts without
+        approval; None if no review is required.
         """
         terms = self.policy
         if self.ask.break_glass:
@@ -75,9 +75,8 @@ def clauses_for(
 
 
 def vouches(policy: PolicyDocument, workflow: WorkflowFacts | None) -> bool:
-    """Whether the policy lets the facts of this workflow replace approvals.
-
-    Only a workflow that is known to be another person's can.
+    """Whether the policy accepts this workflow in place of approvals. Only a workflow that is known to be
+    another person's qualifies.
     """
     return bool(_by_workflow(policy) and workflow and workflow.doing.is_others)
 

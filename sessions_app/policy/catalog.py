@@ -128,7 +128,7 @@ class GroupDocument(_File):
 
 
 class SourceDocument(_File):
-    """An external workflow source: how it is read, how its webhooks are verified, and which clusters it
+    """An external workflow source: how Stint reads it, how its webhooks are verified, and which clusters it
     covers.
     """
 

@@ -63,7 +63,7 @@ class RuleResult:
 
 
 class Outcome(StrEnum):
-    """What would happen if the request were submitted now."""
+    """The outcome of the request if it were submitted now."""
 
     STARTS = "starts"
     NEEDS_APPROVAL = "needs_approval"

@@ -97,7 +97,7 @@ class Incident(_Document):
     )
     own: Literal["review", "forbid"] = Field(
         default="review",
-        description="What people get for an incident that may be their own: access with a review, or none",
+        description="Whether people get access for an incident that may be their own: with a review, or not at all",
     )
     review_within: _Review = LATEST_REVIEW
 
@@ -199,7 +199,7 @@ class Next(_Document):
 class Step(_Document):
     """Who is notified if no one has responded for this long."""
 
-    after: Duration = Field(description="How long nobody has decided")
+    after: Duration = Field(description="How long the request has been undecided")
     notify: Next
 
 

@@ -71,9 +71,8 @@ def _needs(decision: Decision) -> tuple[Outcome, frozenset[tuple[int, frozenset[
 
 
 def _case_then(past: PastRequest, document: PolicyDocument, approvers: Approvers) -> Case:
-    """Return the case at the time of the request.
-
-    Facts that would have refused it are assumed to be acceptable, because the request was stored.
+    """Return the case at the time of the request. A stored request passed all rules, so facts that would have
+    refused it are replaced by acceptable ones.
     """
     ask = past.ask
     facts = Facts(

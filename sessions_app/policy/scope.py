@@ -11,7 +11,7 @@ from sessions_app.policy.policies import digest_of
 
 
 class CannotWiden(ValueError):
-    """A narrowing that exceeds the request, or leaves nothing. The message states which."""
+    """A reduction that exceeds the request, or leaves nothing. The message states which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

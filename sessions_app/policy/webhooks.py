@@ -111,7 +111,7 @@ EVENTS: Mapping[str, Sent] = {
 OTHERS: Mapping[str, Sent] = {
     TEST_EVENT: Sent("A test message"),
     DIGEST_EVENT: Sent(
-        "More requests and held commands of one person are pending, without individual messages",
+        "One person has more pending requests and held commands, for which no individual messages were sent",
         {
             "count": _COUNT,
             "refs": {**_TEXTS, "description": "References of requests, and of grants with held commands"},
@@ -196,7 +196,7 @@ def secret_of_key(key: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """The subject of an event, by human-readable names. Empty if it has none."""
+    """The object of an event, by its human-readable names. Empty if it has none."""
 
     type: str
     ref: str

@@ -1,7 +1,5 @@
-"""What a changed document may allow that it did not allow before.
-
-Any change that is not proven to only narrow counts as wider, including keys that this module does not
-support. Another administrator must publish a wider document.
+"""Whether a changed document may allow more than before. Any change that is not proven to narrow access
+counts as wider, including changes of unknown keys. Another administrator must publish a wider document.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ from sessions_app.policy.policies import (
 )
 from sessions_app.policy.windows import Freeze, Window
 
-# Whether a key of a document, with its value before and after, only narrows what the document grants.
+# A test of whether a key's new value only narrows the document, given its old and new values.
 Narrows = Callable[[Any, Any], bool]
 
 

@@ -14,7 +14,7 @@ from sessions_app.policy.commands.starters import Starter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forms:
-    """How form values are filled into commands that Stint's gateway runs itself.
+    """How commands that Stint's gateway runs itself are filled from a form.
 
     - ``fillable(compiled)``: the indices of the commands that can be run from a form.
     - ``lines_for(compiled, index, values)``: the decision on a filled command, as for a typed line. Refuses

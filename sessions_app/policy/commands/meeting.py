@@ -1,8 +1,8 @@
 """Whether some text matches two patterns at once.
 
-RE2 can't decide this. So both patterns are parsed into automata, and the pairs of states that one string can
-reach are searched. The answer is True if in doubt: for a pattern with unsupported parts, such as `(?i)`, and
-for one that is too large. A wide count, as in `[a-z]{1,40}`, is treated as unbounded above.
+RE2 can't decide this. So both patterns are parsed into automata, and the pairs of states that a common string
+can reach are searched. The answer is True if in doubt: for a pattern with unsupported parts, such as `(?i)`,
+and for one that is too large. A wide count, as in `[a-z]{1,40}`, is treated as unbounded above.
 """
 
 from __future__ import annotations

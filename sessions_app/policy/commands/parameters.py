@@ -60,7 +60,7 @@ def seconds_of(text: str) -> int:
 
 
 def check_text(value: str) -> None:
-    """Check what applies to the values of all types, except a number's sign. Raises ValueRefused."""
+    """Check the limits that all types share, except a number's sign. Raises ValueRefused."""
     if not value:
         raise ValueRefused("needs a value: it is empty")
     if len(value) > MAX_VALUE:
@@ -109,8 +109,8 @@ class ParameterType(BaseModel):
         return word
 
     def recognizes(self, word: str) -> bool:
-        """Whether a deny with this type matches a word: in any letter case and spelling that a target may
-        accept for a value.
+        """Whether a deny with this type matches a word, in any letter case and spelling that a target may
+        accept.
         """
         try:
             self.normalize(folded(word))

@@ -72,20 +72,19 @@ def longest_of(type_: Name | WorkflowValue) -> int:
 
 
 class Names:
-    """What the outer command's parameters become in the inner one: a value, or one of its parameters.
-
-    Each is the same everywhere.
+    """The counterparts of the outer command's parameters in the inner command: a value or a parameter. Each
+    parameter has one counterpart.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, object]] = {}
 
     def value(self, name: str, text: str) -> bool:
-        """Whether a parameter can become this value here."""
+        """Whether an outer parameter can have this value as its counterpart."""
         return self._same(name, ("value", text))
 
     def place(self, name: str, inner: object) -> bool:
-        """Whether a parameter can become this parameter of the inner command here."""
+        """Whether an outer parameter can have this inner parameter as its counterpart."""
         return self._same(name, ("place", inner))
 
     def _same(self, name: str, what: tuple[str, object]) -> bool:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Whose(StrEnum):
-    """Who is responsible for a workflow, from the viewpoint of the requester's access."""
+    """Who is responsible for a workflow, as seen by the requester: themselves, someone else, or unknown."""
 
     OWN = "own"
     OTHER = "other"
@@ -23,7 +23,8 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """Who opened a workflow, or last changed what access can depend on, compared with the requester.
+    """Who opened a workflow, or last changed a property that access depends on, and whether that was the
+    requester.
 
     ``by`` is the person or system as the source names them, or a username for Stint's own workflows; empty if
     nobody is named. Actions through the requester's owner, machine, or another account count as the

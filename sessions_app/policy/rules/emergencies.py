@@ -145,10 +145,8 @@ class OwnIncident:
 
 @dataclass(frozen=True, slots=True)
 class OwnIncidentReviewed:
-    """Requires a reason, and no overdue review, for access without approval for an incident that may be one's
-    own.
-
-    This access is treated like break-glass access.
+    """Requires a reason, and no overdue review, if the incident may be the requester's own. Such access is
+    treated like break-glass access.
     """
 
     tag: ClassVar[str] = "own_incident_reviewed"

@@ -14,7 +14,7 @@ from sessions_app.policy.starts import begins_at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """The request as rules see it.
+    """The request, in the form that rules evaluate.
 
     ``duration`` is in seconds. Without ``starts_at`` the time starts with the approval. ``incident`` is the
     reference of the incident, empty if none is named, and None for other kinds of access. ``workflow`` is the
@@ -81,7 +81,7 @@ class GrantFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The facts just before the evaluation. Pass unknown values as the ones that deny."""
+    """The facts just before the evaluation. For an unknown fact, pass the value that denies."""
 
     now: dt.datetime
     requester_enabled: bool

@@ -1,4 +1,4 @@
-"""Rules about a grant: whether the reasons for which it was given still hold."""
+"""Rules about a grant: whether the reasons for it still apply."""
 
 from __future__ import annotations
 

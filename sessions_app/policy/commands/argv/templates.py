@@ -1,4 +1,4 @@
-"""Commands with places for values: `journalctl -u {unit} -n {lines}`.
+"""Commands with placeholders for values: `journalctl -u {unit} -n {lines}`.
 
 Before the strict parser reads the text, each `{name}` is replaced by a character that no command may contain.
 So a value is always inside one word and never changes how words are split. `{name}` is a parameter inside
@@ -20,8 +20,8 @@ _PAD = "\U0010fffd"
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The place of a parameter's value. The value may not contain `stop`, the text before the next slot of
-    its word.
+    """A placeholder for a parameter's value. The value may not contain `stop`, the text before the next slot
+    of its word.
     """
 
     name: str

@@ -17,8 +17,8 @@ def words_within(
 ) -> bool:
     """Whether every argv that matches one also matches the other.
 
-    `types` are the types of the inner words' places, `given` those of the outer words', and `names` what the
-    outer parameters stand for.
+    `types` are the types of the inner words' placeholders, `given` those of the outer words', and `names`
+    maps each outer parameter to its counterpart.
     """
     return len(inner) == len(outer) and all(
         _word_within(one, other, types, given, names) for one, other in zip(inner, outer, strict=True)

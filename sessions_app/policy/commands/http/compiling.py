@@ -36,7 +36,7 @@ class CompiledHTTPCommand(answers.CompiledCommand):
     rule: HTTPRequest | HTTPDeny
     template: Template
     pattern: re.Pattern[str] = field(repr=False)
-    types: Mapping[str, ParameterType]  # of the free places in the path
+    types: Mapping[str, ParameterType]  # of the placeholders in the path that have no bound value
     query: Mapping[str, Check]
     body: Mapping[str, Check] | None
     form: Mapping[str, Check]

@@ -15,7 +15,7 @@ from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, c
 
 
 class Unseen:
-    """A body that the caller did not see."""
+    """A body that was not passed to the caller."""
 
 
 class Absent:

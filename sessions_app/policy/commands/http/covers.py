@@ -21,9 +21,9 @@ _Path = tuple[str | PathParameter, ...]
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     """Return why the child may allow a request that the parent does not; None if it never does.
 
-    Each request of the child must be one of the parent's, with places filled or narrowed in path, query and
-    body. The child must also deny what the parent denies, unless it can't allow a matching request. It must
-    hold what the parent holds, limit responses at least as strictly, and never understate an effect.
+    Each request of the child must be one of the parent's, with placeholders filled or narrowed in path, query
+    and body. The child must also deny what the parent denies, unless it can't allow a matching request. It
+    must hold what the parent holds, limit responses at least as strictly, and never understate an effect.
     """
     allows = [one for one in child.commands if isinstance(one.rule, HTTPRequest)]
     outers = [one for one in parent.commands if isinstance(one.rule, HTTPRequest)]
@@ -86,8 +86,8 @@ def _within(
 
 
 def _files_within(inner: CompiledHTTPCommand, outer: CompiledHTTPCommand) -> bool:
-    """Whether the child's files and uploads are the parent's, with the same or lower size limits and no
-    further types. The child must require what the parent requires.
+    """Whether the child's files and uploads are among the parent's, with no higher size limits and no
+    additional types. The child must require what the parent requires.
     """
     if inner.allows is None or outer.allows is None:
         return False
@@ -148,9 +148,8 @@ def _text_within(path: str, outer: CompiledHTTPCommand, names: Names) -> bool:
 def _pieces_within(
     ours: _Path, theirs: _Path, inner: CompiledHTTPCommand, outer: CompiledHTTPCommand, names: Names
 ) -> bool:
-    """Compare piece by piece.
-
-    A place that takes the rest of the path is only certain to be within one of the same shape.
+    """Compare piece by piece. A placeholder that takes the rest of the path is only within one of the same
+    shape.
     """
     return len(ours) == len(theirs) and all(
         _piece_within(one, other, inner, outer, names) for one, other in zip(ours, theirs, strict=True)

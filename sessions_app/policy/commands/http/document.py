@@ -216,9 +216,9 @@ class HTTPCommandSet(CommandSetDocument):
             yield from _constraints(path, rule)
 
     def _path_places(self, path: str, rule: HTTPRule) -> Iterator[Problem]:
-        """Check that a place of type `path` comes last.
+        """Check that a placeholder of type `path` comes last.
 
-        It takes the rest of the path; any other place takes part of one segment.
+        It takes the rest of the path; any other placeholder takes part of one segment.
         """
         pieces = rule.template().pieces
         for position, piece in enumerate(pieces):

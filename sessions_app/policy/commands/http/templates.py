@@ -1,7 +1,7 @@
-"""Request templates with places for values: `POST /tickets/{ticket}/close`.
+"""Request templates with placeholders for values: `POST /tickets/{ticket}/close`.
 
-A place matches text within one path segment, and a segment has at most one. A place of type `path` comes last
-and takes the rest, including its leading slash: `GET /files{file}`.
+A placeholder matches text within one path segment, and a segment has at most one. A placeholder of type
+`path` comes last and takes the rest, including its leading slash: `GET /files{file}`.
 """
 
 import re
@@ -22,14 +22,14 @@ METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
 
 @dataclass(frozen=True, slots=True)
 class PathParameter:
-    """The place of a parameter's value."""
+    """A placeholder for a parameter's value."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A method, and the path in pieces: literal text without escapes, and places."""
+    """A method, and the path in pieces: literal text without escapes, and placeholders."""
 
     method: str
     pieces: tuple[str | PathParameter, ...]

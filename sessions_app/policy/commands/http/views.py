@@ -53,7 +53,7 @@ def _only_by_gateway(one: CompiledHTTPCommand, rule: HTTPRequest) -> Iterator[st
     if rule.response is not None:
         yield from say_response(rule.response)
     if rule.stream:
-        yield "the response can be a stream, which only Stint's own gateway cuts off when the grant ends"
+        yield "the response can be a stream; only Stint's own gateway cuts it off when the grant ends"
     if rule.websocket:
         yield "can open a WebSocket, whose messages are not limited"
 

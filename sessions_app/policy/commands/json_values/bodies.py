@@ -14,7 +14,7 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 MAX_BODY = 1024 * 1024
 MAX_DEPTH = 20
 MOST_VALUES = 50_000
-# Counts unclosed ones too, so that a search for the closing mark runs only once.
+# Matches unclosed strings too, so that each closing quote is searched for only once.
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
@@ -45,9 +45,8 @@ def read_body(text: str | bytes) -> Json:
 
 
 def _check_count(text: str) -> None:
-    """Refuse a body with too many values before parsing it.
-
-    Each value except the first follows one of these marks.
+    """Refuse a body with too many values before parsing it. Every value except the first follows a comma,
+    colon or opening bracket.
     """
     plain = _STRING.sub("", text)
     if sum(plain.count(mark) for mark in ",[{") > MOST_VALUES:

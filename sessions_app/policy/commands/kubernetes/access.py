@@ -1,5 +1,5 @@
-"""Decide the requests that an API server sends to an authorization webhook: who may do what, without query
-and body.
+"""Decide the queries that an API server sends to an authorization webhook. They contain the user, the verb
+and the object, but no query parameters and no body.
 
 A webhook does not see what a command limits besides the verb, the object and the namespace, so such a command
 allows nothing here. Three things that the gateway compares don't count as limits, so more is allowed
@@ -75,7 +75,7 @@ def _sent_by(
 
 
 def _unseen(command: CompiledKubernetesCommand, step: Step) -> str:
-    """Return what the gateway compares in each request but this query doesn't contain; empty if there is
-    nothing.
+    """Return the part of a request that the gateway compares but this query doesn't contain; empty if there
+    is none.
     """
     return "approval by a second person" if command.rule.held and step.main else step.check.limits

@@ -1,4 +1,4 @@
-"""What a request of a line may carry besides its target: query parameters and a body."""
+"""The query parameters and the body that a request of a kubectl line may have."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _PRECONDITIONS = frozenset((("metadata", "resourceVersion"), ("metadata", "uid")
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What matched in a request: the values of its places, and the words of its line.
+    """The result of a match: the values of the placeholders, and the words of the kubectl line.
 
     `objects` are the words after the object, `options` those after the namespace, and `program` is the argv
     of `exec`. `version` is the resource version of the object that the request was compared with, if any: the
@@ -77,7 +77,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a request may carry."""
+    """A check of a request's query and body."""
 
     def filled(self, values: Values) -> Check:
         """Return the check with the known values in place."""
@@ -91,12 +91,14 @@ class Check:
 
     @property
     def limits(self) -> str:
-        """Return, as a noun, what it limits that RBAC can't; empty if nothing."""
+        """Return, as a noun, the part of a request that only this check limits, not RBAC; empty if there is
+        none.
+        """
         return ""
 
     @property
     def described(self) -> tuple[str, ...]:
-        """Return what it compares, as sentences without a subject."""
+        """Describe the comparisons, as sentences without a subject."""
         return ()
 
     def take(self, request: KubeRequest, sent: Sent, types: Types, known: Values) -> Taken:
@@ -104,17 +106,17 @@ class Check:
         return Taken(known)
 
     def unseen(self, request: KubeRequest, sent: Sent) -> tuple[str, ...]:
-        """Return the words for the parts of a request that the line doesn't show."""
+        """Return the words for the parts of a request that the kubectl line leaves open."""
         del request, sent
         return ()
 
     def render(self, verb: str) -> tuple[Pairs, Sent]:
-        """Return the query and the body that a line without places sends."""
+        """Return the query and the body that a line without placeholders sends."""
         return (("watch", "true"),) if verb == "watch" else (), Sent()
 
 
 class Anything(Check):
-    """What a `rule` allows: any query, any body, and any path below a proxy. All of them are recorded."""
+    """The check for a `rule`: any query, any body, and any path below a proxy. All of them are recorded."""
 
     def unseen(self, request: KubeRequest, sent: Sent) -> tuple[str, ...]:
         words = [f"--path=/{'/'.join(request.parts[3:])}"] if request.parts[3:] else []
@@ -191,7 +193,7 @@ class ReadsEvents(Check):
 
 @dataclass(frozen=True, slots=True)
 class Logs(Check):
-    """A container's log. Options that the line doesn't contain are free, except for following it."""
+    """A container's log. Any option is allowed, except for `--follow` if the line doesn't contain it."""
 
     container: Text | None = None
     tail: Text | None = None
@@ -353,7 +355,9 @@ def take_field(one: Field, found: Mapping[Path, Any], types: Types, known: Value
 
 
 def said(word: str, value: Any) -> tuple[str, ...]:
-    """Return the words of a line for one value. Raises Differs for what no line can contain."""
+    """Return the words of a kubectl line for one value. Raises Differs for a value that no line can
+    contain.
+    """
     if not word:
         return ()
     if word.endswith("-") and not word.startswith("-"):

@@ -31,8 +31,8 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     never does.
 
     A request in a namespace is within the same request for that namespace or for the whole cluster. A request
-    for some objects is within the same request for those or for all objects. What it carries must be within
-    what the parent's request may carry.
+    for some objects is within the same request for those or for all objects. Its query and body must be
+    within those of the parent's request.
     """
     if open_names := (*parent.open_names(), *child.open_names()):
         return f"{open_names[0]} has no value, so it can't be compared"
@@ -57,10 +57,9 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
 def _decides_before(
     other: CompiledKubernetesCommand, inner: CompiledKubernetesCommand, outer: CompiledKubernetesCommand
 ) -> bool:
-    """Whether another command of the child decides every request that `inner` and the parent's `outer` share,
-    as strictly as `outer`.
-
-    It must allow all that `outer` allows, because the strictest command decides.
+    """Whether another command of the child decides every request that both `inner` and the parent's `outer`
+    match, as strictly as `outer`. It must allow everything that `outer` allows, because the strictest command
+    decides.
     """
     return (
         other.strictness[:-1] < inner.strictness[:-1]

@@ -31,7 +31,7 @@ from sessions_app.policy.commands.kubernetes.wants import Differs
 DISCOVERY = -1
 LEFT_OUT = Refused("the approvers excluded this command from the grant", None, "left_out")
 _OPEN_QUERY = frozenset(("timeout", "hash"))
-# What every account may ask about itself, as `kubectl auth` does.
+# Queries about its own permissions that every account may send, as `kubectl auth` does.
 OF_ONESELF = frozenset(
     (
         ("authorization.k8s.io", "selfsubjectaccessreviews"),
@@ -88,9 +88,9 @@ def decide_request(compiled: CompiledSet, request: KubeRequest, sent: Sent) -> A
 
     `sent.body` is parsed and has no duplicate keys.
 
-    A refusal with the code `target` asks for `sent.target`, one with the code `history` for `sent.history` as
-    well. No command decides before that, because the strictest of all may be the one that asks. Never raises
-    because of a request.
+    A refusal with the code `target` requires `sent.target`, and one with the code `history` also
+    `sent.history`. No command is selected before these are read, because the strictest one may depend on
+    them. Never raises because of a request.
     """
     if not request.is_resource or len(request.parts) < 1:
         return discover(request, sent)
@@ -125,15 +125,13 @@ def discover(request: KubeRequest, sent: Sent) -> Allowed | Refused:
 
 
 def asks_about_oneself(request: KubeRequest) -> bool:
-    """Whether a request asks the API server who its own account is, or what it may do. Its body decides
-    nothing here.
-    """
+    """Whether a request queries the name or the permissions of its own account. The body is not examined."""
     plain = not (request.namespace or request.name or request.subresource)
     return plain and request.verb == "create" and (request.group, request.resource) in OF_ONESELF
 
 
 def _open(request: KubeRequest, argv: tuple[str, ...]) -> Allowed | Refused:
-    """Return the answer to a request that is open to every grant, and counted as ``argv``."""
+    """Return the decision on a request that every grant may send. It is counted under ``argv``."""
     if other := next((key for key, _ in request.query if key not in _OPEN_QUERY), None):
         return Refused(f"the query parameter {other} is not allowed for this request", None, "value")
     return Allowed(DISCOVERY, "read", False, None, {}, argv, poll=True)

@@ -76,7 +76,7 @@ class KubernetesRule(CommandRule):
     hold: StrictBool = Field(default=False, description="Each run needs the approval of a second person")
 
     def steps(self, types: Mapping[str, ParameterType] = {}) -> tuple[Step, ...]:
-        """Return its requests, with places for values.
+        """Return its requests, with placeholders for values.
 
         `types` are the types of its parameters. Raises RuleRefused.
         """

@@ -1,4 +1,4 @@
-"""What `exec`, `attach` and `port-forward` may carry: the container, the words of a program, the ports."""
+"""Checks for `exec`, `attach` and `port-forward`: the container, the words of a program, the ports."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Forwards(Check):
         return Taken(known, tuple(map(str, chosen)), ports=chosen)
 
     def listed(self, types: Types) -> tuple[int, ...]:
-        """Return every port that the values of its places can produce."""
+        """Return every port that the values of its placeholders can produce."""
         made = (
             literal(fill(text, values)) or ""
             for text in self.ports

@@ -1,4 +1,4 @@
-"""The existing object that a request changes: what a decision needs to read of it, and which items must
+"""The existing object that a request changes: the parts that a decision reads, and the list items that must
 already exist.
 
 A strategic merge patch and a server-side apply add missing list items. A line that changes a container must
@@ -14,7 +14,7 @@ from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sen
 from sessions_app.policy.commands.kubernetes.bodies import ORDER, SERVER_SIDE, STRATEGIC, Path, written_path
 from sessions_app.policy.commands.kubernetes.wants import Differs
 
-# Codes of refusals that need the object, or also its revisions: read them, then decide again.
+# Codes of refusals for missing input: read the object, or also its revisions, and decide again.
 TARGET, HISTORY = "target", "history"
 ASKS = (HISTORY, TARGET)
 # Lists to which a patch must not add items, because the pod runs or reads each of them. Environment variables

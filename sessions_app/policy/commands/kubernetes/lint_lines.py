@@ -1,4 +1,4 @@
-"""Findings about what lines carry: images, fields of objects, and programs that run in containers."""
+"""Findings about the contents of lines: images, fields of objects, and programs that run in containers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _RUNS = {
 
 
 def line_findings(document: KubernetesCommandSet, index: int, rule: KubernetesRule) -> Iterator[Finding]:
-    """Yield the findings about what a command carries."""
+    """Yield the findings about the contents of a command's requests."""
     where = f"commands[{index}].{rule.WRITTEN}"
     for step in rule.steps():
         check = step.check

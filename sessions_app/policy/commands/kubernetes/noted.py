@@ -80,7 +80,7 @@ def _without_note(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _departure(noted: Any, there: Any, path: Path, set_: Mapping[Path, Any]) -> Path | None:
-    """Return where a note contains something that an object does not; None if nowhere."""
+    """Return the path of the first value in a note that the object does not have; None if there is none."""
     there = set_.get(path, there)
     if noted is None or (noted in ({}, []) and there is None):
         return None

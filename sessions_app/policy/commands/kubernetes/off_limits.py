@@ -76,8 +76,8 @@ def off_limits(
 
 
 def why_off_limits(rules: Mapping[str, Iterable[PolicyRule]], *, own: Collection[str] = OWN) -> str | None:
-    """Return why a grant may not include some of these rules, given by namespace and without places; None if
-    it may include them all.
+    """Return why a grant may not include some of these rules, given by namespace and without placeholders;
+    None if it may include them all.
     """
     found = (
         off_limits(namespace, rule, types={}, own=own) for namespace, some in rules.items() for rule in some

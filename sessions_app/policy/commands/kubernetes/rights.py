@@ -26,7 +26,7 @@ ANY = "*"
 CONNECTS = frozenset(
     ("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy", "nodes/proxy")
 )
-# Lines for these name the program, ports or container, so each use can be compared with them.
+# Use a kubectl line for these: it names the program, ports or container, so each use can be compared with it.
 NEVER_BY_RULE = {"pods/exec": "exec", "pods/attach": "attach", "pods/portforward": "port-forward"}
 # Requests to these continue for as long as their connection is open, even if the right is revoked.
 STREAMS = CONNECTS | {"pods/log"}
@@ -47,7 +47,7 @@ class Request:
 
     @property
     def placed(self) -> Request:
-        """The request where RBAC evaluates it: a namespace itself is a cluster-scoped object."""
+        """The request as RBAC evaluates it: a namespace itself is a cluster-scoped object."""
         return replace(self, namespace="") if self.resource.partition("/")[0] == "namespaces" else self
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class PolicyRule:
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """A rule with places for values.
+    """A rule with placeholders for values.
 
     `asked` are the verbs that its line needs in order to work; `verbs` are all verbs that it grants. No names
     means every object; no namespaces, the whole cluster.
@@ -113,7 +113,7 @@ class Right:
                 yield from _matches(self.names, request.name, types, known)
 
     def requests(self) -> Iterator[Request]:
-        """Yield the requests of a line in which every place has a value."""
+        """Yield the requests of a line in which every placeholder has a value."""
         names = [literal(text) or "" for text in self.names] or [""]
         namespaces = [literal(text) or "" for text in self.namespaces] or [""]
         for verb, group, resource, name, namespace in product(

@@ -1,6 +1,4 @@
-"""Lines that are a single request, which Stint can send itself: their path, query and body, without a client
-like kubectl.
-"""
+"""Lines that consist of a single request, which Stint can send itself without a client like kubectl."""
 
 from __future__ import annotations
 
@@ -43,7 +41,7 @@ class Sending:
     def sent_to(
         self, target: Mapping[str, Any] | None, history: Sequence[Mapping[str, Any]], unread: str
     ) -> Sent:
-        """Return what it sends to an existing object, if that was read. Raises RuleRefused."""
+        """Return the request to an existing object, if the object was read. Raises RuleRefused."""
         if isinstance(self.check, Undoes) and target is not None:
             return put_back(self.check.plural, target, history)
         return replace(self.sent, target=target, history=tuple(history), unread=unread)
@@ -79,8 +77,8 @@ def _is_one(step: Step) -> bool:
 
 
 def sending_of(line: str, now: dt.datetime) -> Sending:
-    """Return what a line sends now. Raises RuleRefused for a line that can't be read, or that is not one
-    request.
+    """Return the request that a line sends now. Raises RuleRefused for a line that can't be parsed, or that
+    is more than one request.
     """
     step = sent_alone(parse_line(line, document=False))
     if step is None:

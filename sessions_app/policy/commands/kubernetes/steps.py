@@ -1,4 +1,4 @@
-"""The requests that one line sends: the target of each, what it may carry, and how it is written in the
+"""The requests that one line sends: the target of each, the check for its query and body, and its line in the
 record.
 """
 

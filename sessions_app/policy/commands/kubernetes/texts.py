@@ -1,4 +1,4 @@
-"""Names and namespaces with places for values: `web-{env}`.
+"""Names and namespaces with placeholders for values: `web-{env}`.
 
 A value fills part of a name and never changes the kind of thing that it names.
 """
@@ -25,7 +25,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:=,@+-]+")
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The place of a parameter's value."""
+    """A placeholder for a parameter's value."""
 
     name: str
 
@@ -119,7 +119,7 @@ def match(
     """Return the values that turn the text into `value`, together with those already known; None if there are
     none.
 
-    A value for two places has at most MAX_SPLIT characters, because every split is tried.
+    A value for two placeholders has at most MAX_SPLIT characters, because every split is tried.
     """
     if len(value) > MAX_SPLIT and sum(isinstance(piece, Slot) for piece in text) > 1:
         return None
@@ -138,7 +138,7 @@ def match(
 
 
 def _ends(rest: Text, value: str) -> Iterator[int]:
-    """Yield where the value of a place before `rest` can end, longest first."""
+    """Yield the positions where the value of a placeholder before `rest` can end, last first."""
     if not rest:
         yield len(value)
         return

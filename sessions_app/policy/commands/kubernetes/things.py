@@ -1,4 +1,4 @@
-"""The subjects of a kubectl line: `deployment/web`, `deployment web api`, `pods,services`."""
+"""The objects of a kubectl line: `deployment/web`, `deployment web api`, `pods,services`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def namespaces_of(line: Line, resource: Resource) -> tuple[Text, ...]:
 
 
 def parse_things(words: Sequence[str]) -> list[Thing]:
-    """Parse the subjects of a line. Raises RuleRefused."""
+    """Parse the objects of a line. Raises RuleRefused."""
     if not words:
         raise RuleRefused("a resource is required, such as `pods` or `deployment/web`")
     if any("/" in word for word in words):
@@ -69,7 +69,7 @@ def _by_slash(word: str) -> Thing:
 
 
 def plain(word: str) -> str:
-    """Return a word without places. Raises RuleRefused."""
+    """Return a word without placeholders. Raises RuleRefused."""
     if "{" in word:
         raise RuleRefused("the resource must be written out: it can't be a parameter")
     return word

@@ -1,4 +1,4 @@
-"""What `rollout undo` may carry: the template of one of the target's revisions, as kubectl restores it.
+"""The check for `rollout undo`: the template of one of the target's revisions, as kubectl restores it.
 
 Source: kubectl 1.32, pkg/polymorphichelpers/rollback.go.
 """
@@ -102,9 +102,8 @@ def put_back(plural: str, target: Mapping[str, Any], history: Sequence[Mapping[s
 
 
 def revisions_url(request: KubeRequest, target: Mapping[str, Any], most: int) -> str:
-    """Return the URL that lists at most `most` revisions on an API server.
-
-    It may list others too, which `decide_request` separates from the target's own.
+    """Return the URL that lists at most `most` revisions on an API server. The list can contain revisions of
+    other objects; `decide_request` ignores them.
     """
     labels = ((target.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     selector = quote(",".join(f"{key}={value}" for key, value in labels.items()), safe="")

@@ -1,5 +1,5 @@
-"""What a line accepts in one place of a body or a query: text with places, a listed value, a number or a
-time.
+"""The values that a line accepts in one position of a body or a query: text with placeholders, a listed
+value, a number or a time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-
 class Differs(ValueError):
     """A request that differs from what the line sends. The message is a clause that names the difference.
 
-    `near` is how much of the request matches the line, to select the line that was meant. `code` groups
+    `near` is the share of the request that matches the line, to select the nearest line. `code` groups
     refusals.
     """
 
@@ -35,7 +35,7 @@ class Differs(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """The values that one place accepts."""
+    """The values that are accepted in one position."""
 
     def filled(self, values: Values) -> Want:
         """Return it with the known values in place."""
@@ -53,7 +53,7 @@ class Want:
         raise NotImplementedError
 
     def take(self, value: Any, types: Types, known: Values) -> Values:
-        """Return the values of its places together with the known ones. Raises Differs."""
+        """Return the values of its placeholders together with the known ones. Raises Differs."""
         raise NotImplementedError
 
     def sample(self) -> Any:
@@ -63,7 +63,7 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Said(Want):
-    """Text with places. `number`: the value is a whole number."""
+    """Text with placeholders. `number`: the value is a whole number."""
 
     text: Text
     number: bool = False

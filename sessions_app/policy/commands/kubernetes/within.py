@@ -1,7 +1,4 @@
-"""Whether everything that one request may carry is within what another may carry.
-
-If unproven, the answer is no.
-"""
+"""Whether one check of a request's query and body is within another. If unproven, the answer is no."""
 
 from __future__ import annotations
 
@@ -41,7 +38,7 @@ def check_within(inner: Check, outer: Check, types: Types, given: Types, names: 
     """Whether one check accepts everything that another accepts.
 
     `types` are the types of the inner check's parameters, `given` those of the outer check's, and `names`
-    what the outer parameters stand for.
+    maps each outer parameter to its counterpart.
     """
     if outer is ANYTHING:
         return not isinstance(inner, Enters | Forwards)
@@ -60,7 +57,7 @@ class _Both:
         return text_within(inner, outer, self.types, self.given, self.names)
 
     def option(self, inner: Text | None, outer: Text | None) -> bool:
-        """Whether an option that must have a value is within one that must or may have one."""
+        """Whether one option is within another, by whether each requires, allows or excludes a value."""
         return outer is None or (inner is not None and self.text(inner, outer))
 
     def fields(self, inner: Writes | Applies, outer: Writes | Applies) -> bool:

@@ -18,7 +18,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     """Return why the child may allow a call that the parent does not, or does less strictly; None if it never
     does.
 
-    Each call of the child must be one of the parent's, with arguments filled or narrowed. The child must deny
+    Each call of the child must be one of the parent's, with arguments bound or narrowed. The child must deny
     what the parent denies, or not allow the tool. It must hold what the parent holds, and never understate an
     effect.
     """

@@ -67,13 +67,13 @@ class Shape(BaseModel):
     max_length: _Count | None = Field(default=None, alias="maxLength", description="The most characters")
     minimum: StrictInt | StrictFloat | None = Field(default=None, description="The lowest number")
     maximum: StrictInt | StrictFloat | None = Field(default=None, description="The highest number")
-    items: Shape | None = Field(default=None, description="What each item of an array is")
+    items: Shape | None = Field(default=None, description="The shape of each array item")
     min_items: _Count | None = Field(default=None, alias="minItems", description="The fewest items")
     max_items: Annotated[StrictInt, Field(ge=0, le=MAX_ITEMS)] | None = Field(
         default=None, alias="maxItems", description="The most items"
     )
     properties: Mapping[_Key, Shape] | None = Field(
-        default=None, max_length=50, description="What each key of an object is; others are refused"
+        default=None, max_length=50, description="The shape of each key's value; other keys are refused"
     )
     required: tuple[StrictStr, ...] = Field(
         default=(), max_length=50, description="The keys that an object must have"

@@ -27,7 +27,7 @@ from sessions_app.policy.documents import Problem
 @dataclass(frozen=True, slots=True)
 class CompiledPostgresCommand(answers.CompiledCommand):
     """One command of a compiled set: its privileges with bound values in place, and the types of its free
-    places.
+    parameters.
     """
 
     rule: PostgresRule

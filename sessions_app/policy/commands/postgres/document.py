@@ -47,7 +47,7 @@ class PostgresRule(CommandRule):
         return tuple(dict.fromkeys(name for one in self.privileges() for name in one.slots))
 
     def privileges(self) -> tuple[Privilege, ...]:
-        """Return the privileges that it grants, with places for parameters.
+        """Return the privileges that it grants, with placeholders for parameters.
 
         Raises LineRefused if the strict parser refuses it.
         """

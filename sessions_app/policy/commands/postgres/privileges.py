@@ -78,7 +78,7 @@ _TAKEN = frozenset((*(word.lower() for word in WORDS), "on", "role", "public"))
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The place of a parameter's value in a name."""
+    """A placeholder for a parameter's value in a name."""
 
     name: str
 
@@ -130,7 +130,7 @@ class Privilege:
     def plain_names(self) -> tuple[str, ...]:
         """The names if they are all complete. Raises ValueError otherwise."""
         if self.slots:
-            raise ValueError(f"{self} has a place without a value")
+            raise ValueError(f"{self} has a parameter without a value")
         return tuple(str(name) for name in self.names)
 
     @property
@@ -143,7 +143,7 @@ class Privilege:
         return Privilege("schema", "USAGE", self.names[:1])
 
     def filled(self, values: Mapping[str, str]) -> Privilege:
-        """Return the privilege with these values in its places. Values are used literally, as whole names."""
+        """Return the privilege with these parameter values. Values are used literally, as whole names."""
         names = (values.get(name.name, name) if isinstance(name, Slot) else name for name in self.names)
         return replace(self, names=tuple(names))
 

@@ -36,7 +36,7 @@ class ParsedCommand:
         return tuple(spoken(self.document, self.rule, word) for word in self.words)
 
     def whole_word_types(self) -> list[tuple[str, ParameterType, int]]:
-        """Return the name, type and position of each value that is a whole word."""
+        """Return the name, type and position of each parameter that is a whole word."""
         found = []
         for position, word in enumerate(self.words):
             piece = word[0]

@@ -14,9 +14,9 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     """Return why the child may allow a line that the parent does not, or does less strictly; None if it never
     does.
 
-    Each command of the child must be one of the parent's, with places filled or narrowed, word by word. For
-    every line that both could match, the child must hold, cut off and contain at least what the parent does,
-    run nothing as root that the parent does not, and never understate its effect.
+    Each command of the child must be one of the parent's, with placeholders filled or narrowed, word by word.
+    For every line that both could match, the child must hold, cut off and contain at least what the parent
+    does, run nothing as root that the parent does not, and never understate its effect.
     """
     for command in child.commands:
         said = clip(text_of(command.words))

@@ -4,7 +4,7 @@
 them with each command word by word. If several commands of a set match, the strictest decides: held before
 free, destructive before change before read, cut off before allowed to finish, as the account before as root.
 In a word with several values, such as `{a}:{b}`, a value ends at the first occurrence of the text after its
-place. So the value can't contain that text.
+placeholder. So the value can't contain that text.
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -370,7 +370,7 @@ class _Judge:
         yield from self._value(at.title, word, kind)
 
     def _words(self, at: _At, word: Spoken) -> Iterator[Hit]:
-        """Check each word against what it is or could be in the shapes."""
+        """Check each word against every meaning that it can have in the shapes."""
         for code, shown in dangers_of(at.shapes, word, abbreviates=at.abbreviates):
             hit = self._danger(code, f"{at.title} {shown}")
             yield hit if word.texts is not None else replace(hit, fix=_NARROW)

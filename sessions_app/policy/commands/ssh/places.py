@@ -1,4 +1,4 @@
-"""File locations: which files a command may read, and where it may write, without a finding.
+"""Sensitive file locations: where a command may read or write without a finding.
 
 Paths are resolved as the system does: `//etc/./x` is /etc/x. A path without a leading `/` is in the login
 account's home folder, where a session begins.
@@ -64,7 +64,7 @@ def _read(places: Places, path: str) -> Iterator[str]:
 
 
 def _open(places: Places, folder: str | None, *, writes: bool) -> Iterator[str]:
-    """Yield the dangers of any file below a folder. A parent folder of a listed place reaches it too."""
+    """Yield the dangers of any file below a folder, including those of listed locations further down."""
     if folder is None:
         return
     folder = located(folder)

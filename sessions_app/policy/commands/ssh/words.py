@@ -1,4 +1,4 @@
-"""The words of one command for the linter: what each can be, and who chooses it."""
+"""The words of one command for the linter: the values of each, and who chooses them."""
 
 from __future__ import annotations
 
@@ -110,7 +110,9 @@ class Spoken:
 
     @property
     def is_named(self) -> bool:
-        """Whether it is written out, or its prefix or pattern identifies the object's owner: `worker@{n}`."""
+        """Whether it is literal text, or its prefix or pattern identifies the object's owner:
+        `worker@{n}`.
+        """
         if self.texts is not None:
             return True
         if len(self.head) > 1 and self.head.endswith(_SEPARATORS) and not _ONLY_SCHEME.fullmatch(self.head):

@@ -209,7 +209,7 @@ def test_approvers_read_that_a_request_may_be_a_stream():
     views = describe(compile_set(parse_text(EITHER), {}))
     assert views[0].detail == ()
     assert views[1].detail == (
-        "the response can be a stream, which only Stint's own gateway cuts off when the grant ends",
+        "the response can be a stream; only Stint's own gateway cuts it off when the grant ends",
     )
 
 
