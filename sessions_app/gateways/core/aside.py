@@ -1,4 +1,5 @@
-"""Runs long computations on data from clients and targets outside the event loop, so that they delay no end.
+"""Runs long computations on data from clients and targets outside the event loop, so that they don't delay
+the end of a grant.
 
 Python runs one thread at a time, but switches to the loop every few milliseconds. These threads are separate
 from the database's, which the record needs.

@@ -1,4 +1,4 @@
-"""What a gateway process gives to its endpoints, and what it requires of each."""
+"""The services of a gateway process for its endpoints, and the interface of an endpoint."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The first command of a session: both are recorded in one transaction, so that no end can be missed between
-them.
+"""The first command of a session. Session and command are recorded in one transaction, so that the grant
+can't end unnoticed between them.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ MOST_OF_ONE, MOST_OF_ALL = 50, 1000
 
 
 class Admissions:
-    """Checks whether tokens are valid. This class decides only which checks wait, not their results."""
+    """Schedules the checks of tokens. It affects only which checks wait, not their results."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

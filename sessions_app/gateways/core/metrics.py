@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from broker.kernel.metrics import SECONDS
 
 SESSIONS = Gauge("stint_gateway_sessions_open", "Open sessions")
-COMMANDS = Counter("stint_gateway_commands", "Commands tried, by outcome", ["outcome"])
+COMMANDS = Counter("stint_gateway_commands", "Commands, by outcome", ["outcome"])
 ALLOWED = COMMANDS.labels("allowed")
 CONNECTIONS_REFUSED = Counter(
     "stint_gateway_connections_refused", "Connections closed before authentication", ["why"]

@@ -1,6 +1,4 @@
-"""Opens the session of a token, so that no end of its grant can be missed between admission and
-registration.
-"""
+"""Opens the session of a token, so that its grant can't end unnoticed between admission and registration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns: only a few tasks run at once, and fewer of each kind, so that no kind blocks the others."""
+"""Limits how many tasks run at once, in total and of each kind, so that no kind blocks the others."""
 
 from __future__ import annotations
 

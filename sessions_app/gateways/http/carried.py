@@ -194,7 +194,7 @@ class Kept:
 
 
 def kept_of(framing: Framing, plan: Plan) -> Kept:
-    """Return what a body read by this plan keeps. A streamed body keeps nothing."""
+    """Return the memory and disk space for a body read by this plan. A streamed body needs none."""
     if plan.reading == "none" or (plan.reading == "upload" and not plan.whole):
         return Kept(0)
     size = plan.most if framing.length is None else min(plan.most, framing.length)

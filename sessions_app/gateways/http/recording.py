@@ -1,4 +1,4 @@
-"""The denial for a refused request, made at the current time."""
+"""Denials for refused requests, at the current time."""
 
 from __future__ import annotations
 

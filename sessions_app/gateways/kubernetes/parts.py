@@ -1,4 +1,4 @@
-"""What it takes to carry out a request or an order."""
+"""The shared services for carrying out requests and orders."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ class Passage(Cuttable):
         is no longer valid.
         """
         if decision.index == DISCOVERY and decision.argv[:2] == _DISCOVERY[:2]:
-            # Its many paths count as one: discovery of what the cluster offers.
+            # All paths of API discovery count as one request.
             decision = replace(decision, argv=_DISCOVERY)
         recorded = await self._parts.shared.database.run(
             _counted, tally=self._parts.tally, session_id=self._session.id, use=self._use, decision=decision

@@ -1,4 +1,4 @@
-"""SubjectAccessReviews: an API server's questions to an authorization webhook, and the answers.
+"""SubjectAccessReviews: an API server's queries to an authorization webhook, and the responses.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/; k8s.io/api/authorization/v1,
 types.go.

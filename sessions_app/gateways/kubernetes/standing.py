@@ -1,7 +1,6 @@
 """The cluster's objects that a decision depends on: the object that a request changes, and its revisions.
-
-Each read keeps a whole response in memory. So a token or a page has one read at a time, and all together have
-few.
+Each read keeps a whole response in memory, so a token or a page has only one read at a time, and the gateway
+only a few.
 """
 
 from __future__ import annotations

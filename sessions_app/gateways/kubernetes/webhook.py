@@ -91,7 +91,7 @@ def _reviewed(environ: Environ) -> dict[str, Any]:
 
 
 def _answer(review: Review, clusters: list[AskingCluster]) -> dict[str, Any]:
-    # Reviews about others, by which Stint itself confirms an end, name an account without its group.
+    # Stint's own reviews, which confirm that access has ended, name an account without its group.
     own = [
         one
         for one in clusters

@@ -1,7 +1,7 @@
 """One HTTP request of an MCP client, read and validated before it is decided.
 
-Two protocol versions share one endpoint. Since 2026-07-28 every request is complete in itself, and its
-headers must match its body. Clients of 2025-11-25 and before start with a handshake. A request that two
+Two protocol versions share one endpoint. Since 2026-07-28 requests are independent of each other, and their
+headers must match the body. Clients of 2025-11-25 and before start with a handshake. A request that two
 parsers could read differently is refused.
 
 Source: Model Context Protocol 2026-07-28 and 2025-11-25, "Transports"; JSON-RPC 2.0.

@@ -1,4 +1,4 @@
-"""What it takes to run a command, and the command's outcome."""
+"""The shared services for running commands, and a command's outcome."""
 
 from __future__ import annotations
 

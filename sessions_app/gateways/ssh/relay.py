@@ -37,7 +37,7 @@ class Feed(Protocol):
 
 
 class CommandIO(Protocol):
-    """Where a command's output goes and its input comes from: a channel, a prompt, an order."""
+    """The other end of a command's input and output: a channel, a prompt or an order."""
 
     def output(self, data: bytes, *, error: bool) -> None:
         """Show what the command printed."""
