@@ -38,12 +38,11 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.settle_end import settle_ends
 from sessions_app.operations.notifications.notify import notify
-from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways
+from sessions_app.operations.sweep.escalate_reviews import escalate_reviews
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.operations.workflows.lapse_request import lapse_request
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries.requests.deciders import administrators, holders_of
 from sessions_app.queries.workflows.workflows import staleness_of, why_over
 
 log = structlog.get_logger(__name__)
@@ -105,7 +104,7 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
         for what, lapse in (
             ("lapses", _lapse_requests),
             ("holds", _lapse_holds),
-            ("reviews", _escalate_reviews),
+            ("reviews", escalate_reviews),
         ):
             if what in due:
                 lapsed += _guarded(what, lapse, now(), failed)
@@ -387,48 +386,3 @@ def _lapse_holds(now: dt.datetime) -> int:
                 },
             )
     return len(due)
-
-
-def _escalate_reviews(now: dt.datetime) -> int:
-    escalated = 0
-    with transaction.atomic():
-        due = list(
-            Grant.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
-            .filter(
-                reviewed_at__isnull=True,
-                review_due_at__lte=now,
-                review_escalated_at__isnull=True,
-            )
-            .select_related("holder__owner", "cluster", "workflow")
-            .order_by("review_due_at")[:BATCH]
-        )
-        for grant in due:
-            told = administrators(but=holders_of(grant))
-            if not told:
-                # It stays due, so that the next administrator who becomes available is notified.
-                log.warning("review.nobody_to_tell", grant=grant.ref)
-                continue
-            escalated += 1
-            Grant.objects.filter(pk=grant.pk).update(review_escalated_at=now)
-            record(
-                event=Event.BREAKGLASS_OVERDUE,
-                actor=SWEEPER,
-                object_type="grant",
-                object_ref=grant.ref,
-                now=now,
-                data={"notified": sorted(person.username for person in told)},
-            )
-            notify(
-                people=told,
-                event=Event.BREAKGLASS_OVERDUE,
-                now=now,
-                path=f"/grants/{grant.ref}/",
-                asks=Asks.REVIEW,
-                of=grant,
-                subject=f"The review of {grant.ref} is overdue",
-                body=(
-                    f"{how_it_began(grant)} on {grant.cluster}. The holder can't do this again until it is"
-                    " reviewed."
-                ),
-            )
-    return escalated

@@ -128,31 +128,6 @@ def test_a_request_that_nobody_decided_lapses_and_its_asker_is_told(world):
     assert Notice.objects.filter(event="request.lapsed", identity=world.alice).exists()
 
 
-def test_an_overdue_review_is_escalated_once(world):
-    world.request(kind="break_glass")
-    grant = Grant.objects.get()
-    for _ in range(2):
-        swept(after(world, hours=24))
-    told = Notice.objects.filter(path=f"/grants/{grant.ref}/", subject__contains="overdue")
-    assert [notice.identity for notice in told] == [world.admin]
-    assert (last("breakglass.overdue", grant.ref).data, events(grant.ref).count("breakglass.overdue")) == (
-        {"notified": ["admin"]},
-        1,
-    )
-
-
-def test_an_overdue_review_waits_for_somebody_who_can_be_told(world):
-    world.request(kind="break_glass")
-    grant = Grant.objects.get()
-    type(world.admin).objects.filter(pk=world.admin.pk).update(is_active=False)
-    swept(after(world, hours=24))
-    grant.refresh_from_db()
-    assert (grant.review_escalated_at, "breakglass.overdue" in events(grant.ref)) == (None, False)
-    type(world.admin).objects.filter(pk=world.admin.pk).update(is_active=True)
-    swept(after(world, hours=25))
-    assert Notice.objects.filter(event="breakglass.overdue", identity=world.admin).exists()
-
-
 def test_an_unreadable_row_delays_no_end(world):
     from sessions_app.models import AccessPolicy
 
