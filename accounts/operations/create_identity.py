@@ -44,15 +44,7 @@ def create_identity(
     Raises NameTaken, InvalidInput.
     """
     username, groups = checked_username(username), sorted(set(groups))
-    if Identity.objects.filter(username=username).exists():
-        raise _taken(username)
-    if kind == Kind.PERSON and not email.strip():
-        raise InvalidInput(
-            "A person needs an email address. Accounts with the same address count as one person.",
-            fields={"email": ["Enter an email address."]},
-        )
-    if problems := _problems(owner, time_zone):
-        raise InvalidInput("Some required fields are missing or invalid.", fields=problems)
+    _check(username, kind, email, owner, time_zone)
     try:
         with transaction.atomic():
             identity = Identity.objects.create_user(
@@ -98,6 +90,18 @@ def _taken(username: str) -> NameTaken:
     return NameTaken(
         f"{username} is taken.", hint="Choose another username.", fields={"username": ["Taken."]}
     )
+
+
+def _check(username: str, kind: str, email: str, owner: Identity | None, time_zone: str) -> None:
+    if Identity.objects.filter(username=username).exists():
+        raise _taken(username)
+    if kind == Kind.PERSON and not email.strip():
+        raise InvalidInput(
+            "A person needs an email address. Accounts with the same address count as one person.",
+            fields={"email": ["Enter an email address."]},
+        )
+    if problems := _problems(owner, time_zone):
+        raise InvalidInput("Some required fields are missing or invalid.", fields=problems)
 
 
 def _problems(owner: Identity | None, time_zone: str) -> dict[str, list[str]]:

@@ -50,27 +50,10 @@ def create_token(
     Also raises Forbidden for another person's tokens, MoreThanItself, NotFound, ProofNeeded,
     IdentityDisabled.
     """
-    wanted = sorted(set(scopes))
-    if not wanted or not set(wanted) <= set(Scope.values):
-        raise InvalidInput(
-            "Select at least one scope.", fields={"scopes": [f"One or more of: {', '.join(Scope.values)}."]}
-        )
-    if not dt.timedelta(0) < lifetime <= LONGEST:
-        raise InvalidInput(
-            "A token can be valid for at most 90 days.", fields={"lifetime": ["Choose 1 to 90 days."]}
-        )
-    label = checked_text(label, field="label", longest=100)
-    if not label:
-        raise InvalidInput("Give the token a name.", fields={"label": ["Required."]})
+    wanted, label = _checked(scopes, lifetime, label)
     if by is not None:
         _check_within(by, wanted, now + lifetime)
-    identity = Identity.objects.filter(pk=identity_id).first()
-    if identity is None:
-        raise NotFound("Identity not found.")
-    if isinstance(actor, Identity):
-        if not may_give_credentials(actor, identity):
-            raise Forbidden("You can't create tokens for another person.")
-        ensure_recently_proven(actor, now)
+    identity = _recipient(identity_id, actor, now)
     text = new_token("stint")
     with transaction.atomic():
         lock_recipient(identity, actor)
@@ -103,6 +86,34 @@ def create_token(
             },
         )
     return token, text
+
+
+def _checked(scopes: Iterable[str], lifetime: dt.timedelta, label: str) -> tuple[list[str], str]:
+    wanted = sorted(set(scopes))
+    if not wanted or not set(wanted) <= set(Scope.values):
+        raise InvalidInput(
+            "Select at least one scope.", fields={"scopes": [f"One or more of: {', '.join(Scope.values)}."]}
+        )
+    if not dt.timedelta(0) < lifetime <= LONGEST:
+        raise InvalidInput(
+            "A token can be valid for at most 90 days.", fields={"lifetime": ["Choose 1 to 90 days."]}
+        )
+    label = checked_text(label, field="label", longest=100)
+    if not label:
+        raise InvalidInput("Give the token a name.", fields={"label": ["Required."]})
+    return wanted, label
+
+
+def _recipient(identity_id: int, actor: Identity | Actor, now: dt.datetime) -> Identity:
+    """Return the identity, if the actor can create tokens for it."""
+    identity = Identity.objects.filter(pk=identity_id).first()
+    if identity is None:
+        raise NotFound("Identity not found.")
+    if isinstance(actor, Identity):
+        if not may_give_credentials(actor, identity):
+            raise Forbidden("You can't create tokens for another person.")
+        ensure_recently_proven(actor, now)
+    return identity
 
 
 def _lock(by: APIToken) -> None:

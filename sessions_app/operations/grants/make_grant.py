@@ -73,26 +73,7 @@ def make_grant(
     grant.targets.through.objects.bulk_create(
         grant.targets.through(grant_id=grant.pk, target_id=target) for target in extent.targets
     )
-    record(
-        event=Event.GRANT_SCHEDULED,
-        actor=actor,
-        object_type="grant",
-        object_ref=grant.ref,
-        now=now,
-        data={
-            "request": request.ref,
-            "holder": request.requester.username,
-            "cluster": request.cluster.name,
-            "command_set": str(version),
-            "commands": grant.commands,
-            "parameters": as_words(request.parameters),
-            "targets": sorted(grant.targets.values_list("name", flat=True)),
-            "starts_at": starts_at.isoformat(),
-            "expires_at": grant.expires_at.isoformat(),
-            **({"chain": [one.ref for one in chain_of(grant)]} if request.parent_id else {}),
-            **workflow_fact(request),
-        },
-    )
+    _record(grant, request, actor)
     enqueue("grants.provision", grant_id=grant.pk)
     return grant
 
@@ -101,6 +82,29 @@ def _span(request: AccessRequest, extent: Extent, now: dt.datetime) -> tuple[dt.
     workflow = request.workflow
     starts_at = begins_at(now, asked=request.starts_at, workflow=workflow.starts_at if workflow else None)
     return starts_at, ends_at(starts_at, extent.duration, workflow=workflow.ends_at if workflow else None)
+
+
+def _record(grant: Grant, request: AccessRequest, actor: Actor) -> None:
+    record(
+        event=Event.GRANT_SCHEDULED,
+        actor=actor,
+        object_type="grant",
+        object_ref=grant.ref,
+        now=grant.created_at,
+        data={
+            "request": request.ref,
+            "holder": request.requester.username,
+            "cluster": request.cluster.name,
+            "command_set": str(grant.command_set_version),
+            "commands": grant.commands,
+            "parameters": as_words(request.parameters),
+            "targets": sorted(grant.targets.values_list("name", flat=True)),
+            "starts_at": grant.starts_at.isoformat(),
+            "expires_at": grant.expires_at.isoformat(),
+            **({"chain": [one.ref for one in chain_of(grant)]} if request.parent_id else {}),
+            **workflow_fact(request),
+        },
+    )
 
 
 def as_words(parameters: Mapping[str, str]) -> list[str]:

@@ -36,14 +36,13 @@ from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.policy.approval_count import Resolution, Standing, resolve
 from sessions_app.policy.case import Case
 from sessions_app.policy.decision import Outcome
-from sessions_app.policy.durations import say_duration
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.scope import CannotWiden, Extent
 from sessions_app.policy.steps import Step
 from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.case import case_of_request
 from sessions_app.queries.requests.deciders import VERDICTS, counted_verdicts, may_not_decide
-from sessions_app.queries.requests.extents import extent_of, left_digest, left_of
+from sessions_app.queries.requests.extents import extent_of, left_digest, left_of, say_reduction
 from sessions_app.queries.requests.starts import later_start
 from sessions_app.queries.workflows.workflows import why_over
 
@@ -89,14 +88,7 @@ def decide_request(
     Raises NotFound, MayNotDecide, AlreadyDecided, ScopeChanged, InvalidInput, RequestRefused, and for
     extensions MayNotExtend and GrantIsOver.
     """
-    # The database rejects changes to either.
-    bound = AccessRequest.objects.filter(pk=request_id).values_list("workflow_id", "extends_id").first()
-    workflow, extends = bound or (None, None)
-    if verdict == Verdict.APPROVE and extends is not None:
-        # An extension takes effect with the verdict. Everything else takes effect at its start, which
-        # queries the source again.
-        seen = AccessRequest.objects.visible_to(approver).filter(pk=request_id, state=RequestState.PENDING)
-        read_workflow_of(Grant.objects.filter(pk__in=seen.values("extends_id")), now)
+    workflow, extends = _bound_to(request_id, approver, verdict, now)
     with transaction.atomic():
         request = _load(request_id, approver, workflow, extends)
         why_not = may_not_decide(request, approver)
@@ -131,6 +123,22 @@ def decide_request(
         request.approvals.add(approval, bulk=False)
         _settle(approval, actor_of(approver), resolution, extent, case)
     return request
+
+
+def _bound_to(
+    request_id: int, approver: Identity, verdict: str, now: dt.datetime
+) -> tuple[int | None, int | None]:
+    """Return the ids of a request's workflow and of the grant that it extends, which can't change.
+
+    Before an extension is approved, its workflow is read from the source: an extension takes effect with the
+    verdict. Everything else takes effect at its start, which reads the workflow again.
+    """
+    bound = AccessRequest.objects.filter(pk=request_id).values_list("workflow_id", "extends_id").first()
+    workflow, extends = bound or (None, None)
+    if verdict == Verdict.APPROVE and extends is not None:
+        seen = AccessRequest.objects.visible_to(approver).filter(pk=request_id, state=RequestState.PENDING)
+        read_workflow_of(Grant.objects.filter(pk__in=seen.values("extends_id")), now)
+    return workflow, extends
 
 
 def _load(request_id: int, approver: Identity, workflow: int | None, extends: int | None) -> AccessRequest:
@@ -349,30 +357,9 @@ def _what(request: AccessRequest, left: Extent, now: dt.datetime, say: Sayer) ->
         return what
     later = later_start(request, now)
     start = say.moment(later) if later else "immediately"
-    less = _less(request, left)
+    less = say_reduction(request, left)
     what = f"{what}\n{less}" if less else what
     return what if request.extends else f"{what}\nIt starts {start} and ends automatically."
-
-
-def _less(request: AccessRequest, left: Extent) -> str:
-    """Return what approvers left of a request, as text; empty if they left all of it."""
-    whole = extent_of(request)
-    parts = [
-        (
-            f"{say_duration(left.duration)} instead of {say_duration(whole.duration)}"
-            if left.duration != whole.duration
-            else ""
-        ),
-        *(
-            f"{len(kept)} of {len(asked)} {name}" if kept != asked else ""
-            for name, kept, asked in (
-                ("commands", left.commands, whole.commands),
-                ("targets", left.targets, whole.targets),
-            )
-        ),
-    ]
-    said = ", ".join(filter(None, parts))
-    return f"Less than you requested: {said}." if said else ""
 
 
 def _notify_requester(

@@ -48,14 +48,7 @@ def open_workflow(
             f"This token is bound to {actor.bound_to} and can't open other workflows.",
             hint="Use a token that is not bound.",
         )
-    title = checked_text(title, field="title", longest=200)
-    if not title:
-        raise InvalidInput(
-            "Describe the problem in a few words."
-            if kind == WorkflowKind.INCIDENT
-            else "Describe it in a few words.",
-            fields={"title": ["Required."]},
-        )
+    title = _checked_title(kind, title)
     if kind not in PREFIX:
         raise InvalidInput("Unknown kind of workflow.", fields={"kind": [_one_of(list(PREFIX))]})
     _check_severity(kind, severity)
@@ -75,27 +68,39 @@ def open_workflow(
             assignee=given,
         )
         workflow.clusters.set(touched)
-        planned = (
-            {"starts_at": starts_at.isoformat(), "ends_at": ends_at.isoformat()}
-            if starts_at and ends_at
-            else {}
-        )
-        record(
-            event=Event.WORKFLOW_OPENED,
-            actor=actor_of(actor),
-            object_type="workflow",
-            object_ref=workflow.ref,
-            now=now,
-            data={
-                "kind": kind,
-                "title": title,
-                "severity": severity,
-                "clusters": [cluster.name for cluster in touched],
-                **planned,
-                **({"assignee": given.username} if given else {}),
-            },
-        )
+        _record(workflow, touched, actor)
     return workflow
+
+
+def _checked_title(kind: str, title: str) -> str:
+    title = checked_text(title, field="title", longest=200)
+    if not title:
+        raise InvalidInput(
+            "Describe the problem in a few words."
+            if kind == WorkflowKind.INCIDENT
+            else "Describe it in a few words.",
+            fields={"title": ["Required."]},
+        )
+    return title
+
+
+def _record(workflow: Workflow, clusters: Sequence[Cluster], opener: Identity) -> None:
+    planned = {"starts_at": workflow.starts_at, "ends_at": workflow.ends_at}
+    record(
+        event=Event.WORKFLOW_OPENED,
+        actor=actor_of(opener),
+        object_type="workflow",
+        object_ref=workflow.ref,
+        now=workflow.opened_at,
+        data={
+            "kind": workflow.kind,
+            "title": workflow.title,
+            "severity": workflow.severity,
+            "clusters": [cluster.name for cluster in clusters],
+            **{name: moment.isoformat() for name, moment in planned.items() if moment},
+            **({"assignee": workflow.assignee.username} if workflow.assignee else {}),
+        },
+    )
 
 
 def _check_severity(kind: str, severity: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sessions_app.models import AccessRequest, Approval, Verdict
+from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import digest_of
 from sessions_app.policy.scope import Extent
 from sessions_app.queries.catalog import command_sets as commands
@@ -39,6 +40,27 @@ def left_digest(request: AccessRequest) -> str:
     """Return the digest of what all approvers so far left of a request."""
     left = left_of(request)
     return digest_of([left.duration, sorted(left.commands), sorted(left.targets)])
+
+
+def say_reduction(request: AccessRequest, left: Extent) -> str:
+    """Return a sentence about what approvers left of a request; empty if they left all of it."""
+    whole = extent_of(request)
+    parts = [
+        (
+            f"{say_duration(left.duration)} instead of {say_duration(whole.duration)}"
+            if left.duration != whole.duration
+            else ""
+        ),
+        *(
+            f"{len(kept)} of {len(asked)} {name}" if kept != asked else ""
+            for name, kept, asked in (
+                ("commands", left.commands, whole.commands),
+                ("targets", left.targets, whole.targets),
+            )
+        ),
+    ]
+    said = ", ".join(filter(None, parts))
+    return f"Less than you requested: {said}." if said else ""
 
 
 def _counted(request: AccessRequest) -> list[Approval]:
