@@ -7,14 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Identity
 from broker.kernel.moments import say_day
-from sessions_app.models import AccessRequest, Grant, GrantState, RequestState
-from sessions_app.models.grant import why_over
-from sessions_app.queries.requests.starts import would_run
 
 Place = Callable[[dt.datetime], float]
 _INSIDE = 13.0  # percent: the text of a narrower bar is beside it
@@ -168,10 +164,8 @@ def _per_cent(value: float) -> str:
 
 def draw(spans: Iterable[Span], *, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Chart:
     """Return the chart of the spans that overlap [start, end)."""
-    start, end = (
-        start.astimezone(dt.UTC),
-        end.astimezone(dt.UTC),
-    )  # in UTC: subtracting datetimes of one zone ignores clock changes
+    # In UTC: subtracting datetimes of one zone ignores clock changes.
+    start, end = start.astimezone(dt.UTC), end.astimezone(dt.UTC)
     at = _place(start, end)
     shown = [span for span in spans if span.start < end and span.end > start]
     ticks, now_x = _axis(start, end, now)
@@ -347,73 +341,3 @@ def _bar(span: Span, shown: list[Span], at: Place) -> Bar:
 def _title(span: Span) -> str:
     first, last = timezone.localtime(span.start), timezone.localtime(span.end)
     return f"{span.identity}, {span.note}, {first:%H:%M} to {last:%H:%M %Z}, {span.text}"
-
-
-def span_of_grant(
-    grant: Grant,
-    *,
-    note: str = "",
-    identity: Identity | None = None,
-    urgent: bool | None = None,
-    now: dt.datetime | None = None,
-) -> Span:
-    """Return a grant's bar, up to its deadline or its earlier end.
-
-    ``identity`` is its holder, if already loaded. ``urgent`` marks incident and break-glass access. With
-    ``now``, the bar of a grant that is still ending extends to now, and that of an ended grant shows how it
-    ended.
-    """
-    start = grant.starts_at
-    end = grant.ended_at or grant.expires_at
-    if now is not None and grant.state == GrantState.REVOKING:
-        end = max(now, grant.revoking_at or now)
-    tone, style, text = _look_of_grant(grant, end, now)
-    if (tone == "ok" and (grant.break_glass if urgent is None else urgent)) or (
-        urgent and grant.state == GrantState.ENDED
-    ):
-        tone = "glass"
-    return Span(
-        identity=identity or grant.holder,
-        note=note or f"{grant.cluster}, {grant.command_set_version.command_set}",
-        start=start,
-        end=max(end, start + dt.timedelta(seconds=1)),
-        tone=tone,
-        style=style,
-        text=text,
-        url=reverse("grant", args=[grant.ref]),
-    )
-
-
-def _look_of_grant(grant: Grant, end: dt.datetime, now: dt.datetime | None) -> tuple[str, str, str]:
-    """Return the tone, the style and the text of a grant's bar."""
-    if grant.state == GrantState.ENDED:
-        why = why_over(grant.end_reason) if now else "ended"
-        return "mute", "gone", f"{why} {timezone.localtime(end):%H:%M}"
-    if grant.state == GrantState.REVOKING:
-        return "warn", "", "ending"
-    if grant.state == GrantState.SCHEDULED:
-        return "info", "", f"from {timezone.localtime(grant.starts_at):%H:%M}"
-    return "ok", "", f"to {timezone.localtime(end):%H:%M}"
-
-
-def span_of_request(
-    request: AccessRequest, now: dt.datetime, *, note: str = "", emphasis: bool = False
-) -> Span:
-    """Return a request's bar: the time it would have if approved now, or would have had."""
-    waits = request.state == RequestState.PENDING and request.lapses_at > now
-    start, end = would_run(request, now if waits or emphasis else request.created_at)
-    expired = request.state in (RequestState.PENDING, RequestState.LAPSED)
-    text = "requested" if waits else "expired" if expired else str(request.state)
-    if emphasis:
-        text = f"{timezone.localtime(start):%H:%M} to {timezone.localtime(end):%H:%M}, this request"
-    return Span(
-        identity=request.requester,
-        note=note or f"{request.cluster}, {request.command_set_version.command_set}",
-        start=start,
-        end=end,
-        tone="warn" if waits else "bad" if request.state == RequestState.DENIED else "mute",
-        style="asked" if waits else "refused",
-        text=text,
-        url=reverse("request", args=[request.ref]),
-        emphasis=emphasis,
-    )

@@ -30,6 +30,7 @@ from sessions_app.web.display import timeline_chart as timeline
 from sessions_app.web.display.cards import GrantCard, RequestCard, request_card, request_cards
 from sessions_app.web.display.needs import Needs, needs_of
 from sessions_app.web.display.states import plural
+from sessions_app.web.display.timeline_spans import span_of_grant, span_of_request
 from sessions_app.web.forms.end_form import EndForm
 from sessions_app.web.home.overview import (
     Figures,
@@ -246,9 +247,9 @@ def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime)
         # Each half uses its own index. Few grants are past their deadline and not ended.
         .filter(~Q(state=GrantState.ENDED) | Q(state=GrantState.ENDED, ended_at__gt=start))
     ).order_by("starts_at")[:MOST]
-    spans = [timeline.span_of_grant(grant) for grant in grants]
+    spans = [span_of_grant(grant) for grant in grants]
     spans += [
-        timeline.span_of_request(request, now)
+        span_of_request(request, now)
         for request in sorted(asked, key=lambda request: request.number)
         if would_run(request, now)[0] < end
     ]

@@ -16,6 +16,7 @@ from sessions_app.web.forms.times import parse_hour
 from sessions_app.web.layout.downloads import csv_file
 from sessions_app.web.layout.views import page, who
 from sessions_app.web.record import timeline_page as timeline
+from sessions_app.web.record.timeline_file import COLUMNS, lines
 from sessions_app.web.record.timeline_question import By, Question, Show, Zoom
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -65,7 +66,7 @@ def _file(request: HttpRequest, question: Question, now: dt.datetime) -> HttpRes
     asked = timeline.named(timeline.asked_in(question, who(request), now))
     found = asked.order_by("number").iterator(chunk_size=1000)
     name = f"timeline-{question.first}-{question.zoom}.csv"
-    return csv_file(name, timeline.COLUMNS, timeline.lines(found, now))
+    return csv_file(name, COLUMNS, lines(found, now))
 
 
 def _question(query: QueryDict, today: dt.date) -> Question:

@@ -28,6 +28,7 @@ from sessions_app.queries.requests.facts import Unreadable, policy_document
 from sessions_app.queries.statements.related_names import BAR, WHOSE, with_names
 from sessions_app.web.display import states as words
 from sessions_app.web.display import timeline_chart as timeline
+from sessions_app.web.display.timeline_spans import span_of_grant, span_of_request
 from sessions_app.web.layout.pagination import Page, page_of
 from sessions_app.web.record.timeline_question import By, Question, Show
 
@@ -282,9 +283,9 @@ def span_of(request: AccessRequest, by: By, now: dt.datetime) -> timeline.Span:
     grant: Grant | None = getattr(request, "grant", None)
     if grant is not None:
         urgent = grant.break_glass or request.kind == RequestKind.INCIDENT
-        span = timeline.span_of_grant(grant, note=note, identity=request.requester, urgent=urgent, now=now)
+        span = span_of_grant(grant, note=note, identity=request.requester, urgent=urgent, now=now)
     else:
-        span = timeline.span_of_request(request, now, note=note)
+        span = span_of_request(request, now, note=note)
     return replace(span, label=str(request.requester) if by == By.CLUSTER else str(request.cluster))
 
 
@@ -364,56 +365,3 @@ def times_of(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt.
     """Return the start and the end of a row."""
     span = span_of(request, By.CLUSTER, now)
     return span.start, span.end
-
-
-COLUMNS = (
-    "request",
-    "grant",
-    "holder",
-    "username",
-    "kind",
-    "owner",
-    "cluster",
-    "command_set",
-    "state",
-    "starts_at",
-    "ends_at",
-    "asked_at",
-    "decided_at",
-    "end_reason",
-    "ended_by",
-    "break_glass",
-    "ticket",
-    "reason",
-)
-
-
-def lines(rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator[tuple[object, ...]]:
-    """Yield the rows of a timeline file, in the order of COLUMNS. Times are in UTC."""
-    for request in rows:
-        who, grant = request.requester, getattr(request, "grant", None)
-        starts, ends = times_of(request, now)
-        yield (
-            request.ref,
-            grant.ref if grant else "",
-            who.name,
-            who.username,
-            who.kind,
-            who.owner.username if who.owner else "",
-            request.cluster.name,
-            str(request.command_set_version),
-            grant.state if grant else request.state,
-            _utc(starts),
-            _utc(ends),
-            _utc(request.created_at),
-            _utc(request.decided_at),
-            grant.end_reason if grant else "",
-            grant.ended_by.username if grant and grant.ended_by else "",
-            "yes" if grant and grant.break_glass else "no",
-            request.ticket,
-            request.reason,
-        )
-
-
-def _utc(moment: dt.datetime | None) -> str:
-    return moment.astimezone(dt.UTC).isoformat(timespec="seconds") if moment else ""

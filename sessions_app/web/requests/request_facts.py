@@ -38,6 +38,7 @@ from sessions_app.queries.requests.starts import would_run
 from sessions_app.queries.statements.related_names import with_bars, with_names
 from sessions_app.web.display import timeline_chart as timeline
 from sessions_app.web.display.states import in_order
+from sessions_app.web.display.timeline_spans import span_of_grant, span_of_request
 from sessions_app.web.requests.behind import Behind, behind_of
 from sessions_app.web.requests.past import PastRecord, past_of
 
@@ -299,18 +300,10 @@ def _chart(
     )
     planned = Q(starts_at__lt=ends_at) | Q(starts_at__isnull=True, workflow__starts_at__lt=ends_at)
     pending = names.exclude(pk=request.pk).filter(planned).prefetch_related("approvals")[:MOST]
-    spans = [
-        timeline.span_of_request(
-            request, now, note=str(request.command_set_version.command_set), emphasis=True
-        )
-    ]
+    spans = [span_of_request(request, now, note=str(request.command_set_version.command_set), emphasis=True)]
+    spans += [span_of_grant(grant, note=str(grant.command_set_version.command_set)) for grant in overlapping]
     spans += [
-        timeline.span_of_grant(grant, note=str(grant.command_set_version.command_set))
-        for grant in overlapping
-    ]
-    spans += [
-        timeline.span_of_request(other, now, note=str(other.command_set_version.command_set))
-        for other in pending
+        span_of_request(other, now, note=str(other.command_set_version.command_set)) for other in pending
     ]
     return timeline.draw(
         spans, start=timezone.localtime(starts_at - margin), end=timezone.localtime(ends_at + margin), now=now
