@@ -28,7 +28,7 @@ from broker.kernel.errors import Conflict, InvalidInput, StintError
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.connectors.base import CALL_SECONDS
 from sessions_app.models import IdempotencyKey
-from sessions_app.policy.policies import canonical
+from sessions_app.policy.digests import canonical
 
 P = ParamSpec("P")
 View = TypeVar("View", bound=Endpoint)

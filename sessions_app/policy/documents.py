@@ -14,8 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from sessions_app.policy.durations import show_duration
-from sessions_app.policy.samples import sample_of
+from sessions_app.policy.plain_messages import plain_message
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
@@ -258,95 +257,6 @@ class _Builder:
         return float(text) if _FLOAT.fullmatch(text) else text
 
 
-_PLAIN_WORDS: Mapping[str, str] = {
-    "string_unicode": "must be text that is valid UTF-8",
-    "bool_parsing": "must be true or false, without quotes",
-    "int_parsing": "must be a whole number, without quotes",
-    "int_parsing_size": "must be a smaller number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number, without quotes",
-    "float_parsing": "must be a number, without quotes",
-    "finite_number": "must be a finite number",
-    "set_type": "must be a list",
-    "frozen_set_type": "must be a list",
-    "none_required": "must be empty",
-    "is_instance_of": "has the wrong structure: see its description",
-    "union_tag_not_found": "must specify its kind: see its description",
-    "union_tag_invalid": "names an unknown kind: see its description",
-    "date_type": "must be a date, such as 2026-11-28",
-    "date_parsing": "must be a date, such as 2026-11-28",
-    "date_from_datetime_parsing": "must be a date, such as 2026-11-28",
-    "datetime_type": "must be a timestamp, such as 2026-12-20T00:00:00+01:00",
-    "datetime_parsing": "must be a timestamp, such as 2026-12-20T00:00:00+01:00",
-    "datetime_from_date_parsing": "must be a timestamp, such as 2026-12-20T00:00:00+01:00",
-    "datetime_object_invalid": "must be a timestamp, such as 2026-12-20T00:00:00+01:00",
-    "timezone_aware": "needs a time zone, such as 2026-12-20T00:00:00+01:00",
-    "time_type": 'must be a time of day in quotes, such as "02:00"',
-    "time_parsing": 'must be a time of day in quotes, such as "02:00"',
-    "missing": "is missing: add it",
-    "extra_forbidden": "is not a known key here: check the spelling or remove it",
-    "string_type": "must be text: put it in quotes",
-    "bool_type": "must be true or false, without quotes",
-    "int_type": "must be a whole number, without quotes",
-    "tuple_type": "must be a list",
-    "list_type": "must be a list",
-    "dict_type": "must be a mapping: `key: value`",
-    "model_type": "must be a mapping: `key: value`",
-    "model_attributes_type": "must be a mapping: `key: value`",
-}
-
-
-_LIMITS = {
-    "greater_than": ("more than", "gt"),
-    "greater_than_equal": ("at least", "ge"),
-    "less_than": ("less than", "lt"),
-    "less_than_equal": ("at most", "le"),
-    "multiple_of": ("a multiple of", "multiple_of"),
-}
-
-# Descriptions of patterns, by their beginning, if an example alone is not enough.
-_FORMS = {
-    "^[a-z0-9][a-z0-9_-]": "lowercase letters, digits, hyphens and underscores, such as web-eu",
-    "^[a-z0-9]([a-z0-9-]": "lowercase letters, digits and hyphens, such as restart-web",
-    "^[a-z][a-z0-9_]": "lowercase letters, digits and underscores, such as unit",
-    "^[a-z_][a-z0-9_-]": "a Linux account name, such as deploy",
-    "^(ssh-ed25519|": "a public key on one line, such as ssh-ed25519 AAAA…",
-    "^([A-Za-z0-9]([A-Za-z0-9-]": "a host name or IP address, such as web-1.example.com or 192.0.2.1",
-}
-
-
-def _plain(kind: str, message: str, context: Mapping[str, Any], written: Any) -> str:
-    """Return pydantic's message in plain language.
-
-    ``written`` is the value in the document: durations are text there, so their limits are shown as
-    durations.
-    """
-    if kind == "literal_error":
-        return f"must be {context['expected']}"
-    if kind == "string_pattern_mismatch":
-        return f"must be {_form(context['pattern'])}"
-    if kind in ("too_short", "string_too_short"):
-        return (
-            "is empty, which allows nothing: add a value"
-            if kind == "too_short"
-            else "is empty: enter a value"
-        )
-    if kind in ("too_long", "string_too_long"):
-        return f"is longer than {context['max_length']}: shorten it"
-    if kind in _LIMITS:
-        word, name = _LIMITS[kind]
-        limit = context[name]
-        return f"must be {word} {show_duration(limit) if isinstance(written, str) else limit}"
-    return _PLAIN_WORDS.get(kind, message.removeprefix("Value error, "))
-
-
-def _form(pattern: str) -> str:
-    """Return a description of a pattern, or an example."""
-    words = next((words for begin, words in _FORMS.items() if pattern.startswith(begin)), "")
-    sample = sample_of(pattern)
-    return words or (f"like {sample}" if sample else "in the documented form: see its description")
-
-
 def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None) -> list[Problem]:
     """Convert pydantic's errors to plain language, with paths and lines of the document.
 
@@ -358,7 +268,7 @@ def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None
         if detail["type"] == "too_short" and _written(data, path):
             # Its entries were invalid, and those errors are reported separately.
             continue
-        message = _plain(detail["type"], detail["msg"], detail.get("ctx", {}), _written(data, path))
+        message = plain_message(detail["type"], detail["msg"], detail.get("ctx", {}), _written(data, path))
         found.append(Problem(path_text(path), message, _line_of(path, lines or {})))
     return found
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -394,13 +392,3 @@ class PolicyDocument(_Document):
     def approver_groups(self) -> tuple[str, ...]:
         """Every group that a clause names, each once, in order."""
         return tuple(dict.fromkeys(group for clause in self.clauses for group in clause.groups))
-
-
-def canonical(value: Any) -> str:
-    """Return the canonical JSON text of a value: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def digest_of(value: Any) -> str:
-    """Return the SHA-256 of the canonical JSON text, in hex."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()

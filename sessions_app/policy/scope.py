@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sessions_app.policy.policies import digest_of
+from sessions_app.policy.digests import digest_of
 
 
 class CannotWiden(ValueError):

@@ -20,7 +20,7 @@ from sessions_app.models import Grant, Proposal
 from sessions_app.operations.catalog.catalog_lock import lock_catalog
 from sessions_app.operations.catalog.keep_versions import keep_versions
 from sessions_app.operations.grants.lock_descendants import lock_descendants
-from sessions_app.policy.policies import digest_of
+from sessions_app.policy.digests import digest_of
 
 # Each change has its own record entry. The summary entry names at most this many changes; its digest covers
 # the type, name, number and digest of every version, in order.

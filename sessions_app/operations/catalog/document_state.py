@@ -24,7 +24,7 @@ from sessions_app.operations.catalog.catalog_rows import cluster_data
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.webhook_endpoint import endpoint_data
 from sessions_app.operations.workflows.workflow_sources import shown_document
-from sessions_app.policy.policies import digest_of
+from sessions_app.policy.digests import digest_of
 
 Kind = Literal[
     "groups", "clusters", "command-sets", "webhooks", "policies", "workflow-sources", "trust-policies"

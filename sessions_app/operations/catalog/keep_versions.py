@@ -10,7 +10,7 @@ from django.db.models import Max
 
 from broker.audit.actor import Actor
 from sessions_app.models import DocumentVersion
-from sessions_app.policy.policies import digest_of
+from sessions_app.policy.digests import digest_of
 
 
 def keep_versions(

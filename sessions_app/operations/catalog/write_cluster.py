@@ -35,8 +35,8 @@ from sessions_app.operations.targets.cluster_connection import (
 from sessions_app.policy.catalog import (
     ClusterDocument,
 )
+from sessions_app.policy.digests import digest_of
 from sessions_app.policy.documents import DocumentError, Problem
-from sessions_app.policy.policies import digest_of
 from sessions_app.queries.catalog.unenforceable import unenforced_on
 
 

@@ -17,8 +17,9 @@ from sessions_app.operations.catalog.catalog_plan import Plan, note
 from sessions_app.operations.catalog.catalog_rows import plain, policy_data
 from sessions_app.operations.catalog.end_without_basis import end_without_basis
 from sessions_app.operations.catalog.give_permission import give_permission
+from sessions_app.policy.digests import digest_of
 from sessions_app.policy.documents import DocumentError, Problem
-from sessions_app.policy.policies import PolicyDocument, Who, digest_of
+from sessions_app.policy.policies import PolicyDocument, Who
 from sessions_app.queries.catalog.unenforceable import unfit
 from sessions_app.queries.requests.deciders import why_never_met
 

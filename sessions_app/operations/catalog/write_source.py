@@ -20,7 +20,7 @@ from sessions_app.operations.workflows.workflow_sources import (
 from sessions_app.policy.catalog import (
     SourceDocument,
 )
-from sessions_app.policy.policies import digest_of
+from sessions_app.policy.digests import digest_of
 
 
 def write_source(

@@ -12,8 +12,8 @@ from broker.audit.record import record
 from sessions_app.models import TrustPolicy
 from sessions_app.operations.catalog.catalog_plan import Plan, note
 from sessions_app.operations.catalog.revoke_issued_tokens import revoke_issued_tokens
+from sessions_app.policy.digests import digest_of
 from sessions_app.policy.documents import DocumentError, Problem
-from sessions_app.policy.policies import digest_of
 from sessions_app.policy.trust import TrustPolicyDocument
 
 

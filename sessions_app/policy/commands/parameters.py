@@ -7,7 +7,6 @@ taken from the workflow, and `{from: workflow.id}` alone is a name. No value is 
 a negative number within its range), or contains an invisible character.
 """
 
-import ipaddress
 import posixpath
 import re
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from pydantic import (
 )
 
 from sessions_app.policy.commands.characters import clip, folded, hidden_at, show
+from sessions_app.policy.commands.networks import is_inside, network_of
 from sessions_app.policy.commands.patterns import compile_pattern, matches_broadly
 from sessions_app.policy.samples import sample_of
 
@@ -313,7 +313,7 @@ class Cidr(ParameterType):
     @classmethod
     def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         for network in networks:
-            _network(network, ValueError)
+            network_of(network, ValueError)
         return networks
 
     @property
@@ -321,30 +321,10 @@ class Cidr(ParameterType):
         return "an address or network inside " + ", ".join(self.networks)
 
     def _normal(self, value: str) -> str:
-        asked = _network(value, ValueRefused)
-        if not any(_inside(asked, _network(network, ValueError)) for network in self.networks):
+        asked = network_of(value, ValueRefused)
+        if not any(is_inside(asked, network_of(network, ValueError)) for network in self.networks):
             raise ValueRefused(f"needs {self.limits}")
         return str(asked) if "/" in value else str(asked.network_address)
-
-
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def _network(text: str, error: type[ValueError]) -> _Network:
-    try:
-        if "%" not in text:
-            return ipaddress.ip_network(text)
-    except ValueError:
-        pass
-    raise error(f"{clip(text)} is not an address or a network like 10.1.0.0/16")
-
-
-def _inside(inner: _Network, outer: _Network) -> bool:
-    if isinstance(inner, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
-        return inner.subnet_of(outer)
-    if isinstance(inner, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):
-        return inner.subnet_of(outer)
-    return False
 
 
 class Duration(ParameterType):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sessions_app.models import AccessRequest, Approval, Verdict
+from sessions_app.policy.digests import digest_of
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.policies import digest_of
 from sessions_app.policy.scope import Extent
 from sessions_app.queries.catalog import command_sets as commands
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from accounts.models import APIToken, SSHPublicKey
 from sessions_app.models import IdempotencyKey
-from sessions_app.policy.policies import canonical
+from sessions_app.policy.digests import canonical
 from tests.sessions_app.api.conftest import Caller, is_not_there, token_for
 from tests.support.world.acts import events, fresh, last
 from tests.support.world.factors import just_signed_in

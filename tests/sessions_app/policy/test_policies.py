@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sessions_app.policy.policies import PolicyDocument, canonical, digest_of
+from sessions_app.policy.digests import canonical, digest_of
+from sessions_app.policy.policies import PolicyDocument
 
 POLICY = {
     "name": "web-work",

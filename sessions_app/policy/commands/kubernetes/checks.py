@@ -25,8 +25,8 @@ from sessions_app.policy.commands.kubernetes.wants import Count, Differs, Said, 
 
 Pairs = tuple[tuple[str, str], ...]
 
-_ALWAYS = frozenset(("pretty", "timeout"))
-READ_ONE = _ALWAYS | {"resourceVersion"}
+ALWAYS = frozenset(("pretty", "timeout"))
+READ_ONE = ALWAYS | {"resourceVersion"}
 READ_MANY = READ_ONE | {
     "limit",
     "continue",
@@ -39,7 +39,7 @@ READ_MANY = READ_ONE | {
     "watch",
     "includeObject",
 }
-_LOG = _ALWAYS | {
+_LOG = ALWAYS | {
     "container",
     "follow",
     "previous",
@@ -49,7 +49,7 @@ _LOG = _ALWAYS | {
     "timestamps",
     "limitBytes",
 }
-WRITE_QUERY = _ALWAYS | {"fieldManager", "fieldValidation", "dryRun"}
+WRITE_QUERY = ALWAYS | {"fieldManager", "fieldValidation", "dryRun"}
 _STREAM = frozenset(("container", "command", "stdin", "stdout", "stderr", "tty"))
 _READS = frozenset(("get", "list", "watch"))
 # How much of a list is returned, and where it starts.
@@ -365,58 +365,3 @@ def said(word: str, value: Any) -> tuple[str, ...]:
     if not is_plain(str(value)):
         raise Differs(f"{clip(str(value))} has characters that a line can't contain")
     return (word.rstrip(), str(value)) if word.endswith(" ") else (word + str(value),)
-
-
-@dataclass(frozen=True, slots=True)
-class Deletes(Check):
-    """A delete. Without a grace period in the line, the object's own applies."""
-
-    grace: Text | None = None
-
-    def filled(self, values: Values) -> Deletes:
-        return replace(self, grace=_filled(self.grace, values))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return _names(self.grace)
-
-    @property
-    def limits(self) -> str:
-        return "grace period" if self.grace else ""
-
-    def take(self, request: KubeRequest, sent: Sent, types: Types, known: Values) -> Taken:
-        many = request.verb == "deletecollection"
-        check_query(request, _ALWAYS | {"dryRun", "labelSelector"} if many else _ALWAYS | {"dryRun"})
-        body = sent.body if sent.body is not None else {}
-        if not isinstance(body, Mapping):
-            raise Differs("the body must be DeleteOptions")
-        for key, value in body.items():
-            self._option(key, value)
-        grace = body.get("gracePeriodSeconds")
-        if grace is None:
-            return Taken(known, options=dry(request))
-        if self.grace is None:
-            raise Differs(
-                "gracePeriodSeconds is not part of the line: remove --grace-period, --now and --force"
-            )
-        return Taken(
-            Said(self.grace, number=True).take(grace, types, known),
-            options=("--grace-period", str(grace), *dry(request)),
-        )
-
-    def _option(self, key: str, value: Any) -> None:
-        allowed = {
-            "kind": ("DeleteOptions",),
-            "propagationPolicy": ("Background", "Foreground"),
-            "apiVersion": None,
-            "preconditions": None,
-            "gracePeriodSeconds": None,
-        }
-        if key not in allowed or (allowed[key] is not None and value not in (allowed[key] or ())):
-            raise Differs(f"{key} {clip(str(value))} is not part of the line")
-
-    def render(self, verb: str) -> tuple[Pairs, Sent]:
-        body: dict[str, Any] = {"propagationPolicy": "Background"}
-        if self.grace and (grace := literal(self.grace) or "").isdigit():
-            body["gracePeriodSeconds"] = int(grace)
-        return (), Sent("application/json", body)

@@ -20,13 +20,13 @@ from sessions_app.policy.commands.kubernetes.bodies import Path
 from sessions_app.policy.commands.kubernetes.checks import (
     ANYTHING,
     Check,
-    Deletes,
     Field,
     Logs,
     Reads,
     ReadsEvents,
     Writes,
 )
+from sessions_app.policy.commands.kubernetes.deleting import Deletes
 from sessions_app.policy.commands.kubernetes.entering import Enters, Forwards
 from sessions_app.policy.commands.kubernetes.options import Line, read_line
 from sessions_app.policy.commands.kubernetes.resources import Resource, find_resource

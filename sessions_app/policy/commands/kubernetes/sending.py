@@ -11,7 +11,8 @@ from urllib.parse import quote, urlencode
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sent, read_request
 from sessions_app.policy.commands.kubernetes.bodies import MERGE, STRATEGIC, build_body
-from sessions_app.policy.commands.kubernetes.checks import Check, Deletes, Logs, Reads, Writes
+from sessions_app.policy.commands.kubernetes.checks import Check, Logs, Reads, Writes
+from sessions_app.policy.commands.kubernetes.deleting import Deletes
 from sessions_app.policy.commands.kubernetes.entering import Enters
 from sessions_app.policy.commands.kubernetes.lines import parse_line
 from sessions_app.policy.commands.kubernetes.rights import Request

@@ -11,12 +11,12 @@ from sessions_app.policy.commands.kubernetes.applying import Applies
 from sessions_app.policy.commands.kubernetes.checks import (
     ANYTHING,
     Check,
-    Deletes,
     Logs,
     Reads,
     ReadsEvents,
     Writes,
 )
+from sessions_app.policy.commands.kubernetes.deleting import Deletes
 from sessions_app.policy.commands.kubernetes.entering import Enters, Forwards
 from sessions_app.policy.commands.kubernetes.texts import Slot, Text, literal, match
 from sessions_app.policy.commands.kubernetes.undoing import Undoes

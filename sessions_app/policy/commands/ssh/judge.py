@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from sessions_app.policy.commands.document import Effect
 from sessions_app.policy.commands.findings import Severity
+from sessions_app.policy.commands.ssh.hits import Hit, only_effect
 from sessions_app.policy.commands.ssh.lint_values import WRITABLE, below
 from sessions_app.policy.commands.ssh.modes import mode_code
 from sessions_app.policy.commands.ssh.places import file_codes, keeps_nothing
@@ -48,22 +48,6 @@ _DEEPEST = 8
 _NARROW = (
     "list the values with choice, or exclude that word with a pattern or with fixed text around the value"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """Something that a command can do. `shown` is its cause, and `effect` its minimum effect.
-
-    Without a `code`, it reports only the effect and is not a finding.
-    """
-
-    severity: Severity
-    code: str | None
-    shown: str
-    why: str
-    fix: str
-    effect: Effect = "read"
-    contained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +104,7 @@ class _Judge:
             path, name, words = "service", "service", [Spoken((name,), name), *words]
         shape = self._table.shape_of(name)
         if shape is not None and [word.text for word in words] == ["--version"]:
-            yield _effect(name, "read")
+            yield only_effect(name, "read")
             return
         elsewhere = "/" in path and not path.startswith(_FOLDERS)
         if shape is None or elsewhere:
@@ -227,7 +211,7 @@ class _Judge:
             yield from self._operand(at, word, kind)
 
     def _whole(self, at: _At, shape: Shape) -> Iterator[Hit]:
-        yield _effect(at.title, shape.effect)
+        yield only_effect(at.title, shape.effect)
         for code in shape.is_:
             yield self._danger(code, at.title)
         for one in (shape, *(outer for outer in at.shapes if outer is not shape)):
@@ -355,7 +339,7 @@ class _Judge:
 
     def _known(self, at: _At, option: Option, value: Spoken | None) -> list[Hit]:
         shown = f"{at.title} {option.name}"
-        hits = [_effect(shown, option.effect)]
+        hits = [only_effect(shown, option.effect)]
         if option.kind == "write" and value is not None and keeps_nothing(self._table.places, value):
             return hits
         if option.danger:
@@ -404,7 +388,3 @@ class _Judge:
         for text in word.texts or ():
             if code := mode_code(text):
                 yield self._danger(code, f"{shown} {text}")
-
-
-def _effect(shown: str, effect: Effect) -> Hit:
-    return Hit("warning", None, shown, "", "", effect)

@@ -11,7 +11,8 @@ from sessions_app.policy.commands.findings import Finding, Severity, document_fi
 from sessions_app.policy.commands.ssh.as_root import SudoCannotSay, root_lines
 from sessions_app.policy.commands.ssh.command import ParsedCommand
 from sessions_app.policy.commands.ssh.document import SSHCommandSet
-from sessions_app.policy.commands.ssh.judge import Hit, judge
+from sessions_app.policy.commands.ssh.hits import Hit
+from sessions_app.policy.commands.ssh.judge import judge
 from sessions_app.policy.commands.ssh.lint_values import type_findings, value_findings
 from sessions_app.policy.commands.ssh.places import is_secret
 from sessions_app.policy.commands.ssh.table import table

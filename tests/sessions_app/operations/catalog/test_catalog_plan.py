@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group
 from broker.audit.models import AuditEntry
 from sessions_app.models import DocumentVersion
 from sessions_app.operations.catalog.catalog_plan import MOST_TOLD, Change, MoreWouldEnd, note, one_change
-from sessions_app.policy.policies import digest_of
+from sessions_app.policy.digests import digest_of
 from tests.support.world.acts import Started, last, wait_for_waiters
 from tests.support.world.world import SETUP
 

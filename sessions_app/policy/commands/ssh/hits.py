@@ -1,0 +1,29 @@
+"""What the table of programs reports about a command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sessions_app.policy.commands.document import Effect
+from sessions_app.policy.commands.findings import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Something that a command can do. `shown` is its cause, and `effect` its minimum effect.
+
+    Without a `code`, it reports only the effect and is not a finding.
+    """
+
+    severity: Severity
+    code: str | None
+    shown: str
+    why: str
+    fix: str
+    effect: Effect = "read"
+    contained: bool = False
+
+
+def only_effect(shown: str, effect: Effect) -> Hit:
+    """Return a hit that is not a finding."""
+    return Hit("warning", None, shown, "", "", effect)
