@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from sessions_app.connectors.base import Json, Observed
 from sessions_app.connectors.postgres.connection import Server
@@ -77,7 +77,7 @@ def grant_roles(server: Server, names: Sequence[str] | None = None) -> dict[str,
     return {row[1]: _facts(row) for row in server.rows(_ROLES, (PATTERN, wanted, wanted))}
 
 
-def _facts(row: tuple[object, ...]) -> RoleFacts:
+def _facts(row: tuple[Any, ...]) -> RoleFacts:
     oid, name, login, extra, until, limit, comment, roles, loose, members, acls = row
     return RoleFacts(
         oid,
@@ -90,7 +90,7 @@ def _facts(row: tuple[object, ...]) -> RoleFacts:
         tuple(roles),
         loose,
         tuple(members),
-        acls,  # type: ignore[arg-type]
+        acls,
     )
 
 
