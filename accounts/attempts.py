@@ -135,9 +135,11 @@ def _usual(account: str, source: str, now: dt.datetime) -> bool:
 # The generic cell rate algorithm: each attempt moves the row's time ahead, at most by a full burst. Parallel
 # attempts lock the row one after another, so exactly the burst is allowed.
 _COUNT = """
-INSERT INTO accounts_attemptcount AS kept (subject, until) VALUES (%(subject)s, %(now)s + make_interval(secs => %(every)s))
-    ON CONFLICT (subject) DO UPDATE SET until = greatest(kept.until, %(now)s) + make_interval(secs => %(every)s)
-                              WHERE kept.until <= %(free)s
+INSERT INTO accounts_attemptcount AS kept (subject, until)
+VALUES (%(subject)s, %(now)s + make_interval(secs => %(every)s))
+ON CONFLICT (subject) DO UPDATE
+   SET until = greatest(kept.until, %(now)s) + make_interval(secs => %(every)s)
+ WHERE kept.until <= %(free)s
 RETURNING until
 """
 

@@ -120,7 +120,8 @@ def _free(_: dt.datetime) -> float:
 # Only of the current role, which can't see the states of others.
 _CONNECTIONS = """
 SELECT application_name, coalesce(state, 'unknown'), count(*) FROM pg_stat_activity
- WHERE datname = current_database() AND usename = current_user AND backend_type = 'client backend' GROUP BY 1, 2
+ WHERE datname = current_database() AND usename = current_user AND backend_type = 'client backend'
+ GROUP BY 1, 2
 """
 _LIMIT = """
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int

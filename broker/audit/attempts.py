@@ -30,13 +30,14 @@ SEVERAL = "several"
 LONGEST = 1000
 
 _COUNT = """
-    INSERT INTO audit_attempt AS a (event, actor, actor_id, actor_kind, object_type, object_ref, source, first_at, last_at,
-                                    times, told, examples)
-    VALUES (%(event)s, %(actor)s, %(actor_id)s, %(actor_kind)s, %(object_type)s, %(object_ref)s, %(source)s, %(now)s,
-            %(now)s, 1, false, jsonb_build_array(%(data)s::jsonb))
+    INSERT INTO audit_attempt AS a (event, actor, actor_id, actor_kind, object_type, object_ref, source,
+                                    first_at, last_at, times, told, examples)
+    VALUES (%(event)s, %(actor)s, %(actor_id)s, %(actor_kind)s, %(object_type)s, %(object_ref)s, %(source)s,
+            %(now)s, %(now)s, 1, false, jsonb_build_array(%(data)s::jsonb))
     ON CONFLICT (event, object_ref, source) DO UPDATE
        SET times = a.times + 1, last_at = greatest(a.last_at, excluded.last_at),
-           examples = CASE WHEN jsonb_array_length(a.examples) < %(most)s AND NOT a.examples @> excluded.examples
+           examples = CASE WHEN jsonb_array_length(a.examples) < %(most)s
+                            AND NOT a.examples @> excluded.examples
                            THEN a.examples || excluded.examples ELSE a.examples END
     RETURNING a.times
 """

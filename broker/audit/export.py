@@ -28,7 +28,8 @@ FORMAT = "stint-record-1"
 _LINES = """
     SELECT e.seq, encode(e.prev_hash, 'hex'), encode(e.hash, 'hex'), e.body, c.note
       FROM (SELECT * FROM audit_entry WHERE log = %(log)s AND seq > %(after)s AND seq <= %(until)s) e
-      FULL JOIN (SELECT * FROM audit_checkpoint WHERE log = %(log)s AND size > %(after)s AND size <= %(newest)s) c
+      FULL JOIN (SELECT * FROM audit_checkpoint
+                   WHERE log = %(log)s AND size > %(after)s AND size <= %(newest)s) c
              ON c.size = e.seq
      ORDER BY coalesce(e.seq, c.size)
 """

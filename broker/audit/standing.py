@@ -22,13 +22,16 @@ from broker.kernel.errors import Unavailable
 STANDS = """EXISTS (SELECT FROM audit_standing WHERE log = 'main' AND contradiction = '' AND incarnation =
     concat_ws('/', extract(epoch FROM pg_postmaster_start_time()), pg_relation_filenode('audit_entry')))"""
 _STANDING = f"""
-SELECT {STANDS}, (SELECT contradiction FROM audit_standing WHERE log = %s AND incarnation = record_incarnation())
+SELECT {STANDS},
+       (SELECT contradiction FROM audit_standing WHERE log = %s AND incarnation = record_incarnation())
 """  # noqa: S608  # fixed text
 _WRITE = """
 INSERT INTO audit_standing AS known (log, incarnation, contradiction, at)
 VALUES (%s, record_incarnation(), %s, clock_timestamp())
-ON CONFLICT (log) DO UPDATE SET incarnation = excluded.incarnation, contradiction = excluded.contradiction, at = excluded.at
- WHERE (known.incarnation, known.contradiction) IS DISTINCT FROM (excluded.incarnation, excluded.contradiction)
+ON CONFLICT (log) DO UPDATE
+   SET incarnation = excluded.incarnation, contradiction = excluded.contradiction, at = excluded.at
+ WHERE (known.incarnation, known.contradiction)
+    IS DISTINCT FROM (excluded.incarnation, excluded.contradiction)
 """
 
 

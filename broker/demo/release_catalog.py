@@ -47,7 +47,9 @@ commands:
     effect: change
 examples:
   allow: ["set image deployment/web app=registry.example/web:v1.4.2 -n shop"]
-  refuse: ["set image deployment/web app=registry.example/other:v1.4.2 -n shop", "exec web-1 -c app -n shop -- sh"]
+  refuse:
+    - "set image deployment/web app=registry.example/other:v1.4.2 -n shop"
+    - "exec web-1 -c app -n shop -- sh"
 """
 
 _POLICY = f"""\

@@ -24,7 +24,8 @@ PEOPLE = 5
 LONG_QUEUE = 1000
 # Processes are named by `name_process`.
 _PROCESSES = """
-SELECT split_part(application_name, ' ', 2), count(DISTINCT regexp_replace(application_name, ' listen$', '')) FROM pg_stat_activity
+SELECT split_part(application_name, ' ', 2), count(DISTINCT regexp_replace(application_name, ' listen$', ''))
+  FROM pg_stat_activity
  WHERE datname = current_database() AND application_name LIKE 'stint %' GROUP BY 1
 """
 _DATABASE = """

@@ -17,7 +17,8 @@ SELECT l.pid FROM pg_locks l
 # By the database's clock. Nothing else detects a stopped process.
 _END_SILENT = """
 SELECT pg_terminate_backend(a.pid, 2000) FROM pg_stat_activity a
- WHERE a.pid = ANY (%s) AND a.pid <> pg_backend_pid() AND a.state_change < clock_timestamp() - make_interval(secs => %s)
+ WHERE a.pid = ANY (%s) AND a.pid <> pg_backend_pid()
+   AND a.state_change < clock_timestamp() - make_interval(secs => %s)
 """
 
 

@@ -19,14 +19,16 @@ SELECT held.content_object_id FROM sessions_app_{noun}userobjectpermission held
 UNION ALL
 SELECT held.content_object_id FROM sessions_app_{noun}groupobjectpermission held
   JOIN accounts_identity_groups mine ON mine.group_id = held.group_id
- WHERE mine.identity_id = %s AND held.permission_id IN (SELECT id FROM auth_permission WHERE codename = ANY(%s))
+ WHERE mine.identity_id = %s
+   AND held.permission_id IN (SELECT id FROM auth_permission WHERE codename = ANY(%s))
 """
 
 
 _ALL = " UNION ALL ".join(
     f"""
 SELECT '{noun}', codename, array_agg(content_object_id)
-  FROM (SELECT permission_id, content_object_id FROM sessions_app_{noun}userobjectpermission WHERE user_id = %(me)s
+  FROM (SELECT permission_id, content_object_id FROM sessions_app_{noun}userobjectpermission
+         WHERE user_id = %(me)s
         UNION
         SELECT permission_id, content_object_id FROM sessions_app_{noun}groupobjectpermission
          WHERE group_id IN (SELECT group_id FROM accounts_identity_groups WHERE identity_id = %(me)s)) held

@@ -38,9 +38,10 @@ _API = "client.authentication.k8s.io/v1"
 @waits
 @pass_shell
 def kubectl_config(shell: Shell, cluster: str, output: str | None, **given: Any) -> None:
-    """Write a kubeconfig for CLUSTER. It contains no secret: kubectl runs `stint kube-credential` to get a token.
+    """Write a kubeconfig for CLUSTER.
 
-    Uses one of your grants, or requests one and waits. Prints how to use the file:
+    Uses one of your grants, or requests one and waits. The file contains no secret: kubectl runs `stint
+    kube-credential` to get a token. Prints how to use the file:
 
     \b
       eval "$(stint kubectl-config prod-k8s)" && kubectl get pods

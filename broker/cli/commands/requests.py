@@ -37,8 +37,8 @@ Row = Mapping[str, Any]
 def request(shell: Shell, cluster: str, command_set: str, **given: Any) -> int:
     """Request the command set SET on CLUSTER.
 
-    Shows the commands, the time and the required approvals before it submits. With --wait, waits until the grant is
-    active, and exits with status 5 if the wait times out or the request is not approved.
+    Shows the commands, the time and the required approvals before it submits. With --wait, waits until the
+    grant is active, and exits with status 5 if the wait times out or the request is not approved.
 
     \b
       stint request web restart-web --for 1h -m "Nightly restart" -p unit=nginx --wait

@@ -42,9 +42,9 @@ from .ssh import asking
 def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...], **given: Any) -> int:
     """Run COMMAND with a grant that ends with it, and exit with its status.
 
-    Uses one of your grants, or requests one and waits. Forwards signals to COMMAND. Sends heartbeats if the policy
-    requires them, so that the grant ends if this machine fails. If the grant ends first, COMMAND gets SIGTERM, and
-    SIGKILL 10 s later.
+    Uses one of your grants, or requests one and waits. Forwards signals to COMMAND. Sends heartbeats if the
+    policy requires them, so that the grant ends if this machine fails. If the grant ends first, COMMAND gets
+    SIGTERM, and SIGKILL 10 s later.
 
     COMMAND gets these environment variables:
 
@@ -55,8 +55,8 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
       http, mcp    STINT_GRANT_TOKEN, STINT_ADDRESS
       all          STINT_GRANT, STINT_CLUSTER, and STINT_CREDENTIAL_FILE (JSON) if there is a credential
 
-    If you interrupt it while it waits, it withdraws its request. COMMAND doesn't get your own STINT_TOKEN. The files
-    are deleted when COMMAND ends.
+    If you interrupt it while it waits, it withdraws its request. COMMAND doesn't get your own STINT_TOKEN.
+    The files are deleted when COMMAND ends.
 
     \b
       stint run --cluster shop-db --set read-orders --workflow TSK-4 -- ./report.py

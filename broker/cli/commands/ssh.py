@@ -42,8 +42,8 @@ from ..shell import Shell, pass_shell
 def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **given: Any) -> int:
     """Run COMMAND on TARGET through Stint's gateway. Without COMMAND, open the gateway's prompt.
 
-    Uses a matching grant, or requests one and waits. Then runs ssh with your own key, and exits with its status. A
-    grant that was requested for COMMAND ends with it, unless you pass --keep.
+    Uses a matching grant, or requests one and waits. Then runs ssh with your own key, and exits with its
+    status. A grant that was requested for COMMAND ends with it, unless you pass --keep.
 
     \b
       stint ssh web-1 -- systemctl restart nginx

@@ -130,8 +130,9 @@ location {site.base_path} {{
     error_page 403 = @stint_denied_{site.mark};
     # Add no path or variable to this address: the application must get the exact bytes that Stint checked.
     proxy_pass {site.upstream};
-    # nginx can't limit the total time of a response. One that has begun continues after its grant ends, for as long as
-    # the application sends data: limit it there. A response that stalls, or whose client stalls, is cut.
+    # nginx can't limit the total time of a response. One that has begun continues after its grant ends, for
+    # as long as the application sends data: limit it there. A response that stalls, or whose client stalls,
+    # is cut.
     proxy_read_timeout 60s;
     send_timeout 60s;
     proxy_http_version 1.1;
@@ -152,9 +153,9 @@ def _traefik(site: Site) -> str:
     names = (*_spelled(), "Authorization", *_TRAEFIK_OWN)
     stripped = "\n".join(f'          {name}: ""' for name in names)
     return f"""\
-# Dynamic configuration (file provider). Leave trustForwardHeader off, and forwardedHeaders.insecure of the entry point;
-# otherwise a client could claim another method, path or address. A response that has begun continues after its grant ends: limit it with respondingTimeouts.writeTimeout of the
-# entry point.
+# Dynamic configuration (file provider). Leave trustForwardHeader off, and forwardedHeaders.insecure of the
+# entry point; otherwise a client could claim another method, path or address. A response that has begun
+# continues after its grant ends: limit it with respondingTimeouts.writeTimeout of the entry point.
 http:
   routers:
     {site.target}:
@@ -201,9 +202,9 @@ def _caddy(site: Site) -> str:
     stripped = "\n".join(f"            header_up -{name}" for name in (*_spelled(), "Authorization"))
     matcher = f"{site.base_path.rstrip('/')}*" if site.base_path != "/" else "/*"
     return f"""\
-# Caddyfile, 2.11.2 or newer. Older versions kept a client's copy of the headers that Stint sets (CVE-2026-30851).
-# A response that has begun continues after its grant ends: limit it with servers {{ timeouts {{ write 60s }} }}
-# (global).
+# Caddyfile, 2.11.2 or newer. Older versions kept a client's copy of the headers that Stint sets
+# (CVE-2026-30851). A response that has begun continues after its grant ends: limit it with the global option
+# servers {{ timeouts {{ write 60s }} }}
 {site.origin} {{
     route {matcher} {{
         # Caddy drops every header that a client names in Connection, even Stint-Holder and Stint-Grant.
@@ -233,8 +234,8 @@ def _envoy(site: Site) -> str:
         for name in (*_STRIPPED, "Authorization", "Stinturi", "Stintclient", "Stintprobe")
     )
     return f"""\
-# http_filters of the HTTP connection manager, in this order, and two clusters. There, set normalize_path: false,
-# merge_slashes: false, path_with_escaped_slashes_action: REJECT_REQUEST, and
+# http_filters of the HTTP connection manager, in this order, and two clusters. In the manager, set
+# normalize_path: false, merge_slashes: false, path_with_escaped_slashes_action: REJECT_REQUEST, and
 # common_http_protocol_options: {{headers_with_underscores_action: REJECT_REQUEST}}.
 http_filters:
   - name: stint.say
@@ -242,7 +243,9 @@ http_filters:
       "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
       mutations:
         request_mutations:
-          - append: {{header: {{key: stinturi, value: "%REQ(:PATH)%"}}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}}
+          - append:
+              header: {{key: stinturi, value: "%REQ(:PATH)%"}}
+              append_action: OVERWRITE_IF_EXISTS_OR_ADD
           - append:
               header: {{key: stintclient, value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}}
               append_action: OVERWRITE_IF_EXISTS_OR_ADD
@@ -266,7 +269,12 @@ http_filters:
           allowed_client_headers: {{patterns: [{{exact: www-authenticate}}, {{exact: content-type}}]}}
       # Method, path and Authorization are forwarded automatically.
       allowed_headers:
-        patterns: [{{exact: stinturi}}, {{exact: stintclient}}, {{exact: dpop}}, {{exact: accept}}, {{exact: stintprobe}}]
+        patterns:
+          - exact: stinturi
+          - exact: stintclient
+          - exact: dpop
+          - exact: accept
+          - exact: stintprobe
   - name: stint.take
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
@@ -275,7 +283,9 @@ http_filters:
           - append:
               header: {{key: x-forwarded-for, value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}}
               append_action: OVERWRITE_IF_EXISTS_OR_ADD
-          - append: {{header: {{key: x-forwarded-proto, value: {site.scheme}}}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}}
+          - append:
+              header: {{key: x-forwarded-proto, value: {site.scheme}}}
+              append_action: OVERWRITE_IF_EXISTS_OR_ADD
 {removed}
   - name: envoy.filters.http.router
     typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}

@@ -92,11 +92,12 @@ def target_setup(rules: Rules, *, accounts: str = ACCOUNTS) -> str:
 
 
 _HEAD = f"""\
-# Apply this as an administrator of the cluster: kubectl apply -f FILE. Applying it again is safe; do so whenever a
-# command set allows more than before. Then give Stint the token and the CA certificate:
+# Apply this as an administrator of the cluster: kubectl apply -f FILE. Applying it again is safe; do so
+# whenever a command set allows more than before. Then give Stint the token and the CA certificate:
 #   kubectl -n {OWN_NAMESPACE} get secret {OWN_NAME} -o jsonpath='{{.data.token}}' | base64 -d
 #   kubectl -n {OWN_NAMESPACE} get secret {OWN_NAME} -o jsonpath='{{.data.ca\\.crt}}' | base64 -d
-# Stint can't grant more than stint-ceiling: it has neither bind nor escalate, so the API server refuses anything else.
+# Stint can't grant more than stint-ceiling: it has neither bind nor escalate, so the API server refuses
+# anything else.
 """
 
 

@@ -44,11 +44,14 @@ _ACLS: LiteralString = """
 named AS (SELECT classid, objid, objsubid, deptype FROM mine WHERE deptype IN ('o', 'a')),
 acls(classid, objid, objsubid, acl) AS (
     SELECT n.classid, n.objid, n.objsubid, o.relacl FROM named n JOIN pg_class o
-        ON n.classid = 'pg_class'::regclass AND o.oid = n.objid AND n.objsubid = 0 WHERE o.relacl::text LIKE ANY (%(like)s)
+        ON n.classid = 'pg_class'::regclass AND o.oid = n.objid AND n.objsubid = 0
+    WHERE o.relacl::text LIKE ANY (%(like)s)
     UNION ALL SELECT n.classid, n.objid, n.objsubid, o.attacl FROM named n JOIN pg_attribute o
-        ON n.classid = 'pg_class'::regclass AND o.attrelid = n.objid AND o.attnum = n.objsubid WHERE n.objsubid <> 0
+        ON n.classid = 'pg_class'::regclass AND o.attrelid = n.objid AND o.attnum = n.objsubid
+    WHERE n.objsubid <> 0
     UNION ALL SELECT n.classid, n.objid, o.attnum::int, o.attacl FROM named n JOIN pg_attribute o
-        ON n.classid = 'pg_class'::regclass AND o.attrelid = n.objid AND o.attacl IS NOT NULL WHERE n.deptype = 'o'
+        ON n.classid = 'pg_class'::regclass AND o.attrelid = n.objid AND o.attacl IS NOT NULL
+    WHERE n.deptype = 'o'
     UNION ALL SELECT n.classid, n.objid, n.objsubid, f.acl FROM named n JOIN pg_proc o
         ON n.classid = 'pg_proc'::regclass AND o.oid = n.objid,
         coalesce(o.proacl, acldefault('f', o.proowner)) f(acl) WHERE f.acl::text LIKE ANY (%(like)s)
@@ -86,8 +89,10 @@ ACLS = _acls()
 _FIXED = sql.SQL("""
 UNION ALL SELECT classid, objid, 0, owner, 'o' FROM ({}) o(owner, classid, objid)
 WHERE owner = ANY (%(fixed)s)
-AND NOT EXISTS (SELECT FROM pg_class c WHERE classid = 'pg_class'::regclass AND c.oid = objid AND c.relkind IN ('i', 'I', 't', 'c'))
-AND NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid WHERE classid = 'pg_type'::regclass AND t.oid = objid
+AND NOT EXISTS (SELECT FROM pg_class c WHERE classid = 'pg_class'::regclass AND c.oid = objid
+    AND c.relkind IN ('i', 'I', 't', 'c'))
+AND NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+    WHERE classid = 'pg_type'::regclass AND t.oid = objid
     AND (c.relkind <> 'c' OR t.typcategory = 'A' OR t.typtype = 'm'))
 """).format(
     sql.SQL(" UNION ALL ").join(
@@ -114,9 +119,11 @@ AND NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
 WITH_FIXED = _acls(_FIXED)
 _GIVEN = sql.SQL("""
 WITH {}
-SELECT a.grantor::bigint, string_agg(DISTINCT a.privilege_type || coalesce(' (' || quote_ident(c.attname) || ')', ''), ', '),
+SELECT a.grantor::bigint,
+       string_agg(DISTINCT a.privilege_type || coalesce(' (' || quote_ident(c.attname) || ')', ''), ', '),
        i.type, i.identity, coalesce(e.rolname::text, 'public') AS grantee
-FROM acls LEFT JOIN pg_attribute c ON classid = 'pg_class'::regclass AND c.attrelid = objid AND c.attnum = objsubid AND objsubid <> 0,
+FROM acls LEFT JOIN pg_attribute c ON classid = 'pg_class'::regclass AND c.attrelid = objid
+    AND c.attnum = objsubid AND objsubid <> 0,
      aclexplode(acl) a LEFT JOIN pg_roles e ON e.oid = a.grantee, pg_identify_object(classid, objid, 0) i
 WHERE a.grantor = ANY (%(oids)s) AND a.grantor <> a.grantee GROUP BY 1, 3, 4, 5 ORDER BY 4, 5
 """)

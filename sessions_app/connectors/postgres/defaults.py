@@ -16,11 +16,13 @@ from sessions_app.connectors.postgres.connection import Server
 
 # Default privileges that one of the roles grants to others, or that others grant to it.
 _DEFAULTS: LiteralString = """
-SELECT r.rolname::text, d.defaclobjtype::text, n.nspname::text, coalesce(e.rolname::text, 'public'), a.privilege_type,
-       a.is_grantable
-FROM pg_default_acl d JOIN pg_roles r ON r.oid = d.defaclrole LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace,
+SELECT r.rolname::text, d.defaclobjtype::text, n.nspname::text, coalesce(e.rolname::text, 'public'),
+       a.privilege_type, a.is_grantable
+FROM pg_default_acl d JOIN pg_roles r ON r.oid = d.defaclrole
+     LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace,
      aclexplode(d.defaclacl) a LEFT JOIN pg_roles e ON e.oid = a.grantee
-WHERE a.grantee <> d.defaclrole AND (d.defaclrole = ANY (%(oids)s) OR a.grantee = ANY (%(oids)s)) ORDER BY 1, 3, 2, 4, 5
+WHERE a.grantee <> d.defaclrole AND (d.defaclrole = ANY (%(oids)s) OR a.grantee = ANY (%(oids)s))
+ORDER BY 1, 3, 2, 4, 5
 """
 _STANDS: LiteralString = """
 SELECT (SELECT count(*) FROM pg_roles WHERE rolname = %(owner)s) > 0

@@ -26,12 +26,14 @@ from sessions_app.connectors.postgres.names import (
 # Membership options are read through JSON, because PostgreSQL 15 has no columns for them.
 _ROLES: LiteralString = """
 SELECT r.oid::bigint, r.rolname, r.rolcanlogin,
-       r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls OR NOT r.rolinherit,
+       r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls
+           OR NOT r.rolinherit,
        extract(epoch FROM r.rolvaliduntil)::float8, r.rolconnlimit, shobj_description(r.oid, 'pg_authid'),
        ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
              WHERE m.member = r.oid ORDER BY 1),
        EXISTS (SELECT FROM pg_auth_members m WHERE m.member = r.oid AND (m.admin_option
-               OR (to_jsonb(m) ->> 'set_option')::bool OR NOT coalesce((to_jsonb(m) ->> 'inherit_option')::bool, true))),
+               OR (to_jsonb(m) ->> 'set_option')::bool
+               OR NOT coalesce((to_jsonb(m) ->> 'inherit_option')::bool, true))),
        ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.member
              WHERE m.roleid = r.oid AND g.rolname <> current_user ORDER BY 1),
        (SELECT count(*) FROM pg_shdepend d
@@ -42,7 +44,8 @@ FROM pg_roles r WHERE r.rolname ~ %s AND (%s::text[] IS NULL OR r.rolname = ANY 
 _LEFT: LiteralString = """
 SELECT (SELECT count(*) FROM pg_roles WHERE rolname = ANY (%(names)s)),
        (SELECT count(*) FROM pg_stat_activity WHERE usesysid = ANY (%(oids)s)),
-       (SELECT count(*) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s)),
+       (SELECT count(*) FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass
+           AND refobjid = ANY (%(oids)s)),
        (SELECT count(*) FROM pg_auth_members
         WHERE roleid = ANY (%(oids)s) OR member = ANY (%(oids)s) OR grantor = ANY (%(oids)s)),
        (SELECT count(*) FROM pg_prepared_xacts WHERE owner = ANY (%(names)s))

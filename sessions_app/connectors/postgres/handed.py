@@ -56,19 +56,24 @@ _FIRST_OWN = 16384
 _TRIGGERS: LiteralString = """
 SELECT tgname, identity, digest FROM (
     SELECT t.oid, t.tgname::text, i.identity,
-           left(encode(sha256(convert_to(pg_get_triggerdef(t.oid) || t.tgenabled::text, 'UTF8')), 'hex'), %(digits)s) AS digest
-    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid, pg_identify_object('pg_class'::regclass, c.oid, 0) i
+           left(encode(sha256(convert_to(pg_get_triggerdef(t.oid) || t.tgenabled::text, 'UTF8')), 'hex'),
+                %(digits)s) AS digest
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid,
+         pg_identify_object('pg_class'::regclass, c.oid, 0) i
     WHERE NOT t.tgisinternal AND c.relacl IS NOT NULL AND EXISTS (
         SELECT FROM aclexplode(c.relacl) a
         WHERE a.privilege_type = 'TRIGGER' AND (a.grantee = 0 OR a.grantee = ANY (%(oids)s)))) found
-WHERE position('keep ' || digest IN coalesce(obj_description(oid, 'pg_trigger'), '')) = 0 ORDER BY 2, 1 LIMIT %(most)s
+WHERE position('keep ' || digest IN coalesce(obj_description(oid, 'pg_trigger'), '')) = 0
+ORDER BY 2, 1 LIMIT %(most)s
 """
 _MEMBERS: LiteralString = """
 SELECT m.grantor::bigint, r.rolname::text, e.rolname::text FROM pg_auth_members m
-JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles e ON e.oid = m.member WHERE m.grantor = ANY (%(oids)s) ORDER BY 2, 3
+JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles e ON e.oid = m.member WHERE m.grantor = ANY (%(oids)s)
+ORDER BY 2, 3
 """
 _SETTINGS: LiteralString = """
-SELECT s.setrole::bigint, unnest(s.setconfig) FROM pg_db_role_setting s WHERE s.setrole = ANY (%(oids)s) ORDER BY 2
+SELECT s.setrole::bigint, unnest(s.setconfig) FROM pg_db_role_setting s WHERE s.setrole = ANY (%(oids)s)
+ORDER BY 2
 """
 _PREPARED: LiteralString = """
 SELECT r.oid::bigint, p.gid, p.database::text FROM pg_prepared_xacts p JOIN pg_roles r ON r.rolname = p.owner

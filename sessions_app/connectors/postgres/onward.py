@@ -32,7 +32,8 @@ TOLD = 5
 _GIVEN = sql.SQL("""
 WITH {}
 SELECT DISTINCT i.type, i.identity, coalesce(e.rolname::text, 'public')
-FROM acls, aclexplode(acl) a LEFT JOIN pg_roles e ON e.oid = a.grantee, pg_identify_object(classid, objid, 0) i
+FROM acls, aclexplode(acl) a LEFT JOIN pg_roles e ON e.oid = a.grantee,
+     pg_identify_object(classid, objid, 0) i
 WHERE a.grantor = ANY (%(oids)s) AND a.grantee <> ALL (%(oids)s) ORDER BY 3, 1, 2
 """).format(ACLS)
 # The owner of an extension can add code to it. It can then be dropped only with the extension, until it is
@@ -49,28 +50,36 @@ WHERE m.deptype = 'o' AND m.classid IN ('pg_proc'::regclass, 'pg_operator'::regc
 # columns with their values. A trigger may be dropped.
 _RESTING = sql.SQL("""
 WITH RECURSIVE {}, rest(classid, objid) AS (
-    SELECT classid, objid FROM mine WHERE deptype = 'o' AND classid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+    SELECT classid, objid FROM mine
+    WHERE deptype = 'o' AND classid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
     UNION SELECT n.classid, n.objid FROM rest r, LATERAL (
-        SELECT d.classid, d.objid FROM pg_depend d WHERE d.refclassid = r.classid AND d.refobjid = r.objid AND d.deptype IN ('n', 'a')
-        UNION ALL SELECT 'pg_class'::regclass, w.ev_class FROM pg_rewrite w WHERE r.classid = 'pg_rewrite'::regclass AND w.oid = r.objid) n),
+        SELECT d.classid, d.objid FROM pg_depend d
+            WHERE d.refclassid = r.classid AND d.refobjid = r.objid AND d.deptype IN ('n', 'a')
+        UNION ALL SELECT 'pg_class'::regclass, w.ev_class FROM pg_rewrite w
+            WHERE r.classid = 'pg_rewrite'::regclass AND w.oid = r.objid) n),
 owners(classid, objid, owner) AS (
     SELECT r.classid, r.objid, c.relowner FROM rest r JOIN pg_class c ON c.oid = CASE r.classid
         WHEN 'pg_class'::regclass THEN r.objid
         WHEN 'pg_attrdef'::regclass THEN (SELECT adrelid FROM pg_attrdef WHERE oid = r.objid)
         WHEN 'pg_constraint'::regclass THEN (SELECT conrelid FROM pg_constraint WHERE oid = r.objid)
         WHEN 'pg_policy'::regclass THEN (SELECT polrelid FROM pg_policy WHERE oid = r.objid) END
-    UNION ALL SELECT r.classid, r.objid, p.proowner FROM rest r JOIN pg_proc p ON r.classid = 'pg_proc'::regclass AND p.oid = r.objid)
-SELECT i.type, i.identity FROM owners, pg_identify_object(classid, objid, 0) i WHERE owner <> ALL (%(oids)s) ORDER BY 2 LIMIT 5
+    UNION ALL SELECT r.classid, r.objid, p.proowner FROM rest r
+        JOIN pg_proc p ON r.classid = 'pg_proc'::regclass AND p.oid = r.objid)
+SELECT i.type, i.identity FROM owners, pg_identify_object(classid, objid, 0) i WHERE owner <> ALL (%(oids)s)
+ORDER BY 2 LIMIT 5
 """).format(ACLS)
 _KEYS: LiteralString = """
-SELECT i.identity, k.conname::text FROM pg_constraint k JOIN pg_class o ON o.oid = k.conrelid JOIN pg_class c ON c.oid = k.confrelid,
+SELECT i.identity, k.conname::text FROM pg_constraint k JOIN pg_class o ON o.oid = k.conrelid
+     JOIN pg_class c ON c.oid = k.confrelid,
      pg_identify_object('pg_class'::regclass, o.oid, 0) i
-WHERE k.contype = 'f' AND k.conparentid = 0 AND o.relowner = ANY (%(oids)s) AND c.relowner <> ALL (%(oids)s) ORDER BY 1, 2
+WHERE k.contype = 'f' AND k.conparentid = 0 AND o.relowner = ANY (%(oids)s) AND c.relowner <> ALL (%(oids)s)
+ORDER BY 1, 2
 """
 # Up to PostgreSQL 15 a role can grant itself to others, and a membership outlives its grantor.
 _MEMBERSHIPS: LiteralString = """
 SELECT r.rolname::text, e.rolname::text FROM pg_auth_members m
-JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles e ON e.oid = m.member WHERE m.grantor = ANY (%(oids)s) ORDER BY 1, 2
+JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles e ON e.oid = m.member WHERE m.grantor = ANY (%(oids)s)
+ORDER BY 1, 2
 """
 
 

@@ -30,8 +30,10 @@ _RELATIONS: LiteralString = """
 SELECT i.identity, quote_ident(n.nspname), has_schema_privilege(%(keeper)s, n.oid, 'CREATE')
 FROM pg_shdepend s JOIN pg_class c ON c.oid = s.objid JOIN pg_namespace n ON n.oid = c.relnamespace,
      pg_identify_object('pg_class'::regclass, c.oid, 0) i
-WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = ANY (%(oids)s) AND s.deptype = 'o' AND s.classid = 'pg_class'::regclass
-AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND NOT (c.relkind = 'S' AND EXISTS (
+WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = ANY (%(oids)s) AND s.deptype = 'o'
+AND s.classid = 'pg_class'::regclass
+AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND NOT (c.relkind = 'S' AND EXISTS (
     SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
     AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i'))) ORDER BY 1
 """

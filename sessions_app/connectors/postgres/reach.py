@@ -44,7 +44,8 @@ WHERE m.member = ANY (%s) AND m.admin_option ORDER BY 2
 # Databases where the roles own something or are named in privileges.
 _WHERE: LiteralString = """
 SELECT d.datname::text, d.datallowconn FROM pg_database d WHERE d.datname = ANY (%(always)s) OR d.oid IN (
-    SELECT dbid FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s)) ORDER BY 1
+    SELECT dbid FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s))
+ORDER BY 1
 """
 # A column is reported as its table, because a revoke on a table includes its columns.
 _FAULTS = sql.SQL("""
@@ -57,7 +58,8 @@ SELECT role, what, type, identity FROM (
     UNION ALL SELECT DISTINCT a.grantee::bigint, 'system', classid, objid, 0 FROM acls, aclexplode(acl) a
     WHERE a.privilege_type = 'ALTER SYSTEM' AND a.grantee = ANY (%(oids)s)
     UNION ALL SELECT DISTINCT a.grantee::bigint, 'jobs', classid, objid, 0 FROM acls JOIN pg_namespace n
-        ON classid = 'pg_namespace'::regclass AND n.oid = objid AND n.nspname = ANY (%(schedulers)s), aclexplode(acl) a
+        ON classid = 'pg_namespace'::regclass AND n.oid = objid AND n.nspname = ANY (%(schedulers)s),
+        aclexplode(acl) a
     WHERE a.grantee = ANY (%(oids)s)
 ) found, pg_identify_object(classid, objid, objsubid) ORDER BY 1, 2, 4 LIMIT %(most)s
 """).format(ACLS)

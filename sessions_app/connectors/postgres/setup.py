@@ -31,10 +31,11 @@ ALTER ROLE {broker} LOGIN NOSUPERUSER CREATEROLE NOCREATEDB NOREPLICATION NOBYPA
 GRANT pg_signal_backend TO {broker};
 -- Lets it make the server log what holders run.
 GRANT SET ON PARAMETER log_statement TO {broker};
--- Objects that holders created go to a role that can do nothing. If holders can create functions or types, that role
--- also needs CREATE on the schema.
+-- Objects that holders created go to a role that can do nothing. If holders can create functions or types,
+-- that role also needs CREATE on the schema.
 GRANT {keeper} TO {broker} WITH ADMIN OPTION;
--- PostgreSQL 16 and newer: with reserved_connections, Stint can still connect to end grants when all others are taken.
+-- PostgreSQL 16 and newer: with reserved_connections, Stint can still connect to end grants when all other
+-- connections are taken.
 DO $stint$
 BEGIN
   IF current_setting('server_version_num')::int >= 160000 THEN
@@ -66,9 +67,9 @@ _LAST = """\
 -- GRANT SELECT ON app.orders TO {broker} WITH GRANT OPTION;
 """
 _TRIGGER = """\
--- PostgreSQL 17 and newer: refuse logins of ended grants, also where no password is required (cert, peer, trust).
--- Run this as a superuser in each database; running it again is safe. If it ever locks someone out, a superuser can
--- log in with PGOPTIONS='-c event_triggers=off'.
+-- PostgreSQL 17 and newer: refuse logins of ended grants, also where no password is required (cert, peer,
+-- trust). Run this as a superuser in each database; running it again is safe. If it ever locks someone out, a
+-- superuser can log in with PGOPTIONS='-c event_triggers=off'.
 CREATE SCHEMA IF NOT EXISTS stint;
 REVOKE ALL ON SCHEMA stint FROM PUBLIC;
 CREATE OR REPLACE FUNCTION stint.refuse_ended_grants() RETURNS event_trigger

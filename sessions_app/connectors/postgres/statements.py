@@ -36,10 +36,12 @@ WHERE usename = %s AND query_start >= %s AND query <> '' ORDER BY query_start LI
 _MAY_READ_LOG: LiteralString = """
 SELECT has_function_privilege(current_user, 'pg_catalog.pg_current_logfile(text)', 'EXECUTE')
    AND has_function_privilege(current_user, 'pg_catalog.pg_stat_file(text)', 'EXECUTE')
-   AND has_function_privilege(current_user, 'pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)', 'EXECUTE')
+   AND has_function_privilege(current_user, 'pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)',
+                              'EXECUTE')
 """
 _LOG: LiteralString = """
-SELECT pg_read_binary_file(%(path)s, greatest(0, size - %(tail)s), %(tail)s, true), current_setting('log_timezone')
+SELECT pg_read_binary_file(%(path)s, greatest(0, size - %(tail)s), %(tail)s, true),
+       current_setting('log_timezone')
 FROM pg_stat_file(%(path)s)
 """
 _STATEMENT = re.compile(r"(?:statement|execute [^:]*|fastpath function call): (.*)", re.DOTALL)

@@ -22,8 +22,8 @@ _KEPT = f"{GRANT_MARK} {RUN_MARK} {SECONDS} {_END}"
 
 SCRIPT = f"""\
 #!/bin/sh
-# Runs one approved command as root, and ends it: with the connection, or when its time is over. sudo decides which commands.
-# With {_END_WORD}, kills what still has the mark of a grant.
+# Runs one approved command as root, and ends it: with the connection, or when its time is over. sudo decides
+# which commands. With {_END_WORD}, kills what still has the mark of a grant.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 no() {{ echo "stint: $1" >&2; exit 125; }}
@@ -48,7 +48,9 @@ case "${{{SECONDS}-}}" in '' | *[!0-9.]*) no 'the time of the command is missing
 # sudo compares words joined by spaces.
 for word in "$@"; do case $word in '' | *[[:space:]]*) no 'a word contains a space' ;; esac; done
 [ $# -gt 0 ] || no 'there is no command'
-case $(cat "/proc/$PPID/comm") in sudo*) no 'sudo stays above the command, so that nothing could end it: run the setup again' ;; esac
+case $(cat "/proc/$PPID/comm") in
+  sudo*) no 'sudo stays above the command, so that nothing could end it: run the setup again' ;;
+esac
 exec {quote_argv([*GUARDED, "unshare", *IN_NAMESPACE])} "${SECONDS}" "$@"
 """
 

@@ -258,7 +258,11 @@ _RELOAD = (
 
 _INSTALL_SUDOERS = """\
 chmod 0440 {file}.new
-visudo -cqf {file}.new || {{ rm -f {file}.new; echo 'sudo rejects the lines above; they were removed.' >&2; exit 1; }}
+visudo -cqf {file}.new || {{
+  rm -f {file}.new
+  echo 'sudo rejects the lines above; they were removed.' >&2
+  exit 1
+}}
 mv {file}.new {file}
 sudo -n -l -U {account} {command} >/dev/null || {{
   echo 'sudo does not follow {file}: put "@includedir /etc/sudoers.d" at the end of /etc/sudoers.' >&2

@@ -36,7 +36,8 @@ INSERT INTO sessions_app_endintent (grant_id, at, by_id, reason, note, cut)
 SELECT id, %(at)s, %(by)s, CASE WHEN id = %(grant)s THEN %(reason)s ELSE 'parent_ended' END,
        CASE WHEN id = %(grant)s THEN %(note)s ELSE %(ref)s END, %(cut)s
   FROM tree
- WHERE id <> ALL(%(locked)s) AND state <> 'ended' AND (state <> 'revoking' OR %(cut)s AND finish_until > %(at)s)
+ WHERE id <> ALL(%(locked)s) AND state <> 'ended'
+   AND (state <> 'revoking' OR %(cut)s AND finish_until > %(at)s)
    AND NOT EXISTS (SELECT FROM sessions_app_endintent e WHERE e.grant_id = tree.id AND (e.cut OR NOT %(cut)s))
 """
 

@@ -24,7 +24,8 @@ SELECT g.ref, a.pid, pg_terminate_backend(a.pid)
   JOIN sessions_app_grant g ON g.id = e.grant_id
   JOIN pg_locks l ON l.locktype = 'transactionid' AND l.granted AND l.transactionid = g.xmax
   JOIN pg_stat_activity a ON a.pid = l.pid AND a.usename = current_user AND a.datname = current_database()
- WHERE greatest(e.made_at, a.state_change) <= clock_timestamp() - make_interval(secs => %s) AND a.state = 'idle in transaction'
+ WHERE greatest(e.made_at, a.state_change) <= clock_timestamp() - make_interval(secs => %s)
+   AND a.state = 'idle in transaction'
 """
 
 

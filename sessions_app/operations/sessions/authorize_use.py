@@ -156,8 +156,9 @@ def only(uses: list[Used]) -> Used | None:
 
 
 COLUMNS = """
-       g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port, t.account, t.host_key,
-       g.command_set_version_id, g.parameters::text, g.commands::text, g.expires_at, g.finish_seconds, g.mark"""
+       g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port,
+       t.account, t.host_key, g.command_set_version_id, g.parameters::text, g.commands::text, g.expires_at,
+       g.finish_seconds, g.mark"""
 
 
 def live(at: str = "") -> str:
@@ -180,7 +181,8 @@ def live(at: str = "") -> str:
 
 
 GOOD_TOKEN = """
-       k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())"""  # noqa: S105  # a condition
+       k.revoked_at IS NULL
+       AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())"""  # noqa: S105  # a condition
 # Every grant with a token, joined with each of its targets.
 TOKENS = """
   FROM sessions_app_grantcredential k
@@ -192,7 +194,8 @@ TOKENS = """
 # The approved version, and the lease on the target, unless the target has moved since.
 MADE = """
   JOIN sessions_app_commandsetversion v ON v.id = g.command_set_version_id
-  JOIN sessions_app_lease l ON l.grant_id = g.id AND l.target_id = t.id AND l.gone_at IS NULL AND l.made_until IS NOT NULL
+  JOIN sessions_app_lease l ON l.grant_id = g.id AND l.target_id = t.id AND l.gone_at IS NULL
+   AND l.made_until IS NOT NULL
    AND l.connection = c.connection AND l.address = t.address AND l.port = t.port"""
 _Compiled = TypeVar("_Compiled", bound=answers.CompiledSet)
 

@@ -20,10 +20,12 @@ WITH proven AS (
      WHERE state = 'ended' AND revoking_at IS NOT NULL AND ended_at >= %(since)s AND ended_at < %(until)s
 ), placed AS (
     SELECT CASE WHEN end_reason = %(expired)s THEN %(deadline)s ELSE %(revoke)s END AS cause, took,
-           CASE WHEN took <= %(first)s THEN 0 ELSE ceil(ln(took / %(first)s) / ln(%(growth)s::float8))::int END AS bucket
+           CASE WHEN took <= %(first)s THEN 0
+                ELSE ceil(ln(took / %(first)s) / ln(%(growth)s::float8))::int END AS bucket
       FROM proven
 )
-SELECT cause, bucket, count(*), count(*) FILTER (WHERE took > %(promise)s), max(took) FROM placed GROUP BY 1, 2
+SELECT cause, bucket, count(*), count(*) FILTER (WHERE took > %(promise)s), max(took)
+  FROM placed GROUP BY 1, 2
 """
 
 

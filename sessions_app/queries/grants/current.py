@@ -112,9 +112,11 @@ _NEXT = Statement(
     """
 SELECT least(
     (SELECT min(expires_at) FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning', 'active')),
-    (SELECT min(greatest(starts_at, next_attempt_at)) FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning')),
+    (SELECT min(greatest(starts_at, next_attempt_at)) FROM sessions_app_grant
+      WHERE state IN ('scheduled', 'provisioning')),
     (SELECT min(next_attempt_at) FROM sessions_app_grant WHERE state = 'revoking'),
-    (SELECT clock_timestamp() + interval '100 milliseconds' WHERE EXISTS (SELECT FROM sessions_app_endintent)),
+    (SELECT clock_timestamp() + interval '100 milliseconds'
+      WHERE EXISTS (SELECT FROM sessions_app_endintent)),
     (SELECT min(lapses_at) FROM sessions_app_accessrequest WHERE state = 'pending'),
     (SELECT min(hold_lapses_at) FROM sessions_app_commandrun WHERE state = 'held'))
 """,
@@ -132,13 +134,15 @@ _TO_REVOKE = Statement(
     """
 WITH due AS (SELECT id, cluster_id, next_attempt_at FROM sessions_app_grant
                WHERE state = 'revoking' AND next_attempt_at <= $1::timestamptz),
-     host AS (SELECT DISTINCT ON (grant_id) grant_id, address, port, bool_or(answered_at IS NOT NULL OR failed_at IS NOT NULL)
+     host AS (SELECT DISTINCT ON (grant_id) grant_id, address, port,
+                     bool_or(answered_at IS NOT NULL OR failed_at IS NOT NULL)
                      OVER (PARTITION BY grant_id) AS again FROM sessions_app_lease
                WHERE gone_at IS NULL AND grant_id IN (SELECT id FROM due) ORDER BY grant_id, id),
      line AS (SELECT id, next_attempt_at, coalesce(again, false) AS again, row_number() OVER
                      (PARTITION BY cluster_id, address, port, again ORDER BY next_attempt_at, id) AS place
                 FROM due LEFT JOIN host ON host.grant_id = due.id)
-SELECT id FROM line ORDER BY place * CASE WHEN again THEN 4 ELSE 1 END, again, next_attempt_at, id LIMIT $2::int
+SELECT id FROM line ORDER BY place * CASE WHEN again THEN 4 ELSE 1 END, again, next_attempt_at, id
+ LIMIT $2::int
 """,
 )
 

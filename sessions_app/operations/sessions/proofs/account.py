@@ -31,7 +31,8 @@ SELECT {COLUMNS}, v.digest
   JOIN sessions_app_target t ON t.id = gt.target_id AND t.cluster_id = g.cluster_id
   JOIN sessions_app_cluster c ON c.id = g.cluster_id
   JOIN sessions_app_commandsetversion v ON v.id = g.command_set_version_id
-  JOIN sessions_app_lease l ON l.grant_id = g.id AND l.target_id = t.id AND l.gone_at IS NULL AND l.made_until IS NOT NULL
+  JOIN sessions_app_lease l ON l.grant_id = g.id AND l.target_id = t.id AND l.gone_at IS NULL
+   AND l.made_until IS NOT NULL
    AND l.connection = c.connection AND l.address = t.address AND l.port = t.port
   JOIN accounts_identity i ON i.id = g.holder_id
  WHERE g.mark = $1::text AND c.id = $2::bigint AND g.held_at IS NULL AND {_DIRECT} AND {live()}

@@ -30,7 +30,8 @@ _AT_KUBERNETES = Statement(
     "stint_authorize_kubernetes",
     f"""
 SELECT {COLUMNS},
-       v.digest, k.id, k.jkt, c.id, c.connection::text, c.sealed_connection, least(g.expires_at, k.expires_at), k.digest
+       v.digest, k.id, k.jkt, c.id, c.connection::text, c.sealed_connection,
+       least(g.expires_at, k.expires_at), k.digest
 {TOKENS}{MADE}
  WHERE k.digest = $1::text AND {GOOD_TOKEN} AND g.held_at IS NULL AND c.kind = 'kubernetes'
    AND $2::text IN (c.name, t.name) AND NOT c.connection ? 'direct' AND {live()}
@@ -45,7 +46,8 @@ SELECT {COLUMNS}, v.digest, c.id, c.connection::text, c.sealed_connection
   JOIN sessions_app_target t ON t.id = gt.target_id AND t.cluster_id = g.cluster_id
   JOIN sessions_app_cluster c ON c.id = g.cluster_id
   JOIN accounts_identity i ON i.id = g.holder_id{MADE}
- WHERE g.holder_id = $1::bigint AND g.ref = $4::text AND t.name = $2::text AND g.held_at IS NULL AND c.kind = 'kubernetes'
+ WHERE g.holder_id = $1::bigint AND g.ref = $4::text AND t.name = $2::text AND g.held_at IS NULL
+   AND c.kind = 'kubernetes'
    AND NOT c.connection ? 'direct' AND {live("$3::timestamptz")}
 """,  # noqa: S608  # fixed text
 )

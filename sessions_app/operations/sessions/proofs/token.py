@@ -28,8 +28,8 @@ _OF_TOKEN = Statement(
     "stint_authorize_call",
     f"""
 SELECT {COLUMNS},
-       v.digest, k.id, k.jkt, g.held_at IS NOT NULL, c.id, c.connection::text, c.sealed_connection, l.made::text,
-       least(g.expires_at, k.expires_at), k.digest
+       v.digest, k.id, k.jkt, g.held_at IS NOT NULL, c.id, c.connection::text, c.sealed_connection,
+       l.made::text, least(g.expires_at, k.expires_at), k.digest
 {TOKENS}{MADE}
  WHERE k.digest = $1::text AND {GOOD_TOKEN} AND c.kind = 'mcp' AND c.name = $2::text AND {live()}
 """,  # fixed text

@@ -63,7 +63,10 @@ commands:
     effect: change
   - deny: DELETE /tickets/{ticket}
 examples:
-  allow: ["GET /tickets/T-42", "GET /tickets/T-42/comments?page=2", 'POST /tickets/T-42/close {"note": "done"}']
+  allow:
+    - "GET /tickets/T-42"
+    - "GET /tickets/T-42/comments?page=2"
+    - 'POST /tickets/T-42/close {"note": "done"}'
   refuse: ["DELETE /tickets/T-42", "GET /tickets", "GET /tickets/T-42/../T-43"]
 """,
     ),

@@ -52,7 +52,10 @@ commands:
   - run: get pods -n {ns}
     effect: read
 examples:
-  allow: ["scale deployment/shop -n web --replicas=3", "rollout restart deployment/shop -n web", "get pods -n web"]
+  allow:
+    - "scale deployment/shop -n web --replicas=3"
+    - "rollout restart deployment/shop -n web"
+    - "get pods -n web"
   refuse: ["scale deployment/shop -n web --replicas=0", "delete deployment/shop -n web", "get secrets -n web"]
 """,
     ),
@@ -76,8 +79,12 @@ commands:
   - run: rollout status deployment/shop -n {ns}
     effect: read
 examples:
-  allow: ["set image deployment/shop -n web app=registry.example/shop:v2.1.0", "rollout status deployment/shop -n web"]
-  refuse: ["set image deployment/shop -n web app=registry.example/other:v2.1.0", "set image deployment/shop -n web side=registry.example/shop:v2.1.0"]
+  allow:
+    - "set image deployment/shop -n web app=registry.example/shop:v2.1.0"
+    - "rollout status deployment/shop -n web"
+  refuse:
+    - "set image deployment/shop -n web app=registry.example/other:v2.1.0"
+    - "set image deployment/shop -n web side=registry.example/shop:v2.1.0"
 """,
     ),
     Starter(

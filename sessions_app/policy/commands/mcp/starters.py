@@ -29,8 +29,14 @@ commands:
     effect: change
   - deny: "export_*"
 examples:
-  allow: ['read_ticket {"id": "T-42"}', 'save_summary {"id": "T-42", "text": "A broken link."}', 'close_ticket {"id": "T-42"}']
-  refuse: ['export_attachments {"id": "T-42"}', 'read_ticket {"id": "*"}', 'close_ticket {"id": "T-42", "force": true}']
+  allow:
+    - 'read_ticket {"id": "T-42"}'
+    - 'save_summary {"id": "T-42", "text": "A broken link."}'
+    - 'close_ticket {"id": "T-42"}'
+  refuse:
+    - 'export_attachments {"id": "T-42"}'
+    - 'read_ticket {"id": "*"}'
+    - 'close_ticket {"id": "T-42", "force": true}'
 """,
     ),
     Starter(
@@ -57,8 +63,12 @@ commands:
     hold: true
   - deny: "*payment*"
 examples:
-  allow: ['get_price {"vendor": "acme", "items": ["SKU-1", "SKU-2"]}', 'place_order {"vendor": "acme", "sku": "SKU-1", "amount": 2}']
-  refuse: ['create_payment {"vendor": "acme"}', 'place_order {"vendor": "acme", "sku": "SKU-1", "amount": 11}']
+  allow:
+    - 'get_price {"vendor": "acme", "items": ["SKU-1", "SKU-2"]}'
+    - 'place_order {"vendor": "acme", "sku": "SKU-1", "amount": 2}'
+  refuse:
+    - 'create_payment {"vendor": "acme"}'
+    - 'place_order {"vendor": "acme", "sku": "SKU-1", "amount": 11}'
 """,
     ),
 )
