@@ -1,16 +1,20 @@
-"""The maximum lengths of functions, source files and template lines; `make lint` lists what exceeds them.
+"""The maximum lengths of functions, files and lines; `make lint` lists what exceeds them.
 
 Ruff can't limit these. `python -m tests.limits` exits with 1 if anything exceeds its limit.
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ("broker", "accounts", "sessions_app", "manage.py")
-FUNCTION_LINES, FILE_LINES, TEMPLATE_CHARACTERS = 60, 400, 160
+FUNCTION_LINES, FILE_LINES, LINE_CHARACTERS, TEMPLATE_CHARACTERS = 60, 400, 110, 160
+SKIPS = "# " + "fmt:"
+# Comments that must be at the end of the line that they are about, and don't count.
+COMMENTS_OF_TOOLS = re.compile(r"  # (noqa|type):? .*")
 # Files that may be longer, with the reasons.
 LONG_FILES = {
     "broker/audit/events.py": "an enum can't be divided, and each event is described where it is declared",
@@ -43,6 +47,22 @@ def of_source(root: Path = ROOT) -> Iterator[str]:
         yield from functions(name, text)
 
 
+def of_lines(root: Path = ROOT) -> Iterator[str]:
+    """Yield the lines of source and tests that are too long, and those that the formatter skips.
+
+    Comments for tools don't count, nor do lines with nothing to break, such as a URL or a digest.
+    """
+    for path in sorted(one for part in (*SOURCE, "tests") for one in (root / part).rglob("*.py")):
+        if "migrations" in path.parts:
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            place, text = f"{path.relative_to(root)}:{number}", COMMENTS_OF_TOOLS.sub("", line)
+            if len(text) > LINE_CHARACTERS and " " in text.strip():
+                yield f"{place}: {len(text)} characters, more than {LINE_CHARACTERS}"
+            if SKIPS in line:
+                yield f"{place}: remove `{SKIPS}`, and let the formatter decide"
+
+
 def of_templates(root: Path = ROOT) -> Iterator[str]:
     """Yield the template lines that are too long."""
     for path in sorted((root / "templates").rglob("*.html")):
@@ -56,7 +76,7 @@ def of_templates(root: Path = ROOT) -> Iterator[str]:
 
 def main() -> int:
     """Print what exceeds a limit, and return the exit status."""
-    found = [*of_source(), *of_templates()]
+    found = [*of_source(), *of_lines(), *of_templates()]
     sys.stdout.write("".join(f"{one}\n" for one in found))
     return 1 if found else 0
 

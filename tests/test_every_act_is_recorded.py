@@ -23,20 +23,27 @@ SOURCE = Source()
 READS = {
     "pages and lists of what the reader may see": (
         """
-        / /more/ /search/ /notices/ /requests/ /requests/<req:ref>/ /workflows/<workflow:ref>/ /workflows/<workflow:ref>/live/
+        / /more/ /search/ /notices/ /requests/ /requests/<req:ref>/ /workflows/<workflow:ref>/
+        /workflows/<workflow:ref>/live/
         /incidents/<inc:ref>/ /incidents/<inc:ref>/live/ /approvals/ /approvals/<req:ref>/ /grants/
         /grants/<gr:ref>/receipt.json /recordings/ /clusters/ /clusters/<slug:name>/
-        /clusters/<slug:name>/checks/ /command-sets/ /command-sets/<slug:name>/ /policies/ /policies/<slug:name>/ /webhooks/
-        /webhooks/<slug:name>/ /sources/ /sources/<slug:name>/ /trust-policies/ /account/ /account/factors/ /people/
-        /people/<username:username>/ /who-can/ /timeline/ /record/ /status/ /history/<slug:type_>/<str:name>/ /rights/
+        /clusters/<slug:name>/checks/ /command-sets/ /command-sets/<slug:name>/ /policies/
+        /policies/<slug:name>/ /webhooks/
+        /webhooks/<slug:name>/ /sources/ /sources/<slug:name>/ /trust-policies/ /account/ /account/factors/
+        /people/
+        /people/<username:username>/ /who-can/ /timeline/ /record/ /status/ /history/<slug:type_>/<str:name>/
+        /rights/
         GET:/api/v1/history/<api_name:kind>/<api_user:name> GET:/api/v1/rights
         GET:/api/v1/history/<api_name:kind>/<api_user:name>/difference
-        GET:/api/v1/me GET:/api/v1/me/ssh-keys GET:/api/v1/me/tokens GET:/api/v1/me/notices GET:/api/v1/clusters
+        GET:/api/v1/me GET:/api/v1/me/ssh-keys GET:/api/v1/me/tokens GET:/api/v1/me/notices
+        GET:/api/v1/clusters
         GET:/api/v1/clusters/<api_name:name> GET:/api/v1/command-sets GET:/api/v1/command-sets/<api_name:name>
         GET:/api/v1/command-sets/<api_name:name>/versions/<api_id:number> GET:/api/v1/policies
-        GET:/api/v1/policies/<api_name:name> GET:/api/v1/proposals GET:/api/v1/proposals/<api_id:proposal_id> GET:/api/v1/requests GET:/api/v1/requests/<api_request:ref> GET:/api/v1/grants
+        GET:/api/v1/policies/<api_name:name> GET:/api/v1/proposals GET:/api/v1/proposals/<api_id:proposal_id>
+        GET:/api/v1/requests GET:/api/v1/requests/<api_request:ref> GET:/api/v1/grants
         GET:/api/v1/grants/<api_grant:ref> GET:/api/v1/grants/<api_grant:ref>/receipt
-        GET:/api/v1/grants/<api_grant:ref>/runs GET:/api/v1/grants/<api_grant:ref>/sessions GET:/api/v1/workflows
+        GET:/api/v1/grants/<api_grant:ref>/runs GET:/api/v1/grants/<api_grant:ref>/sessions
+        GET:/api/v1/workflows
         GET:/api/v1/workflows/<api_workflow:ref> GET:/api/v1/webhooks GET:/api/v1/webhooks/<api_name:name>
         GET:/api/v1/webhooks/<api_name:name>/messages GET:/api/v1/runs GET:/api/v1/identities
         GET:/api/v1/identities/<api_user:username> GET:/api/v1/identities/<api_user:username>/ssh-keys
@@ -46,11 +53,13 @@ READS = {
     "says what would be, and does nothing of it": (
         """
         /requests/preview/ /command-sets/<slug:name>/try/ /policies/<slug:name>/simulate/ tool:what_may_i_do
-        sessions_app.operations.requests.check_request.check_request sessions_app.operations.identities.prove_token.prove_token"""
+        sessions_app.operations.requests.check_request.check_request
+        sessions_app.operations.identities.prove_token.prove_token"""
     ),
     "the same for everybody, and nobody's secret": (
         """
-        /docs/ /docs/<slug:name>/ /docs/reference/<slug:name>/ /api/schema/ /api/docs/ /schemas/ /schemas/<str:folder>.json /metrics /pulse/
+        /docs/ /docs/<slug:name>/ /docs/reference/<slug:name>/ /api/schema/ /api/docs/ /schemas/
+        /schemas/<str:folder>.json /metrics /pulse/
         /streams/changes /.well-known/oauth-authorization-server/oauth GET:/api/v1/ssh-gateway
         GET:/api/v1/web-gateway"""
     ),
@@ -62,9 +71,11 @@ READS = {
     ),
     "part of verbs that are recorded": (
         """
-        sessions_app.operations.grants.lock_descendants.lock_descendants sessions_app.operations.grants.lock_to_end.lock_to_end
+        sessions_app.operations.grants.lock_descendants.lock_descendants
+        sessions_app.operations.grants.lock_to_end.lock_to_end
         accounts.operations.lock_person.lock_person
-        sessions_app.operations.requests.limit_requests.limit_requests sessions_app.operations.sessions.limit_holds.limit_holds"""
+        sessions_app.operations.requests.limit_requests.limit_requests
+        sessions_app.operations.sessions.limit_holds.limit_holds"""
     ),
     "starts other processes, each of which records its acts": "manage.py:up manage.py:demo manage.py:serve",
     "writes files of a machine that has no record yet": "manage.py:production",
@@ -72,17 +83,21 @@ READS = {
 }
 # Writes that neither give nor remove access.
 NO_ACTS = {
-    "the question at each use, whose answer's use is recorded; that the database was compared is written down once": (
+    "asked at each use, which is recorded; that the database was compared is recorded once": (
         """
-        sessions_app.operations.sessions.authorize_use.authorize_use sessions_app.operations.sessions.open_session.lock_live
-        sessions_app.operations.sessions.proofs.proxy.lock_requests sessions_app.operations.sessions.proofs.page.uses_from_page"""
+        sessions_app.operations.sessions.authorize_use.authorize_use
+        sessions_app.operations.sessions.open_session.lock_live
+        sessions_app.operations.sessions.proofs.proxy.lock_requests
+        sessions_app.operations.sessions.proofs.page.uses_from_page"""
     ),
     "one's own notices, searches and their marks, which nobody else sees": (
         """
         /notices/read/ /notices/<int:notice>/read/ POST:/api/v1/me/notices/<api_id:notice_id>/read
         /requests/saved/<int:bookmark>/delete/ /record/questions/ /record/questions/<int:bookmark>/delete/
-        sessions_app.operations.notifications.read_notice.read_notice sessions_app.operations.notifications.read_all_notices.read_all_notices
-        sessions_app.operations.requests.save_bookmark.save_bookmark sessions_app.operations.requests.delete_bookmark.delete_bookmark"""
+        sessions_app.operations.notifications.read_notice.read_notice
+        sessions_app.operations.notifications.read_all_notices.read_all_notices
+        sessions_app.operations.requests.save_bookmark.save_bookmark
+        sessions_app.operations.requests.delete_bookmark.delete_bookmark"""
     ),
     "the answer is kept for whoever sends the same again; nothing else is written": (
         """
@@ -99,13 +114,17 @@ NO_ACTS = {
     ),
     "tells people, or queues what tells them, of what has an entry": (
         """
-        sessions_app.operations.notifications.notify.notify sessions_app.operations.notifications.notify_of_end.notify_of_end
-        sessions_app.operations.notifications.notify_of_hold.notify_of_hold sessions_app.operations.notifications.notify_of_hold.notify_people_of_hold
-        sessions_app.operations.notifications.notify_of_start.notify_of_start sessions_app.operations.notifications.warn_holders.warn_holders
+        sessions_app.operations.notifications.notify.notify
+        sessions_app.operations.notifications.notify_of_end.notify_of_end
+        sessions_app.operations.notifications.notify_of_hold.notify_of_hold
+        sessions_app.operations.notifications.notify_of_hold.notify_people_of_hold
+        sessions_app.operations.notifications.notify_of_start.notify_of_start
+        sessions_app.operations.notifications.warn_holders.warn_holders
         sessions_app.operations.notifications.await_answer.await_answer
         sessions_app.operations.notifications.notify_approvers.notify_approvers
         sessions_app.operations.notifications.combine_webhooks.combine_webhooks
-        sessions_app.operations.notifications.gather_webhooks.gather_webhooks sessions_app.operations.notifications.gather_webhooks.queue"""
+        sessions_app.operations.notifications.gather_webhooks.gather_webhooks
+        sessions_app.operations.notifications.gather_webhooks.queue"""
     ),
     "once used, it is good no second time; its use is recorded": (
         "sessions_app.operations.grants.use_proof.use_proof"
@@ -124,16 +143,20 @@ NO_ACTS = {
     "counts what grants that are over say": "sessions_app.operations.sweep.count_ends.count_ends",
     "throws away what is over": (
         """
-        accounts.operations.purge_sign_ins.purge_sign_ins sessions_app.operations.notifications.purge_webhooks.purge_webhooks
+        accounts.operations.purge_sign_ins.purge_sign_ins
+        sessions_app.operations.notifications.purge_webhooks.purge_webhooks
         sessions_app.operations.notifications.purge_notices.purge_notices"""
     ),
     "part of verbs that are recorded": (
         """
         sessions_app.operations.identities.change_factors.first_codes
-        sessions_app.operations.identities.change_factors.end_sign_ins sessions_app.operations.grants.cut_unfinished.cut_unfinished
+        sessions_app.operations.identities.change_factors.end_sign_ins
+        sessions_app.operations.grants.cut_unfinished.cut_unfinished
         sessions_app.operations.targets.compare_targets.note_unseen
-        sessions_app.operations.catalog.save_draft.write_draft sessions_app.operations.catalog.keep_versions.keep_versions
-        sessions_app.operations.notifications.webhook_endpoint.set_owners sessions_app.operations.catalog.give_permission.give_permission"""
+        sessions_app.operations.catalog.save_draft.write_draft
+        sessions_app.operations.catalog.keep_versions.keep_versions
+        sessions_app.operations.notifications.webhook_endpoint.set_owners
+        sessions_app.operations.catalog.give_permission.give_permission"""
     ),
 }
 # Views of third-party classes, and where Stint records them; None: the view shows a form or an error.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.limits import FILE_LINES, FUNCTION_LINES, of_source
+from tests.limits import FILE_LINES, FUNCTION_LINES, LINE_CHARACTERS, SKIPS, of_lines, of_source
 
 
 @pytest.fixture
@@ -31,3 +31,21 @@ def test_a_file_may_have_so_many_lines_and_no_more_but_for_migrations(house):
     (house / "broker" / "b.py").write_text("x = 1\n" * (FILE_LINES + 1))
     (house / "accounts" / "migrations" / "0001_initial.py").write_text("x = 1\n" * (FILE_LINES + 1))
     assert list(of_source(house)) == [f"broker/b.py: {FILE_LINES + 1} lines, more than {FILE_LINES}"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("x = 1 #" + "x" * (LINE_CHARACTERS - 7), 0),
+        ("x = 1 #" + "x" * (LINE_CHARACTERS - 6), 1),
+        ("x = 1  # noqa: E501  # " + "why " * 40, 0),
+        ("x = 1  # type: ignore[misc]  # " + "why " * 40, 0),
+        ('    "' + "x" * LINE_CHARACTERS + '",', 0),
+        (f"x = [1,2]  {SKIPS} skip", 1),
+    ],
+)
+def test_a_line_that_can_be_broken_has_so_many_characters_and_no_more(house, line, found):
+    (house / "tests").mkdir()
+    for folder in ("accounts", "tests", "accounts/migrations"):
+        (house / folder / "a.py").write_text(f"{line}\n")
+    assert [one.partition(":")[0] for one in of_lines(house)] == ["accounts/a.py", "tests/a.py"] * found

@@ -40,8 +40,8 @@ def start(version: str, exporter: Any = None) -> None:
             processor = SimpleSpanProcessor(exporter)
     except ImportError as error:
         raise ImproperlyConfigured(
-            f"STINT_TRACES is on, but {error.name} is not installed. Run `pip install --require-hashes -r .requirements/locked/traces.txt`, or "
-            "unset it."
+            f"STINT_TRACES is on, but {error.name} is not installed. Run"
+            " `pip install --require-hashes -r .requirements/locked/traces.txt`, or unset it."
         ) from error
     # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES of the environment take precedence.
     provider = TracerProvider(resource=Resource.create({"service.name": "stint", "service.version": version}))

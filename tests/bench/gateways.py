@@ -41,7 +41,8 @@ def run(report: Report) -> None:
         files = f"root {folder}/site; default_type application/json;"
         with nginx(files) as upstream, database() as (database_name, world):
             plain = f"""ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem;
-                location / {{ proxy_pass http://upstream; proxy_http_version 1.1; proxy_set_header Connection "";
+                location / {{ proxy_pass http://upstream; proxy_http_version 1.1;
+                              proxy_set_header Connection "";
                               proxy_buffering on; proxy_max_temp_file_size 0; }}"""
             pool = f"upstream upstream {{ server 127.0.0.1:{upstream.port}; keepalive 16; }}"
             target, env = Target(port=upstream.port), environment(database_name, folder)

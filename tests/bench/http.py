@@ -102,7 +102,8 @@ def _through_nginx(report: Report, folder: Path, url: str) -> None:
     static = f"server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} }}"
     headers = f"""
         proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_http_version 1.1;
-        proxy_set_header Connection ""; proxy_set_header Stintproxy "{PROXY_KEY}"; proxy_set_header Stinttarget tickets-api;
+        proxy_set_header Connection ""; proxy_set_header Stintproxy "{PROXY_KEY}";
+        proxy_set_header Stinttarget tickets-api;
         proxy_set_header Stintmethod $request_method; proxy_set_header Stinturi /tickets/T-42;"""
     host = url.removeprefix("http://")
     upstreams = f"""
@@ -277,7 +278,8 @@ def _fill(like: int, count: int) -> tuple[str, ...]:
     return (
         *(f"ALTER TABLE sessions_app_{table} DISABLE TRIGGER USER" for table in tables),
         f"""
-        INSERT INTO accounts_identity (password, is_superuser, username, name, email, kind, is_active, time_zone, created_at)
+        INSERT INTO accounts_identity (password, is_superuser, username, name, email, kind, is_active,
+            time_zone, created_at)
         SELECT '!', false, 'p' || i, 'P' || i, 'p' || i || '@example.com', 'person', true, 'UTC', now()
           FROM generate_series(1, {max(1, count // 50)}) i
         """,
@@ -285,7 +287,8 @@ def _fill(like: int, count: int) -> tuple[str, ...]:
         CREATE TEMPORARY TABLE made ON COMMIT PRESERVE ROWS AS
         SELECT i, (SELECT max(id) FROM sessions_app_accessrequest) + i AS request,
                (SELECT max(id) FROM sessions_app_grant) + i AS grant_id,
-               (SELECT min(id) FROM accounts_identity WHERE username LIKE 'p%') + i % {max(1, count // 50)} AS holder
+               (SELECT min(id) FROM accounts_identity WHERE username LIKE 'p%')
+                 + i % {max(1, count // 50)} AS holder
           FROM generate_series(1, {count}) i
         """,
         _copy(
@@ -319,9 +322,10 @@ def _fill(like: int, count: int) -> tuple[str, ...]:
         SELECT grant_id, encode(sha256(('sgt_' || lpad(i::text, 43, '0'))::bytea), 'hex'), '', now() FROM made
         """,
         """
-        INSERT INTO sessions_app_session
-               (grant_id, target_id, credential_id, gateway_id, client_address, proof, opened_at, closed_at, close_reason)
-        SELECT m.grant_id, gt.target_id, k.id, (SELECT max(id) FROM sessions_app_gatewaynode), '', '', now(), now(), ''
+        INSERT INTO sessions_app_session (grant_id, target_id, credential_id, gateway_id, client_address,
+            proof, opened_at, closed_at, close_reason)
+        SELECT m.grant_id, gt.target_id, k.id, (SELECT max(id) FROM sessions_app_gatewaynode), '', '', now(),
+            now(), ''
           FROM made m JOIN sessions_app_grant_targets gt ON gt.grant_id = m.grant_id
           JOIN sessions_app_grantcredential k ON k.grant_id = m.grant_id
         """,

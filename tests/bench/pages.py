@@ -183,9 +183,11 @@ def _fill_record(name: str) -> None:
         "ALTER TABLE audit_entry DISABLE TRIGGER USER",
         "ALTER TABLE audit_head DISABLE TRIGGER USER",
         f"""
-        INSERT INTO audit_entry (log, seq, at, event, actor, actor_id, object_type, object_ref, body, prev_hash, hash)
+        INSERT INTO audit_entry (log, seq, at, event, actor, actor_id, object_type, object_ref, body,
+            prev_hash, hash)
         SELECT 'main', h.seq + i, now() - ({ENTRIES} - i) * interval '30 seconds',
-            (ARRAY['command.allowed', 'command.finished', 'session.opened', 'grant.active', 'grant.ended'])[i % 5 + 1],
+            (ARRAY['command.allowed', 'command.finished', 'session.opened', 'grant.active', 'grant.ended']
+            )[i % 5 + 1],
             CASE WHEN i % 5 = 0 THEN 'p' || (i % {PEOPLE} + 1) ELSE 'system:gateway' END, NULL, 'grant',
             'GR-B' || lpad((i % {GRANTS} + 1)::text, 7, '0'),
             '{{"data": {{"target": "web-1", "exit_status": 0}}, "event": "x"}}', sha256(i::text::bytea),
@@ -202,21 +204,24 @@ def _fill_grants(name: str) -> None:
     owner(
         name,
         f"""
-        INSERT INTO accounts_identity (password, is_superuser, username, name, email, kind, is_active, time_zone, created_at)
-        SELECT '!', false, 'p' || i, 'Person ' || i, 'p' || i || '@example.com', 'person', true, 'UTC', now() FROM generate_series(1, {PEOPLE}) i
+        INSERT INTO accounts_identity (password, is_superuser, username, name, email, kind, is_active,
+            time_zone, created_at)
+        SELECT '!', false, 'p' || i, 'Person ' || i, 'p' || i || '@example.com', 'person', true, 'UTC', now()
+        FROM generate_series(1, {PEOPLE}) i
         """,
         "ALTER TABLE sessions_app_grant DISABLE TRIGGER USER",
         "ALTER TABLE sessions_app_grant_targets DISABLE TRIGGER USER",
         "ALTER TABLE sessions_app_accessrequest DISABLE TRIGGER USER",
         # Every twentieth is Alice's; i counts from the newest.
         f"""
-        INSERT INTO sessions_app_accessrequest (number, kind, requester_id, cluster_id, policy_id, policy_version,
-            command_set_version_id, parameters, targets, duration, reason, ticket, digest, state, version, created_at,
-            lapses_at, decided_at)
+        INSERT INTO sessions_app_accessrequest (number, kind, requester_id, cluster_id, policy_id,
+            policy_version, command_set_version_id, parameters, targets, duration, reason, ticket, digest,
+            state, version, created_at, lapses_at, decided_at)
         SELECT 1000000 - i, 'planned', CASE WHEN i % 20 = 0 THEN a.id ELSE h.id END, c.id, p.id, 1, v.id,
-            '{{"unit": "nginx"}}', (SELECT json_agg(id) FROM sessions_app_target WHERE cluster_id = c.id), 3600,
-            'Work number ' || i, 'CHG-' || i, 'x', CASE WHEN i % 50 = 7 THEN 'denied' WHEN i <= 300 AND i % 3 = 0 THEN
-            'pending' ELSE 'approved' END, 1, now() - i * interval '5 minutes', now() + interval '1 day', now()
+            '{{"unit": "nginx"}}', (SELECT json_agg(id) FROM sessions_app_target WHERE cluster_id = c.id),
+            3600, 'Work number ' || i, 'CHG-' || i, 'x',
+            CASE WHEN i % 50 = 7 THEN 'denied' WHEN i <= 300 AND i % 3 = 0 THEN 'pending' ELSE 'approved' END,
+            1, now() - i * interval '5 minutes', now() + interval '1 day', now()
         FROM generate_series(1, {GRANTS}) AS i, sessions_app_cluster c, sessions_app_accesspolicy p,
             (SELECT max(v.id) AS id FROM sessions_app_commandsetversion v JOIN sessions_app_commandset s
                 ON s.id = v.command_set_id WHERE s.name = 'restart-web' AND published_at IS NOT NULL) v,
@@ -225,17 +230,19 @@ def _fill_grants(name: str) -> None:
         WHERE c.name = 'web' AND p.name = 'web-work' AND h.n = i % {PEOPLE} + 1
         """,
         """
-        INSERT INTO sessions_app_grant (ref, request_id, holder_id, cluster_id, policy_id, command_set_version_id,
-            parameters, commands, mark, break_glass, starts_at, expires_at, finish_seconds, state, version, created_at,
-            activated_at, revoking_at, ended_at, end_reason, end_note, attempts, last_error, review_note, review_due_at,
-            reviewed_at)
-        SELECT 'GR-B' || lpad(i::text, 7, '0'), id, requester_id, cluster_id, policy_id, command_set_version_id, parameters,
-            '[0, 1, 2, 3]', 'mark-' || i, i % 500 = 3, created_at,
-            CASE WHEN live THEN now() + (i % 200 + 1) * interval '1 minute' ELSE created_at + interval '1 hour' END, 0,
-            CASE WHEN NOT live THEN 'ended' WHEN i % 40 = 1 THEN 'revoking' ELSE 'active' END, 1, created_at, created_at,
-            CASE WHEN NOT live OR i % 40 = 1 THEN now() END, CASE WHEN NOT live THEN created_at + interval '1 hour' END,
-            CASE WHEN NOT live OR i % 40 = 1 THEN 'expired' ELSE '' END, '', 0, '', '', CASE WHEN i % 500 = 3 THEN now()
-            END, CASE WHEN i % 500 = 3 AND i > 5000 THEN now() END
+        INSERT INTO sessions_app_grant (ref, request_id, holder_id, cluster_id, policy_id,
+            command_set_version_id, parameters, commands, mark, break_glass, starts_at, expires_at,
+            finish_seconds, state, version, created_at, activated_at, revoking_at, ended_at, end_reason,
+            end_note, attempts, last_error, review_note, review_due_at, reviewed_at)
+        SELECT 'GR-B' || lpad(i::text, 7, '0'), id, requester_id, cluster_id, policy_id,
+            command_set_version_id, parameters, '[0, 1, 2, 3]', 'mark-' || i, i % 500 = 3, created_at,
+            CASE WHEN live THEN now() + (i % 200 + 1) * interval '1 minute'
+            ELSE created_at + interval '1 hour' END,
+            0, CASE WHEN NOT live THEN 'ended' WHEN i % 40 = 1 THEN 'revoking' ELSE 'active' END, 1,
+            created_at, created_at, CASE WHEN NOT live OR i % 40 = 1 THEN now() END,
+            CASE WHEN NOT live THEN created_at + interval '1 hour' END,
+            CASE WHEN NOT live OR i % 40 = 1 THEN 'expired' ELSE '' END, '', 0, '', '',
+            CASE WHEN i % 500 = 3 THEN now() END, CASE WHEN i % 500 = 3 AND i > 5000 THEN now() END
         FROM (SELECT *, 1000000 - number AS i, 1000000 - number < 600 AS live FROM sessions_app_accessrequest
             WHERE number > 500000) r
         WHERE state = 'approved'
@@ -246,29 +253,33 @@ def _fill_grants(name: str) -> None:
         WHERE g.mark LIKE 'mark-%' AND t.id % 4 = 0
         """,
         """
-        INSERT INTO sessions_app_session (grant_id, target_id, gateway_id, client_address, proof, opened_at, closed_at,
-            close_reason)
+        INSERT INTO sessions_app_session (grant_id, target_id, gateway_id, client_address, proof, opened_at,
+            closed_at, close_reason)
         SELECT g.id, t.id, n.id, '192.0.2.1', 'SHA256:key', g.created_at, g.ended_at, ''
         FROM sessions_app_grant g, (SELECT min(id) AS id FROM sessions_app_target) t,
             (SELECT min(id) AS id FROM sessions_app_gatewaynode) n
         WHERE g.mark LIKE 'mark-%'
         """,
         """
-        INSERT INTO sessions_app_commandrun (grant_id, session_id, target_id, line, argv, command_index, effect, state,
-            reason, tried_at, started_at, ended_at, exit_status, signal, recording, recording_digest, output_bytes)
-        SELECT s.grant_id, s.id, s.target_id, 'systemctl restart nginx', '["systemctl", "restart", "nginx"]', 0, 'change',
-            CASE WHEN i = 3 THEN 'refused' ELSE 'done' END, '', s.opened_at, s.opened_at, s.opened_at, 0, '', '', '', 0
+        INSERT INTO sessions_app_commandrun (grant_id, session_id, target_id, line, argv, command_index,
+            effect, state, reason, tried_at, started_at, ended_at, exit_status, signal, recording,
+            recording_digest, output_bytes)
+        SELECT s.grant_id, s.id, s.target_id, 'systemctl restart nginx', '["systemctl", "restart", "nginx"]',
+            0, 'change', CASE WHEN i = 3 THEN 'refused' ELSE 'done' END, '', s.opened_at, s.opened_at,
+            s.opened_at, 0, '', '', '', 0
         FROM sessions_app_session s JOIN sessions_app_grant g ON g.id = s.grant_id, generate_series(1, 3) AS i
         WHERE g.mark LIKE 'mark-%'
         """,
         # The object of a page is large too: the scene's grant has many runs.
         """
-        INSERT INTO sessions_app_commandrun (grant_id, session_id, target_id, line, argv, command_index, effect, state,
-            reason, tried_at, started_at, ended_at, exit_status, signal, recording, recording_digest, output_bytes)
-        SELECT grant_id, session_id, target_id, line, argv, command_index, effect, state, reason, tried_at, started_at,
-            ended_at, exit_status, signal, '', '', output_bytes
+        INSERT INTO sessions_app_commandrun (grant_id, session_id, target_id, line, argv, command_index,
+            effect, state, reason, tried_at, started_at, ended_at, exit_status, signal, recording,
+            recording_digest, output_bytes)
+        SELECT grant_id, session_id, target_id, line, argv, command_index, effect, state, reason, tried_at,
+            started_at, ended_at, exit_status, signal, '', '', output_bytes
         FROM (SELECT r.* FROM sessions_app_commandrun r JOIN sessions_app_grant g ON g.id = r.grant_id
-            WHERE r.state = 'done' AND g.mark NOT LIKE 'mark-%' ORDER BY r.id DESC LIMIT 1) r, generate_series(1, 3000)
+            WHERE r.state = 'done' AND g.mark NOT LIKE 'mark-%' ORDER BY r.id DESC LIMIT 1) r,
+            generate_series(1, 3000)
         """,
         "ALTER TABLE sessions_app_grant ENABLE TRIGGER USER",
         "ALTER TABLE sessions_app_grant_targets ENABLE TRIGGER USER",

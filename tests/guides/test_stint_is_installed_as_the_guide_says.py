@@ -99,8 +99,9 @@ ASKS = """
 import http.client, pathlib, sys, time
 failed, asked = [], 0
 headers = {"Content-Type": "application/json", "Authorization": f"Bearer {sys.argv[1]}"}
+kinds = [("GET", "/sign-in/", None, 200), ("POST", "/api/v1/requests", "{}", 400)]
 while not pathlib.Path("enough").exists():
-    method, path, body, wanted = [("GET", "/sign-in/", None, 200), ("POST", "/api/v1/requests", "{}", 400)][asked % 2]
+    method, path, body, wanted = kinds[asked % 2]
     try:
         site = http.client.HTTPSConnection("stint.example.com", timeout=60)
         site.request(method, path, body, headers if body else {})

@@ -14,8 +14,10 @@ ESCAPED = f"\x1b[31m{markup.EVIL}\x1b]8;;javascript:window.canary=1\x07link\x1b]
 # Elements that only unescaped markup can create.
 # The recording player uses inline styles, so only active content is checked there.
 FOREIGN = """
-() => [...document.querySelectorAll('img, iframe, script:not([src]), [onerror], [onload], [style], a[href^="javascript:" i]')]
-  .filter(el => !(el.closest('.ap-player') && el.matches('[style]') && !el.matches('img, iframe, script, [onerror], [onload]')))
+() => [...document.querySelectorAll(
+    'img, iframe, script:not([src]), [onerror], [onload], [style], a[href^="javascript:" i]')]
+  .filter(el => !(el.closest('.ap-player') && el.matches('[style]')
+    && !el.matches('img, iframe, script, [onerror], [onload]')))
   .map(el => el.outerHTML.slice(0, 120)).concat(window.canary ? ['it ran'] : [])
 """
 

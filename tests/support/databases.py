@@ -32,18 +32,22 @@ _SCHEMA = """
 SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
     SELECT format('%s %s %s %s', relname, relkind, relowner, relacl)
       FROM pg_class WHERE relnamespace = 'public'::regnamespace
-    UNION ALL SELECT format('%s %s %s %s %s %s', attrelid::regclass, attname, atttypid, attnotnull, attisdropped, attacl)
+    UNION ALL SELECT format('%s %s %s %s %s %s', attrelid::regclass, attname, atttypid, attnotnull,
+                            attisdropped, attacl)
       FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid WHERE relnamespace = 'public'::regnamespace
     UNION ALL SELECT format('%s %s %s %s', proname, md5(prosrc), proowner, proacl)
       FROM pg_proc WHERE pronamespace = 'public'::regnamespace
     UNION ALL SELECT format('%s %s %s %s', tgname, tgrelid::regclass, tgenabled, tgfoid::regproc)
       FROM pg_trigger WHERE NOT tgisinternal
-    UNION ALL SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
+      WHERE connamespace = 'public'::regnamespace
     UNION ALL SELECT format('%s %s', nspname, nspacl) FROM pg_namespace WHERE nspname !~ '^pg_(temp|toast)'
     UNION ALL SELECT extname FROM pg_extension
-    UNION ALL SELECT format('%s %s %s', datacl, datallowconn, datconnlimit) FROM pg_database WHERE datname = current_database()
+    UNION ALL SELECT format('%s %s %s', datacl, datallowconn, datconnlimit) FROM pg_database
+      WHERE datname = current_database()
     UNION ALL SELECT format('%s %s', setrole, setconfig)
-      FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase WHERE datname = current_database()
+      FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase
+      WHERE datname = current_database()
 ) lines (line)
 """
 # A table keeps its file when its rows are deleted. So this finds each that ever had a row, and some that have

@@ -228,7 +228,6 @@ def _caddy(site: Site) -> str:
 
 
 def _envoy(site: Site) -> str:
-    stint, upstream = urlsplit(site.stint), urlsplit(site.upstream)
     removed = "\n".join(
         f"          - remove: {name.lower()}"
         for name in (*_STRIPPED, "Authorization", "Stinturi", "Stintclient", "Stintprobe")
@@ -269,12 +268,8 @@ http_filters:
           allowed_client_headers: {{patterns: [{{exact: www-authenticate}}, {{exact: content-type}}]}}
       # Method, path and Authorization are forwarded automatically.
       allowed_headers:
-        patterns:
-          - exact: stinturi
-          - exact: stintclient
-          - exact: dpop
-          - exact: accept
-          - exact: stintprobe
+        patterns: [{{exact: stinturi}}, {{exact: stintclient}}, {{exact: stintprobe}},
+                   {{exact: dpop}}, {{exact: accept}}]
   - name: stint.take
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
@@ -289,6 +284,12 @@ http_filters:
 {removed}
   - name: envoy.filters.http.router
     typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+{_envoy_clusters(site)}"""
+
+
+def _envoy_clusters(site: Site) -> str:
+    stint, upstream = urlsplit(site.stint), urlsplit(site.upstream)
+    return f"""\
 # The route: prefix "{site.base_path}", host_rewrite_literal: "{site.host}", cluster: {site.target},
 # timeout: 60s, which limits a response that has begun: it continues after its grant ends.
 clusters:

@@ -16,7 +16,8 @@ def setup_address(username: str, secret: str) -> str:
     app shows.
     """
     issuer = f"Stint {urlsplit(settings.PUBLIC_URL).hostname}"
-    return f"otpauth://totp/{quote(f'{issuer}:{username}')}?{urlencode({'secret': secret, 'issuer': issuer}, quote_via=quote)}"
+    query = urlencode({"secret": secret, "issuer": issuer}, quote_via=quote)
+    return f"otpauth://totp/{quote(f'{issuer}:{username}')}?{query}"
 
 
 def qr_path(text: str) -> tuple[int, str]:

@@ -14,10 +14,14 @@ WORK = ("run", "--cluster", "desk", "--set", "agent-ticket", "--param", "ticket=
 READ = """
 import json, os, urllib.request
 address, token = os.environ["STINT_ADDRESS"], os.environ["STINT_GRANT_TOKEN"]
-meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+meta = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
 headers = {
     "Authorization": f"Bearer {token}", "Content-Type": "application/json", "Mcp-Method": "tools/call",
-    "Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2026-07-28", "Mcp-Name": "read_ticket",
+    "Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2026-07-28",
+    "Mcp-Name": "read_ticket",
 }
 for ticket in ("T-42", "T-43"):
     params = {"_meta": meta, "name": "read_ticket", "arguments": {"id": ticket}}

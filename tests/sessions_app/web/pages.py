@@ -9,20 +9,25 @@ ALL = "alice bob charlie admin"
 _READERS = {
     ALL: (
         """
-        home more search guides guide reference pulse notices requests request_new approvals workflows incidents grants clusters
-        command_sets policies webhooks sources trust_policies account account_password account_confirm factors totp_add
+        home more search guides guide reference pulse notices requests request_new approvals workflows
+        incidents grants clusters
+        command_sets policies webhooks sources trust_policies account account_password account_confirm factors
+        totp_add
         passkey_add device people who_can timeline record recordings status"""
     ),
     "alice bob admin": (
         """
-        request approval incident incident_live grant grant_live cluster command_set policy grant_receipt run_output
+        request approval incident incident_live grant grant_live cluster command_set policy grant_receipt
+        run_output
         recording recording_cast"""
     ),
     "bob admin": "policy_simulate history webhook",
     "admin": (
         """
-        cluster_new cluster_edit cluster_checks command_set_new command_set_edit policy_new policy_edit rights webhook_new
-        webhook_edit source source_new source_edit welcome welcome_step trust_policy_new trust_policy_edit person person_new"""
+        cluster_new cluster_edit cluster_checks command_set_new command_set_edit policy_new policy_edit rights
+        webhook_new
+        webhook_edit source source_new source_edit welcome welcome_step trust_policy_new trust_policy_edit
+        person person_new"""
     ),
 }
 READABLE = {name: who for who, names in _READERS.items() for name in names.split()}
@@ -54,12 +59,17 @@ ACTS_WITHOUT_AN_OBJECT = {
     "provider_confirm",
 }
 _ACTS_ON_AN_OBJECT = """
-    request_withdraw request_remind request_comment bookmark_delete incident_access incident_close workflow_join
-    approval_decide grant_end grant_credential grant_release grant_retry grant_extend grant_review grant_run grant_delegate
+    request_withdraw request_remind request_comment bookmark_delete incident_access incident_close
+    workflow_join
+    approval_decide grant_end grant_credential grant_release grant_retry grant_extend grant_review grant_run
+    grant_delegate
     hold_decide hold_remind hold_withdraw cluster_check cluster_authority cluster_remove command_set_publish
-    command_set_remove command_set_try policy_remove proposal_publish proposal_refuse proposal_withdraw source_remove
-    source_rotate source_read webhook_remove webhook_try webhook_pause webhook_resume webhook_rotate webhook_replay
-    trust_policy_try trust_policy_remove key_remove token_revoke factor_remove people_switch person_change person_factors
+    command_set_remove command_set_try policy_remove proposal_publish proposal_refuse proposal_withdraw
+    source_remove
+    source_rotate source_read webhook_remove webhook_try webhook_pause webhook_resume webhook_rotate
+    webhook_replay
+    trust_policy_try trust_policy_remove key_remove token_revoke factor_remove people_switch person_change
+    person_factors
     person_groups person_end_all person_unlink record_verify question_delete notice_read"""
 ACTS = {*ACTS_WITHOUT_AN_OBJECT, *_ACTS_ON_AN_OBJECT.split()}
 
@@ -80,9 +90,10 @@ def address(
         "request request_withdraw request_remind request_comment approval approval_decide": [request.ref],
         "bookmark_delete": [bookmark.pk],
         "incident incident_live incident_access incident_close workflow_join": [incident.ref],
-        "grant grant_live grant_end grant_credential grant_release grant_retry grant_extend grant_review grant_receipt grant_run grant_delegate": [
-            grant.ref
-        ],
+        (
+            "grant grant_live grant_end grant_credential grant_release grant_retry grant_extend grant_review "
+            "grant_receipt grant_run grant_delegate"
+        ): [grant.ref],
         "run_output hold_decide hold_remind hold_withdraw": [grant.ref, run.pk],
         "recording recording_cast": [recorded.pk],
         "cluster cluster_edit cluster_checks cluster_check cluster_authority cluster_remove": ["web"],
@@ -91,9 +102,10 @@ def address(
         ],
         "policy policy_edit policy_simulate policy_remove": ["web-work"],
         "trust_policy_edit trust_policy_try trust_policy_remove": ["payments-deploy"],
-        "webhook webhook_edit webhook_remove webhook_try webhook_pause webhook_resume webhook_rotate webhook_replay": [
-            "chat"
-        ],
+        (
+            "webhook webhook_edit webhook_remove webhook_try webhook_pause webhook_resume webhook_rotate "
+            "webhook_replay"
+        ): ["chat"],
         "source source_edit source_remove source_rotate source_read": ["desk"],
         "welcome_step": ["policy"],
         "history": ["policy", "web-work"],

@@ -15,30 +15,41 @@ FINGER, POINTER, FIELD = 44, 24, 160
 _LOOK = """
 ([target, field]) => {
   const found = new Set();
-  const named = el => `${el.tagName.toLowerCase()}${el.id ? '#' + el.id : ''}.${String(el.className.baseVal ?? el.className).trim().replace(/ +/g, '.')}`
-    + ` “${(el.getAttribute('aria-label') || el.textContent || el.name || '').trim().replace(/\\s+/g, ' ').slice(0, 40)}”`;
+  const named = el => {
+    const classes = String(el.className.baseVal ?? el.className).trim().replace(/ +/g, '.');
+    const text = (el.getAttribute('aria-label') || el.textContent || el.name || '').trim();
+    return `${el.tagName.toLowerCase()}${el.id ? '#' + el.id : ''}.${classes}`
+      + ` “${text.replace(/\\s+/g, ' ').slice(0, 40)}”`;
+  };
   const clipped = new Map();
   const isClipped = el => {
     if (!el) return false;
-    if (!clipped.has(el)) clipped.set(el, getComputedStyle(el).clipPath !== 'none' || isClipped(el.parentElement));
+    if (!clipped.has(el)) {
+      clipped.set(el, getComputedStyle(el).clipPath !== 'none' || isClipped(el.parentElement));
+    }
     return clipped.get(el);
   };
   // For screen readers alone, until it has the focus, or vendored as it is.
-  const hidden = el => !el.checkVisibility({visibilityProperty: true}) || isClipped(el) || el.closest('.skip, .ap-player');
+  const hidden = el => !el.checkVisibility({visibilityProperty: true}) || isClipped(el)
+    || el.closest('.skip, .ap-player');
   const shown = selector => [...document.querySelectorAll(selector)].filter(el => !hidden(el));
 
   // Fields. A box to tick is judged by its label, below.
-  const fields = () => shown('input:not([type=hidden], [type=checkbox], [type=radio]), select, textarea').forEach(el => {
+  const FIELDS = 'input:not([type=hidden], [type=checkbox], [type=radio]), select, textarea';
+  const fields = () => shown(FIELDS).forEach(el => {
     const width = el.getBoundingClientRect().width;
     if (width < field - .5) found.add(`${named(el)} is a field of ${Math.round(width)} px`);
   });
 
-  // Targets. A link in a sentence is as high as its line (WCAG 2.5.8), and a box to tick is as large as its label.
-  const targets = () => shown('a[href], button, summary, select, textarea, .seg label, input:not([type=hidden])').forEach(el => {
+  // Targets. A link in a sentence is as high as its line (WCAG 2.5.8), and a box to tick is as large as its
+  // label.
+  const TARGETS = 'a[href], button, summary, select, textarea, .seg label, input:not([type=hidden])';
+  const targets = () => shown(TARGETS).forEach(el => {
     if (getComputedStyle(el).display === 'inline' || el.closest('svg')) return;
     const box = (el.closest('label') || el.closest('.find') || el).getBoundingClientRect();
     const short = Math.min(box.height, el.matches('a, summary') ? target : box.width);
-    if (short < target - .1) found.add(`${named(el)} is a target of ${Math.round(box.width)} × ${Math.round(box.height)} px`);
+    const size = `${Math.round(box.width)} × ${Math.round(box.height)} px`;
+    if (short < target - .1) found.add(`${named(el)} is a target of ${size}`);
   });
 
   // Texts, line by line, with what cuts them off. What scrolls shows all of it.
@@ -48,17 +59,28 @@ _LOOK = """
     if (cuts.has(el)) return cuts.get(el);
     const style = getComputedStyle(el), over = [style.overflowX, style.overflowY];
     const here = over.some(one => one === 'hidden' || one === 'clip') ? [el] : [];
-    const all = over.some(one => one === 'auto' || one === 'scroll') || style.position === 'fixed' ? here : [...here, ...cutBy(el.parentElement)];
+    const last = over.some(one => one === 'auto' || one === 'scroll') || style.position === 'fixed';
+    const all = last ? here : [...here, ...cutBy(el.parentElement)];
     cuts.set(el, all);
     return all;
   };
-  const fixed = el => { for (; el; el = el.parentElement) if (getComputedStyle(el).position === 'fixed') return true; return false; };
-  const scrolls = el => { for (; el && el !== document.body; el = el.parentElement) if (/auto|scroll/.test(getComputedStyle(el).overflow)) return true; return false; };
+  const fixed = el => {
+    for (; el; el = el.parentElement) if (getComputedStyle(el).position === 'fixed') return true;
+    return false;
+  };
+  const scrolls = el => {
+    for (; el && el !== document.body; el = el.parentElement) {
+      if (/auto|scroll/.test(getComputedStyle(el).overflow)) return true;
+    }
+    return false;
+  };
   const texts = () => {
-    const lines = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = document.createRange();
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const lines = [], range = document.createRange();
     while (walker.nextNode()) {
       const node = walker.currentNode, el = node.parentElement;
-      if (!node.data.trim() || hidden(el) || el.closest('option, textarea, noscript, script, style') || fixed(el)) continue;
+      const unseen = el.closest('option, textarea, noscript, script, style');
+      if (!node.data.trim() || hidden(el) || unseen || fixed(el)) continue;
       range.selectNodeContents(node);
       for (const box of range.getClientRects()) if (box.width > 1 && box.height > 1) lines.push({ el, box });
     }
@@ -74,11 +96,13 @@ _LOOK = """
         return;
       }
     }
-    if (!el.closest('svg') && !scrolls(el) && (box.right > innerWidth + 1.5 || box.left < -1.5)) found.add(`${named(el)} leaves the screen`);
+    const leaves = box.right > innerWidth + 1.5 || box.left < -1.5;
+    if (leaves && !el.closest('svg') && !scrolls(el)) found.add(`${named(el)} leaves the screen`);
   });
   const over = lines => {
+    const controls = shown(`.btn, ${FIELDS}`).filter(el => !fixed(el) && !scrolls(el));
     const boxes = [...lines.filter(({ el }) => !scrolls(el)),
-      ...shown('.btn, input:not([type=hidden], [type=checkbox], [type=radio]), select, textarea').filter(el => !fixed(el) && !scrolls(el)).map(el => ({ el, box: el.getBoundingClientRect() }))];
+      ...controls.map(el => ({ el, box: el.getBoundingClientRect() }))];
     boxes.sort((one, other) => one.box.top - other.box.top);
     boxes.forEach((one, at) => {
       for (let next = at + 1; next < boxes.length && boxes[next].box.top < one.box.bottom - 3; next++) {

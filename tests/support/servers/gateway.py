@@ -67,7 +67,8 @@ commands:
     effect: read
   - run: "test {{kind}} {{tag}}"
     where:
-      kind: {{choice: [sleep, nohup, setsid, daemon, leave, fork, pipe, stubborn, flood, status, signal, count, big, ignored, both]}}
+      kind: {{choice: [sleep, nohup, setsid, daemon, leave, fork, pipe, stubborn, flood, status, signal,
+                       count, big, ignored, both]}}
       tag: {{int: [0, 9999999]}}
     effect: read
   - run: "test sleep {{tag}} finish"

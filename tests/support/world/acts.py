@@ -19,7 +19,8 @@ from tests.support.waits import PATIENCE, ends, eventually
 # pg_stat_activity does not change within a transaction.
 LOCKS_HERE = """(
     SELECT * FROM pg_locks WHERE pid IN (
-        SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database WHERE datname = current_database())
+        SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database
+            WHERE datname = current_database())
 ) AS locks WHERE true"""
 
 

@@ -31,13 +31,14 @@ _PEOPLE = ("alice", "bob", "dora", "charlie", "admin", "robot", "deployer")
 _NOW = '"the time at which it is made"'
 _ENTRIES = """
     SELECT json_agg(json_build_object(
-        'event', event, 'actor', actor, 'actor_id', actor_id, 'object_type', object_type, 'object_ref', object_ref,
-        'data', body::jsonb -> 'data') ORDER BY seq)::text
+        'event', event, 'actor', actor, 'actor_id', actor_id, 'object_type', object_type,
+        'object_ref', object_ref, 'data', body::jsonb -> 'data') ORDER BY seq)::text
     FROM audit_entry WHERE log = 'main'
 """
 # By the product's own function, so that the record is complete.
 _RECORD = """
-    SELECT count(audit_append_many('main', %s, e.event, e.actor, e.actor_id, e.object_type, ARRAY[e.object_ref], ARRAY[e.data]))
+    SELECT count(audit_append_many('main', %s, e.event, e.actor, e.actor_id, e.object_type,
+        ARRAY[e.object_ref], ARRAY[e.data]))
     FROM json_to_recordset(%s) AS e (
         event text, actor text, actor_id bigint, object_type text, object_ref text, data jsonb)
 """

@@ -107,7 +107,8 @@ def revisions_url(request: KubeRequest, target: Mapping[str, Any], most: int) ->
     """
     labels = ((target.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     selector = quote(",".join(f"{key}={value}" for key, value in labels.items()), safe="")
-    return f"/apis/apps/v1/namespaces/{request.namespace}/{PAST[request.resource]}?labelSelector={selector}&limit={most}"
+    path = f"/apis/apps/v1/namespaces/{request.namespace}/{PAST[request.resource]}"
+    return f"{path}?labelSelector={selector}&limit={most}"
 
 
 def _replaces_template(body: Any) -> bool:

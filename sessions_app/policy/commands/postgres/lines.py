@@ -30,7 +30,8 @@ MAX_PRIVILEGES = 200
 MAX_NAME_BYTES = 63
 
 _TOKEN = re.compile(
-    r'\s*(?:(?P<quoted>"(?:[^"]|"")*")|(?P<slot>\{[a-z][a-z0-9_]{0,62}\})|(?P<word>[^\W\d][\w$]*)|(?P<mark>[().,\[\]]))'
+    r'\s*(?:(?P<quoted>"(?:[^"]|"")*")|(?P<slot>\{[a-z][a-z0-9_]{0,62}\})'
+    r"|(?P<word>[^\W\d][\w$]*)|(?P<mark>[().,\[\]]))"
 )
 _FOLD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _ARGUMENT_ENDS = frozenset((",", ")", "[", "."))

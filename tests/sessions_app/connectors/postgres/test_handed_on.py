@@ -512,8 +512,8 @@ KEEP = """
 DO $$ DECLARE t record; BEGIN
     PERFORM set_config('search_path', 'pg_catalog', true);
     FOR t IN SELECT tgname, oid, tgenabled FROM pg_trigger WHERE tgrelid = 'room.busy'::regclass LOOP
-        EXECUTE format('COMMENT ON TRIGGER %I ON room.busy IS %L', t.tgname, 'keep ' || left(encode(sha256(convert_to(
-            pg_get_triggerdef(t.oid) || t.tgenabled::text, 'UTF8')), 'hex'), 32));
+        EXECUTE format('COMMENT ON TRIGGER %I ON room.busy IS %L', t.tgname, 'keep ' || left(encode(
+            sha256(convert_to(pg_get_triggerdef(t.oid) || t.tgenabled::text, 'UTF8')), 'hex'), 32));
     END LOOP;
 END $$
 """

@@ -323,7 +323,8 @@ commands:
   - {{request: "GET /files/{{dir}}/{{name}}/", effect: read, where: {{dir: {{name: 9}}, name: {{name: 9}}}}}}
   - {{request: "GET /files{{all}}", effect: read, where: {{all: {{path: /}}}}}}
   - {{request: GET /find, query: {{of: {{pattern: ".+"}}}}, effect: read}}
-  - {{request: POST /pay, effect: change, body: {{to: {{pattern: ".*"}}, for: {{pattern: ".*"}}, note: {{pattern: ".*"}}}},
+  - {{request: POST /pay, effect: change,
+      body: {{to: {{pattern: ".*"}}, for: {{pattern: ".*"}}, note: {{pattern: ".*"}}}},
       optional: [to, for, note]}}
   - {deny}
 """

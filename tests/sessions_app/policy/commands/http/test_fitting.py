@@ -19,7 +19,8 @@ TEXT = (
     optional: [age, photo]
     effect: change
   - {request: PUT /report, upload: {max: 10KB, types: [application/pdf]}, effect: change}
-  - {request: GET /stock, headers: {x-tenant: {choice: [acme, globex]}, accept: application/json}, optional: [accept], effect: read}
+  - {request: GET /stock, headers: {x-tenant: {choice: [acme, globex]}, accept: application/json},
+     optional: [accept], effect: read}
   - {request: POST /pay, body: {amount: {int: [1, 9]}}, hold: true, effect: change}
   - {request: PUT /scan, upload: {max: 1KB, types: [image/png]}, hold: true, effect: change}
   - {request: GET /chat, websocket: true, effect: change}

@@ -28,7 +28,8 @@ commands:
     arguments: {id: "{ticket}", full: true}
     effect: change
   - tool: close_ticket
-    arguments: {id: "{ticket}", note: {pattern: "(?s).{0,200}"}, by.name: {name: 20}, times: "{number}", left: null}
+    arguments:
+      {id: "{ticket}", note: {pattern: "(?s).{0,200}"}, by.name: {name: 20}, times: "{number}", left: null}
     optional: [note]
     effect: change
   - tool: tag_ticket
