@@ -52,7 +52,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
             super().add_message(request, level, message_template, *args, **kwargs)
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
-        """Start a new session at sign-in, so that a fixated session id is useless."""
+        """Start a new session at sign-in, which prevents session fixation."""
         # End a previous sign-in that is not valid (disabled, or without the required second factor).
         for key in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY):
             request.session.pop(key, None)
@@ -64,8 +64,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return refused
 
     def login(self, request: HttpRequest, user: Any) -> None:
-        """Sign in and record it, or do neither, because a session is saved only if the response is not an
-        error.
+        """Sign in and record it, or do neither: if the record fails, the response is an error and the session
+        is not saved.
         """
         if not still_signing_in(request, user):
             raise ImmediateHttpResponse(redirect("account_login"))
@@ -85,10 +85,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     def login_by_provider(
         self, request: HttpRequest, user: Identity, *, issuer: str, proven_at: dt.datetime | None
     ) -> HttpResponse | None:
-        """Sign in a person whom the identity provider authenticated. No further step of Stint follows.
+        """Sign in a person whom the identity provider authenticated, without a second factor of Stint's own.
 
-        ``proven_at``: the time of that authentication; None if it is not a recent proof. Return the response
-        to send instead if they may not sign in.
+        ``proven_at`` is the time of that authentication; None if it is not recent. If the person may not sign
+        in, return the response to send instead.
         """
         try:
             refused: HttpResponse | None = self.pre_login(
@@ -133,10 +133,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return user
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        """Record the name that was tried. Neither the response nor its timing depends on whether the name
-        exists.
+        """Record the username of the failed attempt. Neither the response nor its timing depends on whether
+        the name exists.
         """
-        # The form has made the name canonical; the typed text has more information.
+        # Record the name as it was typed, because the form has replaced it with its canonical spelling.
         typed = request.POST.get("login", "") or str(credentials.get("username", ""))
         self._note_failure(request, typed, "the name or the password is wrong")
 

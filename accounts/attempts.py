@@ -1,8 +1,8 @@
 """Rate limits on guessing passwords and codes, shared by all processes.
 
-An attempt is counted before it is checked, and uncounted if it was right. Attempts are counted by account and
-address, so a stranger does not lock out the owner. Attempts on one account from many addresses are limited as
-well, except from addresses at which its owner has signed in before.
+Each attempt is counted before the secret is checked, and removed from the count if the secret was right.
+Attempts are counted per account and address, so that a stranger can't lock out the owner. The total for an
+account is limited as well, except from addresses at which its owner has signed in before.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """The limits for one kind of secret: per address, per account and address, and per account from all
-    addresses that are not usual for it.
+    """The limits for one kind of secret: per address, per account and address, and per account across all
+    unusual addresses.
     """
 
     address: Pace | None = None
@@ -54,8 +54,8 @@ class Paces:
 
 
 _STRANGERS = Pace(10, 6 * _SECOND)
-# A code has six digits, and the attacker already knows the password. Passkeys can't be guessed; the limit
-# only saves CPU.
+# A code has only six digits, and an attacker who can try one already knows the password. Passkeys can't be
+# guessed; their limit only saves CPU.
 _PACES = {
     Secret.PASSWORD: Paces(_STRANGERS, Pace(5, 60 * _SECOND), Pace(100, 30 * _SECOND)),
     Secret.CODE: Paces(_STRANGERS, Pace(5, 60 * _SECOND), Pace(10, 300 * _SECOND)),
@@ -78,13 +78,13 @@ class TooManyTries(StintError):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A counted attempt, with the subjects under which it is counted and their limits."""
+    """A counted attempt, with the counters that it was added to and their limits."""
 
     counted: tuple[tuple[str, Pace], ...]
 
     def was_right(self) -> None:
-        """Uncount this attempt. Earlier ones stay counted; otherwise a right attempt would allow more wrong
-        ones.
+        """Remove this attempt from the count. Earlier ones stay counted; otherwise each correct attempt would
+        allow more wrong ones.
         """
         with transaction.atomic():
             for subject, pace in self.counted:
@@ -95,7 +95,7 @@ def count_attempt(secret: Secret, *, account: str, address: str, now: dt.datetim
     """Count an attempt on a secret of an account. ``account`` is a canonical username, whether or not it
     exists.
 
-    An IPv6 address counts as its /64. Raises TooManyTries, and then counts nothing.
+    An IPv6 address counts as its /64. Raises TooManyTries without counting the attempt.
     """
     source, paces, many = source_of(address), _PACES[secret], f"Too many wrong {secret}"
     limits = [
@@ -120,7 +120,7 @@ def count_attempt(secret: Secret, *, account: str, address: str, now: dt.datetim
 
 
 def note_usual_address(identity: Identity, address: str, now: dt.datetime) -> None:
-    """Store that a person completed a sign-in from an address, which makes it usual for 90 days."""
+    """Store the address from which a person signed in. It counts as usual for 90 days."""
     row = UsualAddress(identity=identity, source=source_of(address), until=now + _USUAL_FOR)
     UsualAddress.objects.bulk_create(
         [row], update_conflicts=True, unique_fields=["identity", "source"], update_fields=["until"]
@@ -145,7 +145,9 @@ RETURNING until
 
 
 def _count(subject: str, pace: Pace, now: dt.datetime) -> dt.timedelta:
-    """Count one attempt and return zero, or count none and return the time until the next is allowed."""
+    """Count an attempt and return zero. If none is allowed now, count nothing, and return the time until one
+    is.
+    """
     free = now + (pace.burst - 1) * pace.every
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, {"subject": subject, "now": now, "every": pace.every / _SECOND, "free": free})

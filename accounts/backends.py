@@ -1,4 +1,4 @@
-"""Sign-in with a password, for people only, with canonical names and the same duration for unknown names."""
+"""Sign-in with a password, for people only. An unknown name takes as long to refuse as a wrong password."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from accounts.names import canonical_username
 
 
 class PasswordBackend(AuthenticationBackend):  # type: ignore[misc]  # allauth ships no types
-    """allauth's backend with canonical names. It hashes a password for unknown names as well."""
+    """allauth's backend with canonical names. It also hashes the password for unknown names, so that they
+    take the same time.
+    """
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Identity | None:
         """Return the person, or None. Machines are refused even if they have a password.

@@ -11,7 +11,7 @@ from broker.kernel.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One program. ``scopes``: those that it may request. ``hours``: the lifetime of its tokens."""
+    """A program: the scopes that it may request, and the lifetime of its tokens in hours."""
 
     id: str
     name: str
@@ -31,13 +31,13 @@ CLIENTS = {
 
 
 class UnknownClient(InvalidInput):
-    """No program has this client ID. Check it."""
+    """No program has this client ID. Check the ID."""
 
     code = "invalid_client"
 
 
 class ScopeNotOffered(InvalidInput):
-    """The program can't have that scope. Ask for another one."""
+    """The program can't have this scope. Request another one."""
 
     code = "invalid_scope"
 

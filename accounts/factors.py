@@ -1,4 +1,4 @@
-"""Second factors: those that a person has, and those that a session has used."""
+"""The second factors of people, and those that sessions have used."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from broker.kernel.errors import Forbidden, InvalidInput
 
 REAL = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 _KINDS = (*REAL, Authenticator.Type.RECOVERY_CODES)
-# The authentication method of sessions whose person was authenticated by the identity provider.
+# The authentication method of sessions that began with a sign-in at the identity provider.
 BY_PROVIDER = "provider"
 # Changing factors and creating keys or tokens requires a proof of identity that is at most this old.
 PROOF_LASTS = dt.timedelta(minutes=5)
-# Pages that a sign-in may still have to complete before it is valid, by URL name.
+# The URL names of pages that may be required to complete a sign-in.
 OWN_PASSWORD, SECOND_FACTOR = "account_password", "factors"
 _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 
@@ -46,7 +46,7 @@ class ProofNeeded(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """The second factors of a person. Recovery codes alone are not one."""
+    """The second factors of a person. Recovery codes alone don't count as a second factor."""
 
     app: Authenticator | None
     passkeys: Sequence[Authenticator]
@@ -54,7 +54,7 @@ class Factors:
 
     @property
     def any(self) -> bool:
-        """Whether there is a second factor."""
+        """Whether the person has a second factor."""
         return bool(self.app or self.passkeys)
 
 
@@ -66,8 +66,8 @@ def factors_of(identity: Identity) -> Factors:
 
 
 def password_only() -> Q:
-    """Return the condition that an identity can sign in with a password alone: enabled people without a
-    factor.
+    """Return the condition that an identity can sign in with a password alone: an enabled person without a
+    second factor.
     """
     factors = Authenticator.objects.filter(user=OuterRef("pk"), type__in=REAL)
     usable = ~Q(password="") & ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
@@ -86,7 +86,7 @@ def facts_of(factor: Authenticator) -> dict[str, str]:
 
 
 def said(factor: Authenticator) -> str:
-    """Return the name of a factor in messages, such as `The passkey “Laptop”`."""
+    """Return a factor's name for messages, such as `The passkey “Laptop”`."""
     return (
         "The authenticator app"
         if factor.type == Authenticator.Type.TOTP
@@ -152,7 +152,7 @@ def note_provider(
 ) -> None:
     """Store in the session that the identity provider authenticated a person.
 
-    ``proven_at``: the time of that authentication; None if it is not a recent proof.
+    ``proven_at``: the time of that authentication; None if it is not recent.
     """
     at = proven_at.timestamp() if proven_at else None
     record_authentication(request, identity, BY_PROVIDER, issuer=issuer, proven_at=at, **facts)
@@ -164,7 +164,7 @@ def forget_proofs(request: HttpRequest) -> None:
 
 
 def factor_used(request: HttpRequest, identity: Identity) -> str:
-    """Return the kind of the factor that was used last since the sign-in, or an empty string."""
+    """Return the kind of the second factor that the session used most recently, or an empty string."""
     shown = [
         record["type"]
         for record in get_authentication_records(request, identity)
@@ -176,8 +176,8 @@ def factor_used(request: HttpRequest, identity: Identity) -> str:
 def proven_at(request: HttpRequest, identity: Identity) -> dt.datetime:
     """Return the time of the session's last proof of identity, at its sign-in or later.
 
-    A provider may respond from its own session, so its proof has the time at which the person authenticated
-    there.
+    An identity provider may answer from a session of its own, so the time is that of the person's
+    authentication there.
     """
     records = get_authentication_records(request, identity)
     times = [one.get("proven_at") if one["method"] == BY_PROVIDER else one["at"] for one in records]
@@ -185,7 +185,7 @@ def proven_at(request: HttpRequest, identity: Identity) -> dt.datetime:
 
 
 def recently_proven(identity: Identity, now: dt.datetime) -> bool:
-    """Whether the actor has a recent proof of identity. A token is one; a session needs one of its own."""
+    """Whether the actor has a recent proof of identity. A token counts as one; a session needs its own."""
     return identity.proven_at is None or now - identity.proven_at < PROOF_LASTS
 
 
@@ -207,8 +207,8 @@ class SignInNeeded(Forbidden):
 
 
 def ensure_signed_in(by: APIToken | None, what: str) -> None:
-    """Raise SignInNeeded if the actor used a token. ``what`` is an act that would outlive it, such as `add
-    SSH keys`.
+    """Raise SignInNeeded if the actor used a token. ``what`` is the action whose result would outlive the
+    token, such as `add SSH keys`.
     """
     if by is not None:
         raise SignInNeeded(

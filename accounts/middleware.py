@@ -34,8 +34,8 @@ def _opened(view: _View, step: str) -> _View:
 class SignInMiddleware:
     """Sets the time of the session's last proof of identity, and rejects incomplete sign-ins.
 
-    A sign-in that lacks a step is anonymous, except in the views of that step, which get its identity in
-    ``request.unproven``. ``request.missing`` is the URL name of the step's page.
+    While a step of the sign-in is missing, the request is anonymous. Only the views of that step get the
+    identity, as ``request.unproven``. ``request.missing`` is the URL name of the step's page.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -96,8 +96,8 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     )
     time_zone = models.CharField(max_length=64, default="UTC")
     created_at = models.DateTimeField(db_default=Now())
-    # Someone else chose the password. Until it is replaced, a sign-in with it can use only the page that
-    # replaces it.
+    # Someone else chose the password. Until the person replaces it, a sign-in with it can only open the page
+    # to do so.
     password_given = models.BooleanField(default=False, db_default=False)
     # The number of times that all sessions were ended without a password change.
     sign_ins_ended = models.PositiveIntegerField(default=0, db_default=0)
@@ -297,7 +297,7 @@ class AttemptCount(models.Model):
 
 
 class UsualAddress(models.Model):
-    """An address (`source_of`) from which a person has signed in. It is usual for them until ``until``."""
+    """An address (`source_of`) from which a person has signed in. It counts as usual until ``until``."""
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+")
     source = models.CharField(max_length=64)

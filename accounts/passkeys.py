@@ -31,10 +31,9 @@ from accounts.models import Identity
 from broker.kernel.errors import InvalidInput
 
 _LONGEST = 20_000
-# The label of the parameter of a key that names its algorithm (RFC 9052 section 7.1).
+# The label of the key parameter `alg`, which names the key's algorithm (RFC 9052 section 7.1).
 _ALGORITHM = 3
-# Errors of the library for an invalid response, because it parses untrusted bytes as if they were
-# well-formed.
+# What the library can raise for an invalid response: it parses untrusted bytes as if they were well-formed.
 _BROKEN = (
     ValueError,
     TypeError,
@@ -49,7 +48,7 @@ State = dict[str, Any]
 
 
 class BadPasskey(InvalidInput):
-    """The browser's answer does not fit the request, or comes from an unknown passkey. Try again."""
+    """The browser's response doesn't match the request, or the passkey is unknown. Try again."""
 
     code = "bad_passkey"
 
@@ -96,7 +95,7 @@ def ask_to_show(identity: Identity | None) -> tuple[dict[str, Any], State]:
 
 
 def check_added(answer: str, state: State | None) -> dict[str, Any]:
-    """Return the new passkey in the form to store. Raises BadPasskey."""
+    """Verify the browser's response, and return the new passkey as it is stored. Raises BadPasskey."""
     sent = _parsed(answer)
     try:
         auth = _server().register_complete(_asked(state), RegistrationResponse.from_dict(sent))
@@ -112,7 +111,7 @@ def check_added(answer: str, state: State | None) -> dict[str, Any]:
 
 
 def whose(answer: str) -> int:
-    """Return the primary key of the identity that a response claims, without verification. Raises
+    """Return the primary key of the identity that a response names, without verifying the response. Raises
     BadPasskey.
     """
     try:
@@ -125,7 +124,9 @@ def whose(answer: str) -> int:
 def check_shown(
     answer: str, state: State | None, rows: Sequence[Authenticator]
 ) -> tuple[Authenticator, AuthenticatorData]:
-    """Return the passkey that was used, with its authenticator data. Raises BadPasskey."""
+    """Verify the browser's response, and return the passkey that was used, with its authenticator data.
+    Raises BadPasskey.
+    """
     keys = {bytes(_key(row).credential_id): row for row in rows}
     try:
         sent = AuthenticationResponse.from_dict(_parsed(answer))

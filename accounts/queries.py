@@ -67,7 +67,8 @@ def enabled_and_groups(identity: Identity) -> tuple[bool, frozenset[str]]:
     return any(may_act for may_act, _ in found), frozenset(name for _, name in found if name is not None)
 
 
-# The person of people's accounts without an email address, who could be anyone.
+# The value of `person` for accounts of people without an email address. Such an account could belong to
+# anyone.
 UNKNOWN = ""
 
 
@@ -81,7 +82,8 @@ def persons_of(identity: Identity) -> frozenset[str]:
 
 def are_same_person(one: Identity, other: Identity) -> bool:
     """Whether two accounts belong to the same person, or could: the same account, an owner and their machine,
-    two machines of one owner, accounts with the same email address, or one of a person without an address.
+    two machines of one owner, accounts with the same email address, or any account of a person without an
+    address.
     """
     persons = persons_of(one), persons_of(other)
     return not persons[0].isdisjoint(persons[1]) or any(UNKNOWN in those for those in persons)
@@ -124,7 +126,9 @@ def each_person(accounts: Iterable[Identity]) -> list[Identity]:
 
 
 def groups_of_people(groups: Iterable[str], *, but: Iterable[Identity]) -> tuple[frozenset[str], ...]:
-    """Return the groups of each person in any of the groups, over all their accounts, excluding ``but``."""
+    """Return, for each person in any of the groups, those of the groups that the person's accounts are in.
+    Excludes the people in ``but``.
+    """
     found: dict[str, set[str]] = {}
     for person, group in people_in(groups, but=but).values_list("person", "groups__name"):
         found.setdefault(person, set()).add(group)

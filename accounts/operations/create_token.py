@@ -23,7 +23,9 @@ LONGEST = dt.timedelta(days=90)
 
 
 class MoreThanItself(Forbidden):
-    """A token can't create one with more scopes or a longer life than its own. Ask for less, or sign in."""
+    """A token can't create one with more scopes or a longer life than its own. Request fewer scopes or a
+    shorter lifetime, or sign in.
+    """
 
     code = "scope_missing"
 

@@ -1,4 +1,4 @@
-"""Find the program with a device code."""
+"""Find the program that is waiting for a device code."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from broker.kernel.errors import InvalidInput
 
 
 class UnknownCode(InvalidInput):
-    """No program waits with this code. Check it, or start again."""
+    """No program is waiting for this code. Check the code, or start again."""
 
     code = "unknown_code"
 
 
 def find_device(*, user_code: str, identity: Identity, address: str, now: dt.datetime) -> DeviceAuthorization:
-    """Return the waiting program with this code.
-
-    Raises UnknownCode, which is the same for unknown, used and expired codes, and TooManyTries after too many
-    wrong ones.
+    """Return the program that is waiting for this code. Raises UnknownCode for unknown, used and expired
+    codes alike, and TooManyTries after too many wrong codes.
     """
     attempt = count_attempt(Secret.DEVICE_CODE, account=identity.username, address=address, now=now)
     code = typed_code(user_code)

@@ -25,14 +25,14 @@ class NotLinked(Forbidden):
 
 
 def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datetime) -> Identity:
-    """Return the identity that is linked to the provider's ``subject``, and link it the first time.
+    """Return the identity that is linked to the provider's ``subject``. At the first sign-in, link it.
 
-    The first time, it is the one enabled person with the address ``email``, which the provider has verified
-    (None: it has verified none). If an administrator changed the address, the person must have confirmed it.
-    A later change of the address does not change the link.
+    At the first sign-in, the identity is the only enabled person with the address ``email``, which the
+    provider has verified (None: no verified address). If an administrator changed the address, the person
+    must have confirmed it. A later change of the address does not change the link.
 
-    No identity is created, and machines are never linked. The returned person may be disabled, and is not
-    linked then. Raises NotLinked.
+    No identity is created, and machines are never linked. A disabled person may be returned, but is not
+    linked. Raises NotLinked.
     """
     with transaction.atomic():
         linked = _linked(issuer, subject)
@@ -106,9 +106,9 @@ def _person(email: str | None) -> Identity:
 
 
 def _as_stored(email: str) -> str:
-    """Return an address as it is stored, or an empty string if its local part changes by that, such as with
-    the Kelvin sign. Another spelling of a domain is the same domain, but another spelling of a mailbox may be
-    another mailbox.
+    """Return an address as it would be stored, or an empty string if that would change its local part, as
+    with the Kelvin sign. Another spelling of a domain is the same domain, but another spelling of a mailbox
+    may be another mailbox.
     """
     try:
         found = canonical(email)

@@ -1,4 +1,4 @@
-"""Serialize the acts of one person."""
+"""Serialize the actions of one person."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def lock_person(*, identity: Identity) -> Identity:
     """Lock the person behind an account, with all their accounts and machines, until the surrounding
     transaction ends.
 
-    Return their account. Lock grants, requests and sessions before this.
+    Return their account. Callers that also lock grants, requests or sessions must lock those first.
     """
     behind = identity.owner or identity
     with connection.cursor() as cursor:

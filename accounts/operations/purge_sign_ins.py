@@ -14,7 +14,8 @@ BATCH = 5000
 def purge_sign_ins(*, now: dt.datetime) -> int:
     """Delete expired browser sessions (5,000 at a time), counts of attempts and usual addresses.
 
-    Return the number of deleted rows. Anyone who begins to sign in has a session.
+    Return the number of deleted rows. Every visit to the sign-in page creates a session, so there can be
+    many.
     """
     old = Session.objects.filter(expire_date__lt=now).order_by("expire_date")
     sessions = Session.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH]))

@@ -31,8 +31,8 @@ class TooFast(InvalidInput):
 
 
 class Refused(InvalidInput):
-    """The person denied the program, or their sessions ended since. Start the sign-in again if it was a
-    mistake.
+    """The person denied the program, or their sessions have ended since. If that was a mistake, start the
+    sign-in again.
     """
 
     code = "access_denied"

@@ -68,7 +68,7 @@ class Command(StintCommand):
         self.stdout.write("\n".join(done))
 
     def _done(self, options: dict[str, Any]) -> Iterator[str]:
-        """Make all changes or none, and yield a line for each."""
+        """Make the changes, and yield a line of output for each."""
         identity = _there(options)
         if identity is None:
             identity = _created(options)
