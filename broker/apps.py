@@ -8,7 +8,7 @@ from broker.kernel.metrics import BUILD
 
 
 class BrokerConfig(AppConfig):
-    """The project's own app, alongside the apps for accounts and access."""
+    """The project's own app, in addition to the apps for accounts and access."""
 
     name = "broker"
     verbose_name = "Stint"

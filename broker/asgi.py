@@ -26,9 +26,7 @@ _AGENTS = ("/mcp", "/.well-known/oauth-protected-resource")
 
 
 class _Both:
-    """Live streams for pages, and MCP for agents, which is loaded at the first request to it to
-    save memory.
-    """
+    """Live streams for pages, and MCP for agents. MCP is loaded at its first request, to save memory."""
 
     def __init__(self) -> None:
         self._application: Any = None
@@ -48,7 +46,9 @@ class _Both:
             await streams(scope, receive, send)
 
     def _stop(self) -> None:
-        """Start closing open connections. The server cancels those that are still open a moment later."""
+        """Begin to close the open connections. The server cancels those that are still open a
+        moment later.
+        """
         streams.stop()
         if self._application is not None and self._stopping is None:
             self._stopping = asyncio.create_task(self._application.stop())

@@ -1,8 +1,8 @@
 """The worker's Celery app. It runs slow side effects; deadlines are enforced by the database and the
 sweepers.
 
-Messages expire by the database's clock, so a node with a wrong clock neither sends messages that others drop
-nor drops messages that others send.
+Messages expire by the database's clock, so a node with a wrong clock neither drops valid messages nor sends
+messages that others drop.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class StintTask(Task):  # type: ignore[type-arg]
     """A worker's task. ``Request`` is given by name, because only a worker needs to import it."""
 
     Request = "broker.processes.on_time:OnTime"
-    # Another process did the task first, which is not an error.
+    # It is not an error if another process did the task first.
     throws = (Overtaken,)
 
 
@@ -36,12 +36,12 @@ def now() -> dt.datetime:
     try:
         return clock.now()
     except Error:
-        # In a thread that runs as long as its process, nothing else would close a lost connection.
+        # Nothing else closes lost connections in a thread that runs as long as its process.
         connection.close()
         return dt.datetime.now(dt.UTC)
 
 
-# The header of a message with when it was sent, by the database's clock.
+# The message header with the time of sending, by the database's clock.
 SENT_AT = "stint_sent_at"
 
 
@@ -64,7 +64,7 @@ TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "broker.processes.tra
 TRANSPORT_ALIASES["sentinel"] = "broker.processes.transport:SentinelTransport"
 app = Celery("stint", task_cls=StintTask, fixups=["broker.processes.fixup:fixup"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
-# Time-critical tasks have queues of their own, apart from mail, webhooks and housekeeping.
+# Time-critical tasks have queues of their own, separate from mail, webhooks and housekeeping.
 _QUEUES = {
     "revoke": ["grants.deprovision", "deliveries.handle_lost", "sweep.baseless", "sweep.tick"],
     "provision": ["grants.provision", "grants.prepare", "workflows.read", "workflows.read_all"],
@@ -124,7 +124,7 @@ app.conf.beat_schedule = {
     "escalate": {"task": "answers.escalate", "schedule": 5.0, "options": {"expires": 5}},
     "baseless": {"task": "sweep.baseless", "schedule": 2.0, "options": {"expires": 5}},
 }
-# Otherwise, a worker that is restarted within a task's interval would never run it.
+# Otherwise, a worker that is restarted more often than a task's interval would never run that task.
 for _entry in app.conf.beat_schedule.values():
     _entry["last_run_at"] = dt.datetime.min.replace(year=2000, tzinfo=dt.UTC)
 app.autodiscover_tasks(["sessions_app"])

@@ -119,7 +119,7 @@ def _unset() -> Iterator[CheckMessage]:
         )
 
 
-# Settings that can make Stint unpickle data from the database or the queue, with their only safe values.
+# Settings that could make Stint unpickle data from the database or the queue, with their only safe values.
 _NO_PICKLE = {
     "SESSION_ENGINE": "accounts.sessions",
     "SESSION_SERIALIZER": "django.contrib.sessions.serializers.JSONSerializer",
@@ -138,5 +138,5 @@ def unpickling_settings(*_: Any, **__: Any) -> list[CheckMessage]:
     wrong = [f"{name} = {value!r}" for name, value in chosen.items() if value != _NO_PICKLE[name]]
     caches = {name: cache.get("BACKEND") for name, cache in settings.CACHES.items()}
     wrong += [f"CACHES[{name!r}] = {value}" for name, value in caches.items() if value != _NO_CACHE]
-    hint = "Remove this setting. Caches, and serializers other than JSON, unpickle what they read."
+    hint = "Remove this setting. Caches, and serializers other than JSON, unpickle the data that they read."
     return [Error(f"Unsafe setting: {one}.", hint=hint, id="stint.E008") for one in wrong]

@@ -13,8 +13,8 @@ from broker.variables import service
 
 
 def urls() -> tuple[str, str, str, str]:
-    """Return the URLs of database, owner and queue, and the secret key: as set, or those of the running
-    embedded servers.
+    """Return the URLs of the database, of the database as its owner, and of the queue, and the secret key.
+    They come from the environment, or from the running embedded servers.
     """
     owner = service.DATABASE_OWNER_URL.read()
     database, queue = service.DATABASE_URL.read(), service.REDIS_URL.read()
@@ -39,9 +39,9 @@ def urls() -> tuple[str, str, str, str]:
     return database, owner or database, queue, secret
 
 
-# Seconds. Within a transaction, a process waits for nothing but the database. So a transaction that is idle
-# for this long belongs to a process that was stopped or lost its network, and its locks would keep others
-# from ending access.
+# Seconds. Within a transaction, a process waits only for the database. A transaction that is idle for this
+# long therefore belongs to a process that was stopped or lost its network. Its locks would keep others from
+# ending access.
 _LONGEST_IDLE = 15
 
 
@@ -68,13 +68,13 @@ def database(url: str) -> dict[str, Any]:
         "PORT": str(parts.pop("port", "")),
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
-        # Prepared statements keep one plan, because planning a decision takes ten times as long as executing
-        # it.
+        # Prepared statements keep one generic plan, because planning a decision takes ten times as long as
+        # executing it.
         "OPTIONS": {
             **_TCP,
             "application_name": "stint",
-            # Queries of pages list their joins in the best order. To try every order of eight takes longer
-            # than the query.
+            # Queries of pages list their joins in the best order. Trying every order of eight joins would
+            # take longer than the query.
             "options": (
                 "-c plan_cache_mode=force_generic_plan -c join_collapse_limit=5 "
                 f"-c idle_in_transaction_session_timeout={_LONGEST_IDLE}s"

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import urllib.request
 
-# If `http_proxy` is set without `no_proxy`, a proxy would get requests for 127.0.0.1, which is another
-# machine to it.
+# If `http_proxy` is set without `no_proxy`, requests to 127.0.0.1 would go to a proxy, for which this is a
+# different machine.
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

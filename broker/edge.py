@@ -21,7 +21,7 @@ Message = MutableMapping[str, Any]
 # The key in the environ for the URL pattern of the request, once it is resolved.
 ROUTE = "stint.route"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-# Paths that are answered before Django resolves a pattern. Probes and scrapes are not measured.
+# Paths that are answered before Django resolves a URL pattern. Probes and scrapes are not measured.
 _BEFORE_DJANGO = ("/authz/kubernetes", "/authz/", "/access/v1/", "/static/")
 _NOT_MEASURED = frozenset(("/healthz", "/readyz", "/metrics"))
 
@@ -33,8 +33,8 @@ class Edge:
         self.inner = inner
 
     def __call__(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request, with its ID in the response: a trusted proxy's if that is well formed, else a
-        new one.
+        """Answer one request, with the request's ID in the response. A well-formed ID from a trusted proxy is
+        kept; otherwise the ID is new.
         """
         said = environ.get("HTTP_X_REQUEST_ID", "") if settings.BEHIND_PROXY else ""
         id_ = request_id.taken(said)
@@ -43,7 +43,7 @@ class Edge:
         def start_with_id(line: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             nonlocal status
             status = f"{line[0]}xx"
-            # A decision already has the ID that the requesting proxy sent.
+            # The response to a proxy that requests a decision already has the ID that the proxy sent.
             if not any(name.lower() == request_id.HEADER.lower() for name, _ in headers):
                 headers = [*headers, (request_id.HEADER, id_)]
             return start(line, headers, *more)

@@ -1,7 +1,7 @@
 """Read settings from environment variables. An invalid value is an error, never silently replaced by a
 default.
 
-Needs no Django, so that launchers and settings share it.
+This module doesn't import Django, so that launchers and settings can share it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 
 class EnvError(ValueError):
-    """A missing or invalid environment variable. The message names it and what to set."""
+    """A missing or invalid environment variable. The message gives the variable and a valid value."""
 
 
 def envstr(name: str, default: str | None = None) -> str:
@@ -123,7 +123,7 @@ def _not_empty(value: str, what: str) -> str:
 
 
 class Variable(Generic[T]):
-    """One environment variable: its name, and what people need to know to set it. Texts are Markdown."""
+    """One environment variable: its name, and what people need to know to set it, in Markdown."""
 
     def __init__(
         self, name: str, fallback: T, meaning: str, *, values: str, shown: str, read: Callable[[str, T], T]
@@ -133,19 +133,19 @@ class Variable(Generic[T]):
 
     @property
     def secret(self) -> bool:
-        """Whether it can be read from the file that NAME_FILE names."""
+        """Whether the value can be in a file, whose path is in NAME_FILE."""
         return self._read is envsecret
 
     def read(self, default: T | None = None) -> T:
-        """Return its value in the environment, or a default: the given one, or the declared one. Raises
-        `EnvError`.
+        """Return the variable's value from the environment. If it is not set, return the given default or
+        else the declared one. Raises `EnvError`.
         """
         return self._read(self.name, self._fallback if default is None else default)
 
 
 class Group:
-    """Variables that belong together, in the order in which they are declared. ``text`` says whom they
-    concern.
+    """Variables that belong together, in the order of their declaration. ``text`` describes who
+    needs them.
     """
 
     def __init__(self, title: str, says: str) -> None:
@@ -155,7 +155,7 @@ class Group:
     def text(
         self, name: str, default: str, meaning: str, *, values: str = "text", shown: str = ""
     ) -> Variable[str]:
-        """Declare a string. `shown` is the default in words, where it is not fixed."""
+        """Declare a string. `shown` describes the default, if the default is not fixed."""
         return self._add(name, default, meaning, values, shown, envstr)
 
     def secret(self, name: str, meaning: str, *, shown: str = "") -> Variable[str]:
@@ -194,7 +194,7 @@ class Group:
     def match(self, name: str, pattern: str, meaning: str, *, form: str, shown: str) -> Variable[str]:
         """Declare a string that matches a pattern, empty if it is not set.
 
-        `form` says in words what it matches.
+        `form` describes what the pattern matches.
         """
         return self._matching(name, pattern, meaning, form=form, shown=shown)
 

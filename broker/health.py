@@ -36,8 +36,8 @@ def readyz() -> HttpResponse:
     """Return 200 if the database responds and is migrated and this node's clock is right, otherwise 503 and
     the problems.
 
-    ``warnings`` are problems of other nodes. This one can still show and end grants, so probes should keep it
-    in service. The endpoint is public, so the response contains no path, address or system error.
+    ``warnings`` are problems of other nodes: this node can still show and end grants, so probes should keep
+    it in service. The endpoint is public, so the response contains no path, address or system error.
     """
     problems: list[str] = []
     warnings: list[str] = []
@@ -56,7 +56,7 @@ def readyz() -> HttpResponse:
         problems.append(f"the database did not respond: {type(error).__name__}")
     body = {"ready": not problems, "problems": problems, "warnings": warnings}
     answer = JsonResponse(body, status=503 if problems else 200)
-    # Django would log a line at every probe, which is every few seconds.
+    # Otherwise, Django would log a line at every probe, every few seconds.
     vars(answer)["_has_been_logged"] = True
     return answer
 

@@ -11,10 +11,10 @@ import structlog
 SCHEMA = {
     "timestamp": "When, in UTC, as ISO 8601 with microseconds",
     "level": "`debug`, `info`, `warning`, `error` or `critical`",
-    "logger": "The part of Stint, or the library, that logged it",
-    "event": "What happened: a fixed name such as `revoke.failing`, or the text of a library",
-    "request_id": "The ID of the request that caused it, if any",
-    "task": "The worker's task that logged it, if any",
+    "logger": "The module of Stint, or the library, that logged the event",
+    "event": "The event: a fixed name such as `revoke.failing`, or the message of a library",
+    "request_id": "The ID of the request that caused the event, if any",
+    "task": "The worker's task that logged the event, if any",
     "exception": "The traceback, if there is one",
 }
 

@@ -32,7 +32,8 @@ def schema_of(_request: HttpRequest, folder: str) -> HttpResponse:
     found = schemas().get(folder)
     if found is None:
         raise Http404
-    # Browser-based editors fetch it from other origins. It is the same for everyone.
+    # Browser-based editors fetch the schema from other origins, which is safe because it is the same for
+    # everyone.
     return JsonResponse(
         found, content_type="application/schema+json", headers={"Access-Control-Allow-Origin": "*"}
     )

@@ -1,4 +1,4 @@
-"""Metrics of the worker's queue: the number of messages and the age of the oldest."""
+"""Metrics of the worker's queue: the number of messages, and the age of the oldest message."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def queues(now: dt.datetime | None) -> Iterator[Metric]:
     """Yield whether the queue responds, and for each of its parts the number of messages and the age of the
     oldest.
 
-    ``now`` None: without values, because the database, which gives the time, is unreachable.
+    If ``now`` is None, yields no values: the database, whose clock is needed, is unreachable.
     """
     up = GaugeMetricFamily("stint_queue_up", "Whether the worker's queue responds: 1 or 0")
     messages = GaugeMetricFamily("stint_queue_messages", "Messages waiting for the worker", labels=["queue"])
@@ -39,8 +39,8 @@ def queues(now: dt.datetime | None) -> Iterator[Metric]:
 
 
 def _read() -> dict[str, tuple[int, dt.datetime | None]] | None:
-    """Return each part's number of messages and when the oldest was sent, or None if the queue doesn't
-    respond.
+    """Return each part's number of messages and the time at which its oldest message was sent, or None if the
+    queue doesn't respond.
     """
     try:
         with app.connection_for_read() as queue:
@@ -60,8 +60,8 @@ def _read() -> dict[str, tuple[int, dt.datetime | None]] | None:
 
 
 def sent_at(message: bytes | None) -> dt.datetime | None:
-    """Return when a message was sent, by the database's clock, or None if there is no message or no time in
-    it.
+    """Return the time at which a message was sent, by the database's clock. None without a message, or if it
+    contains no time.
     """
     try:
         return dt.datetime.fromisoformat(json.loads(message or b"{}")["headers"][SENT_AT])

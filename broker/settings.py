@@ -44,14 +44,14 @@ OPEN_REQUESTS_PER_PERSON = people.OPEN_REQUESTS_PER_PERSON.read()
 WAITING_COMMANDS_PER_GRANT = people.WAITING_COMMANDS_PER_GRANT.read()
 WAITING_COMMANDS_PER_PERSON = people.WAITING_COMMANDS_PER_PERSON.read()
 
-# The log that checkpoints of the record name.
+# The name of the log (the origin) in checkpoints of the record.
 RECORD_ORIGIN = f"{urlsplit(PUBLIC_URL).netloc}/record"
 CHECKPOINTS_FILE = Path(record.CHECKPOINTS_FILE.read(str(STATE_DIR / "checkpoints.txt")))
 CHECKPOINT_KEY = record.CHECKPOINT_KEY.read()
 
 STREAMS_DIRECT_PORT = service.STREAMS_DIRECT_PORT.read()
 STREAMS_MOST = service.STREAMS_MOST.read()
-# Host patterns name no origin, and a Content Security Policy can't name an IPv6 address.
+# Patterns of hosts are not origins, and a Content Security Policy can't contain an IPv6 address.
 _page_hosts = [host for host in ALLOWED_HOSTS if host[:1] not in (".", "*", "[")]
 _scheme, _page_port = PUBLIC_URL.partition("://")[0], urlsplit(PUBLIC_URL).port
 STREAMS_ORIGINS = (
@@ -59,7 +59,7 @@ STREAMS_ORIGINS = (
     if STREAMS_DIRECT_PORT
     else frozenset()
 )
-# The address for MCP clients: the streams process, behind the proxy or at its own port.
+# The URL for MCP clients. It leads to the streams process, through the proxy or at its own port.
 MCP_URL = at_port(PUBLIC_URL, STREAMS_DIRECT_PORT) if STREAMS_DIRECT_PORT else PUBLIC_URL
 
 SSH_GATEWAY_HOST = gateways.SSH_HOST.read()
@@ -89,13 +89,13 @@ _database_url, _owner_url, _queue_url, SECRET_KEY = urls()
 DATABASES = {"default": database(_owner_url if "migrate" in sys.argv[1:2] else _database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# A cache would unpickle what it reads, so there is none: whoever can write to it could run code here
+# There is no cache, because a cache unpickles what it reads: anyone who can write to it could run code here
 # (stint.E008).
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 
 CELERY_BROKER_URL, _of_queue = queue(_queue_url)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A message is a hint. A queue that does not answer is not waited for, because the row is found without it.
+# A message is only a hint: the row is found without it. So don't wait for a queue that does not respond.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,
     "socket_connect_timeout": 1,
@@ -107,14 +107,15 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # Whoever can write to the queue could stop workers.
+# Otherwise, anyone who can write to the queue could stop workers.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TIMEZONE = "UTC"
 
 # --- Applications
 # -----------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    # Before Django's own apps, so that `changepassword` is the one that records.
+    # Before Django's own apps, so that `changepassword` is Stint's command, which writes to the record.
     "accounts",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -135,9 +136,9 @@ INSTALLED_APPS = [
     "sessions_app",
 ]
 ROOT_URLCONF = "broker.urls"
-# API paths have no trailing slash, so paths that are included below one begin with it. The proxy redirects to
-# https, and whether all of a domain is on https is not Stint's to say. The rest is said once, by stint.E001
-# and stint.E003.
+# Silenced checks: API paths have no trailing slash, so included paths begin with a slash. The proxy redirects
+# to https, and Stint can't know whether a whole domain uses https. stint.E001 and stint.E003 already report
+# the rest.
 SILENCED_SYSTEM_CHECKS = [
     "urls.W002",
     *(f"security.W{number}" for number in ("004", "005", "008", "009", "012", "016", "021")),
@@ -145,10 +146,10 @@ SILENCED_SYSTEM_CHECKS = [
 WSGI_APPLICATION = "broker.wsgi.application"
 MIDDLEWARE = [
     "broker.edge.RouteMiddleware",
-    # Around all others, because their error pages show the time too.
+    # Outside all others, because their error pages show times too.
     "sessions_app.web.moment.PageMomentMiddleware",
-    # The response to a first visit shrinks to a fifth of its size. Tokens in pages are masked differently
-    # each time, and responses get a random length, so that compression reveals nothing about them (BREACH).
+    # Compression shrinks the response to a first visit to a fifth. It reveals nothing about tokens in pages
+    # (BREACH), because they are masked differently each time, and responses get a random length.
     "django.middleware.gzip.GZipMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -193,7 +194,7 @@ AUTHENTICATION_BACKENDS = [
     "accounts.backends.PasswordBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
-# Permission rows for an anonymous user would be standing access for everyone.
+# Permissions of an anonymous user would be permanent access for everyone.
 ANONYMOUS_USER_NAME = None
 GUARDIAN_RAISE_403 = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
@@ -211,11 +212,11 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/sign-in/"
 ACCOUNT_SESSION_REMEMBER = False
-# Behind a proxy, the last address that it added counts. Without one, nothing that the caller says counts.
-# Otherwise, the proxy's address would be everyone's, and one stranger's failed sign-ins would delay all
-# people.
+# Behind a proxy, the client's address is the last one that the proxy added. Without a proxy, headers from the
+# client are ignored. If the proxy's own address counted, one stranger's failed sign-ins would delay everyone.
 ALLAUTH_TRUSTED_PROXY_COUNT = int(BEHIND_PROXY)
-# Stint's own limits are shared by all processes, and say how long to wait (`accounts.attempts`).
+# Disable allauth's limits: Stint's own are shared by all processes, and their errors include how long to wait
+# (`accounts.attempts`).
 ACCOUNT_RATE_LIMITS = False
 SECOND_FACTOR = people.SECOND_FACTOR.read()
 
@@ -224,7 +225,9 @@ SECOND_FACTOR = people.SECOND_FACTOR.read()
 
 
 def _provider() -> tuple[str, str, str, str]:
-    """Return issuer, client id, secret and name of the provider; all empty if there is none."""
+    """Return the issuer, client ID, client secret and name of the provider; all are empty if there is no
+    provider.
+    """
     issuer, client = people.OIDC_ISSUER.read(), people.OIDC_CLIENT_ID.read()
     secret, name = people.OIDC_CLIENT_SECRET.read(), people.OIDC_NAME.read()
     given = {
@@ -265,8 +268,8 @@ if wrong := [name for name in OIDC_GROUPS if not re.fullmatch(r"[a-z0-9][a-z0-9_
 PASSWORD_SIGN_IN = people.PASSWORD_SIGN_IN.read()
 if not PASSWORD_SIGN_IN and not OIDC_ISSUER:
     raise ImproperlyConfigured(
-        "STINT_PASSWORD_SIGN_IN is off, and there is no other way to sign in. Set STINT_OIDC_ISSUER, or leave"
-        " it on."
+        "STINT_PASSWORD_SIGN_IN is off, and there is no other way to sign in. Set STINT_OIDC_ISSUER, or"
+        " turn STINT_PASSWORD_SIGN_IN on."
     )
 
 # --- Browsers
@@ -341,7 +344,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
-    # Bodies and answers are different classes anyway.
+    # Requests and responses have different serializer classes anyway.
     "COMPONENT_SPLIT_REQUEST": False,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": ["sessions_app.api.schema.tidy"],
@@ -358,7 +361,7 @@ EMAIL_USE_TLS = service.SMTP_TLS.read()
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = service.MAIL_FROM.read()
 if not EMAIL_HOST:
-    # `send_notices` drops mail without a server.
+    # Without a mail server, `send_notices` drops mail.
     EMAIL_BACKEND = (
         f"django.core.mail.backends.{'console' if service.MAIL_TO_LOG.read() else 'dummy'}.EmailBackend"
     )

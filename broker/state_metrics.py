@@ -1,4 +1,6 @@
-"""Metrics of the database and the queue, read at each scrape. They are the same on every web process."""
+"""Metrics of the database and the queue, which are read at each scrape and are the same on every
+web process.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ from sessions_app.queries.status.failing import (
 )
 from sessions_app.queries.status.problems import GATEWAY_GONE, age
 
-# The size of all recordings is computed once a minute, because that reads every file's size.
+# The total size of recordings is computed only once a minute, because that reads the size of every file.
 rooms = Rooms()
 
 Values = Mapping[tuple[str, ...], float]
@@ -117,7 +119,7 @@ def _free(_: dt.datetime) -> float:
     return disk.free if disk else -1
 
 
-# Only of the current role, which can't see the states of others.
+# Only connections of the current role, which can't see the states of other roles' connections.
 _CONNECTIONS = """
 SELECT application_name, coalesce(state, 'unknown'), count(*) FROM pg_stat_activity
  WHERE datname = current_database() AND usename = current_user AND backend_type = 'client backend'
@@ -250,7 +252,7 @@ STATE = (
     ),
     _plain(
         "stint_record_backlog_entries",
-        "Entries kept outside the record until it accepts them",
+        "Entries in the backlog, which the record has not accepted yet",
         lambda _: AuditBacklog.objects.count(),
     ),
     _plain(
@@ -260,7 +262,7 @@ STATE = (
     ),
     _plain(
         "stint_checkpoints_failing_seconds",
-        "How long checkpoints have failed to be made or stored outside the database",
+        "Seconds for which making checkpoints, or storing them outside the database, has failed",
         _checkpoints,
     ),
     _plain("stint_recordings_bytes", "Bytes used by recordings", lambda _: rooms.in_all()),

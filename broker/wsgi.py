@@ -16,8 +16,8 @@ django_application = get_wsgi_application()
 name_process("web")
 # Load every view now, while the other processes start, instead of during the first request.
 get_resolver().url_patterns  # noqa: B018
-# Models can be imported only now. Decisions for proxies and API servers are made before the request reaches
-# Django.
+# Models can be imported only after Django is set up. Requests for decisions, from proxies and API servers,
+# are answered here, before they reach Django.
 from sessions_app.gateways.http.application import HTTPGateway  # noqa: E402
 from sessions_app.gateways.kubernetes.webhook import AuthorizationWebhook  # noqa: E402
 

@@ -18,11 +18,11 @@ MOST = 100_000
 def verify_onwards(
     *, connection: BaseDatabaseWrapper, actor: Actor, now: datetime, most: int | None = MOST
 ) -> Verdict | None:
-    """Verify the main log from the last verified entry on, then store and record the result.
+    """Verify the entries of the main log that follow the last verified one, then store and record the result.
 
-    The entry to continue from must be the one that the last verification read. Returns None without doing
-    anything if there was no verification yet, the last one found a break, or there are more than ``most``
-    entries to read. Then the worker must verify the log.
+    If the last verified entry has changed since, that is a break. Returns None without doing anything if
+    there was no verification yet, if the last one found a break, or if more than ``most`` entries must be
+    read. The worker must then verify the whole log.
     """
     last = latest_verification()
     head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first()

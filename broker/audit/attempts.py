@@ -1,8 +1,8 @@
 """Aggregated entries for attempts that anyone can repeat without limit, such as failed sign-ins.
 
-While there are few sources, the first attempt of each becomes an entry at once. Further attempts within a
-minute are counted in a row, which needs neither the record's head nor a wait for the disk. After the minute,
-the count becomes one entry. The counts are in the database, so nothing is lost when a process ends.
+While there are few sources, the first attempt from each is recorded as an entry at once. Further attempts
+within a minute only update a count in the database, without locking the record's head or waiting for the
+disk. After the minute, the count becomes one entry. No count is lost when a process ends.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from broker.audit.models import AuditAttempt
 from broker.audit.record import Json, record, record_many
 
 WINDOW = dt.timedelta(minutes=1)
-# The number of sources whose first attempt is recorded at once, and of sources that get their own entry after
-# a minute. One entry covers the rest.
+# The maximum number of sources whose first attempt is recorded at once, and that get their own entry after a
+# minute. One entry covers all other sources.
 TOLD_AT_ONCE = 10
 SOURCES = 100
 EXAMPLES = 5
@@ -103,8 +103,8 @@ def _count(
 
 
 def _is_told_at_once(event: Event, actor: Actor) -> bool:
-    """Whether the first attempt of a source becomes an entry at once. The number of identities is limited;
-    the number of addresses is not.
+    """Whether the first attempt from a source is recorded as an entry at once. The number of identities is
+    limited; the number of addresses is not.
     """
     return actor.id is not None or AuditAttempt.objects.filter(event=event, told=True).count() < TOLD_AT_ONCE
 
@@ -115,21 +115,21 @@ def _example(data: Mapping[str, Json]) -> str:
 
 
 def append_attempts(now: dt.datetime) -> int:
-    """Record the counts that are a minute old, one entry for each source, and return the number of entries.
-
-    Addresses beyond the first 100 share one entry, with their number. Raises the database's errors.
+    """Record the counts that are a minute old, with one entry for each source, and return the number of
+    entries. All addresses beyond the first 100 share one entry, which has their number. Raises the database's
+    errors.
     """
     with transaction.atomic():
         due = AuditAttempt.objects.filter(first_at__lte=now - WINDOW).values("event")
-        # Take all rows of an event at once, even younger ones. If each source had its own time, there would
-        # be no limit on the number of entries per minute.
+        # Take all rows of an event together, including younger ones. If each source had its own minute, the
+        # number of entries per minute would be unlimited.
         rows = list(
             AuditAttempt.objects.filter(event__in=due)
             .select_for_update(skip_locked=True, no_key=True)
             .order_by("-times", "pk")
         )
         AuditAttempt.objects.filter(pk__in=[row.pk for row in rows]).delete()
-        # A single attempt that is already an entry needs no second one.
+        # A single attempt that was recorded at once needs no second entry.
         counted = [row for row in rows if row.times > 1 or not row.told]
         count = 0
         for event in dict.fromkeys(row.event for row in counted):
@@ -167,8 +167,8 @@ def _about(rows: list[AuditAttempt]) -> str:
 
 
 def _summary(rows: list[AuditAttempt]) -> dict[str, Json]:
-    """Return the facts of the first attempt, with count, first, last and examples, each from another source
-    if there are several.
+    """Return the data of the first attempt, with `count`, `first`, `last` and `examples`. If there are
+    several sources, each example is from another one.
     """
     one = len(rows) == 1
     return {

@@ -32,7 +32,7 @@ from broker.kernel.text import recordable
 logger = structlog.get_logger(__name__)
 
 BATCH = 500
-# The maximum length of each fact that is kept of an entry that can't be recorded, in characters.
+# The maximum length, in characters, of each value that is kept from an entry that can't be recorded.
 LONGEST = 1000
 CATCHER = Actor.system("record")
 
@@ -57,8 +57,8 @@ def record_ends(
     entries: Sequence[tuple[str, Mapping[str, Json]]],
     now: datetime,
 ) -> None:
-    """Record many ends of one act, like ``record_end``."""
-    # The savepoint below would count as a transaction.
+    """Record many ends that one action caused, like ``record_end``."""
+    # Check first, because the savepoint below would count as a transaction.
     check_in_transaction(event, connection)
     kept = [fitting(ref, data) for ref, data in entries]
     try:
@@ -97,8 +97,9 @@ def fitting(ref: str, data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]
 def catch_up(now: datetime) -> int:
     """Append the entries of the backlog, in order and with their own times, and return their number.
 
-    An entry that can't be recorded, such as one with an unknown event, is replaced by an entry about it, so
-    that it doesn't block the others. Raises the database's errors, including when the record refuses entries.
+    An entry that can't be recorded, such as one with an unknown event, is replaced by an entry that describes
+    the problem, so that it doesn't block the others. Raises the database's errors, including when the record
+    refuses entries.
     """
     with transaction.atomic():
         kept = list(
@@ -146,7 +147,7 @@ def _record_replacement(entry: AuditBacklog, error: Exception, now: datetime) ->
 
 
 def actor_of(entry: AuditBacklog | AuditAttempt) -> Actor:
-    """Return the actor of a stored entry. Raises ValueError for one that can't exist."""
+    """Return the actor of a stored entry. Raises ValueError if such an actor can't exist."""
     if entry.actor_id is None:
         return Actor.system(entry.actor.removeprefix(SYSTEM_PREFIX))
     return Actor(name=entry.actor, id=entry.actor_id, kind=entry.actor_kind)  # type: ignore[arg-type]  # kept as given

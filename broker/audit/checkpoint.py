@@ -1,7 +1,7 @@
 """Checkpoints: signed statements of the record's length and of the root of its Merkle tree.
 
-The tree is updated here and not when an entry is appended, so that it does not slow down acts. The roots of
-its full subtrees are stored with the newest checkpoint, so only later entries are read.
+The tree is updated here and not when an entry is appended, so that it does not slow down other transactions.
+The roots of its full subtrees are stored with the newest checkpoint, so only later entries are read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from broker.audit.standing import contradiction, settle, standing, write_standin
 from broker.audit.tree import Tree
 from broker.kernel.errors import StintError
 
-# With a check every five seconds, this leaves five more to sign within a minute.
+# The check runs every five seconds, so this leaves five more seconds to sign within a minute.
 _DUE = dt.timedelta(seconds=50)
 # The PostgreSQL advisory lock that is held while a checkpoint is made.
 _LOCK = 0x5354_4350
@@ -44,8 +44,8 @@ class CheckpointRefused(StintError):
 
 
 class Contradicted(CheckpointRefused):
-    """The record is not the one that was signed. Access can't be used until an administrator runs ``manage.py
-    restored`` or restores the newer database.
+    """The record differs from the one that was signed. Access can't be used until an administrator runs
+    ``manage.py restored`` or restores the newer database.
     """
 
     code = "record_contradicted"
@@ -60,10 +60,11 @@ class _Grown:
 
 
 def checkpoint_is_due(*, now: dt.datetime, log: str = MAIN_LOG) -> bool:
-    """Whether the last attempt failed, the newest checkpoint is almost a minute old and the log has grown
-    since, or nothing can start until the file outside the database is complete.
+    """Whether a checkpoint must be made now.
 
-    This is read from the database, so that a restarted worker loses no time.
+    It is due if the last attempt failed, if the newest checkpoint is almost a minute old and the log has
+    grown since, or if nothing can start until the file outside the database is complete. The state is in the
+    database, so that a restarted worker loses no time.
     """
     if AuditTrouble.objects.filter(log=log).exists() or (log == MAIN_LOG and standing() == (False, None)):
         return True
@@ -76,8 +77,8 @@ def checkpoint_is_due(*, now: dt.datetime, log: str = MAIN_LOG) -> bool:
 def make_checkpoint(*, now: dt.datetime, log: str = MAIN_LOG) -> AuditCheckpoint | None:
     """Sign the current log, store the checkpoint, and append it to the file outside the database.
 
-    Earlier checkpoints that the file lacks, because it could not be written, are appended as well. A failure
-    is stored with its start and reason, for pages and probes.
+    Earlier checkpoints that could not be written to the file are appended as well. A failure is stored with
+    its start and reason, for pages and probes.
 
     Returns None if nothing was appended since the newest checkpoint, or another process is making one. Raises
     CheckpointRefused, CannotDecrypt, the database's errors, and OSError if the file can't be written. In that
@@ -144,8 +145,8 @@ def _alone() -> bool:
 
 
 def _check_kept(log: str) -> None:
-    """Raise CheckpointRefused if the file outside is of another record, so that a second history is never
-    signed.
+    """Raise CheckpointRefused if the file outside the database belongs to another record, so that a second
+    history is never signed.
     """
     if log != MAIN_LOG:
         return
@@ -163,8 +164,8 @@ def _check_kept(log: str) -> None:
 
 
 def _check_standing(log: str) -> None:
-    """Raise Contradicted if a contradiction was found before. It remains, even if the file is moved, until an
-    administrator confirms the restore.
+    """Raise Contradicted if an earlier comparison found a contradiction. This holds until an administrator
+    confirms the restore, even if the file is moved.
     """
     if log == MAIN_LOG and (why := standing().contradiction):
         raise _contradicted(why)

@@ -1,5 +1,5 @@
-"""The key that signs checkpoints, from the environment, or created once and stored encrypted in the
-database.
+"""The key that signs checkpoints. It comes from the environment, or is created once and stored encrypted in
+the database.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class NotACheckpointKey(StintError):
 
 
 class CheckpointKeyMissing(StintError):
-    """The key that signed earlier checkpoints is missing. Set ``STINT_CHECKPOINT_KEY`` to it."""
+    """The key that signed earlier checkpoints is missing. Set ``STINT_CHECKPOINT_KEY`` to that key."""
 
     code = "checkpoint_key_missing"
     status = 500

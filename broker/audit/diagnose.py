@@ -9,10 +9,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from broker.audit.hashes import ENTRY_PREFIX, Row, disagreeing, entry_hash
 
-# The maximum distance over which an entry is searched, to report it as swapped instead of altered.
+# How many numbers away to search for an entry's original position, to report it as swapped instead of
+# altered.
 SWAP_REACH = 20_000
 
-# A moved entry is valid at another number. If only its body was moved, the body matches another entry's hash.
+# A moved entry is valid under another number. If only its body was moved, the body matches another entry's
+# hash.
 _PLACE = """
     SELECT seq FROM audit_entry
      WHERE log = %(log)s AND seq BETWEEN %(seq)s - %(reach)s AND %(seq)s + %(reach)s AND seq <> %(seq)s
@@ -31,7 +33,7 @@ class Problem(StrEnum):
     ALTERED = "altered"
     # An entry was replaced by one with a valid hash, but the next entry links to the original.
     REWRITTEN = "rewritten"
-    # An entry is at another entry's number.
+    # An entry has another entry's number.
     SWAPPED = "swapped"
     # The columns for filters differ from the hashed body.
     COLUMN = "column"
@@ -88,9 +90,8 @@ def _not_as_hashed(connection: BaseDatabaseWrapper, last_hash: bytes, row: Row) 
 
 
 def _not_following(connection: BaseDatabaseWrapper, last_seq: int, row: Row) -> Broken:
-    """Return the finding for two valid neighbors that are not linked.
-
-    The following entry links to the original one, so the other was replaced.
+    """Return the finding for two valid neighboring entries that are not linked. The next entry shows which of
+    them was replaced.
     """
     if last_seq == 0:
         return Broken(
@@ -115,7 +116,7 @@ def _follower_of(connection: BaseDatabaseWrapper, log: str, seq: int) -> bytes |
 
 
 def _place(connection: BaseDatabaseWrapper, row: Row) -> int | None:
-    """Return another number at which the entry, or its body, is valid."""
+    """Return another number under which the entry, or its body, is valid."""
     values: dict[str, Any] = {
         "log": row.log,
         "seq": row.seq,

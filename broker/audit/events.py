@@ -9,7 +9,8 @@ from typing import Self
 class Event(StrEnum):
     """Dotted names: the object of the act, then the act. The part before the dot is the event's family.
 
-    ``meaning`` says in Markdown when an entry is written. ``data`` are the keys that its data can have.
+    ``meaning`` describes, in Markdown, when an entry is written. ``data`` lists the keys that the entry's
+    data can have.
     """
 
     meaning: str
@@ -205,7 +206,7 @@ class Event(StrEnum):
     LEASE_MADE = ("lease.made", "From now on, something may exist on a target for a grant.", "target ahead")
     LEASE_PREPARED = (
         "lease.prepared",
-        "Access was created on a target. `made` says what exists there, and `until` how long it is valid.",
+        "Access was created on a target. `made` describes what was created, and `until` is its expiry.",
         "target made until",
     )
     CREDENTIAL_ISSUED = (
@@ -219,7 +220,7 @@ class Event(StrEnum):
     )
     LEASE_GONE = (
         "lease.gone",
-        "The target confirmed that what was created is gone. `evidence` says how.",
+        "The target confirmed that what was created is gone. `evidence` has the proof.",
         "target evidence",
     )
     LEASE_FAILING = (
@@ -289,8 +290,8 @@ class Event(StrEnum):
     SOURCE_SECRET_ROTATED = (
         "source.secret_rotated",
         (
-            "A new secret for a source's webhooks was created. The previous one stays valid until the next "
-            "rotation."
+            "A new secret for a source's webhooks was created. The previous secret stays valid until the"
+            " next rotation."
         ),
     )
     SOURCE_REFUSED = (
@@ -343,8 +344,8 @@ class Event(StrEnum):
     IDENTITY_TOKEN_EXCHANGED = (
         "identity.token_exchanged",
         (
-            "A machine exchanged a token of its issuer for one of Stint's. `claims` are those that it was "
-            "matched by."
+            "A machine exchanged a token of its issuer for one of Stint's. `claims` are the claims that"
+            " matched the trust policy."
         ),
         "trust_policy issuer workflow token_id claims",
     )
@@ -360,7 +361,7 @@ class Event(StrEnum):
     )
     IDENTITY_DEVICE_DENIED = (
         "identity.device_denied",
-        "A person denied a program that asked for access.",
+        "A person denied a program that requested access.",
         "client scopes from",
     )
     IDENTITY_MAIL_FAILED = (
@@ -489,8 +490,8 @@ class Event(StrEnum):
     CLUSTER_SETUP_SHOWN = (
         "cluster.setup_shown",
         (
-            "The setup for the administrator of the targets was printed on the server. `has_secret` says "
-            "whether it contains a key."
+            "The setup for the administrator of the targets was printed on the server. `has_secret` is true"
+            " if it contains a key."
         ),
         "has_secret",
     )
@@ -557,8 +558,8 @@ class Event(StrEnum):
     RECORD_ENTRY_REPLACED = (
         "record.entry_replaced",
         (
-            "An entry that had been kept aside can't be recorded. Its content is here in shortened form, with"
-            " the reason."
+            "An entry from the backlog can't be recorded. This entry has its content in shortened form,"
+            " with the reason."
         ),
         "recorded_at",
     )

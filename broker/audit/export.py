@@ -24,7 +24,7 @@ from broker.audit.tree import Tree
 
 FORMAT = "stint-record-1"
 
-# A checkpoint of more entries than exist is exported too, because it shows that the end was cut off.
+# A checkpoint that covers more entries than exist is exported too, because it shows that the end was cut off.
 _LINES = """
     SELECT e.seq, encode(e.prev_hash, 'hex'), encode(e.hash, 'hex'), e.body, c.note
       FROM (SELECT * FROM audit_entry WHERE log = %(log)s AND seq > %(after)s AND seq <= %(until)s) e
@@ -39,8 +39,8 @@ ALL = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The entries after number ``after`` up to number ``until``. Both are sizes of checkpoints, or ``after``
-    is 0.
+    """The entries after number ``after``, up to number ``until``. Both numbers are sizes of checkpoints;
+    ``after`` can also be 0.
     """
 
     after: int
@@ -48,8 +48,8 @@ class Part:
 
 
 def part_between(start: dt.datetime | None, before: dt.datetime, *, log: str = MAIN_LOG) -> Part | None:
-    """Return the part that was signed between ``start`` (inclusive; None: the beginning) and ``before``
-    (exclusive), or None if it is empty.
+    """Return the part that was signed from ``start`` (None: the beginning) until just before ``before``, or
+    None if it is empty.
     """
     sizes = [
         AuditCheckpoint.objects.filter(log=log, at__lt=at).aggregate(size=Max("size"))["size"] or 0
@@ -76,7 +76,9 @@ def export_part(part: Part, *, log: str = MAIN_LOG) -> Iterator[str]:
 
 
 def _beginning(size: int, log: str) -> dict[str, object] | None:
-    """Return the signed tree of the entries before a part, and the hash of the last one, for verifiers."""
+    """Return what a verifier needs to start at a part: the signed tree of the entries before it, and the hash
+    of the last of them.
+    """
     if not size:
         return None
     tree = Tree()
@@ -102,7 +104,7 @@ def note_export(*, file: str, until: int, after: int = 0, now: dt.datetime) -> N
     """Record that the entries after number ``after`` up to number ``until`` are about to be exported to a
     file.
 
-    A broken record that refuses entries can be exported as well; then this entry goes to the backlog.
+    A broken record that refuses entries can be exported as well; this entry then goes to the backlog.
     """
     data = {"file": file, "until": None if until == ALL else until, **({"after": after} if after else {})}
     with transaction.atomic():

@@ -29,7 +29,7 @@ class Row(NamedTuple):
     prev_hash: bytes
     body: str
     hash: bytes
-    # The head's hash if this entry is the head.
+    # The head's hash, if this entry is the head.
     head_hash: bytes | None
     log: str
     at: str
@@ -53,7 +53,7 @@ class Row(NamedTuple):
 
 
 def framed(body: str, columns: Sequence[Any]) -> bool:
-    """Whether the body around its data is exactly the text that PostgreSQL writes for these columns.
+    """Whether the body, apart from its data, is exactly the text that PostgreSQL writes for these columns.
 
     This is twice as fast as parsing each body. If it is False, the body must be parsed. ``columns`` are in
     Row's order.

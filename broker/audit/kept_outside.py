@@ -29,8 +29,7 @@ class _End(NamedTuple):
 def keep_outside(notes: Sequence[str]) -> None:
     """Append checkpoints, and wait until they are on disk. A partially written checkpoint is completed.
 
-    Raises OSError. When called again with the same checkpoints, it continues after the part that was already
-    written.
+    Raises OSError. If it is called again with the same checkpoints, it continues where it stopped.
     """
     path: Path = settings.CHECKPOINTS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)

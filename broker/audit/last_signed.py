@@ -1,7 +1,7 @@
-"""A comparison of a log with its last signed checkpoints, without reading all of it.
+"""Compare a log with its last signed checkpoints without reading the whole log.
 
-The hash of an entry covers all entries before it. So it is enough to compare the last entry of a checkpoint,
-which is at the end of the tree's last full subtree. That subtree is usually small.
+The hash of an entry covers all entries before it. It is therefore enough to compare the last entry that a
+checkpoint covers, which is at the end of the tree's last full subtree. That subtree is usually small.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ MOST = 100_000
 
 
 def compare_with_signed(signed: Iterable[Signed], *, log: str, using: str) -> int | None:
-    """Compare the last entries of each checkpoint with its root. Return the number of entries of the largest
-    one.
+    """Compare the last entries that each checkpoint covers with its root. Return the size of the largest
+    checkpoint.
 
-    A checkpoint that is older than the newest is compared with the one of its size in the database. Returns
-    None if nothing was signed, or if all entries would have to be read: the subtree is too large, or the tree
-    is lost. Raises Broken.
+    Older checkpoints are compared with those of the same size in the database. Returns None if nothing was
+    signed, or if all entries would have to be read because the subtree is too large or the tree is lost.
+    Raises Broken.
     """
     compared: list[int] = []
     for one in signed:

@@ -85,8 +85,8 @@ class AuditHead(models.Model):
 
 
 class AuditCheckpoint(models.Model):
-    """A signed statement of the number of a log's entries and its tree's root. ``note``: the exact text with
-    its signature.
+    """A signed statement of how many entries a log has and of its tree's root. ``note`` is the exact text
+    with its signature.
     """
 
     pk = models.CompositePrimaryKey("log", "size")
@@ -147,9 +147,8 @@ class AuditTree(models.Model):
 
 
 class AuditTrouble(models.Model):
-    """The start and the reason of a failure to make checkpoints of a log or store them outside the database.
-
-    The row exists only during the failure.
+    """A current failure to make checkpoints of a log, or to store them outside the database: its start and
+    reason. The row is deleted when the failure is over.
     """
 
     log = models.TextField(primary_key=True)
@@ -164,11 +163,11 @@ class AuditTrouble(models.Model):
 
 
 class AuditStanding(models.Model):
-    """The result of comparing a log with the checkpoints outside the database, since it was started or
-    restored.
+    """The result of comparing a log with its checkpoints outside the database, which is done after each start
+    or restore.
 
-    ``incarnation`` differs between this database and the same one before a restart or restore.
-    ``contradiction`` is empty if they match.
+    ``incarnation`` changes at each restart or restore of the database. ``contradiction`` is empty if the log
+    and its checkpoints match.
     """
 
     log = models.TextField(primary_key=True)
@@ -186,8 +185,8 @@ class AuditStanding(models.Model):
 class AuditVerification(models.Model):
     """The result of the latest verification of a log, one row for each log. Each result is also an entry.
 
-    Entries from ``first_seq`` on were read at ``at``. All entries were last read at ``whole_at``. ``entries``
-    is the number of all verified entries.
+    The entries from ``first_seq`` on were read at ``at``, and all entries were last read at ``whole_at``.
+    ``entries`` is the total number of verified entries.
     """
 
     log = models.TextField(primary_key=True)
@@ -211,8 +210,8 @@ class AuditVerification(models.Model):
 class AuditReading(models.Model):
     """A full verification of a log, which reads it in parts and has reached entry ``seq``.
 
-    ``sealed`` is the encrypted state from which it continues, so that no one with access to the database can
-    make it skip entries.
+    ``sealed`` is the state from which it continues. The state is encrypted, so that no one with access to the
+    database can make the verification skip entries.
     """
 
     log = models.TextField(primary_key=True)
@@ -228,9 +227,8 @@ class AuditReading(models.Model):
 
 
 class AuditBacklog(models.Model):
-    """An entry that the record refused, about an act that removes access.
-
-    It is appended, with its own time, when the record accepts entries again.
+    """An entry about the removal of access that the record refused. When the record accepts entries again, it
+    is appended with its original time.
     """
 
     at = models.DateTimeField()
@@ -250,9 +248,8 @@ class AuditBacklog(models.Model):
 
 
 class AuditAttempt(models.Model):
-    """The attempts of one source within a minute, which then become one entry.
-
-    ``told``: the first attempt is already an entry.
+    """The attempts from one source within a minute, which become one entry after it. ``told``: the first
+    attempt is already an entry.
     """
 
     event = models.TextField()

@@ -3,13 +3,13 @@
     python3 offline.py record.jsonl --key KEY [--key KEY …] [--checkpoints FILE] [--part]
 
 With --part, the export is a part of the record, which begins after a checkpoint and ends with one. A set of
-parts is complete if each begins where another ends. Checkpoints outside the database of more entries are
-ignored for a part.
+parts is complete if each part begins where another ends. For a part, checkpoints outside the database that
+cover more entries are ignored.
 
-KEY is the output of `manage.py audit_checkpoint --key` when Stint was set up. Use the copy that you kept, not
-the output of the machine under audit. FILE has checkpoints kept outside the database. The exit status is 0 if
-the record is intact, and 2 for invalid usage. Otherwise it is 1, and the first word of the output is the
-problem:
+KEY is the output of `manage.py audit_checkpoint --key` when Stint was set up. Use the copy that you saved
+then, not the output of the machine under audit. FILE has checkpoints kept outside the database. The exit
+status is 0 if the record is intact, and 2 for invalid usage. Otherwise it is 1, and the first word of the
+output is the problem:
 
     unreadable          a line is not in the format of an export, or out of place
     altered-entry       an entry's text or hash was changed
@@ -77,7 +77,7 @@ def add(p: tuple[int, ...], q: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def double(p: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a point added to itself."""
+    """Return twice a point."""
     a, b = p[0] * p[0] % P, p[1] * p[1] % P
     h = a + b
     e, g = h - (p[0] + p[1]) ** 2 % P, a - b
@@ -143,7 +143,7 @@ class Key:
     """A verifier key of signed notes: name+id+key."""
 
     def __init__(self, text: str) -> None:
-        """Parse a key. Raises ValueError if the text is not one."""
+        """Parse a key. Raises ValueError if the text is not a key."""
         name, _, rest = text.strip().partition("+")
         identity, _, encoded = rest.partition("+")
         try:
@@ -271,7 +271,7 @@ class Entry:
     """An entry of an export."""
 
     def __init__(self, content: dict[str, Any], number: int) -> None:
-        """Parse an entry. Raises Fault if the content is not one."""
+        """Parse an entry. Raises Fault if the content is not an entry."""
         self.seq, self.body = content["seq"], content["body"]
         try:
             self.prev, self.hash = bytes.fromhex(content["prev"]), bytes.fromhex(content["hash"])
@@ -360,7 +360,7 @@ class Walk:
             self._begin_part(content["after"])
 
     def _begin_part(self, after: Any) -> None:
-        """Continue from the tree of the entries before a part, which must match its signed checkpoint."""
+        """Start at a part, from the tree of the entries before it, which must match its signed checkpoint."""
         try:
             note, peaks = after["checkpoint"], [bytes.fromhex(peak) for peak in after["peaks"]]
             self.last = bytes.fromhex(after["hash"])
@@ -419,8 +419,8 @@ class Walk:
 
     def _not_as_hashed(self, entry: Entry) -> Fault:
         for other in self._all_entries():
-            # A moved entry is valid at another number. If only its text was moved, with or without its hash,
-            # the text matches another entry's link.
+            # A moved entry is valid under another number. If only its text was moved, with or without its
+            # hash, the text matches another entry's link.
             there = entry_hash(other.prev, other.seq, entry.body)
             if other.seq != entry.seq and (
                 there in {entry.hash, other.hash}
@@ -433,7 +433,7 @@ class Walk:
         return Fault("altered-entry", f"Entry {entry.seq:,} was altered.")
 
     def _all_entries(self) -> Iterator[Entry]:
-        """Yield every readable entry. This loses the position in the file, but the pass ends anyway."""
+        """Yield every readable entry. This moves the position in the file, which is no longer needed."""
         self.file.seek(0)
         for line in self.file:
             try:

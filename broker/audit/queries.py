@@ -40,12 +40,12 @@ def latest_verification(*, log: str = MAIN_LOG) -> AuditVerification | None:
 
 
 def checkpoint_trouble(*, log: str = MAIN_LOG) -> AuditTrouble | None:
-    """Return the start and the reason of a failure to make checkpoints or store them outside, or None."""
+    """Return the current failure to make checkpoints or to store them outside the database, or None."""
     return AuditTrouble.objects.filter(log=log).first()
 
 
 def oldest_unsigned(*, log: str = MAIN_LOG) -> datetime | None:
-    """Return the time of the first entry that is not covered by a checkpoint, or None if all are."""
+    """Return the time of the first entry that is not covered by a checkpoint, or None if every entry is."""
     signed = newest_checkpoint(log=log)
     first = AuditEntry.objects.filter(log=log, seq=signed.size + 1 if signed else 1)
     return first.values_list("at", flat=True).first()

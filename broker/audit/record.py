@@ -28,8 +28,8 @@ MAX_DEPTH = 16
 # Names are indexed, and PostgreSQL limits index entries to 2,700 bytes.
 MAX_NAME = 255
 
-# The last word is decisive: `token_id` and `password_changed_at` are facts, `token` and `new_password` are
-# secrets.
+# The last word of a key decides: `token_id` and `password_changed_at` are facts, but `token` and
+# `new_password` are secrets.
 _SECRET_KEY = re.compile(
     r"(?:^|_)(?:password|passwd|passphrase|secret|token|private_?key|api_?key|secret_?key|credential|cookie"
     r"|authorization)s?\d*(?:_(?:hash|digest|value|text|plain|pem|raw))?$"
@@ -40,8 +40,8 @@ _MASKED = "[secret]"
 
 
 class NotInTransaction(StintError):
-    """An act and its record entry could not be saved together, so nothing was saved. This is a fault of
-    Stint: report it.
+    """A change and its entry in the record could not be saved together, so nothing was saved. This is a bug
+    in Stint: report it.
     """
 
     code = "not_in_transaction"
@@ -76,7 +76,7 @@ def record(
     name a secret.
 
     Raises NotInTransaction, Unrecordable, and the database's errors, which must abort the act. In a
-    ``rehearsal``, it checks the entry without appending it.
+    ``rehearsal``, the entry is checked but not appended.
     """
     record_many(
         event=event, actor=actor, object_type=object_type, entries=[(object_ref, data)], now=now, using=using
@@ -93,10 +93,9 @@ def record_many(
     can_wait: bool = False,
     using: str = "default",
 ) -> None:
-    """Append one entry for each pair of object and data, in this order, like ``record``.
-
-    If all entries of a transaction have ``can_wait``, it commits even if the database can't append them, and
-    they go to the backlog (`broker.audit.backlog`).
+    """Append one entry for each pair of object and data, in this order, like ``record``. If all entries of a
+    transaction have ``can_wait`` and the database can't append them, the transaction commits nevertheless,
+    and the entries go to the backlog (`broker.audit.backlog`).
     """
     connection = connections[using]
     check_in_transaction(event, connection)
@@ -131,7 +130,9 @@ def record_many(
 
 
 def _of_request() -> dict[str, Json]:
-    """Return the ID of the current request as data of an entry; empty outside of requests, as in sweeps."""
+    """Return the ID of the current request as data for an entry; empty outside requests, such as in
+    sweeps.
+    """
     id_ = request_id.current()
     return {"request_id": id_} if id_ else {}
 
@@ -198,7 +199,9 @@ def _mapping(value: Mapping[str, Json], *, path: str, depth: int) -> dict[str, J
     kept: dict[str, Json] = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            raise Unrecordable(f"{path} has the key {key!r}, which is not text.", hint="JSON keys are text.")
+            raise Unrecordable(
+                f"{path} has the key {key!r}, which is not text.", hint="JSON keys must be text."
+            )
         found = _value(item, path=f"{path}.{key}", depth=depth + 1)
         kept[recordable(key)] = _MASKED if _is_secret(key, item) else found
     return kept

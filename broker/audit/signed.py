@@ -1,5 +1,5 @@
 """The signed checkpoints of the record: the newest one in the database, and the last one in the file outside
-it.
+the database.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def contradicted(signed: Signed) -> Broken:
 def newest_signed(*, log: str, using: str) -> list[Signed]:
     """Return the last signed checkpoints in the database and the file, the largest first.
 
-    Raises Broken if one is not signed by this installation's key. Also raises CannotDecrypt,
+    Raises Broken if a checkpoint is not signed by this installation's key. Also raises CannotDecrypt,
     NotACheckpointKey, OSError.
     """
     newest = newest_checkpoint(log=log, using=using)

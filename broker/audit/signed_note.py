@@ -58,13 +58,13 @@ def read(note: str) -> Statement:
     found = _TEXT.fullmatch(text + "\n")
     if found is None:
         raise ValueError(
-            "It is not a checkpoint, which has an origin, a size and a root, each on its own line."
+            "It is not a checkpoint. A checkpoint has an origin, a size and a root, each on its own line."
         )
     return Statement(found["origin"], int(found["size"]), base64.b64decode(found["root"]))
 
 
 def signed_at(note: str) -> dt.datetime | None:
-    """Return the time in a note at which it was signed, or None if it has none."""
+    """Return the time at which a note was signed, according to its text, or None if the text has no time."""
     found = _TIME.search(note.partition("\n\n")[0])
     return dt.datetime.fromisoformat(found[1]) if found else None
 

@@ -1,8 +1,8 @@
 """The comparison of this record with its checkpoints outside the database.
 
-A restored older backup contains grants that were revoked since. Only the checkpoints outside the database
-show this, so the record must be compared with them once after each start or restore. Before that, and after a
-contradiction, no access can start or be used. Access still ends.
+A restored older backup contains grants that have since been revoked. Only the checkpoints outside the
+database show this, so the record must be compared with them once after each start or restore. Until then, and
+after a contradiction, no access can start or be used, but access can still end.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from broker.audit.models import MAIN_LOG, AuditCheckpoint
 from broker.audit.signed_note import read
 from broker.kernel.errors import Unavailable
 
-# The condition in the statement of every decision. The expression of `record_incarnation` is inlined, because
-# a SQL function would be planned at each decision.
+# The condition that is part of the statement of every decision. The body of `record_incarnation` is inlined
+# here, because a SQL function would be planned at each decision.
 STANDS = """EXISTS (SELECT FROM audit_standing WHERE log = 'main' AND contradiction = '' AND incarnation =
     concat_ws('/', extract(epoch FROM pg_postmaster_start_time()), pg_relation_filenode('audit_entry')))"""
 _STANDING = f"""
@@ -36,15 +36,17 @@ ON CONFLICT (log) DO UPDATE
 
 
 class RecordContradicted(Unavailable):
-    """The record does not match its checkpoints, or this is not known yet. Nothing can be used until an
-    administrator has checked it.
+    """The record does not match its checkpoints, or has not been compared with them yet. Nothing can be used
+    until then, or until an administrator has resolved the difference.
     """
 
     code = "record_contradicted"
 
 
 class Standing(NamedTuple):
-    """The result. ``stands``: access may be used. ``contradiction`` is None until the record was compared."""
+    """The result of the comparison. ``stands``: access may be used. ``contradiction`` is None until the
+    record has been compared.
+    """
 
     stands: bool
     contradiction: str | None
@@ -65,11 +67,10 @@ def stands() -> bool:
 
 
 def settle() -> bool:
-    """Compare the record with its checkpoints outside the database, unless this was done since its start or
-    restore.
-
-    Return whether it was done now. Raises RecordContradicted if they do not match, or if this process can't
-    read the current checkpoints. In that case, the process that makes checkpoints compares them.
+    """Compare the record with its checkpoints outside the database, unless this was already done since its
+    start or restore. Return whether the comparison was made now. Raises RecordContradicted if they do not
+    match, or if this process can't read the current checkpoints. In that case, the process that makes
+    checkpoints compares them.
     """
     known = standing()
     if known.stands:
@@ -103,9 +104,8 @@ def write_standing(why: str) -> None:
 
 
 def contradiction() -> str:
-    """Return a sentence about how the last checkpoint in the file contradicts this record.
-
-    Empty if it does not, or if no checkpoint can be read.
+    """Return a sentence that explains how the last checkpoint in the file contradicts this record. Empty if
+    there is no contradiction, or no readable checkpoint.
     """
     try:
         note = last_kept()
@@ -121,7 +121,7 @@ def contradiction() -> str:
 
 
 def _is_current() -> bool:
-    """Whether the file is as new as the record. An old copy of it would match an old backup."""
+    """Whether the file is as new as the record. An old copy of the file would match an old backup."""
     newest = (
         AuditCheckpoint.objects.filter(log=MAIN_LOG).order_by("-size").values_list("size", flat=True).first()
     )

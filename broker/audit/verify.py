@@ -1,7 +1,7 @@
 """The verification of a log from its first entry to its head.
 
-Everything is read in one statement, and so in one snapshot. Entries that are appended meanwhile have no
-effect on the verdict.
+One statement reads everything, so the verification sees one snapshot. Entries that are appended meanwhile
+don't affect the verdict.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _ROWS = """
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of a verification. ``entries``: the number of intact ones. ``first_bad_seq``: the first that
-    is not.
+    """The result of a verification. ``entries``: the number of intact entries. ``first_bad_seq``: the first
+    entry that is not intact.
 
     ``signed``: the number of entries of the newest checkpoint that the log was compared with, or None.
-    ``ended``: the log was read to its end. Otherwise ``head_seq`` and ``head_hash`` are those of the last
-    entry that was read.
+    ``ended``: the log was read to its end. If not, ``head_seq`` and ``head_hash`` are those of the last entry
+    that was read.
     """
 
     log: str
@@ -65,7 +65,7 @@ class _Walk:
     first: int
     anchor: bytes | None = None
     head_seq: int | None = None
-    # The checkpoints of this log, and those that the tree has not reached yet, the smallest last.
+    # All checkpoints of this log, and the checkpoints that the tree has not reached yet, the smallest last.
     signed: list[Signed] = field(default_factory=list)
     ahead: list[Signed] = field(default_factory=list)
     # None if the tree of the entries before the first is not known.
@@ -115,14 +115,14 @@ def verify(
     """Verify a log, and return the verdict. Reading stops at the first break.
 
     The log is also compared with its newest checkpoint, and with the last one in the file outside the
-    database. With ``from_seq``, only the last entries of each are compared, and nothing if that would need
-    all entries. ``tree`` is the tree of all entries before ``from_seq``; with it, the comparison is complete.
-    At most ``most`` entries are read.
+    database. With ``from_seq``, only the last entries that each covers are compared, and none if that would
+    require reading all entries. ``tree`` is the tree of all entries before ``from_seq``; with it, the
+    comparison is complete. At most ``most`` entries are read.
 
-    ``from_seq`` starts there, and trusts the entry before. With ``anchor``, that entry must have this hash,
-    from an earlier verification, and its own text must produce it. ``progress`` is called with the number of
-    the current entry every 50,000 entries. Raises the database's errors, and the same errors as
-    ``newest_signed``.
+    With ``from_seq``, verification starts at that entry and trusts the one before it. With ``anchor``, that
+    entry must have this hash, from an earlier verification, and its own text must produce it. ``progress`` is
+    called with the number of the current entry every 50,000 entries. Raises the database's errors, and the
+    same errors as ``newest_signed``.
     """
     start = max(from_seq, 1)
     with transaction.atomic(using=connection.alias):
@@ -219,7 +219,7 @@ def _anchor(walk: _Walk, values: tuple[Any, ...] | None) -> None:
 
 
 def _follow(walk: _Walk, rows: Iterator[tuple[Any, ...]], progress: Progress | None) -> Row | None:
-    """Continue while entries are valid, and return the first that is not."""
+    """Verify entries until one is not valid, and return that entry."""
     grows = walk.tree is not None
     for values in rows:
         seq, prev_hash, body, stored, head_hash, *columns = values

@@ -1,8 +1,8 @@
-"""The daily verification of the whole log, in parts, so that it takes few resources even for a long log.
+"""The daily verification of the whole log. It is done in parts, so that even a long log takes few resources.
 
-It does not trust earlier verifications, and starts at the first entry. Its state is encrypted, so someone
-with write access to the database can only restore an old state. Then the whole log counts as verified at the
-time when that state began.
+It starts at the first entry and does not trust earlier verifications. Its state is encrypted, so someone with
+write access to the database can only put back an old state. The whole log then counts as verified at the time
+at which that old verification began.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class _At:
 
 
 def whole_is_due(*, now: dt.datetime) -> bool:
-    """Whether to read the whole log: it was not read for a day, a break was found, or a verification is in
-    progress.
+    """Whether to read the whole log: it has not been read for a day, a break was found, or a verification is
+    in progress.
     """
     last = latest_verification()
     if last is None or not last.ok or last.whole_at is None or last.whole_at <= now - EVERY:
@@ -58,7 +58,7 @@ def verify_part(
     """Verify the next part of the main log, from its start if no verification is in progress.
 
     At the end of the log, or at a break, store and record the result, and return it. Returns None if there is
-    more to read, or another process reads it. Raises the same errors as ``verify``.
+    more to read, or if another process is reading it. Raises the same errors as ``verify``.
     """
     with transaction.atomic():
         begin_whole(now=now)

@@ -16,7 +16,7 @@ from .shell import Shell, cache_folder
 from .sshing import config
 
 Row = Mapping[str, Any]
-# A program with one grant must not get the caller's own token.
+# A program that runs with one grant must not get the caller's own token.
 OWN = ("STINT_TOKEN", "STINT_TOKEN_FILE")
 
 
@@ -53,7 +53,7 @@ def postgres(shell: Shell, credential: Row) -> dict[str, str]:
 
 
 def _authority(shell: Shell, text: str) -> str:
-    # Named by its content, so that a file in use is never replaced by a different one.
+    # The name depends on the content, so that a file in use is never replaced by a different one.
     path = Path(cache_folder(shell.env)) / f"authority-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem"
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
@@ -70,7 +70,7 @@ def clean(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[str, str]:
-    """Return the environment variables with which a program uses a grant, and write the files that they name.
+    """Return the environment variables that let a program use a grant, and write the files that they name.
 
     ssh: ``STINT_SSH_CONFIG``, for ``ssh -F``. postgres: the variables of libpq. kubernetes: ``KUBECONFIG``.
     Others: ``STINT_GRANT_TOKEN`` and ``STINT_ADDRESS``. All: ``STINT_GRANT``, and ``STINT_CREDENTIAL_FILE``
@@ -97,7 +97,9 @@ def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[s
 
 
 def named(credential_file: str | None, wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return additional variables with values of the credential, which ``wanted`` names by their labels."""
+    """Return additional environment variables. ``wanted`` maps their names to the labels of values of the
+    credential.
+    """
     if not wanted:
         return {}
     if credential_file is None:

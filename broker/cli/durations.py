@@ -1,5 +1,5 @@
 """Durations as people write them: `30m`, `2 hours`, `1.5h`, `1h 30m`. Pages, the API and documents use this
-parser too. It is in this package because the command can be installed alone.
+parser too. It is in this package because the `stint` command can be installed on its own.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import re
 from fractions import Fraction
 
 _FRACTION = r"(\.[0-9]{1,4})?"
-# From the longest unit to the shortest, each at most once. The number of digits limits the duration.
+# Units from the longest to the shortest, each at most once. The number of digits limits the duration.
 PATTERN = (
     rf"^([0-9]{{1,4}}{_FRACTION} ?(d|days?) ?)?([0-9]{{1,5}}{_FRACTION} ?(h|hrs?|hours?) ?)?"
     rf"([0-9]{{1,6}}{_FRACTION} ?(m|mins?|minutes?) ?)?([0-9]{{1,8}}{_FRACTION} ?(s|secs?|seconds?))?$"

@@ -23,7 +23,7 @@ class Exit(IntEnum):
 
 
 class CliError(Exception):
-    """An error with what is wrong and what to do. ``fields``: messages by field. ``rules``: results of policy
+    """An error: its message and how to fix it. ``fields``: messages by field. ``rules``: results of policy
     rules.
     """
 
@@ -74,7 +74,7 @@ class NotSignedIn(CliError):
 
 
 class NoGrant(CliError):
-    """The wait ended without a grant."""
+    """The wait for a grant timed out, or the request was not approved."""
 
     def __init__(self, message: str, hint: str = "", *, code: str = "no_grant") -> None:
         super().__init__(message, hint, status=Exit.NO_GRANT, code=code)

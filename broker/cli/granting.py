@@ -45,7 +45,7 @@ class Want:
 
 
 def a_grant(shell: Shell, want: Want, *, made: Callable[[Row], None] | None = None) -> Row:
-    """Return a usable grant; if there is none, request one and wait. ``made`` is called with a new request.
+    """Return a usable grant. If there is none, request one, call ``made`` with the new request, and wait.
 
     Raises CliError if there is nothing to request, and NoGrant if the wait ends without a grant.
     """
@@ -74,7 +74,7 @@ def ref_of(text: str) -> str:
 
 
 def _held(shell: Shell, want: Want) -> Row | None:
-    """Return the caller's matching grant that lasts longest, if there is one."""
+    """Of the caller's matching grants, return the one that lasts longest, or None."""
     kinds = {row["name"]: row["kind"] for row in shell.wire.pages("/clusters")} if want.kinds else {}
     found = [
         row
@@ -119,7 +119,7 @@ def _asked(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
     body = _body(shell, want, offer)
     waits = _waiting(shell, body)
     if waits is not None:
-        shell.note(f"{waits['ref']}, which is already pending, requests this.")
+        shell.note(f"{waits['ref']} already requests this and is pending.")
         return waits
     preview = shell.wire.post("/requests/preview", body)
     refuse_if_refused(preview)
@@ -140,7 +140,7 @@ def _asked(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Block signals, so that every submitted request is also recorded here."""
+    """Block signals, so that no request is submitted without being noted here."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     try:
         yield
@@ -164,7 +164,8 @@ def _offer(shell: Shell, want: Want) -> Row:
     if not found:
         raise _nothing(shell, want)
     if want.line is not None:
-        # Each offer allows the command. Those that need the fewest approvals are available the soonest.
+        # Each offer allows the command. Prefer those that need the fewest approvals, because they are
+        # available the soonest.
         found = [row for row in found if row["approvals"] == found[0]["approvals"]]
     listed = [
         f"{row['command_set']} on {row['cluster']}: {screen.plain(row['summary'])},"

@@ -12,7 +12,7 @@ from .errors import CliError, NotSignedIn, Unreachable
 from .screen import moment, plain, spoken
 from .shell import Shell
 
-# Seconds between two polls of a grant that needs no heartbeat, and before a failed heartbeat is retried.
+# Seconds between two polls of a grant that needs no heartbeat, and until a failed heartbeat is retried.
 _LOOK, _AGAIN = 3.0, 1.0
 _SLOWEST = 60.0
 # A grant ends after this many missed heartbeats.
@@ -37,7 +37,7 @@ class Heartbeat:
     def start(self) -> bool:
         """Send one heartbeat, and continue in the background. Return whether the grant needs heartbeats.
 
-        A grant that needs none is only polled. Raises CliError if the grant has already ended.
+        A grant that needs no heartbeats is only polled. Raises CliError if the grant has already ended.
         """
         self._first = self._once()
         if self.over:
@@ -64,13 +64,13 @@ class Heartbeat:
         try:
             return self._send() if self._wanted else self._look()
         except NotSignedIn as error:
-            # The grant lasts until its own end, even if the token has expired.
+            # The grant continues until its own end, even if the token has expired.
             if self._is_past():
                 self._end(error.message)
         except Unreachable:
             pass
         except CliError:
-            # The grant takes no heartbeats, or it has ended: its state shows which.
+            # The grant needs no heartbeats, or it has ended. Its state shows which of the two.
             return self._doubted()
         return _AGAIN
 

@@ -82,7 +82,7 @@ def run_command(words: Sequence[str]) -> int:
         screen.say("", err=True)
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader has closed the pipe. Python would report it again at exit.
+        # The reader has closed the pipe. Otherwise, Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     return status if isinstance(status, int) else Exit.DONE

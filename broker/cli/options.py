@@ -18,7 +18,7 @@ _LONG = {"max_content_width": 100}
 
 
 class Reference(click.ParamType[str]):
-    """A reference, in upper or lower case, completed from lists of the API."""
+    """A reference in upper or lower case. Completion lists references from the API."""
 
     name = "REF"
 
@@ -29,13 +29,13 @@ class Reference(click.ParamType[str]):
         return ref_of(str(value))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """Complete references from the API; none if it doesn't respond."""
+        """Complete references from the API; nothing if the API doesn't respond."""
         found = (row["ref"] for path in self._lists for row in _known(ctx, path))
         return _starting(found, incomplete.upper())
 
 
 class Known(click.ParamType[str]):
-    """A name from a list of the API."""
+    """A name that the API lists, such as that of a cluster."""
 
     def __init__(self, name: str, path: str, inner: str = "") -> None:
         self.name, self._path, self._inner = name, path, inner

@@ -1,7 +1,7 @@
-"""The Stint server to use and its token, from `~/.config/stint/servers.json` and the environment.
+"""The Stint server to use, and its token: from `~/.config/stint/servers.json` and the environment.
 
-`STINT_URL`, `STINT_TOKEN` and `STINT_TOKEN_FILE` take precedence over the file. `STINT_PROFILE` selects one
-of its entries. A stored token is sent only to the server that issued it.
+`STINT_URL`, `STINT_TOKEN` and `STINT_TOKEN_FILE` take precedence over the file. `STINT_PROFILE` selects an
+entry of the file. A stored token is sent only to the server that issued it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Profiles:
         return self.servers.get(name or self.current)
 
     def keeping(self, profile: Profile) -> Profiles:
-        """Return the profiles with this one added as the current one."""
+        """Return the profiles with this profile added, as the current one."""
         return Profiles(profile.name, {**self.servers, profile.name: profile})
 
     def without(self, name: str) -> Profiles:
@@ -75,7 +75,7 @@ def load(env: Mapping[str, str]) -> Profiles:
         return Profiles()
     except (OSError, UnicodeDecodeError) as error:
         raise Usage(f"{path} can't be read: {error}.", "Fix or remove it, then run `stint login`.") from None
-    # A copy of the file may have lost its permissions.
+    # The file may have been copied without its permissions.
     with contextlib.suppress(OSError):
         path.chmod(0o600)
     try:

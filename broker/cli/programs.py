@@ -20,7 +20,9 @@ def found(program: str, hint: str) -> str:
 
 
 def become(path: str, words: Sequence[str], env: Mapping[str, str]) -> NoReturn:
-    """Replace this process with a program, which gets the terminal, the signals and the exit status."""
+    """Replace this process with a program, which then has the terminal, gets the signals and sets the exit
+    status.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(path, list(words), dict(env))  # noqa: S606  # no shell is wanted

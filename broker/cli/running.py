@@ -19,16 +19,16 @@ from .screen import clock_time, plain, say
 from .shell import Shell
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-# A terminal sends these to the command directly, because it is in the foreground too.
+# A terminal sends these signals to the command directly, because it is in the foreground too.
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
-# Seconds that a command has to stop when its grant ends, and that ending the grant is retried during an
-# outage.
+# Seconds that a command has to stop when its grant ends, and seconds for which ending the grant is retried
+# during an outage.
 GRACE, PATIENCE = 10.0, 60.0
 _WAKE = b"\0"
 
 
 class Supervisor:
-    """The supervisor of one command: starts it, forwards signals, and stops it when the grant ends."""
+    """Runs one command: starts it, forwards signals, and stops it when the grant ends."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -39,7 +39,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle signals, so that none of them ends this process before it has ended the grant."""
+        """Handle signals, so that no signal ends this process before the process has ended the grant."""
         before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         handlers = {number: signal.signal(number, _noted) for number in (*FORWARDED, signal.SIGCHLD)}
         try:
@@ -98,7 +98,7 @@ class Supervisor:
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing, because Python writes the number into the wakeup pipe."""
+    """Do nothing: Python itself writes the signal's number into the wakeup pipe."""
 
 
 def _send(child: subprocess.Popen[bytes], number: int) -> None:
@@ -107,7 +107,7 @@ def _send(child: subprocess.Popen[bytes], number: int) -> None:
 
 
 def _in_foreground() -> bool:
-    """Whether the terminal sends its signals to this process group, and so to the command."""
+    """Whether the terminal sends its signals to this process group, and therefore to the command."""
     try:
         return os.isatty(sys.stdin.fileno()) and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError):
@@ -116,7 +116,8 @@ def _in_foreground() -> bool:
 
 @contextlib.contextmanager
 def withdrawn_when_interrupted(shell: Shell) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Withdraw requests if this process is stopped before its command starts, so that none is approved later.
+    """Withdraw requests if this process is stopped before its command starts, so that they are not approved
+    later.
 
     Inside the block, SIGTERM and SIGHUP act as an interrupt. On an interrupt, each request that was passed to
     the yielded function is withdrawn, or its grant is ended.
@@ -157,9 +158,9 @@ def run_with(
 ) -> int:
     """Run a command while its grant lasts, then end the grant, and return the command's exit status.
 
-    ``prepare`` returns the environment. The grant is ended whatever happens. Raises CliError if the grant
-    ended before the start, the command can't be started, or the command succeeded but the grant could not be
-    ended.
+    ``prepare`` returns the environment. The grant is always ended, even after an error. Raises CliError if
+    the grant ended before the start, the command can't be started, or the command succeeded but the grant
+    could not be ended.
     """
     supervisor = Supervisor()
     heartbeat = Heartbeat(shell, grant, supervisor.stop)
@@ -193,7 +194,7 @@ def _warn_unless(needed: bool, shell: Shell, grant: Mapping[str, Any]) -> None:
 
 
 def _end(shell: Shell, ref: str, note: str, *, over: bool = False) -> CliError | None:
-    """End the grant, with retries during an outage. Return the error, already printed, if that fails.
+    """End the grant, with retries during an outage. If that fails, print the error and return it.
 
     ``over``: the grant has already ended.
     """

@@ -25,7 +25,7 @@ _DRAWS = re.compile(
     " -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 _NARROWEST = 8
-# The wording of the web pages for states and reasons, where it differs from their names.
+# The words of the web pages for states and reasons, where they differ from the names in the API.
 _WORDS = {
     "provisioning": "starting",
     "revoking": "ending",
@@ -82,7 +82,7 @@ def plain_output(text: str) -> str:
 
 
 def spoken(state: object) -> str:
-    """Return the pages' word for a state or an end reason, in lowercase."""
+    """Return the word of the web pages for a state or an end reason, in lowercase."""
     text = plain(state or "")
     return _WORDS.get(text, text.replace("_", " "))
 
@@ -115,7 +115,7 @@ def say_json(value: Any, *, lines: bool = False, err: bool = False) -> None:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    # A line feed can only separate lines of the document, because JSON escapes those in strings.
+    # Every line feed here separates lines of the document, because JSON escapes line feeds in strings.
     return found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}"
 
 
@@ -124,7 +124,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 def moment(text: str | None) -> dt.datetime | None:
     """Parse a time from the API."""
-    return dt.datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None  # noqa: FURB162  # also what has no Z
+    return dt.datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None  # noqa: FURB162  # also accepts times without Z
 
 
 def clock_time(text: str | None) -> str:
@@ -262,7 +262,9 @@ class Progress:
         self._said = ""
 
     def show(self, text: str, *, counted: str = "") -> None:
-        """Show the progress. ``counted`` is a part that changes constantly, shown only on terminals."""
+        """Show the progress. ``counted`` is a part of the text that changes constantly, so it is shown only
+        on terminals.
+        """
         if self._live:
             room = shutil.get_terminal_size().columns - 1
             line = f"{text} {counted}".rstrip()

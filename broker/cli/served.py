@@ -22,7 +22,7 @@ Row = Mapping[str, Any]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 GRANT, REQUEST = "GR-[0-9A-Z]{4,13}", "REQ-[0-9]{1,9}"
 _REF = re.compile(GRANT)
-# RFC 1123 section 2.1, with the underscore that internal names have.
+# RFC 1123 section 2.1, with the underscore that some internal names contain.
 _HOST = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?"
 )

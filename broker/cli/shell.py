@@ -35,7 +35,7 @@ class Shell:
 
     @property
     def wire(self) -> Wire:
-        """Stint, called with the caller's token. Raises Usage or NotSignedIn."""
+        """The client for requests to Stint, with the caller's token. Raises Usage or NotSignedIn."""
         if self._wire is None:
             found = profiles.signed_in(self.env, self.profile, insecure=self.insecure)
             self._wire = Wire(

@@ -26,8 +26,8 @@ def gateway(shell: Shell) -> Gateway:
 def ssh_options(
     shell: Shell, place: Gateway, *, identity: str | None = None, options: Sequence[str] = ()
 ) -> list[str]:
-    """Return the client's options: the port, the gateway's host keys, and the caller's registered key if it
-    is here.
+    """Return the client's options: the port, the gateway's host keys, and the caller's registered key, if it
+    is on this machine.
 
     There is no trust on first use: the host keys come from Stint, over its authenticated TLS connection.
     """
@@ -77,7 +77,7 @@ def config(shell: Shell, grant: Row) -> str:
 def _known_hosts(shell: Shell, alias: str, keys: Sequence[str]) -> str:
     path = Path(cache_folder(shell.env)) / f"{alias}.known_hosts"
     text = "".join(f"{alias} {key}\n" for key in keys)
-    # Several processes may start at once, and each replaces the file with the same text.
+    # Several processes may start at once; each of them replaces the file with the same text.
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         temporary = path.with_suffix(f".{os.getpid()}")
         temporary.write_text(text, encoding="utf-8")

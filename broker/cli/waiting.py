@@ -12,7 +12,7 @@ from .shell import Shell
 from .wire import patiently
 from .wording import missing
 
-# Seconds between two polls: short at first, because most waits without approval are short.
+# Seconds between two polls. They are short at first, because waits without an approval are usually short.
 _SOON, _LATER, _SOON_FOR = 0.5, 2.0, 10.0
 # Seconds without a response from Stint after which the wait fails.
 _OUTAGE = 300.0
@@ -23,7 +23,7 @@ Look = Callable[[Row], None]
 
 
 class Patience:
-    """Polling for up to ``seconds``. None: without limit."""
+    """Polls for up to ``seconds``, or without limit if that is None."""
 
     def __init__(self, shell: Shell, line: Progress, seconds: float | None) -> None:
         self._shell, self._line = shell, line

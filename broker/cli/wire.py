@@ -21,13 +21,13 @@ from .errors import CliError, Exit, NotSignedIn, Unreachable, Usage
 
 TIMEOUT = urllib3.Timeout(connect=10, read=40)
 TRIES = 4
-# Seconds before the second, third … try.
+# Seconds before the second, third and later attempts.
 _PAUSES = (0.3, 1.0, 2.0)
 _LONGEST_PAUSE = 20.0
 _AGAIN = frozenset({429, 502, 503, 504})
-# The code of a retry while the first request, whose response was lost, is still in progress.
+# The error code for a retry while the first request, whose response was lost, is still in progress.
 _IN_PROGRESS = "idempotency_key_in_use"
-# The code of a request that is refused until another one is decided.
+# The error code for a request that is refused until another request is decided.
 _TOO_MANY_OPEN = "too_many_open_requests"
 _LARGEST = 32 * 1024 * 1024
 _STATUS = {
@@ -86,7 +86,7 @@ class Wire:
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, again: bool = True) -> Any:
         """Post a body. Retries send the same Idempotency-Key. Raises CliError.
 
-        ``again`` is False for an endpoint that takes no such key; its requests are not retried.
+        ``again`` is False for an endpoint that doesn't accept such a key; requests to it are not retried.
         """
         headers = {"Content-Type": "application/json"}
         if again:
@@ -142,7 +142,9 @@ class Wire:
         raise last or Unreachable("Stint did not respond.")
 
     def _renewed(self) -> bool:
-        """Whether there is a new token. The request with the old one was rejected, so it can be repeated."""
+        """Whether there is a new token. The request with the old token was rejected, so it can be
+        repeated.
+        """
         before, self._token = self._token, self._fresh() or self._token
         return self._token != before
 
@@ -194,7 +196,7 @@ class Wire:
         if not said.get("title"):
             return Unreachable(f"{self.url} responded with {answer.status} and is not a Stint server.")
         code = str(said.get("code", ""))
-        # A request in progress was not refused.
+        # A request that is still in progress was not refused.
         status = Exit.UNREACHABLE if code == _IN_PROGRESS else _STATUS.get(answer.status, Exit.UNREACHABLE)
         if code == _TOO_MANY_OPEN:
             status = Exit.REFUSED
@@ -247,7 +249,7 @@ def _json(data: bytes) -> Any:
 
 
 def _passes(answer: Answer) -> bool:
-    """Whether the same request may succeed in a moment."""
+    """Whether the same request may succeed if it is repeated in a moment."""
     try:
         code = _json(answer.data).get("code") if answer.status in (409, 429) else ""
     except Unreachable:

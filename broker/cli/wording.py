@@ -51,7 +51,7 @@ RUNS: Columns = {
     "EXIT": lambda row: "" if row["exit_status"] is None else str(row["exit_status"]),
     "COMMAND": lambda row: plain(row["line"]),
 }
-# What an empty list of runs means, by how much of the activity Stint observes on this cluster.
+# What an empty list of runs means. This depends on how much of the activity on the cluster Stint observes.
 NO_RUN = {
     "all": "Nothing was run.",
     "some": "Nothing observed; not all activity is observed here.",
@@ -190,7 +190,7 @@ def grant(row: Row, *, err: bool = False) -> None:
 
 
 def preview(row: Row, *, err: bool = False) -> None:
-    """Print the outcome that a request would have."""
+    """Print the preview of a request: its outcome, its scope and the approvals that it needs."""
     outcome = {
         "starts": "Starts without approval.",
         "needs_approval": f"Needs {missing(row['needed'])}.",

@@ -19,7 +19,7 @@ _META = {
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent that calls the tools of a cluster, or Stint's own with an empty cluster name. ``base``:
+    """An agent that calls the tools of a cluster or, with an empty cluster name, Stint's own tools. ``base``:
     Stint's MCP URL.
     """
 

@@ -1,5 +1,5 @@
-"""A PostgreSQL server as a target: with a password, on loopback, in its own folder, set up like by an
-administrator.
+"""A PostgreSQL server as a target: in its own folder, on loopback, with a password, and set up as an
+administrator would.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class NoPsql(EmbeddedError):
 
 
 class TargetServer(PrivateServer):
-    """A server below ``state_dir`` with a superuser whose password is known. ``major`` None: the newest
-    version.
+    """A server below ``state_dir``, with a superuser whose password is known. ``major``: the version of
+    PostgreSQL; None: the newest.
     """
 
     name = "postgres"
@@ -120,7 +120,9 @@ class TargetServer(PrivateServer):
 
 
 class ShopDatabase(TargetServer):
-    """The demo's database: a shop with orders, which Stint can grant access to, and cards, which it can't."""
+    """The demo's database: a shop with a table of orders, to which Stint can grant access, and a table of
+    cards, to which it can't.
+    """
 
     def __init__(self, state_dir: Path) -> None:
         state_dir.mkdir(mode=0o711)
@@ -138,7 +140,7 @@ class ShopDatabase(TargetServer):
 
     @property
     def psql(self) -> Path:
-        """The path of `psql`, beside the server or on the PATH. Raises NoPsql."""
+        """The path of `psql`, from the server's folder or the PATH. Raises NoPsql."""
         beside, system = self.binaries.folder / "psql", shutil.which("psql")
         if beside.is_file():
             return beside

@@ -54,8 +54,8 @@ spec: {containers: [{name: app, image: "registry.example/web:v1.4.1", command: [
 
 
 class Kube:
-    """The cluster, as a context manager. ``token``: of Stint's service account. ``ca``: the cluster's CA as
-    PEM.
+    """The cluster, as a context manager. ``token``: the token of Stint's service account. ``ca``: the
+    cluster's CA as PEM.
     """
 
     def __init__(self, folder: Path) -> None:

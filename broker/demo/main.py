@@ -33,7 +33,7 @@ from broker.embedded.errors import EmbeddedError
 from broker.embedded.state import REPOSITORY, temporary_state_dir
 
 _READY_WITHIN = 60.0
-# Variables that would select another Stint than the demo's own.
+# Environment variables that would select a Stint other than the demo's own.
 _OURS = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
 
 
@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     once = command_line().parse_args(argv).once
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        # Check this before anything is started.
+        # Check these before anything is started.
         usable_sshd()
         usable_nginx()
         usable_kubectl()
@@ -153,9 +153,7 @@ class _Progress:
 
 
 def _ports(*, serving: bool) -> Ports:
-    """Return the default ports if the pages will be served and the ports are free, otherwise other free
-    ports.
-    """
+    """Return the default ports if they are free and the pages will be served, otherwise any free ports."""
     usual = (8000, 8001, 2222, 8443)
     if serving and all(_is_free(port) for port in usual):
         return Ports(*usual)

@@ -81,7 +81,9 @@ class Means:
         return found
 
     def receipt_with_a_run(self, *, within: float) -> dict[str, Any]:
-        """Return the receipt once it has a run. Allowed requests appear in it after up to a second."""
+        """Return the receipt once it contains a run. It takes up to a second until an allowed request appears
+        there.
+        """
         deadline = time.monotonic() + within
         while True:
             receipt: dict[str, Any] = self.cast.priya.get(f"/grants/{self.grant['ref']}/receipt")

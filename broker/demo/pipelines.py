@@ -1,5 +1,5 @@
-"""A pipeline system as a workflow source: it serves the state of its runs, and sends a signed webhook when
-one is done.
+"""A pipeline system as a workflow source: it serves the state of its runs, and sends a signed webhook when a
+run is done.
 
 Source: https://www.standardwebhooks.com
 """

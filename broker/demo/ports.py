@@ -12,7 +12,7 @@ _BLOCK = 100
 _claims: list[socket.socket] = []
 _ports: list[int] = []
 _lock = threading.Lock()
-# A fork has a copy of its parent's memory, so both would return the same ports.
+# A forked process copies its parent's memory, so both would return the same ports.
 os.register_at_fork(after_in_child=_ports.clear)
 
 
@@ -20,8 +20,8 @@ def free_port() -> int:
     """Return a free port of the loopback interface, which is returned only once while this process runs.
 
     If possible, it is outside of the kernel's ephemeral range (ip_local_port_range, ip(7)). It is from a
-    block that this process has claimed with the name of an abstract socket (unix(7)), which ends with the
-    process. Raises OSError if there is none.
+    block of ports that this process has claimed by binding an abstract socket (unix(7)), which is released
+    when the process ends. Raises OSError if there is none.
     """
     with _lock:
         while True:

@@ -81,7 +81,7 @@ class Releasing(Means):
         expect(ended["end_reason"] == "workflow_closed", f"the grant ended because of {ended['end_reason']}")
         receipt = self.cast.releaser.get(f"/grants/{ended['ref']}/receipt")
         expect(all(lease["gone"] for lease in receipt["checked"]), f"not confirmed: {receipt['checked']}")
-        # kubectl logs the reason before it prints it, so take the last line.
+        # kubectl logs the reason before it prints it, so only the last line is shown.
         return (
             f"$ kubectl {' '.join(_EXEC)}\n{printed.strip().splitlines()[-1]}\nprocess {process} in the"
             f" container ended {took * 1000:.0f} ms after {_RUN} was done; the grant's account was deleted"

@@ -43,11 +43,11 @@ class SshTarget:
     """One target. Use it as a context manager, or call ``start`` and ``stop``. Needs root, like sshd.
 
     ``ca_keys`` are public keys in OpenSSH format. Their certificates are accepted only for one of
-    ``clusters``. Only ``account`` can log in. The folder ``programs`` is first on the PATH. ``options`` are
-    additional lines of sshd_config, which take precedence over those below. ``host_ca`` (path of a private
-    key) signs a host certificate for 127.0.0.1. ``port`` 0 selects a free one. ``environment`` is added to
-    that of its commands. ``stop`` removes everything except the changes that its commands made, and
-    /run/sshd, which all sshd processes of a machine share.
+    ``clusters``. Only ``account`` can log in. The folder ``programs`` comes first on the PATH. ``options``
+    are additional lines of sshd_config, which take precedence over those below. ``host_ca`` (path of a
+    private key) signs a host certificate for 127.0.0.1. ``port`` 0 selects a free one. ``environment`` is
+    added to the environment of its commands. ``stop`` removes everything except the changes made by its
+    commands, and /run/sshd, which all sshd processes of a machine share.
     """
 
     ca_keys: Sequence[str]
@@ -174,7 +174,7 @@ class SshTarget:
             f"PidFile {self.folder}/sshd.pid",
             f"TrustedUserCAKeys {self.folder}/ca.pub",
             f"AuthorizedPrincipalsFile {self.folder}/principals",
-            # The folder is in a world-writable one.
+            # The folder's parent is world-writable.
             "StrictModes no",
             f"RevokedKeys {self.folder}/krl",
             "AuthorizedKeysFile none",
@@ -185,7 +185,7 @@ class SshTarget:
             "UsePAM no",
             "PermitUserRC no",
             "DisableForwarding yes",
-            # So that the startup files of this machine's shell have no effect on the target.
+            # This keeps the startup files of this machine's shell from affecting the target.
             " ".join(["SetEnv", *(f"{name}={value}" for name, value in environment.items())]),
             "ClientAliveInterval 10",
             "ClientAliveCountMax 2",

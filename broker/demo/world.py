@@ -54,8 +54,8 @@ def people(
     desk: Login,
     release: Mapping[str, str],
 ) -> Cast:
-    """Create the people with their passwords, and the catalog for the running servers. ``release``: its files
-    for releases.
+    """Create the people with their passwords, and the catalog for the running servers. ``release``: the
+    catalog files for releases.
     """
     now = clock.now()
     for username, (name, groups) in PEOPLE.items():

@@ -1,6 +1,4 @@
-"""Runs all checks, one part after another. A part that fails becomes a finding and doesn't stop the
-others.
-"""
+"""Run all checks, one part after another. A part that fails becomes a finding and doesn't stop the others."""
 
 from __future__ import annotations
 

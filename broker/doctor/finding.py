@@ -17,8 +17,8 @@ class Level(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding in one part. For a problem, ``why`` says why it matters unless ``said`` does, and ``fix``
-    what to do.
+    """A finding in one part. For a problem, ``why`` explains why it matters, unless ``said`` already does,
+    and ``fix`` is what to do.
     """
 
     part: str
@@ -47,11 +47,13 @@ def wrong(part: str, said: str, *, fix: str, why: str = "") -> Finding:
 
 
 def of_trouble(part: str, level: Level, trouble: str) -> Finding:
-    """Return a finding for a problem from the readiness check, whose text ends with `: ` and the fix."""
+    """Return a finding for a problem of the readiness check. The text of such a problem ends with `: ` and
+    the fix.
+    """
     said, _, fix = trouble.rpartition(": ")
     return Finding(part, level, said, fix=f"{fix[:1].upper()}{fix[1:]}.")
 
 
 def many(count: int, noun: str) -> str:
-    """Return a count with its noun."""
+    """Return a count with its noun, such as `3 problems`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

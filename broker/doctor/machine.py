@@ -22,7 +22,7 @@ from sessions_app.queries.record.recording_files import (
 )
 from sessions_app.storage.base import StoreError
 
-# Files in the state folder that no other account on the machine may read.
+# Files in the state folder that other accounts on the machine must not be able to read.
 SECRET = ("*_key", "*password*", "urls.json", "valkey.conf")
 
 
@@ -51,7 +51,7 @@ def of_clock() -> Iterator[Finding]:
             "clock",
             said,
             fix="Run `timedatectl set-ntp true` on this node and on the database's.",
-            why="Certificates and tokens get their dates from it, so targets may refuse them.",
+            why="Certificates and tokens get their dates from this clock, so targets may refuse them.",
         )
     else:
         yield ok("clock", said)

@@ -18,7 +18,7 @@ from sessions_app.operations.targets.look_at_target import is_right, look_at_tar
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.status.problems import GATEWAY_GONE, GATEWAY_SILENCE, troubles
 
-# Targets that are checked at the same time, so that a few that hang don't delay the others.
+# The number of targets that are checked at once, so that a few that hang don't delay the others.
 AT_ONCE = 16
 VERIFIED, WHOLE = dt.timedelta(hours=1), dt.timedelta(days=2)
 
@@ -117,7 +117,7 @@ def _target(target: Target) -> Finding:
     return wrong(
         "targets",
         f"{name}: {bad.name}: {bad.detail}",
-        why="Access to it can't start, or its end can't be proven.",
+        why="Access to this target can't start, or can't be confirmed to have ended.",
         fix=bad.fix or "Open the cluster's page and run the check there.",
     )
 

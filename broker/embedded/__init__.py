@@ -1,4 +1,4 @@
 """Private PostgreSQL and Valkey servers for the default setup: children of the launcher, without TCP.
 
-It does not import Django, so that launchers and tests can use it before settings exist.
+This package does not import Django, so that launchers and tests can use it before settings exist.
 """

@@ -15,8 +15,8 @@ from pathlib import Path
 from broker.embedded.errors import EmbeddedError
 
 _LAUNCH = Path(__file__).with_name("launch.py")
-# IDs that systemd and Debian leave unused (systemd's UIDS-GIDS, "Summary"), below 65536 for containers that
-# map no more.
+# IDs that systemd and Debian leave unused (systemd's UIDS-GIDS, "Summary"), below 65536, because some
+# containers map no more IDs.
 _OWN = range(60578, 61184)
 
 
@@ -31,9 +31,9 @@ class Account:
 def server_account(state: Path) -> Account | None:
     """Return the account of the servers in the folder `state`, or None if this process is not root.
 
-    PostgreSQL refuses to run as root. The ids belong to no user or other service, so that no one else can
-    read the servers' files. They are those of the servers' socket folder, or derived from the path if there
-    is none.
+    PostgreSQL refuses to run as root. The uid and gid belong to no user or other service, so that no one else
+    can read the servers' files. They are taken from the owner of the servers' socket folder, or derived from
+    the path if there is no such folder.
     """
     if os.geteuid() != 0:
         return None
@@ -69,7 +69,7 @@ def maker_account() -> Account | None:
 
 
 def give(tree: Path, account: Account | None) -> None:
-    """Change the owner of a folder and its content to `account`. Follows no links.
+    """Change the owner of a folder and its content to `account`, without following links.
 
     Raises PermissionError for a file with several hard links.
     """
@@ -101,7 +101,7 @@ def _has_name(uid: int) -> bool:
 def may_enter(path: Path, account: Account | None) -> bool:
     """Whether `account` (None: this process) may enter the folder or execute the file `path`.
 
-    Tried in a process of that account, because permission bits are not enough (ACLs, mounts).
+    This is tried in a process of that account, because ACLs and mounts also decide, not only permission bits.
     """
     if account is None:
         return os.access(path, os.X_OK)
@@ -113,7 +113,7 @@ def may_enter(path: Path, account: Account | None) -> bool:
 def launch_argv(argv: Sequence[str], *, account: Account | None, death_signal: signal.Signals) -> list[str]:
     """Return the command that runs `argv` as `account` and sends it `death_signal` when this process ends.
 
-    The kernel watches the thread that starts the command, so start it from one that runs as long as this
+    The kernel watches the thread that starts the command, so start it from a thread that runs as long as this
     process.
     """
     who = "-" if account is None else f"{account.uid}:{account.gid}"

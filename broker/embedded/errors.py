@@ -1,4 +1,4 @@
-"""The base of this package's errors."""
+"""The base class of this package's errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Execute a program as another account, which gets a signal when its starter ends.
+"""Execute a program as another account. The program gets a signal when its starter ends.
 
 Run by path in a bare interpreter (`python -I -S launch.py STARTER SIGNAL UID:GID|- -- PROGRAM ...`). This is
 a separate program, because code between fork and exec is unsafe in a process with threads. Exit status 127:
@@ -23,7 +23,7 @@ def become(starter: int, signal_number: int, account: str, argv: list[str]) -> N
         os.setgroups([])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
-    # After the account change, which clears the signal.
+    # Set the signal after the change of account, which would clear it.
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
     # The starter may have ended before the signal was set.

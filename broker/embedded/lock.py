@@ -1,4 +1,6 @@
-"""A lock that a server inherits, so that only one launcher uses the server's files, even after a kill."""
+"""A lock that a server inherits, so that only one launcher at a time uses the server's files, even if a
+launcher is killed.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from pathlib import Path
 
 from broker.embedded.errors import EmbeddedError
 
-# Seconds. A server whose launcher was killed gets its stop signal from the kernel, and ends within this time.
+# Seconds. If a launcher is killed, the kernel signals its server, which ends within this time.
 _PATIENCE_S = 15.0
 
 

@@ -35,7 +35,7 @@ _SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
     "password_encryption": "scram-sha-256",
-    # Clients log their own errors; the server's log is for its state.
+    # Clients log their own errors; the server's log is only about the server itself.
     "log_min_messages": "log",
     "log_checkpoints": "off",
 }
@@ -118,7 +118,7 @@ class EmbeddedPostgres(PrivateServer):
     def _set_up(self) -> None:
         if not self.data.is_dir():
             self._make_cluster()
-        # While this process has the lock, no postmaster runs. These files are stale, and their pid may have
+        # No postmaster runs while this process has the lock, so these files are stale. Their pid may have
         # been reused.
         for stale in (self.data / "postmaster.pid", self.socket.with_name(f"{self.socket.name}.lock")):
             stale.unlink(missing_ok=True)

@@ -31,7 +31,8 @@ class UnreachableStateDirError(EmbeddedError):
 
 
 class PrivateServer(ABC):
-    """A server process with its own folder and a Unix socket, which ends with the process that starts it.
+    """A server process with its own folder and a Unix socket, which ends when the process that started it
+    ends.
 
     `start()` and `stop()` run it directly. A supervisor instead calls `prepare()`, runs `argv()` with
     `inherited_fd` passed on, polls `is_ready()`, and calls `finish()` when the process has ended.
@@ -69,7 +70,7 @@ class PrivateServer(ABC):
 
     @property
     def inherited_fd(self) -> int:
-        """The descriptor that the server process must inherit, so that it keeps the lock until it ends."""
+        """The descriptor that the server process must inherit to keep the lock until it ends."""
         return self._lock.fd
 
     def prepare(self) -> None:

@@ -41,8 +41,9 @@ class RunningUrls:
 def state_dir() -> Path:
     """Return the state folder, STINT_STATE_DIR or `.stint` in the repository, and create it if missing.
 
-    As root, the servers run as a separate account. If it can't reach the repository, the folder is
-    /var/lib/stint. Raises `StateDirError` if the folder can't be created or isn't writable.
+    If this process is root, the servers run as a separate account; if that account can't reach the
+    repository, the folder is /var/lib/stint. Raises `StateDirError` if the folder can't be created or isn't
+    writable.
     """
     chosen = service.STATE_DIR.read()
     path = Path(chosen).absolute() if chosen else _default_state_dir()
@@ -70,8 +71,8 @@ def _default_state_dir() -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Create `path` if missing. Root's is traversable by others, because its servers run as another
-    account.
+    """Create `path` if it is missing. If this process is root, other accounts can traverse the folder,
+    because the servers run as another account.
     """
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,6 @@
-"""A private Valkey (or Redis): one Unix socket in a private folder, a password, each write logged to disk."""
+"""A private Valkey (or Redis), with one Unix socket in a private folder, a password, and a log of each write
+on disk.
+"""
 
 from __future__ import annotations
 

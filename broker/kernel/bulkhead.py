@@ -17,8 +17,8 @@ from broker.kernel.threads import Threads
 
 log = structlog.get_logger(__name__)
 
-# A group gets only a few threads, so that a group that hangs does not take them all. A group with many items
-# yields to others after a turn, in seconds.
+# A group gets only a few threads, so that one that hangs does not take all of them. A group with many items
+# yields to other groups after a turn of this many seconds.
 THREADS, THREADS_PER_GROUP = 12, 6
 TURN = 0.5
 # A call that takes longer than this many seconds no longer counts against THREADS, up to this many threads in
@@ -43,8 +43,8 @@ class _Work:
 class Bulkhead:
     """A pool that calls ``act`` for each item, in order within each group.
 
-    ``group_of`` maps items to groups; items that it omits are dropped. ``on_idle`` is called when a group has
-    no items left.
+    ``group_of`` maps items to groups; items that it omits are dropped. ``on_idle`` is called with a group
+    that has no items left.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class Bulkhead:
             self._go.set()
 
     def take(self, items: Iterable[int]) -> None:
-        """Add items that are not already there. Call it regularly, because slow calls free their place only
-        here.
+        """Add items that are not already there. Call it regularly, because only this method frees the places
+        of slow calls.
         """
         with self._lock:
             fresh = [item for item in items if item not in self._taken]
@@ -89,7 +89,7 @@ class Bulkhead:
             self._begin()
 
     def stop(self) -> None:
-        """Start no new calls."""
+        """Stop starting new calls."""
         with self._lock:
             self._stopped = True
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -102,14 +102,15 @@ class Bulkhead:
             self._pool.submit(self._work, work)
 
     def _next_group(self) -> int | None:
-        """Return the group that gets the next thread: of those with waiting items, the one with the fewest
-        threads.
+        """Return the group that gets the next thread: of the groups with waiting items, the one with the
+        fewest threads.
         """
         busy = Counter(work.group for work in self._works)
         silent = Counter(work.group for work in self._works if work.silent)
         if busy.total() >= MOST or busy.total() - silent.total() >= THREADS:
             return None
-        # While slow calls have half of all threads, the rest is for groups whose calls are mostly not slow.
+        # While slow calls occupy half of all threads, the other half is reserved for groups without many slow
+        # calls.
         most = THREADS_PER_GROUP if silent.total() < MOST // 2 else THREADS_PER_GROUP // 2
         free = [group for group in self._waiting if busy[group] < THREADS_PER_GROUP and silent[group] <= most]
         return min(free, key=busy.__getitem__, default=None)
@@ -131,7 +132,7 @@ class Bulkhead:
             self._leave(work)
 
     def _goes_on(self, work: _Work, turn_over: float) -> bool:
-        """Take the group's next item, and return whether there is one and the turn is not over."""
+        """Take the group's next item. Return whether there was one, and the turn is not over."""
         with self._lock:
             if self._stopped or time.monotonic() >= turn_over or work.group not in self._waiting:
                 return False
@@ -141,8 +142,8 @@ class Bulkhead:
     def _do(self, work: _Work) -> None:
         self._go.wait()
         work.since = time.monotonic()
-        # As before each request: with a connection that was lost, this thread would fail for as long as it
-        # has items.
+        # Close lost connections, as Django does before each request. Otherwise, this thread would fail for
+        # each of its items.
         close_old_connections()
         try:
             close_old_connections()
@@ -150,7 +151,7 @@ class Bulkhead:
         except Overtaken as error:
             log.info("bulkhead.overtaken", item=work.item, why=str(error))
         except Exception:
-            # Outermost in the thread: one item must not stop the others, and it will be added again.
+            # Catch everything: one item must not stop the others, and it will be added again.
             log.exception("bulkhead.failed", item=work.item)
         finally:
             with self._lock:

@@ -1,8 +1,8 @@
 """The database's clock, which is the only one that Stint uses.
 
 Only entry points and processes read it; operations take ``now`` as an argument. The time is the database's at
-the last synchronization, plus this process's monotonic time since then. So a node with a wrong clock does not
-extend access.
+the last synchronization, plus this process's monotonic time since then. A node with a wrong clock therefore
+can't extend access.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 _RESYNC_AFTER = 5.0
-# The maximum difference in speed between two clocks, which is what Linux can correct (adjtimex(2),
+# The maximum difference in speed between two clocks: the maximum that Linux corrects (adjtimex(2),
 # ADJ_FREQUENCY).
 _DRIFT = 500e-6
 
@@ -43,11 +43,11 @@ def now() -> dt.datetime:
 
 
 def sync() -> Reading:
-    """Read the database's clock now. The reading is never behind it, and ahead by at most the delay of the
-    response.
+    """Read the database's clock now. The reading is never behind the database's clock, and is ahead of it by
+    at most the delay of the response.
     """
     with connection.cursor() as cursor:
-        # The time to open a connection is not part of the delay.
+        # Connect first, so that the time to open a connection is not part of the delay.
         before = time.monotonic()
         cursor.execute("SELECT clock_timestamp()")
         row = cursor.fetchone()
@@ -69,9 +69,9 @@ def narrowed(last: Reading | None, *, said: dt.datetime, before: float, after: f
     """Return the reading at ``before``, given that the database read ``said`` between ``before`` and
     ``after``.
 
-    The response is assumed to be immediate, so a late one sets the clock ahead by its delay. Any later
-    assumption could set it back, and delay deadlines. The ``last`` reading, carried forward, is kept as long
-    as it is consistent with the response.
+    The reading assumes an immediate response, so a slow response sets the clock ahead by its delay. Any other
+    assumption could set the clock back and delay deadlines. The ``last`` reading, carried forward, is kept as
+    long as it is consistent with the response.
     """
     if last is not None:
         carried = last.database + dt.timedelta(seconds=(before - last.monotonic) * (1 + _DRIFT))

@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand
 
 
 class StintCommand(BaseCommand):
-    """A command without Django's system checks, which load every page. `migrate` checks the settings, `check`
-    everything.
+    """A command that skips Django's system checks, because they load every page. `migrate` checks the
+    settings, and `check` checks everything.
     """
 
     requires_system_checks: list[str] = []
@@ -32,7 +32,7 @@ class EarlyCommand(StintCommand):
         raise NotImplementedError
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> ArgumentParser:  # type: ignore[override]
-        """Return its own parser, for `manage.py help` and the reference."""
+        """Return the command's own parser, for `manage.py help` and the reference."""
         return self.command_line()
 
     def run_from_argv(self, argv: list[str]) -> None:

@@ -31,8 +31,8 @@ class CannotDecrypt(StintError):
 
 
 class SecretLocation(NamedTuple):
-    """The only place at which an encrypted secret can be decrypted: a field of the row with primary key
-    ``row``.
+    """The field of a row to which an encrypted secret is bound: it can be decrypted only there. ``row`` is
+    the row's primary key.
     """
 
     table: str
@@ -61,8 +61,8 @@ def _derived(purpose: str) -> bytes:
 
 
 def seal(plain: bytes, *, place: SecretLocation) -> bytes:
-    """Encrypt a secret for one place, so that write access to the database is not enough to use it in
-    another.
+    """Encrypt a secret for one place. It can't be decrypted elsewhere, so a copy of it in another row is
+    useless.
     """
     nonce = secrets.token_bytes(_NONCE)
     return nonce + AESGCM(_derived("sealed")).encrypt(nonce, plain, json.dumps(place).encode())
@@ -78,8 +78,8 @@ def unseal(sealed: bytes, *, place: SecretLocation) -> bytes:
         raise CannotDecrypt(
             f"The secret in {place} can't be decrypted.",
             hint=(
-                "Set STINT_SECRET_KEY to the value with which it was stored. "
-                "If that is correct, the secret was altered or copied from another row, so enter it again."
+                "Set STINT_SECRET_KEY to the value that it had when the secret was stored. If it already"
+                " has that value, the secret was altered or copied from another row: enter it again."
             ),
         ) from error
 
@@ -90,14 +90,14 @@ def new_token(prefix: str) -> str:
 
 
 def derived_token(prefix: str, name: str) -> str:
-    """Return the bearer token of a name. It is derived, so that it can be shown again without being
-    stored.
+    """Return the bearer token that belongs to a name. It is derived from the secret key, so it can be shown
+    again without being stored.
     """
     return f"{prefix}_{base64.urlsafe_b64encode(_derived(f'token {name}')).rstrip(b'=').decode()}"
 
 
 def token_digest(token: str) -> str:
-    """Return the digest to store for a token, SHA-256 in hex. Tokens have 256 bits, so salt and stretching
-    are needless.
+    """Return the digest to store for a token, SHA-256 in hex. Tokens have 256 random bits, so the digest
+    needs no salt and no stretching.
     """
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The name of this process at the database, and its connections outside Django."""
+"""The name under which this process connects to the database, and its connections outside Django."""
 
 from __future__ import annotations
 

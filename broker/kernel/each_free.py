@@ -1,4 +1,6 @@
-"""Process due rows, and skip those that another process has locked, even if that process is stopped."""
+"""Process due rows. Rows that another process has locked are skipped, so that even a stopped process delays
+no others.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,13 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 BATCH = 1000
-# Seconds. Each row may take time, so a long list would delay rows that become due next.
+# Seconds after which the rest of a list is left for the next time, so that it doesn't delay rows that become
+# due meanwhile.
 AWHILE = 1.0
 
 
 def for_a_while(rows: Iterable[T]) -> Iterator[T]:
-    """Yield rows until the time is up, but at least one. The caller must process the others later."""
+    """Yield rows until the time is up, but at least one. The rest is left for the next time."""
     until = time.monotonic() + AWHILE
     for row in rows:
         yield row

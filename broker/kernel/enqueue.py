@@ -18,15 +18,15 @@ from broker.kernel.outage_log import QueueGone
 log = structlog.get_logger(__name__)
 
 _SILENCE = 5.0
-# Seconds. Callers wait this long before they send another message for a row, so that it has at most one in
-# flight.
+# Seconds for which callers wait before they send another message for the same row, so that each row has at
+# most one message in flight.
 _HINT_LASTS = 5
 _silent_until = 0.0
 _said = QueueGone()
 
 
 def enqueue(task: str, **ids: int | str) -> None:
-    """Send a task, with IDs as arguments, after the surrounding transaction has committed."""
+    """Send a task to the worker, with IDs as arguments, once the surrounding transaction has committed."""
     transaction.on_commit(lambda: _send(task, ids))
 
 
@@ -37,7 +37,8 @@ def _send(task: str, ids: dict[str, int | str]) -> None:
     try:
         current_app.send_task(task, kwargs=ids, retry=False, expires=_HINT_LASTS)
     except (OSError, OperationalError, RedisError) as error:
-        # The sweep finds the row. Retrying an unreachable broker for each row would only slow down requests.
+        # Ignore the failure, because the sweep finds the row. Retries of an unreachable queue would only slow
+        # down requests.
         _silent_until = time.monotonic() + _SILENCE
         if _said.may_say():
             log.warning("enqueue.failed", task=task, error=str(error))

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 
 class StintError(Exception):
-    """An anticipated failure. The message says what is wrong, and ``hint`` what to do.
+    """An anticipated failure. The message describes the problem, and ``hint`` what to do.
 
     Subclasses are defined beside the operation that raises them. They set ``code`` (stable, machine-readable)
-    and ``status`` (the HTTP status of the response). ``moments`` are the times that the text has in UTC
-    (`say_utc`), so that an entry point can also show them in the user's time zone.
+    and ``status`` (the HTTP status of the response). ``moments`` are the times that the message contains in
+    UTC (`say_utc`), so that an entry point can also show them in the user's time zone.
     """
 
     code: ClassVar[str] = "error"
@@ -36,7 +36,7 @@ class StintError(Exception):
 
 
 class InvalidInput(StintError):
-    """Some values are not valid. ``fields`` says which, and what they need."""
+    """Some values are not valid. ``fields`` lists them, with what each needs."""
 
     code = "invalid"
     status = 400
@@ -57,7 +57,7 @@ class Forbidden(StintError):
 
 
 class Conflict(StintError):
-    """The object is no longer in the state that this needs. Read it again."""
+    """The object is no longer in the state that the request requires. Read it again."""
 
     code = "conflict"
     status = 409
@@ -70,7 +70,7 @@ class Overtaken(Conflict):
 
 
 class Unavailable(StintError):
-    """Something that is needed to do this safely does not respond. Nothing was changed. Try again in a
+    """A component that is needed to do this safely does not respond. Nothing was changed. Try again in a
     moment.
     """
 

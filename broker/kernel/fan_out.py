@@ -1,8 +1,8 @@
-"""Concurrent calls to many other systems, with a few threads for each group, so that calls that hang delay
-few others.
+"""Concurrent calls to many other systems. Each group of calls gets a few threads, so that calls that hang
+delay few others.
 
-The calls run in threads. Their results are handled in the waiting thread, so that only it needs a database
-connection.
+The calls run in threads. Their results are handled in the thread that waits for them, so only that thread
+needs a database connection.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from broker.kernel.threads import Threads
 
 T = TypeVar("T")
 
-# The number of concurrent calls, and the share of one group among many. A call that takes longer than SILENCE
-# seconds no longer counts against AT_ONCE, up to MOST calls in total. Half of these are for groups without
-# such slow calls.
+# The maximum number of concurrent calls, and one group's share of them if there are many groups. A call that
+# takes longer than SILENCE seconds no longer counts against AT_ONCE, up to MOST calls in total. Half of these
+# are for groups without such slow calls.
 AT_ONCE, OF_GROUP = 32, 8
 SILENCE = 2.0
 MOST = 128
@@ -41,7 +41,9 @@ class _Call:
 
 
 class FanOut:
-    """A set of calls: ``add`` them, then ``run``. Groups take turns, and calls of a group start in order."""
+    """A set of calls: ``add`` calls, then ``run`` them. Groups take turns, and calls of a group start in
+    order.
+    """
 
     def __init__(self, threads: Threads, *, longest: float) -> None:
         """Create a set. A call that takes longer than ``longest`` seconds is abandoned, because it may never
@@ -60,7 +62,7 @@ class FanOut:
 
     def run(self, *, meanwhile: Callable[[bool], object]) -> None:
         """Make all calls, and return when they are done. ``meanwhile`` is called at least every half second,
-        with True if nothing is left. It may add more calls.
+        with True if no calls are left. It may add more calls.
         """
         while self._waiting or self._asked:
             self._begin()
@@ -75,7 +77,7 @@ class FanOut:
         now = time.monotonic()
         silent = Counter(call.group for call in self._asked.values() if call.silent(now))
         speaking = Counter(call.group for call in self._asked.values() if not call.silent(now))
-        # The fewer groups there are, the larger the share of each.
+        # The fewer groups there are, the larger is each group's share.
         share = max(OF_GROUP, AT_ONCE // (len(self._waiting.keys() | speaking.keys()) or 1))
         begun = True
         while begun:

@@ -11,8 +11,8 @@ class FirstMigration(Migration):
     """A migration that creates its tables from its final state. All its operations are ``CreateModel``, in
     any order.
 
-    For each table, Django would rebuild the classes of all related models, which are nearly all here. Foreign
-    keys are added after the tables, so that tables may reference each other in a cycle.
+    Otherwise, Django would rebuild the classes of all related models for each table. Here, nearly all models
+    are related. Foreign keys are added after the tables, so that tables may reference each other in a cycle.
     """
 
     def apply(
@@ -20,7 +20,7 @@ class FirstMigration(Migration):
     ) -> ProjectState:
         """Create the tables, and return the state with them."""
         before = project_state.clone()
-        # Without classes, Django has none to rebuild.
+        # The state has no classes yet, so Django has nothing to rebuild.
         project_state.__dict__.pop("apps", None)
         for operation in self.operations:
             operation.state_forwards(self.app_label, project_state)

@@ -8,12 +8,13 @@ import gc
 def freeze_loaded() -> None:
     """Exclude all loaded objects from later collections, because they are needed until the process ends.
 
-    A full collection visits every object. Once an application is loaded, this takes a tenth of a second,
-    during some request. Call it once, when everything is loaded. Source: the documentation of ``gc.freeze``.
+    A full collection visits every object. In a loaded application, that takes a tenth of a second, in the
+    middle of a request. Call this once, when everything is loaded. Source: the documentation of
+    ``gc.freeze``.
     """
     gc.collect()
     gc.freeze()
     # A page creates thousands of objects that reference each other, and a collection after every 700 of them
-    # would take a tenth of its time. Its garbage is freed in the second generation, often and in small
-    # amounts, so that no page waits for the garbage of ten.
+    # would take a tenth of the page's time. Garbage is freed in the second generation, often and in small
+    # amounts, so that no page waits for the collection of the garbage of ten pages.
     gc.set_threshold(5_000, 2, 500)

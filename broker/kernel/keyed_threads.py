@@ -1,4 +1,4 @@
-"""Threads for work that waits for other systems, so that it does not delay other work."""
+"""Threads for tasks that wait for other systems, so that these don't delay other tasks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ log = structlog.get_logger(__name__)
 
 
 class KeyedThreads:
-    """A pool that runs a limited number of acts at once, and one at a time per key. It does not queue other
-    acts.
+    """A pool that runs a limited number of tasks at once, and at most one per key. It does not queue tasks
+    that it can't start.
     """
 
     def __init__(self, most: int) -> None:
@@ -28,14 +28,14 @@ class KeyedThreads:
         self._threads = Threads(most, name="keyed-threads")
 
     def start(self, key: Hashable, act: Callable[[], object]) -> bool:
-        """Start an act, unless one with its key is running or all threads are busy. Return whether it was
-        started.
+        """Start a task, unless one with the same key is running or all threads are busy. Return whether it
+        was started.
         """
         with self._lock:
             if key in self._busy or len(self._busy) >= self._most:
                 return False
             self._busy.add(key)
-        # Keep the context of the request that started it.
+        # The task keeps the context of the request that started it.
         run = contextvars.copy_context().run
         self._threads.submit(run, self._work, key, act)
         return True
@@ -47,7 +47,7 @@ class KeyedThreads:
         except Overtaken as error:
             log.info("keyed_threads.overtaken", key=str(key), why=str(error))
         except Exception:
-            # Outermost in the thread: nothing else could catch the error, and the row will be found again.
+            # Catch everything: nothing outside this thread would, and the row will be found again.
             log.exception("keyed_threads.failed", key=str(key))
         finally:
             with self._lock:

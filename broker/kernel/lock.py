@@ -1,5 +1,5 @@
-"""Database locks for work that waits for other systems. They are released when their process ends, in
-whatever way.
+"""Database locks for tasks that wait for other systems. They are released when their process ends, however it
+ends.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ SELECT pg_terminate_backend(a.pid, 2000) FROM pg_stat_activity a
 
 @contextlib.contextmanager
 def held(one: int, two: int, *, silent: float) -> Iterator[bool]:
-    """Acquire the advisory lock of two numbers for the block. Yield False if another process has it.
+    """Hold the advisory lock with these two numbers during the block. Yield False if another process has it.
 
-    A process without a query for ``silent`` seconds loses the lock with its connection, so that it can't
-    write when it continues. Code that waits for other systems must call ``still_here`` meanwhile.
+    A process without a query for ``silent`` seconds loses the lock with its connection, so it can't write
+    anything if it resumes. Code that waits for other systems must call ``still_here`` meanwhile.
     """
     mine = _try(one, two) or (_end_silent(one, two, silent) and _try(one, two))
     try:
@@ -40,8 +40,8 @@ def held(one: int, two: int, *, silent: float) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def shown(one: int, two: int) -> Iterator[None]:
-    """Show that this process works on the object of two numbers, with a shared lock that does not exclude
-    others.
+    """Hold a shared lock that shows that this process is processing the object with these two numbers. The
+    lock excludes no one.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock_shared(%s, %s)", [one, two])
@@ -53,7 +53,7 @@ def shown(one: int, two: int) -> Iterator[None]:
 
 
 def is_shown(one: int, two: int) -> bool:
-    """Whether a process, running or stopped, works on the object of two numbers."""
+    """Whether a process, running or stopped, is processing the object with these two numbers."""
     with connection.cursor() as cursor:
         cursor.execute(_HOLDERS, [one, two])
         return bool(cursor.fetchall())

@@ -1,4 +1,4 @@
-"""The Prometheus metrics of Stint's processes. Those of the database are in `broker.state_metrics`.
+"""The Prometheus metrics of Stint's processes. Metrics of the database are in `broker.state_metrics`.
 
 Names follow Prometheus' conventions: base units, a unit as suffix, and `_total` for counters.
 """

@@ -13,8 +13,8 @@ def say_day(day: dt.date) -> str:
 
 
 def in_utc(moments: tuple[dt.datetime, ...], zone: dt.tzinfo) -> str:
-    """Return times in UTC, in parentheses, with their days if one differs from the local day. Empty if the
-    zone is UTC.
+    """Return times in UTC, in parentheses, with their days if one of them differs from the local day. Empty
+    if the zone is UTC.
     """
     local = [moment.astimezone(zone) for moment in moments]
     if not any(one.utcoffset() for one in local):

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Addresses that are not what they seem: embedded IPv4 (compatible, mapped, NAT64, 6to4 and its relays,
-# Teredo), the block for protocol assignments, where clouds have services, and a public address that is
-# internal to Azure.
+# Addresses that look public but may lead to internal systems: those that embed an IPv4 address (compatible,
+# mapped, NAT64, 6to4 and its relays, Teredo), the block for protocol assignments, where clouds have services,
+# and an address that is internal to Azure.
 _DISGUISED = [
     ipaddress.ip_network(text)
     for text in (
@@ -35,7 +35,7 @@ def why_not(address: Address, allowed: Sequence[Network] = ()) -> str:
     """Return why an address is blocked, or an empty string. ``allowed`` are internal networks that are not
     blocked.
 
-    Multicast, link-local (where clouds have their metadata) and unspecified addresses are always blocked.
+    Multicast, link-local (the metadata services of clouds) and unspecified addresses are always blocked.
     """
     if address.is_multicast or address.is_link_local or address.is_unspecified:
         return f"{address} is a multicast, link-local or unspecified address"
@@ -55,7 +55,7 @@ def within(address: Address, networks: Sequence[Network]) -> bool:
 
 def source_of(address: str) -> str:
     """Return the key by which attempts from an address are counted: the address or, for IPv6, its /64, which
-    one host has.
+    usually belongs to one host.
     """
     try:
         found = ipaddress.ip_address(address)

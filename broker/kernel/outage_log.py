@@ -1,6 +1,7 @@
 """Log filters that report an outage of the queue or the database with one line a minute per process.
 
-Otherwise, each user of them would log a line each second, or a traceback for each message and request.
+Otherwise, each component that uses them would log a line each second, or a traceback for each message and
+request.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class OneLineAMinute(logging.Filter):
         self._next = 0.0
 
     def why(self, record: logging.LogRecord) -> BaseException | None:
-        """Return the error that shows the outage, or None for a record about anything else."""
+        """Return the error that shows the outage, or None if the record is about anything else."""
         raise NotImplementedError
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -48,7 +49,7 @@ class OneLineAMinute(logging.Filter):
             return True
         record.msg, record.args = f"{self.said}: %s", (" ".join(str(error).split()),)
         record.exc_info = record.exc_text = record.stack_info = None
-        # Otherwise, structlog's formatter would render a dictionary.
+        # Otherwise, structlog's formatter would render the message as a dictionary.
         vars(record).pop("_name", None)
         return self.may_say()
 
@@ -75,7 +76,9 @@ class QueueGone(OneLineAMinute):
 
 
 class DatabaseGone(OneLineAMinute):
-    """The filter for the database. Every page, task and thread that uses it fails and logs that."""
+    """The filter for the database. Without it, every page, task and thread that uses the database would log a
+    traceback.
+    """
 
     said = "The database does not respond; this process is waiting for it"
 
@@ -98,7 +101,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def _handled(record: logging.LogRecord) -> Iterator[BaseException]:
-    """Yield the error of the record, or the one being handled, and its causes."""
+    """Yield the error of the record, or else the error that is being handled, and its causes."""
     given: Any = record.msg.get("exc_info") if isinstance(record.msg, dict) else None
     error = (
         record.exc_info[1]

@@ -2,7 +2,7 @@
 
 A name is resolved once per exchange. All its addresses are checked, and the connection goes to one of them.
 Redirects are not followed, and proxies from the environment are not used. Resolution, connection, TLS, head
-and body share one deadline, however slowly the server sends.
+and body share one deadline, no matter how slowly the server sends.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Unreached(Exception):  # named for what happened
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The response. ``headers``: by name in lowercase. ``body``: at most ``Outgoing.most`` bytes and one
-    more. ``whole``: neither the deadline nor the server cut it off.
+    """The response. ``headers``: by name in lowercase. ``body``: at most one byte more than
+    ``Outgoing.most``. ``whole``: the response was not cut off by the deadline or the server.
     """
 
     status: int
@@ -72,8 +72,9 @@ class Outgoing:
     """A client for outgoing requests. ``total``: seconds for one exchange. ``most``: maximum bytes of a
     response body.
 
-    ``allowed``: internal networks that are not blocked, also for http. None: the operator of Stint chose the
-    URLs, and addresses are not checked. ``context``: TLS context; by default, with the system's CAs.
+    ``allowed``: internal networks that are not blocked, and to which http is allowed. None: addresses are not
+    checked, because the operator of Stint chose the URLs. ``context``: TLS context; by default, with the
+    system's CAs.
     """
 
     agent: str
@@ -110,16 +111,16 @@ class Outgoing:
         }
         try:
             with self._wire(addresses, host if secure else None, ends) as wire:
-                # The socket is already connected, and the Host header is set. An IPv6 address would be parsed
-                # as a host name with a port.
+                # This host is only a placeholder: the socket is already connected, and the Host header is
+                # set. An IPv6 address would be parsed as a host name with a port.
                 client = http.client.HTTPConnection("connected")
                 client.sock, client.auto_open = wire, 0
                 client.request(method, target, body=body, headers=sent)
                 answer = client.getresponse()
-                # A response that is cut off within its head looks complete.
+                # A response that is cut off within its head would look complete.
                 if time.monotonic() >= ends:
                     raise TimeoutError
-                # The rest is discarded with the connection.
+                # The rest of the body is discarded with the connection.
                 read = answer.read(self.most + 1)
         except (OSError, ValueError, http.client.HTTPException) as error:
             late = time.monotonic() >= ends
@@ -184,7 +185,7 @@ def _connected(addresses: Sequence[tuple[str, int]], ends: float) -> socket.sock
 
 @contextlib.contextmanager
 def _cut_at(raw: socket.socket, ends: float) -> Iterator[None]:
-    # A duplicate, because wrapping the socket in TLS detaches its descriptor.
+    # Shut down a duplicate, because wrapping the socket in TLS detaches its descriptor.
     with socket.socket(fileno=os.dup(raw.fileno())) as handle:
 
         def cut() -> None:
@@ -198,7 +199,8 @@ def _cut_at(raw: socket.socket, ends: float) -> Iterator[None]:
             yield
         finally:
             timer.cancel()
-            # Before the duplicate is closed, because another socket may reuse its number at once.
+            # Stop the timer before the duplicate is closed, because another socket may reuse its number at
+            # once.
             timer.join()
 
 

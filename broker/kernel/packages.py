@@ -1,4 +1,4 @@
-"""Extensions from the entry points of installed packages."""
+"""Load extensions from the entry points of installed packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ T = TypeVar("T")
 
 
 def added_by_packages(group: str, kind: type[T]) -> list[T]:
-    """Return the objects of a group's entry points. Raises TypeError if one is of another kind."""
+    """Return the objects of a group's entry points. Raises TypeError for an object that is not of
+    this kind.
+    """
     found = []
     for point in entry_points(group=group):
         loaded = point.load()

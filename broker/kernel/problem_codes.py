@@ -1,4 +1,4 @@
-"""The codes of problems that no class of error has: their status, what they mean, and what to do, in
+"""The codes of problems that have no error class: their status, what they mean, and what to do, in
 Markdown.
 """
 
@@ -22,8 +22,8 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     "failed": (
         500,
         (
-            "The gateway failed to answer. The error has been logged. Give an administrator the time of the "
-            "request."
+            "The gateway failed to respond. The error has been logged. Give an administrator the time of"
+            " the request."
         ),
     ),
     "grant_over": (
@@ -47,7 +47,10 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     ),
     "hold_lapsed": (
         403,
-        "Nobody decided the held request in time. It was not sent to the target. Send it again to ask again.",
+        (
+            "Nobody decided the held request in time. It was not sent to the target. Send it again to request"
+            " another approval."
+        ),
     ),
     "hold_over": (
         403,
@@ -55,11 +58,14 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     ),
     "internal_error": (
         500,
-        "An unexpected error. It has been logged. Give an administrator the reference in the answer.",
+        "An unexpected error. It has been logged. Give an administrator the reference in the response.",
     ),
     "invalid_dpop_proof": (
         401,
-        "The token is bound to a key, and the DPoP proof (RFC 9449) is missing or wrong. `detail` says why.",
+        (
+            "The token is bound to a key, and the DPoP proof (RFC 9449) is missing or wrong. `detail` gives"
+            " the reason."
+        ),
     ),
     "invalid_token": (
         401,
@@ -75,7 +81,7 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     ),
     "not_acceptable": (
         406,
-        "The API answers only with JSON. Accept `application/json`.",
+        "The API responds only with JSON. Accept `application/json`.",
     ),
     "not_authenticated": (
         401,
@@ -93,7 +99,10 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     ),
     "parse_error": (
         400,
-        "The request can't be read: the body is not valid JSON, or repeats a key. The message says where.",
+        (
+            "The request can't be read: the body is not valid JSON, or repeats a key. The message gives the"
+            " location."
+        ),
     ),
     "permission_denied": (
         403,
@@ -104,7 +113,7 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     ),
     "request_malformed": (
         400,
-        "The gateway can't decide a request of this form. The message says what to change.",
+        "The gateway can't decide a request of this form. The message explains what to change.",
     ),
     "several_targets": (
         400,
@@ -123,13 +132,13 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     ),
     "too_slow": (
         504,
-        "The target's answer took longer than the command set allows. Nothing more is passed on.",
+        "The target's response took longer than the command set allows. The rest is not passed on.",
     ),
     "unanswered": (
         502,
         (
-            "The target received the request, but its answer broke off. Find out what it did before you send"
-            " it again."
+            "The target received the request, but its response broke off. Find out what the target did"
+            " before you send the request again."
         ),
     ),
     "unsupported_media_type": (
@@ -142,6 +151,6 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     ),
     "withheld": (
         502,
-        "The target's answer is not one that the command set lets pass. `detail` says why.",
+        "The command set does not allow the target's response. `detail` gives the reason.",
     ),
 }

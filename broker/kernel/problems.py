@@ -9,14 +9,12 @@ from django.conf import settings
 from broker.kernel.errors import StintError
 
 CONTENT_TYPE = "application/problem+json"
-# Where each code is explained.
+# The path under which each code is explained.
 _REFERENCE = "/docs/reference/errors/"
 
 
 def problem(*, status: int, code: str, title: str, detail: str = "", **members: Any) -> dict[str, Any]:
-    """Return an RFC 9457 object; empty members are left out. Its type is the URL of the code's
-    explanation.
-    """
+    """Return an RFC 9457 object without its empty members. Its type is the URL that explains the code."""
     type_ = f"{settings.PUBLIC_URL}{_REFERENCE}#{code}"
     body: dict[str, Any] = {"type": type_, "title": title, "status": status, "code": code}
     if detail:

@@ -1,7 +1,7 @@
 """A short-lived cache in the memory of one process, for counts of calls and for values that may be slightly
 stale.
 
-Each process has its own, so limits on counts slow down mistakes and floods but are not exact quotas.
+Each process has its own cache, so limits on counts slow down mistakes and floods, but are not exact quotas.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _values: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
 
 def count(key: Hashable, seconds: float) -> tuple[int, float]:
     """Count a call. Return the number of calls since the first one, and the seconds until the count expires,
-    which is ``seconds`` after the first.
+    ``seconds`` after the first call.
     """
     with _lock:
         now = time.monotonic()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from structlog.contextvars import bind_contextvars, get_contextvars, reset_contextvars
 
 HEADER = "X-Request-ID"
-# The header of a message to the worker.
+# The header with the ID in messages to the worker.
 IN_MESSAGE = "stint_request_id"
 _NAME = "request_id"
 _FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
@@ -28,8 +28,8 @@ def make() -> str:
 
 
 def taken(said: str) -> str:
-    """Return the ID from a trusted sender if it is 8 to 64 letters, digits, `.`, `_` and `-`, otherwise a new
-    one.
+    """Return the ID from a trusted sender if it consists of 8 to 64 letters, digits, `.`, `_` and `-`,
+    otherwise a new ID.
     """
     return said if _FORM.fullmatch(said) else make()
 

@@ -1,4 +1,4 @@
-"""Consistent reads of a page, from one snapshot of the database."""
+"""Consistent reads for a page, from one snapshot of the database."""
 
 from __future__ import annotations
 

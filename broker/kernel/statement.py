@@ -17,7 +17,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from psycopg import pq
 
-# Longer than a healthy database takes. Nothing is authorized meanwhile.
+# Longer than a healthy database takes to respond. Nothing is authorized meanwhile.
 PATIENCE_MS = 2000
 _BINARY = 1
 Answer = pq.abc.PGresult
@@ -31,8 +31,8 @@ class DatabaseSilent(OperationalError):
 def drop_if_cut() -> None:
     """Close this thread's connection if the server has closed it, so that its next use opens a new one.
 
-    Between statements, a server sends data only when it closes the connection. A connection in a transaction
-    is kept, because the transaction is lost and its next statement must fail.
+    Between statements, a server sends data only when it closes the connection. If a transaction is open, the
+    connection is kept: the transaction is lost, so its next statement must fail.
     """
     django = connections[DEFAULT_DB_ALIAS]
     if django.connection is None or django.in_atomic_block or django.connection.closed:
@@ -55,19 +55,20 @@ class Statement:
     def __init__(self, name: str, sql: str, *, patience_ms: int = PATIENCE_MS) -> None:
         self.patience_ms = patience_ms
         self.sql = sql
-        # As libpq takes both.
+        # Encoded as libpq expects.
         self.name, self.prepared = name.encode(), sql.encode()
-        # Connections on which it is prepared, with the poll object of each.
+        # The connections on which the statement is prepared, with the poll object of each.
         self._polls: WeakKeyDictionary[psycopg.Connection[Any], select.poll] = WeakKeyDictionary()
 
     def __call__(self, values: Sequence[bytes | None]) -> Answer:
         """Run the statement, in the open transaction if there is one, with values as text. Result columns are
         binary.
 
-        Raises DatabaseSilent, also after two seconds without a response; then the connection is closed.
+        Raises DatabaseSilent, including after two seconds without a response, and then closes the connection.
         """
         drop_if_cut()
-        # Looked up each time: in one thread, Django's connection differs between the tasks of an event loop.
+        # Look up the connection each time: within one thread, Django has a different one for each task of an
+        # event loop.
         django = connections[DEFAULT_DB_ALIAS]
         if django.connection is None:
             django.ensure_connection()
@@ -77,8 +78,8 @@ class Statement:
             raise DatabaseSilent(str(error)) from error
 
     def retried(self, values: Sequence[bytes | None]) -> Answer:
-        """Run the statement, and if that fails, once more on a new connection, because an idle one may have
-        been closed.
+        """Run the statement. If that fails, run it once more on a new connection, because an idle connection
+        may have been closed.
 
         Raises OperationalError.
         """
@@ -102,8 +103,8 @@ class Statement:
 
 
 def _result(pgconn: pq.abc.PGconn, poll: select.poll, wanted: int, patience_ms: int) -> Answer:
-    """Return the single result of the sent statement."""
-    # Most statements fit into the socket's buffer.
+    """Return the only result of the statement that was sent."""
+    # Usually, the whole statement fits into the socket's buffer.
     while pgconn.flush():
         select.select([pgconn.socket], [pgconn.socket], [], patience_ms / 1000)
         pgconn.consume_input()

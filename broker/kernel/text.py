@@ -17,8 +17,9 @@ MAX_STORED = 8000
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # Lines of a key may be separated by spaces, or by `\n` in JSON or in quotes.
 _GAP = r"(?:\s|\\+[nrt])*+"
-# Only possible key material is removed with the marker. Anything else after it must stay visible, because it
-# was tried. Shorter words count only as the last line before the end marker.
+# Only what can be key material is removed with the begin marker. Anything else after the marker must stay
+# visible, because the holder tried to run it. Shorter words count as key material only in the last line
+# before the end marker.
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z ]*PRIVATE KEY(?: BLOCK)?)-----"
     rf"(?:{_GAP}(?:Proc-Type|DEK-Info|Version|Comment): [\w.,/+ -]{{1,80}}(?=\s|\\))*+"
@@ -29,7 +30,7 @@ _REDACTED = re.compile(r"\[private key, sha256:[0-9a-f]{64}\]")
 
 
 def is_storable(text: str) -> bool:
-    """Whether the database can store the text, and be queried for it."""
+    """Whether the database can store the text and can be queried for it."""
     return _UNSTORABLE.search(text) is None
 
 

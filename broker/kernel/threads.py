@@ -1,4 +1,4 @@
-"""A thread pool whose threads end, and close their database connections, when they are idle for a while."""
+"""A thread pool. Threads that are idle for a while end, and close their database connections."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _Act = Callable[[], object]
 
 
 class Threads(Executor):
-    """A pool of at most ``most`` threads. The most recently idle one is used first, so that the others can
-    end.
+    """A pool of at most ``most`` threads. The thread that became idle last is used first, so that the others
+    can end.
 
     ``keep`` of them never end. All are daemon threads, which don't keep the process from exiting.
     """
@@ -102,5 +102,5 @@ def _carry_out(future: Future[Any], act: _Act) -> None:
         return
     try:
         future.set_result(act())
-    except BaseException as error:  # noqa: BLE001  # passed on to the caller
+    except BaseException as error:  # noqa: BLE001  # raised again in the caller
         future.set_exception(error)

@@ -1,5 +1,4 @@
-"""OpenTelemetry traces of a grant's lifecycle. They are off by default, and OpenTelemetry is not imported
-then.
+"""OpenTelemetry traces of a grant's lifecycle. They are off by default; OpenTelemetry is then not imported.
 
 OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_…) set the destination of spans. Source:
 https://www.w3.org/TR/trace-context/.
@@ -59,7 +58,7 @@ def stop() -> None:
 def span(name: str, traceparent: str = "", **attributes: str | int) -> Iterator[None]:
     """Run the block in a span, whose parent is ``traceparent`` if that is valid, otherwise the current span.
 
-    For an error, the span has only the type, because the message may contain output of commands.
+    Of an error, the span has only the type, because the message may contain output of commands.
     """
     if _tracer is None:
         yield

@@ -40,7 +40,7 @@ class Pair:
 
 
 def make_authority(name: str, *, now: dt.datetime) -> Pair:
-    """Return a new CA for server certificates, valid for ten years. It can't sign other CAs."""
+    """Return a new CA for server certificates, which is valid for ten years and can't sign other CAs."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(name)
     built = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def web_argv(host: str, port: int, *, workers: int) -> list[str]:
-    """Return the arguments of pages and API, with `workers` processes."""
+    """Return the arguments of the server for pages and API, with `workers` processes."""
     where = ["--host", host, "--port", str(port)]
     size = ["--workers", str(workers), "--blocking-threads", "4"]
     quiet = ["--no-ws", "--log-level", "warning", "--workers-kill-timeout", "2"]
@@ -12,7 +12,7 @@ def web_argv(host: str, port: int, *, workers: int) -> list[str]:
 
 
 def streams_argv(host: str, port: int) -> list[str]:
-    """Return the arguments of live streams and MCP."""
+    """Return the arguments of the server for live streams and MCP."""
     where = ["--host", host, "--port", str(port)]
     quiet = ["--log-level", "warning", "--no-access-log", "--no-server-header"]
     return ["-m", "uvicorn", *where, *quiet, "--timeout-graceful-shutdown", "1", "broker.asgi:application"]

@@ -1,6 +1,8 @@
-"""What Celery does for Django, except that it would close the database connection before and after each task.
+"""Celery's support for Django, except that it doesn't close the database connection before and after each
+task.
 
-A new connection costs more CPU than most tasks: a process of PostgreSQL, a SCRAM login, and empty caches.
+A new connection costs more CPU than most tasks: PostgreSQL forks a process, verifies a SCRAM login and starts
+with empty caches.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from django.db import close_old_connections, connections
 
 
 class _WorkerFixup(DjangoWorkerFixup):  # type: ignore[misc]
-    """Keeps the connection of each thread as long as it is usable."""
+    """Keep each thread's connection for as long as it is usable."""
 
     def install(self) -> DjangoWorkerFixup:
-        """Close what the checks at the start opened, in a thread that needs no connection."""
+        """Close the connection that the startup checks opened, because this thread needs none."""
         found = super().install()
         connections.close_all()
         return found
@@ -34,7 +36,7 @@ class _Fixup(DjangoFixup):
 
 
 def fixup(app: Celery) -> DjangoFixup:
-    """Prepare an app of Celery for Django."""
+    """Prepare a Celery app for Django."""
     found = _Fixup(app)
     found.install()
     return found

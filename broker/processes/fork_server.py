@@ -1,8 +1,9 @@
 """A process that loads all of Stint once, and from which the processes of a group are forked.
 
-So the code is loaded only once, and its memory is shared. Run as `python -m broker.processes.fork_server FD`,
-where FD is a socket (SOCK_SEQPACKET) whose other end `ForkServer` has. A request is a JSON object, sent with
-the descriptor for the new process's output. The response is its process ID.
+The code is therefore loaded only once, and its memory is shared. Run as `python -m
+broker.processes.fork_server FD`, where FD is a socket (SOCK_SEQPACKET). `ForkServer` has its other end. A
+request is a JSON object, sent with the descriptor for the new process's output. The response is its process
+ID.
 
 The new process is a grandchild whose parent ends at once, so the kernel reparents it to the supervisor, which
 is the subreaper. The supervisor waits for it and signals it like any other child, even if the fork server
@@ -36,7 +37,7 @@ _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _MOST = 65_536
 _PATIENCE_S = 5.0
 _LOADED = b"loaded"
-# The entry modules of the processes, which are loaded with all their imports.
+# The main modules of the processes. They are loaded with all their imports.
 _MODULES = (
     "broker.processes.worker",
     "celery.apps.worker",
@@ -72,7 +73,7 @@ class Forked:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
-                # It ended before it was reparented, or something else waited for it, so its status is
+                # The process ended before it was reparented, or its status was read elsewhere. Its status is
                 # unknown.
                 pid, status = self.pid, 255 << 8
             if pid:
@@ -80,7 +81,7 @@ class Forked:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to the process, if it still runs."""
+        """Send a signal to the process, if it is still running."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
@@ -113,8 +114,8 @@ class ForkServer:
         return True
 
     def forget(self) -> None:
-        """Reset the connection after the fork server has ended: discard all messages, and wait until it has
-        loaded again.
+        """Reset the connection after the fork server has ended: discard all messages, and count as not ready
+        until it has loaded again.
         """
         self._loaded, self._unanswered = False, 0
         for end in (self._ours, self._theirs):
@@ -151,8 +152,8 @@ class ForkServer:
         return Forked(pid, os.fdopen(reading, "rb", buffering=0))
 
     def _answer(self) -> int:
-        """Return the ID of the last requested process. Earlier ones, which arrive after their timeout, are
-        killed.
+        """Return the ID of the process that was requested last. Processes of earlier requests that timed out
+        are killed when their IDs arrive.
         """
         while True:
             if not select.select([self._ours], [], [], _PATIENCE_S)[0]:
@@ -185,7 +186,7 @@ def load() -> None:
     for name in _MODULES:
         importlib.import_module(name)
     get_resolver().url_patterns  # noqa: B018
-    # Garbage collection in a fork would write to every object, and so copy the shared memory.
+    # Garbage collection in a forked process would write to every object, and so copy the shared memory.
     gc.freeze()
 
 
@@ -239,7 +240,7 @@ def become(prepare: Callable[[], None], argv: Sequence[str]) -> NoReturn:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
             sys.stderr.write(f"{end.code}\n")
-    except BaseException:  # noqa: BLE001  # as the interpreter does at its end
+    except BaseException:  # noqa: BLE001  # as the interpreter does when it exits
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()

@@ -1,4 +1,5 @@
-"""A supervisor for a group of processes: joined logs, restarts with backoff, and a common stop.
+"""A supervisor for a group of processes: it merges their logs, restarts them with backoff, and stops them
+together.
 
 Each process leads its own session, so that the terminal's Ctrl-C reaches only the supervisor, which then
 stops all processes in reverse order. If the supervisor is killed, the kernel signals each process, and a
@@ -31,7 +32,7 @@ from broker.processes.fork_server import Forked, ForkServer, ForkServerGone
 _GUARD = Path(__file__).resolve().parent.parent / "embedded" / "guard.py"
 _FIRST_DELAY_S, _LONGEST_DELAY_S, _HEALTHY_S = 0.5, 30.0, 60.0
 _LOUD_DEATHS, _LOUD_WITHIN_S = 5, 30.0
-# All processes stop within 5 s. The first stage (databases) stops last, in the remaining time.
+# Seconds within which all processes stop. The first stage (databases) stops last, in the remaining time.
 _STOP_OTHERS_S, _STOP_ALL_S = 3.0, 4.5
 _SETTLED_S = 1.5
 _TICK_S = 0.1
@@ -43,10 +44,11 @@ class Process:
     """One process of a group.
 
     `stage`: it starts when all lower stages are ready, and stops before them. `early`: it starts together
-    with the stage below, which it doesn't need. `ready` returns whether it is ready; by default, it is after
-    1.5 s. `once`: it is ready when it ends with status 0. Any other process is restarted when it ends, after
-    a call of `ended`. `env` None: the supervisor's environment. `inherit`: descriptors that it inherits.
-    `fork_server`: it is forked from this fork server, with its environment, instead of started.
+    with the stage below, because it doesn't depend on it. `ready` returns whether it is ready; by default, it
+    counts as ready after 1.5 s. `once`: it is ready when it has exited with status 0. All other processes are
+    restarted when they exit, after a call of `ended`. `env` None: the supervisor's environment. `inherit`:
+    descriptors that it inherits. `fork_server`: it is forked from this fork server, with the fork server's
+    environment, instead of started.
     """
 
     name: str
@@ -80,12 +82,12 @@ class _Child:
         self.said_loudly = False
 
     def may_start(self, now: float) -> bool:
-        """Whether it should run but doesn't."""
+        """Whether the process should be running but isn't, and may be started now."""
         done = self.process.once and self.ready
         return self.running is None and now >= self.start_at and not done
 
     def look(self, now: float) -> None:
-        """Update whether it is ready."""
+        """Update whether the process is ready."""
         if self.running is not None and not self.ready and not self.process.once:
             settled = now - self.started >= _SETTLED_S
             self.ready = settled if self.process.ready is None else self.process.ready()
@@ -102,7 +104,7 @@ class _Child:
         return delay
 
     def keeps_dying(self, now: float) -> bool:
-        """Whether to report now, once, that it keeps failing."""
+        """Whether to report now that the process keeps failing. True only once."""
         often = len(self._deaths) == _LOUD_DEATHS and now - self._deaths[0] <= _LOUD_WITHIN_S
         self.said_loudly, say = self.said_loudly or often, often and not self.said_loudly
         return say
@@ -337,8 +339,8 @@ class Supervisor:
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         argv = [sys.executable, "-I", "-S", str(_GUARD), str(_STOP_OTHERS_S)]
-        # The guard doesn't inherit the output, so that readers that wait for its end don't wait for the
-        # guard.
+        # The guard doesn't inherit the output. Otherwise, programs that read the output to its end would wait
+        # for the guard.
         nowhere = subprocess.DEVNULL
         with subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True

@@ -41,13 +41,13 @@ _DATABASES, _MIGRATION, _APPLICATION = 0, 1, 2
 
 
 class PortTakenError(RuntimeError):
-    """Stint can't listen on a port. The message names the port and says how to choose another."""
+    """Stint can't listen on a port. The message has the port and how to choose another one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The addresses and ports of the processes. `web_workers` 0: one with the embedded database, otherwise
-    two.
+    """The addresses and ports of the processes. If `web_workers` is 0, there is one web process with the
+    embedded database, otherwise there are two.
     """
 
     host: str
@@ -158,7 +158,7 @@ def _environment(
         "STINT_STREAMS_PORT": str(options.streams_port),
         WORKER_READY: str(state / "worker_ready"),
         "PYTHONUNBUFFERED": "1",
-        # Otherwise, the worker would check all of the code, and so load the pages and the API.
+        # Otherwise, the worker would run Django's checks, which load the pages and the API.
         "CELERY_SKIP_CHECKS": "1",
     }
     if found.setdefault("STINT_PUBLIC_URL", options.url) == options.url:
@@ -222,7 +222,7 @@ def _applications(options: Options, environment: Mapping[str, str], *, web_worke
             fork_server=fork_server,
         )
 
-    # The file may be left from an earlier run; this run's worker creates it when it accepts messages.
+    # Remove a file that an earlier run left behind. The worker creates a new one when it accepts messages.
     working = Path(environment[WORKER_READY])
     working.unlink(missing_ok=True)
     fork_server = ForkServer() if fork_server_possible else None

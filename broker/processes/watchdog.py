@@ -18,7 +18,7 @@ from broker.direct import direct
 # The URL at which a server is checked.
 HEALTH_URL = "STINT_HEALTH_URL"
 _READY, _ALIVE = b"READY=1", b"WATCHDOG=1"
-# Seconds between checks during the start, and if systemd has no watchdog set.
+# Seconds between checks during the start, and whenever the unit has no WatchdogSec=.
 _WHILE_STARTING, _UNWATCHED = 0.1, 3600.0
 _PATIENCE_S = 5.0
 
@@ -27,8 +27,8 @@ def report(serves: Callable[[], bool]) -> None:
     """Send READY=1 as soon as `serves` returns true, then WATCHDOG=1 three times per WatchdogSec= while it
     does.
 
-    `serves` runs in a thread, and has failed if it raises. Does nothing in a process that systemd doesn't
-    watch.
+    `serves` runs in a thread; an exception counts as a failure. Does nothing in a process that systemd
+    doesn't watch.
     """
     if address := os.environ.get("NOTIFY_SOCKET"):
         every = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 / 3 or _UNWATCHED
@@ -36,7 +36,9 @@ def report(serves: Callable[[], bool]) -> None:
 
 
 def report_server(environment: Mapping[str, str] = os.environ) -> None:
-    """Report the state of a server by requests to STINT_HEALTH_URL, so that hanging threads are detected."""
+    """Report the state of a server, which is checked by requests to STINT_HEALTH_URL, so that hanging threads
+    are detected.
+    """
     if url := environment.get(HEALTH_URL):
         report(lambda: _answers(url))
 
@@ -58,7 +60,7 @@ def _report(serves: Callable[[], bool], address: str, every: float) -> None:
         where = f"\0{address[1:]}" if address.startswith("@") else address
         said, wait = _READY, _WHILE_STARTING
         while True:
-            # A message is lost while systemd restarts; the next one replaces it.
+            # A message that is sent while systemd restarts is lost; the next one replaces it.
             with contextlib.suppress(OSError):
                 if _is_true(serves):
                     systemd.sendto(said, where)
@@ -69,5 +71,5 @@ def _report(serves: Callable[[], bool], address: str, every: float) -> None:
 def _is_true(serves: Callable[[], bool]) -> bool:
     try:
         return serves()
-    except Exception:  # noqa: BLE001  # whatever it is, the process does not serve
+    except Exception:  # noqa: BLE001  # whatever the error is, the process does not serve
         return False

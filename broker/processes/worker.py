@@ -27,7 +27,7 @@ __all__ = ["app"]
 
 
 class Ticks(bootsteps.StartStopStep):
-    """The scheduler in a thread, because Celery's own `-B` forks a process, which takes 50 MB more."""
+    """The scheduler, in a thread. Celery's own `-B` forks a process instead, which takes 50 MB more."""
 
     def __init__(self, worker: Any, ticks: bool = False, **options: Any) -> None:
         super().__init__(worker, **options)
@@ -64,7 +64,7 @@ def _say(sender: Any, **_: object) -> None:
     report(lambda: _ticks(sender))
 
 
-# When each task began, with its span.
+# The start time and the span of each running task.
 _began: dict[str, tuple[float, ExitStack]] = {}
 
 

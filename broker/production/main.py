@@ -23,7 +23,7 @@ _PLACE = re.compile(r"@([a-z_]+)@")
 _WEB, _STREAMS = ("8000", "8002"), ("8001", "8003")
 _OWNER = "DATABASE_OWNER_URL"
 _KEY = "etc/stint/secret_key"
-# Files with secrets, which only root can read except for the key, and executable files.
+# The modes of files with secrets, which only root can read (except for the key), and of executable files.
 _SECRET = ("etc/stint/owner.env", "etc/stint/stint.env", "etc/stint/database.sql", _KEY)
 _RUN = ("usr/local/sbin/stint-manage",)
 
@@ -98,7 +98,7 @@ def parse(argv: Sequence[str]) -> Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the files, and print what was done with each. Return the exit status."""
+    """Write the files, and print what was done with each file. Return the exit status."""
     options = parse(argv)
     try:
         for path, said in write(options):
@@ -115,7 +115,7 @@ def main(argv: Sequence[str]) -> int:
 def write(options: Options) -> Iterator[tuple[Path, str]]:
     """Write the files, and yield each path with `written`, `same`, `replaced` or `kept`.
 
-    Files with secrets belong together, so if one exists, none of them is written. Raises NotWritableError.
+    Files with secrets belong together: if one of them exists, none is written. Raises NotWritableError.
     """
     settled = any((options.folder / name).exists() for name in _SECRET)
     for name, text in files(options).items():
@@ -221,7 +221,7 @@ def _give_to_group_of(account: str, path: Path) -> None:
         os.chown(path, -1, pwd.getpwnam(account).pw_gid)
     except KeyError:
         raise NotWritableError(
-            f"The account {account} does not exist. Run `make install` first, or pass another one with"
+            f"The account {account} does not exist. Run `make install` first, or pass another account with"
             " --account."
         ) from None
 

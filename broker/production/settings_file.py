@@ -1,4 +1,4 @@
-"""The environment file: the settings of this machine, then the others with their meaning."""
+"""The environment file: the settings of this machine, then all other settings, with their meaning."""
 
 from __future__ import annotations
 

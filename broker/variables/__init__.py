@@ -1,7 +1,7 @@
 """Every environment variable that Stint reads, declared once: name, values, default and meaning.
 
 Settings and launchers read variables through these declarations. `manage.py production` writes them into the
-environment file, and `/docs/reference/settings/` shows them. Needs no Django.
+environment file, and `/docs/reference/settings/` shows them. This package doesn't import Django.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The gateways, and where they listen."""
+"""The gateways, and the addresses at which they listen."""
 
 from __future__ import annotations
 
 from broker.env import Group
 
-SSH = Group("SSH gateway", "For whoever runs gateways for SSH.")
+SSH = Group("SSH gateway", "For operators of SSH gateways.")
 SSH_HOST = SSH.text(
     "STINT_SSH_HOST", "127.0.0.1", "The address at which the SSH gateway listens.", values="an IP address"
 )
@@ -12,21 +12,21 @@ SSH_PORT = SSH.number("STINT_SSH_PORT", 2222, "The port at which the SSH gateway
 SSH_PUBLIC_HOST = SSH.text(
     "STINT_SSH_PUBLIC_HOST",
     "127.0.0.1",
-    "The host that people connect to. Behind a load balancer, it is the load balancer's.",
+    "The host that people connect to. Behind a load balancer, use the host of the load balancer.",
     values="a host name or an IP address",
 )
 SSH_SOURCE_ADDRESS = SSH.items(
     "STINT_SSH_SOURCE_ADDRESS",
     (),
-    "The addresses from which targets see the gateway connect. Each certificate is bound to them. The setup"
-    " of a target whose account is root requires them.",
+    "The addresses from which the gateway connects, as targets see them. Each certificate is bound to"
+    " these addresses. The setup of a target whose account is root requires them.",
     values="IP addresses or networks, separated by commas",
     shown="the local address of the connection",
 )
 
 GATEWAYS = Group(
     "HTTPS gateways",
-    "For whoever runs gateways for HTTP, Kubernetes and MCP. They share one TLS listener.",
+    "For operators of gateways for HTTP, Kubernetes and MCP, which share one TLS listener.",
 )
 GATEWAY_HOST = GATEWAYS.text(
     "STINT_GATEWAY_HOST", "127.0.0.1", "The address at which the gateways listen.", values="an IP address"

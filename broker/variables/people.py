@@ -1,4 +1,4 @@
-"""How people sign in, and how much of theirs can wait for approval."""
+"""How people sign in, and how many of their requests and commands can wait for approval."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECOND_FACTOR = SIGN_IN.choice(
 PASSWORD_SIGN_IN = SIGN_IN.boolean(
     "STINT_PASSWORD_SIGN_IN",
     True,
-    "If off, only administrators can sign in with a password, in case the identity provider is down. Off"
+    "If off, only administrators can sign in with a password, in case the identity provider is down. This"
     " requires `STINT_OIDC_ISSUER`.",
 )
 OIDC_ISSUER = SIGN_IN.text(
@@ -46,7 +46,10 @@ OIDC_GROUPS_CLAIM = SIGN_IN.text(
 OIDC_GROUPS = SIGN_IN.items(
     "STINT_OIDC_GROUPS",
     (),
-    "Stint's groups whose members follow the claim at each sign-in. All other groups stay as they are.",
+    (
+        "The groups in Stint whose members are set from the claim at each sign-in. All other groups stay as"
+        " they are."
+    ),
     values="group names, separated by commas",
 )
 

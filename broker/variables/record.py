@@ -5,13 +5,14 @@ from __future__ import annotations
 from broker.env import Group
 
 RECORDINGS = Group(
-    "Recordings", "For whoever runs gateways, and for auditors: where recordings are kept, and how much."
+    "Recordings",
+    "For operators of gateways, and for auditors: where recordings are kept, and how large they can be.",
 )
 RECORDINGS_DIR = RECORDINGS.text(
     "STINT_RECORDINGS_DIR",
     "",
-    "The folder for recordings while commands run, and afterward unless there is a store. The file system"
-    " must support locks. With gateways on several machines, share the folder or set"
+    "The folder for recordings while commands run. Without a store, recordings stay there afterward. The"
+    " file system must support locks. With gateways on several machines, share the folder or set"
     " `STINT_RECORDINGS_STORE`.",
     values="a path",
     shown="`recordings` in `STINT_STATE_DIR`",
@@ -27,13 +28,14 @@ RECORDINGS_STORE = RECORDINGS.match(
 RECORDINGS_DAYS = RECORDINGS.number(
     "STINT_RECORDINGS_DAYS",
     365,
-    "How many days recordings are kept, unless their policy says otherwise (`recordings: {keep: 90d}`). Files"
-    " that belong to no known run, as after a restored backup, are kept as long. Digests stay in the record.",
+    "How many days recordings are kept, unless their policy says otherwise (`recordings: {keep: 90d}`)."
+    " Files that belong to no known run, for example after a restore from a backup, are kept for the same"
+    " time. Digests stay in the record.",
 )
 RECORDING_MIB = RECORDINGS.number(
     "STINT_RECORDING_MIB",
     16,
-    "The most that is recorded of one command, in MiB. Output beyond it is counted, not kept.",
+    "The most that is recorded of one command, in MiB. Further output is counted, but not kept.",
 )
 RECORDINGS_MIB_PER_GRANT = RECORDINGS.number(
     "STINT_RECORDINGS_MIB_PER_GRANT", 256, "The most that is recorded of one grant, in MiB."
@@ -56,16 +58,16 @@ CHECKPOINTS_FILE = RECORD.text(
 )
 CHECKPOINT_KEY = RECORD.secret(
     "STINT_CHECKPOINT_KEY",
-    "The Ed25519 key that signs checkpoints, in PEM (`openssl genpkey -algorithm ed25519`). After a change,"
-    " give both keys to verifiers.",
+    "The Ed25519 key that signs checkpoints, in PEM (`openssl genpkey -algorithm ed25519`). After a"
+    " change, give verifiers both the old and the new key.",
     shown="a key of Stint's own, stored encrypted in the database",
 )
 GRANTS_DAYS = RECORD.number(
     "STINT_GRANTS_DAYS",
     0,
-    "How many days after its end a grant is kept, with its request, sessions, runs and notifications; and a"
-    " request that was not granted. A grant stays while one of its recordings or delegated grants is kept, or"
-    " its review is open. The record keeps every entry.",
+    "How many days a grant is kept after its end, with its request, sessions, runs and notifications. A"
+    " request that was not granted is kept for the same time. A grant stays while one of its recordings or"
+    " delegated grants is kept, or its review is open. The record keeps every entry.",
     least=0,
     values="90 or more, or 0 to keep them forever",
 )

@@ -6,7 +6,10 @@ from broker.env import Group
 
 SERVERS = Group(
     "Database, queue and secret key",
-    "Every process reads these. Without `DATABASE_URL`, `manage.py up` starts its own PostgreSQL and Valkey.",
+    (
+        "Every process reads these variables. Without `DATABASE_URL`, `manage.py up` starts its own"
+        " PostgreSQL and Valkey."
+    ),
 )
 DATABASE_URL = SERVERS.text(
     "DATABASE_URL",
@@ -36,8 +39,8 @@ REDIS_URL = SERVERS.text(
 SECRET_KEY = SERVERS.secret(
     "STINT_SECRET_KEY",
     "Encrypts the secrets in the database (authority keys, gateway host keys, checkpoint key, connections,"
-    " second factors) and signs sessions. Generate it with `openssl rand -base64 48`, and back it up apart"
-    " from the database: without it, those secrets are lost.",
+    " second factors) and signs sessions. Generate it with `openssl rand -base64 48`, and back it up"
+    " separately from the database. Without this key, those secrets are lost.",
     shown="none; the embedded database has a key of its own",
 )
 STATE_DIR = SERVERS.text(
@@ -102,8 +105,8 @@ STREAMS_PORT = PAGES.number(
 STREAMS_DIRECT_PORT = PAGES.number(
     "STINT_STREAMS_DIRECT_PORT",
     0,
-    "The port at which browsers reach live streams without a proxy. With 0, pages ask at their own address,"
-    " where a proxy routes `/streams/`.",
+    "The port at which browsers reach live streams without a proxy. With 0, pages use their own address,"
+    " where a proxy must route `/streams/`.",
 )
 STREAMS_MOST = PAGES.number(
     "STINT_STREAMS_MOST",
@@ -154,8 +157,8 @@ MAIL_TO_LOG = MAIL.boolean(
 
 NETWORKS = Group(
     "Outgoing requests",
-    "For administrators: by default, Stint sends webhooks and asks issuers only at public addresses, and only"
-    " over https.",
+    "For administrators: by default, Stint connects to webhooks and issuers only at public addresses, and"
+    " only over https.",
 )
 WEBHOOK_NETWORKS = NETWORKS.items(
     "STINT_WEBHOOK_NETWORKS",
@@ -170,11 +173,11 @@ ISSUER_NETWORKS = NETWORKS.items(
     values="networks such as `10.20.0.0/16`, separated by commas",
 )
 
-LOGS = Group("Logs, metrics and traces", "For whoever monitors Stint. See [Monitoring](/docs/monitoring/).")
+LOGS = Group("Logs, metrics and traces", "For those who monitor Stint. See [Monitoring](/docs/monitoring/).")
 LOG_LEVEL = LOGS.text(
     "STINT_LOG_LEVEL",
     "INFO",
-    "The least severe messages that are logged.",
+    "The minimum severity of messages that are logged.",
     values="`DEBUG`, `INFO`, `WARNING` or `ERROR`",
 )
 LOG_JSON = LOGS.boolean(
@@ -183,7 +186,7 @@ LOG_JSON = LOGS.boolean(
 TRACES = LOGS.boolean(
     "STINT_TRACES",
     False,
-    "Send [traces](/docs/monitoring/#traces). OpenTelemetry's own variables (`OTEL_…`) say where to.",
+    "Send [traces](/docs/monitoring/#traces). OpenTelemetry's own variables (`OTEL_…`) set the destination.",
 )
 METRICS_HOST = LOGS.text(
     "STINT_METRICS_HOST",

@@ -16,7 +16,7 @@ from ..shell import Shell, pass_shell
 from ..wire import patiently
 
 Row = Mapping[str, Any]
-# Seconds to wait for the confirmation of an end, and between two polls for new runs.
+# Seconds to wait until an end is confirmed, and seconds between two polls for new runs.
 _PROOF = 30.0
 _LOOK = 1.0
 _OVER = frozenset({"done", "cut", "failed"})
@@ -63,7 +63,7 @@ def end(shell: Shell, ref: str, note: str, kill: bool, no_wait: bool) -> None:
 
 
 def _withdraw(shell: Shell, ref: str) -> None:
-    """Withdraw a pending request. Raises CliError with its outcome if it is no longer pending."""
+    """Withdraw a pending request. If it is no longer pending, raises CliError with its outcome."""
     row: Row = shell.wire.get(f"/requests/{ref}")
     if row["grant"]:
         raise CliError(
@@ -150,7 +150,7 @@ def _follow(shell: Shell, ref: str, most: int, *, output: bool) -> None:
     told: dict[int, str] = {}
     with screen.progress(quiet=shell.json) as line:
         while True:
-            # In this order, so that runs just before the end are not missed.
+            # Read in this order, so that runs just before the end are not missed.
             grant = patiently(lambda: shell.wire.get(f"/grants/{ref}"), for_seconds=300, tell=line.show)
             runs = patiently(
                 lambda: shell.wire.pages(f"/grants/{ref}/runs", most=most), for_seconds=300, tell=line.show

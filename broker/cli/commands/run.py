@@ -70,7 +70,7 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
     if not given["grant"] and not given["cluster"] and not given["target"]:
         raise Usage("Pass --grant, or --cluster and --set.")
     want = Want(cluster=given["cluster"], target=given["target"], grant=given["grant"], **asking(given))
-    # Create the folder before the grant, which would be left behind if the files can't be created.
+    # Create the folder first. Otherwise, a grant would be left behind if the folder can't be created.
     folder = _folder(shell)
     try:
         with withdrawn_when_interrupted(shell) as made:
@@ -87,8 +87,8 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
 
 
 def _folder(shell: Shell) -> Path:
-    """Create a folder that only its owner can read, in the runtime folder of the login or the temporary
-    folder.
+    """Create a folder that only its owner can read, in the user's runtime directory (XDG_RUNTIME_DIR) or the
+    temporary directory.
     """
     wanted = shell.env.get("XDG_RUNTIME_DIR", "")
     place = wanted if wanted and os.access(wanted, os.W_OK | os.X_OK) else None

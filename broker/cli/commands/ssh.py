@@ -60,7 +60,7 @@ def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **give
         grant=given["grant"],
         cluster=given["cluster"],
     )
-    # Prepare this before the grant, which would be left behind if something here fails.
+    # Prepare this first. Otherwise, a grant would be left behind if something here fails.
     gateway = sshing.gateway(shell)
     options = sshing.ssh_options(shell, gateway, identity=given["identity"], options=given["options"])
     asked: list[Any] = []

@@ -1,5 +1,5 @@
 """A database backend that treats a read-only server (a standby or a demoted primary) as unreachable. It
-closes the connection, so that the next one finds the primary.
+closes the connection, so that the next connection goes to the primary.
 
 Sources: PostgreSQL's documentation, "Error Codes" (25006) and "Asynchronous Operations" (which settings a
 server reports).
@@ -16,7 +16,7 @@ from django.db.backends.postgresql import base
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
-# Reported by the server with its responses, from PostgreSQL 14.
+# The setting that the server reports with its responses, from PostgreSQL 14.
 _READS_ONLY = (b"in_hot_standby", b"default_transaction_read_only")
 
 
@@ -26,7 +26,7 @@ def reads_only(connection: psycopg.Connection[Any]) -> bool:
 
 
 class _Errors(DatabaseErrorWrapper):
-    """Django's conversion of errors, in which a read-only server is an outage and not an error of the
+    """Django's conversion of errors, which treats a read-only server as an outage and not as an error of the
     statement.
     """
 
@@ -38,7 +38,7 @@ class _Errors(DatabaseErrorWrapper):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         connection = self._wrapper.connection
-        # A transaction can be read-only too; then a write in it is an error of the statement.
+        # In a read-only transaction, a write is an error of the statement.
         if (
             isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
             and connection is not None
@@ -58,5 +58,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return _Errors(self)
 
     def is_usable(self) -> bool:
-        """Whether the server responds, and has not reported to be read-only."""
+        """Whether the server responds, and has not reported that it is read-only."""
         return bool(super().is_usable()) and not reads_only(self.connection)

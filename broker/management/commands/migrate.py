@@ -9,6 +9,6 @@ from django.core.management.commands import migrate
 
 
 class Command(migrate.Command):
-    """Migrate the database. Checks of the code alone are left to `manage.py check` and the tests."""
+    """Migrate the database. Checks of the code are left to `manage.py check` and the tests."""
 
     requires_system_checks: ClassVar[list[str]] = [Tags.security, Tags.database]  # type: ignore[misc]

@@ -1,5 +1,5 @@
-"""`manage.py serve`. Its main function runs before settings are loaded, because it becomes a server, which
-loads them.
+"""`manage.py serve`. Its main function runs before settings are loaded, because this process is replaced by a
+server, which loads them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""`manage.py up`. Its main function runs before settings are loaded, because it starts their database."""
+"""`manage.py up`. Its main function runs before settings are loaded, because it starts the database that
+settings need.
+"""
 
 from __future__ import annotations
 

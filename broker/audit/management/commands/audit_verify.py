@@ -17,7 +17,7 @@ from broker.kernel.command import StintCommand
 
 
 class Command(StintCommand):
-    """Verify a log. Exits with 0 if it is intact, 1 if it is broken, 2 if there is no such log."""
+    """Verify a log. Exits with 0 if the log is intact, 1 if it is broken, and 2 if it does not exist."""
 
     help = "Verify the record. Exits with 0 if it is intact, 1 if it is broken. The result is recorded."
 
