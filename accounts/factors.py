@@ -1,4 +1,4 @@
-"""The second factors of people, and those that sessions have used."""
+"""The second factors that people have, and those that their sessions have used."""
 
 from __future__ import annotations
 

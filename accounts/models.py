@@ -107,8 +107,8 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     # The time of the browser session's last proof of identity. Set when a session is read; not stored. None:
     # the actor does not use a session.
     proven_at: dt.datetime | None = None
-    # The catalog rows on which it has permissions, by noun and permission, cached during a request. None: no
-    # cache.
+    # The catalog rows on which the identity has permissions, by noun and permission, cached during a request.
+    # None: no cache.
     held: Callable[[], Mapping[tuple[str, str], Collection[int]]] | None = None
 
     USERNAME_FIELD = "username"

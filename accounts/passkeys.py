@@ -85,8 +85,8 @@ def ask_to_add(identity: Identity) -> tuple[dict[str, Any], State]:
 
 
 def ask_to_show(identity: Identity | None) -> tuple[dict[str, Any], State]:
-    """Return the options with which a browser uses a person's passkey, and the state to verify its response.
-    None: any person's passkey, with user verification.
+    """Return the options with which a browser uses a passkey of this person, and the state to verify its
+    response. Without a person, any person's passkey is accepted, but only with user verification.
     """
     keys = [_key(row) for row in passkeys_of(identity)] if identity else None
     wanted = UserVerificationRequirement.PREFERRED if identity else UserVerificationRequirement.REQUIRED

@@ -101,7 +101,7 @@ class NoKey(InvalidInput):
 
 def _parse(line: str) -> tuple[str, bytes, str]:
     if "PRIVATE KEY" in line:
-        raise NoKey("This is a private key. Never share it, and replace this one.")
+        raise NoKey("This is a private key. Never share private keys, and replace this one.")
     words = line.strip().split(None, 2)
     if len(words) < 2 or "\n" in line.strip():
         raise NoKey("This is not a public key.")

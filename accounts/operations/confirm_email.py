@@ -14,7 +14,7 @@ from broker.kernel.errors import Conflict, NotFound
 
 
 class AddressChanged(Conflict):
-    """The address is not the one that was confirmed. Ask for a new confirmation mail."""
+    """The email address has changed since the confirmation page was opened. Reload the page."""
 
     code = "address_changed"
 

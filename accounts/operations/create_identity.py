@@ -56,8 +56,8 @@ def create_identity(
                 owner=owner,
                 is_superuser=is_superuser,
                 time_zone=time_zone,
-                # The actor knows the password, so the new person must replace it first. With a shell on the
-                # server, people may create their own account.
+                # The actor knows the password, so the new person must replace it first. An actor with a shell
+                # on the server may be creating their own account.
                 password_given=password is not None and actor.id is not None,
             )
             identity.groups.set([Group.objects.get_or_create(name=group)[0] for group in groups])

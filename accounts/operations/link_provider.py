@@ -48,7 +48,7 @@ def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datet
             )
         held = ProviderLink.objects.filter(issuer=issuer, identity=person).first()
         if held is not None:
-            # Of two concurrent sign-ins, the second finds the link of the first.
+            # If two first sign-ins run at once, the second one finds the link that the first one created.
             if held.subject == subject:
                 return person
             raise NotLinked(

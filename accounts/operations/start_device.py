@@ -14,7 +14,8 @@ from broker.kernel.crypto import new_token, token_digest
 LIFETIME = dt.timedelta(minutes=10)
 # Seconds between two polls of the program, until it polls too often.
 INTERVAL = 5
-# Expired rows are kept this long, so that a late program gets `expired_token` and not an unknown code.
+# Expired rows are kept this long, so that a program that polls too late gets the error `expired_token`, not
+# that of an unknown code.
 _KEPT = dt.timedelta(hours=1)
 
 

@@ -96,7 +96,7 @@ class Command(StintCommand):
 
 
 def _there(options: dict[str, Any]) -> Identity | None:
-    """Return the existing identity with that name, which can only get a key or a token."""
+    """Return the identity with that name, if it exists. The command can only add a key or a token to it."""
     found = Identity.objects.filter(username=canonical_username(options["username"])).first()
     if found is None:
         return None
