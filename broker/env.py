@@ -188,7 +188,7 @@ class Group:
         return self._add(name, list(default), meaning, values, shown, envlist)
 
     def choice(self, name: str, options: Sequence[str], meaning: str) -> Variable[str]:
-        """Declare a choice of words. The first one is the default."""
+        """Declare a choice from a list of words. The first word is the default."""
         return self._matching(name, "|".join(options), meaning, form=" or ".join(options), default=options[0])
 
     def match(self, name: str, pattern: str, meaning: str, *, form: str, shown: str) -> Variable[str]:

@@ -297,7 +297,9 @@ class State(Collector):
     """
 
     def describe(self) -> Iterator[Metric]:
-        """Yield the metrics without values, so that registration reads nothing."""
+        """Yield the metrics without values, so that registering the collector reads nothing from the
+        database.
+        """
         yield _up(0)
         yield from (_family(one, {}) for one in STATE)
         yield from queues(None)

@@ -145,7 +145,7 @@ class Event(StrEnum):
     )
     COMMAND_REFUSED = (
         "command.refused",
-        "A command did not match the grant, or nothing covered it. Nothing was sent to the target.",
+        "A command did not match the grant, or there was no grant for it. Nothing was sent to the target.",
         "run session target from line why code proof",
     )
     COMMAND_HELD = (
@@ -231,12 +231,16 @@ class Event(StrEnum):
     DRIFT_DETECTED = (
         "drift.detected",
         (
-            "A target differs from what it should be: access is missing, was changed, or is left over from an"
-            " ended grant."
+            "A target differs from its expected state: access is missing, was changed, or is left over from"
+            " an ended grant."
         ),
         "target drift grant detail",
     )
-    DRIFT_RESOLVED = ("drift.resolved", "The target is as it should be again.", "target drift grant detail")
+    DRIFT_RESOLVED = (
+        "drift.resolved",
+        ("The target is in its expected state again."),
+        "target drift grant detail",
+    )
 
     # Break-glass
     BREAKGLASS_STARTED = (
@@ -276,7 +280,7 @@ class Event(StrEnum):
     )
     WORKFLOW_CHANGED = (
         "workflow.changed",
-        "The source of a workflow describes it differently than before.",
+        "A workflow changed in its source, for example its severity or assignee.",
         "changed grants_ended opened_by changed_by",
     )
     WORKFLOW_JOINED = ("workflow.joined", "Someone joined the people who work on a workflow.")

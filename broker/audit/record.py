@@ -49,7 +49,7 @@ class NotInTransaction(StintError):
 
 
 class Unrecordable(StintError):
-    """The entry is too large, or is not JSON. Nothing was done. Shorten what you sent."""
+    """The entry is too large, or is not JSON. Nothing was changed. Shorten the input."""
 
     code = "unrecordable"
     status = 500

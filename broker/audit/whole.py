@@ -29,7 +29,9 @@ EVERY = dt.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class _At:
-    """The state of a verification: its start, the last entry with its hash, and the tree up to it."""
+    """The state of a verification: its start, the last entry that was read, with its hash, and the tree up to
+    that entry.
+    """
 
     began: dt.datetime
     seq: int

@@ -1,4 +1,4 @@
-"""Run a command with a grant that ends with it, however the command ends."""
+"""Run a command, and end its grant when the command ends, however it ends."""
 
 from __future__ import annotations
 

@@ -81,9 +81,7 @@ class Means:
         return found
 
     def receipt_with_a_run(self, *, within: float) -> dict[str, Any]:
-        """Return the receipt once it contains a run. It takes up to a second until an allowed request appears
-        there.
-        """
+        """Return the receipt once it contains a run. An allowed request appears there within a second."""
         deadline = time.monotonic() + within
         while True:
             receipt: dict[str, Any] = self.cast.priya.get(f"/grants/{self.grant['ref']}/receipt")

@@ -197,7 +197,7 @@ def of_mail() -> Iterator[Finding]:
         yield wrong(
             "mail",
             f"can't connect to {where}: {error}",
-            why="Approvers and holders get no email. Stint retries each one for hours.",
+            why="Approvers and holders get no email. Stint retries each message for hours.",
             fix=(
                 "Check STINT_SMTP_HOST, _PORT, _USER, _PASSWORD and STINT_SMTP_TLS, and the network to the"
                 " server."

@@ -64,7 +64,7 @@ class EmbeddedValkey(PrivateServer):
         return f"unix://:{self._password()}@{self.socket}?db={db}"
 
     def is_ready(self) -> bool:
-        """Whether the server responds to PING, which it does not while it loads its log."""
+        """Whether the server responds to PING. While it loads its log, it doesn't."""
         try:
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(1)

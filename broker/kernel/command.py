@@ -28,7 +28,7 @@ class EarlyCommand(StintCommand):
 
     @staticmethod
     def command_line() -> ArgumentParser:
-        """Return the parser of its command line."""
+        """Return the parser of the command line."""
         raise NotImplementedError
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> ArgumentParser:  # type: ignore[override]

@@ -60,7 +60,9 @@ def is_shown(one: int, two: int) -> bool:
 
 
 def in_turn(what: str) -> None:
-    """Lock ``what`` until the end of this transaction, after waiting for other transactions that have it."""
+    """Hold the lock ``what`` until the end of this transaction. First waits for other transactions that hold
+    it.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [what])
 

@@ -36,7 +36,7 @@ def taken(said: str) -> str:
 
 @contextmanager
 def bound(id_: str) -> Iterator[None]:
-    """Set the current request's ID within the block; an empty one changes nothing."""
+    """Set the current request's ID within the block. An empty ID changes nothing."""
     tokens = bind_contextvars(**{_NAME: id_}) if id_ else {}
     try:
         yield

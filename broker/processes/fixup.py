@@ -31,7 +31,7 @@ class _WorkerFixup(DjangoWorkerFixup):  # type: ignore[misc]
 class _Fixup(DjangoFixup):
     @cached_property
     def worker_fixup(self) -> DjangoWorkerFixup:  # type: ignore[override]
-        """What a worker does around its tasks."""
+        """The steps that a worker performs before and after its tasks."""
         return _WorkerFixup(self.app)
 
 

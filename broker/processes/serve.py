@@ -1,7 +1,7 @@
 """`manage.py serve web|streams|worker`: run one process of Stint in the foreground, for systemd and
 containers.
 
-It replaces itself with the server before settings are loaded.
+The process replaces itself with the server before settings are loaded.
 """
 
 from __future__ import annotations

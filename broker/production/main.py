@@ -47,7 +47,7 @@ class Options:
 
     @property
     def host(self) -> str:
-        """The host of the pages' address."""
+        """The host name in the URL of the pages."""
         return urlsplit(self.url).hostname or ""
 
 

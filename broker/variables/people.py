@@ -61,18 +61,18 @@ LIMITS = Group(
 OPEN_REQUESTS_PER_PERSON = LIMITS.number(
     "STINT_OPEN_REQUESTS_PER_PERSON",
     20,
-    "The most requests of one person that can wait for approval at once.",
+    "The maximum number of one person's requests that can wait for approval at once.",
     least=1,
 )
 WAITING_COMMANDS_PER_GRANT = LIMITS.number(
     "STINT_WAITING_COMMANDS_PER_GRANT",
     10,
-    "The most held commands of one grant that can wait at once.",
+    "The maximum number of held commands of one grant that can wait for approval at once.",
     least=1,
 )
 WAITING_COMMANDS_PER_PERSON = LIMITS.number(
     "STINT_WAITING_COMMANDS_PER_PERSON",
     30,
-    "The most held commands of one person that can wait at once.",
+    "The maximum number of one person's held commands that can wait for approval at once.",
     least=1,
 )

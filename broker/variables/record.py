@@ -35,15 +35,15 @@ RECORDINGS_DAYS = RECORDINGS.number(
 RECORDING_MIB = RECORDINGS.number(
     "STINT_RECORDING_MIB",
     16,
-    "The most that is recorded of one command, in MiB. Further output is counted, but not kept.",
+    "The maximum size of the recording of one command, in MiB. Further output is counted, but not kept.",
 )
 RECORDINGS_MIB_PER_GRANT = RECORDINGS.number(
-    "STINT_RECORDINGS_MIB_PER_GRANT", 256, "The most that is recorded of one grant, in MiB."
+    "STINT_RECORDINGS_MIB_PER_GRANT", 256, "The maximum size of the recordings of one grant, in MiB."
 )
 RECORDINGS_MIB = RECORDINGS.number(
     "STINT_RECORDINGS_MIB",
     20_480,
-    "The most that all recordings together can use, in MiB. Administrators are notified at 80%, and when the"
+    "The maximum size of all recordings together, in MiB. Administrators are notified at 80%, and when the"
     " disk is nearly full.",
 )
 

@@ -111,7 +111,7 @@ STREAMS_DIRECT_PORT = PAGES.number(
 STREAMS_MOST = PAGES.number(
     "STINT_STREAMS_MOST",
     2000,
-    "The most live streams that one streams process serves at once.",
+    "The maximum number of live streams that one streams process serves at once.",
 )
 WEB_WORKERS = PAGES.number(
     "STINT_WEB_WORKERS",
