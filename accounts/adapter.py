@@ -25,8 +25,8 @@ _HELD = "stint.signing_in"
 
 
 def still_signing_in(request: HttpRequest, user: Identity) -> bool:
-    """Whether a sign-in may continue: the person was not disabled, and their sessions were not ended, since
-    it began.
+    """Whether a sign-in may continue: since it began, the person has not been disabled, and their sessions
+    have not been ended.
     """
     return user.is_active and request.session.get(_HELD) == user.get_session_auth_hash()
 

@@ -22,7 +22,7 @@ from broker.kernel.networks import source_of
 
 _SECOND = dt.timedelta(seconds=1)
 _USUAL_FOR = dt.timedelta(days=90)
-_ELSEWHERE = ", or from where you signed in before"
+_ELSEWHERE = ", or sign in from an address that you have used before"
 
 
 class Secret(StrEnum):

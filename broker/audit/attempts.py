@@ -116,8 +116,8 @@ def _example(data: Mapping[str, Json]) -> str:
 
 def append_attempts(now: dt.datetime) -> int:
     """Record the counts that are a minute old, with one entry for each source, and return the number of
-    entries. All addresses beyond the first 100 share one entry, which has their number. Raises the database's
-    errors.
+    entries. All addresses beyond the first 100 share one entry, which contains the number of addresses.
+    Raises the database's errors.
     """
     with transaction.atomic():
         due = AuditAttempt.objects.filter(first_at__lte=now - WINDOW).values("event")

@@ -49,7 +49,7 @@ LONGEST_LINE = 4 * 1024 * 1024
 
 
 class Fault(Exception):
-    """A problem, with its kind and a sentence about it."""
+    """A problem: its kind, and a sentence that describes it."""
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(detail)

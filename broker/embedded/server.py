@@ -1,4 +1,6 @@
-"""The base of the embedded servers: folders, lock, start and stop. They end with their launcher."""
+"""The base class of the embedded servers: folders, lock, start and stop. The servers end with their
+launcher.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,9 @@ class PrivateServer(ABC):
             raise
 
     def argv(self) -> list[str]:
-        """Return the command that runs the server as its account. It ends with the thread that starts it."""
+        """Return the command that runs the server as its account. The server ends when the thread that
+        started it ends.
+        """
         return launch_argv(self._program(), account=self.account, death_signal=self.stop_signal)
 
     def start(self) -> None:

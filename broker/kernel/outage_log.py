@@ -22,7 +22,7 @@ EVERY_S = 60.0
 # The loggers of Celery's connection to the queue. Other loggers report on tasks.
 _OF_QUEUE = ("celery.beat", "celery.worker.consumer", "celery.worker.request", "kombu")
 # Connection exceptions, a server that shuts down or starts, and a read-only server (PostgreSQL Error Codes).
-# Without a code, the client could not connect, or lost the connection.
+# An error without a code means that the client could not connect, or lost the connection.
 _GONE = ("08", "57P", "25006")
 
 
