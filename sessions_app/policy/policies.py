@@ -95,7 +95,9 @@ class Incident(_Document):
     )
     own: Literal["review", "forbid"] = Field(
         default="review",
-        description="Whether people get access for an incident that may be their own: with a review, or not at all",
+        description=(
+            "Whether people get access for an incident that may be their own: with a review, or not at all"
+        ),
     )
     review_within: _Review = LATEST_REVIEW
 
