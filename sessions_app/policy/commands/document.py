@@ -119,7 +119,7 @@ class CommandSetDocument(BaseModel):
         description="The name of the command set: lowercase letters, digits and `-`", examples=["restart-web"]
     )
     kind: str = Field(
-        description="The kind of its commands: `ssh`, `postgres`, `http`, `kubernetes` or `mcp`"
+        description="The kind of its commands: `ssh`, `postgres`, `mariadb`, `http`, `kubernetes` or `mcp`"
     )
     summary: Visible = Field(min_length=1, max_length=200, description="Summary in one line")
     risk: Risk = Field(description="How much harm its commands can do, for approvers")

@@ -15,6 +15,7 @@ from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.http.kind import KIND as HTTP
 from sessions_app.policy.commands.kind import CommandKind, Forms
 from sessions_app.policy.commands.kubernetes.kind import KIND as KUBERNETES
+from sessions_app.policy.commands.mariadb.kind import KIND as MARIADB
 from sessions_app.policy.commands.mcp.kind import KIND as MCP
 from sessions_app.policy.commands.postgres.kind import KIND as POSTGRES
 from sessions_app.policy.commands.ssh.kind import KIND as SSH
@@ -31,7 +32,7 @@ from sessions_app.policy.documents import (
 SCHEMA_URL = "https://json-schema.org/draft/2020-12/schema"
 
 
-_KINDS: dict[str, CommandKind] = {kind.name: kind for kind in (SSH, POSTGRES, HTTP, KUBERNETES, MCP)}
+_KINDS: dict[str, CommandKind] = {kind.name: kind for kind in (SSH, POSTGRES, MARIADB, HTTP, KUBERNETES, MCP)}
 
 
 def kind_names() -> list[str]:

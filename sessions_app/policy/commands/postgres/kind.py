@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from sessions_app.policy.commands.kind import CommandKind
-from sessions_app.policy.commands.postgres.covers import covers
-from sessions_app.policy.commands.postgres.decide import compile_open, compile_set, decide, describe
+from sessions_app.policy.commands.postgres.decide import compile_open, compile_set, covers, decide, describe
 from sessions_app.policy.commands.postgres.document import PostgresCommandSet
 from sessions_app.policy.commands.postgres.lint import lint
 from sessions_app.policy.commands.postgres.starters import STARTERS

@@ -6,33 +6,24 @@ template role. It refuses everything else. In a command set, `{name}` stands for
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from sessions_app.policy.commands.characters import clip, hidden_at, show
-from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.postgres.privileges import (
     PARTS,
     PRIVILEGES,
     TYPE_NAMES,
     WORDS,
     ArgumentType,
-    Name,
     ObjectKind,
     Privilege,
-    Slot,
 )
+from sessions_app.policy.commands.privileges.privilege import Name, Slot
+from sessions_app.policy.commands.privileges.reading import LineRefused, Reader, Spelling, distinct
 
-MAX_LINE = 4096
-MAX_PRIVILEGES = 200
 # NAMEDATALEN - 1. PostgreSQL silently truncates longer names.
 MAX_NAME_BYTES = 63
 
-_TOKEN = re.compile(
-    r'\s*(?:(?P<quoted>"(?:[^"]|"")*")|(?P<slot>\{[a-z][a-z0-9_]{0,62}\})'
-    r"|(?P<word>[^\W\d][\w$]*)|(?P<mark>[().,\[\]]))"
-)
 _FOLD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _ARGUMENT_ENDS = frozenset((",", ")", "[", "."))
 
@@ -63,20 +54,6 @@ _REFUSED_WORDS = {
 }
 
 
-class LineRefused(RuleRefused):
-    """A line that is not a list of privileges. ``reason`` is a sentence for its author."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    text: str
-    kind: str
-
-    @property
-    def keyword(self) -> str:
-        return self.text.upper() if self.kind == "word" else ""
-
-
 def parse_line(line: str) -> tuple[Privilege, ...]:
     """Return the privileges that a line names, each once. Raises LineRefused."""
     return _parse(line, slots=False)
@@ -88,96 +65,8 @@ def parse_template(line: str) -> tuple[Privilege, ...]:
 
 
 def _parse(line: str, *, slots: bool) -> tuple[Privilege, ...]:
-    reader = _Reader(_tokens(line, slots=slots))
-    found = _memberships(reader) if reader.at("ROLE") else _privileges(reader)
-    if len(found) > MAX_PRIVILEGES:
-        raise LineRefused(f"a line names at most {MAX_PRIVILEGES} privileges: write several commands")
-    return tuple(dict.fromkeys(found))
-
-
-def _tokens(line: str, *, slots: bool) -> list[_Token]:
-    if len(line) > MAX_LINE:
-        raise LineRefused(f"a line has at most {MAX_LINE} characters")
-    hidden = hidden_at(line)
-    if hidden is not None:
-        raise LineRefused(f"the line contains {show(line[hidden])}, which is invisible: remove it")
-    tokens, at = [], 0
-    while line[at:].strip():
-        found = _TOKEN.match(line, at)
-        if found is None or (found.lastgroup == "slot" and not slots):
-            raise LineRefused(f"{clip(line[at:].strip())} is not valid here: write names and privileges only")
-        tokens.append(_Token(found[0].strip(), str(found.lastgroup)))
-        at = found.end()
-    if not tokens:
-        raise LineRefused("the line is empty: write a privilege, as in `SELECT ON app.orders`")
-    return tokens
-
-
-class _Reader:
-    """The tokens of one line, from left to right."""
-
-    def __init__(self, tokens: list[_Token]) -> None:
-        self._tokens = tokens
-        self._at = 0
-
-    def peek(self) -> _Token:
-        """Return the next token; an empty one at the end."""
-        return self._tokens[self._at] if self._at < len(self._tokens) else _Token("", "end")
-
-    def at(self, what: str) -> bool:
-        """Whether the next token is this mark or keyword."""
-        token = self.peek()
-        return token.keyword == what or (token.kind == "mark" and token.text == what)
-
-    def take(self, what: str) -> bool:
-        """Consume this mark or keyword if it is the next token, and return whether it was."""
-        if self.at(what):
-            self._at += 1
-            return True
-        return False
-
-    def need(self, what: str, where: str) -> None:
-        """Consume this mark or keyword. Raises LineRefused if it is missing."""
-        if not self.take(what):
-            raise LineRefused(f"{self._said()} where {clip(what)} is needed {where}")
-
-    def word(self, what: str) -> str:
-        """Consume a keyword and return it in uppercase. Raises LineRefused."""
-        token = self.peek()
-        if token.kind != "word":
-            raise LineRefused(f"{self._said()} where {what} is needed")
-        self._at += 1
-        return token.keyword
-
-    def name(self, what: str) -> Name:
-        """Consume one name as PostgreSQL reads it: folded to lowercase outside quotes. Raises LineRefused."""
-        token = self.peek()
-        if token.kind not in {"word", "quoted", "slot"}:
-            raise LineRefused(f"{self._said()} where {what} is needed")
-        self._at += 1
-        if token.kind == "slot":
-            return Slot(token.text[1:-1])
-        text = token.text.translate(_FOLD) if token.kind == "word" else token.text[1:-1].replace('""', '"')
-        check_name(text)
-        return text
-
-    def end(self) -> None:
-        """Raise LineRefused if anything follows."""
-        if self.at("TO"):
-            raise LineRefused(
-                "remove TO and everything after it: the grant's own role gets it, never PUBLIC or another"
-                " role"
-            )
-        if self.at("WITH"):
-            raise LineRefused("WITH GRANT OPTION and WITH ADMIN OPTION are not allowed: remove them")
-        if self.at(","):
-            raise LineRefused("a command names only one object: write a separate command for each")
-        if self.peek().kind != "end":
-            raise LineRefused(f"{self._said()} after the end of the command: remove it")
-
-    def _said(self) -> str:
-        token = self.peek()
-        return f"{clip(token.text)} appears" if token.kind != "end" else "the line ends"
+    reader = Reader(line, SPELLING, slots=slots)
+    return distinct(_memberships(reader) if reader.at("ROLE") else _privileges(reader))
 
 
 def check_name(text: str) -> None:
@@ -188,41 +77,31 @@ def check_name(text: str) -> None:
         raise LineRefused(f"{clip(text)} is longer than the {MAX_NAME_BYTES} bytes that a name may have")
 
 
-def _memberships(reader: _Reader) -> list[Privilege]:
+def _fold(name: str) -> str:
+    """Return a name without quotes as PostgreSQL stores it."""
+    return name.translate(_FOLD)
+
+
+SPELLING = Spelling('"', r"[^\W\d][\w$]*", _fold, check_name)
+
+
+def _memberships(reader: Reader) -> list[Privilege]:
     reader.need("ROLE", "first")
-    roles = [reader.name("a role's name")]
-    while reader.take(","):
-        roles.append(reader.name("a role's name"))
+    roles = reader.names("a role's name")
     reader.end()
     if "public" in roles:
         raise LineRefused("PUBLIC is not a role: use a template role")
     return [Privilege("role", "MEMBER", (role,)) for role in roles]
 
 
-def _privileges(reader: _Reader) -> list[Privilege]:
-    wanted = [_wanted(reader)]
-    while reader.take(","):
-        wanted.append(_wanted(reader))
-    reader.need("ON", "after the privileges")
+def _privileges(reader: Reader) -> list[Privilege]:
+    wanted = reader.wanted(_REFUSED_WORDS)
     kind, names, arguments = _object(reader)
     reader.end()
     return [one for word, columns in wanted for one in _of(word, columns, kind, names, arguments)]
 
 
-def _wanted(reader: _Reader) -> tuple[str, tuple[Name, ...]]:
-    word = reader.word("a privilege, such as SELECT,")
-    if word in _REFUSED_WORDS:
-        raise LineRefused(_REFUSED_WORDS[word])
-    columns: list[Name] = []
-    if reader.take("("):
-        columns.append(reader.name("a column's name"))
-        while reader.take(","):
-            columns.append(reader.name("a column's name"))
-        reader.need(")", "after the columns")
-    return word, tuple(columns)
-
-
-def _object(reader: _Reader) -> tuple[ObjectKind, tuple[Name, ...], tuple[ArgumentType, ...]]:
+def _object(reader: Reader) -> tuple[ObjectKind, tuple[Name, ...], tuple[ArgumentType, ...]]:
     kind: ObjectKind = "table"
     if reader.at("ALL"):
         raise LineRefused(
@@ -273,7 +152,7 @@ def _of(
     return [Privilege(kind, word, names, arguments)]
 
 
-def _arguments(reader: _Reader) -> tuple[ArgumentType, ...]:
+def _arguments(reader: Reader) -> tuple[ArgumentType, ...]:
     reader.need(
         "(",
         "after the function's name, because functions can be overloaded: write its argument types",
@@ -288,7 +167,7 @@ def _arguments(reader: _Reader) -> tuple[ArgumentType, ...]:
     return tuple(found)
 
 
-def _argument(reader: _Reader) -> ArgumentType:
+def _argument(reader: Reader) -> ArgumentType:
     is_quoted = reader.peek().kind == "quoted"
     words = [_type_word(reader)]
     if reader.take("."):
@@ -303,7 +182,7 @@ def _argument(reader: _Reader) -> ArgumentType:
     return ArgumentType(schema, name, array)
 
 
-def _type_word(reader: _Reader) -> str:
+def _type_word(reader: Reader) -> str:
     name = reader.name("an argument's type")
     if isinstance(name, Slot):
         raise LineRefused("a parameter can't be used as a type: write the type")

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
+
+from sessions_app.policy.commands.privileges import privilege
+from sessions_app.policy.commands.privileges.privilege import Name, Slot
 
 ObjectKind = Literal["table", "column", "sequence", "function", "schema", "database", "role"]
 
@@ -77,16 +80,6 @@ _TAKEN = frozenset((*(word.lower() for word in WORDS), "on", "role", "public"))
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A placeholder for a parameter's value in a name."""
-
-    name: str
-
-
-Name = str | Slot
-
-
-@dataclass(frozen=True, slots=True)
 class ArgumentType:
     """The type of a function argument: its schema, its name in pg_type, and whether it is an array."""
 
@@ -107,45 +100,29 @@ def _type_text(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Privilege:
+class Privilege(privilege.Privilege):
     """One privilege on one object.
 
     ``names`` runs from schema to column. ``arguments`` are a function's argument types.
     """
 
     kind: ObjectKind
-    privilege: str
-    names: tuple[Name, ...]
     arguments: tuple[ArgumentType, ...] = ()
 
     def __str__(self) -> str:
         return _TEXTS.get(self.kind, _object_text)(self)
 
     @property
-    def slots(self) -> tuple[str, ...]:
-        """The parameters in its names, in order."""
-        return tuple(name.name for name in self.names if isinstance(name, Slot))
-
-    @property
-    def plain_names(self) -> tuple[str, ...]:
-        """The names if they are all complete. Raises ValueError otherwise."""
-        if self.slots:
-            raise ValueError(f"{self} has a parameter without a value")
-        return tuple(str(name) for name in self.names)
-
-    @property
-    def schema_usage(self) -> Privilege | None:
-        """Return USAGE on the object's schema, which the privilege requires; None if the object is in no
-        schema.
-        """
+    def included(self) -> Privilege | None:
+        """Return USAGE on the object's schema; None if the object is in no schema."""
         if PARTS[self.kind] < 2:
             return None
         return Privilege("schema", "USAGE", self.names[:1])
 
-    def filled(self, values: Mapping[str, str]) -> Privilege:
-        """Return the privilege with these parameter values. Values are used literally, as whole names."""
-        names = (values.get(name.name, name) if isinstance(name, Slot) else name for name in self.names)
-        return replace(self, names=tuple(names))
+    @property
+    def same_object(self) -> object:
+        """The argument types, because functions can be overloaded."""
+        return self.arguments
 
 
 def quoted(name: Name) -> str:

@@ -78,8 +78,16 @@ SAMPLES = {
         "ROLE reader",
         {"grant": "ROLE postgres"},
     ),
+    "mariadb": Sample(
+        {"grant": "SELECT ON shop.orders"},
+        {"grant": "SELECT (id) ON shop.orders"},
+        "SELECT (id) ON shop.orders",
+        {"grant": "EXECUTE ON FUNCTION shop.total"},
+        "EXECUTE ON FUNCTION shop.total",
+        {"grant": "SELECT ON mysql.global_priv"},
+    ),
 }
-HOLDS = [kind for kind in SAMPLES if kind != "postgres"]
+HOLDS = [kind for kind in SAMPLES if kind not in ("postgres", "mariadb")]
 each_kind = pytest.mark.parametrize("kind", SAMPLES)
 
 

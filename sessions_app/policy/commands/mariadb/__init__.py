@@ -1,0 +1,1 @@
+"""The mariadb kind: privileges on tables, columns and routines of a MariaDB server."""

@@ -1,0 +1,1 @@
+"""Privileges on databases: what PostgreSQL and MariaDB share."""
