@@ -15,6 +15,7 @@ from sessions_app.connectors import registry
 from sessions_app.connectors.base import Connector, ConnectorError, GrantSpec, LeaseSpec, TargetSpec
 from sessions_app.connectors.http.connector import TYPE as HTTP
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
+from sessions_app.connectors.mariadb.connector import TYPE as MARIADB
 from sessions_app.connectors.mcp.connector import TYPE as MCP
 from sessions_app.connectors.postgres.connector import TYPE as POSTGRES
 from sessions_app.connectors.ssh.setup import ACCOUNT
@@ -166,5 +167,5 @@ SSH = registry.ConnectorType(
 
 def register_all() -> None:
     """Register the kinds that come with Stint."""
-    for one in (SSH, POSTGRES, HTTP, KUBERNETES, MCP):
+    for one in (SSH, POSTGRES, MARIADB, HTTP, KUBERNETES, MCP):
         registry.register(one)
