@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from .sshing import config
 Row = Mapping[str, Any]
 # A program that runs with one grant must not get the caller's own token.
 OWN = ("STINT_TOKEN", "STINT_TOKEN_FILE")
+_TLS_OPTIONS = ("--ssl-verify-server-cert", "--ssl", "--skip-ssl-verify-server-cert", "--skip-ssl")
 
 
 def kind_of(shell: Shell, cluster: str) -> str:
@@ -52,6 +54,21 @@ def postgres(shell: Shell, credential: Row) -> dict[str, str]:
     return env
 
 
+def mariadb(shell: Shell, credential: Row) -> tuple[list[str], dict[str, str]]:
+    """Return the options of the mariadb client that select the server, the user and the CA, and the
+    environment variable with the password.
+    """
+    values = credential["values"]
+    options = [f"--host={values['Host']}", f"--port={values['Port']}", f"--user={values['Username']}"]
+    options += [word for word in shlex.split(credential["command"]) if word in _TLS_OPTIONS]
+    authority = next((text for label, text in values.items() if label.startswith("Authority")), "")
+    if authority:
+        options.append(f"--ssl-ca={_authority(shell, authority)}")
+    if database := values.get("Database"):
+        options.append(f"--database={database}")
+    return options, {"MYSQL_PWD": values["Password"]}
+
+
 def _authority(shell: Shell, text: str) -> str:
     # The name depends on the content, so that a file in use is never replaced by a different one.
     path = Path(cache_folder(shell.env)) / f"authority-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem"
@@ -72,8 +89,8 @@ def clean(env: Mapping[str, str]) -> dict[str, str]:
 def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[str, str]:
     """Return the environment variables that let a program use a grant, and write the files that they name.
 
-    ssh: ``STINT_SSH_CONFIG``, for ``ssh -F``. postgres: the variables of libpq. kubernetes: ``KUBECONFIG``.
-    Others: ``STINT_GRANT_TOKEN`` and ``STINT_ADDRESS``. All: ``STINT_GRANT``, and ``STINT_CREDENTIAL_FILE``
+    ssh: ``STINT_SSH_CONFIG``, for ``ssh -F``. postgres: the variables of libpq. mariadb:
+    ``STINT_MARIADB_CONFIG``, for ``mariadb --defaults-extra-file``. kubernetes: ``KUBECONFIG``. Others: ``STINT_GRANT_TOKEN`` and ``STINT_ADDRESS``. All: ``STINT_GRANT``, and ``STINT_CREDENTIAL_FILE``
     if there is a credential.
     """
     kind = kind_of(shell, grant["cluster"])
@@ -86,6 +103,8 @@ def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[s
     env["STINT_CREDENTIAL_FILE"] = _write(folder / "credential.json", json.dumps(credential))
     if kind == "postgres":
         env |= postgres(shell, credential)
+    elif kind == "mariadb":
+        env["STINT_MARIADB_CONFIG"] = _write(folder / "mariadb.cnf", _option_file(shell, credential))
     elif "Kubeconfig" in values:
         env["KUBECONFIG"] = _write(folder / "kubeconfig", served.kubeconfig(values, cluster=grant["cluster"]))
     elif "Token" in values:
@@ -94,6 +113,12 @@ def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[s
         if address := next(filter(None, addresses), None):
             env["STINT_ADDRESS"] = address
     return env
+
+
+def _option_file(shell: Shell, credential: Row) -> str:
+    options, secret = mariadb(shell, credential)
+    lines = [*(word.removeprefix("--") for word in options), f"password={secret['MYSQL_PWD']}"]
+    return "[client]\n" + "".join(f"{line}\n" for line in lines if not line.startswith("database="))
 
 
 def named(credential_file: str | None, wanted: Mapping[str, str]) -> dict[str, str]:

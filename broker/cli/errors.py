@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Exit(IntEnum):
-    """The exit statuses of `stint`. `ssh`, `psql` and `run` pass on the status of the command that
+    """The exit statuses of `stint`. `ssh`, `psql`, `mariadb` and `run` pass on the status of the command that
     they ran.
     """
 

@@ -17,6 +17,8 @@ from sessions_app.connectors.http.snippets import Site, snippet
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 from sessions_app.connectors.kubernetes.setup import ceiling
 from sessions_app.connectors.kubernetes.setup import target_setup as kubernetes_setup
+from sessions_app.connectors.mariadb.parameters import MariaDBParameters
+from sessions_app.connectors.mariadb.setup import target_setup as mariadb_setup
 from sessions_app.connectors.postgres.parameters import PostgresParameters
 from sessions_app.connectors.postgres.setup import login_trigger
 from sessions_app.connectors.postgres.setup import target_setup as postgres_setup
@@ -26,6 +28,8 @@ from sessions_app.models import Cluster, Target
 from sessions_app.operations.targets.connect import place_of_target
 from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.commands.kubernetes.compiling import CompiledSet as KubernetesSet
+from sessions_app.policy.commands.mariadb.decide import CompiledSet as MariaDBSet
+from sessions_app.policy.commands.mariadb.privileges import Privilege as MariaDBPrivilege
 from sessions_app.policy.commands.postgres.decide import CompiledSet as PostgresSet
 from sessions_app.policy.commands.ssh.decide import CompiledSet as SSHSet
 from sessions_app.queries.catalog.command_sets import published_sets
@@ -50,7 +54,13 @@ def setup_texts(cluster: Cluster) -> list[SetupText]:
 
     Raises ConnectorError if the cluster's connection can't be read.
     """
-    makers = {"postgres": _postgres, "http": _http, "kubernetes": _kubernetes, "mcp": _mcp}
+    makers = {
+        "postgres": _postgres,
+        "mariadb": _mariadb,
+        "http": _http,
+        "kubernetes": _kubernetes,
+        "mcp": _mcp,
+    }
     make = makers.get(cluster.kind)
     return make(cluster) if make else []
 
@@ -98,6 +108,35 @@ def _postgres(cluster: Cluster) -> list[SetupText]:
     )
     trigger = "Optional, on PostgreSQL 17 and later, in each database: refuses logins of ended grants."
     return [SetupText("Stint's role", says, text), SetupText("Login trigger", trigger, login_trigger())]
+
+
+def _mariadb(cluster: Cluster) -> list[SetupText]:
+    says = (
+        "Run once on each server, as an administrator, and again when a command set allows more. Creates the"
+        " account that Stint logs in as, with what it may grant."
+    )
+    text = mariadb_target_setup(cluster)
+    return [SetupText("Stint's account", says, text)] if text else []
+
+
+def mariadb_target_setup(cluster: Cluster) -> str:
+    """Return the SQL for a MariaDB cluster, including what its published command sets grant without
+    parameters; empty without targets. Raises ConnectorError.
+    """
+    parameters = next((place.parameters for place in _places(cluster)), None)
+    if not isinstance(parameters, MariaDBParameters):
+        return ""
+    privileges = [
+        privilege
+        for one in published_sets(cluster)
+        if isinstance(one, MariaDBSet)
+        for command in one.commands
+        for privilege in command.granted()
+    ]
+    found = [one for one in privileges if isinstance(one, MariaDBPrivilege)]
+    return mariadb_setup(
+        user=parameters.user, privileges=list(dict.fromkeys(found)), encrypted=parameters.tls != "disable"
+    )
 
 
 def template_roles(sets: Iterable[CompiledSet]) -> list[str]:

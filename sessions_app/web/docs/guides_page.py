@@ -17,7 +17,16 @@ FOLDER = settings.BASE_DIR / "templates" / "docs"
 # In reading order: tutorials, then what people do with Stint, then how it is run, then what there is to know
 # about it.
 SHELVES = {
-    "Tutorials": ("first-ssh-target", "postgres", "http", "kubernetes", "agents", "mcp", "machines"),
+    "Tutorials": (
+        "first-ssh-target",
+        "postgres",
+        "mariadb",
+        "http",
+        "kubernetes",
+        "agents",
+        "mcp",
+        "machines",
+    ),
     "Use Stint": ("approvers", "on-call", "cli", "api"),
     "Decide who gets what": ("command-sets", "policies", "workflows"),
     "Run Stint": (

@@ -13,6 +13,7 @@ from django.core.management import call_command
 from broker.embedded.state import temporary_state_dir
 from tests.sessions_app.operations.test_kubernetes_grants import POLICY as KUBE_POLICY
 from tests.sessions_app.operations.test_kubernetes_grants import SET as KUBE_SET
+from tests.support.servers import mariadb_server
 from tests.support.servers.kubernetes.cluster import in_process
 from tests.support.servers.kubernetes.server import ApiServer
 from tests.support.servers.postgres_server import PostgresServer, majors
@@ -119,6 +120,51 @@ def test_a_label_that_the_credential_does_not_have_ends_the_grant_again(laptops,
     assert "The credential has no Color.\nUse one of: Username, Password," in said
     on_shop.refresh_from_db()
     assert on_shop.state in ("revoking", "ended")
+
+
+@pytest.fixture(scope="module")
+def stock(laptops):
+    """A real MariaDB in the catalog."""
+    from broker.kernel import clock
+
+    with (
+        temporary_state_dir("stint-cli-mdb-") as state,
+        mariadb_server.MariaDBServer(state).running() as server,
+    ):
+        connection = {"password": server.broker_password, "ca": server.authority, "database": "shop"}
+        head = "name: stock-db\nkind: mariadb\nsummary: Stock\nenvironment: production\nrisk: high\n"
+        rows = f"targets:\n  - {{name: mdb-1, address: 127.0.0.1, port: {server.port}}}\n"
+        terms = policy(laptops.world, name="stock-work", clusters=["stock-db"], command_sets=["read-stock"])
+        read = READ.replace("postgres", "mariadb").replace("read-orders", "read-stock")
+        laptops.world.catalog.update(
+            {
+                "clusters/stock-db.yaml": f"{head}{rows}connection: {json.dumps(connection)}\n",
+                "command-sets/read-stock.yaml": read.replace("app.", "shop."),
+                "policies/stock.yaml": terms.popitem()[1],
+            }
+        )
+        laptops.world.apply(now=clock.now())
+        yield server
+
+
+def test_mariadb_is_the_grants_own_account_and_its_password_is_in_no_argument(laptops, stock):
+    given(laptops, cluster="stock-db", command_set="read-stock", parameters={})
+    asked = r"SELECT current_user(), count(*) FROM orders; \! tr '\0' ' ' < /proc/$PPID/cmdline"
+    done = laptops["alice"]("mariadb", "stock-db", "--", "-BN", "-e", asked)
+    assert done.returncode == 0, done.stderr
+    arguments, answer = done.stdout.splitlines()
+    user, count = answer.split("\t")
+    assert user.startswith("stint_")
+    assert count == "2"
+    assert "--user=stint_" in arguments
+    assert "password" not in arguments
+
+
+def test_a_program_gets_the_mariadb_options_in_a_private_file(laptops, stock):
+    grant = given(laptops, cluster="stock-db", command_set="read-stock", parameters={})
+    command = 'stat -c %a "$STINT_MARIADB_CONFIG" && mariadb --defaults-file="$STINT_MARIADB_CONFIG" -BN -e "SELECT 1"'
+    done = laptops["alice"]("run", "--grant", grant.ref, "--", "sh", "-c", command)
+    assert done.stdout.split() == ["600", "1"], done.stderr
 
 
 @pytest.fixture(scope="module")

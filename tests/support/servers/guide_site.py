@@ -23,6 +23,7 @@ from sessions_app.connectors.kubernetes.kubeconfig import token_kubeconfig
 from tests.environment import ROOT
 from tests.support.servers.kubernetes.cluster import in_process
 from tests.support.servers.kubernetes.server import ApiServer
+from tests.support.servers.mariadb_server import MariaDBServer
 from tests.support.servers.ssh_host import SshHost, ssh_host
 from tests.support.world.ci_jobs import CI, ci
 
@@ -65,6 +66,7 @@ class GuideSite:
     kubernetes: ApiServer
     stock: Prices
     ci: CI
+    orders: MariaDBServer
     tokens: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -76,6 +78,7 @@ class GuideSite:
             SSH_PORT: f"-p {self.ports.ssh}",
             "https://tickets.example.com": self.tickets.url,
             "postgresql://postgres@shop-db.example.com/shop": self.superuser("shop"),
+            "--host=orders-db.example.com --user=root --password": self.orders.as_root,
         }
 
     def superuser(self, database: str) -> str:
@@ -87,6 +90,7 @@ class GuideSite:
         places: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "web-1.example.com": ({"port": self.host.port, "host_key": self.host.host_key}, {}),
             "shop-db.example.com": ({"port": self.shop.port}, {"sslmode": "prefer"}),
+            "orders-db.example.com": ({"port": self.orders.port}, {"ca": self.orders.authority}),
             "tickets.example.com": ({"port": self.tickets.port}, {"tls": False}),
             "desk.example.com": ({"port": self.desk.port}, {"tls": False}),
             "prod.example.com": ({"port": self.kubernetes.port}, {}),
@@ -155,6 +159,7 @@ class GuideSite:
         }
         secrets = {
             "SHOP_DB_PASSWORD": self.shop.broker_password,
+            "ORDERS_DB_PASSWORD": self.orders.broker_password,
             "TICKETS_PROXY_KEY": self.tickets.proxy_key,
             "STOCK_API_KEY": self.stock.key,
             "DESK_TOKEN": self.desk.token,
@@ -189,7 +194,9 @@ def guide_site() -> Iterator[GuideSite]:
         (folder / "kubernetes").mkdir()
         kubernetes = stack.enter_context(ApiServer(folder / "kubernetes"))
         jobs = stack.enter_context(ci())
-        site = GuideSite(folder, ports, env, host, shop, tickets, desk, kubernetes, stock, jobs)
+        (folder / "orders").mkdir()
+        orders = stack.enter_context(MariaDBServer(folder / "orders").running())
+        site = GuideSite(folder, ports, env, host, shop, tickets, desk, kubernetes, stock, jobs, orders)
         _fill_shop(site)
         _programs(site)
         _homes(site)

@@ -129,9 +129,14 @@ class MariaDBServer:
             f"ALTER USER '{BROKER}'@'%%' IDENTIFIED BY %s REQUIRE SSL ACCOUNT UNLOCK", self.broker_password
         )
 
+    @property
+    def as_root(self) -> str:
+        """The client's options for an administrator."""
+        return f"--socket={self.folder}/socket --user=root"
+
     def script(self, text: str) -> None:
         """Run a script with the client, as an administrator does."""
-        client = ["mariadb", "--no-defaults", f"--socket={self.folder}/socket", "--user=root"]
+        client = ["mariadb", "--no-defaults", *self.as_root.split()]
         subprocess.run(client, input=text, text=True, check=True, capture_output=True)
 
     def admin(self, sql: str, *values: object) -> list[tuple]:

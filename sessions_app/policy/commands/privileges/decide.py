@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TypeVar
 
 from sessions_app.policy.commands import answers
@@ -15,7 +16,7 @@ from sessions_app.policy.commands.answers import Allowed, CommandView, CompileEr
 from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import EFFECT_RANK
-from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
+from sessions_app.policy.commands.parameters import Choice, ParameterType, ValueRefused
 from sessions_app.policy.commands.privileges.document import PrivilegeRule, PrivilegeSet
 from sessions_app.policy.commands.privileges.privilege import Privilege, Slot
 from sessions_app.policy.commands.privileges.reading import LineRefused
@@ -31,6 +32,16 @@ class CompiledPrivileges(answers.CompiledCommand):
     rule: PrivilegeRule
     privileges: tuple[Privilege, ...]
     types: Mapping[str, ParameterType]
+
+    def granted(self) -> Iterator[Privilege]:
+        """Yield its privileges for every combination of listed values; none for parameters that are open."""
+        names = dict.fromkeys(name for one in self.privileges for name in one.slots)
+        listed = {name: type_.choices for name in names if isinstance(type_ := self.types[name], Choice)}
+        for values in product(*listed.values()):
+            for one in self.privileges:
+                full = one.filled(dict(zip(listed, values, strict=True)))
+                if not full.slots:
+                    yield full
 
     @property
     def strictness(self) -> tuple[int, int]:

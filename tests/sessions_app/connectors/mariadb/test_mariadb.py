@@ -1,6 +1,5 @@
 """Grants on a real server: exactly their privileges, for exactly their time, and nothing after that."""
 
-import contextlib
 import datetime as dt
 from dataclasses import replace
 
