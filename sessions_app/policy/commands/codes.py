@@ -147,6 +147,11 @@ CODES: Mapping[str, Code] = {
         "Scheduled jobs run after the grant ends, and users of the schema can add jobs.",
         "Put the task into a function in another schema, and grant EXECUTE on that.",
     ),
+    "definer": Code(
+        "warning",
+        "The routine may run with the privileges of the account that defined it.",
+        "Check what the routine does, and accept the finding with that as the reason.",
+    ),
     "role": Code(
         "error",
         "The role can do more than its privileges say, for example because it can log in or create roles.",

@@ -33,12 +33,26 @@ TRIED = [
 ]
 
 
+# What would outlive the grant, or prevent its end.
+NEVER = (
+    "CREATE TABLE shop.mine (id INT)",
+    "GRANT SELECT ON shop.orders TO root",
+    "SHUTDOWN",
+    "ALTER USER CURRENT_USER() ACCOUNT UNLOCK",
+    "ALTER USER CURRENT_USER() REQUIRE NONE",
+    "SET GLOBAL event_scheduler = OFF",
+    "SELECT * FROM stint.grants",
+    "CREATE EVENT shop.later ON SCHEDULE EVERY 1 HOUR DO SELECT 1",
+    "SELECT note FROM shop.orders INTO OUTFILE '/tmp/stint-out'",
+)
+
+
 def test_the_server_enforces_what_the_policy_decides(maria):
     given = maria.give(*GRANTS)
     for statement, line in TRIED:
         allowed = isinstance(decide(given.spec.commands, line), Allowed)
         assert _runs(given, statement) == allowed, statement
-    for statement in ("CREATE TABLE shop.mine (id INT)", "GRANT SELECT ON shop.orders TO root", "SHUTDOWN"):
+    for statement in NEVER:
         assert not _runs(given, statement), statement
 
 
