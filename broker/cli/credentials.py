@@ -90,8 +90,9 @@ def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[s
     """Return the environment variables that let a program use a grant, and write the files that they name.
 
     ssh: ``STINT_SSH_CONFIG``, for ``ssh -F``. postgres: the variables of libpq. mariadb:
-    ``STINT_MARIADB_CONFIG``, for ``mariadb --defaults-extra-file``. kubernetes: ``KUBECONFIG``. Others: ``STINT_GRANT_TOKEN`` and ``STINT_ADDRESS``. All: ``STINT_GRANT``, and ``STINT_CREDENTIAL_FILE``
-    if there is a credential.
+    ``STINT_MARIADB_CONFIG``, for ``mariadb --defaults-extra-file``. kubernetes: ``KUBECONFIG``. Others:
+    ``STINT_GRANT_TOKEN`` and ``STINT_ADDRESS``. All: ``STINT_GRANT``, and ``STINT_CREDENTIAL_FILE`` if there
+    is a credential.
     """
     kind = kind_of(shell, grant["cluster"])
     env = {"STINT_GRANT": str(grant["ref"]), "STINT_CLUSTER": str(grant["cluster"])}

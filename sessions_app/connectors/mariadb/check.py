@@ -129,7 +129,10 @@ def _everyone(server: Server, fix: str) -> CheckStep:
         "everyone",
         ok=False,
         detail=f"every account has privileges on {named}, so each grant's holder has them too",
-        fix="Revoke them from PUBLIC and from accounts without a name, for example by mariadb-secure-installation.",
+        fix=(
+            "Revoke them from PUBLIC and from accounts without a name, for example by"
+            " mariadb-secure-installation."
+        ),
     )
 
 

@@ -53,9 +53,15 @@ GLOBAL_COLUMNS = tuple(
 )
 # The tables that Stint's account reads. ``{}`` is the condition on the user.
 _SOURCES = {
-    "tables_priv": "SELECT User, Db, Table_name, Table_priv FROM mysql.tables_priv WHERE User {} AND Table_priv <> ''",
-    "columns_priv": "SELECT User, Db, Table_name, Column_name, Column_priv FROM mysql.columns_priv WHERE User {}",
-    "procs_priv": "SELECT User, Db, Routine_name, Routine_type, Proc_priv FROM mysql.procs_priv WHERE User {}",
+    "tables_priv": (
+        "SELECT User, Db, Table_name, Table_priv FROM mysql.tables_priv WHERE User {} AND Table_priv <> ''"
+    ),
+    "columns_priv": (
+        "SELECT User, Db, Table_name, Column_name, Column_priv FROM mysql.columns_priv WHERE User {}"
+    ),
+    "procs_priv": (
+        "SELECT User, Db, Routine_name, Routine_type, Proc_priv FROM mysql.procs_priv WHERE User {}"
+    ),
     "db": "SELECT User, Db FROM mysql.db WHERE User {}",
     "roles_mapping": "SELECT User, Role FROM mysql.roles_mapping WHERE User {}",
     "proxies_priv": "SELECT User, Proxied_user FROM mysql.proxies_priv WHERE User {}",

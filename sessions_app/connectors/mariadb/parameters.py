@@ -38,8 +38,8 @@ class MariaDBParameters(ConnectionParameters):
     tls: Encryption = Field(
         default="verify-full",
         description=(
-            "verify-full checks the server's certificate and name. require only encrypts, and disable doesn't."
-            " Use the latter two only on a trusted network"
+            "verify-full checks the server's certificate and name. require only encrypts, and disable"
+            " doesn't. Use the latter two only on a trusted network"
         ),
     )
     ca: str = Field(

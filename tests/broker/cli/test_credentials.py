@@ -162,7 +162,10 @@ def test_mariadb_is_the_grants_own_account_and_its_password_is_in_no_argument(la
 
 def test_a_program_gets_the_mariadb_options_in_a_private_file(laptops, stock):
     grant = given(laptops, cluster="stock-db", command_set="read-stock", parameters={})
-    command = 'stat -c %a "$STINT_MARIADB_CONFIG" && mariadb --defaults-file="$STINT_MARIADB_CONFIG" -BN -e "SELECT 1"'
+    command = (
+        'stat -c %a "$STINT_MARIADB_CONFIG" && '
+        'mariadb --defaults-file="$STINT_MARIADB_CONFIG" -BN -e "SELECT 1"'
+    )
     done = laptops["alice"]("run", "--grant", grant.ref, "--", "sh", "-c", command)
     assert done.stdout.split() == ["600", "1"], done.stderr
 

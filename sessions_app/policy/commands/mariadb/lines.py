@@ -24,7 +24,9 @@ SYSTEM = frozenset(("mysql", "sys", "information_schema", "performance_schema", 
 
 _REFUSED_WORDS = {
     "GRANT": "remove GRANT and TO: write only what is granted, as in `SELECT ON shop.orders`",
-    "ALL": "ALL includes privileges that you did not review: list them, as in `SELECT, INSERT ON shop.orders`",
+    "ALL": (
+        "ALL includes privileges that you did not review: list them, as in `SELECT, INSERT ON shop.orders`"
+    ),
     "CREATE": "CREATE lets the holder create objects that outlive the grant: remove it",
     "ALTER": "ALTER lets the holder change the table for everyone: remove it",
     "DROP": "DROP lets the holder remove or empty the whole table: remove it",

@@ -25,7 +25,6 @@ from sessions_app.policy.commands.privileges.reading import LineRefused, Reader,
 MAX_NAME_BYTES = 63
 
 _FOLD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
-_ARGUMENT_ENDS = frozenset((",", ")", "[", "."))
 
 _REFUSED_WORDS = {
     "GRANT": "remove GRANT and TO: write only what is granted, as in `SELECT ON app.orders`",

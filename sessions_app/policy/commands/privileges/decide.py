@@ -34,7 +34,7 @@ class CompiledPrivileges(answers.CompiledCommand):
     types: Mapping[str, ParameterType]
 
     def granted(self) -> Iterator[Privilege]:
-        """Yield its privileges for every combination of listed values; none for parameters that are open."""
+        """Yield its privileges for every combination of listed values; none with an open parameter."""
         names = dict.fromkeys(name for one in self.privileges for name in one.slots)
         listed = {name: type_.choices for name in names if isinstance(type_ := self.types[name], Choice)}
         for values in product(*listed.values()):
@@ -80,8 +80,8 @@ _Set = TypeVar("_Set", bound=CompiledSet)
 class Dialect:
     """What differs between servers.
 
-    ``parse_line`` returns the privileges of a line, or raises LineRefused. ``fault`` returns, as a clause, why
-    no grant may include a privilege with complete names; None if grants may. ``instead`` says what to do.
+    ``parse_line`` returns the privileges of a line, or raises LineRefused. ``fault`` returns, as a clause,
+    why no grant may include a privilege with complete names; None if grants may. ``instead`` says what to do.
     ``target`` returns the object of a privilege as a line names it, and ``words`` the words of a line.
     """
 
