@@ -41,6 +41,11 @@ class Event(StrEnum):
         "An approver denied the request, which closes it.",
         "settled digest comment",
     )
+    REQUEST_APPROVAL_WITHDRAWN = (
+        "request.approval_withdrawn",
+        "An approver withdrew an approval seconds after giving it. `grant` is the grant that ended before its start.",
+        "digest grant",
+    )
     REQUEST_WITHDRAWN = (
         "request.withdrawn",
         "The requester withdrew the request before it was decided, or was disabled.",

@@ -94,6 +94,10 @@ class Wire:
         data = json.dumps(body or {}).encode()
         return self._asked("POST", self._api(path), body=data, headers=headers, again=again)
 
+    def delete(self, path: str) -> Any:
+        """Delete what is at a path, and return the answer. Not retried. Raises CliError."""
+        return self._asked("DELETE", self._api(path), again=False)
+
     def form(self, path: str, **fields: str) -> Any:
         """Post a form to an OAuth endpoint. Raises OAuthRefused with the endpoint's error code, and
         CliError.

@@ -56,6 +56,7 @@ EVENTS: Mapping[str, Sent] = {
         "An approver approved the request", {"settled": _FLAG, "missing": _COUNT}
     ),
     Event.REQUEST_DENIED.value: Sent("An approver denied the request", {"comment": _TEXT}),
+    Event.REQUEST_APPROVAL_WITHDRAWN.value: Sent("An approver withdrew an approval just given"),
     Event.REQUEST_WITHDRAWN.value: Sent("The requester withdrew the request"),
     Event.REQUEST_LAPSED.value: Sent("The request timed out"),
     Event.REQUEST_REMINDED.value: Sent("The requester reminded the approvers", {"notified": _TEXTS}),

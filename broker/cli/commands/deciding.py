@@ -107,6 +107,16 @@ def _decide(shell: Shell, row: Row, verdict: str, comment: str, narrowing: Mappi
 
 
 @click.command(cls=CLICommand)
+@click.argument("ref", type=REQUEST)
+@pass_shell
+def undo(shell: Shell, ref: str) -> int:
+    """Withdraw your approval of a request: for ten seconds, while the access has not started."""
+    row = shell.wire.delete(f"/requests/{ref}/verdicts")
+    shell.show(row, lambda: screen.say(f"Approval of {screen.plain(row['ref'])} withdrawn."))
+    return Exit.DONE
+
+
+@click.command(cls=CLICommand)
 @pass_shell
 def holds(shell: Shell) -> None:
     """List held commands that are waiting for approval."""
@@ -128,4 +138,4 @@ def _decide_hold(shell: Shell, run: int, *, allow: bool) -> int:
     return Exit.DONE
 
 
-COMMANDS = (approvals, approve, deny, holds, allow)
+COMMANDS = (approvals, approve, deny, undo, holds, allow)

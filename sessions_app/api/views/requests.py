@@ -21,6 +21,7 @@ from sessions_app.models import AccessRequest
 from sessions_app.operations.requests import check_request as dry_run
 from sessions_app.operations.requests.decide_request import decide_request
 from sessions_app.operations.requests.request_access import read_its_workflow, request_access
+from sessions_app.operations.requests.withdraw_approval import withdraw_approval
 from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.queries.requests import deciders
 from sessions_app.queries.requests.offers import offers
@@ -135,6 +136,12 @@ class RequestVerdicts(_Asking):
             **sent,
         )
         return self.detail(decided)
+
+    @described(RequestDetailShape)
+    def delete(self, request: Request, ref: str) -> Response:
+        """Withdraw your approval: for ten seconds, while the access has not started."""
+        withdraw_approval(request_id=reads.any_request(ref), approver=self.identity, now=clock.now())
+        return self.detail(reads.request_of(self.identity, ref))
 
 
 def _by_id(request: AccessRequest, narrowing: dict[str, Any]) -> dict[str, Any]:

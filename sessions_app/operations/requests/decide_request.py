@@ -90,12 +90,12 @@ def decide_request(
     """
     workflow, extends = _bound_to(request_id, approver, verdict, now)
     with transaction.atomic():
-        request = _load(request_id, approver, workflow, extends)
+        request = lock_request(request_id, approver, workflow, extends)
         why_not = may_not_decide(request, approver)
         if why_not:
             raise MayNotDecide(why_not, hint="Another approver must decide it.")
         narrowing = {name: value for name, value in (narrowing or {}).items() if value is not None}
-        given = _given_by(request, approver)
+        given = given_by(request, approver)
         if given is not None and _is_repeated(request, given, verdict, digest, narrowing):
             return request
         _check_open(request, now)
@@ -141,7 +141,10 @@ def _bound_to(
     return workflow, extends
 
 
-def _load(request_id: int, approver: Identity, workflow: int | None, extends: int | None) -> AccessRequest:
+def lock_request(
+    request_id: int, approver: Identity, workflow: int | None, extends: int | None
+) -> AccessRequest:
+    """Lock a request that the approver may see, with its verdicts. Raises NotFound."""
     # The same lock order as for closing a workflow and ending a grant: first these, then what is bound to
     # them.
     if workflow is not None:
@@ -160,7 +163,8 @@ def _load(request_id: int, approver: Identity, workflow: int | None, extends: in
     return request
 
 
-def _given_by(request: AccessRequest, approver: Identity) -> Approval | None:
+def given_by(request: AccessRequest, approver: Identity) -> Approval | None:
+    """Return the verdict of this account that counts, if there is one. Uses prefetched verdicts."""
     standing = (one for one in request.approvals.all() if one.voided_at is None)
     return next((one for one in standing if one.approver_id == approver.pk), None)
 

@@ -111,6 +111,7 @@ _REQUESTS: dict[str, Act] = {
     Event.REQUEST_CREATED: _created,
     Event.REQUEST_APPROVED: _approved,
     Event.REQUEST_DENIED: lambda ref, data: f"denied {ref}{why(data, 'comment')}",
+    Event.REQUEST_APPROVAL_WITHDRAWN: "withdrew the approval of {ref}",
     Event.REQUEST_WITHDRAWN: "withdrew {ref}",
     Event.REQUEST_LAPSED: _lapsed,
     Event.REQUEST_PURGED: lambda ref, data: f"deleted {ref}, which was {data.get('state', 'closed')}",

@@ -35,3 +35,14 @@ def test_a_held_command_is_denied_by_its_number(monkeypatch, capsys):
     assert run_command(["deny", "42"]) == 0
     assert capsys.readouterr().out == "Run 42: denied by a second person.\n"
     assert run_command(["deny", "42", "--comment", "no"]) == 2
+
+
+def test_an_approval_is_withdrawn_by_its_reference(monkeypatch, capsys):
+    class Wire:
+        def delete(self, path):
+            assert path == "/requests/REQ-12/verdicts"
+            return {"ref": "REQ-12"}
+
+    monkeypatch.setattr(Shell, "wire", Wire())
+    assert run_command(["undo", "req-12"]) == 0
+    assert capsys.readouterr().out == "Approval of REQ-12 withdrawn.\n"

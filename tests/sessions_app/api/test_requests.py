@@ -1,5 +1,7 @@
 """/requests"""
 
+import datetime as dt
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -183,6 +185,16 @@ def test_a_decided_request_is_not_decided_again(api, asked):
 
 
 # Withdrawing
+
+
+def test_an_approver_withdraws_an_approval_before_the_start(api):
+    later = (clock.now() + dt.timedelta(minutes=20)).isoformat()
+    asked = api("alice").post("/requests", {**ASK, "starts_at": later}).body
+    api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict(asked))
+    assert api("dora").delete(f"/requests/{asked['ref']}/verdicts").status_code == 409
+    answer = api("bob").delete(f"/requests/{asked['ref']}/verdicts")
+    assert (answer.status_code, Grant.objects.get().state) == (200, "ended")
+    assert answer.body["approvals"][0]["voided_at"]
 
 
 def test_the_requester_and_the_owner_of_a_machine_withdraw(api, asked):
