@@ -113,6 +113,7 @@ urlpatterns: list[URLPattern] = [
     path("approvals/", approvals.index, name="approvals"),
     path("approvals/<req:ref>/", approvals.detail, name="approval"),
     path("approvals/<req:ref>/decide/", approvals.decide, name="approval_decide"),
+    path("approvals/<req:ref>/undo/", approvals.undo, name="approval_undo"),
     path("grants/", grants.index, name="grants"),
     path("grants/<gr:ref>/", grants.detail, name="grant"),
     path("grants/<gr:ref>/live/", grants.live, name="grant_live"),

@@ -37,18 +37,19 @@ def test_hands_and_eyes_are_not_disturbed(live_world, visit):
     asked = live_world.request(now=now())
     bob = visit("bob")
     bob.goto(f"/approvals/{asked.ref}/")
+    bob.get_by_role("button", name="Reduce").click()
     bob.get_by_label("Comment").fill("Looks right, but")
     bob.get_by_text("Exclude commands", exact=True).first.click()
     bob.locator("label.tick", has_text="echo stop nginx").locator("input").check()
     bob.get_by_label("Comment").focus()
     live_world.grant(who=live_world.deployer, now=now())
     expect(bob.locator("main")).to_contain_text(
-        "Deployer has restart-web on the same cluster", timeout=allow(10) * 1000
+        "Deployer also has access to web then.", timeout=allow(10) * 1000
     )
     expect(bob.get_by_label("Comment")).to_have_value("Looks right, but")
     expect(bob.get_by_label("Comment")).to_be_focused()
     expect(bob.locator("label.tick", has_text="echo stop nginx").locator("input")).to_be_checked()
-    bob.locator("aside").get_by_role("button", name="Approve").click()
+    bob.get_by_role("button", name="Approve with these limits").click()
     expect(bob.locator(".messages")).to_contain_text("approved")
 
 

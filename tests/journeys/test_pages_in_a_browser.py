@@ -50,7 +50,7 @@ def test_ask_at_a_desk_approve_on_a_phone_use_and_kill(live_world, visit):
     bob = visit("bob", PHONE, has_touch=True)
     bob.get_by_role("link", name="Decide").click()
     expect(bob.locator("h1")).to_contain_text("Alice requests restart-web on web for 4 h")
-    bob.locator(".decide").get_by_role("button", name="Approve").click()
+    bob.get_by_role("button", name="Approve").click()
     expect(bob.locator(".messages")).to_contain_text("approved")
 
     grant = _start(live_world)
@@ -80,9 +80,10 @@ def test_all_that_decides_or_ends_works_without_a_script(live_world, visit):
     alice.locator("#outcome").get_by_role("button", name="Submit to 2 approvers").click()
     bob = visit("bob", java_script_enabled=False)
     bob.get_by_role("link", name="Decide").click()
+    bob.get_by_role("button", name="Reduce").click()
     bob.get_by_text("Exclude commands", exact=True).first.click()
     bob.locator("label.tick", has_text="echo stop haproxy").locator("input").check()
-    bob.locator("aside").get_by_role("button", name="Approve").click()
+    bob.get_by_role("button", name="Approve with these limits").click()
     expect(bob.locator(".messages")).to_contain_text("approved")
     grant = _start(live_world)
     assert len(grant.commands) == 4

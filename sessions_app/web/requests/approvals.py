@@ -14,8 +14,11 @@ from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.models import AccessRequest, RequestState, Verdict
 from sessions_app.operations.requests.decide_request import ScopeChanged, decide_request
+from sessions_app.operations.requests.withdraw_approval import withdraw_approval
+from sessions_app.policy import references
 from sessions_app.queries.notifications.notices import combined
 from sessions_app.queries.requests import waiting
+from sessions_app.queries.requests.deciders import requests_for
 from sessions_app.queries.requests.extents import left_digest, left_of
 from sessions_app.queries.requests.waiting import pending
 from sessions_app.queries.statements.related_names import with_names
@@ -105,8 +108,35 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
         "without_targets": _each(typed.getlist("without_target")),
         "comment": typed.get("comment", ""),
         "duration": _whole(typed.get("duration", "")) or left_of(asked).duration,
+        # The form that was refused.
+        "form": (typed.get("form") or "verdict") if error else "",
     }
+    if not context["shown"].decidable or context["shown"].mine:
+        context["following"] = _following(request, asked)
     return render(request, "requests/approval.html", context, status=error.status if error else 200)
+
+
+def _following(request: HttpRequest, asked: AccessRequest) -> str:
+    """Return the next request that waits for the reader's verdict; empty if there is none."""
+    if not frame_of(request).standing.waiting.requests:
+        return ""
+    waits = requests_for(who(request), clock.now()).exclude(pk=asked.pk).order_by("lapses_at", "pk")
+    number = waits.values_list("number", flat=True).first()
+    return references.request_ref(number) if number else ""
+
+
+@page(ACT)
+def undo(request: HttpRequest, ref: str) -> HttpResponse:
+    """Withdraw the reader's approval of a moment ago."""
+    asked = find(request, ref)
+    try:
+        withdraw_approval(request_id=asked.pk, approver=who(request), now=clock.now())
+    except NotFound:
+        raise
+    except StintError as error:
+        return _detail(request, find(request, ref), error)
+    messages.success(request, f"Your approval of {asked.ref} was withdrawn.")
+    return redirect("approval", ref)
 
 
 @page(ACT)

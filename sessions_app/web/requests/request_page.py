@@ -11,28 +11,18 @@ from urllib.parse import urlencode
 from django.utils import timezone
 
 from accounts.models import Identity, answers_for
-from sessions_app.models import AccessRequest, Approval, Comment, Grant, RequestState, Target, Verdict
+from sessions_app.models import AccessRequest, Approval, Comment, Grant, GrantState, RequestState, Target
 from sessions_app.operations.requests.remind_request import PAUSE
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.requests.deciders import may_not_decide
+from sessions_app.queries.requests.undo import WITHIN, why_final
 from sessions_app.queries.workflows.workflows import why_over
 from sessions_app.web.display.cards import RequestCard
-from sessions_app.web.display.states import REQUEST, RISK, UNKNOWN, WORKFLOW, Look
+from sessions_app.web.display.states import REQUEST, UNKNOWN, Look, plural
+from sessions_app.web.requests.brief import ROOT, Brief
 from sessions_app.web.requests.gains import Gains, gains_of
 from sessions_app.web.requests.request_facts import CommandLine, RequestFacts, request_facts
 from sessions_app.web.requests.steps import Step, steps_of
-
-ROOT = "root"
-
-
-class Cell(NamedTuple):
-    """One of the four facts at the top of the page: a tone and an icon, the main text, and the text
-    below it.
-    """
-
-    look: Look
-    says: str
-    below: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,62 +115,33 @@ class RequestPage:
         return gains_of(self.facts)
 
     @property
-    def scope_title(self) -> str:
-        """The heading of its commands."""
-        granted = self.asked.state in (RequestState.PENDING, RequestState.APPROVED)
-        return "What it allows" if granted else "What was requested"
-
-    @property
-    def policy_cell(self) -> Cell:
-        """The number of approvals that it needs and has."""
-        verb = "Needs" if self.pending else "Needed"
-        wanted = self.facts.wanted
-        needs = f"{wanted:,} approval{'' if wanted == 1 else 's'}" if self.facts.needed else "no approval"
-        last = self.open and not self.may_not and not self.mine and self.facts.missing == 1
-        final = ", yours is the final approval" if last else ""
-        return Cell(
-            Look("ok", "check", ""), f"{verb} {needs}", f"{self.facts.approved or 'none'} given{final}"
+    def outcome(self) -> Look:
+        """The look of the result, or of why the reader can't decide it."""
+        if not self.open:
+            return self.look
+        return (
+            Look("info", "eye", "You can't decide this request.")
+            if self.may_not
+            else Look("warn", "alert", "It can no longer be approved.")
         )
 
     @property
-    def risk_cell(self) -> Cell:
-        """The risk of its command set."""
-        many, others = self.facts.destructive, len(self.facts.overlapping)
-        said = (
-            f"{many:,} destructive command{'' if many == 1 else 's'}" if many else "No destructive commands"
-        )
-        overlaps = f", {others:,} overlap{'' if others == 1 else 's'}" if others else ""
-        look = RISK.get(self.asked.command_set_version.document["risk"], UNKNOWN)
-        return Cell(look, look.word, said + overlaps)
+    def still_missing(self) -> str:
+        """How many approvals it still needs after the reader's."""
+        return f"{plural(self.facts.missing, 'more approval')} needed." if self.facts.missing else ""
 
     @property
-    def reach_cell(self) -> Cell:
-        """Its targets."""
-        kept, every = len(self.facts.kept_targets), self.facts.all_targets
-        part = "all targets" if kept == every else f"of {every}"
-        environment = self.asked.cluster.get_environment_display()
-        return Cell(
-            Look("mute", "cluster", ""),
-            f"{kept:,} target{'' if kept == 1 else 's'}",
-            f"{environment}, {part}",
-        )
+    def starts_later(self) -> bool:
+        """Whether its grant waits for a later start."""
+        grant = self.grant
+        return grant is not None and grant.state == GrantState.SCHEDULED and grant.starts_at > self.now
 
     @property
-    def workflow_cell(self) -> Cell:
-        """Its workflow, or else its ticket."""
-        workflow = self.asked.workflow
-        if workflow is None:
-            tone = "ok" if self.asked.ticket else "mute"
-            return Cell(
-                Look(tone, "ticket", "Ticket"), self.asked.ticket or "None", self.asked.get_kind_display()
-            )
-        severity = f"{workflow.severity}, " if workflow.severity else ""
-        look = WORKFLOW.get(workflow.kind, UNKNOWN)
-        return Cell(
-            look._replace(word=str(workflow.get_kind_display())),
-            workflow.ref,
-            f"{severity}{workflow.state}, access ends with it",
-        )
+    def undo_until(self) -> dt.datetime | None:
+        """Until when the reader can withdraw their approval; None if they can't."""
+        if self.mine is None or why_final(self.asked, self.mine, self.grant, self.now):
+            return None
+        return self.mine.created_at + WITHIN
 
     @property
     def incidents_title(self) -> str:
@@ -266,11 +227,6 @@ class RequestPage:
         return kept if len(kept) > 1 and not self.asked.extends else []
 
     @property
-    def approves(self) -> bool:
-        """Whether the reader approved it."""
-        return self.mine is not None and self.mine.verdict == Verdict.APPROVE
-
-    @property
     def left_text(self) -> str:
         """The scope that earlier approvers have left: `1 h, 3 of 5 commands, and web-1`."""
         facts = self.facts
@@ -288,21 +244,10 @@ class RequestPage:
         return [*said, (whole, f"{say_duration(whole)}, {last}")]
 
     @property
-    def after_yours(self) -> str:
-        """A note on the approvals needed after the reader's; empty if there are none."""
-        more = self.facts.missing - 1
-        return f"{more:,} more approval{'' if more == 1 else 's'} needed after yours." if more > 0 else ""
-
-    @property
     def targets(self) -> Sequence[tuple[Target, bool, bool]]:
         """Its targets, each with whether it is still in the scope, and whether commands run as root on it."""
         kept = {target.pk for target in self.facts.kept_targets}
         return [(target, target.pk in kept, target.account == ROOT) for target in self.facts.targets]
-
-    @property
-    def accounts(self) -> list[tuple[str, bool]]:
-        """The accounts that commands run as, each with whether it is root."""
-        return [(account, account == ROOT) for account in self.facts.accounts]
 
 
 class Changed(NamedTuple):
@@ -361,4 +306,4 @@ def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> 
         over=why_over(request.workflow, request.decided_at or now) if request.workflow else "",
         now=now,
     )
-    return {"shown": shown, "asked": request, "facts": facts, "own": shown.own}
+    return {"shown": shown, "asked": request, "facts": facts, "brief": Brief(facts), "own": shown.own}

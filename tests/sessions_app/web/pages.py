@@ -63,6 +63,7 @@ _ACTS_ON_AN_OBJECT = """
     workflow_join
     approval_decide grant_end grant_credential grant_release grant_retry grant_extend grant_review grant_run
     grant_delegate
+    approval_undo
     hold_decide hold_remind hold_withdraw cluster_check cluster_authority cluster_remove command_set_publish
     command_set_remove command_set_try policy_remove proposal_publish proposal_refuse proposal_withdraw
     source_remove
@@ -87,7 +88,9 @@ def address(
 ) -> str:
     """The address of a page for these objects."""
     needed = {
-        "request request_withdraw request_remind request_comment approval approval_decide": [request.ref],
+        "request request_withdraw request_remind request_comment approval approval_decide approval_undo": [
+            request.ref
+        ],
         "bookmark_delete": [bookmark.pk],
         "incident incident_live incident_access incident_close workflow_join": [incident.ref],
         (

@@ -23,7 +23,7 @@ def verdict(client, request, word="approve", **more):
 def test_the_page_says_in_a_sentence_what_is_asked(asked, as_bob):
     page = read(as_bob, f"/approvals/{asked.ref}/")
     assert "Alice requests <em>restart-web</em> on <em>web</em> for 4 h" in " ".join(page.split())
-    says(page, "Needs 1 approval", "yours is the final approval", "CHG-2291", "echo restart nginx")
+    says(page, "Waiting for 1 more approval", "CHG-2291", "echo restart nginx")
     says(page, "Nightly restart", "web-1", "web-2")
     says(page, "Each run needs a second person", "A running command may finish, up to 5 min after the end")
     assert f'name="digest" value="{asked.digest}"' in page
@@ -43,10 +43,10 @@ def test_after_one_approver_narrowed_the_next_reads_and_decides_what_is_left(wor
     verdict(as_bob, request, duration="3600", without_command=["2", "3"], without_target=[str(target.pk)])
     dora = browser("dora")
     page = read(dora, f"/approvals/{request.ref}/")
-    says(page, "on <em>web</em> for 1 h <del>4 h</del>", "Bob reduced the scope.")
+    says(" ".join(page.split()), "on <em>web</em> for 1 h <del>4 h</del>", "Bob reduced the scope.")
     assert "Remaining: 1 h, 3 of 5 commands, and web-1." in page
-    assert "1 target as" in " ".join(page.split())
-    assert "No destructive commands" in page, "the destructive command was left out"
+    says(page, "<h2>1 target</h2>", "<h2>3 commands</h2>", "2 excluded")
+    assert "1 destructive" not in page, "the destructive command was left out"
     left_out = page[page.index("Excluded by Bob") :]
     for gone in ("echo stop nginx", "sleep {seconds}"):
         assert f"<del><code>{gone}</code></del>" in left_out
@@ -64,15 +64,43 @@ def test_after_one_approver_narrowed_the_next_reads_and_decides_what_is_left(wor
     assert (grant.commands, (grant.expires_at - grant.starts_at).total_seconds()) == ([0, 1, 4], 3600)
 
 
-def test_the_first_facts_say_as_whom_commands_run_and_stress_root(world, as_bob):
-    request = world.request(duration=14400)
+def badges(page: str) -> list[str]:
+    """The short facts of the first screen."""
+    listed = page.partition('<ul class="badges"')[2].partition("</ul>")[0]
+    return [re.sub(r"<.*?>", "", one) for one in re.findall(r"<li>(.*?)</li>", listed)]
+
+
+def test_what_is_dangerous_is_on_the_first_screen_and_the_rest_is_folded_with_its_numbers(world, as_bob):
+    request = world.request(duration=14400, ticket="CHG-2291")
+    world.grant(who=world.deployer)
     page = read(as_bob, f"/approvals/{request.ref}/")
-    reach = page[page.index("<dt>Targets</dt>") : page.index('class="two"')]
-    assert re.search(r'2 targets\s+as\s+<strong class="pill t-bad">.*root</strong>\s*</span></dd>', reach)
+    assert badges(page) == ["Medium risk", "as root", "1 destructive", "Production", "CHG-2291"]
+    says(page, "Deployer also has access to web then.", "<h2>5 commands</h2>", "<h2>2 targets</h2>")
+    assert page.count('<details class="card part"') == 6
     request.cluster.targets.filter(name="web-1").update(account="deploy")
-    page = read(as_bob, f"/approvals/{request.ref}/")
-    reach = page[page.index("<dt>Targets</dt>") : page.index('class="two"')]
-    assert re.search(r'root</strong>,\s+<span\s+class="mono">deploy</span>', reach)
+    assert "as deploy" in badges(read(as_bob, f"/approvals/{request.ref}/"))
+
+
+def test_a_long_reason_is_shown_in_full_by_a_click(world, as_bob):
+    reason = "Rotate the certificate. " * 30
+    page = read(as_bob, f"/approvals/{world.request(reason=reason).ref}/")
+    says(page, "Read all", reason.strip())
+
+
+def test_after_the_decision_the_page_leads_to_the_next_and_to_the_grant(world, as_bob):
+    first, *_ = world.request(), world.request(), world.request()
+    page = verdict(as_bob, first).content.decode()
+    says(page, "Next of 2", f'href="/grants/{first.grant.ref}/"')
+    assert "Undo" not in page, "access starts at once"
+
+
+def test_an_approval_before_the_start_can_be_undone_once(world, as_bob):
+    request = world.request(starts_at=acts.after(world, minutes=20))
+    url = f"/approvals/{request.ref}/undo/"
+    assert f'action="{url}"' in verdict(as_bob, request).content.decode()
+    assert "was withdrawn" in as_bob.post(url, follow=True).content.decode()
+    assert Grant.objects.get().state == "ended"
+    assert "You have no approval" in answered(as_bob.post(url), 409)
 
 
 def test_a_time_that_can_not_be_read_does_not_mean_all_of_it(asked, as_bob):
@@ -92,13 +120,13 @@ def test_denying_needs_a_comment_that_the_asker_sees(asked, as_bob, as_alice):
 def test_what_is_decided_says_by_whom(world, asked, as_bob, browser):
     verdict(as_bob, asked)
     page = answered(verdict(browser("dora"), asked, "deny", comment="No"), 409)
-    says(page, "Bob approved", "This request is closed")
+    says(page, "Bob approved", "<b>Approved</b>")
     assert 'name="verdict"' not in page
 
 
 def test_the_asker_reads_that_they_may_not_decide_and_why(asked, as_alice):
     page = read(as_alice, f"/approvals/{asked.ref}/")
-    says(page, "You can't decide this request.", "You can&#x27;t decide your own request.")
+    says(page, "You can&#x27;t decide this request.", "You can&#x27;t decide your own request.")
     assert 'name="verdict"' not in page
     assert verdict(as_alice, asked).status_code == 403
     assert not Approval.objects.exists()
@@ -150,7 +178,7 @@ def test_an_approval_that_another_made_smaller_meanwhile_is_asked_again(world, a
     request = world.request(duration=14400)
     page = as_read(as_bob, request)
     verdict(browser("dora"), request, duration="3600", without_command=["2"])
-    said = answered(verdict(as_bob, request, comment="Fine", **page), 409)
+    said = answered(verdict(as_bob, request, comment="Fine", form="reduce", **page), 409)
     says(said, "This changed while you were reading it.", "Dora approved it in the meantime.")
     says(said, "1 h of 4 h remain.", "4 of 5 commands remain.", "decide again")
     assert "Fine</textarea>" in said
