@@ -81,7 +81,7 @@ def test_a_button_shows_its_state_at_once_and_takes_it_back(live_world, visit, a
     AccessRequest.objects.filter(pk=asked.pk).update(lapses_at=clock.now())
     approve.click()
     expect(bob.locator("main")).to_contain_text("has expired")
-    assert not Approval.objects.exists()
+    assert not Approval.objects.filter(request=asked).exists()
 
 
 def test_undo_is_offered_for_ten_seconds_before_the_start(live_world, visit):

@@ -148,5 +148,6 @@ def test_who_is_signed_out_while_typing_loses_nothing_and_a_double_click_sends_o
     expect(alice.locator("h1")).to_contain_text("You requested restart-web on web")
     assert AccessRequest.objects.get().reason == "Certificate renewal"
 
+    alice.get_by_role("heading", name="Discussion").click()
     alice.locator("#text").fill("It takes a minute")
     assert alice.evaluate(TWICE) == [True, False]

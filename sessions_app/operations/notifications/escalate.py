@@ -24,12 +24,13 @@ from sessions_app.models import (
     GrantState,
     RequestState,
 )
-from sessions_app.operations.notifications.notify import notify
+from sessions_app.operations.notifications.notify import Words, notify
 from sessions_app.operations.notifications.notify_approvers import notify_approvers
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Step
 from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.deciders import administrators, holders_of
+from sessions_app.queries.requests.to_decide import facts_to_decide, subject_of
 
 log = structlog.get_logger(__name__)
 
@@ -131,12 +132,19 @@ def _tell(waiting: _Waiting, step: Step, row: Escalation, now: dt.datetime) -> N
             people=people,
             event=waiting.event,
             subject=waiting.subject,
-            body=body,
+            body=_facts(waiting.of, body, now),
             path=waiting.path,
             now=now,
             of=waiting.of,
             again=True,
         )
+
+
+def _facts(of: AccessRequest | CommandRun, body: str, now: dt.datetime) -> Words:
+    if isinstance(of, CommandRun):
+        return body
+    say = facts_to_decide(of, now)
+    return lambda sayer: f"{body}\n{say(sayer)}"
 
 
 def _people(waiting: _Waiting, step: Step) -> list[Identity]:
@@ -157,10 +165,7 @@ def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
             policy=request.policy,
             by=[request.requester],
             path=f"/approvals/{request.ref}/",
-            subject=(
-                f"Reminder: {request.requester} is waiting for {request.command_set_version.command_set} on"
-                f" {request.cluster}"
-            ),
+            subject=f"Reminder: {subject_of(request)}",
             waits=request.state == RequestState.PENDING and request.lapses_at > now,
             of=request,
         )

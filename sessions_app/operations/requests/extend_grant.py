@@ -23,13 +23,13 @@ from sessions_app.operations.notifications.notify_approvers import notify_approv
 from sessions_app.operations.requests.limit_requests import limit_requests
 from sessions_app.operations.workflows.read_workflow import SourceUnreadable, UnknownWorkflow, read_workflow
 from sessions_app.policy.case import Case
-from sessions_app.policy.durations import say_duration
 from sessions_app.policy.evaluate import refusal
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.steps import STEPS, Step
 from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.case import case_of_grant
 from sessions_app.queries.requests.deciders import deciders_of
+from sessions_app.queries.requests.to_decide import facts_to_decide, subject_of
 
 
 class MayNotExtend(Forbidden):
@@ -168,8 +168,8 @@ def _notify(request: AccessRequest, document: PolicyDocument, now: dt.datetime) 
     notify_approvers(
         people=notified_first(deciders_of(request), document),
         event=Event.REQUEST_CREATED,
-        subject=f"{request.requester} requests {say_duration(request.duration)} more on {request.cluster}",
-        body=request.reason,
+        subject=subject_of(request),
+        body=facts_to_decide(request, now),
         path=f"/approvals/{request.ref}/",
         of=request,
         now=now,

@@ -16,6 +16,7 @@ from sessions_app.operations.notifications.notify_approvers import notify_approv
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.requests.deciders import deciders_of
+from sessions_app.queries.requests.to_decide import facts_to_decide, subject_of
 
 PAUSE = dt.timedelta(minutes=10)
 
@@ -57,11 +58,8 @@ def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> Acc
         notify_approvers(
             people=people,
             event=Event.REQUEST_REMINDED,
-            subject=(
-                f"Reminder: {request.requester} is waiting for {request.command_set_version.command_set} on"
-                f" {request.cluster}"
-            ),
-            body=f"For {say_duration(request.duration)}. {request.reason}",
+            subject=f"Reminder: {subject_of(request)}",
+            body=facts_to_decide(request, now),
             path=f"/approvals/{request.ref}/",
             of=request,
             again=True,

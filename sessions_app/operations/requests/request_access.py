@@ -14,7 +14,6 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel import text
 from broker.kernel.errors import StintError
-from broker.kernel.moments import Sayer
 from broker.kernel.tracing import traced
 from sessions_app.models import AccessRequest, RequestKind, RequestState, Workflow
 from sessions_app.models.request import next_number
@@ -32,10 +31,10 @@ from sessions_app.operations.requests.limit_requests import limit_requests
 from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
 from sessions_app.operations.workflows.read_workflow import UnknownWorkflow
 from sessions_app.policy.decision import Decision, Outcome
-from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
 from sessions_app.queries.requests.deciders import deciders_of
 from sessions_app.queries.requests.preview import Preview
+from sessions_app.queries.requests.to_decide import facts_to_decide, subject_of
 
 MAX_TEXT = text.MAX_TEXT
 LONGEST_ONCE = 64
@@ -222,23 +221,10 @@ def _notify_approvers(request: AccessRequest, preview: Preview, now: dt.datetime
     notify_approvers(
         people=notified_first(deciders_of(request), preview.document),
         event=Event.REQUEST_CREATED,
-        subject=f"{request.requester} requests {preview.version.command_set} on {preview.cluster}",
-        body=lambda say: _facts(request, preview, say),
+        subject=subject_of(request, preview.targets),
+        body=facts_to_decide(request, now, targets=preview.targets, compiled=preview.compiled),
         path=f"/approvals/{request.ref}/",
         of=request,
         now=now,
     )
     await_answer(of=request, document=preview.document, now=now)
-
-
-def _facts(request: AccessRequest, preview: Preview, say: Sayer) -> str:
-    """Return the facts that an approver needs first, one per line."""
-    facts = {
-        "For": say_duration(request.duration),
-        "Start": say.moment(preview.starts_at) if preview.starts_later else "as soon as it is approved",
-        "Targets": ", ".join(target.name for target in preview.targets),
-        "Ticket": request.ticket,
-        "Reason": request.reason,
-        "Expires": f"{say.moment(request.lapses_at)}, if not decided",
-    }
-    return "\n".join(f"{name}: {value}" for name, value in facts.items() if value)

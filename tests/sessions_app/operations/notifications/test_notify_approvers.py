@@ -71,7 +71,7 @@ def test_after_three_notices_about_one_person_the_others_are_one_digest_mailed_l
     send_notices(now=lambda: world.now)
     mail.outbox.clear()
     send_notices(now=lambda: world.now + GATHERS)
-    assert {one.subject for one in mail.outbox} == {"Stint: 9 more requests by Alice"}
+    assert {one.subject for one in mail.outbox} == {"[Stint] 9 more requests by Alice"}
     # What comes after that is another digest, and after an hour a notice again.
     world.request(now=awake(after(world, minutes=20)))
     assert [one.count for one in of_bob(world).filter(asks=Asks.DIGEST)] == [9, 1]

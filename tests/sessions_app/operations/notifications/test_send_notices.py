@@ -6,7 +6,7 @@ import pytest
 from django.core import mail
 
 from broker.audit.events import Event
-from sessions_app.models import Notice
+from sessions_app.models import AccessRequest, Notice
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.send_notices import CLAIM, MOST_ATTEMPTS, mail_is_due, send_notices
 from tests.support.servers.mail_server import mail_server
@@ -49,13 +49,26 @@ def test_a_notice_is_mailed_once_with_its_link(world, notice, settings):
 
 
 def test_both_bodies_say_the_same_with_one_link_and_no_secret(world, settings):
+    world.grant(who=world.deployer)
     world.request(reason="Certificates <b>expire</b>", ticket="CHG-7")
-    notice = alone(Notice.objects.get(identity=world.bob))
+    notice = alone(Notice.objects.filter(identity=world.bob).latest("pk"))
     send_notices(now=lambda: world.now)
     (message,) = mail.outbox
     ((page, kind),) = message.alternatives
-    assert (message.subject, kind) == ("Stint: Alice requests restart-web on web", "text/html")
-    for line in ("For: 1 h", "Start: as soon as it is approved", "Targets: web-1, web-2", "Ticket: CHG-7"):
+    subject = f"[Stint] {AccessRequest.objects.latest('pk').ref}: Alice requests restart-web on web as root"
+    assert (message.subject, kind) == (subject, "text/html")
+    for line in (
+        "Requester: Alice",
+        "Account: root",
+        "Commands: echo stop nginx (destructive); echo restart nginx",
+        "Risk: medium, 1 destructive command",
+        "Environment: Production, 2 targets: web-1, web-2",
+        "For: 1 h",
+        "Start: as soon as it is approved",
+        "Ticket: CHG-7",
+        "Overlaps: 1 other holder on web then",
+        "Expires: ",
+    ):
         assert line in message.body
         assert line in page
     assert "Reason: Certificates <b>expire</b>" in message.body
