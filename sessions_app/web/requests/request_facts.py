@@ -96,7 +96,7 @@ class RequestFacts:
     comments: Sequence[Comment]
     # The scope that approvers have left so far. For an approved request, what was granted.
     left: Extent
-    # Who else has access at that time. None after the request is decided.
+    # Who else has access at that time. None after the request is decided, and for its requester.
     chart: timeline.Chart | None
     finish_seconds: int
 
@@ -173,8 +173,10 @@ class RequestFacts:
         return [*[seconds for seconds in SHORTER if seconds < whole][-2:], whole]
 
 
-def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) -> RequestFacts:
-    """Return one request with everything related to it."""
+def request_facts(
+    request: AccessRequest, reader: Identity, now: dt.datetime, *, others: bool = True
+) -> RequestFacts:
+    """Return one request with everything related to it; who else has access then, only with ``others``."""
     document = facts.policy_document(request.policy)
     compiled = commands.asked(request)
     waits = request.state == RequestState.PENDING
@@ -183,7 +185,8 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
     held = _held_already(request, starts_at) if waits else set()
     left = left_of(request)
     targets = sorted(facts.targets_of(request), key=lambda one: in_order(one.name))
-    overlapping = _overlapping(request, reader, starts_at, ends_at) if waits else []
+    others = others and waits
+    overlapping = _overlapping(request, reader, starts_at, ends_at) if others else []
     approvals = sorted(
         (one for one in request.approvals.all() if one.voided_at is None), key=lambda one: one.created_at
     )
@@ -206,7 +209,7 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
         behind=behind_of(request, starts_at),
         comments=list(request.comments.select_related("author").order_by("pk")[:THREAD]),
         left=left,
-        chart=_chart(request, reader, overlapping, starts_at, ends_at, now) if waits else None,
+        chart=_chart(request, reader, overlapping, starts_at, ends_at, now) if others else None,
         finish_seconds=max(
             (one.rule.finish_seconds or 0 for one in compiled.commands if one.index in left.commands),
             default=0,

@@ -293,9 +293,13 @@ def changed_note(
     return Changed(title, " ".join(says), changes, then)
 
 
-def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> dict[str, Any]:
-    """Return the template context of the page of one request, for any reader who may see it."""
-    facts = request_facts(request, reader, now)
+def request_page(
+    request: AccessRequest, reader: Identity, now: dt.datetime, *, deciding: bool
+) -> dict[str, Any]:
+    """Return the template context of the page of one request: the approvers' page, or else the
+    requester's.
+    """
+    facts = request_facts(request, reader, now, others=deciding)
     shown = RequestPage(
         asked=request,
         facts=facts,

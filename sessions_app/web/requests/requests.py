@@ -236,9 +236,8 @@ def index(request: HttpRequest) -> HttpResponse:
 @page()
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
     """Show one request and its state."""
-    return render(
-        request, "requests/request.html", request_page(find(request, ref), who(request), clock.now())
-    )
+    context = request_page(find(request, ref), who(request), clock.now(), deciding=False)
+    return render(request, "requests/request.html", context)
 
 
 def find(request: HttpRequest, ref: str) -> AccessRequest:
@@ -281,7 +280,7 @@ def comment(request: HttpRequest, ref: str) -> HttpResponse:
         raise
     except StintError as error:
         context = {
-            **request_page(asked, who(request), clock.now()),
+            **request_page(asked, who(request), clock.now(), deciding=for_approvers),
             "thread_error": error,
             "text": request.POST.get("text", ""),
         }

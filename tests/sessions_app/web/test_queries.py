@@ -43,7 +43,7 @@ MAIN = {
         "search": 6,
         "notices": 10,
         "requests": 9,
-        "request": 21,
+        "request": 19,
         "request_new": 19,
         "grants": 9,
         "grant": 24,

@@ -31,9 +31,9 @@ def test_nothing_new_is_an_empty_answer(world, as_bob):
 
 def test_what_happened_is_said_in_families_numbers_and_one_sentence(world, as_bob):
     before = seen(as_bob)
-    world.request()
+    said = f"{world.request().ref}: Alice requests restart-web on web as root."
     answer = as_bob.get("/pulse/", before)
-    assert told(answer) == {"families": ["request", "notice"], "say": "Alice requests restart-web on web."}
+    assert told(answer) == {"families": ["request", "notice"], "say": said}
     assert f'name="after" value="{last_number()}"' in answer.content.decode()
     assert 'name="waiting" value="1"' in answer.content.decode()
     assert 'name="unread" value="1"' in answer.content.decode()
