@@ -72,13 +72,13 @@ class Preview:
     @cached_property
     def overlaps(self) -> tuple[Grant, ...]:
         """Grants of others at that time, as far as the requester can see them; at most 20."""
-        seen = self._by_others().visible_to(self.draft.requester)
+        seen = self.by_others().visible_to(self.draft.requester)
         return tuple(seen.select_related("holder", "command_set_version__command_set")[:20])
 
     @cached_property
     def others(self) -> int:
         """The number of further grants of others."""
-        there = self._by_others()
+        there = self.by_others()
         return there.exclude(pk__in=there.visible_to(self.draft.requester).values("pk")).count()
 
     @cached_property
@@ -88,5 +88,6 @@ class Preview:
             self.draft.requester, self.cluster, self.version, self.parameters, self.targets, self.starts_at
         )
 
-    def _by_others(self) -> GrantQuerySet:
+    def by_others(self) -> GrantQuerySet:
+        """Return the grants of others on the cluster at that time, even those that the requester may not see."""
         return held_by_others(self.draft.requester, self.cluster, self.starts_at, self.ends_at)

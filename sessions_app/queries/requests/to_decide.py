@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 
 from broker.kernel.moments import Sayer
-from sessions_app.models import AccessRequest, Target
+from sessions_app.models import AccessRequest, GrantQuerySet, Target
 from sessions_app.policy.commands.answers import CommandView, CompiledSet
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.durations import say_duration
@@ -36,16 +36,18 @@ def facts_to_decide(
     *,
     targets: Sequence[Target] | None = None,
     compiled: CompiledSet | None = None,
+    others: GrantQuerySet | None = None,
 ) -> Callable[[Sayer], str]:
     """Return a function that says, in a reader's time zone, the facts that a decision needs, one per line.
 
-    ``targets`` and ``compiled`` are read if they are not given. Other holders are only counted, because not
-    every reader may see their grants.
+    ``targets``, ``compiled`` and the grants of ``others`` at that time are read if they are not given. Other
+    holders are only counted, because not every reader may see their grants.
     """
     targets = facts.targets_of(request) if targets is None else targets
     views = describe(commands.asked(request) if compiled is None else compiled)
-    start, (begins, ends) = later_start(request, now), would_run(request, now)
-    others = held_by_others(request.requester, request.cluster, begins, ends)
+    start = later_start(request, now)
+    if others is None:
+        others = held_by_others(request.requester, request.cluster, *would_run(request, now))
     count = others.order_by().values("holder").distinct().count()
 
     def say(sayer: Sayer) -> str:

@@ -56,7 +56,7 @@ def test_what_is_said_on_a_request_within_a_while_is_told_in_its_notice(world):
     )
     (notice,) = of_bob(world)
     assert (notice.count, notice.subject) == (2, f"Alice replies on {request.ref}")
-    assert notice.body.startswith("It is urgent.\n\nFor: 1 h")
+    assert notice.body.startswith("It is urgent.\n\nRequester: Alice")
     comment_request(request_id=request.pk, author=world.alice, text="Please?", now=after(world, minutes=12))
     assert of_bob(world).count() == 2
 
