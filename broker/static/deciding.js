@@ -83,7 +83,7 @@
 
   const send = async (form, button) => {
     const body = new URLSearchParams(new FormData(form, button));
-    const there = form.next?.value || location.pathname;
+    const there = form.next?.value || location.pathname + location.search;
     const back = begin(form, button);
     try {
       const answer = await fetch(form.action, { method: 'POST', body, redirect: 'manual', signal: AbortSignal.timeout(20000) });

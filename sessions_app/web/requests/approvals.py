@@ -93,7 +93,8 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
     # A page that updates itself sends a summary of what its reader has read. It keeps showing what changed
     # since then.
     read = typed.get("read", "") if error else request.GET.get("read", "")
-    context = request_page(asked, who(request), clock.now(), deciding=True)
+    past = "past" in request.GET
+    context = request_page(asked, who(request), clock.now(), deciding=True, past=past)
     targets = context["facts"].targets
     changes = changes_since(asked, targets, read) if read else []
     refused = error is not None and error.code == ScopeChanged.code

@@ -26,7 +26,8 @@ class PastRecord(NamedTuple):
     """The requester's access on the cluster in the 90 days before the decision.
 
     ``more``: there were more grants than were examined. ``refused`` is None if refusals aren't observed.
-    ``compared`` is what was used of the ``last`` grant of the same command set.
+    ``compared`` is what was used of the ``last`` grant of the same command set. That and the ``recording`` are
+    read only with ``whole``.
     """
 
     grants: int
@@ -36,6 +37,7 @@ class PastRecord(NamedTuple):
     recording: CommandRun | None
     last: Grant | None = None
     compared: str = ""
+    whole: bool = False
 
     @property
     def says(self) -> str:
@@ -61,9 +63,9 @@ def _many(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastRecord:
-    """Return the requester's past access on the request's cluster, with the recordings that the reader may
-    see.
+def past_of(request: AccessRequest, reader: Identity, now: dt.datetime, *, whole: bool) -> PastRecord:
+    """Return the requester's past access on the request's cluster; if ``whole``, with the last grant and the
+    last recording that the reader may see.
     """
     # For a decided request, leave out the grant it led to and everything later.
     until = request.decided_at or now
@@ -88,22 +90,28 @@ def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastR
     runs = CommandRun.objects.filter(grant__in=looked_at)
     refused = runs.filter(state=RunState.REFUSED).count() if looked_at else 0
     known = refused or request.cluster.observed == Observed.ALL
-    visible = Grant.objects.visible_to(reader)
-    seen = runs.filter(grant__in=visible).exclude(recording="")
-    # Order by time, which has no index. If ordered by primary key, PostgreSQL might read a million runs of
-    # other grants to find none.
-    last = (
-        seen.select_related("grant").only("grant__ref").order_by("-tried_at").first() if looked_at else None
-    )
-    mine = visible.filter(pk__in=same).select_related("cluster", "command_set_version")
-    mine = mine.defer(*(large for large in LARGE if "policy" not in large)).order_by("-created_at")
-    before = mine.first() if same else None
-    return PastRecord(
+    past = PastRecord(
         grants=len(ended),
         early=sum(bool(at and at < expires) for _, _, at, expires, _ in ended),
         more=len(found) > NEWEST,
         refused=refused if known else None,
-        recording=last,
-        last=before,
-        compared=comparison(before, now)["sentence"] if before else "",
+        recording=None,
+        whole=whole or not looked_at,
     )
+    return _with_last(past, same, looked_at, reader, now) if whole and looked_at else past
+
+
+def _with_last(
+    past: PastRecord, same: list[int], looked_at: list[int], reader: Identity, now: dt.datetime
+) -> PastRecord:
+    """Add the last of the ``same`` grants, and the last recording of those that were ``looked_at``."""
+    visible = Grant.objects.visible_to(reader)
+    seen = CommandRun.objects.filter(grant__in=looked_at).filter(grant__in=visible).exclude(recording="")
+    # Order by time, which has no index. If ordered by primary key, PostgreSQL might read a million runs of
+    # other grants to find none.
+    recording = seen.select_related("grant").only("grant__ref").order_by("-tried_at").first()
+    mine = visible.filter(pk__in=same).select_related("cluster", "command_set_version")
+    mine = mine.defer(*(large for large in LARGE if "policy" not in large)).order_by("-created_at")
+    last = mine.first() if same else None
+    compared = comparison(last, now)["sentence"] if last else ""
+    return past._replace(recording=recording, last=last, compared=compared)

@@ -174,9 +174,12 @@ class RequestFacts:
 
 
 def request_facts(
-    request: AccessRequest, reader: Identity, now: dt.datetime, *, others: bool = True
+    request: AccessRequest, reader: Identity, now: dt.datetime, *, others: bool, past: bool
 ) -> RequestFacts:
-    """Return one request with everything related to it; who else has access then, only with ``others``."""
+    """Return one request with everything related to it.
+
+    ``others``: also who else has access then. ``past``: also the requester's last grant on the cluster.
+    """
     document = facts.policy_document(request.policy)
     compiled = commands.asked(request)
     waits = request.state == RequestState.PENDING
@@ -204,7 +207,7 @@ def request_facts(
         needed=_needed(request, document, {approval.approver.person for approval in approvals}),
         digest_now=facts.scope_of(request, targets).digest(),
         overlapping=overlapping,
-        past=past_of(request, reader, now),
+        past=past_of(request, reader, now, whole=past),
         incidents=_other_incidents(request, reader) if waits else [],
         behind=behind_of(request, starts_at),
         comments=list(request.comments.select_related("author").order_by("pk")[:THREAD]),

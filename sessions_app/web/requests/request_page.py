@@ -294,12 +294,13 @@ def changed_note(
 
 
 def request_page(
-    request: AccessRequest, reader: Identity, now: dt.datetime, *, deciding: bool
+    request: AccessRequest, reader: Identity, now: dt.datetime, *, deciding: bool, past: bool
 ) -> dict[str, Any]:
-    """Return the template context of the page of one request: the approvers' page, or else the
-    requester's.
+    """Return the template context of the page of one request: the approvers' page, or else the requester's.
+
+    ``past``: with the requester's last grant on the cluster.
     """
-    facts = request_facts(request, reader, now, others=deciding)
+    facts = request_facts(request, reader, now, others=deciding, past=past)
     shown = RequestPage(
         asked=request,
         facts=facts,

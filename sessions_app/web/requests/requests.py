@@ -236,7 +236,8 @@ def index(request: HttpRequest) -> HttpResponse:
 @page()
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
     """Show one request and its state."""
-    context = request_page(find(request, ref), who(request), clock.now(), deciding=False)
+    past = "past" in request.GET
+    context = request_page(find(request, ref), who(request), clock.now(), deciding=False, past=past)
     return render(request, "requests/request.html", context)
 
 
@@ -280,7 +281,7 @@ def comment(request: HttpRequest, ref: str) -> HttpResponse:
         raise
     except StintError as error:
         context = {
-            **request_page(asked, who(request), clock.now(), deciding=for_approvers),
+            **request_page(asked, who(request), clock.now(), deciding=for_approvers, past=False),
             "thread_error": error,
             "text": request.POST.get("text", ""),
         }
