@@ -113,5 +113,5 @@
     }), 250);
   });
   // A page that the browser kept does not show what it was doing when it was left.
-  addEventListener('pageshow', event => { if (event.persisted) location.reload(); });
+  addEventListener('pageshow', event => { if (event.persisted && document.querySelector('form[aria-busy]')) location.reload(); });
 })();
