@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Identity, answers_for
 from sessions_app.models import AccessRequest, Approval, Comment, Grant, GrantState, RequestState, Target
+from sessions_app.models.grant_state import BEFORE_END
 from sessions_app.operations.requests.remind_request import PAUSE
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.requests.deciders import may_not_decide
@@ -135,6 +136,12 @@ class RequestPage:
         """Whether its grant waits for a later start."""
         grant = self.grant
         return grant is not None and grant.state == GrantState.SCHEDULED and grant.starts_at > self.now
+
+    @property
+    def endable(self) -> bool:
+        """Whether the reader approved it and can end its grant, but no longer withdraw the approval."""
+        live = self.grant is not None and self.grant.state in BEFORE_END
+        return live and self.mine is not None and self.undo_until is None
 
     @property
     def undo_until(self) -> dt.datetime | None:

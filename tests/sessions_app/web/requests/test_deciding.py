@@ -90,7 +90,7 @@ def test_a_long_reason_is_shown_in_full_by_a_click(world, as_bob):
 def test_after_the_decision_the_page_leads_to_the_next_and_to_the_grant(world, as_bob):
     first, *_ = world.request(), world.request(), world.request()
     page = verdict(as_bob, first).content.decode()
-    says(page, "Next of 2", f'href="/grants/{first.grant.ref}/"')
+    says(page, "Next of 2", f'href="/grants/{first.grant.ref}/"', f"End {first.grant.ref}")
     assert "Undo" not in page, "access starts at once"
 
 
