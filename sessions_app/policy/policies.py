@@ -291,6 +291,14 @@ class PolicyDocument(_Document):
         default=None, description="The most refused commands. Default: 500 for people, 50 for machines"
     )
     # Omitted from the stored document while unset, so that older policies keep their digest.
+    confirmation: Literal["required"] | None = Field(
+        default=None,
+        exclude_if=_is_unset,
+        description=(
+            "With `required`, approvers confirm their identity, such as with a passkey, in the five minutes"
+            " before they approve. Default: not needed"
+        ),
+    )
     notify: Notify | None = Field(
         default=None,
         exclude_if=_is_unset,

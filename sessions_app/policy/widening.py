@@ -202,6 +202,7 @@ _POLICY: Mapping[str, Narrows] = {
     "requesters": _people,
     "viewers": _people,
     "approvals": _approvals,
+    "confirmation": _stays("required"),
     "max_duration": _no_more,
     "max_horizon": _no_more,
     "decision_time": _no_more,

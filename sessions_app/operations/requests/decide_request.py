@@ -41,6 +41,7 @@ from sessions_app.policy.scope import CannotWiden, Extent
 from sessions_app.policy.steps import Step
 from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.case import case_of_request
+from sessions_app.queries.requests.confirmation import check_confirmed
 from sessions_app.queries.requests.deciders import VERDICTS, counted_verdicts, may_not_decide
 from sessions_app.queries.requests.extents import extent_of, left_digest, left_of, say_reduction
 from sessions_app.queries.requests.starts import later_start
@@ -85,8 +86,8 @@ def decide_request(
     then. A denial settles the request at once and needs a comment. Repeating a verdict on the same scope,
     with the same reduction, changes nothing.
 
-    Raises NotFound, MayNotDecide, AlreadyDecided, ScopeChanged, InvalidInput, RequestRefused, and for
-    extensions MayNotExtend and GrantIsOver.
+    Raises NotFound, MayNotDecide, AlreadyDecided, ProofNeeded, SignInNeeded, ScopeChanged, InvalidInput,
+    RequestRefused, and for extensions MayNotExtend and GrantIsOver.
     """
     workflow, extends = _bound_to(request_id, approver, verdict, now)
     with transaction.atomic():
@@ -99,6 +100,7 @@ def decide_request(
         if given is not None and _is_repeated(request, given, verdict, digest, narrowing):
             return request
         _check_open(request, now)
+        check_confirmed(request, approver, verdict, now)
         targets = facts.targets_of(request)
         _check_scope(request, targets, digest)
         _check_left(request, verdict, left)

@@ -64,6 +64,8 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
         ),
         Sentence("stamp", _approvals(document)),
     ]
+    if document.confirmation:
+        found.append(Sentence("key", "Approvers confirm their identity before they approve."))
     found += [Sentence("bell", text) for text in _notifying(document)]
     if document.reason == "required":
         found.append(Sentence("ask", "A reason is required."))

@@ -160,7 +160,7 @@ def _remove(request: HttpRequest, factor: int) -> HttpResponse:
 def confirm(request: HttpRequest) -> HttpResponse:
     """Confirm the reader's identity again, and continue to the page that required it."""
     if request.method != "POST":
-        return ask_again(request, after=reverse("account"), status=200)
+        return ask_again(request, after=request.GET.get("next") or reverse("account"), status=200)
     me, after = who(request), request.POST.get("next", "")
     try:
         note_proof(request, me, prove_again(request, me), reauthenticated=True)

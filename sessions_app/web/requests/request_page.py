@@ -15,6 +15,7 @@ from sessions_app.models import AccessRequest, Approval, Comment, Grant, GrantSt
 from sessions_app.models.grant_state import BEFORE_END
 from sessions_app.operations.requests.remind_request import PAUSE
 from sessions_app.policy.durations import say_duration
+from sessions_app.queries.requests.confirmation import must_confirm
 from sessions_app.queries.requests.deciders import may_not_decide
 from sessions_app.queries.requests.undo import WITHIN, why_final
 from sessions_app.queries.workflows.workflows import why_over
@@ -29,7 +30,8 @@ from sessions_app.web.requests.steps import Step, steps_of
 @dataclass(frozen=True, slots=True)
 class RequestPage:
     """One request for one reader. ``mine`` is the reader's own verdict. ``may_not`` is the reason that they
-    can't decide it, ``over`` the reason that its workflow has ended.
+    can't decide it, ``over`` the reason that its workflow has ended. ``must_confirm``: the reader must first
+    confirm their identity.
     """
 
     asked: AccessRequest
@@ -39,6 +41,7 @@ class RequestPage:
     mine: Approval | None
     grant: Grant | None
     over: str
+    must_confirm: bool
     now: dt.datetime
 
     @property
@@ -316,6 +319,7 @@ def request_page(
         mine=next((one for one in facts.approvals if one.approver_id == reader.pk), None),
         grant=getattr(request, "grant", None),
         over=why_over(request.workflow, request.decided_at or now) if request.workflow else "",
+        must_confirm=deciding and must_confirm(request, reader, now),
         now=now,
     )
     return {"shown": shown, "asked": request, "facts": facts, "brief": Brief(facts), "own": shown.own}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from accounts.factors import ProofNeeded, SignInNeeded
 from accounts.operations.create_identity import create_identity
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, Approval, Grant, Notice, RequestState, Target
@@ -291,6 +292,19 @@ def test_an_odd_verdict_is_refused(world):
         with pytest.raises(InvalidInput):
             world.decide(request, verdict=verdict, comment=comment)
         assert state(request) == RequestState.PENDING
+
+
+def test_where_the_policy_requires_it_an_approver_confirms_who_they_are_first(world):
+    world.apply(policy(world, confirmation="required"))
+    request = world.request()
+    with pytest.raises(SignInNeeded):
+        world.decide(request)
+    world.bob.proven_at = after(world, minutes=-6)
+    with pytest.raises(ProofNeeded):
+        world.decide(request)
+    assert world.decide(world.request(), verdict="deny", comment="No").state == RequestState.DENIED
+    world.bob.proven_at = after(world, minutes=-4)
+    assert world.decide(request).state == RequestState.APPROVED
 
 
 # At the same moment.

@@ -7,6 +7,7 @@ import pytest
 from broker.kernel import clock
 from sessions_app.models import Approval, Cluster, CommandRun, Grant, RequestState
 from tests.support.world import acts
+from tests.support.world.factors import just_signed_in
 from tests.support.world.reading import answered, read, says
 
 
@@ -101,6 +102,20 @@ def test_an_approval_before_the_start_can_be_undone_once(world, as_bob):
     assert "was withdrawn" in as_bob.post(url, follow=True).content.decode()
     assert Grant.objects.get().state == "ended"
     assert "You have no approval" in answered(as_bob.post(url), 409)
+
+
+def test_where_the_policy_requires_it_the_page_asks_to_confirm_first_and_leads_back(world, browser, now):
+    world.apply(acts.policy(world, confirmation="required"))
+    request = world.request()
+    bob = browser("bob")
+    confirm = f'href="/account/confirm/?next=/approvals/{request.ref}/"'
+    page = read(bob, f"/approvals/{request.ref}/")
+    assert confirm in page
+    assert 'value="approve"' not in page
+    assert "Confirm your identity" in answered(verdict(bob, request), 403)
+    just_signed_in(bob, world.bob)
+    assert confirm not in read(bob, f"/approvals/{request.ref}/")
+    assert "<b>Approved</b>" in verdict(bob, request).content.decode()
 
 
 def test_a_time_that_can_not_be_read_does_not_mean_all_of_it(asked, as_bob):
