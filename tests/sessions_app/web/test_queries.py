@@ -43,7 +43,7 @@ MAIN = {
         "search": 6,
         "notices": 10,
         "requests": 9,
-        "request": 19,
+        "request": 18,
         "request_new": 19,
         "grants": 9,
         "grant": 24,
@@ -55,7 +55,7 @@ MAIN = {
     "bob": {
         "home": 19,
         "approvals": 16,
-        "approval": 23,
+        "approval": 22,
         "who_can": 10,
         "cluster": 15,
         "command_set": 11,

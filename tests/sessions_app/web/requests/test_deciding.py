@@ -1,5 +1,6 @@
 """Deciding in the pages."""
 
+import datetime as dt
 import re
 
 import pytest
@@ -104,10 +105,10 @@ def test_an_approval_before_the_start_can_be_undone_once(world, as_bob):
     assert "You have no approval" in answered(as_bob.post(url), 409)
 
 
-def test_where_the_policy_requires_it_the_page_asks_to_confirm_first_and_leads_back(world, browser, now):
+def test_where_the_policy_requires_it_the_page_asks_to_confirm_first_and_leads_back(world, browser):
     world.apply(acts.policy(world, confirmation="required"))
     request = world.request()
-    bob = browser("bob")
+    bob = just_signed_in(browser("bob"), world.bob, dt.timedelta(minutes=6))
     confirm = f'href="/account/confirm/?next=/approvals/{request.ref}/"'
     page = read(bob, f"/approvals/{request.ref}/")
     assert confirm in page
