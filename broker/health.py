@@ -1,5 +1,5 @@
-"""`/healthz` (the process responds) and `/readyz` (it can serve requests), both answered before sessions are
-loaded.
+"""`/healthz` (the process responds), `/readyz` (it can serve requests) and `/metrics`, all answered before
+sessions are loaded.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from broker import state_metrics
@@ -19,7 +19,7 @@ MAX_SKEW = 2.0
 
 
 class HealthMiddleware:
-    """Answers health paths without host checks, cookies or redirects, so that any probe can use them."""
+    """Answers these paths without host checks, cookies or redirects: probes and Prometheus use a pod's address."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -29,6 +29,8 @@ class HealthMiddleware:
             return HttpResponse("ok\n", content_type="text/plain")
         if request.path == "/readyz":
             return readyz()
+        if request.path == "/metrics":
+            return metrics(request)
         return self.get_response(request)
 
 
@@ -66,9 +68,11 @@ def _recordings() -> list[str]:
     return [full] if recordings_trouble(state_metrics.rooms.in_all()) else []
 
 
-def metrics() -> HttpResponse:
+def metrics(request: HttpRequest) -> HttpResponse:
     """Return the metrics of the process, then those of the database and the queue, in the Prometheus text
-    format.
+    format. They are open to anyone who can reach this port, because they identify no one.
     """
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD"])
     text = generate_latest() + generate_latest(state_metrics.registry)
     return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)

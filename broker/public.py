@@ -1,4 +1,4 @@
-"""Endpoints without sign-in: the schemas of catalog files, for editors, and metrics."""
+"""Endpoints without sign-in: the schemas of catalog files, for editors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from broker import health
 from sessions_app.operations.targets.cluster_connection import catalog_schemas
 from sessions_app.policy.webhooks import message_schema
 
@@ -37,9 +36,3 @@ def schema_of(_request: HttpRequest, folder: str) -> HttpResponse:
     return JsonResponse(
         found, content_type="application/schema+json", headers={"Access-Control-Allow-Origin": "*"}
     )
-
-
-@require_safe
-def metrics(_request: HttpRequest) -> HttpResponse:
-    """Return the process's metrics in the Prometheus text format."""
-    return health.metrics()

@@ -8,9 +8,6 @@ urlpatterns = [
     path("api/", include("sessions_app.api.urls")),
     path("schemas/", public.schema_index, name="schemas"),
     path("schemas/<str:folder>.json", public.schema_of, name="schema_of"),
-    # Metrics are open to anyone who can reach this port, because they identify no one. Block the path at the
-    # proxy.
-    path("metrics", public.metrics, name="metrics"),
     path("hooks/", include("sessions_app.hooks.urls")),
     path("", include("sessions_app.oauth.urls")),
     path("", include("sessions_app.web.urls")),

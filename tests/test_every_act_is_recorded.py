@@ -59,7 +59,7 @@ READS = {
     "the same for everybody, and nobody's secret": (
         """
         /docs/ /docs/<slug:name>/ /docs/reference/<slug:name>/ /api/schema/ /api/docs/ /schemas/
-        /schemas/<str:folder>.json /metrics /pulse/
+        /schemas/<str:folder>.json /pulse/
         /streams/changes /.well-known/oauth-authorization-server/oauth GET:/api/v1/ssh-gateway
         GET:/api/v1/web-gateway"""
     ),

@@ -46,9 +46,9 @@ def test_there_are_no_other_schemas(db, path):
     assert Client().get(path).status_code == 404
 
 
-def test_metrics_are_in_the_text_format_of_prometheus_and_name_nobody(world):
+def test_metrics_are_in_the_text_format_of_prometheus_at_any_address_and_name_nobody(world):
     world.grant()
-    answer = Client().get("/metrics")
+    answer = Client().get("/metrics", HTTP_HOST="10.1.2.3:8000")
     assert answer.status_code == 200
     assert answer["Content-Type"].startswith("text/plain")
     assert "alice" not in answer.content.decode()

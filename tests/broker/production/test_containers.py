@@ -109,10 +109,32 @@ def test_services_lead_to_ports_that_are_there_and_no_others_are_reached(objects
         name: {port["name"] for port in container.get("ports", [])} for name, _, container in pods(objects)
     }
     for service in of(objects, "Service"):
+        if service["metadata"]["name"] == "unserved":
+            continue
         chosen = service["spec"]["selector"]["app.kubernetes.io/name"]
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports[chosen]
     policies = {one["metadata"]["name"]: one["spec"] for one in of(objects, "NetworkPolicy")}
     assert policies["nothing"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
+
+
+def test_prometheus_reaches_the_metrics_of_each_process(objects):
+    policies = {one["metadata"]["name"]: one["spec"] for one in of(objects, "NetworkPolicy")}
+    (allowed,) = policies["metrics"]["ingress"]
+    reached = {port["port"] for port in allowed["ports"]}
+    (config,) = of(objects, "ConfigMap")
+    served = {config["data"][f"STINT_{name}_METRICS_PORT"] for name in ("WORKER", "GATEWAY")}
+    for one in of(objects, "Deployment", "StatefulSet"):
+        template = one["spec"]["template"]
+        (chosen,) = policies["metrics"]["podSelector"]["matchExpressions"]
+        assert template["metadata"]["labels"]["app.kubernetes.io/name"] in chosen["values"]
+        marks = template["metadata"]["annotations"]
+        assert (marks["prometheus.io/scrape"], marks["prometheus.io/path"]) == ("true", "/metrics")
+        container = template["spec"]["containers"][0]
+        ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+        (name,) = ports.keys() & reached
+        assert ports[name] == marks["prometheus.io/port"]
+        assert ports[name] in (served if name == "metrics" else container["args"])
+        assert "--processes" not in container["args"]
 
 
 def test_each_path_goes_where_nginx_sends_it(objects):
@@ -122,6 +144,7 @@ def test_each_path_goes_where_nginx_sends_it(objects):
         for path in ingress["spec"]["rules"][0]["http"]["paths"]
     }
     assert paths == {
+        "/metrics": "unserved",
         "/streams": "streams",
         "/mcp": "streams",
         "/.well-known/oauth-protected-resource": "streams",
