@@ -19,4 +19,4 @@ class BrokerConfig(AppConfig):
 
         BUILD.labels(settings.VERSION).set(1)
         if settings.TRACES:
-            tracing.start(settings.VERSION)
+            tracing.start(settings.VERSION, installation=settings.PUBLIC_URL)

@@ -17,7 +17,7 @@ from django.db import Error, connection
 from kombu import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
-from broker.kernel import clock, request_id, tracing
+from broker.kernel import clock, request_id, trace_ids, tracing
 from broker.kernel.errors import Overtaken
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
@@ -54,7 +54,7 @@ def _lapse_by_the_database(headers: dict[str, Any], **_: object) -> None:
     if id_ := request_id.current():
         headers[request_id.IN_MESSAGE] = id_
     if parent := tracing.traceparent():
-        headers[tracing.HEADER] = parent
+        headers[trace_ids.HEADER] = parent
     if headers.get("expires"):
         ahead = dt.datetime.now(dt.UTC) - now()
         headers["expires"] = (dt.datetime.fromisoformat(headers["expires"]) - ahead).isoformat()

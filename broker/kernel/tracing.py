@@ -1,94 +1,109 @@
-"""OpenTelemetry traces of a grant's lifecycle. They are off by default; OpenTelemetry is then not imported.
+"""OpenTelemetry traces. They are off by default; OpenTelemetry is then not imported.
 
-OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_…) set the destination of spans. Source:
-https://www.w3.org/TR/trace-context/.
+One trace has the whole life of a grant, from its request to the proof of its end, in all processes. Its ID and
+that of its first span are derived from the request, so nothing is stored or passed on for it. Everything else,
+such as a page or a task, has a trace of its own; links connect the two.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
+
+from broker.kernel.trace_ids import Life
+
+if TYPE_CHECKING:
+    from broker.kernel.spans import Spans
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-HEADER = "traceparent"
-# The tracer; None while traces are off.
-_tracer: Any = None
+# None while traces are off.
+_spans: Spans | None = None
 
 
-def start(version: str, exporter: Any = None) -> None:
-    """Turn traces on for this process. ``exporter`` None: OTLP over HTTP. Raises ImproperlyConfigured."""
-    global _tracer
+def start(version: str, exporter: Any = None, *, installation: str = "") -> None:
+    """Turn traces on for this process. ``exporter`` None: OTLP over HTTP. Raises ImproperlyConfigured.
+
+    ``installation`` is the same in all processes of an installation, and different in others.
+    """
+    global _spans
     try:
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  # these cost nothing while traces are off
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor  # noqa: PLC0415
+        from broker.kernel.spans import Spans  # noqa: PLC0415  # it costs nothing while traces are off
 
-        if exporter is None:
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-                OTLPSpanExporter,
-            )
-
-            processor: Any = BatchSpanProcessor(OTLPSpanExporter())
-        else:
-            processor = SimpleSpanProcessor(exporter)
+        _spans = Spans(version, exporter, installation)
     except ImportError as error:
         raise ImproperlyConfigured(
             f"STINT_TRACES is on, but {error.name} is not installed. Run"
             " `pip install --require-hashes -r .requirements/locked/traces.txt`, or unset it."
         ) from error
-    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES of the environment take precedence.
-    provider = TracerProvider(resource=Resource.create({"service.name": "stint", "service.version": version}))
-    provider.add_span_processor(processor)
-    _tracer = provider.get_tracer("stint", version)
 
 
 def stop() -> None:
     """Turn traces off."""
-    global _tracer
-    _tracer = None
+    global _spans
+    _spans = None
 
 
 @contextmanager
-def span(name: str, traceparent: str = "", **attributes: str | int) -> Iterator[None]:
+def span(name: str, traceparent: str = "", **attributes: str) -> Iterator[None]:
     """Run the block in a span, whose parent is ``traceparent`` if that is valid, otherwise the current span.
 
     Of an error, the span has only the type, because the message may contain output of commands.
     """
-    if _tracer is None:
+    if _spans is None:
         yield
         return
-    from opentelemetry.propagate import extract  # noqa: PLC0415
-    from opentelemetry.trace import StatusCode  # noqa: PLC0415
-
-    parent = extract({HEADER: traceparent}) if traceparent else None
-    named = {f"stint.{key}": value for key, value in attributes.items()}
-    with _tracer.start_as_current_span(
-        name, parent, attributes=named, record_exception=False, set_status_on_exception=False
-    ) as current:
-        try:
-            yield
-        except BaseException as error:
-            current.set_status(StatusCode.ERROR, type(error).__name__)
-            raise
+    with _spans.below(name, traceparent, attributes):
+        yield
 
 
-def traced(name: str, *ids: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorate a function to run in a span. ``ids``: the arguments to add as attributes."""
+@contextmanager
+def span_in(life: Life, name: str, **attributes: str) -> Iterator[None]:
+    """Run the block in a span of a grant's life."""
+    if _spans is None:
+        yield
+        return
+    with _spans.within(life, name, attributes):
+        yield
+
+
+def traced(name: str, life: Callable[..., Life]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorate a function to run in a span of a grant's life. ``life`` gets its arguments, and is called only
+    while traces are on.
+    """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def inner(*args: P.args, **kwargs: P.kwargs) -> T:
-            if _tracer is None:
+            if _spans is None:
                 return function(*args, **kwargs)
-            given: Mapping[str, Any] = kwargs
-            with span(name, **{key: given[key] for key in ids if key in given}):
+            with _spans.within(life(*args, **kwargs), name, {}):
                 return function(*args, **kwargs)
+
+        return inner
+
+    return decorate
+
+
+def begins(name: str, life: Callable[[T], Life]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorate a function that begins a grant's life. Its span is the first of the trace. ``life`` gets its
+    result. If it raises, there is no span.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+            began = time.time_ns()
+            result = function(*args, **kwargs)
+            if _spans is not None:
+                _spans.first(life(result), name, began)
+            return result
 
         return inner
 
@@ -97,10 +112,4 @@ def traced(name: str, *ids: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 def traceparent() -> str:
     """Return the `traceparent` header of the current span, or an empty string."""
-    if _tracer is None:
-        return ""
-    from opentelemetry.propagate import inject  # noqa: PLC0415
-
-    carrier: dict[str, str] = {}
-    inject(carrier)
-    return carrier.get(HEADER, "")
+    return "" if _spans is None else _spans.traceparent()

@@ -17,7 +17,7 @@ from django.conf import settings
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from broker.celery import app
-from broker.kernel import request_id, tracing
+from broker.kernel import request_id, trace_ids, tracing
 from broker.kernel.database import name_process
 from broker.kernel.errors import Overtaken
 from broker.kernel.metrics import TASKS, serve_metrics
@@ -76,7 +76,7 @@ def _begin(task_id: str, task: Any, **_: object) -> None:
     bind_contextvars(task=task.name, **({"request_id": str(id_)} if id_ else {}))
     spans = ExitStack()
     spans.enter_context(
-        tracing.span(f"stint.task {task.name}", getattr(task.request, tracing.HEADER, None) or "")
+        tracing.span(f"stint.task {task.name}", getattr(task.request, trace_ids.HEADER, None) or "")
     )
     _began[task_id] = time.perf_counter(), spans
 

@@ -15,7 +15,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from multidict import CIMultiDict
 from yarl import URL
 
-from broker.kernel import request_id, tracing
+from broker.kernel import request_id, trace_ids, tracing
 from sessions_app.gateways.core.direct import METHODS, Answer, Direct, DirectAnswer
 from sessions_app.gateways.core.sockets import GOODBYE_S
 
@@ -180,7 +180,7 @@ def _identify(headers: CIMultiDict[str]) -> None:
     if id_ := request_id.current():
         headers.setdefault(request_id.HEADER, id_)
     if parent := tracing.traceparent():
-        headers.setdefault(tracing.HEADER, parent)
+        headers.setdefault(trace_ids.HEADER, parent)
 
 
 def _check_head(answer: ClientResponse | DirectAnswer) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -21,12 +22,14 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from broker.kernel import request_id, tracing
+from broker.kernel import request_id
 from broker.kernel.problems import CONTENT_TYPE, problem
+from broker.kernel.tracing import span_in
 from sessions_app.gateways.core.arrivals import LIMITS, Arrivals, Limits, Slot
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.options import WebOptions
 from sessions_app.gateways.core.tls import Tls
+from sessions_app.operations.sessions.authorize_use import AnyUse, life_of_use
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +134,8 @@ class Web:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         try:
-            with request_id.bound(request[_ID]), tracing.span("stint.command", method=request.method):
+            with request_id.bound(request[_ID]), ExitStack() as spans:
+                request[_SPANS] = spans
                 answer = _refusal(request) or await self._of_site(request)
             if isinstance(connection, _Connection) and connection.unearned:
                 answer.force_close()
@@ -154,17 +158,20 @@ class Web:
         return await found.handle(request)
 
 
-def proven(request: web.BaseRequest, grant_id: int) -> None:
-    """Record that the client of a request has presented a valid token of a grant. Safe to repeat.
+def proven(request: web.BaseRequest, use: AnyUse) -> None:
+    """Record that the client of a request has presented a valid token of a grant, and begin the request's
+    span.
 
     Raises ShareTaken if the grant has too many connections already.
     """
+    request[_SPANS].enter_context(span_in(life_of_use(use), "stint.command", method=request.method))
     if isinstance(request.protocol, _Connection):
-        request.protocol.proven(grant_id)
+        request.protocol.proven(use.grant_id)
 
 
-# The key of a request's ID.
+# The keys of a request's ID, and of what ends with it.
 _ID = web.RequestKey("request_id", str)
+_SPANS = web.RequestKey("spans", ExitStack)
 
 
 class _Connection(web.RequestHandler):

@@ -90,7 +90,7 @@ class HTTPSite:
             body = problem(status=503, code="unavailable", title=f"{closed.rstrip('.').capitalize()}.")
             return answer_json(503, body, {"retry-after": "1"})
         use = await admit(self._admissions, self._reads, _shown(asked))
-        proven(asked.request, use.grant_id)
+        proven(asked.request, use)
         session = await self._uses.session_of(use, asked.client)
         return await Exchange(self._parts, session, use, asked).run()
 

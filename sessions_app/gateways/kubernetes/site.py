@@ -100,6 +100,6 @@ class KubernetesSite:
         if closed := self._shared.closed_because():
             raise NotMade(503, f"{closed.rstrip('.').capitalize()}. Try again in a moment.")
         use = used_from(await admit(self._admissions, asked), asked.client)
-        proven(asked.request, use.grant_id)
+        proven(asked.request, use)
         session = await self._uses.session_of(use, asked.client)
         return await Passage(self._parts, session, use, asked).run()

@@ -24,6 +24,7 @@ from sessions_app.gateways.core.recording import Recorder, Recording
 from sessions_app.gateways.core.registry import Ended, OpenSession
 from sessions_app.gateways.ssh.parts import ExecutionResult, Parts
 from sessions_app.gateways.ssh.relay import CommandIO, TargetSession
+from sessions_app.operations.sessions.authorize_use import life_of_use
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.operations.sessions.release_held import release_held
@@ -94,7 +95,7 @@ class CommandExecution:
         """Record, run and report the command under a new request ID. Raises StintError if it could not be
         recorded or run.
         """
-        with request_id.bound(request_id.make()), tracing.span("stint.command", grant=self._use.grant_ref):
+        with request_id.bound(request_id.make()), tracing.span_in(life_of_use(self._use), "stint.command"):
             return await self._run()
 
     async def _run(self) -> ExecutionResult:

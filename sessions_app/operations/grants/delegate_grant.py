@@ -16,6 +16,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound, StintError
 from broker.kernel.text import checked_text
+from broker.kernel.trace_ids import Life
+from broker.kernel.tracing import begins
 from sessions_app.models import (
     AccessRequest,
     CommandSetVersion,
@@ -73,6 +75,11 @@ class Part:
     reason: str = ""
 
 
+def _life_of(grant: Grant) -> Life:
+    return Life(grant.request_id, grant.ref)
+
+
+@begins("stint.delegate", _life_of)
 def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.datetime) -> Grant:
     """Create a grant for another identity that allows no more than this one, and ends with it.
 

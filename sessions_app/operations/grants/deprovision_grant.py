@@ -29,6 +29,7 @@ from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_end import notify_of_end
 from sessions_app.operations.targets.connect import connector_for, lease_of
+from sessions_app.queries.grants.lives import life_of_grant
 from sessions_app.queries.grants.revocation import how_commands_ran, neighbors_of
 from sessions_app.queries.status.end_latency import cause_of, seconds_to_prove
 
@@ -71,7 +72,7 @@ PLACES_IN_DOUBT = 2
 _NOTIFIED = ("holder__owner", "cluster", "command_set_version__command_set")
 
 
-@traced("stint.revoke", "grant_id")
+@traced("stint.revoke", life_of_grant)
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     """Move a REVOKING grant to ENDED: wait until its sessions are reported closed, then query each used
     target.

@@ -22,6 +22,7 @@ from sessions_app.models import EndIntent, EndReason, Grant, GrantState
 from sessions_app.operations.grants.lock_to_end import PATIENCE, lock_to_end
 from sessions_app.operations.grants.transition import transition
 from sessions_app.operations.notifications.notify_of_end import notify_of_end
+from sessions_app.queries.grants.lives import life_of_grant
 
 _OVER = (GrantState.REVOKING, GrantState.ENDED)
 # Records an end intent for the grant and all grants below it that could not be locked. An existing intent is
@@ -42,7 +43,7 @@ SELECT id, %(at)s, %(by)s, CASE WHEN id = %(grant)s THEN %(reason)s ELSE 'parent
 """
 
 
-@traced("stint.end", "grant_id")
+@traced("stint.end", life_of_grant)
 def end_grant(
     *,
     grant_id: int,

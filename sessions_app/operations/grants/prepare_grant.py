@@ -27,6 +27,7 @@ from sessions_app.models import EndReason, Grant, GrantState, Lease
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import activate
 from sessions_app.operations.targets.connect import connector_for, spec_of
+from sessions_app.queries.grants.lives import life_of_grant
 from sessions_app.queries.grants.revocation import to_make
 
 log = structlog.get_logger(__name__)
@@ -46,7 +47,7 @@ _LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE)
 _PLACES_LOCK, _MAKES = 7_403, 7_405
 
 
-@traced("stint.provision", "grant_id")
+@traced("stint.provision", life_of_grant)
 def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     """Create what a PROVISIONING or ACTIVE grant lacks, on all its targets in parallel.
 

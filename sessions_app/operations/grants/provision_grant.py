@@ -24,6 +24,7 @@ from sessions_app.policy.evaluate import refusal
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.policy.steps import Step
 from sessions_app.queries.catalog.freeze import freeze_catalog
+from sessions_app.queries.grants.lives import life_of_grant
 from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.case import case_of_grant
 from sessions_app.queries.workflows.workflows import is_fresh, staleness_of
@@ -34,7 +35,7 @@ ASK_AGAIN = dt.timedelta(seconds=5)
 AT_ONCE = dt.timedelta(minutes=1)
 
 
-@traced("stint.start", "grant_id")
+@traced("stint.start", life_of_grant)
 def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
     """Move a due grant to ACTIVE, or end it if it may no longer start. Safe to call repeatedly.
 

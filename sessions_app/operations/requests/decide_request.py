@@ -39,6 +39,7 @@ from sessions_app.policy.decision import Outcome
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.scope import CannotWiden, Extent
 from sessions_app.policy.steps import Step
+from sessions_app.queries.grants.lives import life_of_request
 from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.case import case_of_request
 from sessions_app.queries.requests.confirmation import check_confirmed
@@ -66,7 +67,7 @@ class AlreadyDecided(Conflict):
     code = "already_decided"
 
 
-@traced("stint.decide", "request_id")
+@traced("stint.decide", life_of_request)
 def decide_request(
     *,
     request_id: int,

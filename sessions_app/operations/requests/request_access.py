@@ -14,7 +14,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel import text
 from broker.kernel.errors import StintError
-from broker.kernel.tracing import traced
+from broker.kernel.trace_ids import Life
+from broker.kernel.tracing import begins
 from sessions_app.models import AccessRequest, RequestKind, RequestState, Workflow
 from sessions_app.models.request import next_number
 from sessions_app.operations.grants.make_grant import as_words, make_grant, workflow_fact
@@ -32,6 +33,7 @@ from sessions_app.operations.workflows.read_named_workflow import read_named_wor
 from sessions_app.operations.workflows.read_workflow import UnknownWorkflow
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.scope import Extent
+from sessions_app.queries.grants.lives import life_of_request
 from sessions_app.queries.requests.deciders import deciders_of
 from sessions_app.queries.requests.preview import Preview
 from sessions_app.queries.requests.to_decide import facts_to_decide, subject_of
@@ -60,7 +62,6 @@ class RequestRefused(StintError):
         self.decision = decision
 
 
-@traced("stint.request")
 def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessRequest:
     """Request one command set on one cluster. If no approval is needed, the grant is created at once.
 
@@ -92,6 +93,11 @@ def _sent_before(requester: Identity, ask: NewRequest) -> AccessRequest | None:
     return AccessRequest.objects.filter(requester=requester, once=ask.once[:LONGEST_ONCE]).first()
 
 
+def _life_of(request: AccessRequest) -> Life:
+    return life_of_request(request_id=request.pk)
+
+
+@begins("stint.request", _life_of)
 def _ask(requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessRequest:
     with transaction.atomic():
         _hold_workflow(ask)

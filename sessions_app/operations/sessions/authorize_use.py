@@ -20,6 +20,7 @@ from broker.audit.actor import Actor, ActorKind
 from broker.audit.standing import STANDS, settle
 from broker.kernel.crypto import CannotDecrypt
 from broker.kernel.statement import Answer, moment, number, text
+from broker.kernel.trace_ids import Life
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.policy.commands import answers
 from sessions_app.policy.scope import TargetFacts
@@ -53,6 +54,7 @@ class AnyUse:
     expires_at: dt.datetime
     finish_seconds: int
     mark: str
+    request_id: int
     credential_id: int | None = None
     client: str = ""
 
@@ -76,6 +78,11 @@ class TokenUse(AnyUse):
     credential_digest: str
     good_until: dt.datetime
     jkt: str
+
+
+def life_of_use(use: AnyUse, *_: object, **__: object) -> Life:
+    """Return the life of a use's grant, for traces."""
+    return Life(use.request_id, use.grant_ref)
 
 
 def holder_of(use: AnyUse) -> Actor:
@@ -158,7 +165,7 @@ def only(uses: list[Used]) -> Used | None:
 COLUMNS = """
        g.id, g.ref, g.holder_id, i.username, i.kind, c.name, c.host_ca, t.id, t.name, t.address, t.port,
        t.account, t.host_key, g.command_set_version_id, g.parameters::text, g.commands::text, g.expires_at,
-       g.finish_seconds, g.mark"""
+       g.finish_seconds, g.mark, g.request_id"""
 
 
 def live(at: str = "") -> str:
@@ -230,6 +237,7 @@ def fields_of(row: Row, digest: str, kind: type[_Compiled]) -> dict[str, Any]:
         "expires_at": moment(row[16]),
         "finish_seconds": number(row[17]),
         "mark": text(row[18]),
+        "request_id": number(row[19]),
     }
 
 

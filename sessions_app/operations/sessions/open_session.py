@@ -18,7 +18,7 @@ from broker.kernel.tracing import traced
 from sessions_app.models import Grant, GrantCredential, GrantState, Session
 from sessions_app.models.grant import all_above_usable
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of
+from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of, life_of_use
 
 
 class SessionIsOver(GrantIsOver):
@@ -137,7 +137,7 @@ def open_session(*, use: AnyUse, gateway_id: int, client_address: str, proof: st
         return add_session(use, opening, now)
 
 
-@traced("stint.session")
+@traced("stint.session", life_of_use)
 def add_session(use: AnyUse, opening: Opening, now: dt.datetime) -> int:
     """Register a session of a locked grant, and return its id.
 

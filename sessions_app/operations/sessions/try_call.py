@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+from broker.kernel.tracing import traced
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.operations.sessions.authorize_use import life_of_use
 from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
 from sessions_app.operations.sessions.release_held import StillHeld, release_held
@@ -23,6 +25,7 @@ class Waiting:
     by: str
 
 
+@traced("stint.command", lambda *, use, **_: life_of_use(use))
 def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
     """Record one call with its decision. Nothing may be sent before this has returned `allowed`.
 

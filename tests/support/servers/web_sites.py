@@ -5,6 +5,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 from aiohttp import web
@@ -49,7 +50,8 @@ class Echo:
         _, found, grant_id = request.raw_path.partition("/proven/")
         if found:
             try:
-                proven(request, int(grant_id))
+                used: Any = SimpleNamespace(grant_id=int(grant_id), grant_ref="GR-TEST", request_id=1)
+                proven(request, used)
             except StintError as error:
                 return web.Response(status=error.status, text=f"{error.message} {error.hint}")
         if request.raw_path.endswith("/wait"):

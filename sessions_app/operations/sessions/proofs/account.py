@@ -87,4 +87,4 @@ class ByAccount:
         return _OF_ACCOUNT(values)
 
     def use(self, row: Row) -> AccountUse:
-        return AccountUse(**fields_of(row, text(row[19]), CompiledSet))
+        return AccountUse(**fields_of(row, text(row[20]), CompiledSet))

@@ -78,7 +78,7 @@ class AtKubernetes:
         return _AT_KUBERNETES(values)
 
     def use(self, row: Row) -> KubernetesUse:
-        digest, key, jkt, *stored, good_until, credential = row[19:]
+        digest, key, jkt, *stored, good_until, credential = row[20:]
         return KubernetesUse(
             **_placed(row, digest, *stored),
             credential_id=number(key),
@@ -118,7 +118,7 @@ class OfHolder:
         return _OF_HOLDER(values)
 
     def use(self, row: Row) -> HolderUse:
-        return HolderUse(**_placed(row, *row[19:]))
+        return HolderUse(**_placed(row, *row[20:]))
 
 
 def _placed(

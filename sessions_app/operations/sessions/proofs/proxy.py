@@ -135,7 +135,7 @@ def approved(key: _Key) -> dict[str, Any]:
     if found is None:
         rows = _APPROVED([str(one).encode() for one in key[1:]])
         row = tuple(rows.get_value(0, column) for column in range(rows.nfields))
-        found = _known[key] = fields_of(row, text(row[19]), CompiledSet)
+        found = _known[key] = fields_of(row, text(row[20]), CompiledSet)
         # An extension changes it, so each decision reads it.
         del found["expires_at"]
         while len(_known) > _MOST:

@@ -64,7 +64,7 @@ class ByToken:
         return _OF_TOKEN(values)
 
     def use(self, row: Row) -> CallUse:
-        digest, key, jkt, held, cluster, parameters, sealed, made, good_until, credential = row[19:]
+        digest, key, jkt, held, cluster, parameters, sealed, made, good_until, credential = row[20:]
         fields = fields_of(row, text(digest), CompiledSet)
         place = TargetSpec(
             cluster=self.cluster,

@@ -54,6 +54,7 @@ USE = RequestUse(
     expires_at=None,
     finish_seconds=0,
     mark="",
+    request_id=1,
     credential_id=1,
     session_id=1,
     jkt="",
