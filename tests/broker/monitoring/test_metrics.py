@@ -3,6 +3,7 @@
 import json
 import re
 
+import yaml
 from prometheus_client import REGISTRY
 from prometheus_client.core import Metric
 
@@ -11,6 +12,7 @@ from broker import state_metrics
 from tests.environment import ROOT
 
 GUIDE = ROOT / "templates" / "docs" / "monitoring.md"
+RULES = ROOT / ".deploy" / "monitoring" / "alerts.yaml"
 DASHBOARD = ROOT / ".deploy" / "monitoring" / "dashboard.json"
 _ROW = re.compile(r"^\| `(?P<name>stint_\w+)`(?: \((?P<labels>[^)]*)\))? \| (?P<says>.*) \|$", re.MULTILINE)
 _NAME = re.compile(r"\bstint_[a-z_0-9]+")
@@ -49,6 +51,35 @@ def names_in(expression: str) -> set[str]:
         re.sub(r"_(bucket|count|sum)$", "", name) if name not in KNOWN else name
         for name in _NAME.findall(expression)
     }
+
+
+# Prometheus adds the first two to each series, and histograms have the third.
+_ADDED = {"instance", "job", "le"}
+
+
+def labels_in(expression: str) -> set[str]:
+    """The labels that an expression of PromQL selects or groups by."""
+    grouped = re.findall(r"\b(?:by|without|on|ignoring) ?\(([^)]*)\)", expression)
+    selected = re.findall(r"\{([^}]*)\}", expression)
+    return {name for part in grouped for name in re.findall(r"\w+", part)} | {
+        name for part in selected for name in re.findall(r"(\w+) ?[=!]", part)
+    }
+
+
+def legend_labels(legend: str) -> set[str]:
+    return set(re.findall(r"\{\{ ?(\w+) ?\}\}", legend))
+
+
+def test_the_dashboard_and_the_alerts_use_only_labels_that_their_metrics_have():
+    targets = [
+        target for panel in json.loads(DASHBOARD.read_text())["panels"] for target in panel.get("targets", ())
+    ]
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    used = [(one["expr"], legend_labels(one.get("legendFormat", ""))) for one in targets + rules]
+    assert len(used) > 40
+    for expression, shown in used:
+        known = {label for name in names_in(expression) for label in labels()[name]} | _ADDED
+        assert labels_in(expression) | shown <= known, expression
 
 
 def test_the_guide_lists_exactly_the_metrics_that_there_are_with_their_labels():
