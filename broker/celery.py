@@ -83,6 +83,7 @@ _QUEUES = {
         "recordings.purge",
         "recordings.reconcile",
         "recordings.reconcile_objects",
+        "record.archive",
         "recordings.store",
         "sessions.purge",
         "statements.read_all",
@@ -114,6 +115,7 @@ app.conf.beat_schedule = {
     "sessions_purge": {"task": "sessions.purge", "schedule": 600.0, "options": {"expires": 300}},
     "grants_purge": {"task": "grants.purge", "schedule": 600.0, "options": {"expires": 300}},
     "recordings_purge": {"task": "recordings.purge", "schedule": 600.0, "options": {"expires": 300}},
+    "archive": {"task": "record.archive", "schedule": 600.0, "options": {"expires": 300}},
     "recordings_store": {"task": "recordings.store", "schedule": 30.0, "options": {"expires": 25}},
     "objects_reconcile": {
         "task": "recordings.reconcile_objects",

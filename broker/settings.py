@@ -32,6 +32,7 @@ DEBUG = service.DEBUG.read()
 STATE_DIR = state_dir()
 RECORDINGS_DIR = Path(record.RECORDINGS_DIR.read(str(STATE_DIR / "recordings")))
 RECORDINGS_STORE = record.RECORDINGS_STORE.read()
+RECORD_STORE = record.RECORD_STORE.read()
 RECORDING_BYTES = record.RECORDING_MIB.read() * 2**20
 RECORDINGS_BYTES_PER_GRANT = record.RECORDINGS_MIB_PER_GRANT.read() * 2**20
 RECORDINGS_BYTES = record.RECORDINGS_MIB.read() * 2**20
@@ -85,8 +86,10 @@ WORKER_METRICS_PORT = service.WORKER_METRICS_PORT.read()
 # ------------------------------------------------------------------------------------
 
 _database_url, _owner_url, _queue_url, SECRET_KEY = urls()
-# Migrations run as the owner of the schema; everything else as a role that can't rewrite the record.
-DATABASES = {"default": database(_owner_url if "migrate" in sys.argv[1:2] else _database_url)}
+# Migrations and the archiving of the record run as the owner of the schema; everything else as a role that can't
+# rewrite the record.
+_by_owner = sys.argv[1:2] in (["migrate"], ["audit_archive"])
+DATABASES = {"default": database(_owner_url if _by_owner else _database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # There is no cache, because a cache unpickles what it reads: anyone who can write to it could run code here

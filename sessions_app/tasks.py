@@ -35,6 +35,7 @@ from sessions_app.operations.notifications.purge_webhooks import purge_webhooks
 from sessions_app.operations.notifications.send_notices import mail_is_due, send_notices
 from sessions_app.operations.notifications.warn_holders import warn_holders
 from sessions_app.operations.record.reconcile_recordings import reconcile_recordings
+from sessions_app.operations.record.store_archive import archive_is_due, store_archive
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from sessions_app.operations.sessions.read_statements import leases_to_read, read_statements
 from sessions_app.operations.sessions.reconcile_objects import reconcile_objects
@@ -49,6 +50,7 @@ from sessions_app.queries.grants.current import next_due, to_revoke_now
 from sessions_app.queries.grants.revocation import clusters_of, clusters_of_leases, clusters_to_make
 from sessions_app.queries.record.recording_content import object_store
 from sessions_app.storage.base import StoreError
+from sessions_app.storage.registry import store_at
 
 # In seconds. A tick sweeps again if something is due before the next tick.
 TICK, SHORTEST_SLEEP = 0.9, 0.05
@@ -341,6 +343,20 @@ def _store() -> None:
         store_recordings(folder=settings.RECORDINGS_DIR, store=object_store(), now=clock.now)
     except StoreError as error:
         log.warning("recordings.wait", error=error.strerror)
+
+
+@shared_task(name="record.archive", acks_late=True)
+def archive(**_: Any) -> None:
+    """Copy what was added to the record to the store for it, once a day, if there is one."""
+    if settings.RECORD_STORE and archive_is_due(now=clock.now()):
+        _clerks.start("archive", _archive)
+
+
+def _archive() -> None:
+    try:
+        store_archive(into=store_at(settings.RECORD_STORE), now=clock.now())
+    except StoreError as error:
+        log.warning("record.not_archived", error=error.strerror)
 
 
 @shared_task(name="recordings.reconcile_objects", acks_late=True)

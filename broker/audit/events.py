@@ -564,6 +564,22 @@ class Event(StrEnum):
         "entries first_seq began signed head_seq head_hash problem first_bad_seq detail",
     )
     RECORD_EXPORTED = ("record.exported", "All entries were written to a file.", "file until after")
+    RECORD_ARCHIVED = (
+        "record.archived",
+        "A part of the record was written to an archive. `object` is its name in the object store.",
+        "after until sha256 object",
+    )
+    RECORD_TEXTS_REMOVED = (
+        "record.texts_removed",
+        "The texts of archived entries were removed from the database, except those under legal hold.",
+        "until entries holds",
+    )
+    LEGAL_HOLD_ADDED = (
+        "legal_hold.added",
+        "A legal hold keeps what it covers from being deleted or archived.",
+        "ref identity starts_at ends_at reason",
+    )
+    LEGAL_HOLD_REMOVED = ("legal_hold.removed", "A legal hold was removed.", "reason")
     RECORD_ENTRY_REPLACED = (
         "record.entry_replaced",
         (

@@ -14,6 +14,8 @@ filters, and ``verify`` compares them with the body. In bytes, with ``||`` for c
 The ``1`` in both prefixes is the version of the format. Neither prefix begins with byte 0 or 1, the prefixes
 of leaves and nodes in an RFC 6962 tree, so hashes of the chain and of the tree can't be confused.
 
+The text of an old entry can be archived: ``body`` is then empty, and all else remains (``archives``).
+
 The migration creates the tables and their triggers, which refuse UPDATE, DELETE and TRUNCATE to everyone, and
 INSERT to everything except ``audit_write``, which ``audit_append_at_commit`` and ``audit_append_many`` run as
 the owner.
@@ -63,8 +65,15 @@ class AuditEntry(models.Model):
         return f"{self.log} {self.seq} {self.event} {self.object_ref}"
 
     @property
+    def archived(self) -> bool:
+        """Whether the text is only in an archive. The hash remains."""
+        return not self.body
+
+    @property
     def data(self) -> dict[str, Any]:
-        """The event's own data, from the hashed text."""
+        """The event's own data, from the hashed text; empty if the text was archived."""
+        if self.archived:
+            return {}
         data: dict[str, Any] = json.loads(self.body)["data"]
         return data
 
@@ -102,6 +111,30 @@ class AuditCheckpoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.log} {self.size}"
+
+
+class AuditArchive(models.Model):
+    """A copy of the entries after number ``after`` up to number ``until``, in the format of an export of this
+    part, compressed with gzip.
+
+    ``sha256`` is the digest of the compressed file, in hex. ``object`` is its name in the object store; empty
+    if the administrator keeps the file.
+    """
+
+    pk = models.CompositePrimaryKey("log", "until")
+    log = models.TextField(db_collation="C")
+    after = models.BigIntegerField()
+    until = models.BigIntegerField()
+    sha256 = models.TextField()
+    object = models.TextField()
+    at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "audit_archive"
+
+    def __str__(self) -> str:
+        return f"{self.log} {self.after + 1}-{self.until}"
 
 
 class AuditKey(models.Model):

@@ -2,6 +2,8 @@
 
     python3 offline.py record.jsonl --key KEY [--key KEY …] [--checkpoints FILE] [--part]
 
+The export can be compressed with gzip.
+
 With --part, the export is a part of the record, which begins after a checkpoint and ends with one. A set of
 parts is complete if each part begins where another ends. For a part, checkpoints outside the database that
 cover more entries are ignored.
@@ -32,10 +34,12 @@ from __future__ import annotations
 import argparse
 import base64
 import binascii
+import gzip
 import hashlib
 import json
 import re
 import sys
+import zlib
 from pathlib import Path
 
 TYPE_CHECKING = False
@@ -489,17 +493,27 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         keys = [Key(text) for text in options.key]
-        with Path(options.export).open("rb") as file:
+        with opened(options.export) as file:
             outside = kept_outside(options.checkpoints, keys) if options.checkpoints else {}
             walk = Walk(file, keys, outside, part=options.part)
             walk.run()
     except Fault as fault:
         sys.stdout.write(f"{fault.kind}: {fault.detail}\n")
         return 1
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        sys.stdout.write("unreadable: The compressed file is damaged.\n")
+        return 1
     except (OSError, ValueError) as error:
         parser.error(str(error))
     sys.stdout.write(told(walk))
     return 0
+
+
+def opened(path: str) -> Any:
+    """Open an export, which can be compressed with gzip. Raises OSError."""
+    with Path(path).open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else Path(path).open("rb")
 
 
 def told(walk: Walk) -> str:

@@ -54,6 +54,8 @@ class Verdict:
     head_hash: bytes
     signed: int | None = None
     ended: bool = True
+    # The number of entries whose texts are archived, so that only their places in the chain were verified.
+    archived: int = 0
 
 
 @dataclass(slots=True)
@@ -71,6 +73,13 @@ class _Walk:
     # None if the tree of the entries before the first is not known.
     tree: Tree | None = None
     leaves: list[bytes] = field(default_factory=list)
+    # Texts can be missing up to this entry, because they are archived.
+    archives_end: int = 0
+    archived: int = 0
+
+    def is_archived(self, seq: int, body: str) -> bool:
+        """Whether an entry's text is in an archive. Its hash is then verified with those around it."""
+        return not body and seq <= self.archives_end
 
     def grow(self, seq: int, entry: bytes) -> None:
         """Add an entry to the tree, a block at a time, and compare the tree with the checkpoints."""
@@ -129,6 +138,7 @@ def verify(
         head = _read_head(connection, log)
         walk = _Walk(seq=start - 1, hash=genesis(log), first=start, anchor=anchor)
         walk.tree = Tree() if start == 1 and tree is None else tree
+        walk.archives_end = _archives_end(connection, log)
         try:
             walk.signed = newest_signed(log=log, using=connection.alias)
             walk.ahead = [] if walk.tree is None else [one for one in walk.signed if one.size >= start - 1]
@@ -152,6 +162,7 @@ def verify(
         head_hash=walk.hash,
         signed=signed,
         ended=ended,
+        archived=walk.archived,
     )
 
 
@@ -183,6 +194,13 @@ def _read_head(connection: BaseDatabaseWrapper, log: str) -> tuple[int, bytes] |
     return None if row is None else (row[0], bytes(row[1]))
 
 
+def _archives_end(connection: BaseDatabaseWrapper, log: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(max(until), 0) FROM audit_archive WHERE log = %s", [log])
+        end: int = cursor.fetchone()[0]
+    return end
+
+
 def _read(
     connection: BaseDatabaseWrapper, log: str, walk: _Walk, progress: Progress | None, most: int | None
 ) -> None:
@@ -206,9 +224,10 @@ def _anchor(walk: _Walk, values: tuple[Any, ...] | None) -> None:
     if row is None or row.seq != walk.seq:
         kind = Problem.TAIL_CUT if row is None else Problem.GAP
         raise Broken(kind, walk.seq, f"Entry {walk.seq:,}, where verification starts, is missing.")
-    if walk.anchor is not None and not walk.anchor == row.hash == entry_hash(
-        row.prev_hash, row.seq, row.body
-    ):
+    computed = (
+        row.hash if walk.is_archived(row.seq, row.body) else entry_hash(row.prev_hash, row.seq, row.body)
+    )
+    if walk.anchor is not None and not walk.anchor == row.hash == computed:
         raise Broken(
             Problem.REWRITTEN,
             walk.seq,
@@ -223,9 +242,13 @@ def _follow(walk: _Walk, rows: Iterator[tuple[Any, ...]], progress: Progress | N
     grows = walk.tree is not None
     for values in rows:
         seq, prev_hash, body, stored, head_hash, *columns = values
-        if seq != walk.seq + 1 or prev_hash != walk.hash or stored != entry_hash(prev_hash, seq, body):
+        if seq != walk.seq + 1 or prev_hash != walk.hash:
             return Row(*values)
-        if not framed(body, columns) and disagreeing(Row(*values)):
+        if walk.is_archived(seq, body):
+            walk.archived += 1
+        elif stored != entry_hash(prev_hash, seq, body) or (
+            not framed(body, columns) and disagreeing(Row(*values))
+        ):
             return Row(*values)
         if head_hash is not None:
             walk.met(Row(*values))

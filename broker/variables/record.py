@@ -56,6 +56,14 @@ CHECKPOINTS_FILE = RECORD.text(
     values="a path",
     shown="`checkpoints.txt` in `STINT_STATE_DIR`",
 )
+RECORD_STORE = RECORD.match(
+    "STINT_RECORD_STORE",
+    r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?|file:///.+",
+    "The store to which the worker copies the record each day, as verifiable archives. See"
+    " [Retention and archives](/docs/evidence/#retention-and-archives).",
+    form="s3://bucket/prefix or file:///folder",
+    shown="none",
+)
 CHECKPOINT_KEY = RECORD.secret(
     "STINT_CHECKPOINT_KEY",
     "The Ed25519 key that signs checkpoints, in PEM (`openssl genpkey -algorithm ed25519`). After a"

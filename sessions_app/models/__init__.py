@@ -21,6 +21,7 @@ from sessions_app.models.escalation import Escalation
 from sessions_app.models.grant import EndReason, Grant, GrantQuerySet, Lease, PurgedGrant
 from sessions_app.models.grant_state import BEFORE_END, GrantState
 from sessions_app.models.idempotency_key import IdempotencyKey
+from sessions_app.models.legal_hold import LegalHold
 from sessions_app.models.notice import Asks, Notice
 from sessions_app.models.order import CommandOrder
 from sessions_app.models.policy import (
@@ -98,6 +99,7 @@ __all__ = [
     "InboundDelivery",
     "Installation",
     "Lease",
+    "LegalHold",
     "Notice",
     "Observation",
     "Observed",

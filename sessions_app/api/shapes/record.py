@@ -18,6 +18,7 @@ class EntryShape(Shape):
     object_type = serializers.CharField()
     object_ref = serializers.CharField()
     data = serializers.DictField()  # type: ignore[assignment]  # shadows DRF's attribute
+    archived = serializers.BooleanField()
     hash = serializers.SerializerMethodField()
     previous_hash = serializers.SerializerMethodField()
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 import datetime as dt
 
 from django.conf import settings
+from django.db.models import Q
 
 from sessions_app.models import Notice
+from sessions_app.queries.record.holds import notice_held
 
 BATCH = 5000
 
 
 def purge_notices(*, now: dt.datetime) -> int:
     """Delete notifications older than STINT_NOTICES_DAYS, up to 5,000 at a time, and return how many; 0 if
-    they are kept forever. Notifications that are still to be mailed stay.
+    they are kept forever. Notifications that are still to be mailed, or under legal hold, stay.
     """
     if not settings.NOTICES_DAYS:
         return 0
     before = now - dt.timedelta(days=settings.NOTICES_DAYS)
     to_mail = Notice.objects.to_mail().values("pk")
-    old = Notice.objects.filter(created_at__lt=before).exclude(pk__in=to_mail).order_by("pk")
+    old = (
+        Notice.objects.filter(created_at__lt=before)
+        .exclude(pk__in=to_mail)
+        .filter(~Q(notice_held()))
+        .order_by("pk")
+    )
     count, _ = Notice.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).delete()
     return count

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from accounts.models import Identity
 from broker.audit.events import Event
@@ -17,6 +18,7 @@ from broker.audit.record import Json, record
 from sessions_app.models import AccessPolicy, CommandRun, Notice, RunState, StoredRecording
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.record.recover_recording import FINDER, recover_recording
+from sessions_app.queries.record.holds import run_held
 from sessions_app.queries.record.recording_content import object_store
 from sessions_app.queries.record.recording_files import QUIET, kept_bytes, recordings_trouble, too_old
 
@@ -36,7 +38,7 @@ def purge_recordings(*, folder: Path, now: dt.datetime) -> int:
 
     Return how many were deleted. First recovers recordings whose gateway was lost, so that they count toward
     limits and expire as well. Each deletion is recorded beforehand, so that a crash leaves no unrecorded
-    file. Notifies administrators, once a day, when space is running out. Does nothing without a folder or a
+    file. What is under legal hold stays. Notifies administrators, once a day, when space is running out. Does nothing without a folder or a
     store, because another machine has the folder.
     """
     if not folder.is_dir() and not settings.RECORDINGS_STORE:
@@ -66,7 +68,7 @@ def _mark(policy: AccessPolicy, now: dt.datetime) -> None:
         recording_purged_at__isnull=True,
         grant__policy=policy,
         ended_at__lt=too_old(policy, now),
-    )
+    ).filter(~Q(run_held()))
     found = list(
         old.order_by("ended_at")[:BATCH]
         .select_related("grant")

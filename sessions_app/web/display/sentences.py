@@ -40,7 +40,8 @@ def sentence(entry: AuditEntry) -> str:
     if act is None:
         return f"{_actor(entry)}: {entry.event} on {entry.object_ref}."
     text = act(entry.object_ref, data) if callable(act) else act.format(ref=entry.object_ref)
-    return f"{_actor(entry)} {_short(text)}."
+    archived = " (details archived)" if entry.archived else ""
+    return f"{_actor(entry)} {_short(text)}{archived}."
 
 
 def _actor(entry: AuditEntry) -> str:

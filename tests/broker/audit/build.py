@@ -10,7 +10,13 @@ AT = dt.datetime(2026, 11, 25, 9, 30, 0, 123456, tzinfo=dt.UTC)
 
 
 def bulk_build(
-    connection: BaseDatabaseWrapper, count: int, *, log: str = "main", batch: int = 1000, first: int = 1
+    connection: BaseDatabaseWrapper,
+    count: int,
+    *,
+    log: str = "main",
+    batch: int = 1000,
+    first: int = 1,
+    at: dt.datetime = AT,
 ) -> int:
     """Append ``count`` entries in batches, one statement each, and return the number of the last."""
     last = 0
@@ -21,7 +27,7 @@ def bulk_build(
             cursor.execute(
                 "SELECT audit_append_many(%s, %s, 'grant.ended', 'system:sweep', NULL, 'grant', %s,"
                 " %s::jsonb[])",
-                [log, AT, [f"GR-{n:04X}" for n in numbers], datas],
+                [log, at, [f"GR-{n:04X}" for n in numbers], datas],
             )
             (last,) = cursor.fetchone()
     return last

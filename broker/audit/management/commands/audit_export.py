@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from broker.audit.archives import last_removed
 from broker.audit.checkpoint import make_checkpoint, newest_checkpoint
 from broker.audit.export import ALL, export, export_part, note_export, part_between
 from broker.kernel import clock
@@ -42,6 +43,12 @@ class Command(StintCommand):
                 raise CommandError(
                     "Nothing was signed in these months. Use other months, or omit --from and --before."
                 )
+        removed = last_removed()
+        if removed and (part is None or part.after < removed):
+            raise CommandError(
+                f"The texts of entries up to {removed:,} are archived. Use the archives for them, and --from with"
+                " a later month for the rest."
+            )
         note_export(
             file=options["file"],
             until=part.until if part else until,
