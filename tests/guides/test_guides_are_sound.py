@@ -21,7 +21,12 @@ OPTIONS = {"as", "status", "over", "database", "file", "no-run", "on", "start", 
 NOT_RUN = {
     "cli": ["installs into the machine"],
     "deploying": ["needs container tools", "needs a Kubernetes cluster"],
-    "evidence": ["ends every grant of a restored database"],
+    "evidence": [
+        "needs an archive",
+        "needs entries that are older than 90 days",
+        "needs an archive",
+        "ends every grant of a restored database",
+    ],
     "first-ssh-target": ["keeps running", "installs into the machine"],
     "high-availability": ["needs a second server"],
     "installation": ["installs packages"],

@@ -18,7 +18,9 @@ class EntryShape(Shape):
     object_type = serializers.CharField()
     object_ref = serializers.CharField()
     data = serializers.DictField()  # type: ignore[assignment]  # shadows DRF's attribute
-    archived = serializers.BooleanField()
+    archived = serializers.BooleanField(
+        help_text="Whether the data is only in an archive; it is then empty here"
+    )
     hash = serializers.SerializerMethodField()
     previous_hash = serializers.SerializerMethodField()
 
