@@ -6,10 +6,10 @@ UNUSED := DATABASE_URL=postgresql:///unused REDIS_URL=redis://unused STINT_SECRE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up install image test test-all lint lock mutants bench faults fuzz screenshots clean
+.PHONY: help demo up install image test test-all lint lock mutants bench faults fuzz upgrade-fixture screenshots clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Play the demo on real servers, then serve the pages; ONCE=1 exits after the demo
 	@.ci/bootstrap demo
@@ -65,6 +65,10 @@ faults: ## Inject faults into the production stack under load, for MINUTES=5, ch
 fuzz: ## Fuzz all parsers, or only T="jwt webhook", for N=600 seconds each; KEEP=1 updates the corpus
 	@.ci/bootstrap fuzz
 	@$(PYTHON) -m tests.fuzz $(or $(N),600) $(T)
+
+upgrade-fixture: ## Save a database of this version, from which tests migrate to later versions
+	@.ci/bootstrap test
+	$(PYTHON) -m tests.upgrade
 
 screenshots: ## Save a screenshot of every page in .cache/screenshots; README=1 updates those of the README
 	@.ci/bootstrap test

@@ -41,6 +41,7 @@ OBJECTS = (
     "catalog",
     "ca",
     "log",
+    "legal_hold",
     "recording",
     "system",
 )
