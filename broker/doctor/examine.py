@@ -12,7 +12,7 @@ from broker.kernel.errors import StintError
 
 PARTS: dict[str, tuple[Examination, ...]] = {
     "settings": (machine.of_settings,),
-    "folders": (machine.of_folders, machine.of_store),
+    "folders": (machine.of_folders, machine.of_store, machine.of_archives),
     "database": (servers.of_database, machine.of_clock),
     "queue": (servers.of_queue,),
     "mail": (servers.of_mail,),

@@ -21,6 +21,7 @@ from sessions_app.queries.record.recording_files import (
     waiting_recordings,
 )
 from sessions_app.storage.base import StoreError
+from sessions_app.storage.registry import store_at
 
 # Files in the state folder that other accounts on the machine must not be able to read.
 SECRET = ("*_key", "*password*", "urls.json", "valkey.conf")
@@ -127,6 +128,23 @@ def of_store() -> Iterator[Finding]:
         )
     else:
         yield ok("folders", f"recordings are stored in {settings.RECORDINGS_STORE}; {behind}")
+
+
+def of_archives() -> Iterator[Finding]:
+    """Check the store for archives of the record, if there is one."""
+    if not settings.RECORD_STORE:
+        return
+    try:
+        store_at(settings.RECORD_STORE).check()
+    except StoreError as error:
+        yield wrong(
+            "folders",
+            f"{settings.RECORD_STORE} does not accept archives of the record: {error.strerror}",
+            why="The record is not copied, so it is only in the database.",
+            fix="Check STINT_RECORD_STORE, the AWS_… variables, and that the bucket exists.",
+        )
+    else:
+        yield ok("folders", f"the record is archived in {settings.RECORD_STORE}")
 
 
 def _recordings() -> Finding:

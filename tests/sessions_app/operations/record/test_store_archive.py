@@ -10,6 +10,8 @@ from broker.audit import offline
 from broker.audit.checkpoint import make_checkpoint
 from broker.audit.checkpoint_key import signer
 from broker.audit.models import AuditArchive
+from broker.doctor.finding import Level
+from broker.doctor.machine import of_archives
 from broker.kernel import clock
 from sessions_app import tasks
 from sessions_app.operations.record.store_archive import archive_is_due, store_archive
@@ -58,6 +60,13 @@ def test_the_worker_does_it_once_a_day(world, tmp_path, settings, monkeypatch):
         make_checkpoint(now=clock.now())
     assert AuditArchive.objects.count() == 1
     assert archive_is_due(now=clock.now() + dt.timedelta(days=1))
+
+
+def test_the_doctor_says_whether_the_store_accepts_archives(settings, tmp_path):
+    settings.RECORD_STORE = f"file://{tmp_path}"
+    assert [finding.level for finding in of_archives()] == [Level.OK]
+    settings.RECORD_STORE = f"file://{tmp_path / 'not there'}"
+    assert [finding.level for finding in of_archives()] == [Level.WRONG]
 
 
 def test_without_a_store_it_goes_to_a_file(world, tmp_path, capsys):
