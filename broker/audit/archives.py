@@ -61,7 +61,14 @@ def write_archive(part: Part, file: BinaryIO, *, log: str = MAIN_LOG) -> str:
         for line in export_part(part, log=log):
             packed.write(line.encode())
     file.seek(0)
-    return hashlib.file_digest(file, "sha256").hexdigest()
+    return _digest(file)
+
+
+def _digest(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while data := file.read(2**20):
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def remove_texts(
@@ -73,7 +80,15 @@ def remove_texts(
     """
     starts, ends = [start for start, _ in held.periods], [end for _, end in held.periods]
     for after in range(part.after, part.until, BATCH):
-        values = [log, after, min(after + BATCH, part.until), list(held.refs), list(held.texts), starts, ends]
+        values: list[Any] = [
+            log,
+            after,
+            min(after + BATCH, part.until),
+            list(held.refs),
+            list(held.texts),
+            starts,
+            ends,
+        ]
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT audit_remove_texts(%s, %s, %s, %s::text[], %s::text[], %s::timestamptz[],"
@@ -88,7 +103,7 @@ def compare_archive(file: BinaryIO, *, connection: BaseDatabaseWrapper) -> Part:
 
     Each entry must have the text that its hash in the database belongs to, and the same columns.
     """
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _digest(file)
     row = AuditArchive.objects.filter(sha256=digest).first()
     if row is None:
         raise AltersArchive("This file is none of the record's archives, or it was altered.")

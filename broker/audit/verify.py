@@ -34,6 +34,14 @@ _ROWS = """
 """
 
 
+# An archive counts only with the entry about it, whose own text is not in it.
+_ARCHIVES_END = """
+    SELECT coalesce(max(a.until), 0) FROM audit_archive a
+     WHERE a.log = %s AND EXISTS (
+           SELECT FROM audit_entry e WHERE e.log = 'main' AND e.event = 'record.archived' AND strpos(e.body, a.sha256) > 0)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The result of a verification. ``entries``: the number of intact entries. ``first_bad_seq``: the first
@@ -196,7 +204,7 @@ def _read_head(connection: BaseDatabaseWrapper, log: str) -> tuple[int, bytes] |
 
 def _archives_end(connection: BaseDatabaseWrapper, log: str) -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(max(until), 0) FROM audit_archive WHERE log = %s", [log])
+        cursor.execute(_ARCHIVES_END, [log])
         end: int = cursor.fetchone()[0]
     return end
 

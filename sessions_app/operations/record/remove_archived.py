@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 import tempfile
 from typing import IO
 
@@ -78,7 +77,8 @@ def _compare(until: int, store: ObjectStore | None) -> None:
 def _fetch(store: ObjectStore, name: str, file: IO[bytes]) -> None:
     stream = store.read(name, 0)
     try:
-        shutil.copyfileobj(stream, file)
+        while data := stream.read(2**20):
+            file.write(data)
     finally:
         stream.close()
     file.seek(0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.db.models import BooleanField, F, Func
+import datetime as dt
+
+from django.db.models import BooleanField, CharField, F, Func, Value
 from django.db.models.functions import Coalesce
 
 from broker.audit.archives import Held
@@ -15,8 +17,12 @@ def run_held() -> Func:
 
 
 def notice_held() -> Func:
-    """Return the SQL expression that a hold covers a notification."""
-    return _held(Coalesce("grant__ref", "run__grant__ref"), "request__number", "identity_id", "created_at")
+    """Return the SQL expression that a hold covers a notification. Some are linked to their grant or request
+    only by the path of its page.
+    """
+    named = Func(F("path"), Value("/"), Value(3), function="split_part", output_field=CharField())
+    ref = Coalesce("grant__ref", "run__grant__ref", "request__grant__ref", named)
+    return _held(ref, "request__number", "identity_id", "created_at")
 
 
 def _held(grant: Coalesce | str, request: str, person: str, at: str) -> Func:
@@ -32,9 +38,9 @@ def held_entries() -> Held:
     """
     refs: set[str] = set()
     texts: list[str] = []
-    periods = []
+    periods: list[tuple[dt.datetime, dt.datetime]] = []
     for hold in LegalHold.objects.in_force().select_related("identity"):
-        if hold.starts_at:
+        if hold.starts_at and hold.ends_at:
             periods.append((hold.starts_at, hold.ends_at))
             continue
         grants, requests = (

@@ -117,6 +117,17 @@ def test_a_text_that_is_removed_without_an_archive_is_an_alteration(archive, tam
     assert verify(connection=connection).first_bad_seq == archive.until + 1
 
 
+def test_a_row_of_an_archive_that_the_record_does_not_have_excuses_nothing(archive, tamper):
+    make_checkpoint(now=clock.now())
+    tamper(
+        "INSERT INTO audit_archive SELECT log, %s, max(size), repeat('0', 64), '', now()"
+        " FROM audit_checkpoint GROUP BY log",
+        archive.until,
+    )
+    tamper("UPDATE audit_entry SET body = '' WHERE log = 'main' AND seq > %s", archive.until)
+    assert verify(connection=connection).first_bad_seq == archive.until + 1
+
+
 def test_what_is_under_legal_hold_keeps_its_text_until_the_hold_is_removed(archive, remove, live_world):
     hold = add_legal_hold(
         actor=ARCHIVER, period=(OLD, OLD + dt.timedelta(days=1)), reason="case 7", now=clock.now()
