@@ -7,11 +7,14 @@ import contextlib
 
 import pytest
 
+from broker.kernel import trace_ids
 from sessions_app.gateways.core.arrivals import HANDSHAKE_S, Limits
+from tests.broker.kernel.test_tracing import spans
 from tests.support.servers.web_sites import Echo, Listening, listening
 from tests.support.waits import comes_true
 from tests.support.world.holders import passes, settle
 
+__all__ = ["spans"]
 pytestmark = pytest.mark.usefixtures("world")
 
 
@@ -144,3 +147,14 @@ async def test_a_place_of_a_grant_is_lost_with_a_request_that_proves_nothing(pat
 async def served_at_last(place: Listening, source: str) -> None:
     """Wait until a new connection from an address is answered."""
     await comes_true(lambda: is_served(place, source))
+
+
+async def test_a_request_through_a_web_gateway_is_part_of_the_life_once_its_token_is_known(spans):
+    async with limited() as place:
+        connection = await place.connect()
+        assert await status_of(connection, "/echo/a") == 200
+        assert await status_of(connection, "/echo/proven/1") == 200
+        connection[1].close()
+    (span,) = spans()
+    assert (span.name, span.attributes["stint.grant"]) == ("stint.command", "GR-TEST")
+    assert span.context.trace_id == trace_ids.Life(1).ids("")[0]
