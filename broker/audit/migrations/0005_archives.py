@@ -11,7 +11,7 @@ A role that is made later gets its rights by hand::
 from __future__ import annotations
 
 from django.apps.registry import Apps
-from django.db import migrations
+from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 from broker.audit.migrations._schema import run
@@ -140,4 +140,24 @@ class Migration(migrations.Migration):
     """Makes archives."""
 
     dependencies = [("audit", "0004_whole_verification")]
-    operations = [migrations.RunPython(install)]
+    operations = [
+        migrations.CreateModel(
+            name="AuditArchive",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "log", "until", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("log", models.TextField(db_collation="C")),
+                ("after", models.BigIntegerField()),
+                ("until", models.BigIntegerField()),
+                ("sha256", models.TextField()),
+                ("object", models.TextField()),
+                ("at", models.DateTimeField()),
+            ],
+            options={"db_table": "audit_archive", "managed": False},
+        ),
+        migrations.RunPython(install),
+    ]
