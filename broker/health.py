@@ -19,7 +19,9 @@ MAX_SKEW = 2.0
 
 
 class HealthMiddleware:
-    """Answers these paths without host checks, cookies or redirects: probes and Prometheus use a pod's address."""
+    """Answers these paths without host checks, cookies or redirects: probes and Prometheus use a pod's
+    address.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

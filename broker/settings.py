@@ -86,8 +86,8 @@ WORKER_METRICS_PORT = service.WORKER_METRICS_PORT.read()
 # ------------------------------------------------------------------------------------
 
 _database_url, _owner_url, _queue_url, SECRET_KEY = urls()
-# Migrations and the archiving of the record run as the owner of the schema; everything else as a role that can't
-# rewrite the record.
+# Migrations and the archiving of the record run as the owner of the schema; everything else as a role that
+# can't rewrite the record.
 _by_owner = sys.argv[1:2] in (["migrate"], ["audit_archive"])
 DATABASES = {"default": database(_owner_url if _by_owner else _database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -36,7 +36,9 @@ class _Ids(RandomIdGenerator):  # type: ignore[misc]  # mypy doesn't know the op
 
 
 class Spans:
-    """The spans of this process. ``exporter`` None: OTLP over HTTP. Raises ImportError without its package."""
+    """The spans of this process. ``exporter`` None: OTLP over HTTP. Raises ImportError without its
+    package.
+    """
 
     def __init__(self, version: str, exporter: SpanExporter | None, installation: str) -> None:
         # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES of the environment take precedence.

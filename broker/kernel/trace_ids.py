@@ -10,7 +10,9 @@ HEADER = "traceparent"
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """The life of one grant: the ID of its request, and its own reference, which is empty before it exists."""
+    """The life of one grant: the ID of its request, and its own reference, which is empty before it
+    exists.
+    """
 
     request_id: int
     grant: str = ""

@@ -1,8 +1,8 @@
 """OpenTelemetry traces. They are off by default; OpenTelemetry is then not imported.
 
-One trace has the whole life of a grant, from its request to the proof of its end, in all processes. Its ID and
-that of its first span are derived from the request, so nothing is stored or passed on for it. Everything else,
-such as a page or a task, has a trace of its own; links connect the two.
+One trace has the whole life of a grant, from its request to the proof of its end, in all processes. Its ID
+and that of its first span are derived from the request, so nothing is stored or passed on for it. Everything
+else, such as a page or a task, has a trace of its own; links connect the two.
 """
 
 from __future__ import annotations

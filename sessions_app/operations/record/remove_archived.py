@@ -34,7 +34,8 @@ def remove_archived(
     now: dt.datetime,
     owner: BaseDatabaseWrapper | None = None,
 ) -> int:
-    """Remove the texts of archived entries up to number ``until``, the end of an archive, and return how many.
+    """Remove the texts of archived entries up to number ``until``, the end of an archive, and return how
+    many.
 
     Entries under legal hold keep theirs. Hashes and columns remain, so the record can still be verified. Each
     archive in the store is first compared with the record. ``owner`` is the connection of the schema's owner,

@@ -38,8 +38,8 @@ def purge_recordings(*, folder: Path, now: dt.datetime) -> int:
 
     Return how many were deleted. First recovers recordings whose gateway was lost, so that they count toward
     limits and expire as well. Each deletion is recorded beforehand, so that a crash leaves no unrecorded
-    file. What is under legal hold stays. Notifies administrators, once a day, when space is running out. Does nothing without a folder or a
-    store, because another machine has the folder.
+    file. What is under legal hold stays. Notifies administrators, once a day, when space is running out. Does
+    nothing without a folder or a store, because another machine has the folder.
     """
     if not folder.is_dir() and not settings.RECORDINGS_STORE:
         return 0

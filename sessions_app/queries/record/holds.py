@@ -33,8 +33,8 @@ def _held(grant: Coalesce | str, request: str, person: str, at: str) -> Func:
 
 
 def held_entries() -> Held:
-    """Return which entries of the record are under hold. An identity's are those that name it, and those about
-    its requests and grants.
+    """Return which entries of the record are under hold. An identity's are those that name it, and those
+    about its requests and grants.
     """
     refs: set[str] = set()
     texts: list[str] = []

@@ -89,5 +89,7 @@ class Preview:
         )
 
     def by_others(self) -> GrantQuerySet:
-        """Return the grants of others on the cluster at that time, even those that the requester may not see."""
+        """Return the grants of others on the cluster at that time, even those that the requester
+        may not see.
+        """
         return held_by_others(self.draft.requester, self.cluster, self.starts_at, self.ends_at)

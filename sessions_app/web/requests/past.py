@@ -26,8 +26,8 @@ class PastRecord(NamedTuple):
     """The requester's access on the cluster in the 90 days before the decision.
 
     ``more``: there were more grants than were examined. ``refused`` is None if refusals aren't observed.
-    ``compared`` is what was used of the ``last`` grant of the same command set. That and the ``recording`` are
-    read only with ``whole``.
+    ``compared`` is what was used of the ``last`` grant of the same command set. That and the ``recording``
+    are read only with ``whole``.
     """
 
     grants: int
