@@ -11,6 +11,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
 from accounts.models import MAY_ACT, APIToken, Identity, Kind, SSHPublicKey, answers_for
 from broker.kernel.crypto import token_digest
+from broker.kernel.postgresql.prepared import prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class KeyHolder:
     key_id: int
 
 
+@prepared()
 def identity_by_fingerprint(fingerprint: str) -> KeyHolder | None:
     """Return the enabled identity with this key (`SHA256:…`), or None."""
     key = (
@@ -154,6 +156,7 @@ def bound_token(text: str) -> APIToken | None:
     return token if token is not None and token.workflow and token.revoked_at is None else None
 
 
+@prepared()
 def _marked(text: str) -> APIToken | None:
     found = APIToken.objects.select_related("identity__owner").filter(
         digest=token_digest(text), identity__in=Identity.objects.active()

@@ -14,6 +14,7 @@ from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from accounts.models import APIToken, Identity, SSHPublicKey, answered_for_by
 from broker.kernel import clock
 from broker.kernel.errors import NotFound
+from broker.kernel.postgresql.prepared import prepared
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
@@ -160,6 +161,7 @@ def seen_request(identity: Identity, ref: str) -> AccessRequest:
     return _one(found.only("targets", "cluster"), "request")
 
 
+@prepared()
 def any_request(ref: str) -> int:
     """Return the id of a request, even if the caller may not see it; 0 if there is none.
 
@@ -169,6 +171,7 @@ def any_request(ref: str) -> int:
     return found.values_list("pk", flat=True).first() or 0
 
 
+@prepared()
 def any_grant(ref: str) -> int:
     """Return the id of a grant, like ``any_request``."""
     return Grant.objects.filter(ref=ref).values_list("pk", flat=True).first() or 0
@@ -251,6 +254,7 @@ def notice_of(identity: Identity, notice_id: int) -> Notice:
     )
 
 
+@prepared()
 def _one(found: QuerySet[Any, Row], what: str) -> Row:
     thing = found.first()
     if thing is None:
@@ -287,6 +291,7 @@ class RequestDetail:
     why_not: str
 
 
+@prepared()
 def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
     """Return the request as its approvers see it."""
     prefetch_related_objects([request], deciders.VERDICTS)

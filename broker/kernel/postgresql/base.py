@@ -1,8 +1,9 @@
 """A database backend that treats a read-only server (a standby or a demoted primary) as unreachable. It
-closes the connection, so that the next connection goes to the primary.
+closes the connection, so that the next connection goes to the primary. It prepares the statements of operations
+that run often (`prepared`).
 
-Sources: PostgreSQL's documentation, "Error Codes" (25006) and "Asynchronous Operations" (which settings a
-server reports).
+Sources: PostgreSQL's documentation, "Error Codes" (25006, 0A000) and "Asynchronous Operations" (which
+settings a server reports).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from django.db import OperationalError
 from django.db.backends.postgresql import base
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
+
+from broker.kernel.postgresql.prepared import KeptStatements, PreparingCursor, is_prepared
 
 # The setting that the server reports with its responses, from PostgreSQL 14.
 _READS_ONLY = (b"in_hot_standby", b"default_transaction_read_only")
@@ -46,11 +49,28 @@ class _Errors(DatabaseErrorWrapper):
         ):
             self._wrapper.errors_occurred = True
             raise OperationalError(*error.args).with_traceback(trace) from error
+        if isinstance(error, psycopg.errors.FeatureNotSupported):
+            # A prepared statement fails from now on if an upgrade changed the type of one of its columns.
+            self._wrapper.is_outdated = True
         super().__exit__(kind, error, trace)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's connection, which is not usable if its server is read-only."""
+    """Django's connection, which is not usable if its server is read-only, or its statements are outdated."""
+
+    is_outdated = False
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection[Any]:
+        """Return a new connection."""
+        made: psycopg.Connection[Any] = super().get_new_connection(conn_params)
+        made._prepared = KeptStatements()  # noqa: SLF001  # psycopg has no setting for this
+        self.is_outdated = False
+        return made
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        """Return a cursor, which prepares its statements within `prepared`."""
+        self.connection.cursor_factory = PreparingCursor if is_prepared() else base.Cursor
+        return super().create_cursor(name)
 
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:
@@ -59,4 +79,4 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def is_usable(self) -> bool:
         """Whether the server responds, and has not reported that it is read-only."""
-        return bool(super().is_usable()) and not reads_only(self.connection)
+        return not self.is_outdated and bool(super().is_usable()) and not reads_only(self.connection)

@@ -17,6 +17,7 @@ from functools import partial
 import structlog
 
 from broker.kernel.keyed_threads import KeyedThreads
+from broker.kernel.statement import Statement, text
 from sessions_app.connectors.base import ConnectorError, Expirer, LeaseSpec
 from sessions_app.models import Lease
 from sessions_app.operations.targets.connect import connector_for, lease_of
@@ -29,6 +30,14 @@ AHEAD = dt.timedelta(seconds=30)
 # again.
 LATE, EVERY, AGAIN = 1.0, 0.1, 1.0
 PLACES = 8
+
+_SOON = Statement(
+    "stint_expiring",
+    """
+SELECT string_agg(id::text, ' ') FROM sessions_app_lease
+ WHERE gone_at IS NULL AND made_until > $1::timestamptz AND made_until <= $2::timestamptz
+""",
+)
 
 
 @dataclass(slots=True)
@@ -53,10 +62,8 @@ class Expiry:
 
         The next query follows in ``again_in`` seconds.
         """
-        soon = Lease.objects.filter(
-            gone_at__isnull=True, made_until__gt=now - AHEAD, made_until__lte=now + AHEAD
-        )
-        rows = soon.select_related("target", "grant__cluster")
+        found = text(_SOON([str(at).encode() for at in (now - AHEAD, now + AHEAD)]).get_value(0, 0)).split()
+        rows = Lease.objects.filter(pk__in=found).select_related("target", "grant__cluster") if found else ()
         self._due = {
             key: due for row in rows if (due := self._known(row, now, key := (row.pk, row.made_until)))
         }

@@ -18,6 +18,7 @@ from broker.audit.events import Event
 from broker.audit.record import Json
 from broker.kernel.lock import is_shown
 from broker.kernel.metrics import ENDS
+from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.text import recordable
 from broker.kernel.tracing import traced
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Evidence
@@ -73,6 +74,7 @@ _NOTIFIED = ("holder__owner", "cluster", "command_set_version__command_set")
 
 
 @traced("stint.revoke", life_of_grant)
+@prepared()
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     """Move a REVOKING grant to ENDED: wait until its sessions are reported closed, then query each used
     target.

@@ -17,6 +17,7 @@ from broker.audit.events import Event
 from broker.audit.record import Json
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import NotFound
+from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.tracing import traced
 from sessions_app.models import EndIntent, EndReason, Grant, GrantState
 from sessions_app.operations.grants.lock_to_end import PATIENCE, lock_to_end
@@ -44,6 +45,7 @@ SELECT id, %(at)s, %(by)s, CASE WHEN id = %(grant)s THEN %(reason)s ELSE 'parent
 
 
 @traced("stint.end", life_of_grant)
+@prepared()
 def end_grant(
     *,
     grant_id: int,

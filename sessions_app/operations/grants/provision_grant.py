@@ -10,6 +10,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.standing import stands
 from broker.kernel.enqueue import enqueue
+from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.tracing import traced
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import EndReason, Grant, GrantState, WorkflowState
@@ -36,6 +37,7 @@ AT_ONCE = dt.timedelta(minutes=1)
 
 
 @traced("stint.start", life_of_grant)
+@prepared()
 def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
     """Move a due grant to ACTIVE, or end it if it may no longer start. Safe to call repeatedly.
 

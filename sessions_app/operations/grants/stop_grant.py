@@ -6,11 +6,13 @@ import datetime as dt
 
 from accounts.models import Identity, answers_for
 from broker.kernel.errors import NotFound
+from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.text import checked_text
 from sessions_app.models import EndReason, Grant
 from sessions_app.operations.grants.end_grant import end_grant
 
 
+@prepared()
 def stop_grant(
     *, grant_id: int, actor: Identity, now: dt.datetime, note: str = "", kill: bool = False
 ) -> Grant:

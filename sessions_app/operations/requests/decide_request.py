@@ -14,6 +14,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.moments import Sayer
+from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.text import checked_text
 from broker.kernel.tracing import traced
 from sessions_app.models import (
@@ -68,6 +69,7 @@ class AlreadyDecided(Conflict):
 
 
 @traced("stint.decide", life_of_request)
+@prepared()
 def decide_request(
     *,
     request_id: int,

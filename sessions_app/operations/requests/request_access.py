@@ -14,6 +14,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel import text
 from broker.kernel.errors import StintError
+from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.trace_ids import Life
 from broker.kernel.tracing import begins
 from sessions_app.models import AccessRequest, RequestKind, RequestState, Workflow
@@ -98,6 +99,7 @@ def _life_of(request: AccessRequest) -> Life:
 
 
 @begins("stint.request", _life_of)
+@prepared()
 def _ask(requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessRequest:
     with transaction.atomic():
         _hold_workflow(ask)

@@ -10,11 +10,13 @@ from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.enqueue import enqueue
+from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.text import recordable
 from sessions_app.models import Grant, GrantState, Session
 from sessions_app.operations.grants.cut_unfinished import cut_unfinished, record_finished
 
 
+@prepared()
 def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
     """Record that a session has no connections left. A session that is already closed does not change.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from django.db import transaction
 
 from broker.audit.record import Json
+from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.cut_unfinished import UNFINISHED, record_finished
@@ -18,6 +19,7 @@ _ENDS = (RunState.DONE, RunState.CUT, RunState.FAILED)
 _GREATEST_STATUS = 2**31 - 1
 
 
+@prepared()
 def finish_run(
     *,
     run_id: int,

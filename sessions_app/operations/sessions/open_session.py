@@ -14,6 +14,7 @@ from accounts.queries import registered_key
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import check_stands
+from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.tracing import traced
 from sessions_app.models import Grant, GrantCredential, GrantState, Session
 from sessions_app.models.grant import all_above_usable
@@ -126,6 +127,7 @@ class Opening:
     proof: str
 
 
+@prepared()
 def open_session(*, use: AnyUse, gateway_id: int, client_address: str, proof: str, now: dt.datetime) -> int:
     """Register a session and return its id.
 

@@ -11,6 +11,7 @@ from django.db import transaction
 from broker.audit.events import Event
 from broker.audit.record import Json, record
 from broker.kernel.errors import Conflict
+from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.text import MAX_STORED, has_redaction, recordable, recordable_line, recordable_words
 from sessions_app.models import CommandOrder, CommandRun, RunState
 from sessions_app.operations.grants.write_lease import write_lease
@@ -65,6 +66,7 @@ class Tried:
         return self.run_id
 
 
+@prepared()
 def try_command(
     *,
     use: AnyUse,

@@ -43,6 +43,7 @@ from sessions_app.operations.sweep.escalate_reviews import escalate_reviews
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.operations.workflows.lapse_request import lapse_request
 from sessions_app.policy.durations import say_duration
+from sessions_app.queries.status.due import due_now
 from sessions_app.queries.workflows.workflows import staleness_of, why_over
 
 log = structlog.get_logger(__name__)
@@ -84,13 +85,13 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     Never calls a target. ``now`` is called again for each batch, so that a long sweep does not use an old
     time. Any number of processes can sweep at once: rows that another one has locked are skipped.
     """
-    due = _look(now(), name)
+    due = due_now(now(), name)
     failed: dict[str, str] = {}
     # Ends come first, so that no other failure keeps an end from being carried out.
     ended = 0
     if "ends" in due:
         ended = _end_due(now, limit) + _guarded("intended", partial(settle_ends, failed), now(), failed)
-    with _impatient() if {"standing", "seen", "silent"} & set(due) else nullcontext():
+    with _impatient() if {"standing", "seen", "silent"} & due else nullcontext():
         if "standing" in due:
             # Nothing can be used or start before this. The result is stored in the database.
             _guarded("standing", lambda _: stands(), now(), failed)
@@ -99,7 +100,7 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
         if "silent" in due:
             ended += _guarded("silent", partial(_end_silent, failed), now(), failed)
     started = lapsed = 0
-    with _impatient() if set(due) - {"standing", "seen", "ends", "silent", "revocations"} else nullcontext():
+    with _impatient() if due - {"standing", "seen", "ends", "silent", "revocations"} else nullcontext():
         started = _start_due(now, failed) if "starts" in due else 0
         for what, lapse in (
             ("lapses", _lapse_requests),
@@ -114,7 +115,7 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
         ended=ended,
         started=started,
         lapsed=lapsed,
-        revocations=bool({"revocations", "ends", "silent"} & set(due)),
+        revocations=bool({"revocations", "ends", "silent"} & due),
         failed=failed,
     )
 
@@ -253,14 +254,6 @@ def _why_over(grant: Grant, now: dt.datetime) -> str:
     if silence <= staleness_of(grant):
         return ""
     return f"{workflow.ref} could not be read for {say_duration(silence)}, so it counts as closed."
-
-
-def _look(now: dt.datetime, name: str) -> list[str]:
-    with connection.cursor() as cursor:
-        intended = "ARRAY(SELECT 'ends' FROM sessions_app_endintent LIMIT 1)"
-        cursor.execute(f"SELECT sweep_look(%s, %s) || {intended}", [now, name])
-        (due,) = cursor.fetchone()
-    return list(due)
 
 
 def _say_seen(name: str, now: dt.datetime) -> int:
