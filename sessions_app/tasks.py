@@ -47,7 +47,7 @@ from sessions_app.operations.targets.reconcile_all import reconcile_all
 from sessions_app.operations.workflows.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.queries.grants.current import next_due, to_revoke_now
-from sessions_app.queries.grants.revocation import clusters_of, clusters_of_leases, clusters_to_make
+from sessions_app.queries.grants.revocation import clusters_of_leases, clusters_to_make, clusters_to_revoke
 from sessions_app.queries.record.recording_content import object_store
 from sessions_app.storage.base import StoreError
 from sessions_app.storage.registry import store_at
@@ -110,7 +110,7 @@ def _revoke(grant_id: int) -> None:
 
 
 _makers = Bulkhead(_make, group_of=clusters_to_make)
-_revokers = Bulkhead(_revoke, group_of=clusters_of)
+_revokers = Bulkhead(_revoke, group_of=lambda ids: clusters_to_revoke(ids, clock.now()))
 
 
 @shared_task(name="workflows.read", acks_late=True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from broker.audit.actor import Actor
@@ -127,6 +127,13 @@ def record_many(
                 can_wait,
             ],
         )
+
+
+def is_refusal(error: DatabaseError) -> bool:
+    """Whether the database did not accept an entry of the record, at the call or at the commit."""
+    said = getattr(error.__cause__, "diag", None)
+    named = (said.message_primary, said.table_name, said.context) if said else ()
+    return any("audit_" in (text or "") for text in named)
 
 
 def _of_request() -> dict[str, Json]:

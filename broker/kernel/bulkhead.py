@@ -144,7 +144,6 @@ class Bulkhead:
         work.since = time.monotonic()
         # Close lost connections, as Django does before each request. Otherwise, this thread would fail for
         # each of its items.
-        close_old_connections()
         try:
             close_old_connections()
             self._act(work.item)

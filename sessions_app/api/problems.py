@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from accounts.attempts import TooManyTries
+from broker.audit.record import is_refusal
 from broker.kernel import request_id
 from broker.kernel.errors import StintError, Unavailable
 from broker.kernel.problems import CONTENT_TYPE, from_error, problem
@@ -54,6 +55,12 @@ def _translated(error: Exception) -> Exception:
         log.warning("api.database_unavailable", error=type(error).__name__)
         return Unavailable(
             "The database did not respond in time. Nothing was changed.", hint="Try again in a moment."
+        )
+    if isinstance(error, DatabaseError) and is_refusal(error):
+        log.error("api.record_refused", exc_info=error)
+        return Unavailable(
+            "The record does not accept entries. Nothing was changed.",
+            hint="Ask an administrator to run `manage.py doctor`.",
         )
     return error
 

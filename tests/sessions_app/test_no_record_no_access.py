@@ -42,6 +42,8 @@ from sessions_app.operations.sessions.proofs.token import ByToken
 from sessions_app.operations.sessions.try_call import try_call
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.policy.commands.mcp.decide import decided
+from tests.sessions_app.api.conftest import Caller, token_for
+from tests.sessions_app.api.test_requests import ASK
 from tests.sessions_app.operations.sessions.test_note_deviation import tries
 from tests.support.servers.issuer import issuer_on_loopback
 from tests.support.world.acts import (
@@ -110,6 +112,20 @@ def refuses(*acts: Callable[[], object]) -> None:
         with pytest.raises(DatabaseError):
             act()
         assert counts() == before
+
+
+def test_writes_by_the_api_answer_that_stint_is_unavailable(live_world, record_refuses):
+    pending = live_world.request()
+    alice, bob = (Caller(who, token_for(who, live_world.now)) for who in (live_world.alice, live_world.bob))
+    record_refuses(True)
+    before = counts()
+    answers = [
+        alice.post("/requests", ASK),
+        bob.post(f"/requests/{pending.ref}/verdicts", {"verdict": "approve", "digest": pending.digest}),
+    ]
+    told = [(answer.status_code, answer.body["code"], answer["Retry-After"]) for answer in answers]
+    assert told == [(503, "unavailable", "1")] * 2
+    assert counts() == before
 
 
 def test_nothing_new_is_asked_approved_started_opened_or_run(live_world, record_refuses):

@@ -2,7 +2,7 @@
 closes the connection, so that the next connection goes to the primary. It prepares the statements of operations
 that run often (`prepared`).
 
-Sources: PostgreSQL's documentation, "Error Codes" (25006, 0A000) and "Asynchronous Operations" (which
+Sources: PostgreSQL's documentation, "Error Codes" (25006, 0A000, 26000) and "Asynchronous Operations" (which
 settings a server reports).
 """
 
@@ -49,8 +49,9 @@ class _Errors(DatabaseErrorWrapper):
         ):
             self._wrapper.errors_occurred = True
             raise OperationalError(*error.args).with_traceback(trace) from error
-        if isinstance(error, psycopg.errors.FeatureNotSupported):
-            # A prepared statement fails from now on if an upgrade changed the type of one of its columns.
+        if isinstance(error, psycopg.errors.FeatureNotSupported | psycopg.errors.InvalidSqlStatementName):
+            # A prepared statement fails from now on if an upgrade changed the type of one of its columns, or
+            # if it could not be prepared.
             self._wrapper.is_outdated = True
         super().__exit__(kind, error, trace)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from sessions_app.gateways.core.spread import FEW, spread
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.sweep.sweep import SweepReport, end_baseless, sweep
 from sessions_app.queries.grants.current import next_due, to_revoke_now
-from sessions_app.queries.grants.revocation import clusters_of
+from sessions_app.queries.grants.revocation import clusters_to_revoke
 
 log = structlog.get_logger(__name__)
 
@@ -145,7 +145,11 @@ def revokers(*, on_idle: Callable[[], None]) -> Bulkhead:
 
     ``on_idle`` is called when a cluster has nothing left to revoke, because more work may be due by then.
     """
-    return Bulkhead(_revoke, group_of=clusters_of, on_idle=on_idle)
+    return Bulkhead(_revoke, group_of=_clusters, on_idle=on_idle)
+
+
+def _clusters(grant_ids: Iterable[int]) -> dict[int, int]:
+    return clusters_to_revoke(grant_ids, clock.now())
 
 
 def _revoke(grant_id: int) -> None:

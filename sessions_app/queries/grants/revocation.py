@@ -4,6 +4,7 @@ be created.
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 from collections.abc import Iterable, Sequence
 
@@ -16,11 +17,13 @@ from sessions_app.queries.catalog.command_sets import compiled
 NEIGHBORS = 500
 
 
-def clusters_of(grant_ids: Iterable[int]) -> dict[int, int]:
-    """Return the cluster id of each given grant that is being revoked, in the given order."""
+def clusters_to_revoke(grant_ids: Iterable[int], now: dt.datetime) -> dict[int, int]:
+    """Return the cluster id of each given grant that is due to be revoked, in the given order: not one that
+    another process has claimed.
+    """
     wanted = list(grant_ids)
-    ending = Grant.objects.filter(state=GrantState.REVOKING, pk__in=wanted)
-    found = dict(ending.values_list("pk", "cluster_id"))
+    due = Grant.objects.filter(state=GrantState.REVOKING, pk__in=wanted, next_attempt_at__lte=now)
+    found = dict(due.values_list("pk", "cluster_id"))
     return {grant_id: found[grant_id] for grant_id in wanted if grant_id in found}
 
 

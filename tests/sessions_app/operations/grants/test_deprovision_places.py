@@ -7,7 +7,7 @@ import pytest
 from sessions_app.models import Grant, GrantState, Lease
 from sessions_app.operations.grants.deprovision_grant import CLAIM, PLACES, PLACES_AT_HOST, PLACES_IN_DOUBT
 from sessions_app.queries.grants.current import to_revoke_now
-from sessions_app.queries.grants.revocation import clusters_of
+from sessions_app.queries.grants.revocation import clusters_to_revoke
 from tests.sessions_app.operations.grants.test_deprovision_grant import end, used_grant
 from tests.support.world.acts import after, undo
 
@@ -137,4 +137,11 @@ def test_what_is_due_goes_before_retries_of_which_each_fifth_has_its_turn(ending
     Grant.objects.filter(pk__in=due).update(next_attempt_at=moment)
     expected = (*due[:4], retries[0], *due[4:8], retries[1], due[8])
     assert to_revoke_now(moment) == expected
-    assert tuple(clusters_of(expected)) == expected
+    assert tuple(clusters_to_revoke(expected, moment)) == expected
+
+
+def test_a_claimed_grant_is_left_to_its_process_until_the_claim_expires(ending, moment):
+    grant = ending()
+    Grant.objects.filter(pk=grant.pk).update(next_attempt_at=moment + CLAIM)
+    assert not clusters_to_revoke([grant.pk], moment)
+    assert clusters_to_revoke([grant.pk], moment + CLAIM) == {grant.pk: grant.cluster_id}
