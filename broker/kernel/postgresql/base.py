@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from django.db import OperationalError
 from django.db.backends.postgresql import base
+from django.db.backends.postgresql.operations import DatabaseOperations
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
@@ -56,9 +57,20 @@ class _Errors(DatabaseErrorWrapper):
         super().__exit__(kind, error, trace)
 
 
+class _Operations(DatabaseOperations):
+    """Django's operations, whose log of statements has prepared ones too."""
+
+    def last_executed_query(self, cursor: Any, sql: Any, params: Any) -> str:
+        """Return the text of the statement with its parameters."""
+        if isinstance(cursor, PreparingCursor):
+            return str(self.compose_sql(sql, params)) if params else sql
+        return super().last_executed_query(cursor, sql, params)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's connection, which is not usable if its server is read-only, or its statements are outdated."""
 
+    ops_class = _Operations
     is_outdated = False
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection[Any]:

@@ -50,10 +50,10 @@ class PreparingCursor(ServerBindingCursor):
     ) -> Any:
         """Execute a statement."""
         if not params or not isinstance(query, str):
-            return super().execute(query, params, **options)
+            return super().execute(query, params, **options)  # type: ignore[misc]  # psycopg's, unknown to the stubs
         if not isinstance(params, Mapping):
             query, params = _with_constants(query, params)
-        return super().execute(query, params, **{**options, "prepare": True})
+        return super().execute(query, params, **{**options, "prepare": True})  # type: ignore[misc]
 
 
 class KeptStatements(PrepareManager):
