@@ -209,6 +209,7 @@
     if (on('[data-copy]')) copy(on('[data-copy]'));
     if (on('[data-theme-switch]')) switchTheme();
     if (on('[data-help]')) help();
+    if (on('[data-to]')) document.getElementById(on('[data-to]').hash.slice(1))?.focus();
     if (on('[data-try]') && stream) stream.open(true);
   });
   // A double click doesn't submit a form twice.

@@ -274,7 +274,8 @@ class PolicyDocument(_Document):
         examples=["CHG-[0-9]+"],
     )
     windows: tuple[Window, ...] | None = Field(
-        default=None, description="When grants can run; one window must cover all of it. Default: any time"
+        default=None,
+        description="When grants can run, in one window or in several that adjoin. Default: any time",
     )
     freezes: tuple[Freeze, ...] = Field(default=(), description="Periods in which no planned access can run")
     extension: Extension | None = Field(

@@ -128,11 +128,17 @@ def covering(windows: Iterable[Window], start: dt.datetime, end: dt.datetime) ->
 def upcoming(
     windows: Iterable[Window], after: dt.datetime, count: int = 3
 ) -> list[tuple[dt.datetime, dt.datetime]]:
-    """Return the next occurrences that have not ended, earliest first."""
-    found = [
-        pair for window in windows for _, pair in zip(range(count), window.occurrences(after), strict=False)
-    ]
-    return sorted(set(found))[:count]
+    """Return the next occurrences that have not ended, merged where they touch, earliest first.
+
+    Looks ahead 60 days; a period that lasts longer is cut off (`is_cut_off`).
+    """
+    found = [pair for window in windows for pair in window.occurrences(after)]
+    return _joined(sorted(found))[:count]
+
+
+def is_cut_off(period: tuple[dt.datetime, dt.datetime], after: dt.datetime) -> bool:
+    """Whether a period of `upcoming` may last longer than shown."""
+    return period[1] > after + dt.timedelta(days=_LOOK_AHEAD_DAYS - 1)
 
 
 def next_free(windows: Iterable[Window], after: dt.datetime, seconds: int) -> tuple[dt.datetime | None, int]:
@@ -157,6 +163,11 @@ def allowed(
         for opens, closes in window.occurrences(start, days=days)
         if opens < end
     )
+    return _joined(found)
+
+
+def _joined(found: Iterable[tuple[dt.datetime, dt.datetime]]) -> list[tuple[dt.datetime, dt.datetime]]:
+    """Merge periods that touch. They must be sorted."""
     joined: list[tuple[dt.datetime, dt.datetime]] = []
     for opens, closes in found:
         if joined and opens <= joined[-1][1]:

@@ -20,7 +20,7 @@ from sessions_app.policy.catalog import read_policy
 from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Incident, PolicyDocument, Who
-from sessions_app.policy.windows import upcoming
+from sessions_app.policy.windows import is_cut_off, upcoming
 from sessions_app.queries.requests import facts
 from sessions_app.web.display.states import Linked, plural
 
@@ -213,7 +213,7 @@ def policy_page(policy: AccessPolicy, reader: Identity, now: dt.datetime) -> Pol
         policy=policy,
         document=document,
         sentences=sentences(document),
-        windows=upcoming(document.windows, now, 5) if document.windows else [],
+        windows=_next_windows(document, now, 5),
         may_ask=requestable(reader).filter(accesspolicy=policy).exists(),
         may_simulate=own.filter(pk__in=simulated_by(reader).values("pk")).exists(),
         may_set_up=own.administered_by(reader).exists(),
@@ -253,8 +253,15 @@ def check_source(source: str, now: dt.datetime) -> CheckedPolicy:
     return CheckedPolicy(
         document=document,
         sentences=sentences(document),
-        windows=upcoming(document.windows, now, 3) if document.windows else [],
+        windows=_next_windows(document, now, 3),
     )
+
+
+def _next_windows(
+    document: PolicyDocument, now: dt.datetime, most: int
+) -> list[tuple[dt.datetime, dt.datetime]]:
+    """Return the next windows, without one that doesn't close in the time that is listed."""
+    return [one for one in upcoming(document.windows or (), now, most) if not is_cut_off(one, now)]
 
 
 def text_of(policy: AccessPolicy) -> str:

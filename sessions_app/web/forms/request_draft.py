@@ -26,11 +26,13 @@ class Draft:
     """A request that isn't submitted yet. All values are text as typed.
 
     ``targets`` None means all targets of the cluster. ``incident`` is the reference of the selected workflow,
-    of any kind. ``other_workflow`` is a reference that was typed instead.
+    of any kind. ``other_workflow`` is a reference that was typed instead. ``find`` is the text that clusters are
+    searched for.
     """
 
     kind: str = RequestKind.PLANNED
     cluster: str = ""
+    find: str = ""
     command_set: str = ""
     policy: str = ""
     duration: str = ""
@@ -120,6 +122,10 @@ def draft_of_form(data: QueryDict) -> Draft:
     return Draft(
         kind=_kind(data.get("kind", "")),
         cluster=data.get("cluster", ""),
+        # Once another cluster is chosen, the search is over.
+        find=data.get("find_cluster", "").strip()
+        if data.get("cluster", "") == data.get("shown_cluster", "")
+        else "",
         command_set=data.get("command_set", ""),
         policy=data.get("policy", ""),
         duration=data.get("other_duration", "").strip() or data.get("duration", ""),
@@ -138,13 +144,13 @@ def draft_of_form(data: QueryDict) -> Draft:
 
 def draft_of_link(query: QueryDict) -> Draft:
     """Return the draft in a link: `?cluster=&set=&for=&ticket=&target=&kind=&workflow=`, and `p.NAME=` for
-    parameters.
+    parameters. Links in refusals of the API and gateways have `command_set=`, as in the API.
     """
     start = query.get("start", "")
     draft = Draft(
         kind=_kind(query.get("kind", "")),
         cluster=query.get("cluster", ""),
-        command_set=query.get("set", ""),
+        command_set=query.get("set", "") or query.get("command_set", ""),
         policy=query.get("policy", ""),
         duration=query.get("for", ""),
         ticket=query.get("ticket", ""),

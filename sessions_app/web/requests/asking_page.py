@@ -10,6 +10,8 @@ from operator import or_
 from typing import NamedTuple
 
 from django.db.models import Q
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from accounts.models import Identity
 from accounts.queries import group_names
@@ -24,7 +26,7 @@ from sessions_app.models import (
 from sessions_app.operations.workflows.open_workflow import PREFIX
 from sessions_app.policy.durations import show_duration
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.policy.windows import upcoming
+from sessions_app.policy.windows import is_cut_off, upcoming
 from sessions_app.queries.workflows.doings import doing_of
 from sessions_app.queries.workflows.workflows import (
     fitting,
@@ -34,11 +36,18 @@ from sessions_app.queries.workflows.workflows import (
     takes,
     workflow_for,
 )
-from sessions_app.web.display.states import RISK, UNKNOWN, Look, in_order
+from sessions_app.web.display.states import in_order
 from sessions_app.web.forms.request_draft import KINDS, Draft
+from sessions_app.web.requests.cluster_choices import (
+    FEW,
+    ClusterChoices,
+    cluster_choices,
+    recent_clusters,
+)
 from sessions_app.web.requests.parameter_fields import ParameterField, fields_of
 from sessions_app.web.requests.set_options import SetOption, sets_on
 from sessions_app.web.requests.terms import Terms, breakable, clusters_of, on_call, terms_of
+from sessions_app.web.templatetags.times import when
 
 DURATIONS = (900, 1800, 3600, 7200, 14400, 28800, 86400)
 USUAL = 3600
@@ -59,7 +68,9 @@ class AskPage:
     """The form for one draft. ``windows`` are pairs of start and end; None means that any time is allowed."""
 
     draft: Draft
+    now: dt.datetime
     clusters: Sequence[Cluster]
+    where: ClusterChoices
     sets: Sequence[SetOption]
     targets: Sequence[Target]
     parameters: Sequence[ParameterField]
@@ -150,6 +161,20 @@ class AskPage:
         return self.draft.kind == RequestKind.PLANNED
 
     @property
+    def open_window(self) -> str | SafeString:
+        """The window that is open now, as a sentence. Empty if none is."""
+        period = next((one for one in self.windows or () if one[0] <= self.now), None)
+        if period is None:
+            return ""
+        cut_off = is_cut_off(period, self.now)
+        return "A window is open." if cut_off else format_html("A window is open until {}.", when(period[1]))
+
+    @property
+    def next_windows(self) -> Sequence[tuple[dt.datetime, dt.datetime]]:
+        """The windows that open later."""
+        return [pair for pair in self.windows or () if pair[0] > self.now]
+
+    @property
     def default_start(self) -> str:
         """When access starts by default: `on approval`."""
         return f"with {self.begins_with}" if self.begins_with else "on approval"
@@ -160,12 +185,7 @@ class AskPage:
         if self.for_incident:
             return "The incident's clusters."
         many = len(self.clusters)
-        return f"{'The only cluster' if many == 1 else f'The {many} clusters'} you can request."
-
-    @property
-    def cluster_choices(self) -> list[tuple[Cluster, Look, str]]:
-        """The clusters, each with the look of its risk and a description."""
-        return [(one, _risk_look(one), _about(one)) for one in self.clusters]
+        return "The only cluster you can request." if many == 1 else f"You can request {many} clusters."
 
     @property
     def target_choices(self) -> list[tuple[Target, bool]]:
@@ -178,20 +198,10 @@ def _article(noun: str) -> str:
     return "an" if noun[:1].lower() in "aeiou" else "a"
 
 
-def _risk_look(cluster: Cluster) -> Look:
-    look = RISK.get(cluster.risk, UNKNOWN)
-    return look._replace(word=f"{look.word} risk")
-
-
-def _about(cluster: Cluster) -> str:
-    """Return the description of a cluster: `Web servers, production, 3 targets`."""
-    many = len(cluster.targets.all())
-    summary = f"{cluster.summary}, " if cluster.summary else ""
-    return f"{summary}{cluster.environment}, {many:,} target{'' if many == 1 else 's'}"
-
-
 def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
-    """Return the form for a draft. Empty fields of the draft get the first possible choice."""
+    """Return the form for a draft. Empty fields get the first possible choice, but a cluster is chosen for the
+    requester only if there is no other.
+    """
     every = terms_of(identity)
     groups = group_names(identity)
     by_kind = {
@@ -204,9 +214,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     clusters = clusters_of(usable)
     unread = is_unread(identity, draft.workflow)
     draft, clusters, incidents = _for_workflow(identity, draft, clusters, unread=unread)
-    cluster = next(
-        (cluster for cluster in clusters if cluster.name == draft.cluster), clusters[0] if clusters else None
-    )
+    cluster = _chosen(clusters, draft)
     sets = sets_on(usable, cluster, draft.kind) if cluster else []
     planned = _planned(identity, draft)
     chosen = next((option for option in sets if option.name == draft.command_set), None)
@@ -225,18 +233,22 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
     draft = replace(
         draft,
         cluster=cluster.name if cluster else "",
-        command_set=chosen.name if chosen else "",
-        parameters={field.name: field.value for field in fields},
+        command_set=chosen.name if chosen else "" if cluster else draft.command_set,
+        parameters={field.name: field.value for field in fields} if cluster else draft.parameters,
         duration=draft.duration or _usual_duration(longest, draft.kind, planned, now),
     )
     return AskPage(
         draft=draft,
+        now=now,
         clusters=clusters,
+        where=cluster_choices(
+            clusters, cluster, recent_clusters(identity) if len(clusters) > FEW else (), draft.find
+        ),
         sets=sets,
         targets=targets,
         parameters=fields,
         durations=_durations(longest, draft.seconds),
-        windows=upcoming(terms.windows, now, 3) if terms and terms.windows is not None else None,
+        windows=upcoming(terms.windows, now, 4) if terms and terms.windows is not None else None,
         ticket_required=_wanted_by_all(documents, draft.kind, lambda one: one.ticket is not None),
         reason_required=draft.kind == RequestKind.BREAK_GLASS
         or (draft.kind == RequestKind.INCIDENT and not doing_of(identity, workflow).is_others)
@@ -250,6 +262,15 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         sources=[source.name for source in sources_for(identity)],
         unread=unread and bool(sets),
     )
+
+
+def _chosen(clusters: Sequence[Cluster], draft: Draft) -> Cluster | None:
+    """Return the cluster that a draft names, or the only one that has its targets."""
+    named = [one for one in clusters if one.name == draft.cluster]
+    wanted = set(() if draft.cluster else draft.targets or ())
+    having = [one for one in clusters if wanted and wanted <= {target.name for target in one.targets.all()}]
+    fitting = named or having or clusters
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _planned(identity: Identity, draft: Draft) -> Workflow | None:

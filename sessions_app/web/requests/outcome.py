@@ -15,15 +15,17 @@ from broker.kernel.errors import StintError
 from sessions_app.models import Grant, RequestKind
 from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.rules import Reason, Ticket, WorkflowVouches
+from sessions_app.policy.rules import HasTargets, Reason, Ticket, WorkflowVouches
 from sessions_app.queries.requests.preview import Preview
 from sessions_app.web.forms.faults import Faults
 from sessions_app.web.requests.asking_page import AskPage
+from sessions_app.web.requests.needed import Needed, needed
 from sessions_app.web.templatetags.stint import in_zone
 from sessions_app.web.templatetags.times import say_moment, say_rough, when, when_both, window
 
-# Rules about fields that may not be filled in yet. They are shown as questions, not as refusals.
-SOFT = (Reason, Ticket)
+# Rules about fields that may not be filled in yet, with the ids of the fields. They are shown as needed, not as
+# refusals.
+SOFT = {Reason: "reason", Ticket: "ticket", HasTargets: "target-1"}
 MOST_TARGETS, MOST_OVERLAPS = 4, 3
 
 
@@ -64,6 +66,11 @@ class FormOutcome:
     failed: bool = False
 
     @property
+    def needed(self) -> Sequence[Needed]:
+        """What is still needed before it can be submitted."""
+        return needed(self.ask)
+
+    @property
     def urgent(self) -> bool:
         """Whether it is break-glass access."""
         return self.ask.draft.kind == RequestKind.BREAK_GLASS
@@ -90,7 +97,9 @@ class FormOutcome:
         """The outcome as a short phrase."""
         if self.ask.unread:
             return "Checked when submitted"
-        if self.missing or self.ask.still_open:
+        if self.needed:
+            return f"{_many(len(self.needed), 'field')} still needed"
+        if self.missing:
             return "Incomplete"
         if not self.preview or self.refused:
             return "Not possible yet"
@@ -186,9 +195,9 @@ class FormOutcome:
             return OutcomeStep(tone="warn", icon="ask", title="Not submitted", note=note)
         if self.missing:
             return OutcomeStep(tone="info", icon="ask", title=self.missing.message, note=self.missing.hint)
-        if ask.still_open:
-            title = f"Still needed: {', '.join(ask.still_open)}"
-            note = f"{price} Choose the rest to see what will happen."
+        if ask.clusters and self.needed:
+            title = f"{draft.command_set} needs {ask.price}" if ask.sets else "Depends on the cluster"
+            note = f"Fill in the rest to see {'what will happen' if ask.sets else 'approvals and times'}."
             return OutcomeStep(tone="info", icon="ask", title=title, note=note)
         none_open = draft.kind == RequestKind.INCIDENT and not ask.incidents
         return OutcomeStep(
@@ -199,7 +208,10 @@ class FormOutcome:
         )
 
     def _refusals(self, preview: Preview) -> Iterator[OutcomeStep]:
+        asked_for = {one.field for one in self.needed}
         for at, result in enumerate(preview.decision.refusals):
+            if SOFT.get(result.of) in asked_for:
+                continue
             buttons = _buttons(result, preview, self.now)
             message, fix = in_zone(result.message, result), in_zone(result.fix, result)
             if result.rule in self.faults.said or result.message in self.faults.texts:

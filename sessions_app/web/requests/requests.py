@@ -31,7 +31,6 @@ from sessions_app.operations.requests.save_bookmark import save_bookmark
 from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
 from sessions_app.policy import references
-from sessions_app.policy.rules import HasTargets
 from sessions_app.queries.requests.facts import targets_of
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.cards import request_cards
@@ -48,7 +47,7 @@ from sessions_app.web.requests.set_options import usual_wait
 from sessions_app.web.templatetags.times import say_moment
 
 # The rules that don't depend on time, by their names in faults.
-UNTIMED = frozenset(rule.tag for rule in (*SOFT, HasTargets))
+UNTIMED = frozenset(rule.tag for rule in SOFT)
 
 
 @page(FORM)
@@ -187,7 +186,8 @@ def preview(request: HttpRequest) -> HttpResponse:
         "outcome": _outcome(who(request), ask),
         "ask": ask,
         "changed": shown != is_now,
-        "moved": shown[:2] != is_now[:2],
+        "moved": shown[:2] != is_now[:2] or (ask.where.has_search and shown[2] != is_now[2]),
+        "found": request.POST.get("shown_find", "") != ask.draft.find,
     }
     return render(request, "requests/_preview.html", context)
 
@@ -198,7 +198,7 @@ def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) 
     """
     now = clock.now()
     found = FormOutcome(ask=ask, now=now, faults=faults_of(error, ask.names), failed=error is not None)
-    if not ask.sets or ask.still_open or ask.unread:
+    if not ask.sets or ask.still_open or ask.unread or not ask.draft.seconds:
         return found
     try:
         preview = check_request(requester=identity, ask=ask.draft.new_request(), now=now)

@@ -9,7 +9,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sessions_app.policy.windows import DAYS, Freeze, Window, allowed, covering, frozen, next_free, upcoming
+from sessions_app.policy.windows import (
+    DAYS,
+    Freeze,
+    Window,
+    allowed,
+    covering,
+    frozen,
+    is_cut_off,
+    next_free,
+    upcoming,
+)
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC")
 # The days on which those zones change their clocks, with the day before and after each.
@@ -219,3 +229,11 @@ def test_only_what_touches_is_frozen_and_it_is_cut_at_the_edges():
         (first, last, "Year"),
         (utc("2026-12-24T12:00"), utc("2026-12-24T13:00"), "Move"),
     ]
+
+
+def test_windows_that_adjoin_are_listed_as_one():
+    night = [window("22:00", "00:00", "UTC", ["mon"]), window("00:00", "04:00", "UTC", ["tue"])]
+    assert upcoming(night, utc("2026-11-30T12:00"), 1) == [(utc("2026-11-30T22:00"), utc("2026-12-01T04:00"))]
+    always = window("00:00", "00:00", "UTC")
+    ((opens, closes),) = upcoming([always], utc("2026-11-30T12:00"))
+    assert is_cut_off((opens, closes), utc("2026-11-30T12:00"))
