@@ -8,13 +8,14 @@ dates and `1:30` stay text, as in YAML 1.2. JSON text is valid YAML and is parse
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from sessions_app.policy.plain_messages import plain_message
+from sessions_app.policy.spelling import suggestion
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
@@ -57,6 +58,12 @@ class Problem:
     line: int | None = None
 
     @property
+    def sentence(self) -> str:
+        """The message with a capital letter and a period, without the key and the line."""
+        message = f"{self.message[:1].upper()}{self.message[1:]}".rstrip(".")
+        return message if message.endswith("?") else f"{message}."
+
+    @property
     def said(self) -> str:
         """The problem as a full sentence, like ``Line 4: `max_duration` must be a whole number``, with its
         period.
@@ -73,10 +80,11 @@ class Problem:
         return self._of(self.path.rpartition(": ")[2])
 
     def _of(self, path: str) -> str:
-        key, message = _key_in_words(path), self.message.rstrip(".")
+        key, message = _key_in_words(path), self.sentence
         if not key or key in message:
-            return f"{message[:1].upper()}{message[1:]}."
-        return f"{key} {message}." if message.startswith(_PREDICATES) else f"{key}: {message}."
+            return message
+        message = message[:1].lower() + message[1:] if self.message[:1].islower() else message
+        return f"{key} {message}" if message.startswith(_PREDICATES) else f"{key}: {message}"
 
     def __str__(self) -> str:
         place = ", ".join(part for part in (f"line {self.line}" if self.line else "", self.path) if part)
@@ -84,11 +92,15 @@ class Problem:
 
 
 class DocumentError(ValueError):
-    """A document that can't be used. `problems` lists all of its problems, in document order."""
+    """A document that can't be used. `problems` lists all of its problems, in the order of their lines."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(sorted(problems, key=_place))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+def _place(problem: Problem) -> tuple[str, int]:
+    return problem.path.rpartition(": ")[0], problem.line or 0
 
 
 # Message beginnings that can follow the name of the key.
@@ -273,6 +285,20 @@ def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None
     return found
 
 
+def spelled(problems: Sequence[Problem], model: type[BaseModel], data: Any) -> list[Problem]:
+    """Return the problems with a suggestion for each misspelled key, which is then not reported as missing."""
+    unknown = [one.path for one in problems if one.message == _PLAIN_WORDS["extra_forbidden"]]
+    meant = {path: key for path in unknown if (key := suggestion(model, path, data))}
+    found = {re.sub(r"[^.\[\]]+$", key, path) for path, key in meant.items()}
+    return [
+        replace(one, message=f"is not a known key here. Did you mean `{meant[one.path]}`?")
+        if one.path in meant
+        else one
+        for one in problems
+        if one.path not in found or one.message != _PLAIN_WORDS["missing"]
+    ]
+
+
 def _written_path(loc: Sequence[str | int], data: Any) -> Path:
     """Return the location of an error in the document, without pydantic's labels for union members."""
     path: list[str | int] = []
@@ -311,4 +337,4 @@ def validate(model: type[Model], data: Any, *, lines: Lines | None = None) -> Mo
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise DocumentError(problems_of(error, data=data, lines=lines)) from None
+        raise DocumentError(spelled(problems_of(error, data=data, lines=lines), model, data)) from None

@@ -22,7 +22,7 @@ from sessions_app.connectors.base import ConnectionParameters, ConnectorError, s
 from sessions_app.connectors.registry import ConnectorType, find, type_of, types
 from sessions_app.models import Cluster
 from sessions_app.policy.catalog import ClusterDocument, TargetDocument, schemas
-from sessions_app.policy.documents import DocumentError, Problem, problems_of
+from sessions_app.policy.documents import DocumentError, Problem, problems_of, spelled
 from sessions_app.workflows.base import secret_fields as source_secrets
 from sessions_app.workflows.registry import types as source_types
 
@@ -223,7 +223,8 @@ def _validated(
     try:
         checked = parameters.model_validate(given)
     except ValidationError as error:
-        found = [Problem(f"connection.{one.path}", one.message) for one in problems_of(error, data=given)]
+        wrong = spelled(problems_of(error, data=given), parameters, given)
+        found = [Problem(f"connection.{one.path}", one.message) for one in wrong]
         raise DocumentError([*(one for one in found if one.path not in known), *problems]) from None
     if problems:
         raise DocumentError([*problems])

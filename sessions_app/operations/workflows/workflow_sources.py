@@ -14,7 +14,7 @@ from broker.kernel.errors import Unavailable
 from sessions_app.models import WorkflowSource
 from sessions_app.operations.targets.cluster_connection import STORED, secret_of
 from sessions_app.policy.catalog import SourceDocument
-from sessions_app.policy.documents import DocumentError, Problem, problems_of
+from sessions_app.policy.documents import DocumentError, Problem, problems_of, spelled
 from sessions_app.workflows.base import Adapter, AdapterType, secret_fields
 from sessions_app.workflows.registry import find, types
 
@@ -110,7 +110,7 @@ def read_secrets(
     try:
         checked = parameters.model_validate({**plain, **secret})
     except ValidationError as error:
-        found = problems_of(error, data=given)
+        found = spelled(problems_of(error, data=given), parameters, given)
         raise DocumentError([Problem(f"parameters.{one.path}", one.message) for one in found]) from None
     seen = document.model_dump(mode="json", exclude={"parameters", "webhook_secrets"}, exclude_defaults=True)
     seen["parameters"] = checked.model_dump(mode="json", exclude=set(names), exclude_defaults=True)

@@ -117,8 +117,7 @@ class ClusterForm:
         """
         found: dict[str, dict[str, None]] = {}
         for problem in problems:
-            text = problem.message[:1].upper() + problem.message[1:] + "."
-            found.setdefault(self._field_of(problem), {})[text] = None
+            found.setdefault(self._field_of(problem), {})[problem.sentence] = None
         names = [name for name in self._names() if name in found]
         at = {name: " ".join(found.pop(name)) for name in names}
         above = " ".join(text for texts in found.values() for text in texts)

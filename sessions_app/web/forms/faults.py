@@ -69,7 +69,7 @@ def faults_of_document(problems: Sequence[Problem], names: str) -> Faults:
     fields: dict[str, list[str]] = {}
     for problem in problems:
         key = re.split(r"[.\[]", problem.path)[0]
-        fields.setdefault(key, []).append(f"{problem.message[:1].upper()}{problem.message[1:]}.")
+        fields.setdefault(key, []).append(problem.sentence)
     return faults_of(InvalidInput("Nothing was saved.", fields=fields), names)
 
 

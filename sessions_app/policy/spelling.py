@@ -1,0 +1,65 @@
+"""Suggestions for misspelled keys of a document."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel
+
+_CLOSE = 0.7
+Schema = Mapping[str, Any]
+
+
+def suggestion(model: type[BaseModel], path: str, data: Any) -> str:
+    """Return the known key that a misspelled one is closest to; empty if none is close.
+
+    ``path`` leads to the misspelled key (`incident.own_calls`) in the document ``data``. Keys beside it aren't
+    suggested.
+    """
+    *parent, key = [int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", path)]
+    for part in parent:
+        data = data[part]
+    known = sorted(_keys_at(_schema(model), parent).difference(data))
+    typed = str(key).lower().replace("-", "_").replace(" ", "_")
+    return next(iter(get_close_matches(typed, known, 1, _CLOSE)), "")
+
+
+@functools.cache
+def _schema(model: type[BaseModel]) -> Schema:
+    return model.model_json_schema()
+
+
+def _keys_at(schema: Schema, path: Sequence[str | int]) -> set[str]:
+    """Return the keys that a mapping at a path of the document can have."""
+    definitions = schema.get("$defs", {})
+    nodes = list(_alternatives(schema, definitions))
+    for part in path:
+        inside = (child for node in nodes for child in _children(node, part))
+        nodes = [one for child in inside for one in _alternatives(child, definitions)]
+    return {key for node in nodes for key in node.get("properties", {})}
+
+
+def _alternatives(node: Schema, definitions: Schema) -> Iterator[Schema]:
+    """Yield a schema with its references resolved, and each alternative in it."""
+    if "$ref" in node:
+        node = definitions[node["$ref"].rpartition("/")[2]]
+    yield node
+    for word in ("anyOf", "oneOf", "allOf"):
+        for one in node.get(word, ()):
+            yield from _alternatives(one, definitions)
+
+
+def _children(node: Schema, part: str | int) -> Iterator[Schema]:
+    """Yield the schemas of a list's entry or of a mapping's value."""
+    if isinstance(part, int):
+        yield from (node[word] for word in ("items",) if isinstance(node.get(word), dict))
+        yield from node.get("prefixItems", ())[part : part + 1]
+    elif part in node.get("properties", {}):
+        yield node["properties"][part]
+    else:
+        yield from node.get("patternProperties", {}).values()
+        yield from (node[word] for word in ("additionalProperties",) if isinstance(node.get(word), dict))
