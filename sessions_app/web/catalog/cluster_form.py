@@ -15,46 +15,17 @@ from django.http import QueryDict
 from sessions_app.connectors.nested import leaves
 from sessions_app.connectors.registry import ConnectorType, type_of
 from sessions_app.operations.targets.cluster_connection import STORED
-from sessions_app.policy.catalog import ClusterDocument, fingerprint_of
+from sessions_app.policy.catalog import ClusterDocument
 from sessions_app.policy.documents import Problem
 from sessions_app.web.catalog.connection_fields import PREFIX, ConnectionField, data_of, fields_of, texts_of
+from sessions_app.web.catalog.pasted_targets import TargetRow, with_pasted
 from sessions_app.web.forms.faults import Faults, count_of
 
 # A cluster with more targets than this is edited as text, because the form would be too long.
 MOST_TARGETS = 60
+TOO_MANY = f"The form takes at most {MOST_TARGETS} targets. Edit the cluster as text to add more."
 _TARGET_FIELDS = ("name", "address", "port", "account", "host_key")
 _OF_TARGET = re.compile(r"targets\[(\d+)\](?:\.(\w+))?")
-
-
-@dataclass(frozen=True, slots=True)
-class TargetRow:
-    """One target as typed."""
-
-    name: str = ""
-    address: str = ""
-    port: str = ""
-    account: str = ""
-    host_key: str = ""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was typed in the row."""
-        return not (self.name or self.address or self.port or self.account or self.host_key)
-
-    @property
-    def fingerprint(self) -> str:
-        """The key's fingerprint, to compare with the target's. Empty if the text isn't a key."""
-        return fingerprint_of(self.host_key)
-
-    def data(self) -> dict[str, Any]:
-        """Return the row as it would appear in a file."""
-        port: int | str = int(self.port) if self.port.isdecimal() and len(self.port) < 9 else self.port
-        said = {"port": port, "account": self.account, "host_key": self.host_key}
-        return {
-            "name": self.name,
-            "address": self.address,
-            **{key: value for key, value in said.items() if value},
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +46,7 @@ class ClusterForm:
     connection: Mapping[str, str] = field(default_factory=dict)
     stored: frozenset[str] = frozenset()
     kept: Mapping[str, Any] = field(default_factory=dict)
+    pasted: str = ""
     faults: Faults = field(default_factory=Faults)
 
     def source(self) -> str:
@@ -85,7 +57,7 @@ class ClusterForm:
             "summary": self.summary,
             "environment": self.environment,
             "risk": self.risk,
-            "targets": [row.data() for row in self.targets if not row.is_empty],
+            "targets": [_data_of(row) for row in self.targets if not row.is_empty],
             **self.kept,
         }
         if self.host_ca:
@@ -107,14 +79,26 @@ class ClusterForm:
         """The connection parameters, as fields."""
         return fields_of(self.type_, self.connection, self.stored)
 
-    def with_another_target(self) -> ClusterForm:
-        """Return the form with one more empty row."""
-        return replace(self, targets=(*self.targets, TargetRow()))
+    def with_more_targets(self) -> ClusterForm:
+        """Return the form with one more empty row, unless rows were just pasted."""
+        return self if self.pasted else replace(self, targets=(*self.targets, TargetRow()))
+
+    @property
+    def few(self) -> bool:
+        """Whether the targets are so few that each can be shown with its labels on a narrow screen."""
+        return len(self.targets) <= 2
+
+    @property
+    def fingerprints(self) -> list[tuple[str, str]]:
+        """The names of the targets with their keys' fingerprints."""
+        return [(row.name, row.fingerprint) for row in self.targets if row.fingerprint]
 
     def with_problems(self, problems: Sequence[Problem]) -> ClusterForm:
         """Return the form with each fault at its field, in the order of the fields. Faults without a field go
         above the form.
         """
+        if self.faults.at:
+            return self
         found: dict[str, dict[str, None]] = {}
         for problem in problems:
             found.setdefault(self._field_of(problem), {})[problem.sentence] = None
@@ -195,8 +179,8 @@ def form_of(document: ClusterDocument) -> ClusterForm:
 
 
 def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
-    """Return the submitted form for a cluster of a kind, without rows that are empty or marked for removal.
-    It has at least one row.
+    """Return the submitted form for a cluster of a kind, without rows that are empty or marked for removal, and
+    with those that were pasted. It has at least one row.
     """
 
     def said(name: str) -> str:
@@ -205,6 +189,10 @@ def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
     count = data.get("rows", "")
     numbers = range(min(int(count), MOST_TARGETS + 1) if count.isdecimal() and len(count) < 4 else 0)
     rows = [_row(data, number) for number in numbers if not data.get(f"t{number}.drop")]
+    pasted = said("pasted")
+    targets = with_pasted(rows, pasted)
+    if crowded := bool(pasted) and len(targets) > MOST_TARGETS:
+        targets = with_pasted(rows, "")
     sent = {name.removeprefix(PREFIX): said(name) for name in data if name.startswith(PREFIX)}
     return ClusterForm(
         kind=kind,
@@ -216,8 +204,17 @@ def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
         host_ca=said("host_ca"),
         groups=said("groups"),
         people=said("people"),
-        targets=tuple(row for row in rows if not row.is_empty) or (TargetRow(),),
+        targets=targets or (TargetRow(),),
+        pasted=pasted,
+        faults=Faults({"pasted": TOO_MANY} if crowded else {}),
     )
+
+
+def _data_of(row: TargetRow) -> dict[str, Any]:
+    """Return a row as it would appear in a file."""
+    port: int | str = int(row.port) if row.port.isdecimal() and len(row.port) < 9 else row.port
+    said = {"port": port, "account": row.account, "host_key": row.host_key}
+    return {"name": row.name, "address": row.address, **{key: value for key, value in said.items() if value}}
 
 
 def _row(data: QueryDict, number: int) -> TargetRow:

@@ -125,9 +125,9 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
             form if as_text else replace(form_of_post(request.POST, kind), kept=form.kept, stored=form.stored)
         )
         source = sent(request.POST) if as_text else form.source()
-        if request.POST.get("act") == "add":
-            form = form.with_another_target()
-        else:
+        if request.POST.get("act") == "add" and not as_text:
+            form = form.with_more_targets()
+        elif as_text or not form.faults.at:
             outcome = press(request, kind="clusters", source=source, name=name)
     if outcome.saved:
         saved = name or form.name

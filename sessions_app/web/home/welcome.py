@@ -88,8 +88,8 @@ def _cluster(request: HttpRequest) -> Answer:
     if request.method == "POST":
         form = form_of_post(request.POST)
         if request.POST.get("act") == "add":
-            form = form.with_another_target()
-        else:
+            form = form.with_more_targets()
+        elif not form.faults.at:
             outcome = press(request, kind="clusters", source=form.source(), name=None)
     if outcome.saved:
         return redirect("welcome_step", "check")

@@ -108,7 +108,8 @@ class AskPage:
             *(f"p.{field.name}:parameters.{field.name}" for field in self.parameters),
             "target:targets,has_targets" if self.chooses_targets else "",
             f"day:{_OF_START} hour" if self.chooses_start else "",
-            "other_duration:duration,max_duration ticket reason bookmark:name,query",
+            "other_duration:duration,max_duration" if self.sets else "",
+            "ticket reason bookmark:name,query",
         )
         return " ".join(shown)
 

@@ -74,6 +74,9 @@ def new(request: HttpRequest) -> HttpResponse:
 
 def _asked(me: Identity, draft: Draft) -> NewRequest:
     """Return what a form requests. Raises InvalidInput with all faults at once."""
+    if not draft.cluster:
+        # The other fields are shown once there is a cluster.
+        draft = replace(draft, duration="1h", day="", hour="")
     try:
         return draft.new_request()
     except InvalidInput as error:

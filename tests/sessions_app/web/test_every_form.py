@@ -95,8 +95,8 @@ def _attempts(form: Form) -> Iterator[tuple[str, dict[str, list[str]]]]:
     """
     for turn, name in enumerate(form.names):
         kind = form.of(name)[0].kind
-        if re.match(r"t[1-9]", name):
-            # The rows of a list of targets are alike.
+        if re.match(r"t[1-9]|pasted$", name):
+            # The rows of a list of targets are alike, and pasted ones become such rows.
             continue
         if kind in TICKED:
             yield name, {**form.data(), name: []}

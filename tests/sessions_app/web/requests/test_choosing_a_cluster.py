@@ -69,7 +69,7 @@ def test_the_panel_lists_all_that_is_still_needed_with_the_field_of_each(as_alic
 
 
 def test_a_request_without_a_cluster_is_not_submitted(as_alice, many):
-    answer = as_alice.post("/requests/new/", {"send": "1", "reason": "Kept", "duration": "1h"})
+    answer = as_alice.post("/requests/new/", {"send": "1", "reason": "Kept"})
     says(answer.content.decode(), "Choose a cluster.", "Kept")
 
 
