@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from django.contrib.auth.models import Group
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
@@ -44,6 +46,21 @@ def may_give_credentials(actor: Identity, identity: Identity) -> bool:
     could otherwise request as a machine and approve as a person.
     """
     return answers_for(actor, identity)
+
+
+def administers(identity: Identity) -> bool:
+    """Whether the identity is a person who administers Stint, or any policy or cluster, also through a group."""
+    if not identity.is_person or identity.is_superuser:
+        return identity.is_person
+    if identity.held is not None:
+        return any(codename.startswith("administer_") for _, codename in identity.held())
+    own = (f"{owner}{noun}" for noun in ("cluster", "accesspolicy") for owner in ("", "groups__"))
+    kinds = ("userobjectpermission", "groupobjectpermission")
+    held = (
+        Q(**{f"{one}{kinds[one.startswith('groups__')]}__permission__codename__startswith": "administer_"})
+        for one in own
+    )
+    return Identity.objects.filter(pk=identity.pk).filter(reduce(or_, held)).exists()
 
 
 def registered_key(fingerprint: str) -> SSHPublicKey | None:

@@ -11,7 +11,7 @@ from accounts.actors import actor_of
 from accounts.factors import ensure_recently_proven
 from accounts.locks import lock_recipient
 from accounts.models import APIToken, Identity, Scope
-from accounts.queries import may_give_credentials
+from accounts.queries import administers, may_give_credentials
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
@@ -48,14 +48,15 @@ def create_token(
     actor used. The new one can't have more scopes, is bound to the same workflow, and expires or is revoked
     with it. ``workflow`` is the reference of the workflow that all its requests are bound to.
 
-    Raises InvalidInput for unknown or no scopes, a missing or too long label, or a lifetime over 90 days.
+    Raises InvalidInput for unknown or no scopes, `administer` for an identity that administers nothing, a
+    missing or too long label, or a lifetime over 90 days.
     Also raises Forbidden for another person's tokens, MoreThanItself, NotFound, ProofNeeded,
     IdentityDisabled.
     """
     wanted, label = _checked(scopes, lifetime, label)
     if by is not None:
         _check_within(by, wanted, now + lifetime)
-    identity = _recipient(identity_id, actor, now)
+    identity = _recipient(identity_id, actor, wanted, now)
     text = new_token("stint")
     with transaction.atomic():
         lock_recipient(identity, actor)
@@ -106,14 +107,21 @@ def _checked(scopes: Iterable[str], lifetime: dt.timedelta, label: str) -> tuple
     return wanted, label
 
 
-def _recipient(identity_id: int, actor: Identity | Actor, now: dt.datetime) -> Identity:
-    """Return the identity, if the actor can create tokens for it."""
+def _recipient(
+    identity_id: int, actor: Identity | Actor, scopes: Collection[str], now: dt.datetime
+) -> Identity:
+    """Return the identity, if the actor can create tokens with these scopes for it."""
     identity = Identity.objects.filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("Identity not found.")
     if isinstance(actor, Identity):
         if not may_give_credentials(actor, identity):
             raise Forbidden("You can't create tokens for another person.")
+        if Scope.ADMINISTER in scopes and not administers(identity):
+            raise InvalidInput(
+                f"{identity} administers nothing, and can't get a token with the scope `administer`.",
+                fields={"scopes": ["Remove `administer`: it is for administrators only."]},
+            )
         ensure_recently_proven(actor, now)
     return identity
 

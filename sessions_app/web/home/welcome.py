@@ -74,7 +74,7 @@ def _people(request: HttpRequest) -> Answer:
             return redirect("welcome_step", "people")
     except StintError as error:
         context |= {"error": error, "form": act}
-    return {**context, "people": reads.people(), "groups": groups()}
+    return {**context, "people": reads.people(), "groups": groups(), "grouped": reads.in_groups()}
 
 
 def _person(request: HttpRequest) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from django.db.models import OuterRef, Prefetch, Subquery
 from accounts.models import Identity, Kind
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion, Target, TargetCheck
 
+# One to request and one to approve.
+PEOPLE = 2
 KEYS = ("people", "cluster", "check", "commands", "policy", "done")
 
 
@@ -36,7 +38,6 @@ def starts_with_nothing(identity: Identity) -> bool:
 
 def steps() -> list[Step]:
     """Return the steps in order, each with whether it is done."""
-    people = Identity.objects.active().filter(kind=Kind.PERSON)
     latest = TargetCheck.objects.filter(target=OuterRef("pk"), finished_at__isnull=False).order_by("-pk")
     targets = Target.objects.live()
     published = CommandSetVersion.objects.filter(
@@ -46,9 +47,7 @@ def steps() -> list[Step]:
         clusters__removed_at__isnull=True, command_sets__removed_at__isnull=True
     )
     return [
-        Step(
-            "people", "People and groups", people.count() > 1 and people.filter(groups__isnull=False).exists()
-        ),
+        Step("people", "People and groups", in_groups() >= PEOPLE),
         Step("cluster", "A cluster with a target", targets.exists()),
         Step(
             "check",
@@ -65,6 +64,12 @@ def unfinished(identity: Identity) -> str:
     if not identity.is_superuser or AccessPolicy.objects.live().exists():
         return ""
     return next((step.title[:1].lower() + step.title[1:] for step in steps() if not step.done), "")
+
+
+def in_groups() -> int:
+    """Return how many people are in a group, at most PEOPLE."""
+    found = Identity.objects.active().filter(kind=Kind.PERSON, groups__isnull=False)
+    return len(found.values("pk").distinct()[:PEOPLE])
 
 
 def people() -> Sequence[Identity]:

@@ -22,6 +22,7 @@ from accounts.operations.remove_ssh_key import remove_ssh_key
 from accounts.operations.revoke_token import revoke_token
 from accounts.operations.set_password import set_password
 from accounts.operations.set_time_zone import set_time_zone
+from accounts.queries import administers
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.queries.identities.api_tokens import live_tokens
@@ -56,7 +57,7 @@ def _account(
         "groups": me.groups.order_by("name"),
         "factors": factors_of(me),
         "machines": me.machines.order_by("username"),
-        "scopes": Scope.choices,
+        "scopes": [one for one in Scope.choices if one[0] != Scope.ADMINISTER or administers(me)],
         "zones": sorted(zoneinfo.available_timezones()),
         "lifetimes": [(days, plural(days, "day"), days == USUAL) for days in LIFETIMES],
         "error": error,

@@ -25,16 +25,22 @@ def index(request: HttpRequest) -> HttpResponse:
     """List the workflows that the reader may see, with the form that opens one."""
     if request.method != "POST":
         return _index(request)
-    post = request.POST
+    kind = request.POST.get("kind", "")
+    # Fields of other kinds are not shown, but keep what was typed.
+    others = {
+        WorkflowKind.INCIDENT: ("assignee", "from_day", "from_hour", "to_day", "to_hour"),
+        WorkflowKind.CHANGE: ("severity",),
+    }.get(kind, ("severity", "from_day", "from_hour", "to_day", "to_hour"))
+    post = {name: "" if name in others else request.POST.get(name, "") for name in TYPED}
     try:
         opened = open_workflow(
-            kind=post.get("kind", ""),
-            title=post.get("title", ""),
-            severity=post.get("severity", ""),
-            clusters=post.getlist("cluster"),
-            starts_at=parse_start(post.get("from_day", ""), post.get("from_hour", ""), "from_"),
-            ends_at=parse_start(post.get("to_day", ""), post.get("to_hour", ""), "to_"),
-            assignee=post.get("assignee", ""),
+            kind=kind,
+            title=post["title"],
+            severity=post["severity"],
+            clusters=request.POST.getlist("cluster"),
+            starts_at=parse_start(post["from_day"], post["from_hour"], "from_"),
+            ends_at=parse_start(post["to_day"], post["to_hour"], "to_"),
+            assignee=post["assignee"],
             actor=who(request),
             now=clock.now(),
         )

@@ -12,7 +12,7 @@ from broker.audit.models import AuditEntry
 from broker.kernel.crypto import token_digest
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
-from tests.support.world.acts import Started, last, wait_for_waiters
+from tests.support.world.acts import Started, last, policy, wait_for_waiters
 
 DAY = dt.timedelta(days=1)
 
@@ -42,6 +42,14 @@ def test_the_record_has_what_the_token_may_do_and_never_the_token(world):
     }
     assert not AuditEntry.objects.filter(body__contains=text[10:]).exists()
     assert not AuditEntry.objects.filter(body__contains=token.digest).exists()
+
+
+def test_only_administrators_get_the_scope_administer(world):
+    with pytest.raises(InvalidInput, match="administers nothing"):
+        make(world, scopes=["read", "administer"])
+    world.apply(policy(world, administrators={"identities": ["alice"]}))
+    assert make(world, scopes=["read", "administer"])
+    assert make(world, world.admin, scopes=["administer"])
 
 
 WITHOUT_LIMITS = [

@@ -50,7 +50,7 @@ MAIN = {
         "timeline": 15,
         "incident": 27,
         "workflows": 10,
-        "account": 12,
+        "account": 13,
     },
     "bob": {
         "home": 19,

@@ -77,6 +77,9 @@ def test_home_leads_an_administrator_to_the_first_steps_until_there_is_a_cluster
 def test_the_first_steps_can_be_walked_left_and_resumed(root, client, now):
     assert current(client) == "people"
     add(client, "alice", "operators")
+    assert current(client) == "people"
+    assert "<b>1 of 2</b> is in a group" in read(client, "/welcome/people/")
+    add(client, "bob", "approvers")
     assert current(client) == "cluster"
     assert client.post("/welcome/cluster/", CLUSTER)["Location"] == "/welcome/check/"
     assert current(client) == "check"
@@ -90,7 +93,6 @@ def test_the_first_steps_can_be_walked_left_and_resumed(root, client, now):
     assert client.post("/welcome/commands/", form)["Location"] == "/welcome/policy/"
     assert CommandSet.objects.get().published.number == 1
     assert current(client) == "policy"
-    add(client, "bob", "approvers")
     assert client.post("/welcome/policy/", POLICY)["Location"] == "/welcome/done/"
     policy = AccessPolicy.objects.get()
     assert (policy.document["max_duration"], policy.document["approvals"][0]["from"]) == ("2h", ["approvers"])

@@ -97,3 +97,8 @@ def test_an_administrator_disables_and_enables(world, browser):
     assert not Identity.objects.get(pk=world.alice.pk).is_active
     admin.post(f"/people/{world.alice.pk}/switch/", {"enable": "1"})
     assert Identity.objects.get(pk=world.alice.pk).is_active
+
+
+def test_the_scope_administer_is_offered_to_administrators_only(as_alice, as_admin):
+    assert 'value="administer"' not in read(as_alice, "/account/")
+    assert 'value="administer"' in read(as_admin, "/account/")
