@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.urls import reverse
 
@@ -21,7 +21,7 @@ from sessions_app.policy.catalog import read_command_set
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.examples import ExampleFailure, check_examples
 from sessions_app.policy.commands.kinds import kinds, lint
-from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
+from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml, load_yaml_with_lines
 from sessions_app.queries.catalog.widening import wider_set
 from sessions_app.web.catalog.command_sets_page import Difference, Finding, Tab, difference, found
 from sessions_app.web.display.states import Linked, plural
@@ -64,6 +64,16 @@ def check_source(source: str, before: CommandSetVersion | None) -> Checked:
         failures=check_examples(file.document),
         difference=difference(before, file.document, source) if before else None,
     )
+
+
+def schema_of(source: str) -> Mapping[str, Any]:
+    """Return the JSON schema of a document's kind. Empty if its kind can't be read."""
+    try:
+        kind = load_yaml(source).get("kind")
+    except DocumentError:
+        return {}
+    found = next((one for one in kinds() if one.name == kind), None)
+    return found.document.model_json_schema() if found else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from sessions_app.policy.commands.kinds import starter
 from sessions_app.web.catalog import command_set_editor as editor
 from sessions_app.web.catalog import command_sets_page as reads
 from sessions_app.web.catalog.proposals_page import proposal_for
+from sessions_app.web.forms.document_form import form_of, shows_form, with_form
 from sessions_app.web.forms.documents import PLACES, Editing, administered, edited_at, list_documents
 from sessions_app.web.forms.editor import Typed, sent
 from sessions_app.web.forms.removing import Removal, press_remove
@@ -117,6 +118,8 @@ def _editor(
     draft = command_set.versions.filter(published_at__isnull=True).first() if command_set else None
     before = reads.newest_published(command_set) if command_set else None
     source = sent(request.POST) if "source" in request.POST else _begin(request, draft or before)
+    schema = editor.schema_of(source)
+    source = with_form(source, schema, request.POST)
     line, values = _tried(request)
     act = request.POST.get("act", "")
     based_on = request.POST.get("based_on", str(draft.pk if draft else 0))
@@ -163,6 +166,7 @@ def _editor(
             if command_set
             else None
         ),
+        "form": form_of(source, schema, typed.problems) if schema and shows_form(request.POST) else None,
         "templates": [] if command_set else editor.templates(request.GET.get("start", "")),
     }
     if getattr(request, "htmx", None):

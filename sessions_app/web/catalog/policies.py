@@ -18,6 +18,7 @@ from sessions_app.web.catalog import policies_page as reads
 from sessions_app.web.catalog import simulator_page as simulating
 from sessions_app.web.catalog.proposals_page import proposal_for
 from sessions_app.web.catalog.replay_page import replay_past
+from sessions_app.web.forms.document_form import form_of, shows_form, with_form
 from sessions_app.web.forms.documents import administered, editing, list_documents
 from sessions_app.web.forms.editor import Typed, sent
 from sessions_app.web.forms.removing import Removal, press_remove
@@ -88,7 +89,8 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
     name = policy.name if policy else None
     source = sent(request.POST) if request.method == "POST" else _begin(policy)
-    act = request.POST.get("act", "")
+    act, schema = request.POST.get("act", ""), PolicyDocument.model_json_schema()
+    source = with_form(source, schema, request.POST)
     outcome = (
         press(request, kind="policies", source=source, name=name) if act in ("save", "look") else SaveResult()
     )
@@ -106,6 +108,7 @@ def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
         "checked": checked,
         "outcome": outcome,
         "error": outcome.error,
+        "form": form_of(source, schema, typed.problems) if shows_form(request.POST) else None,
         **_simulation(request, checked.document, None, asked=act == "simulate"),
         **(_replayed(policy, checked.document) if act == "replay" else {}),
     }
