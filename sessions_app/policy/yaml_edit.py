@@ -75,7 +75,7 @@ def _with(data: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
 
 def _reads_as(text: str, data: Any) -> bool:
     try:
-        return load_yaml(text) == data
+        return bool(load_yaml(text) == data)
     except DocumentError:
         return False
 
@@ -84,7 +84,7 @@ def _edited(source: str, path: Path, value: Any) -> str:
     """Return the text with one value set or removed, or an empty one. The caller checks that it reads as
     expected.
     """
-    parent = yaml.compose(source, Loader=yaml.SafeLoader)
+    parent: Any = yaml.compose(source, Loader=yaml.SafeLoader)
     for part in path[:-1]:
         parent = next((child for key, _, child in _children(parent) if key == part), None)
         if parent is None:
@@ -120,7 +120,8 @@ def _end(source: str, node: Any) -> int:
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(source, last[1] if isinstance(last, tuple) else last)
-    start, end = node.start_mark.index, node.end_mark.index
+    start: int = node.start_mark.index
+    end: int = node.end_mark.index
     return start + len(source[start:end].rstrip())
 
 

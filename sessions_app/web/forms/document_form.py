@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ import yaml
 from django.http import QueryDict
 
 from sessions_app.policy.documents import DocumentError, Problem, load_yaml
+from sessions_app.policy.durations import show_duration
 from sessions_app.policy.yaml_edit import changed
 from sessions_app.web.forms.faults import Faults, count_of
 
@@ -74,6 +74,17 @@ class DocumentForm:
     fields: Sequence[DocumentField] = ()
     faults: Faults = field(default_factory=Faults)
     above: str = ""
+
+    @property
+    def main(self) -> list[DocumentField]:
+        """The fields that are required, have a value, or have a problem."""
+        return [one for one in self.fields if one.required or one.present or one.name in self.marked]
+
+    @property
+    def more(self) -> list[DocumentField]:
+        """The other fields."""
+        main = self.main
+        return [one for one in self.fields if one not in main]
 
     @property
     def marked(self) -> set[str]:
@@ -190,13 +201,14 @@ def _fits(shape: str, value: Any) -> bool:
     """Whether a value of a document can be shown in a field of a shape."""
     if value is MISSING or value is None:
         return True
-    wanted = {"group": dict, "rows": list, "lines": list, "tick": bool}.get(shape)
+    wanted: Any = {"group": dict, "rows": list, "lines": list, "tick": bool}.get(shape)
     if wanted is None:
         return shape == "yaml" or not isinstance(value, dict | list)
     if not isinstance(value, wanted):
         return False
-    entries = {"rows": dict, "lines": str}.get(shape)
-    return entries is None or all(isinstance(one, entries) and "\n" not in one for one in value)
+    if shape == "rows":
+        return all(isinstance(one, dict) for one in value)
+    return shape != "lines" or all(isinstance(one, str) and "\n" not in one for one in value)
 
 
 def _field(key: str, node: Schema, value: Any, name: str, needed: bool) -> DocumentField:
@@ -244,7 +256,10 @@ def _parts(node: Schema, data: Mapping[str, Any], name: str) -> list[DocumentFie
 
 def _usual(node: Schema) -> str:
     value = node.get("default")
-    return "" if value in (None, "") or isinstance(value, dict | list) else str(value)
+    if value in (None, "") or isinstance(value, dict | list):
+        return ""
+    seconds = isinstance(value, int) and not isinstance(value, bool) and node.get("type") != "integer"
+    return show_duration(value) if seconds else str(value)
 
 
 def _text(shape: str, value: Any) -> str:
@@ -325,32 +340,3 @@ def _value(shape: str, node: Schema, text: str) -> Any:
             return text
     whole = node.get("type") == "integer" and re.fullmatch(r"-?[0-9]{1,18}", text)
     return int(text) if whole else text
-
-
-def outline(schema: Schema, names: Mapping[str, Sequence[str]]) -> str:
-    """Return the keys of a document and their values as JSON, for completion in the text.
-
-    ``names`` are the names that the values of a key can have, by key.
-    """
-    return json.dumps({"keys": _outline(schema, 0), "names": dict(names)}, ensure_ascii=False)
-
-
-def _outline(node: Schema, depth: int) -> dict[str, Any]:
-    found = {}
-    for key, about in node.get("properties", {}).items():
-        plain = _plain({**about, "$defs": node.get("$defs", {})})
-        items = (
-            _plain({**plain.get("items", {}), "$defs": node.get("$defs", {})})
-            if plain.get("type") == "array"
-            else plain
-        )
-        inner = _outline(items, depth + 1) if depth < _FEW and items.get("properties") else {}
-        values = items.get("enum") or (["true", "false"] if items.get("type") == "boolean" else [])
-        one = {
-            "about": about.get("description", ""),
-            "keys": inner,
-            "values": values,
-            "list": plain.get("type") == "array",
-        }
-        found[key] = {name: value for name, value in one.items() if value}
-    return found

@@ -200,9 +200,7 @@ def _article(noun: str) -> str:
 
 
 def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
-    """Return the form for a draft. Empty fields get the first possible choice, but a cluster is chosen for the
-    requester only if there is no other.
-    """
+    """Return the form for a draft. Empty fields but the cluster get the first possible choice."""
     every = terms_of(identity)
     groups = group_names(identity)
     by_kind = {
@@ -242,9 +240,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         draft=draft,
         now=now,
         clusters=clusters,
-        where=cluster_choices(
-            clusters, cluster, recent_clusters(identity) if len(clusters) > FEW else (), draft.find
-        ),
+        where=_where(identity, draft, clusters, cluster),
         sets=sets,
         targets=targets,
         parameters=fields,
@@ -272,6 +268,13 @@ def _chosen(clusters: Sequence[Cluster], draft: Draft) -> Cluster | None:
     having = [one for one in clusters if wanted and wanted <= {target.name for target in one.targets.all()}]
     fitting = named or having or clusters
     return fitting[0] if len(fitting) == 1 else None
+
+
+def _where(
+    identity: Identity, draft: Draft, clusters: Sequence[Cluster], chosen: Cluster | None
+) -> ClusterChoices:
+    recent = recent_clusters(identity) if len(clusters) > FEW else ()
+    return cluster_choices(clusters, chosen, recent, draft.find)
 
 
 def _planned(identity: Identity, draft: Draft) -> Workflow | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode
 
 from django.urls import reverse
@@ -25,7 +26,7 @@ from sessions_app.web.templatetags.times import say_moment, say_rough, when, whe
 
 # Rules about fields that may not be filled in yet, with the ids of the fields. They are shown as needed, not as
 # refusals.
-SOFT = {Reason: "reason", Ticket: "ticket", HasTargets: "target-1"}
+SOFT: dict[Any, str] = {Reason: "reason", Ticket: "ticket", HasTargets: "target-1"}
 MOST_TARGETS, MOST_OVERLAPS = 4, 3
 
 

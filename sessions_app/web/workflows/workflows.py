@@ -17,6 +17,11 @@ from sessions_app.web.layout.views import ACT, FORM, page, who
 from sessions_app.web.workflows import incidents_page as reads
 
 TYPED = ("title", "severity", "assignee", "from_day", "from_hour", "to_day", "to_hour")
+_PLANNED = ("from_day", "from_hour", "to_day", "to_hour")
+_OF_OTHERS: dict[str, tuple[str, ...]] = {
+    WorkflowKind.INCIDENT: ("assignee", *_PLANNED),
+    WorkflowKind.CHANGE: ("severity",),
+}
 STATES = [(WorkflowState.OPEN, "Open"), (WorkflowState.CLOSED, "Closed"), ("all", "All")]
 
 
@@ -27,10 +32,7 @@ def index(request: HttpRequest) -> HttpResponse:
         return _index(request)
     kind = request.POST.get("kind", "")
     # Fields of other kinds are not shown, but keep what was typed.
-    others = {
-        WorkflowKind.INCIDENT: ("assignee", "from_day", "from_hour", "to_day", "to_hour"),
-        WorkflowKind.CHANGE: ("severity",),
-    }.get(kind, ("severity", "from_day", "from_hour", "to_day", "to_hour"))
+    others = _OF_OTHERS.get(kind, ("severity", *_PLANNED))
     post = {name: "" if name in others else request.POST.get(name, "") for name in TYPED}
     try:
         opened = open_workflow(
