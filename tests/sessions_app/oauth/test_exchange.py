@@ -10,6 +10,7 @@ from django.test import Client
 
 from accounts.models import APIToken
 from accounts.operations.create_token import create_token
+from broker.audit.actor import Actor
 from broker.kernel import clock
 from sessions_app.gateways.mcp.application import metadata
 from sessions_app.models import Notice, Workflow
@@ -102,7 +103,7 @@ def bound_to(world, workflow, label="job of"):
         label=f"{label} {workflow.ref}",
         scopes=ALL_SCOPES,
         lifetime=dt.timedelta(minutes=15),
-        actor=world.deployer,
+        actor=Actor.system("person"),
         now=world.now,
         workflow=workflow.ref,
     )
