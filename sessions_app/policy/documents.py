@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from sessions_app.policy.plain_messages import plain_message
+from sessions_app.policy.plain_messages import MISSING, UNKNOWN_KEY, plain_message
 from sessions_app.policy.spelling import suggestion
 
 MAX_BYTES = 256 * 1024
@@ -287,7 +287,7 @@ def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None
 
 def spelled(problems: Sequence[Problem], model: type[BaseModel], data: Any) -> list[Problem]:
     """Return the problems with a suggestion for each misspelled key, which is then not reported as missing."""
-    unknown = [one.path for one in problems if one.message == _PLAIN_WORDS["extra_forbidden"]]
+    unknown = [one.path for one in problems if one.message == UNKNOWN_KEY]
     meant = {path: key for path in unknown if (key := suggestion(model, path, data))}
     found = {re.sub(r"[^.\[\]]+$", key, path) for path, key in meant.items()}
     return [
@@ -295,7 +295,7 @@ def spelled(problems: Sequence[Problem], model: type[BaseModel], data: Any) -> l
         if one.path in meant
         else one
         for one in problems
-        if one.path not in found or one.message != _PLAIN_WORDS["missing"]
+        if one.path not in found or one.message != MISSING
     ]
 
 

@@ -42,6 +42,7 @@ _MESSAGES: Mapping[str, str] = {
     "model_type": "must be a mapping: `key: value`",
     "model_attributes_type": "must be a mapping: `key: value`",
 }
+UNKNOWN_KEY, MISSING = _MESSAGES["extra_forbidden"], _MESSAGES["missing"]
 _LIMITS = {
     "greater_than": ("more than", "gt"),
     "greater_than_equal": ("at least", "ge"),
