@@ -12,7 +12,7 @@ from sessions_app.web.catalog import clusters, command_sets, history, policies, 
 from sessions_app.web.docs import guides
 from sessions_app.web.grants import grants, runs
 from sessions_app.web.home import home, welcome
-from sessions_app.web.identities import account, device, factors, people, provider, sign_in
+from sessions_app.web.identities import account, device, factors, people, provider, rights, sign_in
 from sessions_app.web.layout import live
 from sessions_app.web.notifications import notices
 from sessions_app.web.record import record, recordings, status, timeline
@@ -158,7 +158,7 @@ urlpatterns: list[URLPattern] = [
     path("proposals/<int:proposal>/publish/", proposals.publish, name="proposal_publish"),
     path("proposals/<int:proposal>/refuse/", proposals.refuse, name="proposal_refuse"),
     path("proposals/<int:proposal>/withdraw/", proposals.withdraw, name="proposal_withdraw"),
-    path("rights/", history.rights, name="rights"),
+    path("rights/", rights.index, name="rights"),
     path("webhooks/", webhooks.index, name="webhooks"),
     path("new/webhook/", webhooks.new, name="webhook_new"),
     path("webhooks/<slug:name>/", webhooks.detail, name="webhook"),

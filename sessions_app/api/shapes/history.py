@@ -5,6 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from sessions_app.api.fields import Moment, Shape
+from sessions_app.policy.rights import OVERSEE, RUN
 
 
 class DocumentVersionShape(Shape):
@@ -35,10 +36,21 @@ class RightShape(Shape):
     """One right of an identity."""
 
     identity = serializers.CharField()
-    right = serializers.CharField()
-    type = serializers.CharField()
+    right = serializers.ChoiceField(
+        choices=(*RUN, *OVERSEE),
+        help_text="The first four let it run commands: as planned access, for an incident, as break-glass"
+        " access, or delegated by a holder.",
+    )
+    type = serializers.CharField(help_text="What gives the right: `policy`, `cluster` or `stint`.")
     name = serializers.CharField(help_text="Empty: all of Stint.")
     group = serializers.CharField(help_text="The group that gives the right; empty: the identity itself.")
+    policy = serializers.CharField(help_text="The policy under which commands run; empty if there is none.")
+    clusters = serializers.ListField(child=serializers.CharField())
+    command_sets = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="On each cluster, those of its kind. Empty: the clusters themselves.",
+    )
+    needs = serializers.CharField(help_text="What it requires, such as `1 approval from leads, up to 4 h`.")
 
 
 class RightsShape(Shape):

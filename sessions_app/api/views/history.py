@@ -12,7 +12,8 @@ from sessions_app.api.filters import OfDifference, OfRights
 from sessions_app.api.schema import described
 from sessions_app.api.shapes.history import DifferenceShape, HistoryShape, RightsShape
 from sessions_app.models import DocumentVersion
-from sessions_app.queries.catalog.history import difference, rights_seen_by, versions_of
+from sessions_app.queries.catalog.history import difference, versions_of
+from sessions_app.queries.identities.rights import rights_seen_by
 
 
 class History(Endpoint):
@@ -55,7 +56,7 @@ class Rights(Endpoint):
 
     @described(RightsShape, query=OfRights)
     def get(self, request: Request) -> Response:
-        """List who can request, view, approve and administer what, now or at a past time.
+        """List who can run, approve, view and administer what, and how, now or at a past time.
 
         This covers you and your machines; for administrators, everyone.
         """

@@ -36,6 +36,10 @@ def test_rights_at_a_moment_are_ones_own_and_for_administrators_everybodys(api, 
         "type": "policy",
         "name": "web-work",
         "group": "approvers",
+        "policy": "web-work",
+        "clusters": ["web"],
+        "command_sets": ["restart-web"],
+        "needs": "",
     } in found
     assert api("admin").get("/rights?at=2020-01-01T12:00:00Z").body["rights"] == []
     assert {one["identity"] for one in api("alice").get("/rights").body["rights"]} == {

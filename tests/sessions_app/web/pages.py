@@ -9,6 +9,7 @@ ALL = "alice bob charlie admin"
 _READERS = {
     ALL: (
         """
+        rights
         home more search guides guide reference pulse notices requests request_new approvals workflows
         incidents grants clusters
         command_sets policies webhooks sources trust_policies account account_password account_confirm factors
@@ -24,7 +25,7 @@ _READERS = {
     "bob admin": "policy_simulate history webhook",
     "admin": (
         """
-        cluster_new cluster_edit cluster_checks command_set_new command_set_edit policy_new policy_edit rights
+        cluster_new cluster_edit cluster_checks command_set_new command_set_edit policy_new policy_edit 
         webhook_new
         webhook_edit source source_new source_edit welcome welcome_step trust_policy_new trust_policy_edit
         person person_new"""
@@ -148,7 +149,13 @@ STATES = {
     "cluster_new": ["kind=http"],
     "command_set_new": ["start=http-ticket"],
     "history": ["from=0&to=1"],
-    "rights": ["q=web", "day=2020-01-01&hour=12:00", "day=2020-01-01"],
+    "rights": [
+        "q=web&rows=groups",
+        "cluster=web&right=all",
+        "since_day=2020-01-01&since_hour=12:00",
+        "day=2020-01-01&hour=12:00",
+        "day=2020-01-01",
+    ],
     "people": ["q=nobody-has-this-name", "state=unused", "state=password"],
     "record": ["event=grant", "actor=nobody", "cluster=web&since=2020-01-01&text=nginx"],
     "timeline": ["zoom=week", "by=person", "by=machine&view=table", "view=table"],

@@ -1,7 +1,6 @@
 """Clusters, command sets and policies in the pages."""
 
 import datetime as dt
-import re
 
 import pytest
 
@@ -75,20 +74,3 @@ def test_a_difference_is_marked_line_by_line_and_leads_to_who_made_it(world, bro
     says(page, '<span class="del">-max_duration: 4h</span>', '<span class="ins">+max_duration: 2h</span>')
     assert "+++" not in page
     says(page, '<a href="/people/admin/">Admin</a>', '<a href="/policies/web-work/">web-work</a>')
-
-
-def test_rights_are_asked_for_by_date_and_time_and_what_is_wrong_is_said_at_the_field(world, browser):
-    admin = browser("admin")
-    now = read(admin, "/rights/")
-    says(now, '<h2 id="h-r">Now</h2>', 'href="/history/policy/web-work/"')
-    for address in set(re.findall(r'href="(/history/[^"]+)"', now)):
-        assert admin.get(address).status_code == 200, address
-    long_ago = read(admin, "/rights/?day=2020-01-01&hour=12:00")
-    says(long_ago, "Wed 1 Jan 2020, 12:00", "No permissions found")
-    for asked, field, why in (
-        ("day=2020-01-01", "hour", "Add the time."),
-        ("day=2999-01-01&hour=12:00", "day", "Choose a time in the past."),
-    ):
-        page = read(admin, f"/rights/?{asked}")
-        says(page, f'<span class="error" id="wrong-{field}">{why}</span>', '<h2 id="h-r">Now</h2>')
-    assert browser("bob").get("/rights/").status_code == 404

@@ -1,0 +1,283 @@
+"""Who can do what under a set of documents: policies, clusters, command sets and groups.
+
+The same functions compute the matrix of permissions, the difference between two times, and the effect of a
+draft, so that these always agree.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from accounts.names import canonical_username
+from sessions_app.policy.durations import say_duration
+from sessions_app.policy.policies import Clause, PolicyDocument, Who
+
+Permission = Literal["request", "incident", "break_glass", "delegation", "approve", "view", "administer"]
+# The permissions that let someone run commands, and those that don't.
+RUN: tuple[Permission, ...] = ("request", "incident", "break_glass", "delegation")
+OVERSEE: tuple[Permission, ...] = ("approve", "view", "administer")
+_PARTS: dict[str, Permission] = {
+    "requesters": "request",
+    "viewers": "view",
+    "approvers": "approve",
+    "administrators": "administer",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Right:
+    """One way in which an identity may do something: granted by a policy, a cluster or Stint itself, through
+    a group (empty: by name).
+
+    ``policy`` and ``needs`` are the policy under which commands run, and what it requires. ``clusters`` and
+    ``command_sets`` are those that it covers; without command sets, the right is on the clusters themselves.
+    """
+
+    identity: str
+    right: str
+    type: str
+    name: str
+    group: str
+    policy: str = ""
+    clusters: tuple[str, ...] = ()
+    command_sets: tuple[str, ...] = ()
+    needs: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """A right on one cluster, with one command set (empty: on the cluster itself)."""
+
+    identity: str
+    cluster: str
+    command_set: str
+    right: Right
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An identity at a time. ``administers``: it is an administrator of Stint."""
+
+    name: str
+    is_active: bool = True
+    is_machine: bool = False
+    administers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The documents and identities that were in effect at one time.
+
+    ``clusters`` have the keys of cluster documents, with ``commands``, the kind of their command sets.
+    ``command_sets`` maps each name to its kind and the number of its published version.
+    """
+
+    policies: Mapping[str, PolicyDocument] = field(default_factory=dict)
+    clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    command_sets: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    people: Mapping[str, Person] = field(default_factory=dict)
+
+    def fits(self, cluster: str, command_set: str) -> bool:
+        """Whether both exist and the command set, of which a version is published, is for the cluster's
+        kind.
+        """
+        there, kind = self.clusters.get(cluster), self.command_sets.get(command_set)
+        return there is not None and kind is not None and there["commands"] == kind[0]
+
+    def with_policy(self, document: PolicyDocument) -> Snapshot:
+        """Return the snapshot with one policy added or replaced."""
+        return replace(self, policies={**self.policies, document.name: document})
+
+    def without_policy(self, name: str) -> Snapshot:
+        """Return the snapshot without a policy."""
+        return replace(self, policies={key: one for key, one in self.policies.items() if key != name})
+
+
+def rights_of(snapshot: Snapshot) -> list[Right]:
+    """Return all rights in a snapshot, sorted. Disabled identities have none."""
+    active = {name for name, person in snapshot.people.items() if person.is_active}
+    found = {
+        Right(name, "administer", "stint", "", "")
+        for name, person in snapshot.people.items()
+        if person.administers
+    }
+    found.update(_on_clusters(snapshot))
+    for document in snapshot.policies.values():
+        found.update(_under(document, snapshot))
+    return sorted(right for right in found if right.identity in active)
+
+
+def entries_of(rights: Iterable[Right], snapshot: Snapshot) -> Iterator[Entry]:
+    """Yield the rights for each cluster and each command set of its kind."""
+    for right in rights:
+        for cluster in right.clusters:
+            if not right.command_sets:
+                yield Entry(right.identity, cluster, "", right)
+            for name in right.command_sets:
+                if snapshot.fits(cluster, name):
+                    yield Entry(right.identity, cluster, name, right)
+
+
+def _on_clusters(snapshot: Snapshot) -> Iterator[Right]:
+    """Yield the rights that clusters themselves give, except requesting, which needs a policy."""
+    for name, document in snapshot.clusters.items():
+        for part, permission in _PARTS.items():
+            if permission != "request":
+                needs = "held commands only" if permission == "approve" else ""
+                for group, identity in _named(_who(document.get(part)), snapshot):
+                    yield Right(identity, permission, "cluster", name, group, "", (name,), (), needs)
+
+
+def _under(document: PolicyDocument, snapshot: Snapshot) -> Iterator[Right]:
+    clusters = tuple(name for name in document.clusters if name in snapshot.clusters)
+    sets = tuple(name for name in document.command_sets if name in snapshot.command_sets)
+    if not clusters or not sets:
+        return
+    policy = Right("", "", "policy", document.name, "", document.name, clusters, sets)
+    for part in ("viewers", "administrators"):
+        for group, identity in _named(getattr(document, part), snapshot):
+            yield replace(policy, identity=identity, right=_PARTS[part], group=group, command_sets=())
+    for group in document.approver_groups:
+        for identity in snapshot.members.get(group, ()):
+            if not _machine(identity, snapshot):
+                yield replace(policy, identity=identity, right="approve", group=group)
+    yield from _running(document, policy, snapshot)
+
+
+def _running(document: PolicyDocument, policy: Right, snapshot: Snapshot) -> Iterator[Right]:
+    """Yield the rights to run commands under a policy: by its requesters, and those of its clusters."""
+    asking = [(policy, _named(document.requesters, snapshot))]
+    for name in policy.clusters:
+        on_cluster = replace(policy, type="cluster", name=name, clusters=(name,))
+        asking.append((on_cluster, _named(_who(snapshot.clusters[name].get("requesters")), snapshot)))
+    for base, named in asking:
+        usual = replace(base, right="request", needs=needs_of(document))
+        identities = set()
+        for group, identity in named:
+            identities.add(identity)
+            yield replace(usual, identity=identity, group=group)
+        yield from _urgent(document, base, identities, snapshot)
+    if document.delegation:
+        for group, identity in _named(document.delegation.to, snapshot):
+            yield replace(
+                policy, identity=identity, right="delegation", group=group, needs="a holder delegates it"
+            )
+
+
+def _urgent(
+    document: PolicyDocument, base: Right, identities: Iterable[str], snapshot: Snapshot
+) -> Iterator[Right]:
+    """Yield the rights of requesters who are on call or may use break-glass access."""
+    ways: list[tuple[Permission, tuple[str, ...], str]] = []
+    if document.incident:
+        ways.append(("incident", document.incident.on_call, _incident_needs(document)))
+    if document.break_glass:
+        terms = document.break_glass
+        needs = (
+            f"no approval, up to {say_duration(terms.max_duration)},"
+            f" reviewed within {say_duration(terms.review_within)}"
+        )
+        ways.append(("break_glass", terms.groups, needs))
+    for permission, groups, needs in ways:
+        for identity in identities:
+            for group in groups:
+                if identity in snapshot.members.get(group, ()):
+                    yield replace(base, identity=identity, right=permission, group=group, needs=needs)
+
+
+def needs_of(document: PolicyDocument) -> str:
+    """Return what planned access needs: `1 approval from leads, a change, up to 4 h`."""
+    parts = [_approvals(document.clauses)]
+    if document.workflow:
+        kinds = [f"{'an' if kind == 'incident' else 'a'} {kind}" for kind in document.workflow.kinds]
+        parts.append(" or ".join(kinds))
+        if document.workflow.approvals == "none" and document.clauses:
+            parts[0] += " unless the workflow is assigned to the requester"
+    return ", ".join([*parts, f"up to {say_duration(document.max_duration)}"])
+
+
+def _incident_needs(document: PolicyDocument) -> str:
+    terms = document.incident
+    duration = f"up to {say_duration(terms.max_duration)}" if terms else ""
+    return f"{_approvals(document.incident_clauses)} while an incident is open, {duration}"
+
+
+def _approvals(clauses: tuple[Clause, ...]) -> str:
+    if not clauses:
+        return "no approval"
+    return " and ".join(
+        f"{clause.count} approval{'' if clause.count == 1 else 's'} from {' or '.join(clause.groups)}"
+        for clause in clauses
+    )
+
+
+def _machine(identity: str, snapshot: Snapshot) -> bool:
+    person = snapshot.people.get(identity)
+    return person is not None and person.is_machine
+
+
+def _who(value: Any) -> Who | None:
+    return Who.model_validate(value) if value else None
+
+
+def _named(who: Who | None, snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Return the identities that a document names, each with its group (empty: by name)."""
+    if who is None:
+        return []
+    found = [("", canonical_username(name)) for name in who.identities]
+    return found + [(group, one) for group in who.groups for one in snapshot.members.get(group, ())]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """The same change of several identities, on several clusters with several command sets.
+
+    ``before`` and ``after`` are what the access needed; empty if it did not exist.
+    """
+
+    right: str
+    identities: tuple[str, ...]
+    clusters: tuple[str, ...]
+    command_sets: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Literal["gained", "lost", "changed"]:
+        """Whether access was gained, lost, or now needs something else."""
+        return "changed" if self.before and self.after else "gained" if self.after else "lost"
+
+
+def changes(before: Iterable[Entry], after: Iterable[Entry]) -> list[Change]:
+    """Return who gained and lost what, equal changes together. Another way to the same access is no change."""
+    old, new = _needs(before), _needs(after)
+    differs: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+    for key in old.keys() | new.keys():
+        was, now = old.get(key, frozenset()), new.get(key, frozenset())
+        if was != now:
+            identity, right, cluster, name = key
+            differs[right, cluster, name, tuple(sorted(was)), tuple(sorted(now))].add(identity)
+    on_sets: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+    for (right, cluster, name, was, now), identities in differs.items():
+        on_sets[right, cluster, was, now, frozenset(identities)].add(name)
+    on_clusters: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+    for (right, cluster, was, now, identities), names in on_sets.items():
+        on_clusters[right, was, now, identities, frozenset(names)].add(cluster)
+    found = [
+        Change(right, *(tuple(sorted(each)) for each in (identities, clusters, names - {""})), was, now)
+        for (right, was, now, identities, names), clusters in on_clusters.items()
+    ]
+    return sorted(found, key=lambda one: (one.kind != "gained", one.kind != "changed", one))
+
+
+def _needs(entries: Iterable[Entry]) -> dict[tuple[str, str, str, str], frozenset[str]]:
+    """Return what each access needs. Access that needs nothing else has the empty text."""
+    found: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
+    for entry in entries:
+        right = entry.right
+        found[entry.identity, right.right, entry.cluster, entry.command_set].add(right.needs)
+    return {key: frozenset(needs) for key, needs in found.items()}

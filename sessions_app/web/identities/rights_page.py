@@ -1,0 +1,372 @@
+"""The permissions page: people or groups by clusters, the ways to each permission, and what changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from accounts.models import Identity
+from sessions_app.models import DocumentVersion
+from sessions_app.policy.rights import OVERSEE, RUN, Entry, Right, Snapshot, changes
+from sessions_app.queries.identities.rights import entries_in, scope_of, snapshot_at
+from sessions_app.web.display.changes_of_rights import ShownChange, shown_changes
+from sessions_app.web.display.states import Look, in_order, plural
+
+ROWS = 25
+DETAILS = 50
+# With more clusters than this, cells show how many command sets, instead of their names.
+NAMED_UP_TO = 6
+MOST_VERSIONS = 30
+ENVIRONMENTS = ("production", "staging", "development")
+WAYS: dict[str, Look] = {
+    "request": Look("info", "ticket", "With approval"),
+    "immediate": Look("ok", "play", "Without approval"),
+    "incident": Look("warn", "alert", "On call"),
+    "break_glass": Look("glass", "flame", "Break-glass"),
+    "delegation": Look("mute", "link", "Delegated"),
+    "approve": Look("ok", "stamp", "Approver"),
+    "view": Look("mute", "eye", "Viewer"),
+    "administer": Look("info", "policy", "Administrator"),
+}
+FILTERS = (
+    ("", "Run commands"),
+    *((name, WAYS[name].word) for name in ("request", "incident", "break_glass", "delegation")),
+    ("approve", "Approve"),
+    ("view", "View"),
+    ("administer", "Administer"),
+    ("all", "All"),
+)
+COLUMNS = ("identity", "permission", "cluster", "command_set", "needs", "policy", "granted_by", "group")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the page shows: rows of people or groups, and filters by exact name, except ``q`` and ``on``,
+    which match a part of a name.
+    """
+
+    rows: str = ""
+    q: str = ""
+    on: str = ""
+    right: str = ""
+    set: str = ""
+    who: str = ""
+    cluster: str = ""
+
+    @property
+    def by_group(self) -> bool:
+        """Whether the rows are groups."""
+        return self.rows == "groups"
+
+    def fits(self, entry: Entry) -> bool:
+        """Whether an entry matches all filters."""
+        right = entry.right
+        wanted = {"": RUN, "all": (*RUN, *OVERSEE)}.get(self.right, (self.right,))
+        return (
+            right.right in wanted
+            and (not self.set or entry.command_set == self.set)
+            and (not self.cluster or entry.cluster == self.cluster)
+            and (not self.who or self.who == row_of(entry, by_group=self.by_group))
+            and self.q.lower() in f"{entry.identity} {right.group} {right.policy}".lower()
+            and self.on.lower() in entry.cluster.lower()
+        )
+
+
+class Column(NamedTuple):
+    """A cluster."""
+
+    name: str
+    environment: str
+    risk: str
+    url: str
+
+
+class Line(NamedTuple):
+    """A command set in a cell, with the looks of the ways to it."""
+
+    name: str
+    looks: Sequence[Look]
+
+
+class Cell(NamedTuple):
+    """What one row can do on one cluster. ``url`` lists each way; ``sets`` counts the command sets."""
+
+    column: Column
+    lines: Sequence[Line]
+    looks: Sequence[Look]
+    sets: int
+    url: str
+
+
+class Row(NamedTuple):
+    """A person, machine or group, with a cell for each column."""
+
+    label: str
+    identity: Identity | None
+    below: str
+    url: str
+    cells: Sequence[Cell]
+
+
+class Way(NamedTuple):
+    """One way to run some command sets, or to oversee a cluster, in full."""
+
+    identity: str
+    person: Identity | None
+    cluster: str
+    sets: Sequence[str]
+    look: Look
+    right: Right
+
+    @property
+    def through(self) -> str:
+        """What gives the permission: `policy web-work, group operators`."""
+        place = "Stint" if self.right.type == "stint" else f"{self.right.type} {self.right.name}"
+        return f"{place}, {f'group {self.right.group}' if self.right.group else 'by name'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A page of the matrix. ``groups`` are the columns by environment."""
+
+    columns: Sequence[Column]
+    groups: Sequence[tuple[str, int]]
+    rows: Sequence[Row]
+    total: int
+    page: int
+
+    @property
+    def ways(self) -> list[Look]:
+        """The looks on this page, for its legend."""
+        used = {look for row in self.rows for cell in row.cells for look in cell.looks}
+        return [look for look in WAYS.values() if look in used]
+
+    @property
+    def named(self) -> bool:
+        """Whether cells name their command sets."""
+        return len(self.columns) <= NAMED_UP_TO
+
+    @property
+    def pages(self) -> int:
+        """The number of pages."""
+        return max(1, -(-self.total // ROWS))
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Each way in full, for one row or one cluster."""
+
+    ways: Sequence[Way]
+    total: int
+    page: int
+
+    @property
+    def pages(self) -> int:
+        """The number of pages."""
+        return max(1, -(-self.total // DETAILS))
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What changed between two times: who gained and lost what, and which command sets have a new version."""
+
+    changes: Sequence[ShownChange]
+    versions: Sequence[tuple[str, int, int]]
+
+
+class Choices(NamedTuple):
+    """The names to filter by."""
+
+    clusters: Sequence[str]
+    command_sets: Sequence[str]
+    administrators: Sequence[str]
+
+
+def row_of(entry: Entry, *, by_group: bool) -> str:
+    """Return the row of an entry: its identity, or its group. A permission by name has the identity's row."""
+    return entry.right.group or entry.identity if by_group else entry.identity
+
+
+def way_of(right: Right) -> str:
+    """Return the key of the look of a right. Planned access without approval has its own."""
+    immediate = right.right == "request" and right.needs.startswith("no approval")
+    return "immediate" if immediate else right.right
+
+
+def seen_at(reader: Identity, moment: dt.datetime) -> tuple[Snapshot, list[Entry]]:
+    """Return the documents at a time, and the entries of them that the reader may see."""
+    snapshot = snapshot_at(moment)
+    return snapshot, entries_in(snapshot, scope_of(reader))
+
+
+def choices_of(reader: Identity, snapshot: Snapshot, entries: Iterable[Entry]) -> Choices:
+    """Return the clusters and command sets to filter by, and the administrators of Stint for those who see
+    everything.
+    """
+    clusters, sets = set(), set()
+    for entry in entries:
+        clusters.add(entry.cluster)
+        sets.add(entry.command_set)
+    active = (one for one in snapshot.people.values() if one.administers and one.is_active)
+    names = sorted(one.name for one in active) if reader.is_superuser else []
+    return Choices(sorted(clusters, key=in_order), sorted(sets - {""}), names)
+
+
+def matrix(question: Question, snapshot: Snapshot, entries: Iterable[Entry], page: int) -> Matrix:
+    """Return a page of the rows that match, with a column for each cluster in their entries."""
+    cells: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+    for entry in entries:
+        if question.fits(entry):
+            cells[row_of(entry, by_group=question.by_group)][entry.cluster].append(entry)
+    names = sorted(cells, key=in_order)
+    page = min(page, max(1, -(-len(names) // ROWS)))
+    shown = names[(page - 1) * ROWS : page * ROWS]
+    columns = _columns({cluster for name in names for cluster in cells[name]}, snapshot)
+    environments = [column.environment for column in columns]
+    groups = [(name, environments.count(name)) for name in dict.fromkeys(environments)]
+    known = _known(shown)
+    rows = [_row(name, known.get(name), question, columns, cells[name], snapshot) for name in shown]
+    return Matrix(columns, groups, rows, len(names), page)
+
+
+def _columns(names: Iterable[str], snapshot: Snapshot) -> list[Column]:
+    columns = [
+        Column(
+            name,
+            snapshot.clusters[name]["environment"] or "",
+            snapshot.clusters[name]["risk"] or "",
+            _url(cluster=name),
+        )
+        for name in names
+    ]
+    order = {name: number for number, name in enumerate(ENVIRONMENTS)}
+    return sorted(columns, key=lambda one: (order.get(one.environment, 9), in_order(one.name)))
+
+
+def _row(
+    name: str,
+    identity: Identity | None,
+    question: Question,
+    columns: Sequence[Column],
+    on: Mapping[str, Sequence[Entry]],
+    snapshot: Snapshot,
+) -> Row:
+    is_group = question.by_group and name in snapshot.members
+    below = plural(len(snapshot.members[name]), "member") if is_group else ""
+    rows = "groups" if question.by_group else ""
+    url = _url(rows=rows, who=name, right=question.right)
+    cells = [_cell(column, on.get(column.name, ()), f"{url}&cluster={column.name}") for column in columns]
+    return Row(name, None if is_group else identity, below, url, cells)
+
+
+def _cell(column: Column, entries: Sequence[Entry], url: str) -> Cell:
+    ways: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        ways[entry.command_set].add(way_of(entry.right))
+    lines = [Line(name, _looks(ways[name])) for name in sorted(ways)]
+    every = _looks({way for found in ways.values() for way in found})
+    return Cell(column, lines, every, sum(1 for name in ways if name), url)
+
+
+def _looks(ways: set[str]) -> list[Look]:
+    return [look for name, look in WAYS.items() if name in ways]
+
+
+def _url(**values: str) -> str:
+    return "?" + urlencode({name: value for name, value in values.items() if value})
+
+
+def _known(names: Iterable[str]) -> dict[str, Identity]:
+    return {one.username: one for one in Identity.objects.filter(username__in=set(names))}
+
+
+def details(question: Question, entries: Iterable[Entry], page: int) -> Details:
+    """Return a page of each way that matches, command sets with the same way together."""
+    merged: dict[tuple[str, str, Right], list[str]] = defaultdict(list)
+    for entry in entries:
+        if question.fits(entry):
+            merged[entry.identity, entry.cluster, entry.right].append(entry.command_set)
+    order = list(WAYS)
+    keys = sorted(
+        merged, key=lambda key: (in_order(key[0]), in_order(key[1]), order.index(way_of(key[2])), key[2])
+    )
+    page = min(page, max(1, -(-len(keys) // DETAILS)))
+    shown = keys[(page - 1) * DETAILS : page * DETAILS]
+    known = _known(name for name, *_ in shown)
+    ways = [
+        Way(name, known.get(name), cluster, [one for one in merged[key] if one], WAYS[way_of(right)], right)
+        for key in shown
+        for name, cluster, right in [key]
+    ]
+    return Details(ways, len(keys), page)
+
+
+def compared(
+    question: Question,
+    reader: Identity,
+    before: dt.datetime,
+    after: dt.datetime,
+) -> Compared:
+    """Return what changed between two times, as far as the filters match."""
+    scope, old, new = scope_of(reader), snapshot_at(before), snapshot_at(after)
+    was, now = ([one for one in entries_in(each, scope) if question.fits(one)] for each in (old, new))
+    named = {entry.command_set for entry in (*was, *now)}
+    versions = [
+        (name, old.command_sets[name][1], new.command_sets[name][1])
+        for name in sorted(named & old.command_sets.keys() & new.command_sets.keys())
+        if old.command_sets[name][1] != new.command_sets[name][1]
+    ]
+    return Compared(shown_changes(changes(was, now), past=True), versions)
+
+
+def lines(question: Question, entries: Iterable[Entry]) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of a CSV file, in the order of COLUMNS."""
+    for entry in entries:
+        if question.fits(entry):
+            right = entry.right
+            granted_by = f"{right.type} {right.name}"
+            yield (
+                entry.identity,
+                right.right,
+                entry.cluster,
+                entry.command_set,
+                right.needs,
+                right.policy,
+                granted_by,
+                right.group,
+            )
+
+
+class Version(NamedTuple):
+    """A version of a document whose time can be compared with."""
+
+    key: str
+    label: str
+    at: dt.datetime
+
+
+def recent_versions(reader: Identity) -> list[Version]:
+    """Return the latest versions of policies, clusters and groups, newest first, for administrators of
+    Stint.
+    """
+    if not reader.is_superuser:
+        return []
+    found = DocumentVersion.objects.filter(type__in=("policy", "cluster", "group")).order_by("-at", "-pk")
+    return [
+        Version(f"{one.type}/{one.name}/{one.number}", f"{one.type} {one.name} v{one.number}", one.at)
+        for one in found.defer("document")[:MOST_VERSIONS]
+    ]
+
+
+def at_version(key: str) -> dt.datetime | None:
+    """Return when a version was stored; None if there is no such version."""
+    type_, _, rest = key.partition("/")
+    name, _, number = rest.rpartition("/")
+    if not number.isdecimal() or len(number) > 8:
+        return None
+    found = DocumentVersion.objects.filter(type=type_, name=name, number=int(number))
+    return found.values_list("at", flat=True).first()
