@@ -183,7 +183,7 @@ TEMPLATES = [
             ],
             "builtins": [
                 f"sessions_app.web.templatetags.{name}"
-                for name in ("stint", "times", "live", "work", "faults")
+                for name in ("stint", "times", "live", "work", "faults", "effects")
             ],
         },
     }

@@ -27,6 +27,7 @@ READS = {
         /workflows/<workflow:ref>/live/
         /incidents/<inc:ref>/ /incidents/<inc:ref>/live/ /approvals/ /approvals/<req:ref>/ /grants/
         /grants/<gr:ref>/receipt.json /recordings/ /clusters/ /clusters/<slug:name>/
+        /insight/
         /clusters/<slug:name>/checks/ /command-sets/ /command-sets/<slug:name>/ /policies/
         /policies/<slug:name>/ /webhooks/
         /webhooks/<slug:name>/ /sources/ /sources/<slug:name>/ /trust-policies/ /account/ /account/factors/

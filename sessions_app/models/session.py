@@ -181,6 +181,8 @@ class CommandRun(models.Model):
             models.Index(fields=["hold_lapses_at"], condition=Q(state=RunState.HELD), name="run_held"),
             # For a person's history, which counts refused runs over many grants.
             models.Index(fields=["grant"], condition=Q(state=RunState.REFUSED), name="run_refused"),
+            # For the refused commands of a period.
+            models.Index(fields=["tried_at"], condition=Q(state=RunState.REFUSED), name="run_refused_at"),
             # For the total size and the oldest of the stored recordings, without reading the runs.
             models.Index(
                 fields=["ended_at"],

@@ -15,7 +15,7 @@ from sessions_app.web.home import home, welcome
 from sessions_app.web.identities import account, device, factors, people, provider, rights, sign_in
 from sessions_app.web.layout import live
 from sessions_app.web.notifications import notices
-from sessions_app.web.record import record, recordings, status, timeline
+from sessions_app.web.record import insight, record, recordings, status, timeline
 from sessions_app.web.requests import approvals, requests
 from sessions_app.web.workflows import incidents, sources, workflows
 
@@ -66,6 +66,7 @@ urlpatterns: list[URLPattern] = [
     path("pulse/", live.pulse, name="pulse"),
     path("streams/changes", live.no_stream, name="no_stream"),
     path("status/", status.index, name="status"),
+    path("insight/", insight.index, name="insight"),
     path("notices/", notices.index, name="notices"),
     path("notices/read/", notices.read_all, name="notices_read"),
     path("notices/<int:notice>/read/", notices.read, name="notice_read"),

@@ -31,6 +31,7 @@ from sessions_app.queries.grants.counts import LIVE
 from sessions_app.queries.grants.receipts import receipt
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.recording import Output, output_for
+from sessions_app.web.forms.narrowing import narrowed_grants
 from sessions_app.web.forms.times import typed_duration
 from sessions_app.web.grants.grant_page import GrantPage, grant_page
 from sessions_app.web.grants.grants_page import grant_rows, no_grants
@@ -53,8 +54,10 @@ def index(request: HttpRequest) -> HttpResponse:
         found = found.filter(state__in=LIVE)
     elif show != "all":
         found = found.filter(holder=who(request))
+    found, narrowed = narrowed_grants(found, request.GET)
     listed = page_of(found, key="pk", before=request.GET.get("before", ""))
     context = {
+        "narrowed": narrowed,
         "page": listed,
         "rows": grant_rows(listed.rows, clock.now()),
         "filters": FILTERS,

@@ -114,6 +114,7 @@ class Frame:
             self._link("record", "shield", "Record"),
             self._link("recordings", "rec", "Recordings"),
             self._link("status", "eye", "Status"),
+            self._link("insight", "chart", "Insight"),
             *(others if self.standing.may_look else []),
         ]
 

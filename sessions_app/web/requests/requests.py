@@ -36,6 +36,7 @@ from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.cards import request_cards
 from sessions_app.web.display.states import REQUEST
 from sessions_app.web.forms.faults import faults_of
+from sessions_app.web.forms.narrowing import narrowed_requests
 from sessions_app.web.forms.request_draft import Draft, draft_of_form, draft_of_link, draft_of_request
 from sessions_app.web.layout.pagination import page_of
 from sessions_app.web.layout.views import ACT, FORM, back, page, who
@@ -224,9 +225,11 @@ def index(request: HttpRequest) -> HttpResponse:
         found = found.filter(requester=who(request))
     if (state := request.GET.get("state", "")) in RequestState.values:
         found = found.filter(state=state)
+    found, narrowed = narrowed_requests(found, request.GET)
     listed = page_of(found, key="number", before=request.GET.get("before", ""))
     cards = request_cards(listed.rows, clock.now())
     context = {
+        "narrowed": narrowed,
         "page": listed,
         "cards": cards,
         "everybody": show == "all",

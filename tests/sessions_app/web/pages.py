@@ -9,6 +9,7 @@ ALL = "alice bob charlie admin"
 _READERS = {
     ALL: (
         """
+        insight
         rights
         home more search guides guide reference pulse notices requests request_new approvals workflows
         incidents grants clusters
@@ -134,7 +135,12 @@ def open_address(name: str) -> str:
 STATES = {
     "search": ["q=web", "q=nothing-fits-this"],
     "guides": ["q=host+key", "q=nothing-has-this-word"],
-    "requests": ["show=all", "show=all&state=denied", "state=lapsed"],
+    "requests": [
+        "show=all",
+        "show=all&decided=1&outcome=denied&since=2020-01-01&until=2099-01-01&cluster=web",
+        "show=all&state=denied",
+        "state=lapsed",
+    ],
     "request_new": [
         "kind=break_glass",
         "kind=quick",
@@ -142,7 +148,12 @@ STATES = {
         "cluster=web&set=restart-web&for=9h&ticket=CHG-1",
     ],
     "workflows": ["kind=change&state=all", "kind=pipeline"],
-    "grants": ["show=all", "show=now"],
+    "grants": [
+        "show=all",
+        "show=now",
+        "show=all&ended=1&revoked=1&late=1&since=2020-01-01&until=2099-01-01",
+        "show=all&unused=1&risk=medium&review=done&overdue=1&break_glass=1",
+    ],
     "grant": ["show=refused", "open={opened}"],
     "command_set": ["version=1"],
     "device": ["user_code=bcdf-ghjk"],
@@ -158,6 +169,7 @@ STATES = {
     ],
     "people": ["q=nobody-has-this-name", "state=unused", "state=password"],
     "record": ["event=grant", "actor=nobody", "cluster=web&since=2020-01-01&text=nginx"],
+    "insight": ["days=7", "days=90"],
     "timeline": ["zoom=week", "by=person", "by=machine&view=table", "view=table"],
     "who_can": ["cluster=web&line=echo+restart+nginx", "cluster=web&set=restart-web", "cluster=web&line=id"],
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 from django.db import OperationalError, connection, transaction
+from django.db.models import F
 
 from broker.audit.models import AuditEntry
 from broker.audit.verify import verify
@@ -73,6 +74,16 @@ def run(use_, session, line: str = "echo restart nginx", *, now: dt.datetime, or
 
     decision = decide(use_.compiled, line)
     return try_command(use=use_, session=session, line=line, decision=decision, order_id=order_id, now=now)
+
+
+def confirmed_end(grant, began: dt.datetime, took: float, reason: str = "revoked") -> None:
+    """Store an end of the grant that was confirmed so many seconds after it was due."""
+    from sessions_app.models import Grant
+
+    row = Grant.objects.filter(pk=grant.pk)
+    row.update(state="revoking", version=F("version") + 1, revoking_at=began, end_reason=reason)
+    ended = began + dt.timedelta(seconds=took)
+    row.update(state="ended", version=F("version") + 1, ended_at=ended)
 
 
 def revoke(grant, *, cut: bool = True) -> None:

@@ -167,8 +167,8 @@ def test_a_command_set_counts_from_its_publication_and_on_clusters_of_its_kind(w
     other = {"web": {**snapshot.clusters["web"], "commands": "http"}}
     rights = rights_of(snapshot)
     there = type(snapshot)(snapshot.policies, other, snapshot.command_sets)
-    assert {entry.command_set for entry in entries_of(rights, snapshot)} == {"restart-web", ""}
-    assert {entry.command_set for entry in entries_of(rights, there)} == {""}
+    assert {entry.command_set for entry in entries_of(rights, snapshot)} == {"restart-web"}
+    assert {entry.command_set for entry in entries_of(rights, there)} == set()
 
 
 def test_readers_see_what_they_oversee_and_administrators_everything(world):

@@ -1,0 +1,148 @@
+"""A figure of the insight page: a chart with the table of its numbers, each of which leads to its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+from broker.kernel.moments import say_day
+from sessions_app.queries.status.periods import Part, Period
+
+TONES = ("info", "warn", "bad", "glass", "mute")
+
+
+class Value(NamedTuple):
+    """One figure: its number (None: there is none), its text, and the address of its rows, if there are
+    any.
+    """
+
+    number: float | None
+    text: str
+    url: str = ""
+
+
+class Row(NamedTuple):
+    """A row of a figure: a day, a week or a cluster. ``mark`` is its first day as a date, or its name."""
+
+    label: str
+    mark: str
+    values: Sequence[Value]
+
+
+class Head(NamedTuple):
+    """A column. ``tone`` is that of its series; empty if it is not drawn."""
+
+    name: str
+    tone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A chart with its table. ``kind`` is `bars` (stacked counts), `lines` (times, on a logarithmic scale) or
+    `ranks` (a table with bars).
+
+    The first ``drawn`` columns are series of the chart; the others are in the table only. ``limit`` is drawn
+    as a line, in seconds. ``says`` is what the figure shows, as a sentence.
+    """
+
+    key: str
+    title: str
+    says: str
+    kind: str
+    first: str
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    drawn: int
+    url: str = ""
+    link: str = ""
+    note: str = ""
+    limit: float | None = None
+    tones: Sequence[str] = TONES
+
+    @property
+    def heads(self) -> Iterator[Head]:
+        """The columns."""
+        for number, name in enumerate(self.columns):
+            yield Head(name, self.tones[number] if number < self.drawn else "")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not any(value.number for row in self.rows for value in row.values)
+
+    @property
+    def most(self) -> float:
+        """The largest number of the first column, which has the longest bar."""
+        return max((row.values[0].number or 0 for row in self.rows), default=0)
+
+    def lines(self) -> Iterator[tuple[object, ...]]:
+        """Yield the rows of a CSV file. Times are in seconds."""
+        for row in self.rows:
+            yield row.mark, *(value.number for value in row.values)
+
+    @property
+    def file_columns(self) -> tuple[str, ...]:
+        """The columns of a CSV file."""
+        unit = " (s)" if self.kind == "lines" else ""
+        drawn = (f"{name}{unit}" for name in self.columns[: self.drawn])
+        return (self.first, *drawn, *self.columns[self.drawn :])
+
+
+class Links:
+    """The addresses of the lists with the rows of a period and its parts."""
+
+    def __init__(self, period: Period) -> None:
+        self.period = period
+        self._whole = Part(period.first, period.today)
+
+    def grants(self, part: Part | None = None, **filters: str) -> str:
+        """Return the address of the grants that match."""
+        return self._to("grants", part, {"show": "all", **filters})
+
+    def requests(self, part: Part | None = None, **filters: str) -> str:
+        """Return the address of the requests that match."""
+        return self._to("requests", part, {"show": "all", **filters})
+
+    def record(self, event: str, part: Part | None = None, **filters: str) -> str:
+        """Return the address of the record's entries of an event."""
+        return self._to("record", part, {"event": event, **filters})
+
+    def _to(self, page: str, part: Part | None, filters: dict[str, str]) -> str:
+        part = part or self._whole
+        days = {"since": part.first.isoformat(), "until": part.last.isoformat()}
+        return f"{reverse(page)}?{urlencode({**filters, **days})}"
+
+
+def label_of(part: Part) -> str:
+    """Return a part's label: `Sat 28 Nov`, or `23 to 29 Nov`."""
+    if part.first == part.last:
+        return say_day(part.first)
+    same = part.first.month == part.last.month
+    return f"{part.first:%-d}{'' if same else f' {part.first:%b}'} to {part.last:%-d %b}"
+
+
+def count(number: int, url: str = "") -> Value:
+    """Return a count, which leads to its rows unless it is zero."""
+    return Value(number, f"{number:,}", url if number else "")
+
+
+def time(seconds: float | None, url: str = "") -> Value:
+    """Return a duration."""
+    return Value(seconds, say_time(seconds), url if seconds is not None else "")
+
+
+def say_time(seconds: float | None) -> str:
+    """Return seconds as text: `420 ms`, `1.4 s`, `12 min`, `3.5 h`, `2.1 d`."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    for size, unit, most in ((1, "s", 100), (60, "min", 100), (3600, "h", 48)):
+        if seconds < size * most:
+            number = seconds / size
+            return f"{number:.1f}".removesuffix(".0") + f" {unit}" if number < 10 else f"{number:.0f} {unit}"
+    return f"{seconds / 86400:.1f} d".replace(".0 ", " ")

@@ -1,0 +1,46 @@
+"""Tags that show who would gain and lose what if a policy became a draft or a proposed version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django import template
+
+from sessions_app.models import Proposal
+from sessions_app.policy.catalog import read_policy
+from sessions_app.policy.documents import DocumentError
+from sessions_app.policy.policies import PolicyDocument
+from sessions_app.queries.identities.rights import effect_of
+from sessions_app.web.display.changes_of_rights import ShownChange, shown_changes, summary
+from sessions_app.web.moment import page_now
+
+register = template.Library()
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Who would gain and lose what, and who would not."""
+
+    changes: Sequence[ShownChange]
+    summary: str
+
+
+@register.simple_tag
+def effect(document: PolicyDocument | None) -> Effect | None:
+    """Return the effect of a draft; None if it can't be read yet."""
+    if document is None:
+        return None
+    found = effect_of(document, document.name, page_now())
+    return Effect(shown_changes(found, past=False), summary(found))
+
+
+@register.simple_tag
+def proposed_effect(proposal: Proposal) -> Effect | None:
+    """Return the effect of a proposed policy; None for other documents, and if it can't be read."""
+    if proposal.kind != "policies":
+        return None
+    try:
+        return effect(read_policy(proposal.source))
+    except DocumentError:
+        return None
