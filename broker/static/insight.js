@@ -11,6 +11,7 @@
     c => { c.moveTo(0, 2); c.lineTo(8, 2); c.moveTo(0, 6); c.lineTo(8, 6); },
   ];
   const DASHES = [[], [8, 5], [2, 4]];
+  const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' });
   const ratio = window.devicePixelRatio || 1;
   const probe = document.createElement('canvas').getContext('2d');
 
@@ -47,6 +48,7 @@
     const cell = (row, at) => row.querySelectorAll('td')[at];
     return {
       labels: rows.map(row => row.querySelector('th').textContent),
+      days: rows.map(row => DAY.format(new Date(row.dataset.day))),
       series: names.map(one => ({
         ...one,
         numbers: rows.map(row => (cell(row, one.at).dataset.v === '' ? null : Number(cell(row, one.at).dataset.v))),
@@ -66,7 +68,7 @@
     const axis = { stroke: color('ink-2'), font, ticks: { show: false }, border: { show: false } };
     const numbers = data.series.flatMap(one => one.numbers).filter(one => one > 0).concat(limit || []);
     const low = Math.max(0.01, Math.min(...numbers) / 1.6), high = Math.max(...numbers) * 1.6;
-    const every = Math.max(1, Math.ceil(data.labels.length / Math.max(2, Math.floor(size.width / 92))));
+    const every = Math.max(1, Math.ceil(data.labels.length / Math.max(2, Math.floor(size.width / 72))));
     // Bars are drawn from the highest to the lowest, each from zero, so that they look stacked.
     const order = lines ? data.series.map((_, at) => at) : data.series.map((_, at) => data.series.length - 1 - at);
     const bars = window.uPlot.paths.bars({ size: [0.72, 44], radius: 0.12 });
@@ -74,14 +76,14 @@
       ...size,
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: lines } },
-      padding: [10, lines ? 64 : 10, 0, 0],
+      padding: [10, lines ? 64 : 20, 0, 0],
       scales: {
         x: { time: false, range: () => [-0.5, data.labels.length - 0.5] },
         y: lines ? { distr: 3, range: () => [low, high] } : { range: (_, __, most) => [0, Math.max(1, most) * 1.06] },
       },
       axes: [
         { ...axis, size: 30, grid: { show: false }, splits: () => data.labels.map((_, at) => at).filter(at => (data.labels.length - 1 - at) % every === 0),
-          values: (_, at) => at.map(one => data.labels[one]?.replace(/^[A-Z][a-z]{2} (?=\d)/, '')) },
+          values: (_, at) => at.map(one => data.days[one]) },
         { ...axis, size: 58, grid: { stroke: color('line'), width: 1 },
           splits: lines ? () => TICKS.filter(one => one >= low && one <= high) : undefined,
           filter: lines ? (_, splits) => splits : undefined,

@@ -17,7 +17,6 @@ from django.db.models import (
     F,
     OuterRef,
     Q,
-    QuerySet,
     Value,
 )
 
@@ -28,7 +27,10 @@ from sessions_app.queries.status.periods import Earliest, Latest, Percentile, Pe
 
 
 class Granted(NamedTuple):
-    """The grants of one part of a period on one cluster, by id. ``overdue`` reviews are among ``waiting``."""
+    """The grants of one part of a period on one cluster, by id. ``overdue`` reviews are among ``waiting``.
+
+    ``ended`` started and ended; ``unused`` of these had no session.
+    """
 
     day: dt.date
     cluster: int
@@ -37,12 +39,6 @@ class Granted(NamedTuple):
     reviewed: int
     waiting: int
     overdue: int
-
-
-class Unused(NamedTuple):
-    """How many grants on a cluster, by id, have ended, and how many of them had no session."""
-
-    cluster: int
     ended: int
     unused: int
 
@@ -68,6 +64,10 @@ class Confirmed(NamedTuple):
     p99: float | None
 
 
+# Grants that started, and are over.
+_OVER = Q(state=GrantState.ENDED, activated_at__isnull=False)
+
+
 def created_in(period: Period) -> Q:
     """Match what was created in the period."""
     return Q(created_at__gte=period.since, created_at__lt=period.until)
@@ -90,8 +90,7 @@ def ended_in(since: dt.datetime, until: dt.datetime) -> Q:
 
 def unused() -> Q:
     """Match grants that started and ended without a session."""
-    used = Exists(Session.objects.filter(grant=OuterRef("pk")))
-    return Q(~used, state=GrantState.ENDED, activated_at__isnull=False)
+    return _OVER & ~Q(Exists(Session.objects.filter(grant=OuterRef("pk"))))
 
 
 def granted(reader: Identity, period: Period, now: dt.datetime) -> list[Granted]:
@@ -109,34 +108,26 @@ def granted(reader: Identity, period: Period, now: dt.datetime) -> list[Granted]
             reviewed=Count("pk", filter=due & Q(reviewed_at__isnull=False)),
             waiting=Count("pk", filter=waiting),
             overdue=Count("pk", filter=waiting & Q(review_due_at__lt=now)),
+            ended=Count("pk", filter=_OVER),
+            unused=Count("pk", filter=unused()),
         )
         .order_by("part")
     )
     return [Granted(*row) for row in rows]
 
 
-def unused_on(reader: Identity, period: Period) -> list[Unused]:
-    """Return how many grants of the period were never used, by cluster, the most first."""
-    rows = (
-        Grant.objects.visible_to(reader)
-        .filter(created_in(period), state=GrantState.ENDED, activated_at__isnull=False)
-        .values_list("cluster")
-        .annotate(ended=Count("pk"), unused=Count("pk", filter=unused()))
-        .order_by("-unused", "-ended")
-    )
-    return [Unused(*row) for row in rows]
-
-
 def refused(reader: Identity, period: Period) -> list[Refused]:
     """Return the refused commands of the period under grants that the reader may see, by part and cluster."""
-    found: QuerySet[CommandRun] = CommandRun.objects.filter(
+    found = CommandRun.objects.filter(
         state=RunState.REFUSED, tried_at__gte=period.since, tried_at__lt=period.until
     )
     if not reader.is_superuser:
-        found = found.visible_to(reader)  # type: ignore[attr-defined]  # the manager's queryset
+        # No command is tried after its grant's end, so older grants need not be read.
+        recent = Q(state=GrantState.ENDED, ended_at__gte=period.since) | ~Q(state=GrantState.ENDED)
+        found = found.filter(grant__in=Grant.objects.visible_to(reader).filter(recent).values("pk"))
     rows = (
         found.annotate(part=period.part_of("tried_at"))
-        .values_list("part", "grant__cluster")
+        .values_list("part", "target__cluster")
         .annotate(count=Count("pk"))
         .order_by("part")
     )

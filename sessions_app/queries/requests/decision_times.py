@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
-from django.db.models import BooleanField, Count, DurationField, Exists, ExpressionWrapper, F, OuterRef, Q
+from django.db.models import Count, DurationField, Exists, ExpressionWrapper, F, OuterRef, Q
 
 from accounts.models import Identity
 from sessions_app.models import AccessRequest, Approval, RequestState
@@ -15,17 +15,22 @@ from sessions_app.queries.status.periods import Percentile, Period, seconds
 DECIDED = (RequestState.APPROVED, RequestState.DENIED)
 
 
-class Decided(NamedTuple):
-    """The requests of one part of a period, or of all of it (None). Times in seconds; None without any.
+class Asked(NamedTuple):
+    """The requests of one part of a period, and how many of them expired."""
 
-    ``decided`` counts those that people approved or denied; ``denied`` are among them.
+    day: dt.date
+    total: int
+    expired: int
+
+
+class Decided(NamedTuple):
+    """The requests of one part of a period, or of all of it (None), that people decided. ``denied`` are among
+    them. Times in seconds; None without any.
     """
 
     day: dt.date | None
-    total: int
     decided: int
     denied: int
-    expired: int
     p50: float | None
     p90: float | None
 
@@ -36,23 +41,30 @@ def by_people() -> Q:
     return Q(verdicts, state__in=DECIDED, decided_at__isnull=False)
 
 
-def decided(reader: Identity, period: Period, *, whole: bool) -> list[Decided]:
-    """Return the requests of the period that the reader may see, by part, or for the whole period."""
-    wait = ExpressionWrapper(F("decided_at") - F("created_at"), output_field=DurationField())
+def asked(reader: Identity, period: Period) -> list[Asked]:
+    """Return the requests of the period that the reader may see, by part."""
     found = AccessRequest.objects.visible_to(reader).filter(created_in(period))
-    found = found.annotate(wait=wait, by_people=ExpressionWrapper(by_people(), output_field=BooleanField()))
-    people = Q(by_people=True)
+    by_part = found.annotate(part=period.part_of("created_at")).values_list("part")
+    expired = Count("pk", filter=Q(state=RequestState.LAPSED))
+    return [Asked(*row) for row in by_part.annotate(total=Count("pk"), expired=expired).order_by("part")]
+
+
+def decided(reader: Identity, period: Period, *, whole: bool) -> list[Decided]:
+    """Return how long the requests of the period waited for people's decisions, by part, or for the whole
+    period.
+    """
+    wait = ExpressionWrapper(F("decided_at") - F("created_at"), output_field=DurationField())
+    found = AccessRequest.objects.visible_to(reader).filter(created_in(period), by_people())
     figures = {
-        "total": Count("pk"),
-        "decided": Count("pk", filter=people),
-        "denied": Count("pk", filter=people & Q(state=RequestState.DENIED)),
-        "expired": Count("pk", filter=Q(state=RequestState.LAPSED)),
-        "p50": Percentile("wait", 0.5, filter=people),
-        "p90": Percentile("wait", 0.9, filter=people),
+        "decided": Count("pk"),
+        "denied": Count("pk", filter=Q(state=RequestState.DENIED)),
+        "p50": Percentile("wait", 0.5),
+        "p90": Percentile("wait", 0.9),
     }
+    found = found.annotate(wait=wait)
     if whole:
         rows = [(None, *found.aggregate(**figures).values())]
     else:
         by_part = found.annotate(part=period.part_of("created_at")).values_list("part")
         rows = list(by_part.annotate(**figures).order_by("part"))
-    return [Decided(*row[:5], *map(seconds, row[5:])) for row in rows]
+    return [Decided(day, count, denied, seconds(p50), seconds(p90)) for day, count, denied, p50, p90 in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db.models import DateField, DurationField, Func, Value
@@ -38,8 +39,7 @@ class Latest(Func):
     function = "GREATEST"
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One day or week of a period: its first and last day, both inclusive."""
 
     first: dt.date

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import urlencode
 
 from django.urls import reverse
+from django.utils.html import escape
+from django.utils.safestring import SafeString
 
 from broker.kernel.moments import say_day
 from sessions_app.queries.status.periods import Part, Period
@@ -31,6 +32,17 @@ class Row(NamedTuple):
     label: str
     mark: str
     values: Sequence[Value]
+
+    @property
+    def cells(self) -> SafeString:
+        """The table cells. A page has hundreds, so no template renders them."""
+        return SafeString("".join(map(_cell, self.values)))
+
+
+def _cell(value: Value) -> str:
+    number = "" if value.number is None else value.number
+    text = f'<a href="{escape(value.url)}">{value.text}</a>' if value.url else value.text
+    return f'<td data-v="{number}">{text}</td>'
 
 
 class Head(NamedTuple):
@@ -98,6 +110,7 @@ class Links:
     def __init__(self, period: Period) -> None:
         self.period = period
         self._whole = Part(period.first, period.today)
+        self._pages = {name: reverse(name) for name in ("grants", "requests", "record")}
 
     def grants(self, part: Part | None = None, **filters: str) -> str:
         """Return the address of the grants that match."""
@@ -112,9 +125,10 @@ class Links:
         return self._to("record", part, {"event": event, **filters})
 
     def _to(self, page: str, part: Part | None, filters: dict[str, str]) -> str:
-        part = part or self._whole
-        days = {"since": part.first.isoformat(), "until": part.last.isoformat()}
-        return f"{reverse(page)}?{urlencode({**filters, **days})}"
+        first, last = part or self._whole
+        # Names of clusters, events and filters need no escaping.
+        given = "&".join(f"{name}={value}" for name, value in filters.items())
+        return f"{self._pages[page]}?{given}&since={first}&until={last}"
 
 
 def label_of(part: Part) -> str:

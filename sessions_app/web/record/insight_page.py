@@ -16,13 +16,11 @@ from sessions_app.queries.grants.activity import (
     Confirmed,
     Granted,
     Refused,
-    Unused,
     confirmed,
     granted,
     refused,
-    unused_on,
 )
-from sessions_app.queries.requests.decision_times import Decided, decided
+from sessions_app.queries.requests.decision_times import Asked, Decided, asked, decided
 from sessions_app.queries.status.end_latency import PROMISE_S
 from sessions_app.queries.status.periods import Period
 from sessions_app.web.display.states import Tile, plural
@@ -53,15 +51,15 @@ class Insight:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What was read for a page. ``asked`` and ``ended`` are of the whole period; the rest is by part."""
+    """What was read for a page. ``decided`` and ``ended`` are of the whole period; the rest is by part."""
 
     links: Links
     clusters: Mapping[int, Cluster]
     grants: Sequence[Granted]
-    unused: Sequence[Unused]
     commands: Sequence[Refused]
-    requests: Sequence[Decided]
-    asked: Decided
+    requests: Sequence[Asked]
+    decisions: Sequence[Decided]
+    decided: Decided
     ends: Sequence[Confirmed]
     ended: Confirmed
 
@@ -84,16 +82,15 @@ def period_of(text: str, now: dt.datetime) -> Period:
 def insight(reader: Identity, period: Period, now: dt.datetime) -> Insight:
     """Return the figures of a period."""
     grants, commands = granted(reader, period, now), refused(reader, period)
-    unused = unused_on(reader, period)
-    ids = {row.cluster for row in (*grants, *commands, *unused)}
+    ids = {row.cluster for row in (*grants, *commands)}
     read = _Read(
         links=Links(period),
         clusters={one.pk: one for one in Cluster.objects.filter(pk__in=ids)},
         grants=grants,
-        unused=unused,
         commands=commands,
-        requests=decided(reader, period, whole=False),
-        asked=decided(reader, period, whole=True)[0],
+        requests=asked(reader, period),
+        decisions=decided(reader, period, whole=False),
+        decided=decided(reader, period, whole=True)[0],
         ends=confirmed(reader, period, whole=False),
         ended=confirmed(reader, period, whole=True)[0],
     )
@@ -117,10 +114,15 @@ def _tiles(read: _Read) -> list[Tile]:
     refusals = sum(row.count for row in read.commands)
     late = read.ended.p99 is not None and read.ended.p99 > PROMISE_S
     return [
-        Tile("info", "Grants", f"{total:,}", f"{plural(read.asked.total, 'request')}"),
-        Tile("info", "Time to decision", say_time(read.asked.p50), f"90% within {say_time(read.asked.p90)}"),
+        Tile("info", "Grants", f"{total:,}", f"{plural(sum(row.total for row in read.requests), 'request')}"),
+        Tile(
+            "info",
+            "Time to decision, median",
+            say_time(read.decided.p50),
+            f"90% within {say_time(read.decided.p90)}",
+        ),
         Tile("bad" if overdue else "ok", "Break-glass rate", _share(glass, total), reviews),
-        Tile("warn" if refusals else "ok", "Refused commands", f"{refusals:,}", _denied(read.asked)),
+        Tile("warn" if refusals else "ok", "Refused commands", f"{refusals:,}", _denied(read.decided)),
         Tile(
             "warn" if late else "ok",
             "Revoke latency, p99",
@@ -130,8 +132,8 @@ def _tiles(read: _Read) -> list[Tile]:
     ]
 
 
-def _denied(asked: Decided) -> str:
-    return f"{plural(asked.denied, 'request')} denied"
+def _denied(decided: Decided) -> str:
+    return f"{plural(decided.denied, 'request')} denied"
 
 
 def _share(part: int, whole: int) -> str:
@@ -203,22 +205,22 @@ def _by_cluster(read: _Read) -> Figure:
 
 
 def _decisions(read: _Read) -> Figure:
-    found = {row.day: row for row in read.requests}
+    found = {row.day: row for row in read.decisions}
     rows = []
     for part in read.links.period.parts:
-        one = found.get(part.first, Decided(None, 0, 0, 0, 0, None, None))
+        one = found.get(part.first, Decided(None, 0, 0, None, None))
         url = read.links.requests(part, decided="1")
         values = [time(one.p50, url), time(one.p90, url), count(one.decided, url)]
         rows.append(Row(label_of(part), part.first.isoformat(), values))
-    asked = read.asked
+    whole, expired = read.decided, sum(row.expired for row in read.requests)
     says = (
-        f"Half of {plural(asked.decided, 'decision')} took up to {say_time(asked.p50)},"
-        f" and 90% up to {say_time(asked.p90)}. {plural(asked.expired, 'request')} expired undecided."
+        f"Half of {plural(whole.decided, 'decision')} took up to {say_time(whole.p50)},"
+        f" and 90% up to {say_time(whole.p90)}. {plural(expired, 'request')} expired undecided."
     )
     return Figure(
         key="decisions",
         title="Time to decision",
-        says=says if asked.decided else "",
+        says=says if whole.decided else "",
         kind="lines",
         first=read.unit,
         columns=["Median", "90%", "Decisions"],
@@ -271,25 +273,29 @@ def _break_glass(read: _Read) -> Figure:
 
 
 def _unused(read: _Read) -> Figure:
-    seen = [row for row in read.unused if read.clusters[row.cluster].observed != Observed.NOTHING]
-    blind = sorted(
-        read.clusters[row.cluster].name
-        for row in read.unused
-        if read.clusters[row.cluster].observed == Observed.NOTHING
-    )
+    ended: Counter[str] = Counter()
+    unused: Counter[str] = Counter()
+    blind = set()
+    for row in read.grants:
+        cluster = read.clusters[row.cluster]
+        if cluster.observed == Observed.NOTHING:
+            blind.add(cluster.name)
+        else:
+            ended[cluster.name] += row.ended
+            unused[cluster.name] += row.unused
     rows = []
-    for row in [one for one in seen if one.unused][:MOST_RANKS]:
-        name = read.clusters[row.cluster].name
-        url = read.links.grants(cluster=name, unused="1")
-        share = Value(row.unused / row.ended, _share(row.unused, row.ended))
-        rows.append(Row(name, name, [count(row.unused, url), count(row.ended), share]))
-    unused, ended = sum(row.unused for row in seen), sum(row.ended for row in seen)
+    for name, number in unused.most_common(MOST_RANKS):
+        if number:
+            share = Value(number / ended[name], _share(number, ended[name]))
+            url = read.links.grants(cluster=name, unused="1")
+            rows.append(Row(name, name, [count(number, url), count(ended[name]), share]))
+    none, whole = unused.total(), ended.total()
     return Figure(
         key="unused",
         title="Granted but never used",
-        says=f"{unused:,} of {plural(ended, 'ended grant')} {'was' if unused == 1 else 'were'} never used"
-        f" ({_share(unused, ended)})."
-        if ended
+        says=f"{none:,} of {plural(whole, 'ended grant')} {'was' if none == 1 else 'were'} never used"
+        f" ({_share(none, whole)})."
+        if whole
         else "",
         kind="ranks",
         first="Cluster",
@@ -298,7 +304,7 @@ def _unused(read: _Read) -> Figure:
         drawn=1,
         url=read.links.grants(unused="1"),
         link="grants",
-        note=f"Without {', '.join(blind)}, where Stint doesn't observe use." if blind else "",
+        note=f"Without {', '.join(sorted(blind))}, where Stint doesn't observe use." if blind else "",
     )
 
 
@@ -306,7 +312,7 @@ def _refusals(read: _Read) -> Figure:
     commands: Counter[dt.date] = Counter()
     for row in read.commands:
         commands[row.day] += row.count
-    denied = {row.day: row.denied for row in read.requests}
+    denied = {row.day: row.denied for row in read.decisions}
     rows = []
     for part in read.links.period.parts:
         values = [
@@ -333,7 +339,7 @@ def _refused_most(read: _Read) -> str:
     by_cluster: Counter[int] = Counter()
     for row in read.commands:
         by_cluster[row.cluster] += row.count
-    text = f"{_denied(read.asked)}." if read.asked.denied else ""
+    text = f"{_denied(read.decided)}." if read.decided.denied else ""
     if by_cluster:
         ((most, number),) = by_cluster.most_common(1)
         total = plural(by_cluster.total(), "command")

@@ -71,7 +71,8 @@ MAIN = {
         "webhooks": 8,
         "sources": 7,
         "trust_policies": 7,
-        "rights": 9,
+        "rights": 12,
+        "insight": 14,
     },
 }
 
