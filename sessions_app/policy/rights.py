@@ -7,7 +7,7 @@ draft, so that these always agree.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -91,6 +91,14 @@ class Snapshot:
     def with_policy(self, document: PolicyDocument) -> Snapshot:
         """Return the snapshot with one policy added or replaced."""
         return replace(self, policies={**self.policies, document.name: document})
+
+    def only_on(self, clusters: Collection[str]) -> Snapshot:
+        """Return the snapshot with only these clusters, and the policies that cover one of them."""
+        return replace(
+            self,
+            clusters={name: one for name, one in self.clusters.items() if name in clusters},
+            policies={key: one for key, one in self.policies.items() if set(clusters) & set(one.clusters)},
+        )
 
     def without_policy(self, name: str) -> Snapshot:
         """Return the snapshot without a policy."""

@@ -117,6 +117,9 @@ def effect_of(document: PolicyDocument | None, name: str, now: dt.datetime) -> l
     removed.
     """
     snapshot = snapshot_at(now)
+    stored = snapshot.policies.get(name)
+    touched = {cluster for one in (stored, document) if one for cluster in one.clusters}
+    snapshot = snapshot.only_on(touched)
     draft = snapshot.without_policy(name) if document is None else snapshot.with_policy(document)
     return changes(entries_in(snapshot, Scope()), entries_in(draft, Scope()))
 

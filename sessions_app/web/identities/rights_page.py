@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlencode
+
+from django.utils.html import escape
+from django.utils.safestring import SafeString
 
 from accounts.models import Identity
 from sessions_app.models import DocumentVersion
@@ -15,6 +19,7 @@ from sessions_app.policy.rights import OVERSEE, RUN, Entry, Right, Snapshot, cha
 from sessions_app.queries.identities.rights import entries_in, scope_of, snapshot_at
 from sessions_app.web.display.changes_of_rights import ShownChange, shown_changes
 from sessions_app.web.display.states import Look, in_order, plural
+from sessions_app.web.templatetags.stint import icon
 
 ROWS = 25
 DETAILS = 50
@@ -100,6 +105,30 @@ class Cell(NamedTuple):
     looks: Sequence[Look]
     sets: int
     url: str
+
+    @property
+    def dense(self) -> SafeString:
+        """The cell with the number of its command sets. A page can have thousands, so no template renders
+        them.
+        """
+        if not self.looks:
+            return _NONE
+        names = ", ".join(line.name or "the cluster" for line in self.lines)
+        count = f'{self.sets}<span class="vh"> command set{"" if self.sets == 1 else "s"}</span>'
+        link = f'<a href="{escape(self.url)}" title="{escape(names)}">{count if self.sets else "yes"}</a>'
+        marks = "".join(map(_mark, self.looks))
+        return SafeString(f'<td data-label="{escape(self.column.name)}">{link} {marks}</td>')
+
+
+_NONE = SafeString('<td class="none"><span class="vh">none</span></td>')
+
+
+@functools.cache
+def _mark(look: Look) -> str:
+    return (
+        f'<span class="t-{look.tone}" title="{look.word}">{icon(look.icon)}'
+        f'<span class="vh">{look.word}</span></span>'
+    )
 
 
 class Row(NamedTuple):
