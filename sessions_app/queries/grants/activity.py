@@ -48,7 +48,7 @@ class Refused(NamedTuple):
 
     day: dt.date
     cluster: int
-    count: int
+    commands: int
 
 
 class Confirmed(NamedTuple):
@@ -58,7 +58,7 @@ class Confirmed(NamedTuple):
     """
 
     day: dt.date | None
-    count: int
+    ends: int
     late: int
     p50: float | None
     p99: float | None
@@ -73,13 +73,13 @@ def created_in(period: Period) -> Q:
     return Q(created_at__gte=period.since, created_at__lt=period.until)
 
 
-def took() -> ExpressionWrapper:
+def took() -> Latest:
     """Return the time from when a grant's end was due to its confirmation, as `seconds_to_prove` computes
     it.
     """
     due = Earliest("expires_at", "revoking_at", output_field=DateTimeField())
-    due = Latest(due, "finish_until", output_field=DateTimeField())
-    late = ExpressionWrapper(F("ended_at") - due, output_field=DurationField())
+    finished = Latest(due, "finish_until", output_field=DateTimeField())
+    late = ExpressionWrapper(F("ended_at") - finished, output_field=DurationField())
     return Latest(late, Value(dt.timedelta()), output_field=DurationField())
 
 
@@ -128,7 +128,7 @@ def refused(reader: Identity, period: Period) -> list[Refused]:
     rows = (
         found.annotate(part=period.part_of("tried_at"))
         .values_list("part", "target__cluster")
-        .annotate(count=Count("pk"))
+        .annotate(commands=Count("pk"))
         .order_by("part")
     )
     return [Refused(*row) for row in rows]
@@ -146,7 +146,7 @@ def confirmed(reader: Identity, period: Period, *, whole: bool) -> list[Confirme
         .annotate(took=took())
     )
     figures = {
-        "count": Count("pk"),
+        "ends": Count("pk"),
         "late": Count("pk", filter=Q(took__gt=dt.timedelta(seconds=PROMISE_S))),
         "p50": Percentile("took", 0.5),
         "p99": Percentile("took", 0.99),
@@ -156,4 +156,4 @@ def confirmed(reader: Identity, period: Period, *, whole: bool) -> list[Confirme
     else:
         by_part = found.annotate(part=period.part_of("ended_at")).values_list("part")
         rows = list(by_part.annotate(**figures).order_by("part"))
-    return [Confirmed(day, count, late, seconds(p50), seconds(p99)) for day, count, late, p50, p99 in rows]
+    return [Confirmed(day, ends, late, seconds(p50), seconds(p99)) for day, ends, late, p50, p99 in rows]

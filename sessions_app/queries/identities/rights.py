@@ -138,7 +138,7 @@ def snapshot_at(moment: dt.datetime) -> Snapshot:
     )
 
 
-def _documents(moment: dt.datetime) -> Iterator[dict[str, Any]]:
+def _documents(moment: dt.datetime) -> Iterator[Any]:
     """Yield the newest version of each policy and group. Removed ones have no document."""
     past = DocumentVersion.objects.filter(at__lte=moment, type__in=("policy", "group"))
     newest = past.order_by("type", "name", "-number").distinct("type", "name")
@@ -155,7 +155,7 @@ def _policies(documents: Iterable[Mapping[str, Any]]) -> Iterator[PolicyDocument
                 continue
 
 
-def _clusters(moment: dt.datetime) -> Iterator[dict[str, Any]]:
+def _clusters(moment: dt.datetime) -> Iterator[Any]:
     """Yield each cluster's name, kind, environment, risk and people. Its targets, which can be many, are not
     read.
     """
@@ -163,7 +163,8 @@ def _clusters(moment: dt.datetime) -> Iterator[dict[str, Any]]:
     newest = past.order_by("name", "-number").distinct("name")
     keys = {key: F(f"document__{key}") for key in _PEOPLE_OF_CLUSTER}
     texts = {key: KT(f"document__{key}") for key in ("kind", "environment", "risk")}
-    for row in newest.values("name", **keys, **texts).iterator():
+    rows: Iterator[Any] = newest.values("name", **keys, **texts).iterator()
+    for row in rows:
         if row["kind"] is not None:
             yield row
 

@@ -5,7 +5,7 @@ they count.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from django.db.models import Q, QuerySet
@@ -56,7 +56,7 @@ def narrowed_requests(
 
 
 def _narrowed(
-    found: QuerySet[Any], query: QueryDict, filters: Mapping[str, Filter]
+    found: QuerySet[Any], query: QueryDict, filters: dict[str, Filter]
 ) -> tuple[QuerySet[Any], list[Chip]]:
     chips = []
     at = "ended_at" if query.get("ended") and found.model is Grant else "created_at"
@@ -105,7 +105,7 @@ _REVIEWS = {
     "done": Q(reviewed_at__isnull=False),
     "waiting": Q(review_due_at__isnull=False, reviewed_at__isnull=True),
 }
-_GRANTS = {
+_GRANTS: dict[str, Filter] = {
     "cluster": _CLUSTER,
     "risk": Filter("{} risk", lambda value: Q(cluster__risk=value) if value in Risk.values else None),
     "break_glass": Filter("break-glass access", _flag(lambda: Q(break_glass=True))),
@@ -116,7 +116,7 @@ _GRANTS = {
     "revoked": Filter("revoked", _flag(lambda: ~Q(end_reason__in=("", EndReason.EXPIRED)))),
     "late": Filter("confirmed late", _flag(lambda: Q(took__gt=dt.timedelta(seconds=PROMISE_S)))),
 }
-_REQUESTS = {
+_REQUESTS: dict[str, Filter] = {
     "cluster": _CLUSTER,
     "decided": Filter("decided by people", _flag(by_people)),
     "outcome": Filter("{}", lambda value: Q(state=value) if value in RequestState.values else None),

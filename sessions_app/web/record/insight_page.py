@@ -82,7 +82,7 @@ def period_of(text: str, now: dt.datetime) -> Period:
 def insight(reader: Identity, period: Period, now: dt.datetime) -> Insight:
     """Return the figures of a period."""
     grants, commands = granted(reader, period, now), refused(reader, period)
-    ids = {row.cluster for row in (*grants, *commands)}
+    ids = {row.cluster for row in grants} | {row.cluster for row in commands}
     read = _Read(
         links=Links(period),
         clusters={one.pk: one for one in Cluster.objects.filter(pk__in=ids)},
@@ -111,7 +111,7 @@ def _tiles(read: _Read) -> list[Tile]:
         if glass
         else "none used"
     )
-    refusals = sum(row.count for row in read.commands)
+    refusals = sum(row.commands for row in read.commands)
     late = read.ended.p99 is not None and read.ended.p99 > PROMISE_S
     return [
         Tile("info", "Grants", f"{total:,}", f"{plural(sum(row.total for row in read.requests), 'request')}"),
@@ -311,7 +311,7 @@ def _unused(read: _Read) -> Figure:
 def _refusals(read: _Read) -> Figure:
     commands: Counter[dt.date] = Counter()
     for row in read.commands:
-        commands[row.day] += row.count
+        commands[row.day] += row.commands
     denied = {row.day: row.denied for row in read.decisions}
     rows = []
     for part in read.links.period.parts:
@@ -338,7 +338,7 @@ def _refusals(read: _Read) -> Figure:
 def _refused_most(read: _Read) -> str:
     by_cluster: Counter[int] = Counter()
     for row in read.commands:
-        by_cluster[row.cluster] += row.count
+        by_cluster[row.cluster] += row.commands
     text = f"{_denied(read.decided)}." if read.decided.denied else ""
     if by_cluster:
         ((most, number),) = by_cluster.most_common(1)
@@ -356,7 +356,7 @@ def _revocations(read: _Read) -> Figure:
         values = [
             time(one.p50, url),
             time(one.p99, url),
-            count(one.count, url),
+            count(one.ends, url),
             count(one.late, f"{url}&late=1"),
         ]
         rows.append(Row(label_of(part), part.first.isoformat(), values))
@@ -364,10 +364,10 @@ def _revocations(read: _Read) -> Figure:
     return Figure(
         key="revocations",
         title="Revoke latency",
-        says=f"{ended.count - ended.late:,} of {plural(ended.count, 'revocation')}"
-        f" {'was' if ended.count == 1 else 'were'} confirmed within {PROMISE_S:g} s; p99 is"
+        says=f"{ended.ends - ended.late:,} of {plural(ended.ends, 'revocation')}"
+        f" {'was' if ended.ends == 1 else 'were'} confirmed within {PROMISE_S:g} s; p99 is"
         f" {say_time(ended.p99)}."
-        if ended.count
+        if ended.ends
         else "",
         kind="lines",
         first=read.unit,

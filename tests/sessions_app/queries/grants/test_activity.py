@@ -83,7 +83,7 @@ def test_refused_commands_are_counted_when_they_were_tried(world):
     for line in ("echo restart sshd", "echo restart nginx"):
         acts.run(used, session, line, now=world.now)
     CommandRun.objects.update(tried_at=world.now)
-    assert [(row.cluster, row.count) for row in refused(world.bob, period(world.now))] == [
+    assert [(row.cluster, row.commands) for row in refused(world.bob, period(world.now))] == [
         (grant.cluster_id, 1)
     ]
     assert not refused(world.charlie, period(world.now))
@@ -98,7 +98,7 @@ def test_revocations_are_measured_from_when_they_were_due_and_deadlines_are_not_
     ):
         acts.confirmed_end(grant, world.now, took, reason)
     (row,) = confirmed(world.admin, period(world.now), whole=True)
-    assert (row.count, row.late, row.p50) == (2, 1, 2.0)
+    assert (row.ends, row.late, row.p50) == (2, 1, 2.0)
     assert [one.day for one in confirmed(world.admin, period(world.now), whole=False)] == [
         period(world.now).today
     ]
