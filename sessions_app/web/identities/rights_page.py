@@ -160,12 +160,15 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A page of the matrix. ``groups`` are the columns by environment."""
+    """A page of the matrix. The columns are the clusters of its rows, ``groups`` how many are in each
+    environment, and ``clusters`` how many all rows have.
+    """
 
     columns: Sequence[Column]
     groups: Sequence[tuple[str, int]]
     rows: Sequence[Row]
     total: int
+    clusters: int
     page: int
 
     @property
@@ -246,7 +249,7 @@ def choices_of(reader: Identity, snapshot: Snapshot, entries: Iterable[Entry]) -
 
 
 def matrix(question: Question, snapshot: Snapshot, entries: Iterable[Entry], page: int) -> Matrix:
-    """Return a page of the rows that match, with a column for each cluster in their entries."""
+    """Return a page of the rows that match, with a column for each cluster that one of them can reach."""
     cells: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     for entry in entries:
         if question.fits(entry):
@@ -254,12 +257,13 @@ def matrix(question: Question, snapshot: Snapshot, entries: Iterable[Entry], pag
     names = sorted(cells, key=in_order)
     page = min(page, max(1, -(-len(names) // ROWS)))
     shown = names[(page - 1) * ROWS : page * ROWS]
-    columns = _columns({cluster for name in names for cluster in cells[name]}, snapshot)
+    columns = _columns({cluster for name in shown for cluster in cells[name]}, snapshot)
+    clusters = len({cluster for on in cells.values() for cluster in on})
     environments = [column.environment for column in columns]
     groups = [(name, environments.count(name)) for name in dict.fromkeys(environments)]
     known = _known(shown)
     rows = [_row(name, known.get(name), question, columns, cells[name], snapshot) for name in shown]
-    return Matrix(columns, groups, rows, len(names), page)
+    return Matrix(columns, groups, rows, len(names), clusters, page)
 
 
 def _columns(names: Iterable[str], snapshot: Snapshot) -> list[Column]:

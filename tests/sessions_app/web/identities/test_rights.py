@@ -34,7 +34,8 @@ def test_one_cluster_lists_its_people_with_what_each_way_needs_and_where_it_come
     for text in (
         "1 approval from approvers, up to 4 h",
         'policy <a href="/policies/web-work/">web-work</a>',
-        ">group on-call</a>",
+        "no approval, up to 1 h, reviewed within 1 d",
+        "who=on-call",
     ):
         assert text in page
 
