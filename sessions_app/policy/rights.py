@@ -276,10 +276,14 @@ def changes(before: Iterable[Entry], after: Iterable[Entry]) -> list[Change]:
     for (right, cluster, was, now, identities), names in on_sets.items():
         on_clusters[right, was, now, identities, frozenset(names)].add(cluster)
     found = [
-        Change(right, *(tuple(sorted(each)) for each in (identities, clusters, names - {""})), was, now)
+        Change(right, _in_order(identities), _in_order(clusters), _in_order(names - {""}), was, now)
         for (right, was, now, identities, names), clusters in on_clusters.items()
     ]
     return sorted(found, key=lambda one: (one.kind != "gained", one.kind != "changed", one))
+
+
+def _in_order(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
 
 
 def _needs(entries: Iterable[Entry]) -> dict[tuple[str, str, str, str], frozenset[str]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -13,6 +14,8 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import AccessPolicy, Cluster, DocumentVersion
 
 TYPES = ("policy", "cluster", "command set", "group", "webhook", "workflow source", "trust policy")
+# How many versions a form lists to choose from.
+MOST_VERSIONS = 30
 
 
 def versions_of(type_: str, name: str, reader: Identity) -> Sequence[DocumentVersion]:
@@ -51,3 +54,34 @@ def _lines(document: Any) -> list[str]:
         if document
         else []
     )
+
+
+class Version(NamedTuple):
+    """A version of a document whose time can be compared with."""
+
+    key: str
+    label: str
+    at: dt.datetime
+
+
+def recent_versions(reader: Identity) -> list[Version]:
+    """Return the latest versions of policies, clusters and groups, newest first, for administrators of
+    Stint.
+    """
+    if not reader.is_superuser:
+        return []
+    found = DocumentVersion.objects.filter(type__in=("policy", "cluster", "group")).order_by("-at", "-pk")
+    return [
+        Version(f"{one.type}/{one.name}/{one.number}", f"{one.type} {one.name} v{one.number}", one.at)
+        for one in found.defer("document")[:MOST_VERSIONS]
+    ]
+
+
+def at_version(key: str) -> dt.datetime | None:
+    """Return when a version was stored; None if there is no such version."""
+    type_, _, rest = key.partition("/")
+    name, _, number = rest.rpartition("/")
+    if not number.isdecimal() or len(number) > 8:
+        return None
+    found = DocumentVersion.objects.filter(type=type_, name=name, number=int(number))
+    return found.values_list("at", flat=True).first()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db.models import DateField, DurationField, Func, Value
@@ -23,7 +23,7 @@ class Percentile(Aggregate):
     template = "%(function)s(%(share)s) WITHIN GROUP (ORDER BY %(expressions)s)"
     output_field = DurationField()
 
-    def __init__(self, expression: object, share: float, **extra: object) -> None:
+    def __init__(self, expression: object, share: float, **extra: Any) -> None:
         super().__init__(expression, share=float(share), **extra)
 
 

@@ -11,6 +11,7 @@ from django.shortcuts import render
 
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
+from sessions_app.queries.catalog.history import at_version, recent_versions
 from sessions_app.web.forms.times import parse_start
 from sessions_app.web.identities import rights_page as reads
 from sessions_app.web.identities.rights_page import Question
@@ -45,7 +46,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "since": since,
         "choices": reads.choices_of(me, snapshot, entries),
         "filters": reads.FILTERS,
-        "versions": reads.recent_versions(me),
+        "versions": recent_versions(me),
         "may_manage": me.is_superuser,
     }
     number = _number(request.GET)
@@ -72,7 +73,7 @@ def _past(typed: dict[str, str], now: dt.datetime, prefix: str = "") -> dt.datet
     future time, or a version that doesn't exist.
     """
     if key := typed[f"{prefix}version"]:
-        moment = reads.at_version(key)
+        moment = at_version(key)
         if moment is None:
             raise InvalidInput(
                 "This version does not exist.",

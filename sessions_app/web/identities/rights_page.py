@@ -14,7 +14,6 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString
 
 from accounts.models import Identity
-from sessions_app.models import DocumentVersion
 from sessions_app.policy.rights import OVERSEE, RUN, Entry, Right, Snapshot, changes
 from sessions_app.queries.identities.rights import entries_in, scope_of, snapshot_at
 from sessions_app.web.display.changes_of_rights import ShownChange, shown_changes
@@ -25,7 +24,6 @@ ROWS = 25
 DETAILS = 50
 # With more clusters than this, cells show how many command sets, instead of their names.
 NAMED_UP_TO = 6
-MOST_VERSIONS = 30
 ENVIRONMENTS = ("production", "staging", "development")
 WAYS: dict[str, Look] = {
     "request": Look("info", "ticket", "With approval"),
@@ -372,34 +370,3 @@ def lines(question: Question, entries: Iterable[Entry]) -> Iterator[tuple[str, .
                 granted_by,
                 right.group,
             )
-
-
-class Version(NamedTuple):
-    """A version of a document whose time can be compared with."""
-
-    key: str
-    label: str
-    at: dt.datetime
-
-
-def recent_versions(reader: Identity) -> list[Version]:
-    """Return the latest versions of policies, clusters and groups, newest first, for administrators of
-    Stint.
-    """
-    if not reader.is_superuser:
-        return []
-    found = DocumentVersion.objects.filter(type__in=("policy", "cluster", "group")).order_by("-at", "-pk")
-    return [
-        Version(f"{one.type}/{one.name}/{one.number}", f"{one.type} {one.name} v{one.number}", one.at)
-        for one in found.defer("document")[:MOST_VERSIONS]
-    ]
-
-
-def at_version(key: str) -> dt.datetime | None:
-    """Return when a version was stored; None if there is no such version."""
-    type_, _, rest = key.partition("/")
-    name, _, number = rest.rpartition("/")
-    if not number.isdecimal() or len(number) > 8:
-        return None
-    found = DocumentVersion.objects.filter(type=type_, name=name, number=int(number))
-    return found.values_list("at", flat=True).first()
