@@ -17,7 +17,7 @@ django.setup()
 from broker.edge import at_edge  # noqa: E402  # see below
 from broker.kernel.database import name_process  # noqa: E402  # see below
 from broker.processes.watchdog import report_server  # noqa: E402  # see below
-from sessions_app.streams import application as streams  # noqa: E402  # it needs the applications to be loaded
+from sessions_app.streams.application import application as streams  # noqa: E402  # it needs the applications to be loaded
 
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -191,6 +191,16 @@ class Event(StrEnum):
         "Someone watched a recording or read its output in full.",
         "run target recording_sha256",
     )
+    COMMAND_WATCH_BEGAN = (
+        "command.watch_began",
+        "Someone began to watch the output of a running command.",
+        "run target",
+    )
+    COMMAND_WATCH_ENDED = (
+        "command.watch_ended",
+        "They no longer watch it. `reason` says why, and `seconds` for how long they watched.",
+        "run target seconds reason",
+    )
     RECORDING_RECOVERED = (
         "recording.recovered",
         "The recording of a command on a lost gateway was found and completed.",

@@ -47,7 +47,7 @@ _MODULES = (
     "sessions_app.gateways.core.process",
     "sessions_app.gateways.core.web",
     "sessions_app.gateways.ssh.endpoint",
-    "sessions_app.streams",
+    "sessions_app.streams.application",
     "sessions_app.tasks",
     "uvicorn.main",
 )

@@ -44,6 +44,7 @@ from sessions_app.models.session import CommandRun, GatewayNode, ReadStatement, 
 from sessions_app.models.stored_recording import StoredRecording
 from sessions_app.models.target_check import TargetCheck
 from sessions_app.models.trust import TrustPolicy
+from sessions_app.models.watch import Watch, WatchQuerySet
 from sessions_app.models.webhook import (
     WebhookEndpoint,
     WebhookMessage,
@@ -122,6 +123,8 @@ __all__ = [
     "TargetCheck",
     "TrustPolicy",
     "Verdict",
+    "Watch",
+    "WatchQuerySet",
     "WebhookEndpoint",
     "WebhookMessage",
     "WebhookScope",

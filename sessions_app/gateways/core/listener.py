@@ -14,7 +14,7 @@ from broker.kernel.database import conninfo
 
 log = structlog.get_logger(__name__)
 
-GRANTS, HOLDS, ORDERS = "stint_grant", "stint_hold", "stint_order"
+GRANTS, HOLDS, ORDERS, WATCHES = "stint_grant", "stint_hold", "stint_order", "stint_watch"
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
 
 
@@ -28,6 +28,7 @@ async def listen(
     on_grants: Callable[[list[int]], Awaitable[None]],
     on_hold: Callable[[int], None],
     on_order: Callable[[], None],
+    on_watch: Callable[[list[int]], None],
     on_gap: Callable[[], Awaitable[None]],
 ) -> None:
     """Listen forever.
@@ -41,6 +42,7 @@ async def listen(
                 await connection.execute(f"LISTEN {GRANTS}")
                 await connection.execute(f"LISTEN {HOLDS}")
                 await connection.execute(f"LISTEN {ORDERS}")
+                await connection.execute(f"LISTEN {WATCHES}")
                 await on_gap()
                 wait = FIRST_RETRY
                 async for notice in connection.notifies():
@@ -48,6 +50,8 @@ async def listen(
                         await on_grants(numbers(notice.payload))
                     elif notice.channel == ORDERS:
                         on_order()
+                    elif notice.channel == WATCHES:
+                        on_watch(numbers(notice.payload))
                     else:
                         for run_id in numbers(notice.payload):
                             on_hold(run_id)

@@ -30,6 +30,11 @@ class Live:
             # One timer for all output until it fires, so that a flood costs as little as one line.
             self._flush = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._show)
 
+    def resize(self, width: int, height: int) -> None:
+        """Record a change of the terminal's size. Raises OSError."""
+        if self._recorder is not None:
+            self._recorder.resize(width, height)
+
     def stop(self) -> None:
         """Flush nothing more."""
         if self._flush is not None:

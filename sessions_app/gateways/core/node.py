@@ -16,6 +16,7 @@ import structlog
 
 from broker.kernel import clock
 from broker.kernel.errors import Unavailable
+from sessions_app.gateways.core.broadcast import Broadcasts
 from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.cutting import Enders
 from sessions_app.gateways.core.database import Database
@@ -41,6 +42,7 @@ class Node:
         self._name, self._database = known.name, database
         self.clock = LoopClock(reading.database, reading.monotonic)
         self.registry = Registry(Reports(database), self.clock)
+        self.broadcasts = Broadcasts(database, self.clock)
         enders = Enders(self.registry, self.clock)
         self.registry.watcher = enders
         self.lease = GatewayLease(known, registry=self.registry, enders=enders)
@@ -70,9 +72,14 @@ class Node:
         """Start to renew the lease and to listen."""
         self.keep(self.lease.keep(), "lease")
         heard = listen(
-            on_grants=self._heard, on_hold=self.on_hold, on_order=self._ordered, on_gap=self._catch_up
+            on_grants=self._heard,
+            on_hold=self.on_hold,
+            on_order=self._ordered,
+            on_watch=self.broadcasts.heard,
+            on_gap=self._catch_up,
         )
         self.keep(heard, "listener")
+        self.keep(self.broadcasts.keep(), "broadcasts")
 
     def keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run a coroutine forever. If it fails, the node has failed."""
@@ -97,6 +104,7 @@ class Node:
         self.lease.stop()
         for task in self._tasks:
             await cancelled(task)
+        await self.broadcasts.close()
         delivered = await self.registry.reports.wait(REPORTS_S)
         with contextlib.suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(ROW_S):
@@ -113,6 +121,7 @@ class Node:
     async def _catch_up(self) -> None:
         """Check everything that missed notifications may have announced."""
         self._ordered()
+        self.broadcasts.heard_nothing()
         # If this fails, the next renewal does the same.
         with contextlib.suppress(Unavailable):
             await self.lease.renew()

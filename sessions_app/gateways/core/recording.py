@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from sessions_app.queries.record.recording_files import Room
 _BUFFER = 64 * 1024
 # Output appears on the grant's page after at most this many seconds.
 FLUSH_AFTER = 0.4
+# Larger terminals than this many columns or rows are not recorded.
+MOST_CELLS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,9 @@ class Recorder:
         # Until the file is closed or this process ends, `store_recordings` does not treat it as finished.
         with contextlib.suppress(OSError):
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        self._path = path
+        self._path, self._at = path, folder / path
+        # Called with each event after it was written (its kind and text), and with None after the last one.
+        self.followers: list[Callable[[tuple[str, str] | None], None]] = []
         self._hash = hashlib.sha256()
         self._written = self._printed = 0
         self._room = room
@@ -94,6 +99,16 @@ class Recorder:
             self._full = True
             self._event(f"\r\n[stint: recording truncated: {self._room.limit}]\r\n")
 
+    def resize(self, width: int, height: int) -> None:
+        """Add a change of the terminal's size, in characters. Raises OSError."""
+        if not self._full and 0 < width < MOST_CELLS and 0 < height < MOST_CELLS:
+            self._event(f"{width}x{height}", kind="r")
+
+    def so_far(self) -> tuple[Path, int]:
+        """Return the file, and how many of its bytes readers can rely on now. Raises OSError."""
+        self._file.flush()
+        return self._at, self._written
+
     def flush(self) -> None:
         """Make the output so far visible to readers of the file. Raises OSError."""
         self._file.flush()
@@ -103,12 +118,20 @@ class Recorder:
         for decoder in self._decoders.values():
             if (text := decoder.decode(b"", final=True)) and not self._full:
                 self._event(text)
-        self._file.flush()
-        self._file.close()
+        try:
+            self._file.flush()
+            self._file.close()
+        finally:
+            self._follow(None)
         return Recording(self._path, self._hash.hexdigest(), self._written, self._printed)
 
-    def _event(self, text: str) -> None:
-        self._line([round(time.monotonic() - self._began, 6), "o", text])
+    def _event(self, text: str, kind: str = "o") -> None:
+        self._line([round(time.monotonic() - self._began, 6), kind, text])
+        self._follow((kind, text))
+
+    def _follow(self, event: tuple[str, str] | None) -> None:
+        for follower in list(self.followers):
+            follower(event)
 
     def _line(self, value: object) -> None:
         line = (

@@ -48,13 +48,15 @@ class Parts:
     async def recorder_of(self, use: AtCluster, run_id: int, line: str) -> Recorder:
         """Start the recording of a run. Raises OSError or StintError."""
         room = await self.shared.database.run(self.rooms.room_for, grant_id=use.grant_id)
-        return Recorder(
+        recorder = Recorder(
             settings.RECORDINGS_DIR,
             recording_path(use.grant_ref, run_id),
             title=f"{use.grant_ref} {use.holder} on {use.target.name}: {line}",
             started=self.shared.node.clock.now(),
             room=room,
         )
+        self.shared.node.broadcasts.add(run_id, recorder)
+        return recorder
 
     def watch_over(self, use: AtCluster, where: Container, decision: Allowed, tried: Tried) -> Watch | None:
         """Return what watches a program in a container; None if its command set says ``contain: none``."""

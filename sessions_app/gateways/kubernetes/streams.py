@@ -112,6 +112,8 @@ class Streams:
                 # An older API server has no message for the end of input.
                 continue
             if data[0] in self._taken:
+                if data[0] == RESIZE:
+                    self._live.resize(*size_in(data[1:]))
                 await there.send_bytes(data)
 
     async def _down(self, there: ClientWebSocketResponse, here: web.WebSocketResponse) -> None:
@@ -212,6 +214,15 @@ def _bytes_in(message: WSMessage) -> bytes | None:
     if message.type == WSMsgType.BINARY:
         return bytes(message.data)
     return b"" if message.type == WSMsgType.TEXT else None
+
+
+def size_in(said: bytes) -> tuple[int, int]:
+    """Return the columns and rows in a client's message about its terminal; zeros if it has none."""
+    try:
+        told = json.loads(said)
+        return int(told["Width"]), int(told["Height"])
+    except (ValueError, KeyError, TypeError):
+        return 0, 0
 
 
 def outcome_in(said: bytes) -> tuple[int | None, str]:

@@ -234,13 +234,15 @@ class CommandExecution:
 
     async def _record(self, tried: Tried) -> Recorder:
         room = await self._parts.database.run(self._parts.rooms.room_for, grant_id=self._use.grant_id)
-        return Recorder(
+        recorder = Recorder(
             self._parts.recordings,
             recording_path(self._use.grant_ref, tried.run_id),
             title=f"{self._use.grant_ref} {self._use.holder} on {self._use.target.name}: {self._line}",
             started=self._parts.clock.now(),
             room=room,
         )
+        self._parts.broadcasts.add(tried.run_id, recorder)
+        return recorder
 
     async def _execute(
         self, connection: asyncssh.SSHClientConnection, tried: Tried, recorder: Recorder

@@ -115,6 +115,7 @@ class SSHEndpoint:
             recordings=settings.RECORDINGS_DIR,
             alone=alone,
             rooms=Rooms(),
+            broadcasts=node.broadcasts,
         )
         orders = Orders(shared, "ssh", functools.partial(run_ordered, parts, node.registry))
         node.lease.on_renewed.append(alone.renewed)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from sessions_app.connectors.ssh.connection import Dialer
+from sessions_app.gateways.core.broadcast import Broadcasts
 from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.holds import Holds
@@ -43,6 +44,7 @@ class Parts:
     recordings: Path
     alone: Alone
     rooms: Rooms
+    broadcasts: Broadcasts
 
 
 class Channels(Protocol):

@@ -9,7 +9,8 @@ from typing import Protocol
 import asyncssh
 from asyncssh.constants import EXTENDED_DATA_STDERR
 
-from sessions_app.gateways.core.recording import FLUSH_AFTER, Recorder
+from sessions_app.gateways.core.live import Live
+from sessions_app.gateways.core.recording import Recorder
 
 # The form of signal names in RFC 4254, 6.10. Any other text from the peer would end up in rows and messages.
 _SIGNAL = re.compile(r"[A-Z0-9]{1,16}")
@@ -60,13 +61,16 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
 
     def __init__(self, io: CommandIO, recorder: Recorder) -> None:
         self._io = io
-        self._recorder = recorder
+        self._live = Live(recorder, self.abort)
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self.over = asyncio.Event()
         self.exit_status: int | None = None
         self.signal = ""
-        self.record_error: OSError | None = None
-        self._flush: asyncio.TimerHandle | None = None
+
+    @property
+    def record_error(self) -> OSError | None:
+        """The error that prevented recording the output, if any. The command is cut then."""
+        return self._live.error
 
     @property
     def opened(self) -> bool:
@@ -79,26 +83,12 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
     def data_received(self, data: bytes, datatype: int | None) -> None:
         error = datatype == EXTENDED_DATA_STDERR
         try:
-            self._recorder.output(data, error=error)
-        except OSError as problem:
-            self._fail(problem)
+            self._live.add(data, error=error)
+        except OSError:
+            # Output that can't be recorded is not shown, and the command is cut.
+            self.abort()
             return
-        if self._flush is None:
-            # One timer for all output until it fires, so that a flood costs as little as one line.
-            self._flush = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._show)
         self._io.output(data, error=error)
-
-    def _show(self) -> None:
-        self._flush = None
-        try:
-            self._recorder.flush()
-        except OSError as problem:
-            self._fail(problem)
-
-    def _fail(self, problem: OSError) -> None:
-        # Output that can't be recorded is not shown, and the command is cut.
-        self.record_error = problem
-        self.abort()
 
     def exit_status_received(self, status: int) -> None:
         self.exit_status = status
@@ -109,9 +99,8 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        if self._flush is not None:
-            # The recorder is closed next, which flushes.
-            self._flush.cancel()
+        # The recorder is closed next, which flushes.
+        self._live.stop()
         self.over.set()
 
     def pause_writing(self) -> None:

@@ -169,6 +169,10 @@ _COMMANDS: dict[str, Act] = {
     Event.COMMAND_OBSERVED: lambda ref, data: (
         f"ran {statement(data)}{on(data)} under {ref}, as the target reports"
     ),
+    Event.COMMAND_WATCH_BEGAN: lambda ref, data: f"began watching a command{on(data)} under {ref}",
+    Event.COMMAND_WATCH_ENDED: lambda ref, data: (
+        f"stopped watching a command{on(data)} under {ref}{why(data)}"
+    ),
     Event.RECORDING_WATCHED: "watched a recording of {ref}",
     Event.RECORDING_RECOVERED: lambda ref, data: (
         f"recovered a recording{on(data)} under {ref}: its gateway was lost"

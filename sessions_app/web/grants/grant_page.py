@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from accounts.models import Identity, answers_for
 from sessions_app.connectors.registry import find
-from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target
+from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target, Watch
 from sessions_app.operations.grants.delegate_grant import delegates_of
 from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.queries.gateways.addresses import mcp_address
@@ -59,6 +59,7 @@ class GrantPage:
     chain: Sequence[Grant]
     below: Sequence[tuple[int, Grant]]
     delegates: Sequence[Identity]
+    watchers: Sequence[Watch]
     seen: str
 
     def has_form(self, form: str, which: int | None) -> bool:
@@ -249,6 +250,7 @@ def grant_page(
     live = grant.state == GrantState.ACTIVE and grant.expires_at > now
     below = tree_below(grant)
     own = answers_for(reader, grant.holder)
+    watchers = _watchers(log, now)
     ending = EndForm(grant, endings([grant], now)[grant.pk])
     why_not_review = may_not_review(grant, reader) if grant.review_due_at and not grant.reviewed_at else "-"
     return GrantPage(
@@ -272,8 +274,23 @@ def grant_page(
         chain=chain_of(grant) if grant.parent_id else [],
         below=below,
         delegates=delegates_of(grant, now) if live and reader.pk == grant.holder_id else [],
-        seen=_seen(grant, log, leases, sessions, pending.ref if pending else "", below),
+        watchers=watchers,
+        seen=_seen(grant, log, leases, sessions, pending.ref if pending else "", below, watchers),
     )
+
+
+def end_form(grant: Grant, reader: Identity, now: dt.datetime) -> EndForm | None:
+    """Return the form that ends a grant; None if the reader can't."""
+    return EndForm(grant, endings([grant], now)[grant.pk]) if _may_end(grant, reader, now) else None
+
+
+def _watchers(log: Log, now: dt.datetime) -> list[Watch]:
+    """Return who watches the running commands of the log now."""
+    running = [entry.run.pk for entry in log.entries if entry.running]
+    if not running:
+        return []
+    found = Watch.objects.confirmed(now).filter(run__in=running).select_related("watcher", "run")
+    return list(found.order_by("began_at"))
 
 
 def _receipt(grant: Grant, log: Log, proof: Proof, now: dt.datetime) -> Receipt | None:
@@ -297,6 +314,7 @@ def _seen(
     sessions: Sequence[Session],
     pending: str,
     below: Sequence[tuple[int, Grant]],
+    watchers: Sequence[Watch],
 ) -> str:
     """Return a hash of all that the live part shows, so that a poll without changes leaves the page
     as it is.
@@ -326,4 +344,5 @@ def _seen(
     parts += [(entry.order.pk, entry.look, entry.why) for entry in log.orders]
     parts += [(lease.pk, lease.made_until, lease.gone_at, lease.last_error) for lease in leases]
     parts += [(session.pk, session.closed_at) for session in sessions]
+    parts += [(watch.pk, watch.run_id) for watch in watchers]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -29,6 +29,7 @@ from sessions_app.queries.requests.deciders import deciders_in, holds_for
 from sessions_app.queries.requests.facts import readable_document
 from sessions_app.web.display import states as words
 from sessions_app.web.display.states import Look, took
+from sessions_app.web.display.watching import watchable
 from sessions_app.web.forms.request_draft import PARAMETER
 from sessions_app.web.grants.runnable import runs_by_gateway
 from sessions_app.web.layout.pagination import Page, page_of
@@ -115,6 +116,11 @@ class RunEntry:
     def shows_output(self) -> bool:
         """Whether its output can be opened: it was recorded or is being recorded."""
         return self.watch or (self.running and self.by_gateway)
+
+    @property
+    def watchable(self) -> bool:
+        """Whether its output can be watched live."""
+        return watchable(self.run)
 
     @property
     def output_url(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django_htmx.middleware import HtmxDetails
 
 from broker.kernel import clock
 from sessions_app.models import CommandRun, RunState
@@ -12,13 +13,14 @@ from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.remind_hold import remind_hold
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
 from sessions_app.web.display.recording import output_for
+from sessions_app.web.grants.grant_page import end_form
 from sessions_app.web.layout.views import ACT, back, page, who
 
 
 def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
     found = (
         CommandRun.objects.visible_to(who(request))
-        .select_related("grant", "target")
+        .select_related("grant__holder", "grant__cluster", "target")
         .filter(pk=run, grant__ref=ref)
         .first()
     )
@@ -41,6 +43,23 @@ def output(request: HttpRequest, ref: str, run: int) -> HttpResponse:
         "grants/_run_output.html",
         {"run": found, "output": shown, "grant": found.grant, "running": running},
     )
+
+
+@page()
+def watch(request: HttpRequest, ref: str, run: int) -> HttpResponse:
+    """Show the live terminal of a running command: a part of the page that requests it, or a page of its own.
+
+    The script that shows it requests the output, which is recorded.
+    """
+    found, now = _find(request, ref, run), clock.now()
+    part: HtmxDetails | None = getattr(request, "htmx", None)
+    context = {
+        "run": found,
+        "grant": found.grant,
+        "ending": end_form(found.grant, who(request), now),
+        "next": (part and part.current_url_abs_path) or request.get_full_path(),
+    }
+    return render(request, "grants/_screen.html" if part else "grants/watch.html", context)
 
 
 @page(ACT)

@@ -18,7 +18,7 @@ from sessions_app.web.layout.views import SEEN, who
 from sessions_app.web.moment import page_now
 
 THEME_COOKIE = "stint_theme"
-STREAM_PATH = "/streams/changes"
+STREAM_PATH, TERMINAL_PATH = "/streams/changes", "/streams/terminal"
 FRAME = "stint.frame"
 
 
@@ -80,13 +80,20 @@ class Frame:
 
     @property
     def stream(self) -> str:
-        """The address of the page's event stream: below the page's own, or at the streams' port on the same
-        host.
-        """
+        """The address of the page's event stream."""
+        return self._streams(STREAM_PATH)
+
+    @property
+    def terminal(self) -> str:
+        """The address of live output of commands, without its query."""
+        return self._streams(TERMINAL_PATH)
+
+    def _streams(self, path: str) -> str:
+        """Return an address of the streams: below the page's own, or at their port on the same host."""
         here = f"{self._request.scheme}://{self._request.get_host()}"
         if here not in settings.STREAMS_ORIGINS:
-            return STREAM_PATH
-        return at_port(here, settings.STREAMS_DIRECT_PORT) + STREAM_PATH
+            return path
+        return at_port(here, settings.STREAMS_DIRECT_PORT) + path
 
     @cached_property
     def work(self) -> list[Link]:

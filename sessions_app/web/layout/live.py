@@ -7,6 +7,7 @@ import json
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 
 from broker.kernel import clock
 from sessions_app.web.layout.pulse import pulse as read_pulse
@@ -36,6 +37,7 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 19 else 0
 
 
+@csrf_exempt
 @never_cache
 def no_stream(_request: HttpRequest) -> HttpResponse:
     """Return 204 if no proxy routes the event stream. Browsers then stop reconnecting, and the page polls."""

@@ -27,6 +27,7 @@ from sessions_app.queries.grants.counts import LIVE, Counts, run_counts
 from sessions_app.queries.grants.end_preview import goes_on
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.states import Linked, Look, plural, severity_look, workflow_state
+from sessions_app.web.display.watching import watchable
 from sessions_app.web.workflows.on_call import Call, calls_for, offered
 
 MOST = 50
@@ -90,6 +91,11 @@ class Tried:
 
     run: CommandRun
     refusal: str
+
+    @property
+    def watchable(self) -> bool:
+        """Whether its output can be watched live."""
+        return watchable(self.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +268,9 @@ def incident_page(incident: Workflow, reader: Identity, now: dt.datetime) -> Inc
         requests=list(asked.select_related("grant", "extends").order_by("-number")[:MOST]),
         runs=[
             Tried(run, run.reason if run.state == RunState.REFUSED else "")
-            for run in runs.select_related("grant__holder", "target").order_by("-tried_at", "-pk")
+            for run in runs.select_related("grant__holder", "grant__cluster", "target", "order").order_by(
+                "-tried_at", "-pk"
+            )
         ],
         counts=counts,
         ending=_ending(incident, now),

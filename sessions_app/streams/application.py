@@ -1,6 +1,6 @@
 """Live streams: `GET /streams/changes` notifies a signed-in browser by server-sent events when to refresh.
 
-A stream carries no content, only nudges. Permissions are checked when the page fetches the content. One
+This stream carries no content, only nudges. Permissions are checked when the page fetches the content. One
 LISTEN connection serves all streams of the process. Source: WHATWG HTML, "Server-sent events".
 
 **Resuming.** The id of each nudge is the number of the record's last entry. A client can send
@@ -24,33 +24,31 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import parse_qs
 
 import psycopg
 import structlog
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import get_user
-from django.db import close_old_connections
-from django.http import HttpRequest
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from accounts.factors import missing_step
-from accounts.sessions import SessionStore
 from broker.kernel import metrics
 from broker.kernel.database import conninfo
+from sessions_app.streams.serving import (
+    Receive,
+    Scope,
+    Send,
+    answer,
+    cors,
+    header,
+    signed_in,
+    until_gone,
+    write,
+)
+from sessions_app.streams.terminal import Terminals
 
 log = structlog.get_logger(__name__)
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
-
-PATH, METRICS = "/streams/changes", "/metrics"
+PATH, TERMINAL, METRICS = "/streams/changes", "/streams/terminal", "/metrics"
 RECORD = "stint_record"
 # Every change is an entry of the record, but grants still end when the record refuses entries. Some
 # notifications depend only on the clock.
@@ -59,8 +57,6 @@ KEEP_ALIVE = 15.0
 # In seconds. How long a stream can stay open after its person was signed out or disabled.
 CHECK_AGAIN_AFTER = 60.0
 RECONNECT_AFTER = 1.0
-# In seconds. A client that reads nothing for this long has stopped reading.
-PATIENCE = 10.0
 MOST_EACH = 12
 LEAST_GAP = 0.3
 NUDGES_PER_SECOND = 50.0
@@ -76,6 +72,7 @@ class Streams:
         self._seq = 0
         self._hears = False
         self._stopping = False
+        self._terminals = Terminals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -100,7 +97,7 @@ class Streams:
 
         Pages connect to another process, or poll.
         """
-        self._stopping = True
+        self._stopping = self._terminals.stopping = True
         self._wake(0)
 
     async def _listen(self) -> None:
@@ -132,22 +129,24 @@ class Streams:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/healthz":
-            return await _answer(
+            return await answer(
                 send, *((200, b"ok\n") if self._hears else (503, b"The database is not responding.\n"))
             )
         if scope["path"] == METRICS and scope["method"] == "GET":
-            return await _answer(send, 200, generate_latest(), content_type=CONTENT_TYPE_LATEST)
+            return await answer(send, 200, generate_latest(), content_type=CONTENT_TYPE_LATEST)
+        if scope["path"] == TERMINAL and scope["method"] == "POST":
+            return await self._terminals.serve(scope, receive, send)
         if scope["path"] != PATH or scope["method"] != "GET":
-            return await _answer(send, 404, b"There is no such stream.\n")
-        person = await _signed_in(scope)
+            return await answer(send, 404, b"There is no such stream.\n")
+        person = await signed_in(scope)
         if person is None:
-            return await _answer(send, 403, b"Sign in first.\n", _cors(scope))
+            return await answer(send, 403, b"Sign in first.\n", cors(scope))
         if not self._hears:
-            return await _answer(send, 503, b"The database is not responding.\n", _cors(scope))
+            return await answer(send, 503, b"The database is not responding.\n", cors(scope))
         if len(self._waiting) >= settings.STREAMS_MOST:
-            return await _answer(send, 503, b"Too many streams are open.\n", _cors(scope))
+            return await answer(send, 503, b"Too many streams are open.\n", cors(scope))
         if self._of[person] >= MOST_EACH:
-            return await _answer(send, 429, b"You have too many streams open.\n", _cors(scope))
+            return await answer(send, 429, b"You have too many streams open.\n", cors(scope))
         return await self._stream(person, scope, receive, send)
 
     async def _stream(self, person: int, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,13 +154,13 @@ class Streams:
             (b"content-type", b"text/event-stream"),
             (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"),
-            *_cors(scope),
+            *cors(scope),
         ]
         changed = asyncio.Event()
         self._waiting.add(changed)
         self._of[person] += 1
         metrics.STREAMS.inc()
-        gone = asyncio.create_task(_until_gone(receive))
+        gone = asyncio.create_task(until_gone(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if (after := _after(scope)) is not None and after != self._seq:
@@ -190,7 +189,7 @@ class Streams:
     ) -> None:
         loop = asyncio.get_running_loop()
         check_at = loop.time() + CHECK_AGAIN_AFTER
-        await _write(send, b"retry: 3000\n\n")
+        await write(send, b"retry: 3000\n\n")
         while not gone.done():
             await self._news(changed, gone)
             if gone.done():
@@ -198,14 +197,14 @@ class Streams:
             if not self._hears or self._stopping:
                 break
             if loop.time() > check_at:
-                if await _signed_in(scope) is None:
+                if await signed_in(scope) is None:
                     break
                 check_at = loop.time() + CHECK_AGAIN_AFTER
             if not changed.is_set():
-                await _write(send, b": still here\n\n")
+                await write(send, b": still here\n\n")
                 continue
             changed.clear()
-            await _write(send, b"id: %d\nevent: changed\ndata: \n\n" % self._seq)
+            await write(send, b"id: %d\nevent: changed\ndata: \n\n" % self._seq)
             await asyncio.wait({gone}, timeout=self._gap())
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -217,74 +216,16 @@ class Streams:
         return gap * random.uniform(0.75, 1.25)  # noqa: S311 - spreads the load, keeps no secret
 
 
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _answer(
-    send: Send,
-    status: int,
-    body: bytes,
-    more: Headers | None = None,
-    content_type: str = "text/plain; charset=utf-8",
-) -> None:
-    headers = [(b"content-type", content_type.encode()), *(more or [])]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _write(send: Send, body: bytes) -> None:
-    """Write to a stream. Raises TimeoutError if the client has stopped reading."""
-    async with asyncio.timeout(PATIENCE):
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-
-
-def _header(scope: Scope, wanted: bytes) -> str:
-    return b"; ".join(value for name, value in scope["headers"] if name == wanted).decode("latin-1")
-
-
 def _after(scope: Scope) -> int | None:
     """Return the number of the entry after which the browser wants nudges; None if it names none.
 
     An invalid number counts as the oldest.
     """
     query = parse_qs(scope["query_string"].decode("latin-1"))
-    said = _header(scope, b"last-event-id") or query.get("after", [""])[-1]
+    said = header(scope, b"last-event-id") or query.get("after", [""])[-1]
     if not said:
         return None
     return int(said) if said.isdecimal() and len(said) < 19 else 0
-
-
-def _cors(scope: Scope) -> Headers:
-    """Return the headers that let pages of the same host read the stream from its other port."""
-    origin = _header(scope, b"origin")
-    headers = [(b"vary", b"Origin, Cookie")]
-    if origin in settings.STREAMS_ORIGINS:
-        headers += [
-            (b"access-control-allow-origin", origin.encode("latin-1")),
-            (b"access-control-allow-credentials", b"true"),
-        ]
-    return headers
-
-
-async def _signed_in(scope: Scope) -> int | None:
-    """Return the id of the caller if they are signed in and allowed to be; None otherwise."""
-    try:
-        cookie = SimpleCookie(_header(scope, b"cookie")).get(settings.SESSION_COOKIE_NAME)
-    except CookieError:
-        return None
-    return (
-        await sync_to_async(_somebody, thread_sensitive=False)(cookie.value) if cookie is not None else None
-    )
-
-
-def _somebody(session_key: str) -> int | None:
-    close_old_connections()
-    request = HttpRequest()
-    request.session = SessionStore(session_key)
-    person = get_user(request)
-    return person.pk if person.is_active and not missing_step(request, person) else None
 
 
 application = Streams()

@@ -1,0 +1,194 @@
+// Shows the output of a running command as it is printed, in a terminal without input (xterm.js, loaded when first needed).
+(() => {
+  const FONT = 13, SMALLEST = 9, SCROLLBACK = 5000, HIDDEN = 60000;
+  const WORDS = {
+    'command ended': ['ok', 'Ended'], 'access ended': ['warn', 'You may no longer see it'], 'signed out': ['warn', 'Signed out'],
+    'too slow': ['warn', 'Your connection is too slow'], unavailable: ['warn', 'Live view not available'],
+    restarts: ['info', 'Reconnecting'], hidden: ['mute', 'Paused while this page is hidden'], live: ['ok', 'Live'], '': ['info', 'Connecting'],
+  };
+  const AGAIN = ['restarts', 'unavailable', 'too slow', ''];
+  // Characters that reorder or hide text: what is read must be what was printed.
+  const HIDING = /[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+  const one = (box, name) => box.querySelector(`[data-${name}]`);
+  const say = text => { const live = document.getElementById('say'); if (live) live.textContent = text; };
+  const wait = ms => new Promise(done => { setTimeout(done, ms); });
+
+  // xterm.js writes style elements and attributes, which the policy of the page blocks. Style sheets and properties that a
+  // script constructs have the same effect and are not blocked.
+  const attribute = Element.prototype.setAttribute;
+  Element.prototype.setAttribute = function setAttribute(name, value) {
+    if (name === 'style') this.style.cssText = value; else attribute.call(this, name, value);
+  };
+  const withSheets = act => {
+    document.createElement = (name, ...more) => {
+      const element = Document.prototype.createElement.call(document, name === 'style' ? 'span' : name, ...more);
+      if (name !== 'style') return element;
+      const sheet = new CSSStyleSheet();
+      document.adoptedStyleSheets.push(sheet);
+      Object.defineProperty(element, 'textContent', { set: css => sheet.replaceSync(css) });
+      element.hidden = true;
+      element.remove = () => {
+        document.adoptedStyleSheets = document.adoptedStyleSheets.filter(other => other !== sheet);
+        Element.prototype.remove.call(element);
+      };
+      return element;
+    };
+    try { return act(); } finally { delete document.createElement; }
+  };
+
+  const loadSheet = url => document.querySelector(`link[href="${url}"]`) ? null : new Promise(done => {
+    document.head.append(Object.assign(document.createElement('link'), { rel: 'stylesheet', href: url, onload: done, onerror: done }));
+  });
+
+  class Screen {
+    constructor(box) {
+      this.box = box;
+      this.place = one(box, 'term');
+      this.show('');
+      one(box, 'close').addEventListener('click', () => this.close());
+      document.addEventListener('visibilitychange', () => this.onVisible());
+      this.begin();
+    }
+
+    show(why, text) {
+      const [tone, word] = WORDS[why] || ['warn', why], pill = one(this.box, 'state');
+      if (pill.textContent !== word) say(`${word}: ${this.box.dataset.line}`);
+      pill.className = `pill t-${tone}`;
+      pill.textContent = word;
+      const note = one(this.box, 'note');
+      note.hidden = !text;
+      note.textContent = text || '';
+    }
+
+    async begin() {
+      try {
+        const [{ Terminal }] = await Promise.all([import(this.box.dataset.xterm), loadSheet(this.box.dataset.sheet)]);
+        this.open(Terminal);
+      } catch {
+        return this.show('unavailable', 'The terminal could not be loaded. Read the output as text.');
+      }
+      for (let pause = 2000; this.box.isConnected && !this.over; pause = Math.min(2 * pause, 30000)) {
+        if (await this.follow()) pause = 2000;
+        if (!this.over && this.box.isConnected) await wait(pause);
+      }
+    }
+
+    open(Terminal) {
+      const style = getComputedStyle(document.documentElement);
+      const term = this.term = new Terminal({
+        cols: 80, rows: 24, disableStdin: true, cursorInactiveStyle: 'none', fontSize: FONT, scrollback: SCROLLBACK,
+        fontFamily: style.getPropertyValue('--mono'), linkHandler: null, theme: { background: '#14171d', foreground: '#dfe2e8' },
+      });
+      // Titles, links and the clipboard: whatever the target prints for them has no effect.
+      [0, 1, 2, 7, 8, 9, 52, 777, 1337].forEach(code => term.parser.registerOscHandler(code, () => true));
+      withSheets(() => term.open(this.place));
+      Object.assign(term.textarea, { tabIndex: -1, disabled: true });
+      this.place.addEventListener('keydown', event => this.scroll(event));
+      new ResizeObserver(() => this.fit()).observe(this.place);
+    }
+
+    // The whole width of the terminal is shown if its characters stay readable; otherwise it scrolls sideways.
+    fit() {
+      const shown = this.place.querySelector('.xterm-screen')?.clientWidth, free = this.place.clientWidth - 30;
+      if (!shown || free <= 0) return;
+      const size = Math.floor(10 * this.term.options.fontSize * free / shown) / 10;
+      const next = Math.max(SMALLEST, Math.min(FONT, size));
+      if (Math.abs(next - this.term.options.fontSize) >= 0.2) this.term.options.fontSize = next;
+    }
+
+    scroll(event) {
+      const by = { ArrowUp: -1, ArrowDown: 1, PageUp: -20, PageDown: 20, Home: -SCROLLBACK, End: SCROLLBACK }[event.key];
+      if (!by) return;
+      this.term.scrollLines(by);
+      event.preventDefault();
+    }
+
+    // One stream, until it ends. Returns whether there was output.
+    async follow() {
+      let began = false;
+      this.stop = new AbortController();
+      try {
+        const answer = await fetch(this.box.dataset.screen, { method: 'POST', credentials: 'include', cache: 'no-store', signal: this.stop.signal });
+        if (!answer.ok || answer.status === 204) {
+          const text = await answer.text();
+          this.over = [403, 404, 409, 429].includes(answer.status);
+          if (answer.status === 409) this.end(); else this.show('unavailable', text || 'No proxy routes the live view to its process.');
+          return false;
+        }
+        const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+        for (let rest = ''; ;) {
+          const { value, done } = await reader.read();
+          if (done) break;
+          const lines = (rest + value).split('\n');
+          rest = lines.pop();
+          lines.filter(Boolean).forEach(line => this.take(...JSON.parse(line)));
+          began = true;
+        }
+        if (!this.over) this.show('restarts');
+      } catch {
+        if (!this.over) this.show(this.hidden ? 'hidden' : 'restarts');
+        while (this.hidden && this.box.isConnected) await wait(500);
+      }
+      return began;
+    }
+
+    take(kind, value) {
+      const write = {
+        start: () => {
+          this.term.reset();
+          this.resize(value.cols, value.rows);
+          this.show('live', value.skipped ? 'Earlier output is not shown here. The recording has everything.' : '');
+        },
+        o: () => this.term.write(value.replace(HIDING, '\ufffd')),
+        r: () => this.resize(...value.split('x').map(Number)),
+        gap: () => this.term.write(`\r\n\x1b[7m ${value ? `${value.toLocaleString('en')} characters` : 'Some output'} left out here. The recording has everything. \x1b[0m\r\n`),
+        watchers: () => { one(this.box, 'watchers').textContent = value.join(', '); },
+        end: () => this.end(),
+        over: () => {
+          this.over = !AGAIN.includes(value);
+          if (value === 'command ended') this.end();
+          else this.show(value, value === 'unavailable' ? 'The command continues, and is recorded. Read the output as text.' : '');
+        },
+      }[kind];
+      if (write) write();
+    }
+
+    resize(cols, rows) {
+      this.term.resize(cols, rows);
+      requestAnimationFrame(() => this.fit());
+    }
+
+    end() {
+      this.over = true;
+      this.show('command ended');
+      one(this.box, 'watching').hidden = true;
+      // Its gateway reports the recording at the same time.
+      setTimeout(() => { one(this.box, 'replay').hidden = false; one(this.box, 'end')?.remove(); }, 700);
+    }
+
+    // A page that nobody looks at does not count as watching.
+    onVisible() {
+      clearTimeout(this.timer);
+      this.hidden = this.hidden && document.hidden;
+      if (document.hidden && !this.over) this.timer = setTimeout(() => { this.hidden = true; this.stop?.abort(); }, HIDDEN);
+    }
+
+    close() {
+      this.over = true;
+      this.stop?.abort();
+      this.term?.dispose();
+      this.box.remove();
+    }
+  }
+
+  const begin = () => document.querySelectorAll('[data-screen]').forEach(box => {
+    if (box.screen) return;
+    box.screen = new Screen(box);
+  });
+  document.addEventListener('htmx:afterSwap', begin);
+  document.addEventListener('DOMContentLoaded', begin);
+  // A second view replaces the first.
+  document.addEventListener('htmx:beforeSwap', event => {
+    if (event.detail.target.id === 'screen') event.detail.target.querySelectorAll('[data-screen]').forEach(box => box.screen?.close());
+  });
+})();

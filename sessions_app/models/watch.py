@@ -1,0 +1,46 @@
+"""People who watch a running command."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import ClassVar
+
+from django.db import models
+
+from accounts.models import Identity
+from sessions_app.models.session import CommandRun
+
+# A viewer that was not confirmed for this long gets no more output.
+CONFIRMED_FOR = dt.timedelta(seconds=10)
+
+
+class WatchQuerySet(models.QuerySet["Watch"]):
+    """Filters on watches."""
+
+    def confirmed(self, now: dt.datetime) -> WatchQuerySet:
+        """Return the watches whose process has recently checked that they may go on."""
+        return self.filter(seen_at__gt=now - CONFIRMED_FOR)
+
+
+class Watch(models.Model):
+    """One open live view of a running command. The row is deleted when it ends; the record has both.
+
+    ``channel`` is where the gateway publishes the output, sealed under a key of this view's own.
+    """
+
+    run = models.ForeignKey(CommandRun, on_delete=models.PROTECT, related_name="watches")
+    watcher = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="+")
+    channel = models.CharField(max_length=64, unique=True)
+    sealed_key = models.BinaryField()
+    began_at = models.DateTimeField()
+    # The last time at which its process checked that the watcher may go on.
+    seen_at = models.DateTimeField()
+
+    objects = WatchQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar = [models.Index(fields=["seen_at"], name="watch_seen")]
+
+    def __str__(self) -> str:
+        return f"{self.watcher} watches run {self.run_id}"

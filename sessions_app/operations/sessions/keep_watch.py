@@ -1,0 +1,37 @@
+"""Check every other second that a live view may go on."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from accounts.models import Identity
+from sessions_app.models import CommandRun, RunState, Watch
+
+# Seconds between two checks of one view.
+EVERY = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Whether a view may go on. ``over`` is why it can't; ``watchers`` are all who watch the run now."""
+
+    over: str
+    watchers: Sequence[str] = ()
+
+
+def keep_watch(*, watch_id: int, actor: Identity, now: dt.datetime) -> Kept:
+    """Return whether a view may go on, and confirm it to the gateway if so.
+
+    A view ends with the command, and as soon as its watcher may no longer see it.
+    """
+    watch = Watch.objects.filter(pk=watch_id, watcher=actor).first()
+    run = CommandRun.objects.visible_to(actor).filter(pk=watch.run_id).first() if watch else None
+    if watch is None or run is None:
+        return Kept("access ended")
+    if run.state != RunState.RUNNING:
+        return Kept("command ended")
+    Watch.objects.filter(pk=watch_id).update(seen_at=now)
+    names = run.watches.confirmed(now).order_by("began_at").values_list("watcher__username", flat=True)
+    return Kept("", list(dict.fromkeys(names)))
