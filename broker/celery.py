@@ -71,6 +71,7 @@ _QUEUES = {
     "upkeep": [
         "clusters.reconcile_all",
         "ends.count",
+        "watches.end_lost",
         "record.attempts",
         "record.checkpoint",
         "record.verify",
@@ -104,6 +105,7 @@ app.conf.beat_schedule = {
     "attempts": {"task": "record.attempts", "schedule": 5.0, "options": {"expires": 5}},
     "reconcile": {"task": "clusters.reconcile_all", "schedule": 60.0, "options": {"expires": 50}},
     "ends": {"task": "ends.count", "schedule": 60.0, "options": {"expires": 50}},
+    "watches": {"task": "watches.end_lost", "schedule": 30.0, "options": {"expires": 25}},
     "statements": {"task": "statements.read_all", "schedule": 10.0, "options": {"expires": 8}},
     "deliveries": {"task": "deliveries.handle_lost", "schedule": 3.0, "options": {"expires": 5}},
     "workflows": {"task": "workflows.read_all", "schedule": 10.0, "options": {"expires": 8}},

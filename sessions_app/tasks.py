@@ -36,6 +36,7 @@ from sessions_app.operations.notifications.send_notices import mail_is_due, send
 from sessions_app.operations.notifications.warn_holders import warn_holders
 from sessions_app.operations.record.reconcile_recordings import reconcile_recordings
 from sessions_app.operations.record.store_archive import archive_is_due, store_archive
+from sessions_app.operations.sessions.end_watch import end_lost_watches
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from sessions_app.operations.sessions.read_statements import leases_to_read, read_statements
 from sessions_app.operations.sessions.reconcile_objects import reconcile_objects
@@ -256,6 +257,12 @@ def reconcile(**_: Any) -> None:
 def count_todays_ends(**_: Any) -> None:
     """Count how long today's ends took to be confirmed."""
     _clerks.start("ends", lambda: count_ends(now=clock.now()))
+
+
+@shared_task(name="watches.end_lost", acks_late=True)
+def end_views_of_lost_processes(**_: Any) -> None:
+    """End the live views whose process was lost."""
+    _clerks.start("watches", lambda: end_lost_watches(now=clock.now()))
 
 
 @shared_task(name="statements.read_all", acks_late=True)

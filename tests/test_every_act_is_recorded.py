@@ -23,6 +23,7 @@ SOURCE = Source()
 READS = {
     "pages and lists of what the reader may see": (
         """
+        /grants/<gr:ref>/runs/<int:run>/watch/
         / /more/ /search/ /notices/ /requests/ /requests/<req:ref>/ /workflows/<workflow:ref>/
         /workflows/<workflow:ref>/live/
         /incidents/<inc:ref>/ /incidents/<inc:ref>/live/ /approvals/ /approvals/<req:ref>/ /grants/
@@ -59,6 +60,7 @@ READS = {
     ),
     "the same for everybody, and nobody's secret": (
         """
+        /streams/terminal
         /docs/ /docs/<slug:name>/ /docs/reference/<slug:name>/ /api/schema/ /api/docs/ /schemas/
         /schemas/<str:folder>.json /pulse/
         /streams/changes /.well-known/oauth-authorization-server/oauth GET:/api/v1/ssh-gateway
@@ -107,7 +109,7 @@ NO_ACTS = {
     "each few seconds, for as long as its holder is there; the end when they come no more is recorded": (
         """
         POST:/api/v1/grants/<api_grant:ref>/heartbeat sessions_app.operations.grants.heartbeat.heartbeat
-        sessions_app.operations.sessions.renew_gateway.renew_gateway"""
+        sessions_app.operations.sessions.renew_gateway.renew_gateway sessions_app.operations.sessions.keep_watch.keep_watch"""
     ),
     "a program shows a code, which opens nothing; that somebody allows it is recorded": (
         """

@@ -61,6 +61,7 @@
     }
 
     async begin() {
+      if ('over' in this.box.dataset) return this.end();
       try {
         const [{ Terminal }] = await Promise.all([import(this.box.dataset.xterm), loadSheet(this.box.dataset.sheet)]);
         this.open(Terminal);
@@ -163,7 +164,7 @@
       this.show('command ended');
       one(this.box, 'watching').hidden = true;
       // Its gateway reports the recording at the same time.
-      setTimeout(() => { one(this.box, 'replay').hidden = false; one(this.box, 'end')?.remove(); }, 700);
+      if (this.place) setTimeout(() => { one(this.box, 'replay').hidden = false; one(this.box, 'end')?.remove(); }, 700);
     }
 
     // A page that nobody looks at does not count as watching.

@@ -30,7 +30,7 @@ DATABASE_OWNER_URL = SERVERS.text(
 REDIS_URL = SERVERS.text(
     "REDIS_URL",
     "",
-    "Valkey or Redis, for the worker's queue. With Redis Sentinel:"
+    "Valkey or Redis, for the worker's queue and for live views of commands. With Redis Sentinel:"
     " `sentinel://:PASSWORD@HOST:26379,HOST:26379/MASTER`, with `?sentinel_password=…` if the sentinels have"
     " a password of their own.",
     values="a URL with `redis://`, `rediss://` (TLS), `redis+socket://` or `sentinel://`",

@@ -46,10 +46,13 @@ def running(place) -> Iterator[tuple]:
     """A command of Alice's that prints until it is ended."""
     grant = place.grant()
     words = place.command("test", "flood", str(new_tag()), user=f"{grant.ref}.web-1")
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as client:
+    client = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
         eventually(lambda: grant.runs.filter(state="running").exists())
         yield grant, grant.runs.get()
-        client.terminate()
+    finally:
+        client.kill()
+        client.wait()
 
 
 def entries(grant, event: str) -> list[AuditEntry]:

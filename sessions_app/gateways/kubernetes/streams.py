@@ -221,7 +221,7 @@ def size_in(said: bytes) -> tuple[int, int]:
     try:
         told = json.loads(said)
         return int(told["Width"]), int(told["Height"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return 0, 0
 
 

@@ -15,7 +15,7 @@ EVERY = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Whether a view may go on. ``over`` is why it can't; ``watchers`` are all who watch the run now."""
+    """Whether a view may go on. ``over`` is why it can't; ``watchers`` are the names of all who watch the run now."""
 
     over: str
     watchers: Sequence[str] = ()
@@ -33,5 +33,5 @@ def keep_watch(*, watch_id: int, actor: Identity, now: dt.datetime) -> Kept:
     if run.state != RunState.RUNNING:
         return Kept("command ended")
     Watch.objects.filter(pk=watch_id).update(seen_at=now)
-    names = run.watches.confirmed(now).order_by("began_at").values_list("watcher__username", flat=True)
-    return Kept("", list(dict.fromkeys(names)))
+    watches = run.watches.confirmed(now).select_related("watcher").order_by("began_at")
+    return Kept("", list(dict.fromkeys(str(one.watcher) for one in watches)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
 
-from accounts.models import Identity
+from accounts.models import Identity, answers_for
 from broker.kernel.crypto import CannotDecrypt
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.sessions.watch_recording import watch_recording
@@ -48,8 +48,7 @@ class Hit:
 def output_for(run: CommandRun, reader: Identity, now: dt.datetime) -> Output | None:
     """Return the last output of a run, also while it runs; None if it can't be read.
 
-    Viewing output while a command runs is not recorded. After the command has ended, its output is a
-    recording, and each viewing is recorded. Raises NotFound for a run that the reader can't see.
+    Each viewing is recorded, but for holders who read what their own command prints. Raises NotFound for a run that the reader can't see.
     """
     running = run.state == RunState.RUNNING
     try:
@@ -60,8 +59,8 @@ def output_for(run: CommandRun, reader: Identity, now: dt.datetime) -> Output | 
             found = output_of(file)
     except (OSError, CannotDecrypt):
         return None
-    if not running:
-        watch_recording(run_id=run.pk, actor=reader, now=now)
+    if not running or not answers_for(reader, run.grant.holder):
+        watch_recording(run_id=run.pk, actor=reader, now=now, running=running)
     return found
 
 

@@ -78,7 +78,9 @@ BEGINS_WITHIN = dt.timedelta(seconds=20)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The query of the page. ``opened``: 0 shows no output, None shows the running command's."""
+    """The query of the page. ``opened``: 0 shows no output, None shows holders what their running
+    command prints.
+    """
 
     show: str = ""
     before: str = ""
@@ -246,7 +248,8 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
     page = page_of(runs.filter(FILTERS[show]) if show else runs, key="pk", before=asked.before, size=SIZE)
     for run in page.rows:
         run.grant = grant
-    opened = _opened(asked, page, {order.pk: order.run_id for order in orders})
+    own = answers_for(reader, grant.holder)
+    opened = _opened(asked, page, {order.pk: order.run_id for order in orders}, own=own)
     return Log(
         entries=_entries(page.rows, grant, reader, now, opened),
         orders=[_order(order, now) for order in orders if order.run_id is None and not page.newer],
@@ -267,15 +270,15 @@ def _told(grant: Grant) -> list[Identity]:
     return sorted(notified_first(people, document), key=str) if document else []
 
 
-def _opened(asked: Asked, page: Page[CommandRun], runs: Mapping[int, int | None]) -> int | None:
-    """Return the run whose output is shown: the requested one, that of the requested order, or the latest
-    running one. ``runs`` are the runs of orders.
+def _opened(asked: Asked, page: Page[CommandRun], runs: Mapping[int, int | None], *, own: bool) -> int | None:
+    """Return the run whose output is shown: the requested one, that of the requested order, or the holder's
+    latest running one. ``runs`` are the runs of orders.
     """
     if asked.opened is not None:
         return asked.opened
     if asked.order is not None:
         return runs.get(asked.order)
-    return next((run.pk for run in page.rows if run.state == RunState.RUNNING), None)
+    return next((run.pk for run in page.rows if own and run.state == RunState.RUNNING), None)
 
 
 def _entries(

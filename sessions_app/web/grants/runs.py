@@ -56,6 +56,7 @@ def watch(request: HttpRequest, ref: str, run: int) -> HttpResponse:
     context = {
         "run": found,
         "grant": found.grant,
+        "running": found.state == RunState.RUNNING,
         "ending": end_form(found.grant, who(request), now),
         "next": (part and part.current_url_abs_path) or request.get_full_path(),
     }

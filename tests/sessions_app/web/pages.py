@@ -20,7 +20,7 @@ _READERS = {
     "alice bob admin": (
         """
         request approval incident incident_live grant grant_live cluster command_set policy grant_receipt
-        run_output
+        run_output run_watch
         recording recording_cast"""
     ),
     "bob admin": "policy_simulate history webhook",
@@ -45,6 +45,7 @@ OPEN = {
     "account_logout",
     "account_inactive",
     "no_stream",
+    "no_terminal",
     "provider_sign_in",
     "provider_answer",
 }
@@ -99,7 +100,7 @@ def address(
             "grant grant_live grant_end grant_credential grant_release grant_retry grant_extend grant_review "
             "grant_receipt grant_run grant_delegate"
         ): [grant.ref],
-        "run_output hold_decide hold_remind hold_withdraw": [grant.ref, run.pk],
+        "run_output run_watch hold_decide hold_remind hold_withdraw": [grant.ref, run.pk],
         "recording recording_cast": [recorded.pk],
         "cluster cluster_edit cluster_checks cluster_check cluster_authority cluster_remove": ["web"],
         "command_set command_set_edit command_set_publish command_set_remove command_set_try": [

@@ -53,6 +53,7 @@ class Ear:
 
     def listen(self, **others) -> asyncio.Task[None]:
         parts = {"on_grants": self.grants, "on_hold": self.hold, "on_order": self.order, "on_gap": self.gap}
+        parts["on_watch"] = lambda ids: self.heard.append(("watch", ids))
         return asyncio.create_task(listen(**{**parts, **others}))
 
 
@@ -104,15 +105,17 @@ def test_each_kind_of_news_reaches_the_one_who_asked_for_it(lone_db, app_connect
                 ("stint_order", "9"),
                 ("stint_hold", "6 7"),
                 ("stint_else", "8"),
+                ("stint_watch", "3"),
                 ("stint_grant", "1"),
             ):
                 app_connection.execute("SELECT pg_notify(%s, %s)", [channel, payload])
-            await comes_true(lambda: len(ear.heard) >= 5)
+            await comes_true(lambda: len(ear.heard) >= 6)
             assert ear.heard == [
                 ("grants", [4, 5]),
                 ("order", None),
                 ("hold", 6),
                 ("hold", 7),
+                ("watch", [3]),
                 ("grants", [1]),
             ]
 

@@ -62,3 +62,14 @@ def test_a_recording_is_never_written_over(tmp_path):
     record(tmp_path, (b"first", False))
     with pytest.raises(FileExistsError):
         record(tmp_path, (b"second", False))
+
+
+def test_a_change_of_the_terminals_size_is_kept_and_a_size_that_is_none_is_not(tmp_path):
+    recorder = Recorder(
+        tmp_path, "GR-1/7.cast", title="top", started=START, room=Room(1_000, "a command has 16 MiB")
+    )
+    for width, height in ((120, 40), (0, 0), (10**9, 40)):
+        recorder.resize(width, height)
+    made = recorder.close()
+    rows = [json.loads(line) for line in (tmp_path / made.path).read_text("utf-8").splitlines()[1:]]
+    assert [row[1:] for row in rows] == [["r", "120x40"]]

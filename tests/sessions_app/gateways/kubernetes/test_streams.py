@@ -20,7 +20,13 @@ from broker.demo.ports import free_port
 from broker.kernel import clock
 from sessions_app.connectors.kubernetes.remote import CLOSE, RESIZE, STDERR, STDIN, STDOUT
 from sessions_app.gateways.kubernetes.execution import UNCONTAINED, UNKNOWN
-from sessions_app.gateways.kubernetes.streams import channels, outcome_in, place_of_words, stream_target
+from sessions_app.gateways.kubernetes.streams import (
+    channels,
+    outcome_in,
+    place_of_words,
+    size_in,
+    stream_target,
+)
 from sessions_app.policy.commands.kubernetes.api_request import read_request
 from tests.support.pace import allow
 from tests.support.servers.gateway import new_tag, on_target, tagged
@@ -322,3 +328,11 @@ def test_each_port_that_is_probed_is_recorded_once_whatever_stream_it_is_probed_
 def test_an_exit_status_is_a_short_number_or_not_known(said, code):
     status = {"status": "Failure", "details": {"causes": [{"reason": "ExitCode", "message": said}]}}
     assert outcome_in(json.dumps(status).encode())[0] == code
+
+
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [(b'{"Width": 120, "Height": 40}', (120, 40)), (b'{"Width": 1e999}', (0, 0)), (b"x", (0, 0))],
+)
+def test_a_terminals_size_is_read_and_nonsense_is_none(said, size):
+    assert size_in(said) == size

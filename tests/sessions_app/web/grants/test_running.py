@@ -9,6 +9,7 @@ from django.conf import settings
 from sessions_app.models import CommandOrder, CommandRun
 from sessions_app.operations.sessions.fail_order import fail_order
 from sessions_app.operations.sessions.order_command import LAPSES
+from sessions_app.operations.sessions.watch_run import watch_run
 from sessions_app.queries.record.recording_files import recording_path
 from tests.sessions_app.web.grants.test_grants import finish
 from tests.support.world import acts
@@ -85,21 +86,52 @@ def test_when_the_order_has_a_run_its_output_is_open_while_it_runs(grant, opened
     assert b"and more" in as_alice.get(f"{url}?size={size}").content
 
 
-def test_output_that_is_over_is_not_read_without_an_entry(grant, opened, as_bob, now):
-    """By either page, once per visit; what is still running is not a recording yet."""
+def test_output_is_not_read_without_an_entry_but_by_who_prints_it(grant, opened, as_alice, as_bob, now):
+    """By either page, once per visit. Holders read what is running without one."""
     tried = acts.run(*opened, now=now)
     path = settings.RECORDINGS_DIR / recording_path(grant.ref, tried.run_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('{"version": 2}\n[0.1, "o", "so far\\r\\n"]\n')
     output, opened_page = f"/grants/{grant.ref}/runs/{tried.run_id}/output/", f"?open={tried.run_id}"
-    assert b"so far" in as_bob.get(output).content
+    assert b"so far" in as_alice.get(output).content
+    assert "so far" not in page_of(as_bob, grant)
     assert acts.events(grant.ref).count("recording.watched") == 0
+    assert b"so far" in as_bob.get(output).content
+    assert acts.events(grant.ref).count("recording.watched") == 1
     finish(tried.run_id, "a secret", now)
     assert b"a secret" in as_bob.get(output).content
     entry = acts.last("recording.watched", grant.ref)
     assert (entry.actor, entry.data["run"]) == ("bob", tried.run_id)
     assert "a secret" in page_of(as_bob, grant, opened_page)
     assert acts.events(grant.ref).count("recording.watched") == 1
+
+
+def test_a_running_command_can_be_watched_live_by_all_who_see_it_and_ended_there(
+    grant, opened, as_alice, as_bob, as_charlie, now
+):
+    tried = acts.run(*opened, now=now)
+    url = f"/grants/{grant.ref}/runs/{tried.run_id}/watch/"
+    for client in (as_alice, as_bob):
+        assert f'hx-get="{url}"' in page_of(client, grant)
+    assert as_charlie.get(url).status_code == 404
+    part = as_bob.get(url, headers={"HX-Request": "true", "HX-Current-URL": "http://testserver/grants/"})
+    says(
+        part.content.decode(),
+        f"/streams/terminal?run={tried.run_id}",
+        f'action="/grants/{grant.ref}/end/"',
+        'name="next" value="/grants/"',
+    )
+    assert b"<html" not in part.content
+    finish(tried.run_id, "a secret", now)
+    assert url not in page_of(as_bob, grant)
+    says(read(as_bob, url), "not running", f"/recordings/{tried.run_id}/")
+
+
+def test_the_holder_sees_who_watches(world, grant, opened, as_alice, now):
+    tried = acts.run(*opened, now=now)
+    assert "Watching now" not in page_of(as_alice, grant)
+    watch_run(run_id=tried.run_id, actor=world.bob, channel="one", now=now)
+    says(page_of(as_alice, grant), "Watching now", "Bob")
 
 
 def test_a_run_of_another_grant_has_no_output_under_this_one(world, grant, opened, as_alice, now):
