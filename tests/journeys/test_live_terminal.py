@@ -18,6 +18,9 @@ from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 
+# A title, the clipboard and a link (OSC 0, 52, 8).
+TRICKS = r"\033]0;evil\007\033]52;c;ZXZpbA==\007\033]8;;https://elsewhere.example\007link\033]8;;\007\n"
+
 
 @pytest.fixture(scope="module")
 def valkey(chromium) -> Iterator[EmbeddedValkey]:
@@ -30,6 +33,8 @@ def place(valkey, tmp_path_factory, django_db_setup, django_db_blocker) -> Itera
     """A gateway that shares no folder with the pages."""
     with django_db_blocker.unblock():
         for place in make_place(tmp_path_factory, start=False):
+            act = place.folder / "test"
+            act.write_text(act.read_text().replace("flood) ", f"flood) printf '{TRICKS}'; "))
             place.env["REDIS_URL"] = valkey.celery_url()
             place.start(STINT_RECORDINGS_DIR=str(place.folder / "elsewhere"))
             yield place
@@ -71,9 +76,12 @@ def test_output_is_seen_within_seconds_with_who_watches_until_the_command_is_ter
     assert [(entry.actor, entry.data["run"]) for entry in began] == [("bob", run.pk)]
     alice.goto(f"/grants/{grant.ref}/")
     expect(alice.locator("section", has_text="Watching now")).to_contain_text("Bob")
-    # Nothing that is typed reaches the command, or leaves the page.
+    # Nothing that is typed reaches the command, and nothing that it prints acts on the page.
     screen.locator(".term").click()
     bob.keyboard.type("q\n")
+    assert "evil" not in bob.title()
+    expect(screen.locator(".term a")).to_have_count(0)
+    assert (len(bob.context.pages), run.refresh_from_db() or run.state) == (1, "running")
     screen.locator("summary", has_text="End access").click()
     screen.get_by_role("button", name=f"End {grant.ref}").click()
     expect(bob.locator("h2", has_text="Receipt")).to_be_visible()
