@@ -48,7 +48,7 @@ from sessions_app.streams.serving import (
 
 log = structlog.get_logger(__name__)
 
-MOST_EACH, MOST = 4, 100
+MOST_EACH, MOST = 6, 100
 # Seconds: the longest silence of the gateway, for a client that does not read, and of one wait for output.
 SILENCE, PATIENCE, WAIT = 6.0, 5.0, 0.5
 # Seconds in which the queue's server must confirm a subscription.

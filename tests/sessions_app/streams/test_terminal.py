@@ -26,7 +26,7 @@ class Queue:
 
     def __init__(self) -> None:
         self.messages: list[dict] = [{"type": "subscribe"}]
-        self.away = False
+        self.away = self.lively = False
 
     @contextlib.asynccontextmanager
     async def pubsub(self) -> AsyncIterator["Queue"]:
@@ -40,7 +40,9 @@ class Queue:
         await asyncio.to_thread(lambda: None)
         if self.away:
             raise ConnectionError
-        return self.messages.pop(0) if self.messages else None
+        if self.messages:
+            return self.messages.pop(0)
+        return {"type": "pong"} if self.lively else None
 
     async def aclose(self) -> None:
         """Close nothing."""
@@ -216,7 +218,7 @@ def test_a_view_is_cut_at_the_next_check(run, cookies, live_world, happens, reas
         view = View(cookies["bob"], run.pk)
         await shown(view, "Bob")
         await asyncio.to_thread(change)
-        view.queue.away = happens == "queue away"
+        view.queue.away, view.queue.lively = happens == "queue away", happens != "silence"
         view.terminals.stopping = happens == "process stops"
         assert await view.over() == reason
 
