@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from accounts.models import Identity, answers_for
 from sessions_app.connectors.registry import find
-from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target, Watch
+from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target
 from sessions_app.operations.grants.delegate_grant import delegates_of
 from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.queries.gateways.addresses import mcp_address
@@ -23,7 +23,7 @@ from sessions_app.web.display.cards import GrantCard
 from sessions_app.web.display.states import in_order
 from sessions_app.web.forms.end_form import EndForm
 from sessions_app.web.grants.grant_head import GrantHead
-from sessions_app.web.grants.log import Asked, Log, log_of
+from sessions_app.web.grants.log import Asked, Log, RunEntry, log_of
 from sessions_app.web.grants.receipt import Proof, Receipt
 from sessions_app.web.grants.runnable import Runnable, runnable_of, runs_by_gateway, takes_orders
 
@@ -59,7 +59,6 @@ class GrantPage:
     chain: Sequence[Grant]
     below: Sequence[tuple[int, Grant]]
     delegates: Sequence[Identity]
-    watchers: Sequence[Watch]
     seen: str
 
     def has_form(self, form: str, which: int | None) -> bool:
@@ -214,6 +213,11 @@ class GrantPage:
         return urlencode({name: value for name, value in values.items() if value not in ("", None)})
 
     @property
+    def watched(self) -> Sequence[RunEntry]:
+        """The running commands that someone watches now."""
+        return [entry for entry in self.log.entries if entry.running and entry.watchers]
+
+    @property
     def open_sessions(self) -> Sequence[Session]:
         """The sessions that are open now."""
         return [session for session in self.sessions if session.closed_at is None]
@@ -250,7 +254,6 @@ def grant_page(
     live = grant.state == GrantState.ACTIVE and grant.expires_at > now
     below = tree_below(grant)
     own = answers_for(reader, grant.holder)
-    watchers = _watchers(log, now)
     ending = EndForm(grant, endings([grant], now)[grant.pk])
     why_not_review = may_not_review(grant, reader) if grant.review_due_at and not grant.reviewed_at else "-"
     return GrantPage(
@@ -274,23 +277,13 @@ def grant_page(
         chain=chain_of(grant) if grant.parent_id else [],
         below=below,
         delegates=delegates_of(grant, now) if live and reader.pk == grant.holder_id else [],
-        watchers=watchers,
-        seen=_seen(grant, log, leases, sessions, pending.ref if pending else "", below, watchers),
+        seen=_seen(grant, log, leases, sessions, pending.ref if pending else "", below),
     )
 
 
 def end_form(grant: Grant, reader: Identity, now: dt.datetime) -> EndForm | None:
     """Return the form that ends a grant; None if the reader can't."""
     return EndForm(grant, endings([grant], now)[grant.pk]) if _may_end(grant, reader, now) else None
-
-
-def _watchers(log: Log, now: dt.datetime) -> list[Watch]:
-    """Return who watches the running commands of the log now."""
-    running = [entry.run.pk for entry in log.entries if entry.running]
-    if not running:
-        return []
-    found = Watch.objects.confirmed(now).filter(run__in=running).select_related("watcher", "run")
-    return list(found.order_by("began_at"))
 
 
 def _receipt(grant: Grant, log: Log, proof: Proof, now: dt.datetime) -> Receipt | None:
@@ -314,7 +307,6 @@ def _seen(
     sessions: Sequence[Session],
     pending: str,
     below: Sequence[tuple[int, Grant]],
-    watchers: Sequence[Watch],
 ) -> str:
     """Return a hash of all that the live part shows, so that a poll without changes leaves the page
     as it is.
@@ -338,11 +330,11 @@ def _seen(
             entry.may_decide,
             entry.may_withdraw,
             entry.open,
+            entry.watchers,
         )
         for entry in log.entries
     ]
     parts += [(entry.order.pk, entry.look, entry.why) for entry in log.orders]
     parts += [(lease.pk, lease.made_until, lease.gone_at, lease.last_error) for lease in leases]
     parts += [(session.pk, session.closed_at) for session in sessions]
-    parts += [(watch.pk, watch.run_id) for watch in watchers]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Count, F, OuterRef, Prefetch, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, NullIf
 from django.template.defaultfilters import filesizeformat
 
 from accounts.models import Identity, answers_for
@@ -20,6 +22,7 @@ from sessions_app.models import (
     Grant,
     Observed,
     RunState,
+    Watch,
 )
 from sessions_app.operations.notifications.notify import notified_first
 from sessions_app.policy.commands.answers import Allowed
@@ -102,6 +105,7 @@ class RunEntry:
     watch: bool
     look: Look
     by_gateway: bool
+    watchers: Sequence[str]
     now: dt.datetime
 
     @property
@@ -245,6 +249,7 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
     show = asked.show if asked.show in FILTERS else ""
     orders = _recent(grant, now, asked.order)
     runs = grant.runs.select_related("target", "decided_by", "session", "order")
+    runs = runs.annotate(watched_by=ArraySubquery(_names_of_watchers(now)))
     page = page_of(runs.filter(FILTERS[show]) if show else runs, key="pk", before=asked.before, size=SIZE)
     for run in page.rows:
         run.grant = grant
@@ -262,6 +267,13 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
         observed=grant.cluster.observed,
         told=_told(grant) if any(run.waits(now) for run in page.rows) else [],
     )
+
+
+def _names_of_watchers(now: dt.datetime) -> QuerySet[Watch, str]:
+    """Return the names of all who watch a run now, to select with it."""
+    name = Coalesce(NullIf("watcher__name", Value("")), F("watcher__username"))
+    watches = Watch.objects.confirmed(now).filter(run=OuterRef("pk")).order_by("began_at")
+    return watches.values_list(name, flat=True)
 
 
 def _told(grant: Grant) -> list[Identity]:
@@ -299,6 +311,7 @@ def _entries(
             watch=bool(run.recording),
             look=words.run_look(run, now),
             by_gateway=by_gateway or hasattr(run, "order"),
+            watchers=list(dict.fromkeys(getattr(run, "watched_by", ()))),
             now=now,
         )
         for run in runs
