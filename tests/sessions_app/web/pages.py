@@ -26,7 +26,7 @@ _READERS = {
     "bob admin": "policy_simulate history webhook",
     "admin": (
         """
-        cluster_new cluster_edit cluster_checks command_set_new command_set_edit policy_new policy_edit 
+        cluster_new cluster_edit cluster_checks command_set_new command_set_edit policy_new policy_edit
         webhook_new
         webhook_edit source source_new source_edit welcome welcome_step trust_policy_new trust_policy_edit
         person person_new"""
