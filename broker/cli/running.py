@@ -182,6 +182,8 @@ def run_with(
         say(
             f"stint: {plain(grant['ref'])} has ended ({heartbeat.why}), so the command was stopped.", err=True
         )
+    elif trouble is None:
+        shell.note(f"{grant['ref']} has ended with the command.")
     if trouble is not None and status == 0:
         raise trouble
     return status

@@ -36,6 +36,9 @@ class EmbeddedValkey(PrivateServer):
 
     name = "valkey"
     stop_signal = signal.SIGTERM
+    # A warning about machines with several gigabytes of data. This server has at most 256 MB, and Stint's
+    # queue is rebuilt from the database if it is lost.
+    hidden = "Memory overcommit must be enabled"
 
     def __init__(self, state_dir: Path) -> None:
         super().__init__(state_dir)

@@ -49,6 +49,7 @@ class Process:
     restarted when they exit, after a call of `ended`. `env` None: the supervisor's environment. `inherit`:
     descriptors that it inherits. `fork_server`: it is forked from this fork server, with the fork server's
     environment, instead of started.
+    `hidden`: its log lines with this text are not shown.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Process:
     inherit: tuple[int, ...] = ()
     ended: Callable[[], None] | None = None
     fork_server: ForkServer | None = None
+    hidden: str = ""
 
 
 class _Child:
@@ -271,8 +273,8 @@ class Supervisor:
                     self._line(child, line)
 
     def _line(self, child: _Child, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip("\r")
-        if text:
+        text, hidden = line.decode("utf-8", "replace").rstrip("\r"), child.process.hidden
+        if text and not (hidden and hidden in text):
             # Log lines may contain untrusted text, which must not control the reader's terminal.
             shown = "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)
             self._write(child.process.name, child.process.color, shown)

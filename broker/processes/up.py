@@ -194,6 +194,7 @@ def _server(server: PrivateServer) -> Process:
         cwd=Path("/"),
         stop_signal=server.stop_signal,
         inherit=(server.inherited_fd,),
+        hidden=server.hidden,
     )
 
 

@@ -73,11 +73,7 @@ def plain_message(kind: str, message: str, context: Mapping[str, Any], written: 
     if kind == "string_pattern_mismatch":
         return f"must be {_form(context['pattern'])}"
     if kind in ("too_short", "string_too_short"):
-        return (
-            "is empty, which allows nothing: add a value"
-            if kind == "too_short"
-            else "is empty: enter a value"
-        )
+        return f"is empty: {'add at least one entry' if kind == 'too_short' else 'enter a value'}"
     if kind in ("too_long", "string_too_long"):
         return f"is longer than {context['max_length']}: shorten it"
     if kind in _LIMITS:

@@ -190,6 +190,10 @@ class ComparedCommandShape(Shape):
     times = serializers.IntegerField(
         allow_null=True, help_text="Null if the target does not report which command was used."
     )
+    failed = serializers.IntegerField(
+        allow_null=True,
+        help_text="How many of these runs ended with a nonzero exit status, a signal or an error.",
+    )
 
 
 class ComparedTargetShape(Shape):

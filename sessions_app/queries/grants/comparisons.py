@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db.models import Count, F, Max, Sum
+from django.db.models import Count, F, Max, Q, Sum
 from django.db.models.functions import Coalesce
 
 from sessions_app.models import CommandRun, Grant, GrantState, Observed, RunState
@@ -15,6 +15,8 @@ from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.catalog.command_sets import compiled
 
 USED = (RunState.ALLOWED, RunState.RUNNING, RunState.DONE, RunState.CUT)
+# Finished with a nonzero exit status, a signal or an error.
+FAILED = Q(state=RunState.DONE) & (~Q(exit_status=0) | ~Q(signal="") | ~Q(reason=""))
 REFUSED = (RunState.REFUSED, RunState.HOLD_DENIED, RunState.HOLD_LAPSED)
 # These never ran. A command that its holder withdrew does not count as refused.
 NEVER_RAN = (*REFUSED, RunState.HOLD_WITHDRAWN)
@@ -59,28 +61,44 @@ def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     }
 
 
-def _times(grant: Grant, by: str) -> Mapping[Any, int]:
+class _Uses(NamedTuple):
+    """How often something was used, and how many of these runs failed."""
+
+    times: int
+    failed: int
+
+
+def _uses(grant: Grant, by: str) -> Mapping[Any, _Uses]:
     """Return how often each value of a field occurs in the runs.
 
     A run over HTTP can represent many requests.
     """
     runs = CommandRun.objects.filter(grant=grant, state__in=USED).order_by()
-    counted = runs.values(by).annotate(times=Sum(Coalesce(F("count__times"), 1)))
-    return {row[by]: row["times"] for row in counted}
+    counted = runs.values(by).annotate(
+        times=Sum(Coalesce(F("count__times"), 1)), failed=Count("pk", filter=FAILED)
+    )
+    return {row[by]: _Uses(row["times"], row["failed"]) for row in counted}
 
 
 def _commands(grant: Grant, views: Sequence[CommandView]) -> list[dict[str, Any]]:
-    times = _times(grant, "command_index")
+    uses = _uses(grant, "command_index")
     # If the target itself enforces, runs are read back without the command that allowed them, or not at all.
     unused = 0 if grant.cluster.observed == Observed.ALL else None
-    return [{"command": view.text, "times": times.get(view.index, unused)} for view in views]
+    return [
+        {
+            "command": view.text,
+            "times": uses[view.index].times if view.index in uses else unused,
+            "failed": uses[view.index].failed if view.index in uses else unused,
+        }
+        for view in views
+    ]
 
 
 def _targets(grant: Grant) -> list[dict[str, Any]]:
-    times = _times(grant, "target__name")
+    uses = _uses(grant, "target__name")
     names = sorted(target.name for target in grant.targets.all())
     unused = None if grant.cluster.observed == Observed.NOTHING else 0
-    return [{"target": name, "times": times.get(name, unused)} for name in names]
+    return [{"target": name, "times": uses[name].times if name in uses else unused} for name in names]
 
 
 def _refused(grant: Grant) -> list[dict[str, Any]]:

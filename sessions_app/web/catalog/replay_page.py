@@ -15,7 +15,7 @@ from sessions_app.policy.replay import Changed, replay
 from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.past_requests import Approvers, past_requests
 from sessions_app.web.catalog.simulator_page import TOO_FAR
-from sessions_app.web.display.states import Look, plural
+from sessions_app.web.display.states import BREAK_GLASS, REQUEST, Look, plural
 
 MOST_SHOWN = 200
 
@@ -30,6 +30,12 @@ class ChangedDecision:
     def was(self) -> str:
         """The decision under the current rules."""
         return _say(self.changed.before)
+
+    @property
+    def then(self) -> str:
+        """The state that the request came to."""
+        past = self.changed.past
+        return (BREAK_GLASS if past.ask.break_glass else REQUEST[past.state]).word
 
     @property
     def becomes(self) -> str:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sessions_app.models import AccessRequest, Approval, Grant, GrantState, RequestState, Verdict
+from sessions_app.models import AccessRequest, Approval, Grant, GrantState, Verdict
 from sessions_app.queries.requests.extents import left_duration
 from sessions_app.queries.requests.facts import clauses_of, readable_document
 from sessions_app.queries.requests.starts import later_start
@@ -57,12 +57,8 @@ class RequestCard:
 
     @property
     def look(self) -> Look:
-        """The look of its state. A request past its deadline looks expired, even before a worker has ended
-        it.
-        """
-        if self.request.state == RequestState.PENDING and self.request.lapses_at <= self.now:
-            return words.REQUEST[RequestState.LAPSED]
-        return words.REQUEST.get(self.request.state, words.UNKNOWN)
+        """The look of its state."""
+        return words.request_look(self.request, self.now)
 
     @property
     def _counted(self) -> list[Approval]:

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sessions_app.models import (
+    AccessRequest,
     CommandRun,
     Grant,
     GrantState,
+    RequestKind,
     RequestState,
     Risk,
     RunState,
@@ -47,6 +49,9 @@ REQUEST: dict[str, Look] = {
     RequestState.WITHDRAWN: Look("mute", "x", "Withdrawn"),
     RequestState.LAPSED: Look("mute", "clock", "Expired"),
 }
+
+# Break-glass access starts without an approval, so no page calls it approved.
+BREAK_GLASS = Look("glass", "flame", "Break-glass access")
 
 GRANT: dict[str, Look] = {
     GrantState.SCHEDULED: Look("info", "clock", "Scheduled"),
@@ -140,6 +145,17 @@ def step_look(step: Mapping[str, Any]) -> Look:
 def severity_look(severity: str) -> Look | None:
     """Return the look of an incident's severity; None if it has none."""
     return Look("bad" if severity in ("P1", "P2") else "warn", "alert", severity) if severity else None
+
+
+def request_look(request: AccessRequest, now: dt.datetime) -> Look:
+    """Return the look of a request's state. A request past its deadline looks expired, even before a worker
+    has ended it.
+    """
+    if request.state == RequestState.PENDING and request.lapses_at <= now:
+        return REQUEST[RequestState.LAPSED]
+    if request.state == RequestState.APPROVED and request.kind == RequestKind.BREAK_GLASS:
+        return BREAK_GLASS
+    return REQUEST.get(request.state, UNKNOWN)
 
 
 def grant_look(grant: Grant, now: dt.datetime) -> Look:

@@ -270,7 +270,7 @@ def end(request: HttpRequest, ref: str) -> HttpResponse:
     )
     messages.success(
         request,
-        f"{grant.ref} is ending. {'Everything running is terminated.' if kill else 'Nothing new can start.'}",
+        f"You ended {grant.ref}. {'Everything running is terminated.' if kill else 'Nothing new can start.'}",
     )
     return back(request, "grant", grant.ref)
 

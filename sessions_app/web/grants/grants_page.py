@@ -13,7 +13,7 @@ from accounts.models import Identity
 from sessions_app.models import Grant, GrantState, Observed
 from sessions_app.queries.grants.counts import Counts, run_counts
 from sessions_app.web.display.cards import GrantCard
-from sessions_app.web.display.states import Look
+from sessions_app.web.display.states import BREAK_GLASS, Look
 from sessions_app.web.layout.reader import standing_of
 
 
@@ -28,7 +28,7 @@ class GrantRow:
     def unapproved(self) -> Look | None:
         """The look of access that no one approved; None if it was approved."""
         if self.card.grant.break_glass:
-            return Look("glass", "flame", "Break-glass access")
+            return BREAK_GLASS
         return Look("glass", "flame", "No approval") if self.card.grant.is_own_incident else None
 
     @property

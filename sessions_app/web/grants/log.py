@@ -20,6 +20,7 @@ from sessions_app.models import (
     CommandSet,
     CommandSetVersion,
     Grant,
+    GrantState,
     Observed,
     RunState,
     Watch,
@@ -62,6 +63,13 @@ EMPTY = {
         ),
     ),
     "mcp": ("No calls yet", "Every tool call shows up here immediately: allowed, held or refused."),
+}
+# By kind, if nothing was tried before the end.
+EMPTY_AT_END = {
+    "mcp": ("No calls", "No tool call was attempted before access ended."),
+    "http": ("No requests", "No request was made before access ended."),
+    "kubernetes": ("No requests", "No request was made before access ended."),
+    "ssh": ("No commands", "No command was attempted before access ended."),
 }
 PARTLY = (
     "Nothing observed",
@@ -120,8 +128,13 @@ class RunEntry:
 
     @property
     def shows_output(self) -> bool:
-        """Whether its output can be opened: it was recorded or is being recorded."""
-        return self.watch or (self.running and self.by_gateway)
+        """Whether its output can be opened: something was recorded, or it is being recorded."""
+        return self.replays or (self.running and self.by_gateway)
+
+    @property
+    def replays(self) -> bool:
+        """Whether the reader can replay it. Without output there is nothing to replay."""
+        return self.watch and bool(self.run.output_bytes or self.under_way)
 
     @property
     def watchable(self) -> bool:
@@ -208,6 +221,7 @@ class Log:
     told: Sequence[Identity]
     kind: str
     observed: str
+    ended: bool
 
     @property
     def opened(self) -> CommandRun | None:
@@ -224,7 +238,8 @@ class Log:
         """The title and text of an empty log."""
         if self.counts.any:
             return "Nothing matches this filter", "Choose another filter to see more."
-        seen = EMPTY.get(self.kind) if self.observed == Observed.ALL else None
+        texts = EMPTY_AT_END if self.ended else EMPTY
+        seen = texts.get(self.kind) if self.observed == Observed.ALL else None
         return seen or (PARTLY if self.observed == Observed.SOME else UNOBSERVED)
 
     @property
@@ -265,6 +280,7 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
         asked=asked,
         kind=grant.cluster.kind,
         observed=grant.cluster.observed,
+        ended=grant.state in (GrantState.REVOKING, GrantState.ENDED),
         told=_told(grant) if any(run.waits(now) for run in page.rows) else [],
     )
 

@@ -157,6 +157,11 @@ class Receipt:
         )
 
     @property
+    def allowed(self) -> str:
+        """The heading of what it allowed: `Approved`, unless no one approved it."""
+        return "Approved" if self.summary["approved"]["by"] else "Allowed"
+
+    @property
     def approvers(self) -> str:
         """The people who approved it, with their comments. If no one did, the reason that no approval was
         needed.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from broker.kernel import clock
-from sessions_app.web.home.home_page import Home
+from sessions_app.web.home.home_page import Home, RefusedRequest
 from sessions_app.web.home.home_page import home as read_home
 from sessions_app.web.home.welcome_page import starts_with_nothing
 from sessions_app.web.layout.frame import frame_of
@@ -40,7 +42,19 @@ def _heading(found: Home, *, on_call: bool) -> str:
         return "Break-glass access is active"
     if found.failing:
         return "A revocation is not confirmed"
-    return "Stint needs attention" if found.troubles else "You're all caught up"
+    if found.troubles:
+        return "Stint needs attention"
+    return _not_granted(found.refused) or "You're all caught up"
+
+
+def _not_granted(refused: Sequence[RefusedRequest]) -> str:
+    """Return the heading for a reader whose own requests were recently not granted; empty if there are
+    none.
+    """
+    if len(refused) > 1:
+        return "Your latest requests were not granted"
+    denied = any(one.denials for one in refused)
+    return f"Your request {'was denied' if denied else 'expired'}" if refused else ""
 
 
 @page()

@@ -228,7 +228,7 @@ def switch(request: HttpRequest, identity: int) -> HttpResponse:
         raise Http404
     change = enable_identity if request.POST.get("enable") == "1" else disable_identity
     changed = change(identity_id=identity, actor=who(request), now=clock.now())
-    word = "enabled." if changed.is_active else "disabled. All of their access is ending."
+    word = "enabled." if changed.is_active else "disabled. None of their access can be used any more."
     messages.success(request, f"{changed} is {word}")
     return back(request, "people")
 

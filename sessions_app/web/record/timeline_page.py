@@ -35,7 +35,7 @@ from sessions_app.web.record.timeline_question import By, Question, Show
 MOST_BARS = 80
 MOST_COUNTED = 1_000
 KINDS: dict[str, words.Look] = {
-    RequestKind.BREAK_GLASS: words.Look("glass", "flame", "Break-glass access"),
+    RequestKind.BREAK_GLASS: words.BREAK_GLASS,
     RequestKind.INCIDENT: words.Look("glass", "flame", "Incident"),
     RequestKind.EXTENSION: words.Look("mute", "plus", "Extension"),
 }
@@ -356,9 +356,7 @@ def look_of(request: AccessRequest, now: dt.datetime) -> words.Look:
     grant: Grant | None = getattr(request, "grant", None)
     if grant is not None:
         return words.grant_look(grant, now)
-    if request.state == RequestState.PENDING and request.lapses_at <= now:
-        return words.REQUEST[RequestState.LAPSED]
-    return words.REQUEST.get(request.state, words.UNKNOWN)
+    return words.request_look(request, now)
 
 
 def times_of(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:

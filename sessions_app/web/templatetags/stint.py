@@ -18,6 +18,7 @@ from accounts.models import Identity
 from broker.kernel import request_id
 from broker.kernel.errors import StintError
 from sessions_app.models import (
+    AccessRequest,
     CommandRun,
     Grant,
     GrantState,
@@ -74,9 +75,9 @@ def reference() -> SafeString | str:
 
 
 @register.filter
-def request_look(state: str) -> words.Look:
+def request_look(request: AccessRequest) -> words.Look:
     """Return the look of a request's state."""
-    return words.REQUEST.get(state, words.UNKNOWN)
+    return words.request_look(request, page_now())
 
 
 @register.filter

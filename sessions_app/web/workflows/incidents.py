@@ -139,5 +139,5 @@ def close(request: HttpRequest, ref: str) -> HttpResponse:
         raise
     except StintError as error:
         return _detail(request, incident, error)
-    messages.success(request, f"{ref} is closed. All access for it is ending.")
+    messages.success(request, f"You closed {ref}. Access for it can't be used any more.")
     return redirect("incident", ref)

@@ -25,6 +25,7 @@ def test_a_grant_that_was_made_for_one_command_ends_with_it(laptops):
     done = alice("ssh", "web-1", "-m", "Look", "--", "test", "status", "7")
     assert done.returncode == 7, done.stderr
     grant = alice.json("grants", "--ended")["results"][0]
+    assert f"{grant['ref']} has ended with the command." in done.stderr
     eventually(lambda: alice.json("status", grant["ref"])["state"] == "ended", within=60, every=0.3)
     assert alice.json("receipt", grant["ref"])["ended"]["reason"] == "released"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.embedded.valkey import EmbeddedValkey
 from broker.processes import supervisor as module
 from broker.processes.supervisor import Process, Supervisor
 from tests.support.pace import allow
@@ -243,6 +244,15 @@ def test_lines_are_joined_with_names_in_color_on_a_terminal_and_plain_elsewhere(
         assert supervisor.ready.wait(PATIENCE)
     assert terminal.getvalue() == "\x1b[32mweb |\x1b[0m one\n\x1b[32mweb |\x1b[0m two\n"
     assert plain.getvalue() == uncolored.getvalue() == "web | one\nweb | two\n"
+
+
+def test_a_line_that_does_not_concern_the_reader_is_not_shown():
+    out = io.StringIO()
+    warning = EmbeddedValkey.hidden
+    script = f"echo 1:M 'WARNING {warning}! Without it, a save may fail.'; echo Ready"
+    with running(shell("valkey", script, once=True, hidden=warning), out=out) as supervisor:
+        assert supervisor.ready.wait(PATIENCE)
+    assert out.getvalue() == "valkey | Ready\n"
 
 
 def test_a_log_line_cannot_steer_the_terminal():

@@ -106,7 +106,7 @@ def test_a_problem_says_the_line_the_key_and_what_to_do(problem, said):
         ({"max_duration": 90}, "Line 1: `max_duration`: 90 needs a unit"),
         ({"heartbeat": "2h"}, "Line 1: `heartbeat` must be at most 1h."),
         ({"reason": "yes"}, "Line 1: `reason` must be 'required' or 'optional'."),
-        ({"clusters": []}, "Line 1: `clusters` is empty, which allows nothing: add a value."),
+        ({"clusters": []}, "Line 1: `clusters` is empty: add at least one entry."),
         ({"extension": {"times": 99, "by": "1h"}}, "Line 1: `times` must be at most 10."),
     ],
 )

@@ -54,7 +54,7 @@ REPLACED = [
     ("finish: 5m", "finish: 0m", "commands[2].end.finish: "),
     ("finish: 5m", "cut: 5m", "commands[2].end"),
     ("[1, 1000]", "[1000, 1]", "line 11, commands[1].where.lines.int: needs the lowest number first"),
-    ("[nginx, haproxy]", "[]", "line 6, parameters.unit.choice: is empty, which allows nothing"),
+    ("[nginx, haproxy]", "[]", "line 6, parameters.unit.choice: is empty: add at least one entry"),
     ("choice:", "choise:", "line 6, parameters.unit: needs one type"),
     ("-n {lines}", "-n {line}", "commands[1].run: uses {line}, which is not declared"),
     ("-n {lines}", "-n 5", "commands[1].where.lines: is not used in run"),

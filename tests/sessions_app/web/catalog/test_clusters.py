@@ -91,6 +91,14 @@ def test_what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost(world, as_a
     assert not Cluster.objects.filter(name="db").exists()
 
 
+def test_the_hint_and_the_error_about_a_name_agree(world, as_admin):
+    assert "Lowercase letters, digits, hyphens and underscores, like web-eu." in read(
+        as_admin, "/new/cluster/"
+    )
+    page = answered(as_admin.post("/new/cluster/", form(world, name="Web 1")), 400)
+    says(page, "Must be lowercase letters, digits, hyphens and underscores, such as web-eu")
+
+
 def test_another_row_is_added_and_one_is_taken_out_without_a_script(world, as_admin):
     assert "Target 3" in as_admin.post("/clusters/web/edit/", form(world, act="add")).content.decode()
     as_admin.post("/clusters/web/edit/", form(world, **{"t1.drop": "1"}))

@@ -98,7 +98,7 @@ def test_the_holder_ends_and_the_same_address_is_the_receipt(grant, opened, as_a
     grant.refresh_from_db()
     assert (grant.state, grant.end_reason) == (GrantState.REVOKING, EndReason.RELEASED)
     page = read(as_alice, f"/grants/{grant.ref}/")
-    says(page, "Receipt", "<dt>By</dt><dd>Bob</dd>", "not confirmed yet", "Ended by Alice")
+    says(page, "Receipt", "<dt>Approved by</dt><dd>Bob</dd>", "not confirmed yet", "Ended by Alice")
 
 
 def end_form(page: str, grant) -> str:
@@ -223,3 +223,38 @@ def test_what_ended_badly_does_not_look_as_if_it_went_well(
     run = acts.run(*opened, "echo restart nginx", now=now)
     finish_run(run_id=run.run_id, state="done", exit_status=status, signal=signal, now=now)
     assert f'<li class="t-{tone}" id="run-{run.run_id}">' in read(as_alice, f"/grants/{grant.ref}/")
+
+
+def test_break_glass_access_is_never_called_approved(world, as_alice):
+    grant = world.request(kind="break_glass", reason="Site is down").grant
+    for page in (f"/requests/{grant.request.ref}/", "/requests/", "/search/?q=alice"):
+        shown = read(as_alice, page)
+        assert "Break-glass access" in shown
+        assert "Approved</span>" not in shown
+    as_alice.post(f"/grants/{grant.ref}/end/")
+    receipt = read(as_alice, f"/grants/{grant.ref}/")
+    says(receipt, "<th>Allowed</th>", "<dt>Approved by</dt><dd>no one: break-glass access</dd>")
+
+
+def test_an_ended_grant_without_commands_does_not_promise_any(grant, as_alice):
+    assert "shows up here immediately" in read(as_alice, f"/grants/{grant.ref}/")
+    page = as_alice.post(f"/grants/{grant.ref}/end/", follow=True).content.decode()
+    says(page, f"You ended {grant.ref}.", "No command was attempted before access ended.")
+    assert "shows up here immediately" not in page
+
+
+def test_without_output_there_is_nothing_to_replay(grant, opened, as_alice, now):
+    for output in ("ok", ""):
+        run = acts.run(*opened, "echo restart nginx", now=now)
+        finish(run.run_id, output, now)
+        page = read(as_alice, f"/grants/{grant.ref}/")
+        assert (f'href="/recordings/{run.run_id}/"' in page) == bool(output)
+    assert "0\xa0bytes" not in page
+
+
+def test_the_receipt_says_how_many_runs_failed(grant, opened, as_alice, now):
+    for status in (0, 1):
+        run = acts.run(*opened, "echo restart nginx", now=now)
+        finish_run(run_id=run.run_id, state="done", exit_status=status, now=now)
+    as_alice.post(f"/grants/{grant.ref}/end/")
+    assert "2 times, 1 failed" in read(as_alice, f"/grants/{grant.ref}/")

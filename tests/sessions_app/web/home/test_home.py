@@ -75,6 +75,13 @@ def test_a_question_about_an_own_request_waits_until_it_is_answered(world, as_al
     assert CAUGHT_UP in home(as_alice)
 
 
+def test_a_fresh_denial_is_the_heading_until_it_is_requested_again(world, as_alice):
+    world.decide(world.request(), verdict="deny", comment="Not today")
+    page = home(as_alice)
+    says(page, "Your request was denied", "Not today")
+    assert CAUGHT_UP not in page
+
+
 def test_live_break_glass_access_of_others_stands_first_for_those_who_will_review_it(
     world, as_alice, as_bob, as_charlie, now
 ):
