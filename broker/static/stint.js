@@ -1,4 +1,4 @@
-// Stint's script: countdowns, dark mode, copying, keyboard shortcuts and live updates.
+// Stint's script: countdowns, dark mode, copying and live updates.
 (() => {
   const root = document.documentElement;
   root.classList.add('js');
@@ -160,55 +160,10 @@
   });
   hear('htmx:afterSwap', tick);
 
-  // --- Keys ---
-
-  const PLACES = { h: '/', r: '/requests/new/', a: '/approvals/', g: '/grants/', t: '/timeline/', n: '/notices/' };
-  const ROWS = '#main [data-row], #main .list tbody tr, #main .need > li, #main .log > li';
-  let leader = 0;
-  const typing = el => el.closest('input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]');
-  const keysAreOff = () => { try { return localStorage.getItem('stint-keys') === 'off'; } catch { return false; } };
-
-  const help = () => {
-    const dialog = document.getElementById('keys');
-    if (!dialog || dialog.open) return;
-    dialog.querySelector('[data-keys]').checked = !keysAreOff();
-    dialog.showModal();
-  };
-
-  const step = by => {
-    const rows = all(ROWS).filter(row => row.offsetParent && row.querySelector('a, button, summary'));
-    const here = rows.findIndex(row => row.contains(document.activeElement));
-    const next = rows[Math.min(rows.length - 1, Math.max(0, here < 0 ? 0 : here + by))];
-    if (!next) return;
-    (next.querySelector('a') || next.querySelector('button, summary')).focus();
-    next.scrollIntoView({ block: 'nearest' });
-  };
-
-  const search = () => {
-    const find = document.getElementById('find');
-    if (find?.offsetParent) find.focus();
-  };
-
-  const KEYS = { '/': search, '?': help, j: () => step(1), k: () => step(-1), g: () => { leader = performance.now() + 1500; } };
-
-  const onKey = event => {
-    if (event.key === 'Escape') all('details.act[open]').forEach(el => { el.open = false; });
-    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || keysAreOff()) return;
-    if (document.querySelector('dialog[open]')) return;
-    const place = performance.now() < leader && PLACES[event.key];
-    leader = 0;
-    if (place) location.assign(place);
-    else if (KEYS[event.key]) KEYS[event.key]();
-    else return;
-    event.preventDefault();
-  };
-
-  hear('keydown', onKey);
   hear('click', event => {
     const on = selector => event.target.closest(selector);
     if (on('[data-copy]')) copy(on('[data-copy]'));
     if (on('[data-theme-switch]')) switchTheme();
-    if (on('[data-help]')) help();
     if (on('[data-to]')) document.getElementById(on('[data-to]').hash.slice(1))?.focus();
     if (on('[data-try]') && stream) stream.open(true);
   });
@@ -224,11 +179,6 @@
     if (name === 'other_duration') all('[name=duration]').forEach(el => { el.checked = false; });
     else if (name === 'duration' && form.other_duration) form.other_duration.value = '';
   }, true);
-  hear('change', event => {
-    if (!event.target.matches('[data-keys]')) return;
-    try { localStorage.setItem('stint-keys', event.target.checked ? 'on' : 'off'); } catch { /* No storage: the setting applies to this page only. */ }
-  });
-
   hear('DOMContentLoaded', () => {
     if (window.htmx) window.htmx.createEventSource = url => { stream = new Stream(url); return stream; };
     if (window.Idiomorph) window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = keep;

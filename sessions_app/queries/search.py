@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from django.db.models import Exists, F, OuterRef, Q, TextField
+from django.db.models import Case, Exists, F, OuterRef, Q, TextField, Value, When
 from django.db.models.functions import Cast
 
 from accounts.models import Identity
@@ -81,16 +81,19 @@ def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | N
     return None
 
 
-def search(identity: Identity, text: str) -> Found:
-    """Return what matches the letters.
+def search(identity: Identity, text: str, *, runs: bool = True) -> Found:
+    """Return what matches the letters. Without ``runs``, commands that were tried are not searched.
 
     They match anywhere in the names of clusters, command sets, policies and people, in titles of workflows,
     in listed commands, and in commands that were tried. They match at the beginning of references and
-    tickets. The newest requests and grants of matching people and targets are also found.
+    tickets. The newest requests and grants of matching people and targets are also found. Names that begin
+    with the letters come first.
     """
     named = Q(name__icontains=text)
     people = list(
-        known_people(identity).filter(named | Q(username__icontains=text)).order_by("username")[:MOST]
+        known_people(identity)
+        .filter(named | Q(username__icontains=text))
+        .order_by(_others(text, "username"), "username")[:MOST]
     )
     targets = Target.objects.filter(name__icontains=text).order_by("name")[:MANY].values_list("pk", flat=True)
     return Found(
@@ -98,21 +101,33 @@ def search(identity: Identity, text: str) -> Found:
             Cluster.objects.live()
             .visible_to(identity)
             .filter(named | Q(pk__in=Target.objects.filter(name__icontains=text).values("cluster")))
-            .order_by("name")[:MOST]
+            .order_by(_others(text), "name")[:MOST]
         ),
         command_sets=list(
-            CommandSet.objects.live().visible_to(identity).filter(named).order_by("name")[:MOST]
+            CommandSet.objects.live()
+            .visible_to(identity)
+            .filter(named)
+            .order_by(_others(text), "name")[:MOST]
         ),
         policies=list(
-            AccessPolicy.objects.live().visible_to(identity).filter(named).distinct().order_by("name")[:MOST]
+            AccessPolicy.objects.live()
+            .visible_to(identity)
+            .filter(named)
+            .distinct()
+            .order_by(_others(text), "name")[:MOST]
         ),
         people=people,
         requests=_requests(identity, text, people),
         grants=_grants(identity, text, people, list(targets)),
         workflows=_workflows(identity, text),
         commands=_commands(identity, text),
-        runs=_runs(identity, text),
+        runs=_runs(identity, text) if runs else [],
     )
+
+
+def _others(text: str, name: str = "name") -> Case:
+    """Order names that begin with the letters before others."""
+    return Case(When(**{f"{name}__istartswith": text}, then=Value(0)), default=Value(1))
 
 
 def _commands(identity: Identity, text: str) -> list[Listed]:

@@ -11,7 +11,7 @@ from sessions_app.policy import references
 from sessions_app.web.catalog import clusters, command_sets, history, policies, proposals, trust, webhooks
 from sessions_app.web.docs import guides
 from sessions_app.web.grants import grants, runs
-from sessions_app.web.home import home, welcome
+from sessions_app.web.home import home, palette, welcome
 from sessions_app.web.identities import account, device, factors, people, provider, rights, sign_in
 from sessions_app.web.layout import live
 from sessions_app.web.notifications import notices
@@ -60,6 +60,7 @@ urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
     path("more/", home.more, name="more"),
     path("search/", record.find, name="search"),
+    path("search/palette/", palette.palette, name="palette"),
     path("docs/", guides.index, name="guides"),
     path("docs/reference/<slug:name>/", guides.reference, name="reference"),
     path("docs/<slug:name>/", guides.detail, name="guide"),

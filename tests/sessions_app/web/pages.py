@@ -9,6 +9,7 @@ ALL = "alice bob charlie admin"
 _READERS = {
     ALL: (
         """
+        palette
         insight
         rights
         home more search guides guide reference pulse notices requests request_new approvals workflows
@@ -135,6 +136,7 @@ def open_address(name: str) -> str:
 # Further states of pages, as query strings; {…} is an attribute of the scene in which they are looked at.
 STATES = {
     "search": ["q=web", "q=nothing-fits-this"],
+    "palette": ["q=web", "q=nothing-fits-this"],
     "guides": ["q=host+key", "q=nothing-has-this-word"],
     "requests": [
         "show=all",

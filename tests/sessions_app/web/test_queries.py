@@ -41,6 +41,7 @@ MAIN = {
         "home": 28,
         "more": 6,
         "search": 6,
+        "palette": 5,
         "notices": 10,
         "requests": 9,
         "request": 18,
