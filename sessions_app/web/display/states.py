@@ -114,6 +114,34 @@ CHANGE: dict[str, Look] = {
 UNKNOWN = Look("mute", "ask", "Unknown")
 
 
+# Entries of the record, by the family of their event.
+ENTRY: dict[str, Look] = {
+    "request": Look("info", "ticket", "Request"),
+    "grant": Look("info", "key", "Grant"),
+    "session": Look("mute", "plug", "Session"),
+    "command": Look("info", "term", "Command"),
+    "recording": Look("mute", "rec", "Recording"),
+    "lease": Look("mute", "lock", "Target access"),
+    "credential": Look("mute", "key", "Credential"),
+    "drift": Look("warn", "alert", "Drift"),
+    "breakglass": Look("glass", "flame", "Break-glass access"),
+    "workflow": Look("mute", "clock", "Workflow"),
+    "source": Look("mute", "plug", "Workflow source"),
+    "identity": Look("mute", "people", "Identity"),
+    "permission": Look("mute", "people", "Permission"),
+    "command_set": Look("mute", "cmd", "Command set"),
+    "cluster": Look("mute", "cluster", "Cluster"),
+    "webhook": Look("mute", "link", "Webhook"),
+    "ca": Look("mute", "shield", "Certificate authority"),
+    "record": Look("mute", "shield", "Record"),
+}
+CATALOG_ENTRY = Look("mute", "policy", "Catalog")
+# The words in events that something was not allowed, failed or ended, or was.
+_BAD = {"denied", "refused", "failed", "failing", "broken", "revoke_failing", "mail_failed"}
+_BAD |= {"sign_in_failed", "token_refused", "device_denied"}
+_GOOD = {"approved", "active", "released", "verified", "gone"}
+
+
 class Tile(NamedTuple):
     """One figure with its tone, its title and the text below it."""
 
@@ -169,6 +197,15 @@ def grant_look(grant: Grant, now: dt.datetime) -> Look:
     if grant.state == GrantState.ACTIVE and grant.held_at is not None:
         return Look("warn", "pause", "Suspended")
     return GRANT.get(grant.state, UNKNOWN)
+
+
+def entry_look(event: str) -> Look:
+    """Return the look of an entry of the record: the icon of its family, and the tone of what happened."""
+    family, _, act = event.partition(".")
+    look = ENTRY.get(family, CATALOG_ENTRY)
+    if act in _BAD:
+        return look._replace(tone="bad")
+    return look._replace(tone="ok") if act in _GOOD else look
 
 
 def workflow_state(workflow: Workflow) -> Look:

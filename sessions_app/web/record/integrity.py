@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from broker.audit.checkpoint import newest_checkpoint
-from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditHead, AuditTrouble, AuditVerification
+from broker.audit.models import AuditCheckpoint, AuditTrouble, AuditVerification
 from broker.audit.queries import checkpoint_trouble, latest_verification
 from sessions_app.web.display.states import plural
 from sessions_app.web.templatetags.times import ago, when
@@ -110,9 +110,8 @@ class Integrity:
         return format_html("{}{}", when(last.at), start)
 
 
-def integrity() -> Integrity:
-    """Return the integrity of the record."""
+def integrity(head: int) -> Integrity:
+    """Return the integrity of the record, whose last entry has the number ``head``."""
     last = latest_verification()
-    head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first() or 0
     since = max(0, head - last.entries) if last else head
     return Integrity(last, since, newest_checkpoint(), checkpoint_trouble())

@@ -18,9 +18,11 @@ from sessions_app.operations.requests.delete_bookmark import delete_bookmark
 from sessions_app.operations.requests.save_bookmark import save_bookmark
 from sessions_app.queries.search import exact, search
 from sessions_app.web.layout.downloads import csv_file, json_file
+from sessions_app.web.layout.frame import frame_of
 from sessions_app.web.layout.views import ACT, page, said, who
 from sessions_app.web.record import record_page as reads
 from sessions_app.web.record.integrity import integrity
+from sessions_app.web.record.record_days import days
 from sessions_app.web.record.record_page import Question
 
 MAX_QUERY = 100
@@ -44,14 +46,14 @@ def _record(request: HttpRequest, question: Question, error: StintError | None =
     found = reads.answer(question, me, now, _before(request.GET.get("before", "")))
     context = {
         "page": found,
-        "told": reads.told(found.rows),
+        "days": days(found.rows, me, now),
         "asked": question,
         "chips": reads.chips(question),
         "families": reads.EVENTS,
         "types": reads.OBJECTS,
         "saved": reads.saved_by(me),
         "everybodys": reads.everybodys(now),
-        "integrity": integrity(),
+        "integrity": integrity(frame_of(request).standing.seen),
         "may_verify": me.is_superuser,
         "heading": "Matching entries, latest first" if question.filters() else "Entries, latest first",
         "error": error,

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 from django.db import connection
 from django.db.models import QuerySet
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
@@ -21,7 +20,6 @@ from broker.audit.queries import entries
 from sessions_app.models import Bookmark, BookmarkPage
 from sessions_app.queries.record.entries import Newest, newest_visible
 from sessions_app.web.display.sentences import sentence
-from sessions_app.web.display.states import Linked
 from sessions_app.web.forms.times import at_hour, parse_hour
 
 FAMILIES = tuple(dict.fromkeys(event.family for event in Event))
@@ -58,18 +56,8 @@ LABELS = {
     "until_time": "To",
     "text": "Contains",
 }
-PAGES = {
-    "grant": "grant",
-    "request": "request",
-    "cluster": "cluster",
-    "command_set": "command_set",
-    "policy": "policy",
-    "identity": "person",
-    "workflow": "incident",
-    "workflow_source": "source",
-    "webhook": "webhook",
-    "trust_policy": "trust_policy_edit",
-}
+# Few enough that a page can be read.
+SIZE = 30
 # Entries are in the order in which they were appended, which can differ from the order of their times: a
 # transaction may have waited, and deferred ends are appended later. So a search by date also covers this much
 # before and after it.
@@ -140,14 +128,6 @@ class Saved(NamedTuple):
     query: str
 
 
-class Told(NamedTuple):
-    """One entry with its sentence. ``about`` is its object, with a link if it has a page."""
-
-    entry: AuditEntry
-    sentence: str
-    about: Linked
-
-
 def chips(question: Question) -> list[Chip]:
     """Return the filters that are set, each with the query that removes it."""
     given = question.filters()
@@ -160,26 +140,13 @@ def chips(question: Question) -> list[Chip]:
 def answer(question: Question, reader: Identity, now: dt.datetime, before: int | None) -> Newest:
     """Return a page of the entries that match and that the reader may see, newest first."""
     return newest_visible(
-        narrowed(question, now), reader, before=before, text=question.text, cluster=question.cluster
+        narrowed(question, now),
+        reader,
+        before=before,
+        size=SIZE,
+        text=question.text,
+        cluster=question.cluster,
     )
-
-
-def told(rows: Iterable[AuditEntry]) -> list[Told]:
-    """Return each entry with its sentence."""
-    return [Told(entry, sentence(entry), _about(entry)) for entry in rows]
-
-
-def _about(entry: AuditEntry) -> Linked:
-    """Return an entry's object with a link to its page. Objects without pages have no link, nor do usernames
-    that were only tried at sign-in.
-    """
-    page = PAGES.get(entry.object_type)
-    if page and entry.event != Event.IDENTITY_SIGN_IN_FAILED:
-        try:
-            return Linked(entry.object_ref, reverse(page, args=[entry.object_ref]))
-        except NoReverseMatch:
-            pass
-    return Linked(f"{entry.object_type} {entry.object_ref}")
 
 
 def narrowed(question: Question, now: dt.datetime) -> QuerySet[AuditEntry]:

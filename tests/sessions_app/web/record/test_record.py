@@ -7,20 +7,25 @@ import json
 import re
 
 import pytest
+from django.utils import timezone
 from django.utils.html import escape
 
 from broker.audit.checkpoint import make_checkpoint, newest_checkpoint
 from broker.audit.checkpoint_key import signer
 from broker.audit.hashes import entry_hash
-from broker.audit.models import AuditVerification
+from broker.audit.models import AuditEntry, AuditVerification
 from broker.audit.signed_note import Statement, checkpoint_text, sign
 from broker.kernel import clock
 from broker.settings import BASE_DIR
 from sessions_app.operations.catalog.document_state import NOUN
 from sessions_app.tasks import _verify_whole as verify_record
+from sessions_app.web.record.record_days import days
 from sessions_app.web.record.record_page import OBJECTS
 from tests.support.world import acts
 from tests.support.world.reading import read, says
+
+# Already the next day in Berlin.
+NEW_YEAR = dt.datetime(2026, 12, 31, 23, 30, tzinfo=dt.UTC)
 
 
 def checkpoint() -> None:
@@ -107,10 +112,48 @@ def test_each_entry_has_its_sentence_its_exact_text_and_both_hashes(world, brows
     request = world.request(reason="Patch")
     page = read(browser("admin"), f"/record/?object={request.ref}")
     entry = acts.last("request.created")
-    assert f"alice submitted {request.ref}: restart-web v1 on web for 1 h: Patch." in page
+    says(page, "alice submitted", f">{request.ref}</a>: restart-web v1 on web for 1 h: Patch.")
     assert escape(entry.body) in page
     assert bytes(entry.hash).hex() in page
     assert bytes(entry.prev_hash).hex() in page
+
+
+def test_a_day_has_its_grants_each_with_its_request_and_its_commands_together(world, as_bob, now):
+    first, second = world.grant(), world.grant(parameters={"unit": "haproxy"})
+    for grant in (first, second, first):
+        acts.run(*acts.enter(grant, now=now), f"echo restart {grant.parameters['unit']}", now=now)
+    pages = as_bob.get("/record/").context["days"]
+    groups = [group for day in pages for group in day.groups if group.about]
+    assert [group.about.label for group in groups[:2]] == [first.ref, second.ref]
+    assert groups[0].says == "Alice, restart-web on web"
+    refs = {(one.entry.object_type, one.entry.object_ref) for one in groups[0].rows}
+    assert refs == {("grant", first.ref), ("request", first.request.ref)}
+    seqs = [one.entry.seq for one in groups[0].rows]
+    assert seqs == sorted(seqs, reverse=True)
+
+
+def test_each_day_has_its_title_in_the_readers_time_zone(world, as_bob):
+    entry = AuditEntry.objects.latest("seq")
+    entries = [
+        AuditEntry(
+            log="main",
+            seq=9 - age,
+            at=NEW_YEAR - dt.timedelta(days=age),
+            event=entry.event,
+            actor="bob",
+            object_type="log",
+            object_ref="main",
+            body='{"data": {}}',
+        )
+        for age in (0, 1, 2)
+    ]
+    with timezone.override("Europe/Berlin"):
+        titles = [day.title for day in days(entries, world.bob, NEW_YEAR)]
+    assert titles == [
+        "Today, Friday, 1 January",
+        "Yesterday, Thursday, 31 December 2026",
+        "Wednesday, 30 December 2026",
+    ]
 
 
 def test_questions_are_saved_asked_and_deleted(world, as_bob, as_alice):

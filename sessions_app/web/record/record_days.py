@@ -1,0 +1,147 @@
+"""Entries of the record for reading: by day, and within a day by the grant that they are about."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.db.models import Q
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.dateformat import format as date_format
+
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.audit.models import AuditEntry
+from sessions_app.models import Grant
+from sessions_app.policy import references
+from sessions_app.web.display.sentences import sentence
+from sessions_app.web.display.states import Linked, Look, entry_look
+
+PAGES = {
+    "grant": "grant",
+    "request": "request",
+    "cluster": "cluster",
+    "command_set": "command_set",
+    "policy": "policy",
+    "identity": "person",
+    "workflow": "incident",
+    "workflow_source": "source",
+    "webhook": "webhook",
+    "trust_policy": "trust_policy_edit",
+}
+
+
+class Told(NamedTuple):
+    """One entry with its look and its sentence, which is split around the name of its object. ``about`` is
+    the object, with a link if it has a page.
+    """
+
+    entry: AuditEntry
+    look: Look
+    before: str
+    named: str
+    after: str
+    about: Linked
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The entries of a day about one grant, latest first. Without ``about``, it is a single entry about
+    something else.
+    """
+
+    about: Linked | None
+    says: str
+    rows: Sequence[Told]
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The entries of one day in the reader's time zone."""
+
+    title: str
+    groups: Sequence[Group]
+
+
+def days(entries: Iterable[AuditEntry], reader: Identity, now: dt.datetime) -> list[Day]:
+    """Return entries, given latest first, by day and by grant. A request belongs to the grant that it led
+    to.
+    """
+    entries = list(entries)
+    grants = _grants(entries, reader)
+    by_day: dict[dt.date, dict[str, list[AuditEntry]]] = {}
+    for entry in entries:
+        key = grants[entry.object_ref].ref if entry.object_ref in grants else f"entry {entry.seq}"
+        day = timezone.localtime(entry.at).date()
+        by_day.setdefault(day, {}).setdefault(key, []).append(entry)
+    today = timezone.localtime(now).date()
+    return [
+        Day(_day(day, today), [_group(rows, grants) for rows in groups.values()])
+        for day, groups in by_day.items()
+    ]
+
+
+def _group(rows: list[AuditEntry], grants: dict[str, Grant]) -> Group:
+    found = [_told(entry) for entry in rows]
+    grant = grants.get(rows[0].object_ref)
+    if grant is None:
+        return Group(None, "", found)
+    says = f"{grant.holder}, {grant.command_set_version.command_set} on {grant.cluster}"
+    return Group(Linked(grant.ref, reverse("grant", args=[grant.ref])), says, found)
+
+
+def _grants(entries: Sequence[AuditEntry], reader: Identity) -> dict[str, Grant]:
+    """Return the grants that the entries are about and the reader may see, by their own references and those
+    of their requests.
+    """
+    refs = {entry.object_ref for entry in entries if entry.object_type == "grant"}
+    asked = {
+        number
+        for entry in entries
+        if entry.object_type == "request"
+        if (number := references.request_number(entry.object_ref))
+    }
+    if not refs and not asked:
+        return {}
+    found = (
+        Grant.objects.visible_to(reader)
+        .filter(Q(ref__in=refs) | Q(request__number__in=asked))
+        .select_related("holder", "cluster", "command_set_version__command_set", "request")
+        .only(
+            "ref",
+            "holder__name",
+            "holder__username",
+            "cluster__name",
+            "command_set_version__command_set__name",
+            "request__number",
+        )
+    )
+    return {name: grant for grant in found for name in (grant.ref, grant.request.ref)}
+
+
+def _day(day: dt.date, today: dt.date) -> str:
+    name = date_format(day, "l, j F Y" if day.year != today.year else "l, j F")
+    word = {0: "Today, ", 1: "Yesterday, "}.get((today - day).days, "")
+    return f"{word}{name}"
+
+
+def _told(entry: AuditEntry) -> Told:
+    text = sentence(entry)
+    before, named, after = text.partition(entry.object_ref) if entry.object_ref else (text, "", "")
+    return Told(entry, entry_look(entry.event), before, named, after, _about(entry))
+
+
+def _about(entry: AuditEntry) -> Linked:
+    """Return an entry's object with a link to its page. Objects without pages have no link, nor do usernames
+    that were only tried at sign-in.
+    """
+    page = PAGES.get(entry.object_type)
+    if page and entry.event != Event.IDENTITY_SIGN_IN_FAILED:
+        try:
+            return Linked(entry.object_ref, reverse(page, args=[entry.object_ref]))
+        except NoReverseMatch:
+            pass
+    return Linked(f"{entry.object_type} {entry.object_ref}")
