@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -27,45 +28,37 @@ from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries.grants.counts import LIVE
 from sessions_app.queries.grants.receipts import receipt
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.recording import Output, output_for
 from sessions_app.web.forms.narrowing import narrowed_grants
 from sessions_app.web.forms.times import typed_duration
 from sessions_app.web.grants.grant_page import GrantPage, grant_page
-from sessions_app.web.grants.grants_page import grant_rows, no_grants
+from sessions_app.web.grants.grants_page import ListAsked, found_grants, grant_list
 from sessions_app.web.grants.log import Asked
 from sessions_app.web.grants.runnable import field_name
-from sessions_app.web.layout.pagination import page_of
 from sessions_app.web.layout.views import ACT, back, page, who
 
 View = Callable[[HttpRequest, str], HttpResponse]
 
 FILTERS = (("mine", "Mine"), ("now", "Active now"), ("all", "All"))
+LONGEST_TEXT = 100
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the reader's own grants, those in use now, or all that the reader may see."""
-    show = request.GET.get("show", "mine")
-    found = with_names(_visible(request))
-    if show == "now":
-        found = found.filter(state__in=LIVE)
-    elif show != "all":
-        found = found.filter(holder=who(request))
-    found, narrowed = narrowed_grants(found, request.GET)
-    listed = page_of(found, key="pk", before=request.GET.get("before", ""))
-    context = {
-        "narrowed": narrowed,
-        "page": listed,
-        "rows": grant_rows(listed.rows, clock.now()),
-        "filters": FILTERS,
-        "show": show if show in dict(FILTERS) else "mine",
-        "empty": None
-        if listed.rows
-        else no_grants(who(request), show, clock.now(), older=bool(request.GET.get("before"))),
-    }
+    """List the reader's own grants, those in use now, or all that the reader may see: those that have not
+    ended, then the others.
+    """
+    show = request.GET.get("show", "")
+    asked = ListAsked(
+        show=show if show in dict(FILTERS) else "mine",
+        text=request.GET.get("q", "").strip()[:LONGEST_TEXT],
+        before=request.GET.get("before", ""),
+    )
+    found, narrowed = narrowed_grants(found_grants(who(request), asked), request.GET)
+    listed = grant_list(found, who(request), replace(asked, narrowed=bool(narrowed)), clock.now())
+    context = {"list": listed, "filters": FILTERS, "asked": asked, "narrowed": narrowed}
     return render(request, "grants/grants.html", context)
 
 

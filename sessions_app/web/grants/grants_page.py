@@ -5,16 +5,23 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from accounts.models import Identity
-from sessions_app.models import Grant, GrantState, Observed
+from sessions_app.models import AccessRequest, Cluster, CommandSetVersion, Grant, GrantState, Observed
+from sessions_app.policy import references
 from sessions_app.queries.grants.counts import Counts, run_counts
+from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.cards import GrantCard
 from sessions_app.web.display.states import BREAK_GLASS, Look
+from sessions_app.web.layout.pagination import SIZE, Page
 from sessions_app.web.layout.reader import standing_of
+
+# The maximum number of people, clusters, versions and tickets that a search matches.
+MANY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +50,22 @@ class GrantRow:
         return f"none{' seen' if observed == Observed.SOME else ''}{yet}"
 
     @property
-    def until(self) -> dt.datetime | None:
-        """When it ends or ended."""
-        grant = self.card.grant
-        return grant.ended_at if grant.state == GrantState.ENDED else grant.expires_at
+    def starts(self) -> bool:
+        """Whether it has not started yet."""
+        return self.card.grant.state == GrantState.SCHEDULED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListAsked:
+    """The query of the list: whose grants, the letters of a search, and where the page begins.
+
+    ``narrowed``: the address has further filters.
+    """
+
+    show: str
+    text: str = ""
+    before: str = ""
+    narrowed: bool = False
 
 
 class Empty(NamedTuple):
@@ -59,20 +78,92 @@ class Empty(NamedTuple):
     label: str = ""
 
 
-def grant_rows(grants: Sequence[Grant], now: dt.datetime) -> list[GrantRow]:
-    """Return grants as rows of the list."""
-    counts = run_counts([grant.pk for grant in grants])
-    return [GrantRow(GrantCard(grant, now), counts.get(grant.pk)) for grant in grants]
+@dataclass(frozen=True, slots=True)
+class GrantList:
+    """One page of the list: grants that have not ended, the next to end first, and ended ones, the newest
+    first. ``more``: there are more that have not ended.
+    """
+
+    live: Sequence[GrantRow]
+    ended: Sequence[GrantRow]
+    more: bool
+    page: Page[Grant]
+    empty: Empty | None
 
 
-def no_grants(reader: Identity, show: str, now: dt.datetime, *, older: bool) -> Empty:
+def grant_list(found: QuerySet[Grant], reader: Identity, asked: ListAsked, now: dt.datetime) -> GrantList:
+    """Return a page of the list of the grants found. Those that have not ended are on the first page."""
+    live, page = _read(found, asked)
+    counts = run_counts([grant.pk for grant in (*live, *page.rows)])
+    older = bool(asked.before)
+    return GrantList(
+        live=[GrantRow(GrantCard(grant, now), counts.get(grant.pk)) for grant in live[:SIZE]],
+        ended=[GrantRow(GrantCard(grant, now), counts.get(grant.pk)) for grant in page.rows],
+        more=len(live) > SIZE,
+        page=page,
+        empty=None if live or page.rows else _no_grants(reader, asked, now, older=older),
+    )
+
+
+def _read(found: QuerySet[Grant], asked: ListAsked) -> tuple[list[Grant], Page[Grant]]:
+    """Return the grants that have not ended, and a page of those that have, with one statement."""
+    limit = int(asked.before) if asked.before.isdecimal() and len(asked.before) < 19 else None
+    ended = found.filter(state=GrantState.ENDED)
+    if limit is not None:
+        ended = ended.filter(pk__lt=limit)
+    wanted = ended.order_by("-pk").values("pk")[: SIZE + 1]
+    if limit is None:
+        live = found.exclude(state=GrantState.ENDED).order_by("expires_at", "pk").values("pk")[: SIZE + 1]
+        wanted = live if asked.show == "now" else live.union(wanted, all=True)
+    rows = list(with_names(Grant.objects.filter(pk__in=wanted)).order_by("-pk"))
+    over = [one for one in rows if one.state == GrantState.ENDED]
+    going = sorted((one for one in rows if one.state != GrantState.ENDED), key=lambda one: one.expires_at)
+    before = over[SIZE - 1].pk if len(over) > SIZE else None
+    return going, Page(over[:SIZE], before, limit is not None)
+
+
+def found_grants(reader: Identity, asked: ListAsked) -> QuerySet[Grant]:
+    """Return the grants that the reader may see, and that the query of the list is about."""
+    found = Grant.objects.visible_to(reader)
+    if asked.show == "mine":
+        found = found.filter(holder=reader)
+    return found.filter(_containing(asked.text)) if asked.text else found
+
+
+def _containing(text: str) -> Q:
+    """Match grants by the names of their holder, cluster and command set, and by the beginning of their
+    reference and ticket.
+    """
+    named = Q(name__icontains=text)
+    people = Identity.objects.filter(named | Q(username__icontains=text))
+    # Read first, so that each part of the OR has its own index.
+    fits = Q(holder__in=_ids(people)) | Q(cluster__in=_ids(Cluster.objects.filter(named)))
+    versions = CommandSetVersion.objects.filter(command_set__name__icontains=text)
+    fits |= Q(command_set_version__in=_ids(versions))
+    tickets = AccessRequest.objects.exclude(ticket="").filter(ticket__istartswith=text)
+    fits |= Q(request__in=_ids(tickets))
+    within = references.grants_beginning(text)
+    return fits | Q(ref__range=within) if within else fits
+
+
+def _ids(found: QuerySet[Any]) -> list[int]:
+    return list(found.order_by("-pk").values_list("pk", flat=True)[:MANY])
+
+
+def _no_grants(reader: Identity, asked: ListAsked, now: dt.datetime, *, older: bool) -> Empty:
     """Return what an empty list shows. ``older``: the reader is past the last page."""
     follows = "An approved request creates a grant, which ends automatically."
     if older:
         return Empty(
             "term", "No older grants", "You've reached the end of the list.", reverse("grants"), "Newest"
         )
-    if show not in ("now", "all"):
+    if asked.narrowed and not asked.text:
+        return Empty("search", "No matching grants", "Remove a filter to see more.")
+    if asked.text:
+        return Empty(
+            "search", "No matching grants", "Try a name, a cluster, a command set, GR-… or a ticket."
+        )
+    if asked.show == "mine":
         return Empty("term", "You have no grants", follows, reverse("request_new"), "Request access")
     if standing_of(reader, now).may_look:
         return Empty("term", "No grants to show", follows)

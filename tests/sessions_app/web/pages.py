@@ -154,6 +154,8 @@ STATES = {
     "grants": [
         "show=all",
         "show=now",
+        "show=all&q=alice",
+        "q=nothing",
         "show=all&ended=1&revoked=1&late=1&since=2020-01-01&until=2099-01-01",
         "show=all&unused=1&risk=medium&review=done&overdue=1&break_glass=1",
     ],

@@ -8,9 +8,11 @@ import pytest
 from django.conf import settings
 
 from sessions_app.models import CommandRun, EndReason, GrantState
+from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.sessions.finish_run import finish_run
+from sessions_app.web.grants import grants_page
 from tests.support.world import acts
 from tests.support.world.reading import answered, read, says, says_nothing_of
 
@@ -258,3 +260,41 @@ def test_the_receipt_says_how_many_runs_failed(grant, opened, as_alice, now):
         finish_run(run_id=run.run_id, state="done", exit_status=status, now=now)
     as_alice.post(f"/grants/{grant.ref}/end/")
     assert "2 times, 1 failed" in read(as_alice, f"/grants/{grant.ref}/")
+
+
+def listed(client, query: str = "show=all") -> tuple[list[str], list[str]]:
+    """The references of the grants that have not ended, and of those that have, as listed."""
+    shown = client.get(f"/grants/?{query}").context["list"]
+    return tuple([row.card.grant.ref for row in rows] for rows in (shown.live, shown.ended))
+
+
+def test_the_list_has_what_has_not_ended_apart_the_next_to_end_first(world, as_bob, as_alice, now):
+    late, soon, over = (world.grant(duration=seconds) for seconds in (7200, 1800, 3600))
+    end_grant(grant_id=over.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
+    over.refresh_from_db()
+    deprovision_grant(grant_id=over.pk, now=lambda: now)
+    assert listed(as_bob) == ([soon.ref, late.ref], [over.ref])
+    assert listed(as_bob, "show=now") == ([soon.ref, late.ref], [])
+    assert listed(as_bob, "show=mine") == ([], [])
+    page = read(as_alice, "/grants/")
+    says(page, "<b><span data-left=", "until", "Ended by the holder")
+
+
+@pytest.mark.parametrize("text", ["ALIC", "restart", "we", "chg-22", "{ref}"])
+def test_the_list_is_searched_by_holder_access_reference_and_ticket(world, grant, as_bob, text):
+    world.grant(who=world.robot)
+    found, _ = listed(as_bob, f"show=all&q={text.format(ref=grant.ref.lower())}")
+    assert grant.ref in found
+    assert listed(as_bob, "show=all&q=nothing-fits") == ([], [])
+    assert "No matching grants" in read(as_bob, "/grants/?q=nothing-fits")
+
+
+def test_older_pages_of_the_list_have_ended_grants_alone(world, as_bob, now, monkeypatch):
+    monkeypatch.setattr(grants_page, "SIZE", 1)
+    live = world.grant()
+    over = [world.grant() for _ in range(2)]
+    for one in over:
+        end_grant(grant_id=one.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
+        deprovision_grant(grant_id=one.pk, now=lambda: now)
+    assert listed(as_bob) == ([live.ref], [over[1].ref])
+    assert listed(as_bob, f"show=all&before={over[1].pk}") == ([], [over[0].ref])
