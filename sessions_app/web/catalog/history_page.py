@@ -9,9 +9,13 @@ from django.urls import reverse
 
 from accounts.models import Identity
 from sessions_app.models import DocumentVersion
+from sessions_app.policy.commands.diff import Change
+from sessions_app.policy.document_diff import diff_any
 from sessions_app.queries.catalog.history import difference
 from sessions_app.web.display.states import Linked, line_style
 from sessions_app.web.forms.documents import PLACE_OF_NOUN
+
+FEW_LINES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,14 @@ class HistoryPage:
     versions: Sequence[DocumentVersion]
     older: DocumentVersion | None
     newer: DocumentVersion
+    changes: Sequence[Change]
     lines: Sequence[tuple[str, str]]
     rows: Sequence[VersionRow]
+
+    @property
+    def short(self) -> bool:
+        """Whether its lines are few enough to show at once."""
+        return len(self.lines) <= FEW_LINES
 
     @property
     def heading(self) -> str:
@@ -80,6 +90,7 @@ def history_page(
         versions=versions,
         older=before,
         newer=after,
+        changes=diff_any(before.document if before else None, after.document),
         # Leave out the diff's header with the names of the two versions: the heading has them.
         lines=[(line_style(line), line) for line in difference(before, after)[2:]],
         rows=[

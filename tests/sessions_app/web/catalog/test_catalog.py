@@ -72,5 +72,6 @@ def test_a_difference_is_marked_line_by_line_and_leads_to_who_made_it(world, bro
     apply_catalog(files=files, actor=world.admin, now=world.now + dt.timedelta(hours=1))
     page = read(browser("admin"), "/history/policy/web-work/")
     says(page, '<span class="del">-max_duration: 4h</span>', '<span class="ins">+max_duration: 2h</span>')
+    says(page, "Longest time 4 h → 2 h")
     assert "+++" not in page
     says(page, '<a href="/people/admin/">Admin</a>', '<a href="/policies/web-work/">web-work</a>')
