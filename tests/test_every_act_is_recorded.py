@@ -23,6 +23,7 @@ SOURCE = Source()
 READS = {
     "pages and lists of what the reader may see": (
         """
+        /search/palette/
         /grants/<gr:ref>/runs/<int:run>/watch/
         / /more/ /search/ /notices/ /requests/ /requests/<req:ref>/ /workflows/<workflow:ref>/
         /workflows/<workflow:ref>/live/
