@@ -20,7 +20,7 @@ from sessions_app.queries.requests.deciders import may_not_decide
 from sessions_app.queries.requests.undo import WITHIN, why_final
 from sessions_app.queries.workflows.workflows import why_over
 from sessions_app.web.display.cards import RequestCard
-from sessions_app.web.display.states import REQUEST, UNKNOWN, Look, plural, request_look
+from sessions_app.web.display.states import REQUEST, Look, plural, request_look
 from sessions_app.web.requests.brief import ROOT, Brief
 from sessions_app.web.requests.gains import Gains, gains_of
 from sessions_app.web.requests.request_facts import CommandLine, RequestFacts, request_facts

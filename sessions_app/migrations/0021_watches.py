@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("sessions_app", "0018_labels"),
+        ("sessions_app", "0020_refused_runs"),
     ]
 
     operations = [

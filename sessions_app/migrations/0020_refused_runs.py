@@ -7,7 +7,7 @@ from django.db.models import Q
 class Migration(migrations.Migration):
     """Adds the index."""
 
-    dependencies = [("sessions_app", "0018_labels")]
+    dependencies = [("sessions_app", "0019_legal_holds")]
 
     operations = [
         migrations.AddIndex(
