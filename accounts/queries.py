@@ -49,7 +49,9 @@ def may_give_credentials(actor: Identity, identity: Identity) -> bool:
 
 
 def administers(identity: Identity) -> bool:
-    """Whether the identity is a person who administers Stint, or any policy or cluster, also through a group."""
+    """Whether the identity is a person who administers Stint, or any policy or cluster, also
+    through a group.
+    """
     if not identity.is_person or identity.is_superuser:
         return identity.is_person
     if identity.held is not None:

@@ -1,7 +1,7 @@
 """The queue's server as a carrier of messages that nobody keeps (Redis pub/sub).
 
-Nothing that is published may depend on secrecy or delivery: seal it (`broker.kernel.sealed_channel`), and expect
-gaps.
+Nothing that is published may depend on secrecy or delivery: seal it (`broker.kernel.sealed_channel`), and
+expect gaps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ UNREACHABLE = (RedisError, OSError, TimeoutError)
 
 
 def pubsub_client() -> Redis:
-    """Return a client of the server at REDIS_URL. It connects at its first call, and gives up after seconds."""
+    """Return a client of the server at REDIS_URL. It connects at its first call, and gives up after
+    seconds.
+    """
     url, options = settings.CELERY_BROKER_URL, settings.CELERY_BROKER_TRANSPORT_OPTIONS
     waits = {name: options[name] for name in ("socket_connect_timeout", "socket_timeout")}
     # A connection that was lost while nothing was sent is opened once more.

@@ -1,7 +1,7 @@
 """One-way messages that only two processes can read, over a carrier that nobody has to trust.
 
-Each message has a number. So one that was altered, repeated or moved is refused, and a missing one is noticed.
-Source: NIST SP 800-38D (AES-GCM); a key belongs to one sender, which never repeats a number.
+Each message has a number. So one that was altered, repeated or moved is refused, and a missing one is
+noticed. Source: NIST SP 800-38D (AES-GCM); a key belongs to one sender, which never repeats a number.
 """
 
 from __future__ import annotations

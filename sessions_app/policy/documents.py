@@ -286,7 +286,9 @@ def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None
 
 
 def spelled(problems: Sequence[Problem], model: type[BaseModel], data: Any) -> list[Problem]:
-    """Return the problems with a suggestion for each misspelled key, which is then not reported as missing."""
+    """Return the problems with a suggestion for each misspelled key, which is then not reported as
+    missing.
+    """
     unknown = [one.path for one in problems if one.message == UNKNOWN_KEY]
     meant = {path: key for path in unknown if (key := suggestion(model, path, data))}
     found = {re.sub(r"[^.\[\]]+$", key, path) for path, key in meant.items()}

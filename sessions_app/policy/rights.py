@@ -261,7 +261,9 @@ class Change:
 
 
 def changes(before: Iterable[Entry], after: Iterable[Entry]) -> list[Change]:
-    """Return who gained and lost what, equal changes together. Another way to the same access is no change."""
+    """Return who gained and lost what, equal changes together. Another way to the same access is no
+    change.
+    """
     old, new = _needs(before), _needs(after)
     differs: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for key in old.keys() | new.keys():

@@ -17,8 +17,8 @@ Schema = Mapping[str, Any]
 def suggestion(model: type[BaseModel], path: str, data: Any) -> str:
     """Return the known key that a misspelled one is closest to; empty if none is close.
 
-    ``path`` leads to the misspelled key (`incident.own_calls`) in the document ``data``. Keys beside it aren't
-    suggested.
+    ``path`` leads to the misspelled key (`incident.own_calls`) in the document ``data``. Keys beside it
+    aren't suggested.
     """
     *parent, key = [int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", path)]
     for part in parent:

@@ -1,4 +1,6 @@
-"""Changes single values in the text of a YAML document. Comments, order and style of everything else are kept."""
+"""Changes single values in the text of a YAML document. Comments, order and style of everything else are
+kept.
+"""
 
 from __future__ import annotations
 
@@ -107,8 +109,8 @@ def _edited(source: str, path: Path, value: Any) -> str:
 
 
 def _children(node: Any) -> list[tuple[str | int, Any, Any]]:
-    """Return the key, its node and the value's node of each entry. The entries of a list have their numbers as
-    keys.
+    """Return the key, its node and the value's node of each entry. The entries of a list have their numbers
+    as keys.
     """
     if isinstance(node, yaml.MappingNode):
         return [(key.value, key, value) for key, value in node.value]

@@ -1,9 +1,10 @@
-"""Live views: `POST /streams/terminal?run=N` streams the output of a running command to someone who may see it.
+"""Live views: `POST /streams/terminal?run=N` streams the output of a running command to someone who may see
+it.
 
-The gateway publishes the output, sealed, through the queue's server (`gateways/core/broadcast.py`). The view begins
-with its entry in the record: without one there is no stream. Every other second, the sign-in, the permission and the
-command are checked again. A watcher who loses one of them, stops reading or disconnects is cut then, and that is
-recorded too. Nothing here can delay or change the command.
+The gateway publishes the output, sealed, through the queue's server (`gateways/core/broadcast.py`). The view
+begins with its entry in the record: without one there is no stream. Every other second, the sign-in, the
+permission and the command are checked again. A watcher who loses one of them, stops reading or disconnects is
+cut then, and that is recorded too. Nothing here can delay or change the command.
 
 The response is JSON, one array per line: what the gateway sends, `["watchers", [names]]`, and at the end
 `["over", reason]`. A POST, because it is recorded; pages of other sites can't send it.

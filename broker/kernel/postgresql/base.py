@@ -1,6 +1,6 @@
 """A database backend that treats a read-only server (a standby or a demoted primary) as unreachable. It
-closes the connection, so that the next connection goes to the primary. It prepares the statements of operations
-that run often (`prepared`).
+closes the connection, so that the next connection goes to the primary. It prepares the statements of
+operations that run often (`prepared`).
 
 Sources: PostgreSQL's documentation, "Error Codes" (25006, 0A000, 26000) and "Asynchronous Operations" (which
 settings a server reports).

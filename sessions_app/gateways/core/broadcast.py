@@ -1,9 +1,9 @@
 """Publishes the output of watched commands, sealed for each watcher.
 
-A command that nobody watches costs nothing. What a recorder wrote is queued in bounded memory and published behind
-the session's back: if the carrier is slow or away, output is left out, and a mark says how much. Messages are JSON:
-`["start", {…}]`, `["o", text]`, `["r", "80x24"]`, `["gap", characters]`, `["beat", ""]` while nothing is printed, and
-`["end", ""]`.
+A command that nobody watches costs nothing. What a recorder wrote is queued in bounded memory and published
+behind the session's back: if the carrier is slow or away, output is left out, and a mark says how much.
+Messages are JSON: `["start", {…}]`, `["o", text]`, `["r", "80x24"]`, `["gap", characters]`, `["beat", ""]`
+while nothing is printed, and `["end", ""]`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ log = structlog.get_logger(__name__)
 
 # Characters: of one message, of what waits to be published, and bytes of a recording that a new watcher gets.
 LARGEST, MOST_WAITING, MOST_BEFORE = 64 * 1024, 256 * 1024, 512 * 1024
-# Seconds between two messages to one watcher, at least and at most; between two looks at the open views; and after
-# a message that failed.
+# Seconds between two messages to one watcher, at least and at most; between two looks at the open views; and
+# after a message that failed.
 GAP, BEAT, LOOK, AGAIN = 0.1, 2.0, 2.0, 1.0
 
 Event = tuple[str, Any]
@@ -207,7 +207,9 @@ def _left(broadcast: Broadcast, done: asyncio.Task[None]) -> None:
 
 
 def _read_before(path: Path, size: int) -> list[Event]:
-    """Return what a new watcher gets first: the terminal's size, and the last output before ``size`` bytes."""
+    """Return what a new watcher gets first: the terminal's size, and the last output before
+    ``size`` bytes.
+    """
     with path.open("rb") as file:
         head = json.loads(file.readline())
         start = file.tell()

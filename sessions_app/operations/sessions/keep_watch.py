@@ -15,7 +15,9 @@ EVERY = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Whether a view may go on. ``over`` is why it can't; ``watchers`` are the names of all who watch the run now."""
+    """Whether a view may go on. ``over`` is why it can't; ``watchers`` are the names of all who watch the run
+    now.
+    """
 
     over: str
     watchers: Sequence[str] = ()

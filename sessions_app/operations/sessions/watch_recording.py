@@ -22,8 +22,8 @@ VISIT = dt.timedelta(minutes=10)
 def watch_recording(*, run_id: int, actor: Identity, now: dt.datetime, running: bool = False) -> CommandRun:
     """Return a run whose recording the actor may watch, after recording that they do, once per visit.
 
-    With ``running``, the run has no recording yet, and its output so far is read. Raises NotFound for a run that
-    the actor can't see, or that has no recording.
+    With ``running``, the run has no recording yet, and its output so far is read. Raises NotFound for a run
+    that the actor can't see, or that has no recording.
     """
     with transaction.atomic():
         run = (

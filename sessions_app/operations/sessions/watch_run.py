@@ -47,8 +47,8 @@ class Watching:
 def watch_run(*, run_id: int, actor: Identity, channel: str, now: dt.datetime) -> Watching:
     """Record that a person begins to watch a running command, and request its output on a channel.
 
-    Subscribe to ``channel`` first: the gateway publishes as soon as this is committed. Raises NotFound for a run
-    that the actor can't see, NotRunning and TooManyWatchers.
+    Subscribe to ``channel`` first: the gateway publishes as soon as this is committed. Raises NotFound for a
+    run that the actor can't see, NotRunning and TooManyWatchers.
     """
     key = new_key()
     with transaction.atomic():

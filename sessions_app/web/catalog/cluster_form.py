@@ -179,8 +179,8 @@ def form_of(document: ClusterDocument) -> ClusterForm:
 
 
 def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
-    """Return the submitted form for a cluster of a kind, without rows that are empty or marked for removal, and
-    with those that were pasted. It has at least one row.
+    """Return the submitted form for a cluster of a kind, without rows that are empty or marked for removal,
+    and with those that were pasted. It has at least one row.
     """
 
     def said(name: str) -> str:

@@ -36,8 +36,8 @@ class TargetRow:
 
 
 def with_pasted(rows: Iterable[TargetRow], text: str) -> tuple[TargetRow, ...]:
-    """Return the rows with those of a pasted text. A line about an address and port that a row has fills in its
-    empty fields instead.
+    """Return the rows with those of a pasted text. A line about an address and port that a row has fills in
+    its empty fields instead.
     """
     found = [row for row in rows if not row.is_empty]
     for pasted in _rows(text):

@@ -48,7 +48,8 @@ class Hit:
 def output_for(run: CommandRun, reader: Identity, now: dt.datetime) -> Output | None:
     """Return the last output of a run, also while it runs; None if it can't be read.
 
-    Each viewing is recorded, but for holders who read what their own command prints. Raises NotFound for a run that the reader can't see.
+    Each viewing is recorded, but for holders who read what their own command prints. Raises NotFound for a
+    run that the reader can't see.
     """
     running = run.state == RunState.RUNNING
     try:

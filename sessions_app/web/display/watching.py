@@ -10,7 +10,9 @@ _STREAMED = (["exec"], ["attach"])
 
 
 def watchable(run: CommandRun) -> bool:
-    """Whether a command is running, and a gateway records what it prints. Its cluster must have been loaded."""
+    """Whether a command is running, and a gateway records what it prints. Its cluster must have
+    been loaded.
+    """
     kind = find(run.grant.cluster.kind)
     recorded = (kind is not None and kind.runs) or run.argv[:1] in _STREAMED or hasattr(run, "order")
     return run.state == RunState.RUNNING and recorded

@@ -26,8 +26,8 @@ class Draft:
     """A request that isn't submitted yet. All values are text as typed.
 
     ``targets`` None means all targets of the cluster. ``incident`` is the reference of the selected workflow,
-    of any kind. ``other_workflow`` is a reference that was typed instead. ``find`` is the text that clusters are
-    searched for.
+    of any kind. ``other_workflow`` is a reference that was typed instead. ``find`` is the text that clusters
+    are searched for.
     """
 
     kind: str = RequestKind.PLANNED

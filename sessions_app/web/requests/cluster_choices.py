@@ -1,4 +1,6 @@
-"""The clusters that the request form offers: all if they are few, otherwise recent ones and search results."""
+"""The clusters that the request form offers: all if they are few, otherwise recent ones and search
+results.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,8 @@ class ClusterChoices:
 def cluster_choices(
     clusters: Sequence[Cluster], chosen: Cluster | None, recent: Collection[int], text: str
 ) -> ClusterChoices:
-    """Return the choice among clusters. ``recent`` are primary keys, latest first. Every word of ``text`` must
-    occur in a cluster's name, description, environment or targets.
+    """Return the choice among clusters. ``recent`` are primary keys, latest first. Every word of ``text``
+    must occur in a cluster's name, description, environment or targets.
     """
     first = _choice(chosen) if chosen else None
     if len(clusters) <= FEW:

@@ -24,8 +24,8 @@ from sessions_app.web.requests.needed import Needed, needed
 from sessions_app.web.templatetags.stint import in_zone
 from sessions_app.web.templatetags.times import say_moment, say_rough, when, when_both, window
 
-# Rules about fields that may not be filled in yet, with the ids of the fields. They are shown as needed, not as
-# refusals.
+# Rules about fields that may not be filled in yet, with the ids of the fields. They are shown as needed, not
+# as refusals.
 SOFT: dict[Any, str] = {Reason: "reason", Ticket: "ticket", HasTargets: "target-1"}
 MOST_TARGETS, MOST_OVERLAPS = 4, 3
 

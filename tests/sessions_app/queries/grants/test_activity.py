@@ -1,4 +1,6 @@
-"""What is counted of grants, requests, commands and ends in a period, in the days of the reader's time zone."""
+"""What is counted of grants, requests, commands and ends in a period, in the days of the reader's
+time zone.
+"""
 
 import datetime as dt
 from zoneinfo import ZoneInfo

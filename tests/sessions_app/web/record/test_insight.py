@@ -1,4 +1,6 @@
-"""The insight page: figures that lead to their rows, files of their numbers, and no more script than allowed."""
+"""The insight page: figures that lead to their rows, files of their numbers, and no more script
+than allowed.
+"""
 
 import datetime as dt
 import html
@@ -17,7 +19,9 @@ from tests.support.world.reading import read, says
 
 @pytest.fixture
 def busy(world):
-    """Break-glass access with a refused command, a grant that was never used, and a denied request, all of now."""
+    """Break-glass access with a refused command, a grant that was never used, and a denied request, all of
+    now.
+    """
     now = clock.now()
     world.request(kind="break_glass")
     grant = provision_grant(grant_id=Grant.objects.get().pk, now=world.now)
