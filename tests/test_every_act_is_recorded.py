@@ -110,7 +110,8 @@ NO_ACTS = {
     "each few seconds, for as long as its holder is there; the end when they come no more is recorded": (
         """
         POST:/api/v1/grants/<api_grant:ref>/heartbeat sessions_app.operations.grants.heartbeat.heartbeat
-        sessions_app.operations.sessions.renew_gateway.renew_gateway sessions_app.operations.sessions.keep_watch.keep_watch"""
+        sessions_app.operations.sessions.renew_gateway.renew_gateway
+        sessions_app.operations.sessions.keep_watch.keep_watch"""
     ),
     "a program shows a code, which opens nothing; that somebody allows it is recorded": (
         """

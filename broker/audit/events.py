@@ -43,7 +43,10 @@ class Event(StrEnum):
     )
     REQUEST_APPROVAL_WITHDRAWN = (
         "request.approval_withdrawn",
-        "An approver withdrew an approval seconds after giving it. `grant` is the grant that ended before its start.",
+        (
+            "An approver withdrew an approval seconds after giving it. `grant` is the grant that ended before its"
+            " start."
+        ),
         "digest grant",
     )
     REQUEST_WITHDRAWN = (

@@ -38,7 +38,8 @@ _ROWS = """
 _ARCHIVES_END = """
     SELECT coalesce(max(a.until), 0) FROM audit_archive a
      WHERE a.log = %s AND EXISTS (
-           SELECT FROM audit_entry e WHERE e.log = 'main' AND e.event = 'record.archived' AND strpos(e.body, a.sha256) > 0)
+           SELECT FROM audit_entry e WHERE e.log = 'main' AND e.event = 'record.archived'
+                  AND strpos(e.body, a.sha256) > 0)
 """
 
 

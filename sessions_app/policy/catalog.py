@@ -18,7 +18,8 @@ from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.http.document import HTTPRequest
 from sessions_app.policy.commands.kinds import command_set_schema, parse_document
 from sessions_app.policy.documents import DocumentError, Lines, Problem, load_yaml_with_lines, validate
-from sessions_app.policy.policies import Name, Person, PolicyDocument, Who
+from sessions_app.policy.policies import Person, PolicyDocument, Who
+from sessions_app.policy.policy_part import Name
 from sessions_app.policy.trust import TrustPolicyDocument
 from sessions_app.policy.webhooks import WebhookDocument
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from sessions_app.policy import references
 from sessions_app.policy.commands.patterns import compile_pattern
 from sessions_app.policy.durations import Duration
+from sessions_app.policy.notifying import Notify, Step
+from sessions_app.policy.policy_part import Name, PolicyPart
 from sessions_app.policy.windows import Freeze, Window
 
-Name = Annotated[str, Field(pattern=f"^{references.NAME}$")]
 # Seconds after which a workflow that could not be read counts as closed, if the policy sets no other limit.
 STALENESS = 900
 # The maximum number of seconds until access that began without approval must be reviewed.
@@ -31,11 +31,7 @@ def _pattern(text: str) -> str:
     return text
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class Who(_Document):
+class Who(PolicyPart):
     """Groups and identities, by name. At least one is required."""
 
     groups: tuple[Name, ...] = Field(default=(), description="Names of groups", examples=[["engineers"]])
@@ -48,7 +44,7 @@ class Who(_Document):
         return self
 
 
-class Clause(_Document):
+class Clause(PolicyPart):
     """Approvals by different people in these groups."""
 
     count: int = Field(ge=1, le=10, description="How many people must approve")
@@ -57,7 +53,7 @@ class Clause(_Document):
     )
 
 
-class Extension(_Document):
+class Extension(PolicyPart):
     """How many times a grant can be extended, and by how much each time."""
 
     times: int = Field(ge=1, le=10, description="How many times a grant can be extended")
@@ -67,7 +63,7 @@ class Extension(_Document):
     )
 
 
-class BreakGlass(_Document):
+class BreakGlass(PolicyPart):
     """Who can start immediately with a reason, and how soon someone else must review the access."""
 
     groups: tuple[Name, ...] = Field(
@@ -77,7 +73,7 @@ class BreakGlass(_Document):
     review_within: _Review = LATEST_REVIEW
 
 
-class Incident(_Document):
+class Incident(PolicyPart):
     """Who can start immediately while an incident is open on the cluster. The access ends with the incident.
 
     ``own`` applies to people who opened the incident themselves, or last changed its severity, urgency or
@@ -102,7 +98,7 @@ class Incident(_Document):
     review_within: _Review = LATEST_REVIEW
 
 
-class WorkflowNeeded(_Document):
+class WorkflowNeeded(PolicyPart):
     """The workflow that access requires, and who can have access because of it.
 
     ``sources`` are names of sources, with ``stint`` for Stint's own workflows. By default, any source is
@@ -147,7 +143,7 @@ class WorkflowNeeded(_Document):
         return self
 
 
-class Deviations(_Document):
+class Deviations(PolicyPart):
     """How many refused commands are tolerated. At the limit, a machine's grant is ended, and a person's grant
     is held until an approver releases it, or is ended.
     """
@@ -163,47 +159,7 @@ MACHINES_LIMIT = Deviations(limit=50)
 PEOPLES_LIMIT = Deviations(limit=500)
 
 
-class Notify(_Document):
-    """Who is notified of requests and grants under the policy: these groups of approvers first, and these
-    webhooks.
-    """
-
-    first: tuple[Name, ...] = Field(
-        default=(), max_length=20, description="The approvers to notify first. Default: all"
-    )
-    webhooks: tuple[Name, ...] = Field(
-        default=(), max_length=20, description="Webhooks with `scope: policies`", examples=[["chat"]]
-    )
-
-
-class Next(_Document):
-    """Who a step notifies."""
-
-    groups: tuple[Name, ...] = Field(
-        default=(),
-        max_length=20,
-        description="Groups to notify. They must be able to see requests under this policy",
-        examples=[["managers"]],
-    )
-    webhooks: tuple[Name, ...] = Field(
-        default=(), max_length=20, description="Webhooks", examples=[["pager"]]
-    )
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Next:
-        if not self.groups and not self.webhooks:
-            raise ValueError("name at least one group or webhook; an empty list means no one")
-        return self
-
-
-class Step(_Document):
-    """Who is notified if no one has responded for this long."""
-
-    after: Duration = Field(description="How long the request has been undecided")
-    notify: Next
-
-
-class Recordings(_Document):
+class Recordings(PolicyPart):
     """How long recordings of command output are kept. Their digests are kept forever."""
 
     keep: Annotated[Duration, Field(ge=86400, le=3660 * 86400)] = Field(
@@ -211,7 +167,7 @@ class Recordings(_Document):
     )
 
 
-class Delegation(_Document):
+class Delegation(PolicyPart):
     """Who holders can delegate to, and through how many levels (person → pipeline → agent: 2)."""
 
     depth: int = Field(
@@ -220,7 +176,7 @@ class Delegation(_Document):
     to: Who
 
 
-class Terms(_Document):
+class Terms(PolicyPart):
     """The terms of access after its approval: how it can be extended and delegated, how many refused commands
     it tolerates, and how often its holder must send a heartbeat, in seconds.
     """
@@ -231,7 +187,7 @@ class Terms(_Document):
     delegation: Delegation | None = None
 
 
-class PolicyDocument(_Document):
+class PolicyDocument(PolicyPart):
     """Who can request which command sets on which clusters, for how long, and with which approvals."""
 
     name: Name = Field(

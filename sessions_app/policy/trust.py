@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sessions_app.policy.durations import Duration
-from sessions_app.policy.policies import Name, Person
+from sessions_app.policy.policies import Person
+from sessions_app.policy.policy_part import Name
 
 # All verify with a public key (RFC 7518, RFC 9864). With a shared key, anyone who can verify tokens could
 # also create them.

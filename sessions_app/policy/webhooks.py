@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from broker.audit.events import Event
-from sessions_app.policy.policies import Name, Who
+from sessions_app.policy.policies import Who
+from sessions_app.policy.policy_part import Name
 
 # Standard Webhooks 1.0: `whsec_` and the base64 of 24 to 64 bytes.
 SECRET_PREFIX = "whsec_"  # noqa: S105  # the prefix of keys

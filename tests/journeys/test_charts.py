@@ -12,8 +12,10 @@ DRAWN = """() => [...document.querySelectorAll('[data-chart]')].map(box => {
     row => row.querySelectorAll('td')[at].dataset.v).map(text => text === '' ? null : Number(text))] : []);
   const sums = told[0].map(() => 0);
   const stacked = told.map(each => each.map((number, at) => number ? (sums[at] += number) : null)).reverse();
-  const ink = box.querySelector('.uplot canvas').getContext('2d').getImageData(0, 0, 2000, 400).data.some(byte => byte);
-  return [JSON.stringify(box.plot.data.slice(1)), JSON.stringify(box.dataset.chart === 'lines' ? told : stacked), ink];
+  const drawn = box.querySelector('.uplot canvas').getContext('2d').getImageData(0, 0, 2000, 400);
+  const ink = drawn.data.some(byte => byte);
+  const wanted = box.dataset.chart === 'lines' ? told : stacked;
+  return [JSON.stringify(box.plot.data.slice(1)), JSON.stringify(wanted), ink];
 })"""
 
 

@@ -16,9 +16,11 @@ FIRST_SCREEN = """() => {
   const walker = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
   let words = 0;
   for (let node = walker.nextNode(); node && !approve.contains(node); node = walker.nextNode()) {
-    if (node.parentElement.checkVisibility() && !node.parentElement.closest('.vh')) words += (node.data.match(/\\S+/g) || []).length;
+    if (node.parentElement.checkVisibility() && !node.parentElement.closest('.vh'))
+      words += (node.data.match(/\\S+/g) || []).length;
   }
-  const wanted = ['h1', '.badges', '.brief blockquote', '.brief > .note', '[value=approve]', '[data-sheet=deny]'];
+  const wanted = ['h1', '.badges', '.brief blockquote', '.brief > .note', '[value=approve]',
+    '[data-sheet=deny]'];
   const bar = getComputedStyle(document.querySelector('.choose')).position === 'fixed'
     ? document.querySelector('.choose').getBoundingClientRect().top : innerHeight;
   return {words, missing: wanted.filter(one => {

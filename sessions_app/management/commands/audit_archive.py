@@ -30,7 +30,8 @@ class Command(StintCommand):
     """Archive entries, then remove their texts from the database as the owner of the schema."""
 
     help = (
-        "Archive old entries of the record, and remove their texts from the database. Hashes remain, so the record can"
+        "Archive old entries of the record, and remove their texts from the database. Hashes remain, so the"
+        " record can"
         " still be verified. Run it with DATABASE_OWNER_URL, as `migrate`."
     )
 
@@ -84,7 +85,8 @@ class Command(StintCommand):
             self.stdout.write(f"Removed {removed:,} texts up to entry {archive.until:,}.")
             return
         raise CommandError(
-            "No archive has only entries signed before this month. Set STINT_RECORD_STORE or use --file, and check"
+            "No archive has only entries signed before this month. Set STINT_RECORD_STORE or use --file,"
+            " and check"
             " that a checkpoint was signed by then."
         )
 

@@ -22,7 +22,10 @@ _ACTOR = Actor.system("legal_hold")
 class Command(StintCommand):
     """Add, remove and list legal holds."""
 
-    help = "Keep grants, requests, recordings, notifications and entries of the record from being deleted or archived."
+    help = (
+        "Keep grants, requests, recordings, notifications and entries of the record from being deleted or"
+        " archived."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)

@@ -27,7 +27,7 @@ from sessions_app.models import (
 from sessions_app.operations.notifications.notify import Words, notify
 from sessions_app.operations.notifications.notify_approvers import notify_approvers
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.policies import Step
+from sessions_app.policy.notifying import Step
 from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.deciders import administrators, holders_of
 from sessions_app.queries.requests.to_decide import facts_to_decide, subject_of

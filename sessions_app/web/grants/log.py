@@ -5,20 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, F, OuterRef, Prefetch, Q, QuerySet, Value
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, NullIf
 from django.template.defaultfilters import filesizeformat
 
 from accounts.models import Identity, answers_for
 from sessions_app.models import (
-    AccessPolicy,
     CommandOrder,
     CommandRun,
-    CommandSet,
-    CommandSetVersion,
     Grant,
     GrantState,
     Observed,
@@ -26,15 +22,12 @@ from sessions_app.models import (
     Watch,
 )
 from sessions_app.operations.notifications.notify import notified_first
-from sessions_app.policy.commands.answers import Allowed
-from sessions_app.policy.commands.kinds import decide
-from sessions_app.queries.catalog.command_sets import compiled_open, document_of
 from sessions_app.queries.requests.deciders import deciders_in, holds_for
 from sessions_app.queries.requests.facts import readable_document
 from sessions_app.web.display import states as words
 from sessions_app.web.display.states import Look, took
 from sessions_app.web.display.watching import watchable
-from sessions_app.web.forms.request_draft import PARAMETER
+from sessions_app.web.grants.askable import askable_sets, request_query
 from sessions_app.web.grants.runnable import runs_by_gateway
 from sessions_app.web.layout.pagination import Page, page_of
 from sessions_app.web.templatetags.stint import some_of
@@ -323,7 +316,7 @@ def _entries(
             open=run.pk == opened,
             may_decide=run.pk in decidable,
             may_withdraw=own and run.waits(now),
-            ask=_ask(run, grant, sets) if sets is not None and run.state == RunState.REFUSED else "",
+            ask=request_query(run, grant, sets) if sets is not None and run.state == RunState.REFUSED else "",
             watch=bool(run.recording),
             look=words.run_look(run, now),
             by_gateway=by_gateway or hasattr(run, "order"),
@@ -375,36 +368,3 @@ def _exit(run: CommandRun) -> str:
 
 
 # Links that request what was refused.
-
-
-def askable_sets(reader: Identity, grant: Grant) -> list[CommandSetVersion]:
-    """Return the published command sets that the reader may request on the grant's cluster."""
-    policies = AccessPolicy.objects.requestable_by(reader, grant.cluster_id)
-    published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
-    sets: QuerySet[CommandSet] = (
-        CommandSet.objects.live()
-        .filter(policies__in=policies)
-        .distinct()
-        .order_by("name")
-        .prefetch_related(Prefetch("versions", published))
-    )
-    return [version for one in sets if (version := one.published) is not None]
-
-
-def _ask(run: CommandRun, grant: Grant, sets: Sequence[CommandSetVersion]) -> str:
-    query = {"cluster": grant.cluster.name, "target": run.target.name}
-    for version in sets:
-        matched = _bindings(version, run.line)
-        if matched is not None:
-            bound = {f"{PARAMETER}{name}": value for name, value in matched.items()}
-            return urlencode({**query, "set": version.document["name"], **bound})
-    return urlencode(query)
-
-
-def _bindings(version: CommandSetVersion, line: str) -> dict[str, str] | None:
-    """Return the parameters with which a set allows a line; None if it never allows it."""
-    verdict = decide(compiled_open(version), line)
-    if not isinstance(verdict, Allowed):
-        return None
-    parameters = document_of(version).parameters
-    return {name: value for name, value in verdict.matched.items() if name in parameters}

@@ -343,7 +343,8 @@ def _refused_most(read: _Read) -> str:
     if by_cluster:
         ((most, number),) = by_cluster.most_common(1)
         total = plural(by_cluster.total(), "command")
-        text = f"{total} refused, {_share(number, by_cluster.total())} of them on {read.clusters[most].name}. {text}"
+        share = _share(number, by_cluster.total())
+        text = f"{total} refused, {share} of them on {read.clusters[most].name}. {text}"
     return text
 
 

@@ -17,7 +17,7 @@ from sessions_app.operations.requests.check_request import NotRequestable, check
 from sessions_app.queries.identities.permissions import who_may
 from sessions_app.queries.requests.offers import offers
 from sessions_app.queries.requests.past_requests import past_requests
-from sessions_app.web.grants.log import askable_sets
+from sessions_app.web.grants.askable import askable_sets
 from sessions_app.web.identities.who_can_page import who_can
 from sessions_app.web.layout.reader import standing_of
 from sessions_app.web.requests import terms

@@ -46,7 +46,8 @@ class Command(StintCommand):
         removed = last_removed()
         if removed and (part is None or part.after < removed):
             raise CommandError(
-                f"The texts of entries up to {removed:,} are archived. Use the archives for them, and --from with"
+                f"The texts of entries up to {removed:,} are archived. Use the archives for them, and --from"
+                " with"
                 " a later month for the rest."
             )
         note_export(

@@ -1,0 +1,48 @@
+"""Whom a policy notifies: of requests and grants, and when no one has responded."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from sessions_app.policy.durations import Duration
+from sessions_app.policy.policy_part import Name, PolicyPart
+
+
+class Notify(PolicyPart):
+    """Who is notified of requests and grants under the policy: these groups of approvers first, and these
+    webhooks.
+    """
+
+    first: tuple[Name, ...] = Field(
+        default=(), max_length=20, description="The approvers to notify first. Default: all"
+    )
+    webhooks: tuple[Name, ...] = Field(
+        default=(), max_length=20, description="Webhooks with `scope: policies`", examples=[["chat"]]
+    )
+
+
+class Next(PolicyPart):
+    """Who a step notifies."""
+
+    groups: tuple[Name, ...] = Field(
+        default=(),
+        max_length=20,
+        description="Groups to notify. They must be able to see requests under this policy",
+        examples=[["managers"]],
+    )
+    webhooks: tuple[Name, ...] = Field(
+        default=(), max_length=20, description="Webhooks", examples=[["pager"]]
+    )
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Next:
+        if not self.groups and not self.webhooks:
+            raise ValueError("name at least one group or webhook; an empty list means no one")
+        return self
+
+
+class Step(PolicyPart):
+    """Who is notified if no one has responded for this long."""
+
+    after: Duration = Field(description="How long the request has been undecided")
+    notify: Next

@@ -1,0 +1,17 @@
+"""The base of all parts of a policy, and the type of names in it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sessions_app.policy import references
+
+Name = Annotated[str, Field(pattern=f"^{references.NAME}$")]
+
+
+class PolicyPart(BaseModel):
+    """A part of a policy's document."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
