@@ -269,6 +269,7 @@ def _use(grant: Any, target: Any) -> Any:
         expires_at=grant.expires_at,
         finish_seconds=grant.finish_seconds,
         mark=grant.mark,
+        request_id=grant.request_id,
     )
 
 

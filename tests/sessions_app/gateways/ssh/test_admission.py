@@ -39,7 +39,7 @@ class Recorded:
 def test_a_line_is_decided_once_and_recorded_as_it_was_decided(monkeypatch):
     read, seen = decide.parse_line, []
     monkeypatch.setattr(decide, "parse_line", lambda line: seen.append(line) or read(line))
-    use = SimpleNamespace(compiled=compile_open(parse_text(SET)), grant_ref="GR-7F3K")
+    use = SimpleNamespace(compiled=compile_open(parse_text(SET)), grant_ref="GR-7F3K", request_id=7)
     chosen = choose([use], "reboot", asked_as="web-1", public_url="")
 
     async def tried():

@@ -424,7 +424,7 @@ HEAD = "name: a\nkind: kubernetes\nsummary: s\nrisk: low\ncommands:\n  - "
         ("effect: read", "is missing"),
         (
             "rule: {verbs: [], groups: [apps], resources: [pods], namespaces: [web]}\n    effect: read",
-            "allows nothing",
+            "is empty: add at least one entry",
         ),
         (
             "rule: {verbs: [get], groups: [''], resources: [pods]}\n    effect: read",
