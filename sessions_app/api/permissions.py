@@ -1,4 +1,4 @@
-"""What callers may do with their kind of authentication. Operations check permissions on objects."""
+"""Permissions by how a caller is authenticated. Operations check permissions on objects."""
 
 from __future__ import annotations
 

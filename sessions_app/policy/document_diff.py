@@ -9,7 +9,7 @@ from typing import Any
 
 from sessions_app.policy.commands.diff import Change
 
-# Keys whose own name is not how people call them. Others are shown with spaces instead of underscores.
+# Names for display. Other keys are shown with spaces instead of underscores.
 _LABELS = {
     "max_duration": "longest time",
     "max_horizon": "how far ahead",

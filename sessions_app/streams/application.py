@@ -209,8 +209,8 @@ class Streams:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _gap(self) -> float:
-        """Return the seconds until a stream's next nudge. They vary, so that pages don't all fetch
-        at once.
+        """Return a random number of seconds until a stream's next message, so that pages don't all fetch at
+        once.
         """
         gap = max(LEAST_GAP, len(self._waiting) / NUDGES_PER_SECOND)
         return gap * random.uniform(0.75, 1.25)  # noqa: S311 - spreads the load, keeps no secret

@@ -27,7 +27,7 @@ def stop_gateway(*, name: str, now: dt.datetime, reason: str = "gateway stopped"
 
 
 def stop_lost_gateways(*, now: dt.datetime, failed: dict[str, str] | None = None) -> int:
-    """Do this for every gateway that has not renewed its lease, and return the number of closed sessions.
+    """Stop every gateway that has not renewed its lease, and return the number of closed sessions.
 
     Gateways that another process has locked are left for the next time. So are failures, which are added to
     ``failed``.

@@ -197,7 +197,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 
 def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) -> FormOutcome:
-    """Return the evaluator's answer, or why there is none yet. ``error`` is the error of the
+    """Return the result of the dry run, or why there is none yet. ``error`` is the error of the
     submitted form.
     """
     now = clock.now()

@@ -105,9 +105,9 @@ class ByProxy:
 def lock_requests(uses: Iterable[AnyUse]) -> dict[tuple[int, int], dt.datetime]:
     """Lock the grants and tokens in use against ending until the surrounding transaction is over.
 
-    Return when each one expires, by the ids of token and target. Those that are no longer valid are left
-    out. Call it before anything is recorded. The lock is exclusive, so that an end gets its turn: it would
-    wait for a shared one until no requests overlap.
+    Return when each one expires, by the ids of token and target. Those that are no longer valid are left out.
+    Call it before anything is recorded. The lock is exclusive: with a shared lock, an end would have to wait
+    until no requests overlap.
     """
     pairs = {(use.credential_id, use.target.id) for use in uses}
     with connection.cursor() as cursor:

@@ -10,7 +10,8 @@ from sessions_app.policy.commands.findings import Severity
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Something that a command can do. `shown` is its cause, and `effect` its minimum effect.
+    """A possible effect of a command. `shown` is the part of the command that causes it, and `effect` the
+    minimum effect.
 
     Without a `code`, it reports only the effect and is not a finding.
     """
