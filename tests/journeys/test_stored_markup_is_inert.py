@@ -12,11 +12,11 @@ from tests.support.world import markup
 
 ESCAPED = f"\x1b[31m{markup.EVIL}\x1b]8;;javascript:window.canary=1\x07link\x1b]8;;\x07\x1b[0m\n"
 # Elements that only unescaped markup can create.
-# The recording player uses inline styles, so only active content is checked there.
+# The recording player and the charts set styles, so only active content is checked there.
 FOREIGN = """
 () => [...document.querySelectorAll(
     'img, iframe, script:not([src]), [onerror], [onload], [style], a[href^="javascript:" i]')]
-  .filter(el => !(el.closest('.ap-player') && el.matches('[style]')
+  .filter(el => !(el.closest('.ap-player, .uplot') && el.matches('[style]')
     && !el.matches('img, iframe, script, [onerror], [onload]')))
   .map(el => el.outerHTML.slice(0, 120)).concat(window.canary ? ['it ran'] : [])
 """

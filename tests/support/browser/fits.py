@@ -37,8 +37,8 @@ _LOOK = """
   // Fields. A box to tick is judged by its label, below.
   const FIELDS = 'input:not([type=hidden], [type=checkbox], [type=radio]), select, textarea';
   const fields = () => shown(FIELDS).forEach(el => {
-    const width = el.getBoundingClientRect().width;
-    if (width < field - .5) found.add(`${named(el)} is a field of ${Math.round(width)} px`);
+    const width = el.getBoundingClientRect().width, least = el.closest('td') ? 64 : field;
+    if (width < least - .5) found.add(`${named(el)} is a field of ${Math.round(width)} px`);
   });
 
   // Targets. A link in a sentence is as high as its line (WCAG 2.5.8), and a box to tick is as large as its
