@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.contrib.sessions.models import Session as SignIn
-from django.db import transaction
+from django.db import connection, transaction
 
 from broker.audit.actor import Actor
 from broker.audit.checkpoint import make_checkpoint
@@ -19,6 +19,8 @@ from broker.audit.queries import last_number
 from broker.audit.record import record
 from broker.audit.signed_note import Statement, read, signed_at
 from broker.audit.standing import contradiction, standing, write_standing
+from broker.audit.whole import verify_part
+from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import Conflict, InvalidInput
 from broker.kernel.text import checked_text
 from sessions_app.models import EndReason, Grant
@@ -112,6 +114,10 @@ def accept_restore(*, reason: str, now: dt.datetime) -> Restored:
         write_standing("")
     set_aside(restored.aside)
     make_checkpoint(now=now)
+    # Replaces a verdict from before, in which entries were missing. The worker verifies the rest of a long
+    # record.
+    verify_part(connection=connection, actor=Actor.system("restored"), now=now)
+    enqueue("record.verify")
     return restored
 
 

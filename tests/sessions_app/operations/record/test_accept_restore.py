@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import connection, connections
 
 from broker.audit.checkpoint import CheckpointRefused, make_checkpoint, newest_checkpoint
-from broker.audit.queries import last_number
+from broker.audit.queries import last_number, latest_verification
 from broker.audit.standing import RecordContradicted, stands
+from broker.audit.whole import verify_part
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
 from sessions_app import tasks
@@ -142,6 +143,8 @@ def test_restored_ends_everything_says_what_was_lost_and_goes_on(revived, kept, 
     world, grant, *_ = revived
     client.force_login(world.alice)
     assert not stands()
+    verify_part(connection=connection, actor=tasks.VERIFIER, now=clock.now())
+    assert not latest_verification().ok
     lost = kept.read_text()
     out = StringIO()
     call_command("restored", reason="The disk died", stdout=out)
@@ -161,6 +164,7 @@ def test_restored_ends_everything_says_what_was_lost_and_goes_on(revived, kept, 
     assert client.get("/").status_code == 302, "everybody signs in again"
     # From here on it is a record like any other.
     assert stands()
+    assert latest_verification().ok
     assert intact()
     anew = world.grant(now=clock.now())
     assert use(anew, now=clock.now())
