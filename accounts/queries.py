@@ -42,8 +42,8 @@ def may_give_credentials(actor: Identity, identity: Identity) -> bool:
     """Whether the actor may create a key or a token for the identity: only for themselves and their own
     machines.
 
-    With credentials of anyone else, the actor could act as that identity. This includes administrators, who
-    could otherwise request as a machine and approve as a person.
+    Anyone with another identity's credentials can act as that identity. The rule applies to administrators
+    too: otherwise, one could request as a machine and approve as a person.
     """
     return answers_for(actor, identity)
 

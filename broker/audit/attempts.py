@@ -103,8 +103,8 @@ def _count(
 
 
 def _is_told_at_once(event: Event, actor: Actor) -> bool:
-    """Whether the first attempt from a source is recorded as an entry at once. The number of identities is
-    limited; the number of addresses is not.
+    """Whether the first attempt from a source gets its own entry immediately: true for identities, whose
+    number is limited, and false for addresses.
     """
     return actor.id is not None or AuditAttempt.objects.filter(event=event, told=True).count() < TOLD_AT_ONCE
 

@@ -44,8 +44,8 @@ class Event(StrEnum):
     REQUEST_APPROVAL_WITHDRAWN = (
         "request.approval_withdrawn",
         (
-            "An approver withdrew an approval seconds after giving it. `grant` is the grant that ended before its"
-            " start."
+            "An approver withdrew an approval seconds after giving it. `grant` is the grant that ended before"
+            " its start."
         ),
         "digest grant",
     )

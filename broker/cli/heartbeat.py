@@ -46,7 +46,7 @@ class Heartbeat:
         return self._wanted
 
     def stop(self) -> None:
-        """Send no more heartbeats."""
+        """Stop sending heartbeats."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(5)

@@ -70,7 +70,7 @@ def wait_until_usable(shell: Shell, ref: str, *, seconds: float | None, seen: Lo
 
 
 def wait_for_end(shell: Shell, ref: str, *, seconds: float | None, seen: Look | None = None) -> Row:
-    """Return a grant once it has ended, or after ``seconds``, whichever is first."""
+    """Return a grant once it has ended, or after ``seconds``, whichever comes first."""
     with progress(quiet=shell.json) as line:
         patience = Patience(shell, line, seconds)
         changed = _Changes(seen)

@@ -202,8 +202,8 @@ class Expirer(Protocol):
     """A connector whose targets store a grant's deadline, but refuse only what begins after it."""
 
     def expire(self, lease: LeaseSpec) -> int:
-        """End access whose time is over by the target's own record, and return how much was ended. Requires
-        nothing that the target does not know, such as an extension. Raises ConnectorError.
+        """End access that has expired according to the target's own data, and return the number of sessions
+        that were ended. Uses only data on the target, which may lack an extension. Raises ConnectorError.
         """
 
 

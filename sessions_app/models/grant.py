@@ -237,7 +237,7 @@ class Grant(models.Model):
             # Written once, at the end. Timelines find past grants by it, and grants that are not over by
             # their deadline.
             models.Index(fields=["ended_at", "starts_at"], condition=Q(state="ended"), name="grant_over"),
-            # The rows that pages show most: the few grants that are not over.
+            # The rows shown most often: the few grants that have not ended.
             models.Index(fields=["cluster"], condition=~Q(state="ended"), name="grant_alive"),
         ]
         constraints: ClassVar = [

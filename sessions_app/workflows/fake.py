@@ -40,7 +40,7 @@ class FakeAdapter:
     asked: list[str] = field(default_factory=list)
 
     def status(self, outside_id: str) -> Status:
-        """Note the query, and return the stored status."""
+        """Record the query, and return the stored status."""
         if not outside_id.isascii() or not outside_id.replace("-", "").isalnum():
             raise NotAnId("An id has letters, digits and hyphens.")
         self.asked.append(outside_id)

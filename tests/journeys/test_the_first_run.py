@@ -112,7 +112,7 @@ def test_first_run(live_world, chromium, site):
         expect(root.locator("#checks .pill")).to_contain_text("Checking")
         carry_out_checks()
         expect(root.locator("#checks")).to_contain_text("1 step failed")
-        root.locator("summary", has_text="Manual setup, part by part").click()
+        root.locator("summary", has_text="Manual setup, step by step").click()
         sshd.trust([root.get_by_role("button", name="Copy the key").get_attribute("data-copy")])
         root.get_by_role("button", name="Check all").click()
         expect(root.locator("#checks .pill")).to_contain_text("Checking")

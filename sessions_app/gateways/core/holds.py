@@ -20,7 +20,7 @@ class Holds:
             self._events[run_id].set()
 
     async def next(self, run_id: int) -> None:
-        """Return when a run may have changed."""
+        """Wait until a run may have changed."""
         event = self._events.setdefault(run_id, asyncio.Event())
         try:
             async with asyncio.timeout(POLL):

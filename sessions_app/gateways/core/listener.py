@@ -1,5 +1,5 @@
-"""Listens for ends, decisions and orders by PostgreSQL's NOTIFY, sent in the transaction that makes the
-change.
+"""Listens for PostgreSQL notifications of ended grants, decisions and orders. Each is sent in the transaction
+that makes the change.
 """
 
 from __future__ import annotations

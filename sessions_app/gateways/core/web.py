@@ -294,7 +294,9 @@ def _host_name(request: web.BaseRequest) -> str:
 
 
 def _problem(status: int, code: str, title: str) -> web.Response:
-    """Return a problem. It closes the connection, because the body may be unread."""
+    """Return a problem response. It closes the connection, because the request body may not have
+    been read.
+    """
     answer = web.json_response(
         problem(status=status, code=code, title=title), status=status, content_type=CONTENT_TYPE
     )

@@ -10,7 +10,7 @@ from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.http.contents import Content
 
-# Another grant would not change a refusal with one of these codes.
+# Requests refused with one of these codes would be refused under any grant.
 _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "body", TOO_MANY_WAITING))
 
 

@@ -104,9 +104,7 @@ class HTTPSite:
             raise HeadRefused(421, "This gateway does not serve this host")
         name, _, rest = request.raw_path.removeprefix(PREFIX).partition("/")
         if "?" in name or not name:
-            raise HeadRefused(
-                404, "The address is /http/, the name of a cluster or target, and the path there"
-            )
+            raise HeadRefused(404, "The address must be /http/, the name of a cluster or target, and a path")
         return read_asked(
             request, name=name, target=f"/{rest}", here=f"{settings.GATEWAY_PUBLIC_URL}{PREFIX}{name}"
         )

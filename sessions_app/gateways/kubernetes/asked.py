@@ -70,7 +70,7 @@ def read_asked(request: BaseRequest) -> Asked:
     name, _, rest = request.raw_path.removeprefix(PREFIX).partition("/")
     if "?" in name or not name:
         raise HeadRefused(
-            404, "The address is /kubernetes/, the name of a cluster or target, and the path there"
+            404, "The address must be /kubernetes/, the name of a cluster or target, and a path"
         )
     framing, upgrade = read_framing(request), _upgrade_of(request)
     if upgrade and not framing.empty:

@@ -14,7 +14,7 @@ from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING, expla
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.queries.requests.offers import Question, offers
 
-# Another grant would not change a refusal with one of these codes.
+# Requests refused with one of these codes would be refused under any grant.
 _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", TOO_MANY_WAITING))
 
 

@@ -55,7 +55,7 @@ class _Unread(Exception):
 
 
 class Reader:
-    """Reads the objects that decisions need, with the grants' accounts."""
+    """Reads the objects needed for decisions, using the grants' accounts."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream

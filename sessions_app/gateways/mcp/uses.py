@@ -85,7 +85,8 @@ class OpenUse:
         if not self.over.is_set():
             self.why = reason
             self.over.set()
-            # Canceled here and not by those who wait for the tasks: they may be waiting for a client as well.
+            # Cancel the tasks here, not in the code that awaits them, which may be waiting for a client as
+            # well.
             for work in self._works:
                 work.cancel()
             self._closing = asyncio.create_task(self._close())

@@ -106,7 +106,7 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
 
 
 def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
-    """Claim the grant for a while if its targets can be called now.
+    """Claim the grant for a limited time if its targets can be called now.
 
     If not, return None; the sweep tries again.
 

@@ -41,7 +41,7 @@ def place_of_target(target: Target) -> TargetSpec:
 
 
 def place_of_lease(lease: Lease, cluster: Cluster) -> TargetSpec:
-    """Return the target on which something of a grant was created, even if the catalog has changed since.
+    """Return the target of a grant's lease, even if the catalog has changed since.
 
     Raises ConnectorError.
     """

@@ -250,7 +250,7 @@ CODES: Mapping[str, Code] = {
     "off_limits": Code(
         "error",
         "The rule reaches a namespace or resource that Stint never grants.",
-        "List the intended namespaces, or remove it.",
+        "List the intended namespaces, or remove the rule.",
     ),
     "secrets": Code(
         "warning",

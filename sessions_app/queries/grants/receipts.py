@@ -29,7 +29,9 @@ def receipt(grant: Grant, now: dt.datetime) -> dict[str, Any]:
 
 
 def summary(grant: Grant, now: dt.datetime) -> dict[str, Any]:
-    """Return the part of a receipt about the grant itself. The cost does not depend on how much was run."""
+    """Return the part of a receipt about the grant itself. The cost does not depend on the number of commands
+    run.
+    """
     return {
         "grant": grant.ref,
         "request": grant.request.ref,

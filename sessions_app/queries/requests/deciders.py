@@ -182,8 +182,8 @@ def may_not_decide_in(grant: Grant, person: Identity) -> str:
 
 
 def deciders_in(grant: Grant) -> list[Identity]:
-    """Return the people who decide within a grant, one account per person: approvers of its policy and of its
-    cluster.
+    """Return the people who can decide on held commands under a grant, one account per person: approvers of
+    its policy and of its cluster.
     """
     permitted: Any = get_users_with_perms(
         grant.cluster, only_with_perms_in=["approve_cluster"], with_group_users=True, with_superusers=False

@@ -44,7 +44,7 @@ class HistoryPage:
 
     @property
     def short(self) -> bool:
-        """Whether its lines are few enough to show at once."""
+        """Whether it is short enough to show in full."""
         return len(self.lines) <= FEW_LINES
 
     @property

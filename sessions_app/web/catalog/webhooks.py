@@ -124,7 +124,7 @@ def rotate(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def replay(request: HttpRequest, name: str) -> HttpResponse:
-    """Replay one message, or all messages of the last hours."""
+    """Replay one message, or all messages from a number of hours."""
     now = clock.now()
     message, hours = request.POST.get("message", ""), request.POST.get("hours", "")
     since = now - dt.timedelta(hours=int(hours)) if hours in [str(span) for span, _ in SPANS] else None

@@ -30,7 +30,9 @@ def askable_sets(reader: Identity, grant: Grant) -> list[CommandSetVersion]:
 
 
 def request_query(run: CommandRun, grant: Grant, sets: Sequence[CommandSetVersion]) -> str:
-    """Return the query of the request form that requests a command: the first set that allows it, if any."""
+    """Return the query string that prefills the request form for a command, with the first command set that
+    allows it, if any.
+    """
     query = {"cluster": grant.cluster.name, "target": run.target.name}
     for version in sets:
         matched = _bindings(version, run.line)

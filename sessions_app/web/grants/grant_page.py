@@ -184,7 +184,7 @@ class GrantPage:
 
     @property
     def issues(self) -> bool:
-        """Whether it is used with a credential for the target itself."""
+        """Whether the grant is used with a credential issued for the target."""
         kind = find(self.grant.cluster.kind)
         return kind is not None and kind.issues
 

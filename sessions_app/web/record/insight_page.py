@@ -1,4 +1,6 @@
-"""The insight page: how access was used, decided and ended in a period, as far as its reader may see."""
+"""The insight page: how access was used, decided and ended in a period, limited to what the reader
+may see.
+"""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def grant_look(grant: Grant) -> words.Look:
 
 @register.filter
 def run_look(run: CommandRun) -> words.Look:
-    """Return the look of a command run's state."""
+    """Return the visual style for a command run's state."""
     return words.run_look(run, page_now())
 
 

@@ -104,7 +104,7 @@ class HTTPRequest(HTTPRule):
         description="Allowed fields of a form and their values; others are refused",
     )
     files: Mapping[BodyName, FileLimit] = Field(
-        default={}, max_length=20, description="Allowed files of a multipart form, by the name of their field"
+        default={}, max_length=20, description="Files allowed in a multipart form, by field name"
     )
     upload: UploadLimit | None = Field(
         default=None, description="Allow a body that is neither JSON nor a form, by size and media type"

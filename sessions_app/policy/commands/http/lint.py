@@ -171,8 +171,8 @@ def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -
             index,
             "body",
             "free_body",
-            f"a proxy that does not send the body of {method} (nginx, Traefik, Caddy, Envoy) lets any "
-            f"body pass{_HIDDEN if method == 'POST' else ''}",
+            f"a proxy that does not send the body of {method} (nginx, Traefik, Caddy, Envoy) allows any"
+            f" body{_HIDDEN if method == 'POST' else ''}",
             "add body: with a limit for each key, or use this only with Stint's own gateway (proxy: "
             "stint), which refuses any body",
         )

@@ -239,8 +239,8 @@ def _difference(
 def _bound_fault(
     written: Word, word: str, command: CompiledSSHCommand, bound: Mapping[str, str]
 ) -> str | None:
-    """Return what a word that is one bound value of the grant must be, and whether its type accepts the given
-    one.
+    """For a word that must equal a value bound in the grant, return that value, and whether the parameter's
+    type accepts the given word.
     """
     piece = written[0]
     if len(written) != 1 or not isinstance(piece, Slot) or piece.name not in bound:

@@ -1,4 +1,4 @@
-"""What pages of the reference are made of."""
+"""The building blocks of the reference's pages."""
 
 from __future__ import annotations
 
