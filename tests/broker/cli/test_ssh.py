@@ -100,7 +100,7 @@ def test_the_same_is_not_asked_for_twice(laptops):
     assert first.returncode == 5, first.stderr
     again = alice(*words)
     assert again.returncode == 5
-    assert "which is already pending, requests this." in again.stderr
+    assert "already requests this and is pending." in again.stderr
     assert len(alice.json("requests", "--state", "pending")["results"]) == 1
 
 
