@@ -106,20 +106,21 @@ def grant_list(found: QuerySet[Grant], reader: Identity, asked: ListAsked, now: 
 
 
 def _read(found: QuerySet[Grant], asked: ListAsked) -> tuple[list[Grant], Page[Grant]]:
-    """Return the grants that have not ended, and a page of those that have, with one statement."""
+    """Return the grants that have not ended, the next to end first, and a page of those that have."""
     limit = int(asked.before) if asked.before.isdecimal() and len(asked.before) < 19 else None
-    ended = found.filter(state=GrantState.ENDED)
+    live: list[Grant] = []
+    if limit is None:
+        live = list(
+            with_names(found.exclude(state=GrantState.ENDED)).order_by("expires_at", "pk")[: SIZE + 1]
+        )
+    if asked.show == "now":
+        return live, Page([], None, limit is not None)
+    ended = with_names(found.filter(state=GrantState.ENDED)).order_by("-pk")
     if limit is not None:
         ended = ended.filter(pk__lt=limit)
-    wanted = ended.order_by("-pk").values("pk")[: SIZE + 1]
-    if limit is None:
-        live = found.exclude(state=GrantState.ENDED).order_by("expires_at", "pk").values("pk")[: SIZE + 1]
-        wanted = live if asked.show == "now" else live.union(wanted, all=True)
-    rows = list(with_names(Grant.objects.filter(pk__in=wanted)).order_by("-pk"))
-    over = [one for one in rows if one.state == GrantState.ENDED]
-    going = sorted((one for one in rows if one.state != GrantState.ENDED), key=lambda one: one.expires_at)
-    before = over[SIZE - 1].pk if len(over) > SIZE else None
-    return going, Page(over[:SIZE], before, limit is not None)
+    rows = list(ended[: SIZE + 1])
+    before = rows[SIZE - 1].pk if len(rows) > SIZE else None
+    return live, Page(rows[:SIZE], before, limit is not None)
 
 
 def found_grants(reader: Identity, asked: ListAsked) -> QuerySet[Grant]:

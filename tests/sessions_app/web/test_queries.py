@@ -46,7 +46,7 @@ MAIN = {
         "requests": 9,
         "request": 18,
         "request_new": 19,
-        "grants": 9,
+        "grants": 10,
         "grant": 24,
         "timeline": 15,
         "incident": 27,
