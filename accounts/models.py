@@ -154,6 +154,11 @@ class Identity(AbstractBaseUser, PermissionsMixin):
         return self.kind == Kind.PERSON
 
     @property
+    def may_act(self) -> bool:
+        """Whether `MAY_ACT` holds for this object, as it was read."""
+        return self.is_active and (self.is_person or (self.owner is not None and self.owner.is_active))
+
+    @property
     def is_staff(self) -> bool:
         """Django's name for administrators."""
         return self.is_superuser

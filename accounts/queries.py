@@ -9,11 +9,11 @@ from functools import reduce
 from operator import or_
 
 from django.contrib.auth.models import Group
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db.models import Q, QuerySet
 
-from accounts.models import MAY_ACT, APIToken, Identity, Kind, SSHPublicKey, answers_for
+from accounts.models import APIToken, Identity, Kind, SSHPublicKey, answers_for
 from broker.kernel.crypto import token_digest
-from broker.kernel.postgresql.prepared import prepared
+from broker.kernel.postgresql.rows import Rows, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +25,15 @@ class KeyHolder:
     key_id: int
 
 
-@prepared()
+_KEYS = Rows(SSHPublicKey, "identity__owner", tail="WHERE accounts_sshpublickey.fingerprint = %s")
+
+
 def identity_by_fingerprint(fingerprint: str) -> KeyHolder | None:
     """Return the enabled identity with this key (`SHA256:…`), or None."""
-    key = (
-        SSHPublicKey.objects.filter(
-            fingerprint=fingerprint, removed_at__isnull=True, identity__in=Identity.objects.active()
-        )
-        .select_related("identity")
-        .first()
-    )
-    return KeyHolder(key.identity.pk, key.identity.username, key.pk) if key else None
+    key = registered_key(fingerprint)
+    if key is None or key.removed_at is not None or not key.identity.may_act:
+        return None
+    return KeyHolder(key.identity.pk, key.identity.username, key.pk)
 
 
 def may_give_credentials(actor: Identity, identity: Identity) -> bool:
@@ -67,7 +65,7 @@ def administers(identity: Identity) -> bool:
 
 def registered_key(fingerprint: str) -> SSHPublicKey | None:
     """Return the key with that fingerprint, even if it was removed, or None."""
-    return SSHPublicKey.objects.filter(fingerprint=fingerprint).first()
+    return _KEYS.first(fingerprint)
 
 
 def removed_keys(fingerprints: Iterable[str]) -> frozenset[str]:
@@ -78,14 +76,24 @@ def removed_keys(fingerprints: Iterable[str]) -> frozenset[str]:
 
 def group_names(identity: Identity) -> frozenset[str]:
     """Return the names of the identity's groups."""
-    return frozenset(identity.groups.values_list("name", flat=True))
+    return frozenset(name for (name,) in ask(_GROUPS, identity.pk))
+
+
+_GROUPS = """
+SELECT name FROM auth_group JOIN accounts_identity_groups ON group_id = auth_group.id WHERE identity_id = %s
+"""
+_ENABLED_AND_GROUPS = """
+SELECT one.is_active AND (one.kind = 'person' OR coalesce(owner.is_active, false)),
+       ARRAY(SELECT name FROM auth_group JOIN accounts_identity_groups ON group_id = auth_group.id
+              WHERE identity_id = one.id)
+  FROM accounts_identity one LEFT JOIN accounts_identity owner ON owner.id = one.owner_id WHERE one.id = %s
+"""
 
 
 def enabled_and_groups(identity: Identity) -> tuple[bool, frozenset[str]]:
     """Return whether the identity may act now, and the names of its groups."""
-    row = Identity.objects.filter(pk=identity.pk).annotate(may_act=ExpressionWrapper(MAY_ACT, BooleanField()))
-    found = list(row.values_list("may_act", "groups__name"))
-    return any(may_act for may_act, _ in found), frozenset(name for _, name in found if name is not None)
+    found = ask(_ENABLED_AND_GROUPS, identity.pk)
+    return any(may_act for may_act, _ in found), frozenset(name for _, names in found for name in names)
 
 
 # The value of `person` for accounts of people without an email address. Such an account could belong to
@@ -124,8 +132,16 @@ def known_but(people: QuerySet[Identity], but: Iterable[Identity]) -> QuerySet[I
 
     Returns none if one of ``but`` has no email address.
     """
+    barred = _barred(but)
+    return people.none() if barred is None else people.exclude(person__in=barred)
+
+
+def _barred(but: Iterable[Identity]) -> frozenset[str] | None:
+    """Return the people in ``but``, and the accounts without an email address; None if they could be
+    anyone.
+    """
     barred = frozenset[str]().union(*(persons_of(identity) for identity in but))
-    return people.none() if UNKNOWN in barred else people.exclude(person__in=barred | {UNKNOWN})
+    return None if UNKNOWN in barred else barred | {UNKNOWN}
 
 
 def people_in(groups: Iterable[str], *, but: Iterable[Identity]) -> QuerySet[Identity]:
@@ -146,12 +162,37 @@ def each_person(accounts: Iterable[Identity]) -> list[Identity]:
     return list(found.values())
 
 
+def each_person_in(groups: Iterable[str], *, but: Iterable[Identity]) -> list[Identity]:
+    """Return the first account, by name, of each person in `people_in`."""
+    barred = _barred(but)
+    if barred is None:
+        return []
+    return each_person(_PEOPLE(list(groups), list(barred)))
+
+
+_IN = """
+   FROM accounts_identity
+   JOIN accounts_identity_groups ON identity_id = accounts_identity.id
+   JOIN auth_group ON auth_group.id = group_id
+  WHERE is_active AND kind = 'person' AND auth_group.name = ANY(%s) AND person <> ALL(%s)
+"""
+_PEOPLE = Rows(
+    Identity,
+    tail=f"""
+WHERE accounts_identity.id IN (SELECT accounts_identity.id {_IN})
+ORDER BY accounts_identity.name, accounts_identity.username
+""",
+)
+_PERSONS = f"SELECT DISTINCT person, auth_group.name {_IN}"
+
+
 def groups_of_people(groups: Iterable[str], *, but: Iterable[Identity]) -> tuple[frozenset[str], ...]:
     """Return, for each person in any of the groups, those of the groups that the person's accounts are in.
     Excludes the people in ``but``.
     """
+    barred = _barred(but)
     found: dict[str, set[str]] = {}
-    for person, group in people_in(groups, but=but).values_list("person", "groups__name"):
+    for person, group in ask(_PERSONS, list(groups), list(barred)) if barred is not None else ():
         found.setdefault(person, set()).add(group)
     return tuple(frozenset(names) for _, names in sorted(found.items()))
 
@@ -175,14 +216,14 @@ def bound_token(text: str) -> APIToken | None:
     return token if token is not None and token.workflow and token.revoked_at is None else None
 
 
-@prepared()
+_TOKENS = Rows(APIToken, "identity__owner", tail="WHERE accounts_apitoken.digest = %s")
+
+
 def _marked(text: str) -> APIToken | None:
-    found = APIToken.objects.select_related("identity__owner").filter(
-        digest=token_digest(text), identity__in=Identity.objects.active()
-    )
-    token = found.first()
-    if token is not None:
-        token.identity.bound_to = token.workflow
+    token = _TOKENS.first(token_digest(text))
+    if token is None or not token.identity.may_act:
+        return None
+    token.identity.bound_to = token.workflow
     return token
 
 

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.db.models import Prefetch, QuerySet, prefetch_related_objects
+from django.db.models import Prefetch, QuerySet
 
 from accounts.models import APIToken, Identity, SSHPublicKey, answered_for_by
 from broker.kernel import clock
 from broker.kernel.errors import NotFound
 from broker.kernel.postgresql.prepared import prepared
+from broker.kernel.postgresql.rows import Rows, ask, keep
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
@@ -161,20 +162,19 @@ def seen_request(identity: Identity, ref: str) -> AccessRequest:
     return _one(found.only("targets", "cluster"), "request")
 
 
-@prepared()
 def any_request(ref: str) -> int:
     """Return the id of a request, even if the caller may not see it; 0 if there is none.
 
     Use it only for operations that then look for the request among those that the caller may see.
     """
-    found = AccessRequest.objects.filter(number=references.request_number(ref))
-    return found.values_list("pk", flat=True).first() or 0
+    number = references.request_number(ref)
+    found = ask("SELECT id FROM sessions_app_accessrequest WHERE number = %s", number)
+    return sum(pk for (pk,) in found)
 
 
-@prepared()
 def any_grant(ref: str) -> int:
     """Return the id of a grant, like ``any_request``."""
-    return Grant.objects.filter(ref=ref).values_list("pk", flat=True).first() or 0
+    return sum(pk for (pk,) in ask("SELECT id FROM sessions_app_grant WHERE ref = %s", ref))
 
 
 def id_of_grant(identity: Identity, ref: str) -> int:
@@ -182,9 +182,21 @@ def id_of_grant(identity: Identity, ref: str) -> int:
     return _one(Grant.objects.visible_to(identity).filter(ref=ref).values_list("pk", flat=True), "grant")
 
 
+_GRANT = Rows(Grant, *_BESIDE_GRANT, only=_OF_GRANT, tail="WHERE sessions_app_grant.id = %s")
+_TARGETS_OF = Rows(
+    Target,
+    only=["name"],
+    tail="JOIN sessions_app_grant_targets ON target_id = sessions_app_target.id WHERE grant_id = %s",
+)
+
+
 def grant_of(identity: Identity, ref: str) -> Grant:
     """Return a grant by its reference. Raises NotFound."""
-    return _one(grants(identity).filter(ref=ref), "grant")
+    grant = _GRANT.first(id_of_grant(identity, ref))
+    if grant is None:
+        raise NotFound("Grant not found.")
+    keep(grant.targets, _TARGETS_OF(grant.pk))
+    return grant
 
 
 def webhooks(identity: Identity) -> QuerySet[WebhookEndpoint]:
@@ -291,11 +303,14 @@ class RequestDetail:
     why_not: str
 
 
+_TARGETS = Rows(Target, tail="WHERE sessions_app_target.id = ANY(%s) ORDER BY sessions_app_target.name")
+
+
 @prepared()
 def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
     """Return the request as its approvers see it."""
-    prefetch_related_objects([request], deciders.VERDICTS)
-    every = list(Target.objects.filter(pk__in=request.targets).order_by("name"))
+    deciders.read_verdicts(request)
+    every = _TARGETS(request.targets)
     targets, left = [target for target in every if target.removed_at is None], left_of(request)
     clauses = facts.clauses_of(request, facts.policy_document(request.policy))
     waits = request.state == RequestState.PENDING

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.db.models.lookups import GreaterThan
 
 from accounts.models import ANSWERED_FOR, Identity, answered_for_by
+from broker.kernel.postgresql.rows import ask
 from sessions_app.models.catalog import Cluster, CommandSetVersion, Target
 from sessions_app.models.grant_state import BEFORE_END, GrantState, GrantStateField
 from sessions_app.models.policy import AccessPolicy
@@ -71,6 +72,9 @@ def all_above_usable(now: dt.datetime) -> Q:
     """
     until = Func(F("parent"), function="stint_usable_until", output_field=models.DateTimeField())
     return Q(parent__isnull=True) | Q(GreaterThan(until, now))
+
+
+_INTENTS = "SELECT at, by_id, reason, note, cut FROM sessions_app_endintent WHERE grant_id = %s ORDER BY id"
 
 
 class GrantQuerySet(models.QuerySet["Grant"]):
@@ -274,14 +278,13 @@ class Grant(models.Model):
 
     def end_as_intended(self) -> None:
         """Apply the ends that wait for the row."""
-        intents = list(self.end_intents.all())
-        cut = next((intent for intent in intents if intent.cut), None)
+        intents = ask(_INTENTS, self.pk)
+        cut = next((at for at, *_, cuts in intents if cuts), None)
         if self.revoking_at is not None:
-            self.finish_until = cut.at if cut else self.finish_until
+            self.finish_until = cut or self.finish_until
         elif intents:
-            self.revoking_at, self.ended_by_id = intents[0].at, intents[0].by_id
-            self.end_reason, self.end_note = intents[0].reason, intents[0].note
-            self.finish_until = self.finish_from(intents[0].at, cut=cut is not None)
+            self.revoking_at, self.ended_by_id, self.end_reason, self.end_note, _ = intents[0]
+            self.finish_until = self.finish_from(intents[0][0], cut=cut is not None)
         else:
             # The row has been updated meanwhile.
             fields = [field.attname for field in self._meta.concrete_fields]

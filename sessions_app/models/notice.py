@@ -31,10 +31,6 @@ class Asks(models.TextChoices):
     DIGEST = "digest", "decisions on what its sender waits for"
 
 
-# What approvers are asked to do on behalf of one person (``sender``).
-OF_APPROVERS = (Asks.VERDICT, Asks.DECISION, Asks.DIGEST)
-
-
 # A notification that access ends soon is about an end within this time.
 NEAR_END = dt.timedelta(minutes=16)
 

@@ -29,7 +29,6 @@ class RequestKind(models.TextChoices):
 # Access that can't wait. It is limited and notified separately from other requests, so that these don't
 # delay it.
 URGENT_KINDS = (RequestKind.INCIDENT, RequestKind.BREAK_GLASS)
-URGENT = Q(kind__in=URGENT_KINDS) | Q(extends__isnull=False, extends__request__kind__in=URGENT_KINDS)
 
 
 class RequestState(models.TextChoices):
@@ -171,9 +170,7 @@ class AccessRequest(models.Model):
 
     @property
     def is_urgent(self) -> bool:
-        """Whether the request is for break-glass access or an incident, or extends such a grant: the
-        condition `URGENT` for this row.
-        """
+        """Whether the request is for break-glass access or an incident, or extends such a grant."""
         kind = self.extends.request.kind if self.extends else self.kind
         return kind in URGENT_KINDS
 

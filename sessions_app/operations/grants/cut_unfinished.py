@@ -5,29 +5,38 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 
-from django.db.models import QuerySet
-
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import Json
+from broker.kernel.postgresql.rows import Rows
 from broker.kernel.text import recordable
-from sessions_app.models import CommandRun, RunState
+from sessions_app.models import CommandRun, Grant, RunState, Session
 
 UNFINISHED = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
 
 
-def cut_unfinished(*, runs: QuerySet[CommandRun], reason: str, now: dt.datetime) -> list[CommandRun]:
-    """Mark the runs whose end was not reported as cut, and return them.
+_UNFINISHED_OF = {
+    of: Rows(
+        CommandRun,
+        "grant",
+        "target",
+        tail=f"""
+WHERE sessions_app_commandrun.{of} = %s AND sessions_app_commandrun.state IN ('allowed', 'running', 'held')
+  FOR NO KEY UPDATE OF sessions_app_commandrun
+""",
+    )
+    for of in ("grant_id", "session_id")
+}
+
+
+def cut_unfinished(*, of: Grant | Session, reason: str, now: dt.datetime) -> list[CommandRun]:
+    """Mark the runs of a grant or a session whose end was not reported as cut, and return them.
 
     The caller must then write all other rows, and call ``record_finished`` for each run last, because the
     first entry locks the record.
     """
-    cut = list(
-        runs.filter(state__in=UNFINISHED)
-        .select_for_update(no_key=True, of=("self",))
-        .select_related("grant", "target")
-    )
+    cut = _UNFINISHED_OF["grant_id" if isinstance(of, Grant) else "session_id"](of.pk)
     for run in cut:
         run.state, run.ended_at, run.reason = RunState.CUT, now, recordable(reason)
     CommandRun.objects.bulk_update(cut, ["state", "ended_at", "reason"])

@@ -19,6 +19,7 @@ from broker.audit.record import Json
 from broker.kernel.lock import is_shown
 from broker.kernel.metrics import ENDS
 from broker.kernel.postgresql.prepared import prepared
+from broker.kernel.postgresql.rows import Rows
 from broker.kernel.text import recordable
 from broker.kernel.tracing import traced
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Evidence
@@ -31,7 +32,7 @@ from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_end import notify_of_end
 from sessions_app.operations.targets.connect import connector_for, lease_of
 from sessions_app.queries.grants.lives import life_of_grant
-from sessions_app.queries.grants.revocation import how_commands_ran, neighbors_of
+from sessions_app.queries.grants.revocation import how_commands_ran, is_in_use, neighbors_of
 from sessions_app.queries.status.end_latency import cause_of, seconds_to_prove
 
 log = structlog.get_logger(__name__)
@@ -69,8 +70,25 @@ PLACES_AT_HOST = 3
 PLACES_IN_DOUBT = 2
 
 
-# The columns of a grant that `notify_of_end` reads.
-_NOTIFIED = ("holder__owner", "cluster", "command_set_version__command_set")
+_CLAIMED = Rows(Grant, "cluster", "holder", tail="WHERE sessions_app_grant.id = %s")
+_LEASES = Rows(
+    Lease,
+    "target",
+    tail="""
+WHERE sessions_app_lease.grant_id = %s AND sessions_app_lease.gone_at IS NULL ORDER BY sessions_app_lease.id
+""",
+)
+# The grant of a claim, with what `notify_of_end` reads.
+_OWN = Rows(
+    Grant,
+    "holder__owner",
+    "cluster",
+    "command_set_version__command_set",
+    "ended_by",
+    tail="""
+WHERE sessions_app_grant.id = %s AND sessions_app_grant.attempts = %s FOR NO KEY UPDATE OF sessions_app_grant
+""",
+)
 
 
 @traced("stint.revoke", life_of_grant)
@@ -91,10 +109,11 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
     grant = _claim(grant_id, began)
     if grant is None:
         return Grant.objects.get(pk=grant_id)
+    leases = None
     try:
-        leases = [lease for lease in grant.leases.select_related("target") if lease.gone_at is None]
-        in_use = _is_in_use(grant)
-        if not in_use and not _made_until(grant, now()):
+        leases = _LEASES(grant.pk)
+        in_use = is_in_use(grant)
+        if not in_use and not (leases and _made_until(grant, now())):
             return _finish(grant, _revoke(leases, grant, now), now())
         if not in_use or _is_late(grant, now()):
             # These answers are not conclusive yet: a hung gateway can't terminate commands, and an object
@@ -102,7 +121,8 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
             _revoke(leases, grant, now)
         return _wait(grant, now())
     finally:
-        Lease.objects.filter(grant=grant, asked_at=began).update(asked_at=None)
+        if leases is None or leases:
+            Lease.objects.filter(grant=grant, asked_at=began).update(asked_at=None)
 
 
 def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
@@ -130,7 +150,7 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
         (taken,) = cursor.fetchone()
     if not taken:
         return None
-    grant = Grant.objects.select_related("cluster", "holder").get(pk=grant_id)
+    (grant,) = _CLAIMED(grant_id)
     if grant.attempts > OFTEN:
         _renew(grant, now, now + CLAIM_SILENT)
     return grant
@@ -149,11 +169,6 @@ def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
     return until
 
 
-def _is_in_use(grant: Grant) -> bool:
-    """Whether a gateway has not yet reported a session as closed."""
-    return Session.objects.filter(grant=grant, closed_at__isnull=True).exists()
-
-
 def _wait(grant: Grant, now: dt.datetime) -> Grant:
     """Schedule the next attempt for when the wait may be over.
 
@@ -169,7 +184,7 @@ def _wait(grant: Grant, now: dt.datetime) -> Grant:
 
 def _waits_for(grant: Grant, now: dt.datetime) -> tuple[dt.datetime, str]:
     """Return when to try again, and the reason to wait until then."""
-    if _is_in_use(grant):
+    if is_in_use(grant):
         again = now + WAIT_FOR_SESSIONS
         if grant.finish_until is not None and grant.finish_until > now:
             again = min(grant.finish_until, now + dt.timedelta(seconds=1))
@@ -259,12 +274,11 @@ def _ask(
 
 def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]], now: dt.datetime) -> Grant:
     with transaction.atomic():
-        rows = _own(grant).select_for_update(no_key=True, of=("self",))
-        locked = rows.select_related(*_NOTIFIED).first()
-        if locked is None:
+        locked = _OWN.first(grant.pk, grant.attempts)
+        if locked is None or locked.state != GrantState.REVOKING:
             raise StaleGrant(f"Another process has taken over {grant.ref}.", hint="Nothing to do.")
         # No session is open anymore, so no command is running either.
-        for run in cut_unfinished(runs=locked.runs.all(), reason="the grant ended", now=now):
+        for run in cut_unfinished(of=locked, reason="the grant ended", now=now):
             record_finished(run=run, now=now)
         errors = [error for lease, result in results if (error := _note(locked, lease, result, now))]
         if errors:

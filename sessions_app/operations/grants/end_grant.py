@@ -18,6 +18,7 @@ from broker.audit.record import Json
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import NotFound
 from broker.kernel.postgresql.prepared import prepared
+from broker.kernel.postgresql.rows import Rows
 from broker.kernel.tracing import traced
 from sessions_app.models import EndIntent, EndReason, Grant, GrantState
 from sessions_app.operations.grants.lock_to_end import PATIENCE, lock_to_end
@@ -44,6 +45,21 @@ SELECT id, %(at)s, %(by)s, CASE WHEN id = %(grant)s THEN %(reason)s ELSE 'parent
 """
 
 
+_GRANT = Rows(Grant, tail="WHERE sessions_app_grant.id = %s")
+_LOCKED = Rows(
+    Grant,
+    "holder",
+    "cluster",
+    "command_set_version__command_set",
+    tail="WHERE sessions_app_grant.id = ANY(%s) ORDER BY sessions_app_grant.id",
+)
+_INTENTS = Rows(
+    EndIntent,
+    "by",
+    tail="WHERE sessions_app_endintent.grant_id = ANY(%s) ORDER BY sessions_app_endintent.id",
+)
+
+
 @traced("stint.end", life_of_grant)
 @prepared()
 def end_grant(
@@ -67,7 +83,7 @@ def end_grant(
     ``actor`` None is the clock or another part of Stint. Raises NotFound.
     """
     with transaction.atomic():
-        grant = Grant.objects.filter(pk=grant_id).first()
+        grant = _GRANT.first(grant_id)
         if grant is None:
             raise NotFound("Grant not found.")
         if grant.state == GrantState.ENDED or (grant.state == GrantState.REVOKING and not cut):
@@ -75,7 +91,7 @@ def end_grant(
         # Lock all descendants before the first entry, which locks the record until the commit.
         locked = lock_to_end(grant_ids=[grant_id], patience=patience)
         settle(locked, now)
-        for one in Grant.objects.filter(pk__in=locked).select_related("holder").order_by("pk"):
+        for one in _LOCKED(list(locked)):
             if one.pk == grant_id:
                 grant = one
                 _end_one(one, actor, reason, note, now, cut=cut)
@@ -92,13 +108,13 @@ def settle(locked: Collection[int], now: dt.datetime) -> None:
 
     The record shows who ended them and when, when that took effect, and when the row was updated.
     """
-    intents = list(EndIntent.objects.filter(grant__in=locked).select_related("by"))
+    intents = _INTENTS(list(locked))
+    if not intents:
+        return
     # Do this before the grants are read, because they count as over until then.
     EndIntent.objects.filter(pk__in=[intent.pk for intent in intents]).delete()
     ended: dict[int | None, EndIntent] = {}
-    for grant in (
-        Grant.objects.filter(pk__in=locked if intents else []).select_related("holder").order_by("pk")
-    ):
+    for grant in _LOCKED(list(locked)):
         own = [intent for intent in intents if intent.grant_id == grant.pk]
         above = ended.get(grant.parent_id)
         if above and not own:

@@ -13,7 +13,8 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import check_stands
 from broker.kernel.enqueue import enqueue
-from sessions_app.models import AccessRequest, Grant, PurgedGrant, RequestKind
+from broker.kernel.postgresql.rows import ask
+from sessions_app.models import AccessRequest, Grant, RequestKind
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.scope import Extent
 from sessions_app.policy.starts import begins_at, ends_at
@@ -24,6 +25,11 @@ from sessions_app.queries.grants.revocation import installation_mark
 # Omits letters and digits that are easily confused when read aloud.
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TRIES = 20
+_ADD_TARGETS = """
+WITH added AS (INSERT INTO sessions_app_grant_targets (grant_id, target_id) SELECT %s, unnest(%s::bigint[])
+               RETURNING target_id)
+SELECT name FROM sessions_app_target JOIN added ON target_id = id
+"""
 
 
 def make_grant(
@@ -70,10 +76,8 @@ def make_grant(
         created_at=now,
         review_due_at=None if review_within is None else now + dt.timedelta(seconds=review_within),
     )
-    grant.targets.through.objects.bulk_create(
-        grant.targets.through(grant_id=grant.pk, target_id=target) for target in extent.targets
-    )
-    _record(grant, request, actor)
+    names = sorted(name for (name,) in ask(_ADD_TARGETS, grant.pk, sorted(extent.targets)))
+    _record(grant, request, names, actor)
     enqueue("grants.provision", grant_id=grant.pk)
     return grant
 
@@ -84,7 +88,7 @@ def _span(request: AccessRequest, extent: Extent, now: dt.datetime) -> tuple[dt.
     return starts_at, ends_at(starts_at, extent.duration, workflow=workflow.ends_at if workflow else None)
 
 
-def _record(grant: Grant, request: AccessRequest, actor: Actor) -> None:
+def _record(grant: Grant, request: AccessRequest, targets: list[str], actor: Actor) -> None:
     record(
         event=Event.GRANT_SCHEDULED,
         actor=actor,
@@ -98,7 +102,7 @@ def _record(grant: Grant, request: AccessRequest, actor: Actor) -> None:
             "command_set": str(grant.command_set_version),
             "commands": grant.commands,
             "parameters": as_words(request.parameters),
-            "targets": sorted(grant.targets.values_list("name", flat=True)),
+            "targets": targets,
             "starts_at": grant.starts_at.isoformat(),
             "expires_at": grant.expires_at.isoformat(),
             **({"chain": [one.ref for one in chain_of(grant)]} if request.parent_id else {}),
@@ -138,7 +142,11 @@ def _insert(**fields: object) -> Grant:
     raise IntegrityError("could not find a free grant reference")
 
 
+_TAKEN = """
+SELECT ref FROM sessions_app_grant WHERE ref = %s UNION SELECT ref FROM sessions_app_purgedgrant WHERE ref = %s
+"""
+
+
 def _taken(ref: str) -> bool:
     """Whether a grant has or had this reference."""
-    purged = PurgedGrant.objects.filter(ref=ref).values("ref")
-    return Grant.objects.filter(ref=ref).values("ref").union(purged).exists()
+    return bool(ask(_TAKEN, ref, ref))

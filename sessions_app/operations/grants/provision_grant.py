@@ -11,6 +11,7 @@ from broker.audit.events import Event
 from broker.audit.standing import stands
 from broker.kernel.enqueue import enqueue
 from broker.kernel.postgresql.prepared import prepared
+from broker.kernel.postgresql.rows import Rows
 from broker.kernel.tracing import traced
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import EndReason, Grant, GrantState, WorkflowState
@@ -36,6 +37,15 @@ ASK_AGAIN = dt.timedelta(seconds=5)
 AT_ONCE = dt.timedelta(minutes=1)
 
 
+_FREE = Rows(
+    Grant,
+    "cluster",
+    "request",
+    "workflow",
+    tail="WHERE sessions_app_grant.id = %s FOR NO KEY UPDATE OF sessions_app_grant SKIP LOCKED",
+)
+
+
 @traced("stint.start", life_of_grant)
 @prepared()
 def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
@@ -44,8 +54,7 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
     Verdicts are counted and the policy evaluated again, and the scope must still have the approved digest.
     """
     with transaction.atomic():
-        locked = Grant.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
-        grant = locked.select_related("cluster", "request", "workflow").filter(pk=grant_id).first()
+        grant = _FREE.first(grant_id)
         if grant is None or grant.state not in (GrantState.SCHEDULED, GrantState.PROVISIONING):
             return grant or Grant.objects.get(pk=grant_id)
         if grant.starts_at > now or grant.expires_at <= now or not _could_be_ended(now):

@@ -9,11 +9,15 @@ from typing import Any
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
+from broker.kernel.postgresql.rows import Rows
 from sessions_app.models import Lease
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.policy.scope import TargetFacts
 
 _NO_LOGIN: Mapping[str, Any] = {}
+
+
+_LEASE = Rows(Lease, tail="WHERE sessions_app_lease.grant_id = %s AND sessions_app_lease.target_id = %s")
 
 
 def write_lease(
@@ -42,9 +46,11 @@ def write_lease(
         "host_key": target.host_key,
         "host_ca": host_ca,
     }
-    row, made = Lease.objects.get_or_create(
-        grant_id=grant_id, target_id=target.id, defaults={"made_at": now, **there, **login}
-    )
+    row, made = _LEASE.first(grant_id, target.id), False
+    if row is None:
+        row, made = Lease.objects.get_or_create(
+            grant_id=grant_id, target_id=target.id, defaults={"made_at": now, **there, **login}
+        )
     if any(getattr(row, name) != value for name, value in there.items()):
         raise GrantIsOver(f"{target.name} has a new address.", hint="Request new access.")
     if row.gone_at is not None:

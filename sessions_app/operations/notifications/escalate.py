@@ -9,7 +9,7 @@ import structlog
 from django.db import DatabaseError, transaction
 
 from accounts.models import Identity
-from accounts.queries import each_person, people_in
+from accounts.queries import each_person_in
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
@@ -151,7 +151,7 @@ def _people(waiting: _Waiting, step: Step) -> list[Identity]:
     """Return the people in the step's groups, except the person who waits. If the groups are empty, return
     administrators; if the step has only webhooks, return an empty list.
     """
-    found = each_person(people_in(step.notify.groups, but=waiting.by).order_by("name", "username"))
+    found = each_person_in(step.notify.groups, but=waiting.by)
     return found or (administrators(but=waiting.by) if step.notify.groups else [])
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from accounts.models import Identity
 from accounts.operations.lock_person import lock_person
 from broker.audit.events import Event
+from broker.kernel.postgresql.rows import Rows
 from sessions_app.models import AccessRequest, Asks, CommandRun, Notice
-from sessions_app.models.notice import OF_APPROVERS
 from sessions_app.operations.notifications.notify import Words, said
 
 # Within this time, news about the same request, or more held commands of the same grant, update the existing
@@ -22,6 +22,19 @@ MOST, PERIOD = 3, dt.timedelta(hours=1)
 GATHERS, GATHERS_URGENT = dt.timedelta(minutes=15), dt.timedelta(minutes=2)
 LISTED = 10
 _LONGEST = 4000
+
+
+# To people, about one person.
+_RECENT = Rows(
+    Notice,
+    "sender",
+    tail="""
+WHERE sessions_app_notice.identity_id = ANY(%s) AND accounts_identity.person = %s
+  AND sessions_app_notice.urgent = %s AND sessions_app_notice.created_at > %s
+  AND sessions_app_notice.asks IN ('verdict', 'decision', 'digest')
+ORDER BY sessions_app_notice.id DESC FOR NO KEY UPDATE OF sessions_app_notice
+""",
+)
 
 
 def notify_approvers(
@@ -45,15 +58,8 @@ def notify_approvers(
     told = {person.pk: person for person in people}
     urgent = (of if isinstance(of, AccessRequest) else of.grant.request).is_urgent
     asker = lock_person(identity=of.requester if isinstance(of, AccessRequest) else of.grant.holder)
-    recent = (
-        Notice.objects.select_for_update(no_key=True, of=("self",))
-        .filter(identity__in=told, sender__person=asker.person, urgent=urgent)
-        .filter(created_at__gt=now - PERIOD, asks__in=OF_APPROVERS)
-        .select_related("sender")
-        .order_by("-pk")
-    )
     before: dict[int, list[Notice]] = {}
-    for notice in recent:
+    for notice in _RECENT(list(told), asker.person, urgent, now - PERIOD):
         before.setdefault(notice.identity_id, []).append(notice)
     merging = not again and (isinstance(of, AccessRequest) or _others_wait(of, now))
     new = []

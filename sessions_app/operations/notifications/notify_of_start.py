@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from accounts.queries import each_person, people_in
+from accounts.queries import each_person_in
 from broker.audit.events import Event
 from sessions_app.models import AccessRequest, Asks, Grant
 from sessions_app.operations.notifications.notify import notify
@@ -22,7 +22,7 @@ def notify_of_start(
     groups = document.approver_groups or (document.administrators or document.requesters).groups
     due = grant.review_due_at
     notify(
-        people=each_person(people_in(groups, but=[request.requester]).order_by("name", "username")),
+        people=each_person_in(groups, but=[request.requester]),
         event=Event.GRANT_SCHEDULED if due is None else Event.BREAKGLASS_STARTED,
         subject=f"{how_it_began(grant)} on {request.cluster}",
         body=lambda say: "\n".join(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from accounts.models import Identity
 from broker.kernel.errors import InvalidInput, NotFound
+from broker.kernel.postgresql.rows import Rows
 from broker.kernel.text import checked_text
 from sessions_app.models import (
     AccessPolicy,
@@ -74,7 +75,7 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
     """
     ask = for_its_workflow(requester, ask)
     _check_form(ask, now)
-    cluster = Cluster.objects.live().filter(name=ask.cluster).first()
+    cluster = _CLUSTER.first(ask.cluster)
     policies = _policies(requester, ask, cluster) if cluster else []
     if cluster is None or not policies:
         if not ask.cluster or not ask.command_set:
@@ -227,10 +228,20 @@ def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | Non
     return {**ask.parameters, **{name: value for name, (_, value) in taken.items()}}
 
 
+_CLUSTER = Rows(
+    Cluster, tail="WHERE sessions_app_cluster.name = %s AND sessions_app_cluster.removed_at IS NULL"
+)
+_TARGETS = Rows(
+    Target,
+    tail="""
+WHERE sessions_app_target.cluster_id = %s AND sessions_app_target.removed_at IS NULL
+ORDER BY sessions_app_target.name
+""",
+)
+
+
 def _targets(cluster: Cluster, names: tuple[str, ...] | None) -> list[Target]:
-    live = {
-        target.name: target for target in cluster.targets.filter(removed_at__isnull=True).order_by("name")
-    }
+    live = {target.name: target for target in _TARGETS(cluster.pk)}
     if names is None:
         return list(live.values())
     if unknown := [name for name in names if name not in live]:

@@ -15,6 +15,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.moments import Sayer
 from broker.kernel.postgresql.prepared import prepared
+from broker.kernel.postgresql.rows import Rows, ask
 from broker.kernel.text import checked_text
 from broker.kernel.tracing import traced
 from sessions_app.models import (
@@ -44,7 +45,7 @@ from sessions_app.queries.grants.lives import life_of_request
 from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.case import case_of_request
 from sessions_app.queries.requests.confirmation import check_confirmed
-from sessions_app.queries.requests.deciders import VERDICTS, counted_verdicts, may_not_decide
+from sessions_app.queries.requests.deciders import counted_verdicts, may_not_decide, read_verdicts
 from sessions_app.queries.requests.extents import extent_of, left_digest, left_of, say_reduction
 from sessions_app.queries.requests.starts import later_start
 from sessions_app.queries.workflows.workflows import why_over
@@ -138,12 +139,25 @@ def _bound_to(
     Before an extension is approved, its workflow is read from the source: an extension takes effect with the
     verdict. Everything else takes effect at its start, which reads the workflow again.
     """
-    bound = AccessRequest.objects.filter(pk=request_id).values_list("workflow_id", "extends_id").first()
-    workflow, extends = bound or (None, None)
+    bound = ask("SELECT workflow_id, extends_id FROM sessions_app_accessrequest WHERE id = %s", request_id)
+    workflow, extends = next(iter(bound), (None, None))
     if verdict == Verdict.APPROVE and extends is not None:
         seen = AccessRequest.objects.visible_to(approver).filter(pk=request_id, state=RequestState.PENDING)
         read_workflow_of(Grant.objects.filter(pk__in=seen.values("extends_id")), now)
     return workflow, extends
+
+
+_LOCKED = Rows(
+    AccessRequest,
+    "requester__owner",
+    "cluster",
+    "policy",
+    "command_set_version__command_set",
+    "workflow__source",
+    "extends",
+    "parent",
+    tail="WHERE sessions_app_accessrequest.id = %s FOR NO KEY UPDATE OF sessions_app_accessrequest",
+)
 
 
 def lock_request(
@@ -156,15 +170,10 @@ def lock_request(
         Workflow.objects.select_for_update(no_key=True, of=("self",)).filter(pk=workflow).first()
     if extends is not None:
         Grant.objects.select_for_update(no_key=True).filter(pk=extends).first()
-    seen = AccessRequest.objects.visible_to(approver).select_for_update(no_key=True, of=("self",))
-    seen = seen.select_related("requester__owner", "cluster", "policy", "command_set_version__command_set")
-    if workflow is not None:
-        seen = seen.select_related("workflow__source")
-    if extends is not None:
-        seen = seen.select_related("extends")
-    request = seen.prefetch_related(VERDICTS).filter(pk=request_id).first()
-    if request is None:
+    request = _LOCKED.first(request_id)
+    if request is None or not AccessRequest.objects.visible_to(approver).filter(pk=request_id).exists():
         raise NotFound("Request not found.")
+    read_verdicts(request)
     return request
 
 

@@ -8,12 +8,24 @@ from django.conf import settings
 
 from accounts.models import Identity
 from accounts.operations.lock_person import lock_person
-from accounts.queries import same_person
+from accounts.queries import persons_of
 from broker.kernel.errors import StintError
-from sessions_app.models import AccessRequest, RequestState
-from sessions_app.models.request import URGENT
+from broker.kernel.postgresql.rows import ask
+from sessions_app.models import AccessRequest
 
 _NAMED = 3
+# The pending requests of all accounts and machines of a person that are urgent, or that are not.
+_OPEN = """
+SELECT request.id FROM sessions_app_accessrequest request
+  JOIN accounts_identity requester ON requester.id = request.requester_id
+  LEFT JOIN accounts_identity owner ON owner.id = requester.owner_id
+ WHERE request.state = 'pending' AND request.lapses_at > %(now)s
+   AND (requester.person = ANY(%(persons)s) OR owner.person = ANY(%(persons)s))
+   AND %(urgent)s = (coalesce((SELECT first.kind FROM sessions_app_grant extended
+                                 JOIN sessions_app_accessrequest first ON first.id = extended.request_id
+                                WHERE extended.id = request.extends_id), request.kind)
+                     IN ('incident', 'break_glass'))
+"""
 
 
 class TooManyOpenRequests(StintError):
@@ -31,14 +43,13 @@ def limit_requests(*, requester: Identity, urgent: bool, now: dt.datetime) -> No
     Call it in the transaction that saves the request. Raises TooManyOpenRequests.
     """
     lock_person(identity=requester)
-    theirs = Identity.objects.filter(same_person(requester))
-    found = AccessRequest.objects.filter(
-        URGENT if urgent else ~URGENT, requester__in=theirs, state=RequestState.PENDING, lapses_at__gt=now
-    )
-    count, most = found.count(), settings.OPEN_REQUESTS_PER_PERSON
+    persons = list(persons_of(requester))
+    open_ = [pk for (pk,) in ask(_OPEN, now=now, persons=persons, urgent=urgent)]
+    count, most = len(open_), settings.OPEN_REQUESTS_PER_PERSON
     if count < most:
         return
-    seen = [one.ref for one in found.visible_to(requester).order_by("number")[:_NAMED]]
+    found = AccessRequest.objects.filter(pk__in=open_).visible_to(requester)
+    seen = [one.ref for one in found.order_by("number")[:_NAMED]]
     which = f", such as {', '.join(seen)}" if seen else ""
     raise TooManyOpenRequests(
         f"{count} requests from you and your machines are waiting for approval, which is the limit.",

@@ -11,9 +11,21 @@ from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.enqueue import enqueue
 from broker.kernel.postgresql.prepared import prepared
+from broker.kernel.postgresql.rows import Rows
 from broker.kernel.text import recordable
 from sessions_app.models import Grant, GrantState, Session
 from sessions_app.operations.grants.cut_unfinished import cut_unfinished, record_finished
+from sessions_app.queries.grants.revocation import is_in_use
+
+_OPEN = Rows(
+    Session,
+    "grant",
+    "target",
+    tail="""
+WHERE sessions_app_session.id = %s AND sessions_app_session.closed_at IS NULL
+  FOR NO KEY UPDATE OF sessions_app_session
+""",
+)
 
 
 @prepared()
@@ -24,18 +36,13 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
     """
     reason = recordable(reason)
     with transaction.atomic():
-        session = (
-            Session.objects.select_for_update(no_key=True, of=("self",))
-            .select_related("grant", "target")
-            .filter(pk=session_id, closed_at__isnull=True)
-            .first()
-        )
+        session = _OPEN.first(session_id)
         if session is None:
             return
         session.closed_at, session.close_reason = now, reason[:40]
         session.save(update_fields=["closed_at", "close_reason"])
         # A command whose end was not reported ended with its connection.
-        cut = cut_unfinished(runs=session.runs.all(), reason=reason, now=now)
+        cut = cut_unfinished(of=session, reason=reason, now=now)
         _hurry_end(session.grant, now)
         for run in cut:
             record_finished(run=run, now=now)
@@ -50,7 +57,7 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
 
 
 def _hurry_end(grant: Grant, now: dt.datetime) -> None:
-    if Session.objects.filter(grant=grant, closed_at__isnull=True).exists():
+    if is_in_use(grant):
         return
     # If the grant's end waits for its row, the process that updates the row continues the revocation.
     if Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, revoking_at__isnull=False).update(

@@ -9,14 +9,34 @@ from django.db import transaction
 
 from broker.audit.record import Json
 from broker.kernel.postgresql.prepared import prepared
+from broker.kernel.postgresql.rows import Rows
 from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.cut_unfinished import UNFINISHED, record_finished
 from sessions_app.operations.record.recover_recording import take_recording
 
 _ENDS = (RunState.DONE, RunState.CUT, RunState.FAILED)
+_WRITTEN = (
+    "state",
+    "ended_at",
+    "signal",
+    "exit_status",
+    "output_bytes",
+    "recording",
+    "recording_digest",
+    "recording_bytes",
+    "reason",
+)
 # The greatest value that the column holds. SSH sends an exit status as four unsigned bytes.
 _GREATEST_STATUS = 2**31 - 1
+
+
+_RUN = Rows(
+    CommandRun,
+    "grant",
+    "target",
+    tail="WHERE sessions_app_commandrun.id = %s FOR NO KEY UPDATE OF sessions_app_commandrun",
+)
 
 
 @prepared()
@@ -45,12 +65,7 @@ def finish_run(
     if end not in _ENDS:
         raise ValueError(f"{state} is not a state in which a command is over.")
     with transaction.atomic():
-        run = (
-            CommandRun.objects.select_for_update(no_key=True, of=("self",))
-            .select_related("grant", "target")
-            .filter(pk=run_id)
-            .first()
-        )
+        run = _RUN.first(run_id)
         if run is None:
             return
         if run.state not in UNFINISHED:
@@ -69,7 +84,7 @@ def finish_run(
         run.output_bytes, run.recording, run.recording_digest = output_bytes, recording, recording_digest
         run.recording_bytes = recording_bytes
         run.reason = recordable(reason)
-        run.save()
+        run.save(update_fields=_WRITTEN)
         record_finished(run=run, exchanged=exchanged, now=now)
 
 

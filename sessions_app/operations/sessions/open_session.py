@@ -15,6 +15,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import check_stands
 from broker.kernel.postgresql.prepared import prepared
+from broker.kernel.postgresql.rows import Rows, ask
 from broker.kernel.tracing import traced
 from sessions_app.models import Grant, GrantCredential, GrantState, Session
 from sessions_app.models.grant import all_above_usable
@@ -40,6 +41,15 @@ class GrantIsHeld(GrantIsOver):
     code = "grant_is_held"
 
 
+# Locks only the grant, not its holder, so that one holder's uses of two grants don't wait for each other.
+_LOCKED = Rows(
+    Grant,
+    "holder__owner",
+    tail="WHERE sessions_app_grant.id = %s FOR NO KEY UPDATE OF sessions_app_grant",
+)
+_ENDS = "SELECT 1 FROM sessions_app_endintent WHERE grant_id = %s LIMIT 1"
+
+
 def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
     """Lock the grant, and the token in use, against ending until the surrounding transaction is over.
 
@@ -47,30 +57,26 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
     GrantIsOver, GrantIsHeld, TokenIsOver, RecordContradicted.
     """
     check_stands()
-    # Lock only the grant, not its holder, so that one holder's uses of two grants don't wait for each other.
-    grant = (
-        Grant.objects.select_for_update(no_key=True, of=("self",))
-        .filter(
-            pk=use.grant_id,
-            held_at__isnull=True,
-            state=GrantState.ACTIVE,
-            expires_at__gt=now,
-            holder__is_active=True,
-        )
-        .filter(Q(holder__owner__isnull=True) | Q(holder__owner__is_active=True))
-        .filter(Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now), all_above_usable(now))
-        .first()
-    )
+    grant = _LOCKED.first(use.grant_id)
     # The grant may have ended while this waited for the lock.
-    if grant is None or grant.end_intents.exists():
-        if Grant.objects.filter(pk=use.grant_id, state=GrantState.ACTIVE, held_at__isnull=False).exists():
-            raise GrantIsHeld(
-                f"{use.grant_ref} is suspended after too many refused commands.",
-                hint="An approver can release it.",
-            )
+    if grant is None or not _is_live(grant, now) or ask(_ENDS, grant.pk):
         raise GrantIsOver(f"{use.grant_ref} has ended.", hint="Request new access.")
+    if grant.held_at is not None:
+        raise GrantIsHeld(
+            f"{use.grant_ref} is suspended after too many refused commands.",
+            hint="An approver can release it.",
+        )
     _lock_token(use, now)
     return grant
+
+
+def _is_live(grant: Grant, now: dt.datetime) -> bool:
+    """Whether a locked grant may be used, unless it is suspended."""
+    if grant.state != GrantState.ACTIVE or grant.expires_at <= now or not grant.holder.may_act:
+        return False
+    if grant.heartbeat_due_at is not None and grant.heartbeat_due_at <= now:
+        return False
+    return grant.parent_id is None or Grant.objects.filter(all_above_usable(now), pk=grant.pk).exists()
 
 
 def _lock_token(use: AnyUse, now: dt.datetime) -> None:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from broker.kernel.postgresql.rows import Rows
 from sessions_app.models import AccessRequest, Cluster, CommandSet, CommandSetVersion
 from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.commands.document import CommandSetDocument
@@ -39,12 +40,20 @@ def compiled_open(version: CommandSetVersion) -> CompiledSet:
     return found
 
 
+_PUBLISHED = Rows(
+    CommandSetVersion,
+    "command_set",
+    tail="""
+WHERE sessions_app_commandset.name = %s AND sessions_app_commandset.removed_at IS NULL
+  AND sessions_app_commandsetversion.published_at IS NOT NULL
+ORDER BY sessions_app_commandsetversion.number DESC LIMIT 1
+""",
+)
+
+
 def published_version(name: str) -> CommandSetVersion | None:
     """Return the newest published version of the command set of this name, if there is one."""
-    published = CommandSetVersion.objects.select_related("command_set").filter(
-        command_set__name=name, command_set__removed_at__isnull=True, published_at__isnull=False
-    )
-    return published.order_by("-number").first()
+    return _PUBLISHED.first(name)
 
 
 def published_sets(cluster: Cluster) -> list[CompiledSet]:

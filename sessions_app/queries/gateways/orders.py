@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sessions_app.models import CommandOrder
+from broker.kernel.postgresql.rows import ask
 
-MOST = 100
+_WAITING = """
+SELECT o.id FROM sessions_app_commandorder o
+  JOIN sessions_app_grant g ON g.id = o.grant_id JOIN sessions_app_cluster c ON c.id = g.cluster_id
+ WHERE o.claimed_at IS NULL AND o.lapses_at > %s AND c.kind = %s ORDER BY o.id LIMIT 100
+"""
 
 
 def orders_to_claim(kind: str, now: dt.datetime) -> list[int]:
     """Return the ids of orders on clusters of one kind that are unclaimed and have not expired,
     oldest first.
     """
-    waiting = CommandOrder.objects.filter(
-        claimed_at__isnull=True, lapses_at__gt=now, grant__cluster__kind=kind
-    ).order_by("pk")
-    return list(waiting.values_list("pk", flat=True)[:MOST])
+    return [pk for (pk,) in ask(_WAITING, now, kind)]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from django.db.models import Q, QuerySet
 
+from broker.kernel.postgresql.rows import ask
 from sessions_app.models import Grant, GrantState, Installation, Lease
 from sessions_app.queries.catalog.command_sets import compiled
 
@@ -17,13 +18,18 @@ from sessions_app.queries.catalog.command_sets import compiled
 NEIGHBORS = 500
 
 
+_DUE = """
+SELECT id, cluster_id FROM sessions_app_grant
+ WHERE id = ANY(%s) AND state = 'revoking' AND next_attempt_at <= %s
+"""
+
+
 def clusters_to_revoke(grant_ids: Iterable[int], now: dt.datetime) -> dict[int, int]:
     """Return the cluster id of each given grant that is due to be revoked, in the given order: not one that
     another process has claimed.
     """
     wanted = list(grant_ids)
-    due = Grant.objects.filter(state=GrantState.REVOKING, pk__in=wanted, next_attempt_at__lte=now)
-    found = dict(due.values_list("pk", "cluster_id"))
+    found = dict(ask(_DUE, wanted, now))
     return {grant_id: found[grant_id] for grant_id in wanted if grant_id in found}
 
 
@@ -42,6 +48,14 @@ def clusters_of_leases(lease_ids: Iterable[int]) -> dict[int, int]:
     return dict(rows.values_list("pk", "grant__cluster_id"))
 
 
+_IN_USE = "SELECT 1 FROM sessions_app_session WHERE grant_id = %s AND closed_at IS NULL LIMIT 1"
+
+
+def is_in_use(grant: Grant) -> bool:
+    """Whether a gateway has not yet reported a session of the grant as closed."""
+    return bool(ask(_IN_USE, grant.pk))
+
+
 def to_make(grant: Grant) -> QuerySet[Lease]:
     """Return the leases of a grant that must be created on their target: not yet created, expired, or not
     valid long enough.
@@ -52,8 +66,16 @@ def to_make(grant: Grant) -> QuerySet[Lease]:
 
 def installation_mark() -> str:
     """Return the 8 hexadecimal digits that the mark of every grant of this installation begins with."""
+    for (mark,) in ask("SELECT mark FROM sessions_app_installation WHERE id = 1"):
+        return str(mark)
     row, _ = Installation.objects.get_or_create(pk=1, defaults={"mark": secrets.token_hex(4)})
     return row.mark
+
+
+_NEIGHBORS = """
+SELECT l.address, l.port, g.mark FROM sessions_app_lease l JOIN sessions_app_grant g ON g.id = l.grant_id
+ WHERE l.gone_at IS NULL AND l.address = ANY(%s) AND l.grant_id <> %s
+"""
 
 
 def neighbors_of(grant: Grant, leases: Sequence[Lease]) -> dict[tuple[str, int], list[str]]:
@@ -61,8 +83,7 @@ def neighbors_of(grant: Grant, leases: Sequence[Lease]) -> dict[tuple[str, int],
     port.
     """
     marks: dict[tuple[str, int], list[str]] = {(lease.address, lease.port): [] for lease in leases}
-    there = Lease.objects.filter(gone_at__isnull=True, address__in={address for address, _ in marks})
-    for address, port, mark in there.exclude(grant=grant).values_list("address", "port", "grant__mark"):
+    for address, port, mark in ask(_NEIGHBORS, list({address for address, _ in marks}), grant.pk):
         known = marks.get((address, port))
         if known is not None and len(known) < NEIGHBORS:
             known.append(mark)

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db.models import Count, Min, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
+from broker.kernel.postgresql.rows import ask
 from sessions_app.models import AccessPolicy, CommandRun, StoredRecording
 from sessions_app.policy import references
 from sessions_app.queries.requests.facts import readable_document
@@ -66,6 +67,11 @@ def changed_at(file: Path) -> dt.datetime:
     return dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC)
 
 
+_OF_GRANT = (
+    "SELECT coalesce(sum(recording_bytes), 0)::bigint FROM sessions_app_commandrun WHERE grant_id = %s"
+)
+
+
 class Rooms:
     """Tracks how much one process may still record."""
 
@@ -76,7 +82,7 @@ class Rooms:
         """Return the space for another recording of a grant: the smallest of what the limits for a command,
         the grant and all recordings leave.
         """
-        kept = kept_bytes(CommandRun.objects.filter(grant=grant_id))
+        ((kept,),) = ask(_OF_GRANT, grant_id)
         return min(
             Room(settings.RECORDING_BYTES, f"a command has {_mib(settings.RECORDING_BYTES)}"),
             _left(settings.RECORDINGS_BYTES_PER_GRANT, kept, "this grant's recordings have {}"),

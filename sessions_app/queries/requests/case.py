@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from accounts.models import Identity
 from accounts.queries import UNKNOWN, enabled_and_groups, groups_of_people, persons_of, same_person
+from broker.kernel.postgresql.rows import Rows
 from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
     OWN,
@@ -24,7 +25,7 @@ from sessions_app.models.request import URGENT_KINDS
 from sessions_app.policy.case import Case
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.rules import Ask, Facts, GrantFacts, WorkflowFacts
-from sessions_app.queries.requests.deciders import VERDICTS, counted_verdicts
+from sessions_app.queries.requests.deciders import counted_verdicts, read_verdicts
 from sessions_app.queries.requests.facts import (
     approved_document,
     scope_of,
@@ -122,16 +123,25 @@ def case_of_grant(
     return replace(case, facts=replace(case.facts, grant=found))
 
 
+_REQUESTS = Rows(
+    AccessRequest,
+    "requester__owner",
+    "cluster",
+    "policy",
+    "command_set_version__command_set",
+    "workflow",
+    "extends",
+    "parent",
+    tail="WHERE sessions_app_accessrequest.id = %s",
+)
+
+
 def _request_of(grant: Grant) -> tuple[AccessRequest, bool]:
     """Return the request of a grant, with the related rows that are needed, and whether anyone gave a verdict
     on it.
     """
-    rows = AccessRequest.objects.select_related(
-        "requester__owner", "cluster", "policy", "command_set_version__command_set"
-    ).prefetch_related(VERDICTS)
-    if grant.workflow_id is not None:
-        rows = rows.select_related("workflow")
-    found = rows.get(pk=grant.request_id)
+    (found,) = _REQUESTS(grant.request_id)
+    read_verdicts(found)
     return found, bool(found.approvals.all())
 
 

@@ -14,6 +14,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib.auth.models import Group
 from django.db.models import (
     BooleanField,
     Exists,
@@ -24,7 +25,6 @@ from django.db.models import (
     Q,
     QuerySet,
     Value,
-    prefetch_related_objects,
 )
 from guardian.shortcuts import get_users_with_perms
 
@@ -33,12 +33,15 @@ from accounts.queries import (
     UNKNOWN,
     are_same_person,
     each_person,
+    each_person_in,
+    enabled_and_groups,
     group_names,
     groups_of_people,
     known_but,
     people_in,
     persons_of,
 )
+from broker.kernel.postgresql.rows import Rows, ask, is_kept, keep
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
@@ -68,6 +71,36 @@ OVER = (GrantState.REVOKING, GrantState.ENDED)
 VERDICTS = Prefetch(
     "approvals", Approval.objects.select_related("approver__owner").prefetch_related("approver__groups")
 )
+
+_VERDICTS = Rows(
+    Approval,
+    "approver__owner",
+    tail="WHERE sessions_app_approval.request_id = %s ORDER BY sessions_app_approval.id",
+)
+_GROUPS = """
+SELECT identity_id, auth_group.id, name
+  FROM auth_group JOIN accounts_identity_groups ON group_id = auth_group.id WHERE identity_id = ANY(%s)
+"""
+
+
+def read_verdicts(request: AccessRequest) -> None:
+    """Read the verdicts on a request as `VERDICTS` does, unless they were read."""
+    if is_kept(request.approvals):
+        return
+    found = _VERDICTS(request.pk)
+    for one in found:
+        one.request = request
+    _read_groups(found)
+    keep(request.approvals, found)
+
+
+def _read_groups(verdicts: Iterable[Approval]) -> None:
+    people = [one.approver for one in verdicts if not is_kept(one.approver.groups)]
+    found: dict[int, list[Group]] = {person.pk: [] for person in people}
+    for person, pk, name in ask(_GROUPS, list(found)) if found else ():
+        found[person].append(Group(pk=pk, name=name))
+    for person in people:
+        keep(person.groups, found[person.pk])
 
 
 def may_not_decide(request: AccessRequest, person: Identity) -> str:
@@ -112,13 +145,13 @@ def deciders_of(request: AccessRequest) -> list[Identity]:
         for group in clause.groups
     }
     given = {one.approver.person for one in _standing(request)}
-    people = people_in(groups, but=[request.requester]).order_by("name", "username")
-    return each_person(person for person in people if person.person not in given)
+    people = each_person_in(groups, but=[request.requester])
+    return [person for person in people if person.person not in given]
 
 
 def eligible_approvers(clause: Clause, requester: Identity) -> list[Identity]:
     """Return the people whose approval would count for the clause, one account per person."""
-    return each_person(people_in(clause.groups, but=[requester]).order_by("name", "username"))
+    return each_person_in(clause.groups, but=[requester])
 
 
 def counted_verdicts(request: AccessRequest, *, adding: Approval | None = None) -> list[CountedVerdict]:
@@ -126,11 +159,11 @@ def counted_verdicts(request: AccessRequest, *, adding: Approval | None = None) 
 
     ``adding`` is a verdict that is not stored yet. It replaces an earlier one by the same account.
     """
-    prefetch_related_objects([request], VERDICTS)
+    read_verdicts(request)
     given = [one for one in request.approvals.all() if one.voided_at is None]
     if adding is not None:
         given = [*(one for one in given if one.approver_id != adding.approver_id), adding]
-        prefetch_related_objects(given, "approver__groups")
+        _read_groups(given)
     return [
         CountedVerdict(
             person=approval.approver.person,
@@ -144,8 +177,9 @@ def counted_verdicts(request: AccessRequest, *, adding: Approval | None = None) 
 
 
 def _standing(request: AccessRequest) -> list[Approval]:
-    """Return the verdicts that count: not withdrawn, and from enabled accounts. Uses prefetched ones."""
-    return [one for one in request.approvals.all() if one.voided_at is None and one.approver.is_active]
+    """Return the verdicts that count: not withdrawn, and from enabled accounts."""
+    given = request.approvals.all() if is_kept(request.approvals) else _VERDICTS(request.pk)
+    return [one for one in given if one.voided_at is None and one.approver.is_active]
 
 
 def why_never_met(document: PolicyDocument) -> str:
@@ -254,8 +288,8 @@ def reviewers(grant: Grant) -> list[Identity]:
     none, administrators.
     """
     holders = holders_of(grant)
-    approvers = people_in(facts.policy_document(grant.policy).approver_groups, but=holders)
-    return each_person(approvers.order_by("name", "username")) or administrators(but=holders)
+    groups = facts.policy_document(grant.policy).approver_groups
+    return each_person_in(groups, but=holders) or administrators(but=holders)
 
 
 def administrators(*, but: Iterable[Identity]) -> list[Identity]:
@@ -303,6 +337,6 @@ def _barred(person: Identity, behind: Iterable[Identity], own: str) -> str:
         )
     if any(are_same_person(one, person) for one in behind):
         return "You and the requester are the same person, or you own the requesting machine."
-    if not Identity.objects.active().filter(pk=person.pk).exists():
+    if not enabled_and_groups(person)[0]:
         return "Your identity is disabled."
     return ""

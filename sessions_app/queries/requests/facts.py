@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from django.db.models import Max
 
 from broker.kernel.errors import StintError
+from broker.kernel.postgresql.rows import Rows, ask
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
@@ -22,7 +22,6 @@ from sessions_app.models import (
     Grant,
     Lease,
     RequestKind,
-    Sweeper,
     Target,
     TrustPolicy,
     Workflow,
@@ -111,7 +110,7 @@ def readable_document(policy: AccessPolicy) -> PolicyDocument | None:
 
 def sweeper_silence(now: dt.datetime) -> float | None:
     """Return the seconds since a sweeper last ran; None if none ever has."""
-    seen = Sweeper.objects.aggregate(seen=Max("seen_at"))["seen"]
+    ((seen,),) = ask("SELECT max(seen_at) FROM sessions_app_sweeper")
     return None if seen is None else max(0.0, (now - seen).total_seconds())
 
 
@@ -128,9 +127,20 @@ def clauses_of(request: AccessRequest, document: PolicyDocument) -> tuple[Clause
     )
 
 
+_LIVE = Rows(
+    Target,
+    "cluster",
+    tail="""
+WHERE sessions_app_target.id = ANY(%s)
+  AND sessions_app_target.removed_at IS NULL AND sessions_app_cluster.removed_at IS NULL
+ORDER BY sessions_app_target.name
+""",
+)
+
+
 def targets_of(request: AccessRequest) -> list[Target]:
     """Return the targets of a request that still exist."""
-    return list(Target.objects.live().filter(pk__in=request.targets).order_by("name"))
+    return _LIVE(request.targets)
 
 
 def target_facts(target: Target) -> TargetFacts:

@@ -11,7 +11,7 @@ def test_what_runs_or_waits_is_cut_and_what_is_over_stays(world, now):
     for line in ("echo restart nginx", "echo stop nginx", "echo restart haproxy"):
         run(used, opened, line, now=now)
     assert [one.state for one in grant.runs.order_by("pk")] == ["running", "held", "refused"]
-    cut = cut_unfinished(runs=grant.runs.all(), reason="the grant ended", now=now)
+    cut = cut_unfinished(of=grant, reason="the grant ended", now=now)
     assert {one.state for one in cut} == {RunState.CUT}
     assert [one.state for one in grant.runs.order_by("pk")] == ["cut", "cut", "refused"]
     assert not CommandRun.objects.filter(state__in=UNFINISHED).exists()
@@ -19,4 +19,4 @@ def test_what_runs_or_waits_is_cut_and_what_is_over_stays(world, now):
         record_finished(run=one, now=now)
     assert events(grant.ref).count("command.finished") == 2
     assert last("command.finished", grant.ref).data["reason"] == "the grant ended"
-    assert cut_unfinished(runs=grant.runs.all(), reason="again", now=now) == []
+    assert cut_unfinished(of=grant, reason="again", now=now) == []

@@ -1,0 +1,99 @@
+"""Rows that are found by keys, with their related rows, read by a statement that is composed once.
+
+Django takes several times longer to compose such a statement than PostgreSQL takes to run it. Here, Django
+composes only the columns and the joins, which depend on the models alone. The condition is SQL, and its
+values are sent apart from the statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db.models.query import get_related_populators
+
+from broker.kernel.postgresql.prepared import prepared
+
+M = TypeVar("M", bound=models.Model)
+
+
+def ask(sql: str, *values: Any, **named: Any) -> list[tuple[Any, ...]]:
+    """Return the rows of a prepared statement, with `%s` for each value, or `%(name)s` if they are named."""
+    with prepared(), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(sql, named or values)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
+
+
+def keep(manager: Any, rows: Sequence[models.Model]) -> None:
+    """Keep what was read of a manager of related rows, as Django does with rows that it prefetches."""
+    found = manager.get_queryset()
+    found._result_cache, found._prefetch_done = list(rows), True  # noqa: SLF001  # as `prefetch_related_objects`
+    manager.instance.__dict__.setdefault("_prefetched_objects_cache", {})[_place_of(manager)] = found
+
+
+def is_kept(manager: Any) -> bool:
+    """Whether the rows of a manager were read, by `keep` or a prefetch."""
+    return _place_of(manager) in manager.instance.__dict__.get("_prefetched_objects_cache", ())
+
+
+def _place_of(manager: Any) -> str:
+    name: str = getattr(manager, "prefetch_cache_name", "") or manager.field.remote_field.cache_name
+    return name
+
+
+class Rows(Generic[M]):
+    """The rows of a model that meet a condition, with the rows that ``related`` names.
+
+    ``tail`` is the rest of the statement after the joins, with `%s` for each value: ``WHERE …``, perhaps with
+    an order and a lock. In it, a table is called by its name. ``only`` has the columns to read; by default
+    all. Only for conditions on keys: see `prepared`.
+    """
+
+    def __init__(self, model: type[M], *related: str, tail: str, only: Sequence[str] = ()) -> None:
+        self._model, self._related, self._tail, self._only = model, related, tail, only
+
+    def __call__(self, *values: Any) -> list[M]:
+        """Return the rows for these values."""
+        shape, connection = self._shape, connections[DEFAULT_DB_ALIAS]
+        return [shape.built(row, connection) for row in ask(shape.sql, *values)]
+
+    def first(self, *values: Any) -> M | None:
+        """Return the first of the rows; None if there is none."""
+        return next(iter(self(*values)), None)
+
+    @cached_property
+    def _shape(self) -> _Shape[M]:
+        rows = self._model._default_manager.order_by()  # noqa: SLF001  # public in Django
+        rows = rows.select_related(*self._related) if self._related else rows
+        return _Shape(rows.only(*self._only) if self._only else rows, self._tail)
+
+
+class _Shape(Generic[M]):
+    """A statement, and how its rows become objects, as Django's `ModelIterable` does it."""
+
+    def __init__(self, rows: models.QuerySet[M], tail: str) -> None:
+        compiler = rows.query.get_compiler(DEFAULT_DB_ALIAS)
+        sql, values = compiler.as_sql()
+        if values or compiler.klass_info is None:
+            raise ImproperlyConfigured(f"The rows of {rows.model.__name__} can't be read without values.")
+        self.sql = f"{sql.replace('%', '%%')} {tail}"
+        fields = compiler.klass_info["select_fields"]
+        self._model, self._own = rows.model, slice(fields[0], fields[-1] + 1)
+        self._names = [column[0].target.attname for column in compiler.select[self._own]]
+        self._populators = get_related_populators(compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS)
+        self._converters = compiler.get_converters([column[0] for column in compiler.select])
+
+    def built(self, row: Sequence[Any], connection: Any) -> M:
+        """Return the object for a row, with its related objects."""
+        values = list(row)
+        for place, (converters, expression) in self._converters.items():
+            for convert in converters:
+                values[place] = convert(values[place], expression, connection)
+        made = self._model.from_db(DEFAULT_DB_ALIAS, self._names, values[self._own])
+        for populator in self._populators:
+            populator.populate(values, made)
+        return made
