@@ -47,7 +47,7 @@ from sessions_app.operations.targets.carry_out_check import carry_out_check, los
 from sessions_app.operations.targets.reconcile_all import reconcile_all
 from sessions_app.operations.workflows.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
-from sessions_app.queries.grants.current import next_due, to_revoke_now
+from sessions_app.queries.grants.current import to_revoke_now
 from sessions_app.queries.grants.revocation import clusters_of_leases, clusters_to_make, clusters_to_revoke
 from sessions_app.queries.record.recording_content import object_store
 from sessions_app.storage.base import StoreError
@@ -155,7 +155,7 @@ def _sweep() -> float:
     # Not through the queue: this skips grants that are already being revoked.
     if report.revocations:
         _revokers.take(to_revoke_now(clock.now()))
-    due = next_due()
+    due = report.next_due
     return TICK if due is None else max(SHORTEST_SLEEP, (due - clock.now()).total_seconds())
 
 

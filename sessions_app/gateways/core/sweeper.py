@@ -23,7 +23,7 @@ from sessions_app.gateways.core.expiry import Expiry
 from sessions_app.gateways.core.spread import FEW, spread
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.sweep.sweep import SweepReport, end_baseless, sweep
-from sessions_app.queries.grants.current import next_due, to_revoke_now
+from sessions_app.queries.grants.current import to_revoke_now
 from sessions_app.queries.grants.revocation import clusters_to_revoke
 
 log = structlog.get_logger(__name__)
@@ -117,7 +117,7 @@ class Sweeper:
     def _look(self) -> tuple[SweepReport, float]:
         """Sweep once. Return the report, and the seconds until the next end is due."""
         report = sweep(now=clock.now, name=self._name)
-        due = next_due()
+        due = report.next_due
         longest = self._shared(LONGEST_SLEEP, most=SLEEP_OF_MANY)
         left = longest if due is None else (due - clock.now()).total_seconds()
         left = min(longest, max(0.0, left))

@@ -12,6 +12,8 @@ from sessions_app.models import GatewayNode, Session
 from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.renew_gateway import LEASE
 
+LOST_AFTER = LEASE + dt.timedelta(seconds=2)
+
 
 def stop_gateway(*, name: str, now: dt.datetime, reason: str = "gateway stopped") -> int:
     """Close every session that is still open at the gateway, mark the gateway as stopped, and return the
@@ -33,9 +35,9 @@ def stop_lost_gateways(*, now: dt.datetime, failed: dict[str, str] | None = None
     ``failed``.
     """
     noted = {} if failed is None else failed
-    lost = GatewayNode.objects.filter(
-        stopped_at__isnull=True, seen_at__lt=now - LEASE - dt.timedelta(seconds=2)
-    ).order_by("seen_at")
+    lost = GatewayNode.objects.filter(stopped_at__isnull=True, seen_at__lt=now - LOST_AFTER).order_by(
+        "seen_at"
+    )
     close = partial(_close_lost, now=now)
     left_open = Session.objects.filter(closed_at__isnull=True)
     closed = each_free(left_open.filter(gateway__in=lost).order_by("pk"), close, failed=noted)

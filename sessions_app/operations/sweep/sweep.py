@@ -19,6 +19,7 @@ from broker.audit.record import record
 from broker.audit.standing import stands
 from broker.kernel.each_free import BATCH, each_free, for_a_while
 from broker.kernel.errors import StintError
+from broker.kernel.postgresql.rows import ask
 from broker.kernel.statement import is_connected
 from sessions_app.connectors.registry import types
 from sessions_app.models import (
@@ -38,12 +39,13 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.settle_end import settle_ends
 from sessions_app.operations.notifications.notify import notify
-from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways
+from sessions_app.operations.sessions.stop_gateway import LOST_AFTER, stop_lost_gateways
 from sessions_app.operations.sweep.escalate_reviews import escalate_reviews
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.operations.workflows.lapse_request import lapse_request
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries.status.due import due_now
+from sessions_app.queries.grants.current import next_due
+from sessions_app.queries.status.due import baseless_now, due_now
 from sessions_app.queries.workflows.workflows import staleness_of, why_over
 
 log = structlog.get_logger(__name__)
@@ -65,13 +67,16 @@ _OF_REQUEST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepReport:
-    """The result of a sweep. ``revocations``: grants may have to be revoked on targets (`to_revoke_now`)."""
+    """The result of a sweep. ``revocations``: grants may have to be revoked on targets (`to_revoke_now`).
+    ``next_due`` is when something is next due; None: nothing is pending.
+    """
 
     ended: int = 0
     started: int = 0
     lapsed: int = 0
     revocations: bool = False
     failed: dict[str, str] = field(default_factory=dict)
+    next_due: dt.datetime | None = None
 
     @property
     def idle(self) -> bool:
@@ -85,7 +90,8 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     Never calls a target. ``now`` is called again for each batch, so that a long sweep does not use an old
     time. Any number of processes can sweep at once: rows that another one has locked are skipped.
     """
-    due = due_now(now(), name)
+    found = due_now(now(), name)
+    due = found.steps
     failed: dict[str, str] = {}
     # Ends come first, so that no other failure keeps an end from being carried out.
     ended = 0
@@ -117,6 +123,7 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
         lapsed=lapsed,
         revocations=bool({"revocations", "ends", "silent"} & due),
         failed=failed,
+        next_due=next_due() if due - {"seen"} else found.next,
     )
 
 
@@ -152,14 +159,24 @@ def end_baseless(*, now: dt.datetime) -> int:
     unread for too long. Requests expire with their workflow, and sessions of lost gateways are closed. What
     is locked or fails is left for the next time.
     """
+    due = baseless_now(now, silent=now - LOST_AFTER, unread=now - SHORTEST_STALENESS, kinds=types())
+    if not due:
+        return 0
     failed: dict[str, str] = {}
+    steps: dict[str, Callable[[dict[str, str], dt.datetime], int]] = {
+        "gateways": _stop_lost,
+        "groundless": _end_groundless,
+        "workflows": _close_past,
+        "over": _end_over,
+        "requests": _lapse_over,
+    }
     ended = 0
     with _impatient():
-        _guarded("gateways", partial(_stop_lost, failed), now, failed)
-        ended += _guarded("groundless", partial(_end_groundless, failed), now, failed)
-        _guarded("workflows", partial(_close_past, failed), now, failed)
-        ended += _guarded("over", partial(_end_over, failed), now, failed)
-        _guarded("requests", partial(_lapse_over, failed), now, failed)
+        for name, step in steps.items():
+            # Closing a workflow leaves grants and requests without a basis.
+            if name in due or (name in ("over", "requests") and "workflows" in due):
+                count = _guarded(name, partial(step, failed), now, failed)
+                ended += count if name in ("groundless", "over") else 0
     return ended
 
 
@@ -287,15 +304,16 @@ def _end_silent(failed: dict[str, str], now: dt.datetime) -> int:
     return each_free(silent, partial(_end, reason=EndReason.SILENT, now=now), failed=failed)
 
 
+_TO_START = """
+SELECT id, ref FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning') AND starts_at <= %s
+   AND (next_attempt_at IS NULL OR next_attempt_at <= %s) ORDER BY starts_at LIMIT %s
+"""
+
+
 def _start_due(now: Callable[[], dt.datetime], failed: dict[str, str]) -> int:
-    due = (
-        Grant.objects.filter(state__in=[GrantState.SCHEDULED, GrantState.PROVISIONING], starts_at__lte=now())
-        .filter(Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now()))
-        .order_by("starts_at")
-        .values_list("pk", "ref")[:BATCH]
-    )
+    due = ask(_TO_START, now(), now(), BATCH)
     started = 0
-    for pk, ref in for_a_while(list(due)):
+    for pk, ref in for_a_while(due):
         try:
             provision_grant(grant_id=pk, now=now())
             started += 1

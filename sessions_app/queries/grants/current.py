@@ -107,10 +107,9 @@ def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
     return HoldNow("over", "", f"The command is already {run.state}.")
 
 
-_NEXT = Statement(
-    "stint_next_due",
-    """
-SELECT least(
+# When something is next due, as an SQL expression.
+NEXT_DUE = """
+least(
     (SELECT min(expires_at) FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning', 'active')),
     (SELECT min(greatest(starts_at, next_attempt_at)) FROM sessions_app_grant
       WHERE state IN ('scheduled', 'provisioning')),
@@ -119,14 +118,18 @@ SELECT least(
       WHERE EXISTS (SELECT FROM sessions_app_endintent)),
     (SELECT min(lapses_at) FROM sessions_app_accessrequest WHERE state = 'pending'),
     (SELECT min(hold_lapses_at) FROM sessions_app_commandrun WHERE state = 'held'))
-""",
-)
+"""
+_NEXT = Statement("stint_next_due", f"SELECT {NEXT_DUE}")
 
 
 def next_due() -> dt.datetime | None:
     """Return when something is next due, which may be in the past; None if nothing is pending."""
-    due = _NEXT(()).get_value(0, 0)
-    return moment(due) if due else None
+    return due_at(_NEXT(()).get_value(0, 0))
+
+
+def due_at(value: bytes | None) -> dt.datetime | None:
+    """Return the value of `NEXT_DUE`."""
+    return moment(value) if value else None
 
 
 _TO_REVOKE = Statement(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+from broker.kernel.postgresql.rows import ask
 from broker.kernel.statement import Statement, text
+from sessions_app.queries.grants.current import NEXT_DUE, due_at
 
 # PostgreSQL does not know the time when it plans this, and assumes that a third of all rows are before it. So
 # that it uses the index of due reviews, the condition says that there is a time.
 _DUE = Statement(
     "stint_due",
-    """
-SELECT concat_ws(' ',
+    f"""
+SELECT {NEXT_DUE}, concat_ws(' ',
     CASE WHEN NOT EXISTS (SELECT FROM sessions_app_sweeper
         WHERE name = $2::text AND seen_at > $1::timestamptz - interval '5 seconds') THEN 'seen' END,
     CASE WHEN NOT EXISTS (SELECT FROM audit_standing
@@ -34,11 +38,66 @@ SELECT concat_ws(' ',
     CASE WHEN EXISTS (SELECT FROM sessions_app_grant
         WHERE review_due_at IS NOT NULL AND reviewed_at IS NULL AND review_due_at <= $1::timestamptz
           AND review_escalated_at IS NULL) THEN 'reviews' END)
-""",
+""",  # noqa: S608  # fixed text
 )
 
 
-def due_now(now: dt.datetime, sweeper: str) -> frozenset[str]:
-    """Return the kinds of steps for which something is due at ``now``, for the sweeper with this name."""
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The kinds of ``steps`` for which something is due, and when something is ``next`` due; None: nothing is
+    pending.
+    """
+
+    steps: frozenset[str]
+    next: dt.datetime | None
+
+
+def due_now(now: dt.datetime, sweeper: str) -> Due:
+    """Return what is due at ``now``, for the sweeper with this name."""
     found = _DUE([str(now).encode(), sweeper.encode()])
-    return frozenset(text(found.get_value(0, 0)).split())
+    return Due(frozenset(text(found.get_value(0, 1)).split()), due_at(found.get_value(0, 0)))
+
+
+# The conditions of `end_baseless`, all at once, because hardly ever one of them is met.
+_BASELESS = """
+WITH live AS (SELECT holder_id, cluster_id, policy_id, command_set_version_id, workflow_id
+                FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning', 'active'))
+SELECT concat_ws(' ',
+    CASE WHEN EXISTS (SELECT FROM sessions_app_gatewaynode
+        WHERE stopped_at IS NULL AND seen_at < %(silent)s) THEN 'gateways' END,
+    CASE WHEN EXISTS (SELECT FROM live
+        JOIN accounts_identity holder ON holder.id = holder_id
+        LEFT JOIN accounts_identity owner ON owner.id = holder.owner_id
+        JOIN sessions_app_cluster cluster ON cluster.id = cluster_id
+        JOIN sessions_app_accesspolicy policy ON policy.id = policy_id
+        JOIN sessions_app_commandsetversion version ON version.id = command_set_version_id
+        JOIN sessions_app_commandset command_set ON command_set.id = version.command_set_id
+       WHERE NOT holder.is_active OR NOT owner.is_active OR cluster.kind <> ALL(%(kinds)s)
+          OR coalesce(cluster.removed_at, policy.removed_at, command_set.removed_at) IS NOT NULL)
+        THEN 'groundless' END,
+    CASE WHEN EXISTS (SELECT FROM sessions_app_workflow
+        WHERE state = 'open' AND source_id IS NULL AND ends_at <= %(now)s) THEN 'workflows' END,
+    CASE WHEN EXISTS (SELECT FROM live
+        JOIN sessions_app_workflow workflow ON workflow.id = workflow_id
+        LEFT JOIN sessions_app_workflowsource source ON source.id = workflow.source_id
+       WHERE workflow.state = 'closed' OR source.removed_at IS NOT NULL
+          OR source.id IS NOT NULL AND workflow.read_at < %(unread)s) THEN 'over' END,
+    CASE WHEN EXISTS (SELECT FROM sessions_app_accessrequest request
+        JOIN sessions_app_workflow workflow ON workflow.id = request.workflow_id
+        LEFT JOIN sessions_app_workflowsource source ON source.id = workflow.source_id
+       WHERE request.state = 'pending'
+         AND (workflow.state = 'closed' OR source.removed_at IS NOT NULL OR workflow.ends_at <= %(now)s))
+        THEN 'requests' END)
+"""
+
+
+def baseless_now(
+    now: dt.datetime, *, silent: dt.datetime, unread: dt.datetime, kinds: Iterable[str]
+) -> frozenset[str]:
+    """Return the kinds of steps of `end_baseless` for which there may be something to do: gateways that have
+    not been seen since ``silent``, workflows that have not been read since ``unread``, and clusters that are
+    of none of the ``kinds``, among others.
+    """
+    values = {"now": now, "silent": silent, "unread": unread, "kinds": list(kinds)}
+    ((found,),) = ask(_BASELESS, **values)
+    return frozenset(found.split())
