@@ -15,6 +15,7 @@ from accounts.models import Identity
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
+from broker.kernel.postgresql.rows import ask
 from broker.kernel.text import recordable
 from sessions_app.models import Asks, Notice
 from sessions_app.notifications.base import Message, NotReached, NotSent
@@ -49,6 +50,9 @@ def send_notices(*, now: Callable[[], dt.datetime]) -> int:
     Any number of processes can run this at once: each claims its own notices. No transaction is open while
     waiting for the server.
     """
+    if settings.EMAIL_BACKEND == _NO_SERVER:
+        _drop(now())
+        return 0
     mailed = 0
     with closing(Email()) as email:
         while batch := _claim(now()):
@@ -61,9 +65,15 @@ def send_notices(*, now: Callable[[], dt.datetime]) -> int:
     return mailed
 
 
+_IS_DUE = """
+SELECT 1 FROM sessions_app_notice
+ WHERE mailed_at IS NULL AND next_attempt_at IS NOT NULL AND next_attempt_at <= %s LIMIT 1
+"""
+
+
 def mail_is_due(*, now: dt.datetime) -> bool:
     """Whether a notice is due to be mailed now."""
-    return _due(now).exists()
+    return bool(ask(_IS_DUE, now))
 
 
 def _due(now: dt.datetime) -> QuerySet[Notice]:
@@ -76,7 +86,7 @@ def _claim(now: dt.datetime) -> list[Notice]:
         free = (
             _due(now)
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
-            .select_related("identity", "grant", "request")
+            .select_related("identity")
         )
         batch = list(free.order_by("next_attempt_at", "pk")[:BATCH])
         Notice.objects.filter(pk__in=[notice.pk for notice in batch]).update(next_attempt_at=now + CLAIM)
@@ -97,8 +107,6 @@ def _mail(notice: Notice, email: Email, now: Callable[[], dt.datetime]) -> int:
         # Its items were decided, or its reader has seen it in the app.
         _tried(notice).update(next_attempt_at=None)
         return 0
-    if settings.EMAIL_BACKEND == _NO_SERVER:
-        return _drop(notice)
     if not _begin(notice, now()):
         return 0
     try:
@@ -112,12 +120,22 @@ def _mail(notice: Notice, email: Email, now: Callable[[], dt.datetime]) -> int:
     return 1
 
 
-def _drop(notice: Notice) -> int:
-    """Keep a notice in the app only. It isn't mailed later either, when a mail server is configured."""
-    if _tried(notice).update(next_attempt_at=None):
-        about = notice.grant.ref if notice.grant else notice.request.ref if notice.request else ""
-        log.info("mail.dropped", notice=notice.pk, about=about, why="STINT_SMTP_HOST is not set")
-    return 0
+_DROP = """
+WITH due AS (SELECT id FROM sessions_app_notice
+              WHERE mailed_at IS NULL AND next_attempt_at IS NOT NULL AND next_attempt_at <= %s
+              ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE sessions_app_notice n SET next_attempt_at = NULL FROM due WHERE n.id = due.id
+RETURNING n.id, coalesce((SELECT ref FROM sessions_app_grant WHERE id = n.grant_id),
+                         (SELECT 'REQ-' || number FROM sessions_app_accessrequest WHERE id = n.request_id), '')
+"""
+
+
+def _drop(now: dt.datetime) -> None:
+    """Keep the due notices in the app only. They aren't mailed later either, when a mail server is
+    configured.
+    """
+    for pk, about in sorted(ask(_DROP, now)):
+        log.info("mail.dropped", notice=pk, about=about, why="STINT_SMTP_HOST is not set")
 
 
 def _send(notice: Notice, email: Email) -> None:
