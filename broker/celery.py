@@ -128,9 +128,6 @@ app.conf.beat_schedule = {
     "escalate": {"task": "answers.escalate", "schedule": 5.0, "options": {"expires": 5}},
     "baseless": {"task": "sweep.baseless", "schedule": 2.0, "options": {"expires": 5}},
 }
-# Otherwise, a worker that is restarted more often than a task's interval would never run that task.
-for _entry in app.conf.beat_schedule.values():
-    _entry["last_run_at"] = dt.datetime.min.replace(year=2000, tzinfo=dt.UTC)
 app.autodiscover_tasks(["sessions_app"])
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import time
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,28 @@ from broker.processes.watchdog import report
 __all__ = ["app"]
 
 
+class Intervals(Scheduler):
+    """Celery's scheduler for fixed intervals. At each tick, Celery's own compares all entries and converts
+    times between zones, which takes more CPU than all of their tasks do when nothing is due.
+    """
+
+    @cached_property
+    def _next(self) -> list[tuple[float, str]]:
+        """The time at which each entry is next sent, by the monotonic clock, as a heap. At first, all are due."""
+        return [(0.0, name) for name in sorted(self.schedule)]
+
+    def tick(self, *_: object, **__: object) -> float:
+        """Send the entry that is due, if there is one, and return the seconds until the next one is."""
+        (at, name), now = self._next[0], time.monotonic()
+        if at > now:
+            return min(at - now, self.max_interval)
+        entry = self.schedule[name]
+        every = entry.schedule.run_every.total_seconds()
+        heapq.heapreplace(self._next, (at + every if at + every > now else now + every, name))
+        self.apply_entry(entry, producer=self.producer)
+        return 0.0
+
+
 class Ticks(bootsteps.StartStopStep):
     """The scheduler, in a thread. Celery's own `-B` forks a process instead, which takes 50 MB more."""
 
@@ -35,7 +59,7 @@ class Ticks(bootsteps.StartStopStep):
 
     def create(self, worker: Any) -> Any:
         """Return the thread. It stores no schedule file, because the state is in the database."""
-        return EmbeddedService(worker.app, thread=True, scheduler_cls=Scheduler)
+        return EmbeddedService(worker.app, thread=True, scheduler_cls=Intervals)
 
     def stop(self, parent: Any) -> None:
         """Stop the thread without waiting for it: while the queue is unreachable, it ends only with the
