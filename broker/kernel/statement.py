@@ -37,10 +37,15 @@ def drop_if_cut() -> None:
     django = connections[DEFAULT_DB_ALIAS]
     if django.connection is None or django.in_atomic_block or django.connection.closed:
         return
-    poll = select.poll()
-    poll.register(django.connection.pgconn.socket, select.POLLIN)
-    if poll.poll(0):
+    if is_readable(django.connection):
         django.close()
+
+
+def is_readable(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server has sent something on an idle connection: that it closes it."""
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def is_connected() -> bool:

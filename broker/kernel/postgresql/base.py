@@ -8,6 +8,8 @@ settings a server reports).
 
 from __future__ import annotations
 
+import math
+import time
 from types import TracebackType
 from typing import Any
 
@@ -19,9 +21,14 @@ from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
 from broker.kernel.postgresql.prepared import KeptStatements, PreparingCursor, is_prepared
+from broker.kernel.statement import is_readable
 
 # The setting that the server reports with its responses, from PostgreSQL 14.
 _READS_ONLY = (b"in_hot_standby", b"default_transaction_read_only")
+
+
+# Seconds.
+_MOMENT_S = 1.0
 
 
 def reads_only(connection: psycopg.Connection[Any]) -> bool:
@@ -72,12 +79,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     ops_class = _Operations
     is_outdated = False
+    # When the server last responded to `is_usable`, by the monotonic clock.
+    _responded_at = -math.inf
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection[Any]:
         """Return a new connection."""
         made: psycopg.Connection[Any] = super().get_new_connection(conn_params)
         made._prepared = KeptStatements()  # noqa: SLF001  # psycopg has no setting for this
-        self.is_outdated = False
+        self.is_outdated, self._responded_at = False, -math.inf
         return made
 
     def create_cursor(self, name: str | None = None) -> Any:
@@ -91,5 +100,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return _Errors(self)
 
     def is_usable(self) -> bool:
-        """Whether the server responds, and has not reported that it is read-only."""
-        return not self.is_outdated and bool(super().is_usable()) and not reads_only(self.connection)
+        """Whether the server responds, and has not reported that it is read-only.
+
+        For a moment after it responded, unless a statement failed, only whether it has closed the connection.
+        """
+        lately = time.monotonic() - self._responded_at < _MOMENT_S
+        if lately and not self.errors_occurred and not self.connection.closed:
+            responds = not is_readable(self.connection)
+        else:
+            responds = bool(super().is_usable())
+            self._responded_at = time.monotonic() if responds else -math.inf
+        return responds and not self.is_outdated and not reads_only(self.connection)
