@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import re2
@@ -25,6 +26,7 @@ _COUNT = re.compile(r"([*+?]|[{](?P<low>[0-9]+)(?P<comma>,(?P<high>[0-9]*))?[}])
 _MANY = 3
 
 
+@functools.lru_cache(maxsize=1024)
 def sample_of(pattern: str) -> str | None:
     """Return a simple text that an RE2 pattern matches in full; None if none is found."""
     try:

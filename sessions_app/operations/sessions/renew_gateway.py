@@ -9,8 +9,9 @@ import datetime as dt
 import json
 from dataclasses import dataclass
 
-from django.db import connection
+from broker.kernel.postgresql.rows import ask
 
+_RENEW = "SELECT id, at, gateways, open, keys FROM renew_gateway(%s, %s, %s, %s, %s)"
 LEASE = dt.timedelta(seconds=10)
 
 
@@ -48,12 +49,7 @@ def renew_gateway(
     It runs in its own transaction, which does not wait for the disk. ``host_key`` is the gateway's public
     host key. ``tls_fingerprint`` is the SHA-256 of the certificate that clients of its web gateways trust.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, at, gateways, open, keys FROM renew_gateway(%s, %s, %s, %s, %s)",
-            [name, version, host_key, tls_fingerprint, now],
-        )
-        number, at, gateways, opened, keys = cursor.fetchone()
+    ((number, at, gateways, opened, keys),) = ask(_RENEW, name, version, host_key, tls_fingerprint, now)
     rows = json.loads(opened) if isinstance(opened, str) else opened
     return Renewed(
         id=number,
