@@ -35,7 +35,7 @@ class Intervals(Scheduler):
 
     @cached_property
     def _next(self) -> list[tuple[float, str]]:
-        """The time at which each entry is next sent, by the monotonic clock, as a heap. At first, all are due."""
+        """When each entry is next sent, by the monotonic clock, as a heap. At first, all are due."""
         return [(0.0, name) for name in sorted(self.schedule)]
 
     def tick(self, *_: object, **__: object) -> float:

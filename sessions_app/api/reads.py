@@ -192,7 +192,16 @@ _TARGETS_OF = Rows(
 
 def grant_of(identity: Identity, ref: str) -> Grant:
     """Return a grant by its reference. Raises NotFound."""
-    grant = _GRANT.first(id_of_grant(identity, ref))
+    return _grant(id_of_grant(identity, ref))
+
+
+def grant_after(act: Grant) -> Grant:
+    """Return a grant on which the caller has just acted: only who may see a grant can act on it."""
+    return _grant(act.pk)
+
+
+def _grant(grant_id: int) -> Grant:
+    grant = _GRANT.first(grant_id)
     if grant is None:
         raise NotFound("Grant not found.")
     keep(grant.targets, _TARGETS_OF(grant.pk))

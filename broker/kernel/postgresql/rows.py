@@ -31,7 +31,7 @@ def ask(sql: str, *values: Any, **named: Any) -> list[tuple[Any, ...]]:
 def keep(manager: Any, rows: Sequence[models.Model]) -> None:
     """Keep what was read of a manager of related rows, as Django does with rows that it prefetches."""
     found = manager.get_queryset()
-    found._result_cache, found._prefetch_done = list(rows), True  # noqa: SLF001  # as `prefetch_related_objects`
+    found._result_cache, found._prefetch_done = list(rows), True  # noqa: SLF001  # as Django's own
     manager.instance.__dict__.setdefault("_prefetched_objects_cache", {})[_place_of(manager)] = found
 
 

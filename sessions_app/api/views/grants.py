@@ -83,8 +83,8 @@ class GrantEnd(Endpoint):
     def post(self, request: Request, ref: str) -> Response:
         """End a grant now: access closes at once, and what it left on targets is revoked and verified."""
         sent = self.body(End)
-        stop_grant(grant_id=reads.any_grant(ref), actor=self.identity, now=clock.now(), **sent)
-        return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
+        grant = stop_grant(grant_id=reads.any_grant(ref), actor=self.identity, now=clock.now(), **sent)
+        return self.answer(GrantDetailShape, reads.grant_after(grant))
 
 
 class GrantExtend(Endpoint):

@@ -47,11 +47,7 @@ SELECT id, %(at)s, %(by)s, CASE WHEN id = %(grant)s THEN %(reason)s ELSE 'parent
 
 _GRANT = Rows(Grant, tail="WHERE sessions_app_grant.id = %s")
 _LOCKED = Rows(
-    Grant,
-    "holder",
-    "cluster",
-    "command_set_version__command_set",
-    tail="WHERE sessions_app_grant.id = ANY(%s) ORDER BY sessions_app_grant.id",
+    Grant, "holder", tail="WHERE sessions_app_grant.id = ANY(%s) ORDER BY sessions_app_grant.id"
 )
 _INTENTS = Rows(
     EndIntent,

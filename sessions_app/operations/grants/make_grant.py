@@ -143,7 +143,8 @@ def _insert(**fields: object) -> Grant:
 
 
 _TAKEN = """
-SELECT ref FROM sessions_app_grant WHERE ref = %s UNION SELECT ref FROM sessions_app_purgedgrant WHERE ref = %s
+SELECT ref FROM sessions_app_grant WHERE ref = %s
+ UNION ALL SELECT ref FROM sessions_app_purgedgrant WHERE ref = %s
 """
 
 

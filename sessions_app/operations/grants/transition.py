@@ -6,8 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db.models import BooleanField, F
-from django.db.models.expressions import RawSQL
+from django.db.models import F, Model
 
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end, record_ends
@@ -15,6 +14,7 @@ from broker.audit.events import Event
 from broker.audit.record import Json, record
 from broker.audit.standing import STANDS, check_stands
 from broker.kernel.errors import Overtaken
+from broker.kernel.postgresql.rows import ask
 from sessions_app.models import EndReason, Grant, GrantState
 
 _EVENT = {
@@ -23,6 +23,12 @@ _EVENT = {
     GrantState.REVOKING: Event.GRANT_REVOKING,
     GrantState.ENDED: Event.GRANT_ENDED,
 }
+
+
+_STARTS = (GrantState.PROVISIONING, GrantState.ACTIVE)
+_UNLESS_IT_ENDS = f"""
+AND state = %s AND id <> ALL(ARRAY(SELECT grant_id FROM sessions_app_endintent)) AND {STANDS} RETURNING id
+"""  # noqa: S608  # fixed text
 
 
 class StaleGrant(Overtaken):
@@ -46,16 +52,8 @@ def transition(
     Raises StaleGrant if another writer was first, and RecordContradicted for a start. The database refuses
     transitions that are not allowed.
     """
-    starts = to in (GrantState.PROVISIONING, GrantState.ACTIVE)
-    read = Grant.objects.filter(pk=grant.pk, version=grant.version)
-    if starts:
-        read = read.filter(RawSQL(STANDS, (), output_field=BooleanField()))  # noqa: S611  # fixed text
-    if to not in (GrantState.REVOKING, GrantState.ENDED):
-        # A pending end prevents a start, but not another end.
-        read = read.filter(state=grant.state)
-    moved = read.update(state=to, version=F("version") + 1, **changes)
-    if moved != 1:
-        if starts:
+    if not _move(grant, to, changes):
+        if to in _STARTS:
             check_stands()
         raise StaleGrant(f"{grant.ref} is no longer {grant.state}.", hint="Reload the grant.")
     # An end proceeds even if the record refuses; a start does not.
@@ -71,6 +69,21 @@ def transition(
     for name, value in {"state": to.value, "version": grant.version + 1, **changes}.items():
         setattr(grant, name, value)
     return grant
+
+
+def _move(grant: Grant, to: GrantState, changes: Mapping[str, Any]) -> bool:
+    """Write the state and the changes, unless the row has changed since it was read."""
+    columns = [Grant._meta.get_field(name).column for name in changes]  # noqa: SLF001  # Django's
+    values = [value.pk if isinstance(value, Model) else value for value in changes.values()]
+    written = ", ".join(f"{column} = %s" for column in ("state", *columns))
+    moved = (
+        f"UPDATE sessions_app_grant SET version = version + 1, {written}"  # noqa: S608  # names of columns
+        " WHERE id = %s AND version = %s"
+    )
+    if to in _STARTS:
+        # A pending end prevents a start, but not another end.
+        return bool(ask(f"{moved} {_UNLESS_IT_ENDS}", to, *values, grant.pk, grant.version, grant.state))
+    return bool(ask(f"{moved} RETURNING id", to, *values, grant.pk, grant.version))
 
 
 def end_together(*, grants: Sequence[Grant], reason: EndReason, note: str, now: dt.datetime) -> None:

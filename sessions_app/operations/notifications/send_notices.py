@@ -126,7 +126,8 @@ WITH due AS (SELECT id FROM sessions_app_notice
               ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE sessions_app_notice n SET next_attempt_at = NULL FROM due WHERE n.id = due.id
 RETURNING n.id, coalesce((SELECT ref FROM sessions_app_grant WHERE id = n.grant_id),
-                         (SELECT 'REQ-' || number FROM sessions_app_accessrequest WHERE id = n.request_id), '')
+                         (SELECT 'REQ-' || number FROM sessions_app_accessrequest WHERE id = n.request_id),
+                         '')
 """
 
 
