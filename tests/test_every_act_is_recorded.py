@@ -78,6 +78,7 @@ READS = {
         sessions_app.operations.grants.lock_descendants.lock_descendants
         sessions_app.operations.grants.lock_to_end.lock_to_end
         accounts.operations.lock_person.lock_person
+        sessions_app.operations.requests.decide_request.lock_request
         sessions_app.operations.requests.limit_requests.limit_requests
         sessions_app.operations.sessions.limit_holds.limit_holds"""
     ),

@@ -42,9 +42,9 @@ class Intervals(Scheduler):
         """Send the entry that is due, if there is one, and return the seconds until the next one is."""
         (at, name), now = self._next[0], time.monotonic()
         if at > now:
-            return min(at - now, self.max_interval)
+            return at - now
         entry = self.schedule[name]
-        every = entry.schedule.run_every.total_seconds()
+        every: float = entry.schedule.run_every.total_seconds()  # type: ignore[union-attr]  # an interval
         heapq.heapreplace(self._next, (at + every if at + every > now else now + every, name))
         self.apply_entry(entry, producer=self.producer)
         return 0.0

@@ -1,8 +1,8 @@
 """The life cycle of a grant through every process: requested and approved by API, started, one command over
 SSH, ended by API, confirmed.
 
-`make bench B=life` prints it. To compare with an older commit, run its own in a worktree of it, in turns: other
-load on the machine affects the CPU time little, but the wall time much.
+`make bench B=life` prints it. To compare with an older commit, run its own in a worktree of it, in turns:
+other load on the machine affects the CPU time little, but the wall time much.
 """
 
 import contextlib

@@ -84,7 +84,8 @@ class _Shape(Generic[M]):
         fields = compiler.klass_info["select_fields"]
         self._model, self._own = rows.model, slice(fields[0], fields[-1] + 1)
         self._names = [column[0].target.attname for column in compiler.select[self._own]]
-        self._populators = get_related_populators(compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS)
+        shape = compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS
+        self._populators = get_related_populators(*shape)  # type: ignore[call-arg]  # of another Django
         self._converters = compiler.get_converters([column[0] for column in compiler.select])
 
     def built(self, row: Sequence[Any], connection: Any) -> M:

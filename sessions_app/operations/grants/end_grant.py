@@ -46,9 +46,7 @@ SELECT id, %(at)s, %(by)s, CASE WHEN id = %(grant)s THEN %(reason)s ELSE 'parent
 
 
 _GRANT = Rows(Grant, tail="WHERE sessions_app_grant.id = %s")
-_LOCKED = Rows(
-    Grant, "holder", tail="WHERE sessions_app_grant.id = ANY(%s) ORDER BY sessions_app_grant.id"
-)
+_LOCKED = Rows(Grant, "holder", tail="WHERE sessions_app_grant.id = ANY(%s) ORDER BY sessions_app_grant.id")
 _INTENTS = Rows(
     EndIntent,
     "by",

@@ -73,7 +73,8 @@ def transition(
 
 def _move(grant: Grant, to: GrantState, changes: Mapping[str, Any]) -> bool:
     """Write the state and the changes, unless the row has changed since it was read."""
-    columns = [Grant._meta.get_field(name).column for name in changes]  # noqa: SLF001  # Django's
+    fields = Grant._meta  # noqa: SLF001  # Django's
+    columns = [fields.get_field(name).column for name in changes]  # type: ignore[union-attr]  # all have one
     values = [value.pk if isinstance(value, Model) else value for value in changes.values()]
     written = ", ".join(f"{column} = %s" for column in ("state", *columns))
     moved = (

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import Group
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import (
     BooleanField,
     Exists,
@@ -98,7 +99,7 @@ def _read_groups(verdicts: Iterable[Approval]) -> None:
     people = [one.approver for one in verdicts if not is_kept(one.approver.groups)]
     found: dict[int, list[Group]] = {person.pk: [] for person in people}
     for person, pk, name in ask(_GROUPS, list(found)) if found else ():
-        found[person].append(Group(pk=pk, name=name))
+        found[person].append(Group.from_db(DEFAULT_DB_ALIAS, ["id", "name"], [pk, name]))
     for person in people:
         keep(person.groups, found[person.pk])
 
