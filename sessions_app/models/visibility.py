@@ -10,6 +10,7 @@ from django.db.models import BigAutoField
 from django.db.models.expressions import RawSQL
 
 from accounts.models import Identity
+from broker.kernel.postgresql.prepared import prepared
 
 # Raw SQL, because most filters of most pages contain it several times, and composing it costs more than
 # running it.
@@ -37,18 +38,24 @@ SELECT '{noun}', codename, array_agg(content_object_id)
 """  # noqa: S608  # only the nouns below are put into the text
     for noun in ("cluster", "accesspolicy")
 )
+_ALL += """
+UNION ALL SELECT 'identity', 'answers_for', array_agg(id) FROM accounts_identity
+ WHERE id = %(me)s OR owner_id = %(me)s
+"""
 
 
 def hold_still(identity: Identity) -> None:
-    """Cache the identity's permissions for the lifetime of this object, because a page uses them many times.
+    """Cache the identity's permissions and the ids of its machines for the lifetime of this object, because a
+    page uses them many times.
 
     They are read at the first use.
     """
-    identity.held = functools.cache(functools.partial(_all_held, identity.pk))
+    held = identity.held = functools.cache(functools.partial(_all_held, identity.pk))
+    identity.answers_for_ids = lambda: held()["identity", "answers_for"]
 
 
 def _all_held(pk: int) -> dict[tuple[str, str], list[int]]:
-    with connection.cursor() as cursor:
+    with prepared(), connection.cursor() as cursor:
         cursor.execute(_ALL, {"me": pk})
         return {(noun, codename): ids for noun, codename, ids in cursor.fetchall()}
 

@@ -25,13 +25,14 @@ from sessions_app.models.notice import NoticeQuerySet
 from sessions_app.queries.notifications.notices import unread_of
 from sessions_app.queries.requests import deciders
 from sessions_app.queries.statements.composed import Part, how_many
-from sessions_app.queries.statements.related_names import with_names
+from sessions_app.queries.statements.related_names import OF_GRANT, with_names
 
 
 def holds_for(identity: Identity, now: dt.datetime) -> QuerySet[CommandRun]:
     """Return the held commands that wait for the identity's decision, the soonest to expire first."""
     found = deciders.holds_for(identity, now).select_related("grant__holder", "grant__cluster", "target")
-    return found.order_by("hold_lapses_at")
+    own = ("line", "argv", "effect", "hold_lapses_at", "target__name")
+    return found.only(*own, *OF_GRANT).order_by("hold_lapses_at")
 
 
 def pending(identity: Identity) -> QuerySet[AccessRequest]:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import functools
+from typing import TypeVar, cast
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from sessions_app.models import AccessRequest, Grant
 
 Named = TypeVar("Named", Grant, AccessRequest)
-# The large columns of these related rows. A page of fifty would otherwise read and parse a megabyte of them.
+# The large columns of command sets. A page of fifty would otherwise read and parse a megabyte of them.
 LARGE = (
-    "policy__source",
     "command_set_version__source",
     "command_set_version__document",
     "command_set_version__findings",
     "command_set_version__accepted",
 )
+# The columns of related rows that lists and cards show. Composing, planning and reading all columns would take
+# a third of the time of a page.
+_WHO = ("username", "name", "kind", "owner", "person", "is_active")
+_SHOWN: dict[str, tuple[str, ...]] = {
+    "holder": _WHO,
+    "requester": _WHO,
+    "cluster": ("name", "kind", "environment", "risk", "connection", "removed_at"),
+    "policy": ("name", "version", "removed_at"),
+    "command_set_version": ("command_set", "number", "digest"),
+    "command_set_version__command_set": ("name", "kind", "removed_at"),
+    "extends": ("ref", "expires_at", "break_glass", "request"),
+}
 
 
 # The columns that a grant's bar in a chart shows, or is placed by.
@@ -33,6 +45,13 @@ BAR = (
     "break_glass",
 )
 WHOSE = ("username", "name", "kind")
+# The columns that identify the grant of another row.
+OF_GRANT = (
+    "grant__ref",
+    *(f"grant__holder__{name}" for name in WHOSE),
+    "grant__cluster__name",
+    "grant__cluster__kind",
+)
 _WHERE = ("cluster__name", "command_set_version__number", "command_set_version__command_set__name")
 
 
@@ -43,7 +62,7 @@ def with_bars(grants: QuerySet[Grant]) -> QuerySet[Grant]:
 
 
 def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Named]:
-    """Add the related rows that provide names to grants or requests.
+    """Add the related rows that provide names to grants or requests, with the columns that lists show.
 
     Of their documents, only the policy's and the terms of a grant's request are read, with ``rules``.
     ``.defer(None)`` reads everything.
@@ -51,4 +70,25 @@ def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Na
     of_grant = ("holder", "request") if rules else ("holder",)
     own = of_grant if queryset.model is Grant else ("requester", "extends", "workflow")
     named = queryset.select_related(*own, "cluster", "policy", "command_set_version__command_set")
-    return named.defer(*LARGE) if rules else named.defer(*LARGE, "policy__document")
+    return named.defer(*_not_shown(queryset.model, rules))
+
+
+@functools.cache
+def _not_shown(model: type[Grant | AccessRequest], rules: bool) -> tuple[str, ...]:
+    """Return the names of the related columns that lists don't show."""
+    without = ("requester", "extends") if model is Grant else ("holder",)
+    shown = {path: names for path, names in _SHOWN.items() if path not in without}
+    shown["policy"] += ("document",) if rules else ()
+    return tuple(
+        f"{path}__{field.name}"
+        for path, names in shown.items()
+        for field in _model_at(model, path)._meta.concrete_fields  # noqa: SLF001  # Django's public API
+        if field.name not in names and not field.primary_key
+    )
+
+
+def _model_at(model: type[Model], path: str) -> type[Model]:
+    for name in path.split("__"):
+        field = model._meta.get_field(name)  # noqa: SLF001  # Django's public API
+        model = cast(type[Model], field.related_model)
+    return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from django.db.models import QuerySet
@@ -18,6 +19,7 @@ from sessions_app.models import (
     Verdict,
 )
 from sessions_app.queries.statements.composed import Composed, Part, how_many
+from sessions_app.queries.statements.related_names import OF_GRANT, WHOSE
 from sessions_app.web.display.needs import exact_line
 from sessions_app.web.display.states import Look
 
@@ -65,22 +67,33 @@ def _review(grant: Grant, at: dt.datetime) -> Decided:
 
 def decided_by(person: Identity, most: int = 20) -> list[Decided]:
     """Return a person's last decisions: verdicts, held commands and reviews, latest first."""
-    version = "request__command_set_version"
+    asked = ("number", "command_set_version__command_set__name", "cluster__name", *_of("requester"))
     approvals = (
         Approval.objects.filter(approver=person)
-        .select_related("request__requester", "request__cluster", f"{version}__command_set")
-        .defer(*(f"{version}__{large}" for large in ("source", "document", "findings", "accepted")))
+        .select_related("request__requester", "request__cluster", "request__command_set_version__command_set")
+        .only("verdict", "created_at", "voided_at", *(f"request__{name}" for name in asked))
     )
-    runs = CommandRun.objects.filter(decided_by=person).select_related(
-        "grant__holder", "grant__cluster", "target"
+    runs = (
+        CommandRun.objects.filter(decided_by=person)
+        .select_related("grant__holder", "grant__cluster", "target")
+        .only("state", "decided_at", "argv", "line", "target__name", *OF_GRANT)
     )
-    reviews = _reviews_by(person).select_related("holder", "cluster")
+    reviews = (
+        _reviews_by(person)
+        .select_related("holder", "cluster")
+        .only("ref", "break_glass", "reviewed_at", "cluster__name", *_of("holder"))
+    )
     found = [_verdict(one) for one in approvals.order_by("-created_at")[:most]]
     found += [_held(one, one.decided_at) for one in runs.order_by("-decided_at")[:most] if one.decided_at]
     found += [
         _review(one, one.reviewed_at) for one in reviews.order_by("-reviewed_at")[:most] if one.reviewed_at
     ]
     return sorted(found, key=lambda one: one.at, reverse=True)[:most]
+
+
+def _of(whose: str) -> Iterator[str]:
+    """Return the columns that name an identity."""
+    return (f"{whose}__{name}" for name in WHOSE)
 
 
 def decided_today(person: Identity, now: dt.datetime) -> int:

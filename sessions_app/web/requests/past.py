@@ -111,7 +111,7 @@ def _with_last(
     # other grants to find none.
     recording = seen.select_related("grant").only("grant__ref").order_by("-tried_at").first()
     mine = visible.filter(pk__in=same).select_related("cluster", "command_set_version")
-    mine = mine.defer(*(large for large in LARGE if "policy" not in large)).order_by("-created_at")
+    mine = mine.defer(*LARGE).order_by("-created_at")
     last = mine.first() if same else None
     compared = comparison(last, now)["sentence"] if last else ""
     return past._replace(recording=recording, last=last, compared=compared)
