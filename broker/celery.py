@@ -70,6 +70,7 @@ _QUEUES = {
     "provision": ["grants.provision", "grants.prepare", "workflows.read", "workflows.read_all"],
     "upkeep": [
         "clusters.reconcile_all",
+        "days.count",
         "ends.count",
         "watches.end_lost",
         "record.attempts",
@@ -105,6 +106,7 @@ app.conf.beat_schedule = {
     "attempts": {"task": "record.attempts", "schedule": 5.0, "options": {"expires": 5}},
     "reconcile": {"task": "clusters.reconcile_all", "schedule": 60.0, "options": {"expires": 50}},
     "ends": {"task": "ends.count", "schedule": 60.0, "options": {"expires": 50}},
+    "days": {"task": "days.count", "schedule": 3600.0, "options": {"expires": 3000}},
     "watches": {"task": "watches.end_lost", "schedule": 30.0, "options": {"expires": 25}},
     "statements": {"task": "statements.read_all", "schedule": 10.0, "options": {"expires": 8}},
     "deliveries": {"task": "deliveries.handle_lost", "schedule": 3.0, "options": {"expires": 5}},

@@ -42,6 +42,7 @@ from sessions_app.operations.sessions.read_statements import leases_to_read, rea
 from sessions_app.operations.sessions.reconcile_objects import reconcile_objects
 from sessions_app.operations.sessions.store_recordings import store_recordings
 from sessions_app.operations.sweep.count_ends import count_ends
+from sessions_app.operations.sweep.count_settled_days import count_settled_days
 from sessions_app.operations.sweep.sweep import end_baseless, sweep
 from sessions_app.operations.targets.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.targets.reconcile_all import reconcile_all
@@ -257,6 +258,12 @@ def reconcile(**_: Any) -> None:
 def count_todays_ends(**_: Any) -> None:
     """Count how long today's ends took to be confirmed."""
     _clerks.start("ends", lambda: count_ends(now=clock.now()))
+
+
+@shared_task(name="days.count", acks_late=True)
+def count_days(**_: Any) -> None:
+    """Count what happened on the days that became settled."""
+    _clerks.start("days", lambda: count_settled_days(now=clock.now()))
 
 
 @shared_task(name="watches.end_lost", acks_late=True)

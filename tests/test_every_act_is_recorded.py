@@ -146,7 +146,11 @@ NO_ACTS = {
         """
         accounts.operations.find_device.find_device"""
     ),
-    "counts what grants that are over say": "sessions_app.operations.sweep.count_ends.count_ends",
+    "counts what grants that are over say": (
+        """
+        sessions_app.operations.sweep.count_ends.count_ends
+        sessions_app.operations.sweep.count_settled_days.count_settled_days"""
+    ),
     "throws away what is over": (
         """
         accounts.operations.purge_sign_ins.purge_sign_ins

@@ -241,6 +241,12 @@ class Grant(models.Model):
             # Written once, at the end. Timelines find past grants by it, and grants that are not over by
             # their deadline.
             models.Index(fields=["ended_at", "starts_at"], condition=Q(state="ended"), name="grant_over"),
+            # The few ends that were not at the deadline, for how long revocations took.
+            models.Index(
+                fields=["ended_at"],
+                condition=Q(state="ended") & ~Q(end_reason="expired"),
+                name="grant_revoked",
+            ),
             # The rows shown most often: the few grants that have not ended.
             models.Index(fields=["cluster"], condition=~Q(state="ended"), name="grant_alive"),
         ]

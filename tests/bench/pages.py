@@ -170,10 +170,15 @@ def fill(name: str) -> None:
     """Add the rows of a large organization after a year: most grants have ended, some are live, and some
     requests are pending.
     """
+    from broker.kernel import clock
+    from sessions_app.operations.sweep.count_settled_days import count_settled_days
+
     with ThreadPoolExecutor() as beside:
         record = beside.submit(_fill_record, name)
         _fill_grants(name)
         record.result()
+    # As the worker does every hour.
+    count_settled_days(now=clock.now())
     owner(name, "VACUUM ANALYZE")
 
 

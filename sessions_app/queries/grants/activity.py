@@ -1,6 +1,6 @@
 """How much access was granted, used, refused and reviewed in a period, and how fast its end was confirmed.
 
-Every function is one statement, whose result has a row for each day or week, or for each cluster.
+The results have rows for each day or week, or for each cluster of these. Several can be of the same.
 """
 
 from __future__ import annotations
@@ -17,17 +17,29 @@ from django.db.models import (
     F,
     OuterRef,
     Q,
+    Subquery,
     Value,
 )
 
-from accounts.models import Identity
-from sessions_app.models import CommandRun, EndReason, Grant, GrantState, RunState, Session
+from accounts.models import Identity, answered_for_by
+from sessions_app.models import (
+    CommandRun,
+    EndReason,
+    Grant,
+    GrantQuerySet,
+    GrantState,
+    RunState,
+    Session,
+    Settled,
+)
+from sessions_app.models.grant import handed_on_by
 from sessions_app.queries.status.end_latency import PROMISE_S
 from sessions_app.queries.status.periods import Earliest, Latest, Percentile, Period, seconds
+from sessions_app.queries.status.settled import Known
 
 
 class Granted(NamedTuple):
-    """The grants of one part of a period on one cluster, by id. ``overdue`` reviews are among ``waiting``.
+    """The grants of one part of a period on one cluster, by id. ``to_review`` need a review, or had one.
 
     ``ended`` started and ended; ``unused`` of these had no session.
     """
@@ -36,11 +48,17 @@ class Granted(NamedTuple):
     cluster: int
     total: int
     break_glass: int
-    reviewed: int
-    waiting: int
-    overdue: int
+    to_review: int
     ended: int
     unused: int
+
+
+class Reviews(NamedTuple):
+    """The grants of one part of a period that wait for a review. ``overdue`` are among them."""
+
+    day: dt.date
+    waiting: int
+    overdue: int
 
 
 class Refused(NamedTuple):
@@ -93,45 +111,57 @@ def unused() -> Q:
     return _OVER & ~Q(Exists(Session.objects.filter(grant=OuterRef("pk"))))
 
 
-def granted(reader: Identity, period: Period, now: dt.datetime) -> list[Granted]:
+def granted(known: Known) -> list[Granted]:
     """Return the grants of the period that the reader may see, by part and cluster."""
-    due = Q(review_due_at__isnull=False)
-    waiting = due & Q(reviewed_at__isnull=True)
-    rows = (
-        Grant.objects.visible_to(reader)
-        .filter(created_in(period))
-        .annotate(part=period.part_of("created_at"))
-        .values_list("part", "cluster")
-        .annotate(
-            total=Count("pk"),
-            glass=Count("pk", filter=Q(break_glass=True)),
-            reviewed=Count("pk", filter=due & Q(reviewed_at__isnull=False)),
-            waiting=Count("pk", filter=waiting),
-            overdue=Count("pk", filter=waiting & Q(review_due_at__lt=now)),
-            ended=Count("pk", filter=_OVER),
-            unused=Count("pk", filter=unused()),
-        )
-        .order_by("part")
+    figures = {
+        "total": Count("pk"),
+        "glass": Count("pk", filter=Q(break_glass=True)),
+        "to_review": Count("review_due_at"),
+        "ended": Count("pk", filter=_OVER),
+        "unused": Count("pk", filter=_OVER & Q(session__isnull=True)),
+    }
+    # Not EXISTS: PostgreSQL would read all sessions to look up those of few grants in them.
+    session = Subquery(Session.objects.filter(grant=OuterRef("pk")).values("pk")[:1])
+    rows = [Granted(*one[:7]) for one in known.counts]
+    own = _own(known.reader, created_in(known.period))
+    for found in known.others(Settled.GRANTS, Grant.objects.all(), own, "created_at"):
+        by_part = found.alias(session=session).annotate(part=known.period.part_of("created_at"))
+        by_part = by_part.values_list("part", "cluster")
+        rows += [Granted(*row) for row in by_part.annotate(**figures).order_by("part")]
+    return rows
+
+
+def to_review(reader: Identity, period: Period, now: dt.datetime) -> list[Reviews]:
+    """Return the grants of the period that the reader may see and that wait for a review, by part."""
+    waiting = Grant.objects.visible_to(reader).filter(
+        created_in(period), review_due_at__isnull=False, reviewed_at__isnull=True
     )
-    return [Granted(*row) for row in rows]
+    by_part = waiting.annotate(part=period.part_of("created_at")).values_list("part")
+    overdue = Count("pk", filter=Q(review_due_at__lt=now))
+    return [Reviews(*row) for row in by_part.annotate(waiting=Count("pk"), overdue=overdue).order_by("part")]
 
 
-def refused(reader: Identity, period: Period) -> list[Refused]:
+def refused(known: Known) -> list[Refused]:
     """Return the refused commands of the period under grants that the reader may see, by part and cluster."""
-    found = CommandRun.objects.filter(
-        state=RunState.REFUSED, tried_at__gte=period.since, tried_at__lt=period.until
-    )
-    if not reader.is_superuser:
-        # No command is tried after its grant's end, so older grants need not be read.
-        recent = Q(state=GrantState.ENDED, ended_at__gte=period.since) | ~Q(state=GrantState.ENDED)
-        found = found.filter(grant__in=Grant.objects.visible_to(reader).filter(recent).values("pk"))
-    rows = (
-        found.annotate(part=period.part_of("tried_at"))
-        .values_list("part", "target__cluster")
-        .annotate(commands=Count("pk"))
-        .order_by("part")
-    )
-    return [Refused(*row) for row in rows]
+    every = CommandRun.objects.filter(state=RunState.REFUSED)
+    # No command is tried after its grant's end, so older grants need not be read.
+    recent = Q(state=GrantState.ENDED, ended_at__gte=known.period.since) | ~Q(state=GrantState.ENDED)
+    own = every.filter(grant__in=_own(known.reader, recent).values("pk"))
+    rows = [Refused(one.day, one.cluster, one.refused) for one in known.counts]
+    for found in known.others(Settled.REFUSALS, every, own, "tried_at", "grant__"):
+        by_part = found.annotate(part=known.period.part_of("tried_at")).values_list("part", "grant__cluster")
+        rows += [Refused(*row) for row in by_part.annotate(commands=Count("pk")).order_by("part")]
+    return rows
+
+
+def _own(reader: Identity, condition: Q) -> GrantQuerySet:
+    """Return the grants that match and that the reader may see without a permission.
+
+    Both kinds are found by their own index.
+    """
+    held = Grant.objects.filter(answered_for_by(reader, "holder"), condition).values("pk")
+    handed_on = Grant.objects.filter(condition, pk__in=handed_on_by(reader)).values("pk")
+    return Grant.objects.filter(pk__in=held.union(handed_on))
 
 
 def confirmed(reader: Identity, period: Period, *, whole: bool) -> list[Confirmed]:

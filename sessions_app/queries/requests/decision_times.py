@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from django.db.models import Count, DurationField, Exists, ExpressionWrapper, F, OuterRef, Q
 
-from accounts.models import Identity
-from sessions_app.models import AccessRequest, Approval, RequestState
+from accounts.models import Identity, answered_for_by
+from sessions_app.models import AccessRequest, Approval, RequestState, Settled
 from sessions_app.queries.grants.activity import created_in
 from sessions_app.queries.status.periods import Percentile, Period, seconds
+from sessions_app.queries.status.settled import Known
 
 DECIDED = (RequestState.APPROVED, RequestState.DENIED)
 
@@ -41,12 +42,15 @@ def by_people() -> Q:
     return Q(verdicts, state__in=DECIDED, decided_at__isnull=False)
 
 
-def asked(reader: Identity, period: Period) -> list[Asked]:
+def asked(known: Known) -> list[Asked]:
     """Return the requests of the period that the reader may see, by part."""
-    found = AccessRequest.objects.visible_to(reader).filter(created_in(period))
-    by_part = found.annotate(part=period.part_of("created_at")).values_list("part")
-    expired = Count("pk", filter=Q(state=RequestState.LAPSED))
-    return [Asked(*row) for row in by_part.annotate(total=Count("pk"), expired=expired).order_by("part")]
+    rows = [Asked(one.day, one.requests, one.expired) for one in known.counts]
+    own = AccessRequest.objects.filter(answered_for_by(known.reader, "requester"))
+    figures = {"total": Count("pk"), "expired": Count("pk", filter=Q(state=RequestState.LAPSED))}
+    for found in known.others(Settled.REQUESTS, AccessRequest.objects.all(), own, "created_at"):
+        by_part = found.annotate(part=known.period.part_of("created_at")).values_list("part")
+        rows += [Asked(*row) for row in by_part.annotate(**figures).order_by("part")]
+    return rows
 
 
 def decided(reader: Identity, period: Period, *, whole: bool) -> list[Decided]:

@@ -24,7 +24,7 @@ _SHOWN: dict[str, tuple[str, ...]] = {
     "holder": _WHO,
     "requester": _WHO,
     "cluster": ("name", "kind", "environment", "risk", "connection", "removed_at"),
-    "policy": ("name", "version", "removed_at"),
+    "policy": ("name", "version", "document", "removed_at"),
     "command_set_version": ("command_set", "number", "digest"),
     "command_set_version__command_set": ("name", "kind", "removed_at"),
     "extends": ("ref", "expires_at", "break_glass", "request"),
@@ -64,12 +64,13 @@ def with_bars(grants: QuerySet[Grant]) -> QuerySet[Grant]:
 def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Named]:
     """Add the related rows that provide names to grants or requests, with the columns that lists show.
 
-    Of their documents, only the policy's and the terms of a grant's request are read, with ``rules``.
+    With ``rules``, their policies are read too, with their documents, and the terms of a grant's request.
     ``.defer(None)`` reads everything.
     """
-    of_grant = ("holder", "request") if rules else ("holder",)
-    own = of_grant if queryset.model is Grant else ("requester", "extends", "workflow")
-    named = queryset.select_related(*own, "cluster", "policy", "command_set_version__command_set")
+    own = ("holder",) if queryset.model is Grant else ("requester", "extends", "workflow")
+    if rules:
+        own += ("policy", "request") if queryset.model is Grant else ("policy",)
+    named = queryset.select_related(*own, "cluster", "command_set_version__command_set")
     return named.defer(*_not_shown(queryset.model, rules))
 
 
@@ -77,8 +78,8 @@ def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Na
 def _not_shown(model: type[Grant | AccessRequest], rules: bool) -> tuple[str, ...]:
     """Return the names of the related columns that lists don't show."""
     without = ("requester", "extends") if model is Grant else ("holder",)
+    without += () if rules else ("policy",)
     shown = {path: names for path, names in _SHOWN.items() if path not in without}
-    shown["policy"] += ("document",) if rules else ()
     return tuple(
         f"{path}__{field.name}"
         for path, names in shown.items()

@@ -71,6 +71,7 @@ def find_grant(request: HttpRequest, ref: str) -> Grant:
     grant = (
         with_names(_visible(request))
         .select_related(
+            "policy",
             "request__requester__owner",
             "request__policy",
             "holder__owner",

@@ -203,8 +203,10 @@ def who_can(
     Uses the same function to decide as the gateway. Only grants and policies that the reader may see count.
     """
     live = _live(cluster, reader, now, target)
-    grants = list(live.values_list(*_WHAT)[: MOST_GRANTS + 1])
-    answers = _answers(grants[:MOST_GRANTS], line, command_set)
+    if command_set:
+        live = live.filter(command_set_version__command_set__name=command_set)
+    grants = list(live.values_list(*(_WHAT if line else ("pk",)))[: MOST_GRANTS + 1])
+    answers = _answers(grants[:MOST_GRANTS], line)
     published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
     sets = CommandSet.objects.live().prefetch_related(Prefetch("versions", published))
     policies = list(
@@ -245,24 +247,20 @@ _WHAT = (
     "pk",
     "command_set_version",
     "command_set_version__digest",
-    "command_set_version__command_set__name",
     "parameters",
     "commands",
 )
 
 
-def _answers(grants: Sequence[tuple[Any, ...]], line: str, command_set: str) -> dict[int, tuple[bool, str]]:
-    """Return the grants that allow the line, by id: whether the command is held, and the parameter values in
-    it.
+def _answers(grants: Sequence[tuple[Any, ...]], line: str) -> dict[int, tuple[bool, str]]:
+    """Return the grants that allow the line, or all without one, by id: whether the command is held, and the
+    parameter values in it.
     """
+    if not line:
+        return {pk: (False, "") for pk, *_ in grants}
     found: dict[int, tuple[bool, str]] = {}
     known: dict[str, Allowed | None] = {}
-    for pk, version, digest, name, parameters, kept in grants:
-        if command_set and name != command_set:
-            continue
-        if not line:
-            found[pk] = (False, "")
-            continue
+    for pk, version, digest, parameters, kept in grants:
         same = f"{digest} {parameters} {kept}"
         if same not in known:
             known[same] = _allowed(version, digest, parameters, kept, line)

@@ -18,13 +18,16 @@ from sessions_app.queries.grants.activity import (
     Confirmed,
     Granted,
     Refused,
+    Reviews,
     confirmed,
     granted,
     refused,
+    to_review,
 )
 from sessions_app.queries.requests.decision_times import Asked, Decided, asked, decided
 from sessions_app.queries.status.end_latency import PROMISE_S
 from sessions_app.queries.status.periods import Period
+from sessions_app.queries.status.settled import known_of
 from sessions_app.web.display.states import Tile, plural
 from sessions_app.web.record.insight_figures import Figure, Links, Row, Value, count, label_of, say_time, time
 
@@ -58,6 +61,7 @@ class _Read:
     links: Links
     clusters: Mapping[int, Cluster]
     grants: Sequence[Granted]
+    reviews: Sequence[Reviews]
     commands: Sequence[Refused]
     requests: Sequence[Asked]
     decisions: Sequence[Decided]
@@ -74,6 +78,16 @@ class _Read:
         """Return the sum of one count of the grants."""
         return sum(int(getattr(row, name)) for row in self.grants)
 
+    @property
+    def waiting(self) -> int:
+        """The number of grants that wait for a review."""
+        return sum(row.waiting for row in self.reviews)
+
+    @property
+    def overdue(self) -> int:
+        """The number of grants whose review is overdue."""
+        return sum(row.overdue for row in self.reviews)
+
 
 def period_of(text: str, now: dt.datetime) -> Period:
     """Return the period with so many days, in the reader's time zone."""
@@ -83,14 +97,16 @@ def period_of(text: str, now: dt.datetime) -> Period:
 
 def insight(reader: Identity, period: Period, now: dt.datetime) -> Insight:
     """Return the figures of a period."""
-    grants, commands = granted(reader, period, now), refused(reader, period)
+    known = known_of(reader, period)
+    grants, commands = granted(known), refused(known)
     ids = {row.cluster for row in grants} | {row.cluster for row in commands}
     read = _Read(
         links=Links(period),
         clusters={one.pk: one for one in Cluster.objects.filter(pk__in=ids)},
         grants=grants,
         commands=commands,
-        requests=asked(reader, period),
+        reviews=to_review(reader, period, now),
+        requests=asked(known),
         decisions=decided(reader, period, whole=False),
         decided=decided(reader, period, whole=True)[0],
         ends=confirmed(reader, period, whole=False),
@@ -103,7 +119,7 @@ def insight(reader: Identity, period: Period, now: dt.datetime) -> Insight:
 def _tiles(read: _Read) -> list[Tile]:
     """Return the figures at the top."""
     total, glass = read.glass("total"), read.glass("break_glass")
-    overdue, waiting = read.glass("overdue"), read.glass("waiting")
+    overdue, waiting = read.overdue, read.waiting
     reviews = (
         f"{plural(overdue, 'review')} overdue"
         if overdue
@@ -237,20 +253,20 @@ def _decisions(read: _Read) -> Figure:
 
 
 def _break_glass(read: _Read) -> Figure:
-    names = ("reviewed", "waiting", "overdue")
-    counts: Counter[tuple[dt.date, str]] = Counter()
+    glass_by, due_by = Counter[dt.date](), Counter[dt.date]()
     for row in read.grants:
-        for name in ("break_glass", *names):
-            counts[row.day, name] += getattr(row, name)
+        glass_by[row.day] += row.break_glass
+        due_by[row.day] += row.to_review
+    reviews = {row.day: row for row in read.reviews}
     rows = []
     for part in read.links.period.parts:
         day, links = part.first, read.links
-        waiting = counts[day, "waiting"] - counts[day, "overdue"]
+        review = reviews.get(day, Reviews(day, 0, 0))
         values = [
-            count(counts[day, "reviewed"], links.grants(part, review="done")),
-            count(waiting, links.grants(part, review="waiting")),
-            count(counts[day, "overdue"], links.grants(part, overdue="1")),
-            count(counts[day, "break_glass"], links.grants(part, break_glass="1")),
+            count(due_by[day] - review.waiting, links.grants(part, review="done")),
+            count(review.waiting - review.overdue, links.grants(part, review="waiting")),
+            count(review.overdue, links.grants(part, overdue="1")),
+            count(glass_by[day], links.grants(part, break_glass="1")),
         ]
         rows.append(Row(label_of(part), day.isoformat(), values))
     glass, total = read.glass("break_glass"), read.glass("total")
@@ -258,7 +274,7 @@ def _break_glass(read: _Read) -> Figure:
         key="break-glass",
         title="Break-glass access and reviews",
         says=f"{glass:,} of {plural(total, 'grant')} {'was' if glass == 1 else 'were'} break-glass access."
-        f" {plural(read.glass('overdue'), 'review')} {'is' if read.glass('overdue') == 1 else 'are'} overdue."
+        f" {plural(read.overdue, 'review')} {'is' if read.overdue == 1 else 'are'} overdue."
         if glass
         else "",
         kind="bars",

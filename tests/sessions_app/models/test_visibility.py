@@ -28,6 +28,7 @@ def seen_by(identity: Identity) -> list[list[int]]:
 @pytest.mark.parametrize("who", ["alice", "bob", "dora", "charlie", "robot", "deployer", "admin"])
 def test_reading_once_shows_what_reading_each_time_shows(world, who):
     world.grant()
+    world.grant(who=world.robot)
     assign_perm("view_cluster", world.deployer, Cluster.objects.get(name="web"))
     person = getattr(world, who)
     assert seen_by(fresh(person, still=True)) == seen_by(fresh(person, still=False))

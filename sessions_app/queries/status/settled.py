@@ -1,0 +1,110 @@
+"""The figures of a reader's period, from the counts of settled days and the rows of all others."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import NamedTuple, TypeVar
+
+from django.db.models import Model, Q, QuerySet, Sum
+
+from accounts.models import Identity
+from sessions_app.models import AccessPolicy, Cluster, Settled, SettledCount, SettledDay
+from sessions_app.queries.status.periods import Period
+
+_SEEING = ("view", "approve", "administer")
+_DAY = dt.timedelta(days=1)
+
+Rows = TypeVar("Rows", bound=Model)
+Span = tuple[dt.datetime, dt.datetime]
+
+
+class Counts(NamedTuple):
+    """The counts of one part of a period on one cluster, by id."""
+
+    day: dt.date
+    cluster: int
+    grants: int
+    break_glass: int
+    to_review: int
+    ended: int
+    unused: int
+    requests: int
+    expired: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The counts of the settled days of a period, and where the other rows are.
+
+    ``counts`` are of what permissions let the reader see, which is everything for administrators.
+    ``unsettled`` are the other spans of the period by kind, each from its start to before its end.
+    """
+
+    reader: Identity
+    period: Period
+    counts: Sequence[Counts]
+    unsettled: Mapping[str, Sequence[Span]]
+
+    def others(
+        self, kind: Settled, every: QuerySet[Rows], own: QuerySet[Rows], at: str, path: str = ""
+    ) -> list[QuerySet[Rows]]:
+        """Return lists that together have each row of the period once that is not in the counts.
+
+        ``own`` are those that the reader may see without a permission. ``at`` is the column with the time.
+        ``path`` leads to the row with the policy and the cluster, such as `grant__`.
+        """
+        spans = (_within(at, *span) for span in self.unsettled[kind])
+        rest = reduce(or_, spans, Q(pk__in=()))
+        if self.reader.is_superuser:
+            return [every.filter(rest)]
+        seen = _seen(self.reader, path)
+        return [
+            every.filter(rest, seen),
+            own.filter(_within(at, self.period.since, self.period.until), ~seen),
+        ]
+
+
+def known_of(reader: Identity, period: Period) -> Known:
+    """Return what is counted of a period."""
+    found = SettledCount.objects.filter(slot__gte=period.since, slot__lt=period.until)
+    if not reader.is_superuser:
+        found = found.filter(_seen(reader))
+    sums = {name: Sum(name) for name in Counts._fields[2:]}
+    rows = found.annotate(part=period.part_of("slot")).values_list("part", "cluster").annotate(**sums)
+    counts = [Counts(*row) for row in rows.order_by("part")]
+    return Known(reader, period, counts, _unsettled(period))
+
+
+def _seen(reader: Identity, path: str = "") -> Q:
+    """Return the condition that a permission on its policy or its cluster lets the reader see a row."""
+    policies, clusters = (of.objects.holding(reader, *_SEEING) for of in (AccessPolicy, Cluster))
+    return Q((f"{path}policy__in", policies)) | Q((f"{path}cluster__in", clusters))
+
+
+def _within(at: str, since: dt.datetime, until: dt.datetime) -> Q:
+    return Q((f"{at}__gte", since), (f"{at}__lt", until))
+
+
+def _unsettled(period: Period) -> dict[str, list[Span]]:
+    """Return the spans of a period that are not in settled days, by kind."""
+    days: dict[str, list[dt.date]] = {kind: [] for kind in Settled.values}
+    found = SettledDay.objects.filter(day__gte=period.since.date(), day__lte=period.until.date())
+    for day, kind in found.order_by("day").values_list("day", "kind"):
+        days[kind].append(day)
+    return {kind: list(_between(settled, period)) for kind, settled in days.items()}
+
+
+def _between(days: Iterable[dt.date], period: Period) -> Iterator[Span]:
+    at = period.since
+    for day in days:
+        start = dt.datetime.combine(day, dt.time.min, dt.UTC)
+        if at < start:
+            yield at, start
+        at = start + _DAY
+    if at < period.until:
+        yield at, period.until
