@@ -8,13 +8,16 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import (
+    BooleanField,
     Count,
     DateTimeField,
     DurationField,
     Exists,
     ExpressionWrapper,
     F,
+    Func,
     OuterRef,
     Q,
     Subquery,
@@ -82,6 +85,14 @@ class Confirmed(NamedTuple):
     p99: float | None
 
 
+class _AnyOf(Func):
+    """Whether a column has one of the values of an array."""
+
+    template = "%(expressions)s)"
+    arg_joiner = " = ANY("
+    output_field = BooleanField()
+
+
 # Grants that started, and are over.
 _OVER = Q(state=GrantState.ENDED, activated_at__isnull=False)
 
@@ -146,7 +157,8 @@ def refused(known: Known) -> list[Refused]:
     every = CommandRun.objects.filter(state=RunState.REFUSED)
     # No command is tried after its grant's end, so older grants need not be read.
     recent = Q(state=GrantState.ENDED, ended_at__gte=known.period.since) | ~Q(state=GrantState.ENDED)
-    own = every.filter(grant__in=_own(known.reader, recent).values("pk"))
+    # An array, so that the few runs of each grant are looked up, and not these grants for all runs.
+    own = every.filter(_AnyOf("grant", ArraySubquery(_own(known.reader, recent).values("pk"))))
     rows = [Refused(one.day, one.cluster, one.refused) for one in known.counts]
     for found in known.others(Settled.REFUSALS, every, own, "tried_at", "grant__"):
         by_part = found.annotate(part=known.period.part_of("tried_at")).values_list("part", "grant__cluster")
@@ -161,7 +173,7 @@ def _own(reader: Identity, condition: Q) -> GrantQuerySet:
     """
     held = Grant.objects.filter(answered_for_by(reader, "holder"), condition).values("pk")
     handed_on = Grant.objects.filter(condition, pk__in=handed_on_by(reader)).values("pk")
-    return Grant.objects.filter(pk__in=held.union(handed_on))
+    return Grant.objects.filter(_AnyOf("pk", ArraySubquery(held.union(handed_on))))
 
 
 def confirmed(reader: Identity, period: Period, *, whole: bool) -> list[Confirmed]:
