@@ -41,7 +41,7 @@ from sessions_app.models.request import (
     Verdict,
 )
 from sessions_app.models.session import CommandRun, GatewayNode, ReadStatement, RunState, Session, Sweeper
-from sessions_app.models.settled_day import SLOT, Settled, SettledCount, SettledDay
+from sessions_app.models.settled_day import Settled, SettledCount, SettledDay
 from sessions_app.models.stored_recording import StoredRecording
 from sessions_app.models.target_check import TargetCheck
 from sessions_app.models.trust import TrustPolicy
@@ -66,7 +66,6 @@ from sessions_app.models.workflow import (
 __all__ = [
     "BEFORE_END",
     "OWN",
-    "SLOT",
     "AccessPolicy",
     "AccessPolicyGroupObjectPermission",
     "AccessPolicyUserObjectPermission",

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import ClassVar
 
 from django.db import models
 
 from sessions_app.models.catalog import Cluster
 from sessions_app.models.policy import AccessPolicy
-
-# All time zones are ahead of UTC by a multiple of it, so the days of each reader consist of whole slots.
-SLOT = dt.timedelta(minutes=15)
 
 
 class Settled(models.TextChoices):
@@ -39,7 +35,9 @@ class SettledDay(models.Model):
 
 
 class SettledCount(models.Model):
-    """The counts of one slot of a settled day on one cluster under one policy.
+    """The counts of a quarter of an hour of a settled day on one cluster under one policy.
+
+    All time zones are ahead of UTC by a multiple of it, so the days of each reader consist of whole slots.
 
     Requests and grants count in the slot in which they were created, refused commands in the one in which they
     were tried. ``to_review`` grants need a review, or had one. ``ended`` grants started and ended; ``unused`` of

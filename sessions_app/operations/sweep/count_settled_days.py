@@ -6,7 +6,7 @@ import datetime as dt
 
 from django.db import connection, transaction
 
-from sessions_app.models import SLOT, Settled, SettledCount, SettledDay
+from sessions_app.models import Settled, SettledCount, SettledDay
 
 # The longest period of the insight page. It begins up to a day earlier in other time zones.
 DAYS = 92
@@ -48,8 +48,8 @@ ON CONFLICT DO NOTHING
 RETURNING day
 """
 _COUNT = """
-INSERT INTO sessions_app_settledcount AS one (slot, cluster_id, policy_id, {names})
-SELECT date_bin(%(slot)s, {at}, 'epoch'), cluster_id, policy_id, {counts} FROM {rows} GROUP BY 1, 2, 3
+INSERT INTO sessions_app_settledcount (slot, cluster_id, policy_id, {names})
+SELECT date_bin('15 minutes', {at}, 'epoch'), cluster_id, policy_id, {counts} FROM {rows} GROUP BY 1, 2, 3
 ON CONFLICT (slot, cluster_id, policy_id) DO UPDATE SET {changes}
 """
 
@@ -82,4 +82,4 @@ def _count(kind: Settled, first: dt.date, last: dt.date) -> None:
         cursor.execute(find, {"kind": kind, "first": first, "last": last})
         for (day,) in cursor.fetchall():
             since = dt.datetime.combine(day, dt.time.min, dt.UTC)
-            cursor.execute(count, {"slot": SLOT, "since": since, "until": since + dt.timedelta(days=1)})
+            cursor.execute(count, {"since": since, "until": since + dt.timedelta(days=1)})

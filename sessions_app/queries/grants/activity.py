@@ -136,8 +136,8 @@ def granted(known: Known) -> list[Granted]:
     rows = [Granted(*one[:7]) for one in known.counts]
     own = _own(known.reader, created_in(known.period))
     for found in known.others(Settled.GRANTS, Grant.objects.all(), own, "created_at"):
-        by_part = found.alias(session=session).annotate(part=known.period.part_of("created_at"))
-        by_part = by_part.values_list("part", "cluster")
+        placed = found.alias(session=session).annotate(part=known.period.part_of("created_at"))
+        by_part = placed.values_list("part", "cluster")
         rows += [Granted(*row) for row in by_part.annotate(**figures).order_by("part")]
     return rows
 

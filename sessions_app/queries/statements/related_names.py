@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 from django.db.models import Model, QuerySet
 
+from accounts.models import Identity
 from sessions_app.models import AccessRequest, Grant
 
 Named = TypeVar("Named", Grant, AccessRequest)
@@ -67,7 +68,7 @@ def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Na
     With ``rules``, their policies are read too, with their documents, and the terms of a grant's request.
     ``.defer(None)`` reads everything.
     """
-    own = ("holder",) if queryset.model is Grant else ("requester", "extends", "workflow")
+    own: tuple[str, ...] = ("holder",) if queryset.model is Grant else ("requester", "extends", "workflow")
     if rules:
         own += ("policy", "request") if queryset.model is Grant else ("policy",)
     named = queryset.select_related(*own, "cluster", "command_set_version__command_set")
@@ -75,9 +76,16 @@ def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Na
 
 
 @functools.cache
+def unnamed(*paths: str) -> tuple[str, ...]:
+    """Return the columns of the identities at these paths that pages don't show, to defer them."""
+    columns = [field.name for field in Identity._meta.concrete_fields if not field.primary_key]  # noqa: SLF001  # Django's public API
+    return tuple(f"{path}__{name}" for path in paths for name in columns if name not in _WHO)
+
+
+@functools.cache
 def _not_shown(model: type[Grant | AccessRequest], rules: bool) -> tuple[str, ...]:
     """Return the names of the related columns that lists don't show."""
-    without = ("requester", "extends") if model is Grant else ("holder",)
+    without: tuple[str, ...] = ("requester", "extends") if model is Grant else ("holder",)
     without += () if rules else ("policy",)
     shown = {path: names for path, names in _SHOWN.items() if path not in without}
     return tuple(

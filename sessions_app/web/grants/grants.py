@@ -29,7 +29,7 @@ from sessions_app.operations.requests.review_break_glass import review_break_gla
 from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.grants.receipts import receipt
-from sessions_app.queries.statements.related_names import with_names
+from sessions_app.queries.statements.related_names import unnamed, with_names
 from sessions_app.web.display.recording import Output, output_for
 from sessions_app.web.forms.narrowing import narrowed_grants
 from sessions_app.web.forms.times import typed_duration
@@ -66,6 +66,17 @@ def _visible(request: HttpRequest) -> QuerySet[Grant]:
     return Grant.objects.visible_to(who(request))
 
 
+_PEOPLE = (
+    "holder",
+    "holder__owner",
+    "request__requester",
+    "request__requester__owner",
+    "ended_by",
+    "reviewed_by",
+    "parent__holder",
+)
+
+
 def find_grant(request: HttpRequest, ref: str) -> Grant:
     """Return a grant that the reader may see, with the related rows that the page names. Raises Http404."""
     grant = (
@@ -81,6 +92,7 @@ def find_grant(request: HttpRequest, ref: str) -> Grant:
             "parent__holder",
         )
         .defer(None)
+        .defer(*unnamed(*_PEOPLE))
         .filter(ref=ref)
         .first()
     )

@@ -73,7 +73,7 @@ MAIN = {
         "sources": 7,
         "trust_policies": 7,
         "rights": 12,
-        "insight": 16,
+        "insight": 17,
     },
 }
 
