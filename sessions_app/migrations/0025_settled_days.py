@@ -1,8 +1,8 @@
-"""Makes pages quicker: adds the counts of settled days, and makes ``stint_stands_behind`` follow a grant's parents
-by their keys.
+"""Adds the counts of settled days and an index of revocations, and makes ``stint_stands_behind`` follow a
+grant's parents by their keys.
 
-The function is as before. As a recursive query, PostgreSQL planned it anew at each place of each statement, and
-each call took a tenth of a millisecond. Every page asks it about everything that may wait for its reader.
+The function is as before. As a recursive query, PostgreSQL planned it anew at each place of each statement,
+and each call took a tenth of a millisecond. Every page asks it about everything that may wait for its reader.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class Settled(models.TextChoices):
 
 
 class SettledDay(models.Model):
-    """A day (UTC) whose grants, requests or refused commands are counted, because nothing can change any more."""
+    """A day (UTC) whose grants, requests or refused commands are counted, because they can't change any more."""
 
     day = models.DateField()
     kind = models.CharField(max_length=8, choices=Settled.choices)
@@ -39,9 +39,9 @@ class SettledCount(models.Model):
 
     All time zones are ahead of UTC by a multiple of it, so the days of each reader consist of whole slots.
 
-    Requests and grants count in the slot in which they were created, refused commands in the one in which they
-    were tried. ``to_review`` grants need a review, or had one. ``ended`` grants started and ended; ``unused`` of
-    these had no session.
+    Requests and grants count in the slot in which they were created, refused commands in the one in which
+    they were tried. ``to_review`` grants need a review, or had one. ``ended`` grants started and ended;
+    ``unused`` of these had no session.
     """
 
     slot = models.DateTimeField()

@@ -18,8 +18,8 @@ LARGE = (
     "command_set_version__findings",
     "command_set_version__accepted",
 )
-# The columns of related rows that lists and cards show. Composing, planning and reading all columns would take
-# a third of the time of a page.
+# The columns of related rows that lists and cards show. Composing, planning and reading all columns would
+# take a third of the time of a page.
 _WHO = ("username", "name", "kind", "owner", "person", "is_active")
 _SHOWN: dict[str, tuple[str, ...]] = {
     "holder": _WHO,
@@ -78,8 +78,9 @@ def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Na
 @functools.cache
 def unnamed(*paths: str) -> tuple[str, ...]:
     """Return the columns of the identities at these paths that pages don't show, to defer them."""
-    columns = [field.name for field in Identity._meta.concrete_fields if not field.primary_key]  # noqa: SLF001  # Django's public API
-    return tuple(f"{path}__{name}" for path in paths for name in columns if name not in _WHO)
+    fields = Identity._meta.concrete_fields  # noqa: SLF001  # Django's public API
+    hidden = [one.name for one in fields if one.name not in _WHO and not one.primary_key]
+    return tuple(f"{path}__{name}" for path in paths for name in hidden)
 
 
 @functools.cache

@@ -78,15 +78,9 @@ class _Read:
         """Return the sum of one count of the grants."""
         return sum(int(getattr(row, name)) for row in self.grants)
 
-    @property
-    def waiting(self) -> int:
-        """The number of grants that wait for a review."""
-        return sum(row.waiting for row in self.reviews)
-
-    @property
-    def overdue(self) -> int:
-        """The number of grants whose review is overdue."""
-        return sum(row.overdue for row in self.reviews)
+    def reviewing(self, name: str) -> int:
+        """Return the sum of one count of the reviews."""
+        return sum(int(getattr(row, name)) for row in self.reviews)
 
 
 def period_of(text: str, now: dt.datetime) -> Period:
@@ -119,7 +113,7 @@ def insight(reader: Identity, period: Period, now: dt.datetime) -> Insight:
 def _tiles(read: _Read) -> list[Tile]:
     """Return the figures at the top."""
     total, glass = read.glass("total"), read.glass("break_glass")
-    overdue, waiting = read.overdue, read.waiting
+    overdue, waiting = read.reviewing("overdue"), read.reviewing("waiting")
     reviews = (
         f"{plural(overdue, 'review')} overdue"
         if overdue
@@ -269,12 +263,12 @@ def _break_glass(read: _Read) -> Figure:
             count(glass_by[day], links.grants(part, break_glass="1")),
         ]
         rows.append(Row(label_of(part), day.isoformat(), values))
-    glass, total = read.glass("break_glass"), read.glass("total")
+    glass, total, overdue = read.glass("break_glass"), read.glass("total"), read.reviewing("overdue")
     return Figure(
         key="break-glass",
         title="Break-glass access and reviews",
         says=f"{glass:,} of {plural(total, 'grant')} {'was' if glass == 1 else 'were'} break-glass access."
-        f" {plural(read.overdue, 'review')} {'is' if read.overdue == 1 else 'are'} overdue."
+        f" {plural(overdue, 'review')} {'is' if overdue == 1 else 'are'} overdue."
         if glass
         else "",
         kind="bars",

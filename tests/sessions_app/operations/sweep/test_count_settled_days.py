@@ -1,5 +1,5 @@
-"""Days of which nothing can change any more are counted once, and the figures from the counts are those from the
-rows.
+"""Days of which nothing can change any more are counted once, and the figures from the counts are those from
+the rows.
 """
 
 import datetime as dt
