@@ -19,7 +19,7 @@ class Settled(models.TextChoices):
 
 
 class SettledDay(models.Model):
-    """A day (UTC) whose grants, requests or refused commands are counted, because they can't change any more."""
+    """A day (UTC) whose grants, requests or refusals are counted, because they can't change any more."""
 
     day = models.DateField()
     kind = models.CharField(max_length=8, choices=Settled.choices)
