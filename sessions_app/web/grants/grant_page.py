@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from accounts.models import Identity, answers_for
+from accounts.models import Identity, SSHPublicKey, answers_for
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target
 from sessions_app.operations.grants.delegate_grant import delegates_of
@@ -59,6 +59,8 @@ class GrantPage:
     chain: Sequence[Grant]
     below: Sequence[tuple[int, Grant]]
     delegates: Sequence[Identity]
+    # Whether the reader needs an SSH key to use it, and has none.
+    needs_key: bool
     seen: str
 
     def has_form(self, form: str, which: int | None) -> bool:
@@ -277,8 +279,13 @@ def grant_page(
         chain=chain_of(grant) if grant.parent_id else [],
         below=below,
         delegates=delegates_of(grant, now) if live and reader.pk == grant.holder_id else [],
+        needs_key=own and live and not sessions and runs_by_gateway(grant) and not _has_key(grant.holder),
         seen=_seen(grant, log, leases, sessions, pending.ref if pending else "", below),
     )
+
+
+def _has_key(holder: Identity) -> bool:
+    return SSHPublicKey.objects.filter(identity=holder, removed_at__isnull=True).exists()
 
 
 def end_form(grant: Grant, reader: Identity, now: dt.datetime) -> EndForm | None:

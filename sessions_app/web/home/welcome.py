@@ -1,4 +1,7 @@
-"""The first steps for administrators: people, a cluster, its connection, commands, a policy."""
+"""The first steps for administrators: people, a cluster, commands, a policy, the connection.
+
+The connection is last: the setup of the targets depends on the commands that the policy allows there.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from django.urls import reverse
 from accounts.queries import groups, members
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.models import AccessPolicy, Cluster, Environment, Risk
+from sessions_app.models import AccessPolicy, Environment, Risk
 from sessions_app.operations.catalog.save_document import save_document
 from sessions_app.policy.commands.ssh.starters import STARTERS
 from sessions_app.policy.commands.starters import Starter
@@ -92,7 +95,7 @@ def _cluster(request: HttpRequest) -> Answer:
         elif not form.faults.at:
             outcome = press(request, kind="clusters", source=form.source(), name=None)
     if outcome.saved:
-        return redirect("welcome_step", "check")
+        return redirect("welcome_step", "commands")
     return {
         "form": form.with_problems(outcome.problems),
         "outcome": outcome,
@@ -152,7 +155,7 @@ def _policy(request: HttpRequest) -> Answer:
         )
         outcome = press(request, kind="policies", source=source, name=None)
     if outcome.saved:
-        return redirect("welcome_step", "done")
+        return redirect("welcome_step", "check")
     return {
         "outcome": outcome,
         "faults": _at_fields(outcome),
@@ -178,18 +181,7 @@ def _done(_: HttpRequest) -> Answer:
     return {
         "policy": policy,
         "ask_url": _ask_url(policy) if policy else "",
-        "set_up_again": _with_root(policy),
     }
-
-
-def _with_root(policy: AccessPolicy | None) -> list[Cluster]:
-    """Return the clusters whose targets need their setup again, because commands of the policy run as root
-    there.
-    """
-    if policy is None:
-        return []
-    found = [(cluster, clusters.setup_lines(cluster)) for cluster in policy.clusters.filter(kind="ssh")]
-    return [cluster for cluster, setup in found if setup and setup.lines and setup.lines.sudoers]
 
 
 def _ask_url(policy: AccessPolicy) -> str:

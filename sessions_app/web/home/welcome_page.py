@@ -13,7 +13,7 @@ from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVer
 
 # One to request and one to approve.
 PEOPLE = 2
-KEYS = ("people", "cluster", "check", "commands", "policy", "done")
+KEYS = ("people", "cluster", "commands", "policy", "check", "done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ def steps() -> list[Step]:
     return [
         Step("people", "People and groups", in_groups() >= PEOPLE),
         Step("cluster", "A cluster with a target", targets.exists()),
+        Step("commands", "Commands", published.exists()),
+        Step("policy", "A policy", policies.exists()),
         Step(
             "check",
             "Connection",
             targets.annotate(right=Subquery(latest.values("ok")[:1])).filter(right=True).exists(),
         ),
-        Step("commands", "Commands", published.exists()),
-        Step("policy", "A policy", policies.exists()),
     ]
 
 

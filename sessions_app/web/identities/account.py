@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts.addresses import address_of
-from accounts.factors import factors_of
+from accounts.factors import OWN_PASSWORD, factors_of
 from accounts.middleware import before_own_password
 from accounts.models import Identity, Scope, SSHPublicKey, answered_for_by
 from accounts.operations.add_ssh_key import add_ssh_key
@@ -28,7 +28,7 @@ from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.queries.identities.api_tokens import live_tokens
 from sessions_app.web.display.states import plural
 from sessions_app.web.identities.proving import recently
-from sessions_app.web.layout.views import ACT, FORM, page, who
+from sessions_app.web.layout.views import ACT, FORM, after_step, back, page, who
 
 LIFETIMES = (1, 7, 30, 90)
 USUAL = 30
@@ -104,7 +104,7 @@ def key_add(request: HttpRequest) -> HttpResponse:
     except StintError as error:
         return _account(request, error, "key")
     messages.success(request, f"Key {key.fingerprint} added.")
-    return redirect("account")
+    return back(request, "account")
 
 
 @page(ACT)
@@ -181,7 +181,7 @@ def password(request: HttpRequest) -> HttpResponse:
         return render(request, "identities/password.html", {"error": error}, status=error.status)
     update_session_auth_hash(request, changed)
     messages.success(request, "Password changed. Your other sessions are signed out.")
-    return redirect("account")
+    return redirect(after_step(request, OWN_PASSWORD))
 
 
 def _set_password(request: HttpRequest) -> Identity:

@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts.factors import factors_of, note_proof, offer_secret, offered_secret, said
+from accounts.factors import SECOND_FACTOR, factors_of, note_proof, offer_secret, offered_secret, said
 from accounts.middleware import before_second_factor
 from accounts.passkeys import ask_to_add, possible
 from broker.kernel import clock
@@ -23,7 +23,7 @@ from sessions_app.operations.identities.remove_factor import own_factor, remove_
 from sessions_app.operations.identities.renew_codes import renew_codes
 from sessions_app.web.identities.proving import ask_again, keep_asked, prove_again, recently, take_asked
 from sessions_app.web.identities.qr import qr_path, setup_address
-from sessions_app.web.layout.views import ACT, FORM, back, page, who
+from sessions_app.web.layout.views import ACT, FORM, after_step, back, page, who
 
 
 @before_second_factor
@@ -121,10 +121,11 @@ def _changed(request: HttpRequest, text: str, codes: list[str], proof: Any = Non
     if proof is not None:
         # Setting up a factor proves it.
         note_proof(request, me, proof)
+    after = after_step(request, SECOND_FACTOR)
     if codes:
-        return _index(request, codes=codes, said=text)
+        return _index(request, codes=codes, said=text, after=after)
     messages.success(request, text)
-    return redirect("account")
+    return redirect(after)
 
 
 @page(ACT)
@@ -135,7 +136,7 @@ def renew(request: HttpRequest) -> HttpResponse:
         codes = renew_codes(actor=who(request), now=clock.now())
     except StintError as error:
         return _index(request, error)
-    return _index(request, codes=codes, said="Your old codes no longer work.")
+    return _index(request, codes=codes, said="Your old codes no longer work.", after=reverse("account"))
 
 
 @page(ACT)

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, cast
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -30,6 +31,8 @@ ACT = ("POST",)
 FORM = (*READ, *ACT)
 # The request attribute with the number of the record's last entry when its page was read.
 SEEN = "stint.seen"
+# The key of the session with the page that someone opened before their sign-in was complete.
+_WANTED = "stint.wanted"
 
 
 def page(methods: Sequence[str] = READ, *, writes: bool = False) -> Callable[[View[P]], View[P]]:
@@ -88,6 +91,8 @@ def sign_in_first(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and not missing and not current and typed(request):
         return not_sent(request, status=401)
     path = (current.current_url_abs_path or "/") if current else request.get_full_path()
+    if missing and not current and request.method == "GET":
+        request.session[_WANTED] = path
     there = redirect(missing) if missing else redirect_to_login(path)
     if not current:
         return there
@@ -96,6 +101,15 @@ def sign_in_first(request: HttpRequest) -> HttpResponse:
     )
     answer["Location"] = there["Location"]
     return answer
+
+
+def after_step(request: HttpRequest, step: str) -> str:
+    """Return the address that continues after a step of the sign-in: of the page that was opened before it,
+    or else of the account.
+    """
+    if getattr(request, "missing", "") != step:
+        return reverse("account")
+    return str(request.session.pop(_WANTED, reverse("home")))
 
 
 def who(request: HttpRequest) -> Identity:

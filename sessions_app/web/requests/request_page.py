@@ -109,6 +109,11 @@ class RequestPage:
         return self.own and not self.asked.extends
 
     @property
+    def usable(self) -> bool:
+        """Whether the reader has the access, or will have it."""
+        return self.own and self.grant is not None and self.grant.state in BEFORE_END
+
+    @property
     def steps(self) -> list[Step]:
         """The steps that led to its current state."""
         return steps_of(self.asked, self.facts, self.grant, over=self.over, lapsed=self.lapsed, now=self.now)

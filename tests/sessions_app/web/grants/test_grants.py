@@ -15,6 +15,7 @@ from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.web.grants import grants_page
 from tests.support.world import acts
 from tests.support.world.reading import answered, read, says, says_nothing_of
+from tests.support.world.world import HOST_KEY
 
 
 @pytest.fixture
@@ -47,6 +48,17 @@ def test_the_holder_reads_what_they_may_run_and_the_line_that_runs_it(grant, as_
     assert f'data-copy="{line.replace("web-1", "web-2")}"' in read(
         as_alice, f"/grants/{grant.ref}/?target=web-2"
     )
+
+
+def test_a_holder_without_a_key_adds_it_where_they_need_it(grant, as_alice):
+    here = f"/grants/{grant.ref}/"
+    assert f'<a class="btn fill wide" href="{here}">Use this access' in read(
+        as_alice, f"/requests/{grant.request.ref}/"
+    )
+    says(read(as_alice, here), "Your SSH public key", f'name="next" value="{here}"')
+    form = {"public_key": HOST_KEY, "next": here, "identity": grant.holder_id}
+    assert as_alice.post("/account/keys/", form)["Location"] == here
+    says_nothing_of(read(as_alice, here), "Your SSH public key")
 
 
 def test_the_log_shows_allowed_held_and_refused(grant, opened, as_alice, now):

@@ -121,7 +121,8 @@ def test_once_it_is_replaced_everything_opens_and_the_first_one_is_worth_nothing
     assert "Choose your own password" in read(erin, "/account/password/")
     same = change(erin, GIVEN)
     assert (same.status_code, "already your password" in same.content.decode()) == (400, True)
-    assert change(erin)["Location"] == "/account/"
+    erin.get("/approvals/")
+    assert change(erin)["Location"] == "/approvals/"
     assert erin.get("/").status_code == 200
     assert "identity.password_changed" in events("erin")
     assert "Location" not in sign_in(Client(), "erin", GIVEN).headers
