@@ -1,10 +1,12 @@
 """Pydantic's errors in plain language, for the people who write documents."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from sessions_app.policy.durations import show_duration
 from sessions_app.policy.samples import sample_of
+from sessions_app.policy.spelling import closest, did_you_mean
 
 _MESSAGES: Mapping[str, str] = {
     "string_unicode": "must be text that is valid UTF-8",
@@ -43,6 +45,7 @@ _MESSAGES: Mapping[str, str] = {
     "model_attributes_type": "must be a mapping: `key: value`",
 }
 UNKNOWN_KEY, MISSING = _MESSAGES["extra_forbidden"], _MESSAGES["missing"]
+_QUOTED = r"'([^']*)'"
 _LIMITS = {
     "greater_than": ("more than", "gt"),
     "greater_than_equal": ("at least", "ge"),
@@ -69,7 +72,10 @@ def plain_message(kind: str, message: str, context: Mapping[str, Any], written: 
     durations.
     """
     if kind == "literal_error":
-        return f"must be {context['expected']}"
+        expected = context["expected"]
+        return f"must be {expected}{did_you_mean(written, re.findall(_QUOTED, expected))}"
+    if kind == "parameter_type":
+        return message + _type_meant(message, written)
     if kind == "string_pattern_mismatch":
         return f"must be {_form(context['pattern'])}"
     if kind in ("too_short", "string_too_short"):
@@ -81,6 +87,13 @@ def plain_message(kind: str, message: str, context: Mapping[str, Any], written: 
         limit = context[name]
         return f"must be {word} {show_duration(limit) if isinstance(written, str) else limit}"
     return _MESSAGES.get(kind, message.removeprefix("Value error, "))
+
+
+def _type_meant(message: str, written: Any) -> str:
+    """Return a suggestion for a misspelled type of a parameter (`{choise: [nginx]}`)."""
+    types = re.findall(r"[a-z]+", message.partition(":")[2])
+    keys = written if isinstance(written, Mapping) else ()
+    return next((did_you_mean(key, types) for key in keys if closest(str(key), types)), "")
 
 
 def _form(pattern: str) -> str:

@@ -1,16 +1,16 @@
-"""Suggestions for misspelled keys of a document."""
+"""Suggestions for misspelled keys, values and names in a document."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel
 
-_CLOSE = 0.7
+_CLOSE = 0.66
 Schema = Mapping[str, Any]
 
 
@@ -24,8 +24,20 @@ def suggestion(model: type[BaseModel], path: str, data: Any) -> str:
     for part in parent:
         data = data[part]
     known = sorted(_keys_at(_schema(model), parent).difference(data))
-    typed = str(key).lower().replace("-", "_").replace(" ", "_")
-    return next(iter(get_close_matches(typed, known, 1, _CLOSE)), "")
+    return closest(str(key).lower().replace("-", "_").replace(" ", "_"), known)
+
+
+def closest(typed: str, known: Iterable[str]) -> str:
+    """Return the known word that a misspelled one is closest to; empty if none is close."""
+    return next(iter(get_close_matches(typed, list(known), 1, _CLOSE)), "")
+
+
+def did_you_mean(typed: object, known: Iterable[str]) -> str:
+    """Return a question that suggests the closest known word, with a space before it; empty if none is
+    close.
+    """
+    meant = closest(typed.lower(), known) if isinstance(typed, str) else ""
+    return f". Did you mean `{meant}`?" if meant else ""
 
 
 @functools.cache

@@ -28,6 +28,7 @@ from sessions_app.policy.documents import (
     load_yaml_with_lines,
     validate,
 )
+from sessions_app.policy.spelling import did_you_mean
 
 SCHEMA_URL = "https://json-schema.org/draft/2020-12/schema"
 
@@ -54,7 +55,10 @@ def parse_document(data: Any, *, lines: Lines | None = None) -> CommandSetDocume
     if kind is None:
         known = ", ".join(kind_names())
         if isinstance(data, dict) and "kind" in data:
-            raise DocumentError([Problem("kind", f"needs one of {known}", line_of(lines or {}, "kind"))])
+            meant = did_you_mean(name, kind_names())
+            raise DocumentError(
+                [Problem("kind", f"needs one of {known}{meant}", line_of(lines or {}, "kind"))]
+            )
         raise DocumentError([Problem("kind", f"is missing: it needs one of {known}")])
     document = validate(kind.document, data, lines=lines)
     problems = list(document.problems())

@@ -42,3 +42,22 @@ def test_problems_are_in_the_order_of_their_lines():
     assert len(found) == 1, "a repeated key stops the reading"
     found = problems("policies/web-work.yaml", "summary: Planned", "viewers: 3\nreason: no\nsumary: Planned")
     assert [one.line for one in found] == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("command-sets/restart-web.yaml", "risk: medium", "risk: meduim", "Did you mean `medium`?"),
+        ("command-sets/restart-web.yaml", "kind: ssh", "kind: shh", "Did you mean `ssh`?"),
+        ("command-sets/restart-web.yaml", "{choice: [", "{choise: [", "Did you mean `choice`?"),
+        (
+            "clusters/web.yaml",
+            "environment: production",
+            "environment: Prodution",
+            "Did you mean `production`?",
+        ),
+        ("clusters/web.yaml", "environment: production", "environment: moon", "'staging' or 'development'."),
+    ],
+)
+def test_a_misspelled_value_is_answered_with_the_value_that_was_meant(file, old, new, said):
+    assert problems(file, old, new)[0].said.endswith(said)
