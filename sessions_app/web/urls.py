@@ -8,7 +8,16 @@ from django.views.generic import TemplateView
 from accounts.middleware import before_own_password, before_second_factor
 from accounts.names import USERNAME
 from sessions_app.policy import references
-from sessions_app.web.catalog import clusters, command_sets, history, policies, proposals, trust, webhooks
+from sessions_app.web.catalog import (
+    clusters,
+    command_sets,
+    completions,
+    history,
+    policies,
+    proposals,
+    trust,
+    webhooks,
+)
 from sessions_app.web.docs import guides
 from sessions_app.web.grants import grants, runs
 from sessions_app.web.home import home, palette, welcome
@@ -158,6 +167,7 @@ urlpatterns: list[URLPattern] = [
     path("policies/<slug:name>/edit/", policies.edit, name="policy_edit"),
     path("policies/<slug:name>/remove/", policies.remove, name="policy_remove"),
     path("policies/<slug:name>/", policies.detail, name="policy"),
+    path("completions/<slug:kind>/", completions.completions, name="completions"),
     path("history/<slug:type_>/<str:name>/", history.history, name="history"),
     path("proposals/<int:proposal>/publish/", proposals.publish, name="proposal_publish"),
     path("proposals/<int:proposal>/refuse/", proposals.refuse, name="proposal_refuse"),

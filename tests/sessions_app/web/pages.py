@@ -27,6 +27,7 @@ _READERS = {
     "bob admin": "policy_simulate history webhook",
     "admin": (
         """
+        completions
         cluster_new cluster_edit cluster_checks command_set_new command_set_edit policy_new policy_edit
         webhook_new
         webhook_edit source source_new source_edit welcome welcome_step trust_policy_new trust_policy_edit
@@ -115,6 +116,7 @@ def address(
         ): ["chat"],
         "source source_edit source_remove source_rotate source_read": ["desk"],
         "welcome_step": ["policy"],
+        "completions": ["policies"],
         "history": ["policy", "web-work"],
         "guide": ["first-ssh-target"],
         "reference": ["settings"],

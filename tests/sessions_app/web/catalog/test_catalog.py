@@ -1,8 +1,10 @@
 """Clusters, command sets and policies in the pages."""
 
 import datetime as dt
+import re
 
 import pytest
+from django.test import Client
 
 from sessions_app.models import Cluster, CommandSet
 from sessions_app.operations.catalog.apply_catalog import apply_catalog
@@ -75,3 +77,21 @@ def test_a_difference_is_marked_line_by_line_and_leads_to_who_made_it(world, bro
     says(page, "Longest time 4 h → 2 h")
     assert "+++" not in page
     says(page, '<a href="/people/admin/">Admin</a>', '<a href="/policies/web-work/">web-work</a>')
+
+
+def test_an_editor_completes_names_that_its_reader_may_see(world, browser):
+    found = browser("admin").get("/completions/policies/").json()
+    assert "max_duration" in found["schema"]["properties"]
+    assert (found["names"]["clusters"], "restart-web" in found["names"]["command_sets"]) == (
+        ["web"],
+        True,
+    )
+    assert browser("bob").get("/completions/policies/").status_code == 404
+    assert browser("admin").get("/completions/nothing/").status_code == 404
+
+
+@pytest.mark.parametrize("page", ["/new/policy/", "/new/command-set/"])
+def test_an_editor_loads_at_most_150_kilobytes_of_script(browser, page):
+    names = re.findall(r'<script src="([^"]+)"', read(browser("admin"), page))
+    assert any("complete" in name for name in names)
+    assert sum(len(b"".join(Client().get(name).streaming_content)) for name in names) <= 150_000
