@@ -308,6 +308,13 @@ class Grant(models.Model):
         return min(now, self.expires_at) + dt.timedelta(seconds=self.finish_seconds)
 
     @property
+    def ender(self) -> Identity | None:
+        """Who ended it. An end that waits for the row isn't part of what `select_related` joined."""
+        if self.ended_by is None and self.ended_by_id is not None:
+            self.ended_by = Identity.objects.get(pk=self.ended_by_id)
+        return self.ended_by
+
+    @property
     def why_ended(self) -> str:
         """Return why the grant ended or is ending, and who ended it, as the end of a sentence, such as
         `revoked by Bob`; empty before.
@@ -315,7 +322,7 @@ class Grant(models.Model):
         if self.ended_by_id is None:
             return why_over(self.end_reason)
         why = "ended" if self.end_reason == EndReason.RELEASED else why_over(self.end_reason)
-        return f"{why} by {self.ended_by}"
+        return f"{why} by {self.ender}"
 
     @property
     def is_own_incident(self) -> bool:

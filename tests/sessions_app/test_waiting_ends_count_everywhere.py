@@ -156,11 +156,12 @@ def test_the_api_and_pages_say_that_it_is_ending(world, grant, client):
     end(world, grant)
     client.force_login(world.alice)
     shown = client.get(f"/api/v1/grants/{grant.ref}").json()
-    assert (shown["state"], shown["end_reason"]) == ("revoking", "revoked")
+    assert (shown["state"], shown["end_reason"], shown["ended_by"]) == ("revoking", "revoked", "bob")
     for path in ("/", "/grants/", f"/grants/{grant.ref}/"):
         page = client.get(path).content.decode()
         assert grant.ref in page, path
         assert "Ending" in page, path
+        assert "by None" not in page, path
         assert ">Active<" not in page, path
 
 

@@ -60,7 +60,7 @@ class GrantShape(Shape):
     ended_at = Moment(allow_null=True, help_text="When the end was confirmed on all targets.")
     end_reason = Choice(choices=EndReason.values, allow_null=True)
     end_note = serializers.CharField()
-    ended_by = serializers.CharField(source="ended_by.username", allow_null=True)
+    ended_by = serializers.CharField(source="ender.username", allow_null=True)
     last_error = serializers.CharField(help_text="Why the end is not confirmed yet, or why the start failed.")
     review_due_at = Moment(allow_null=True)
     reviewed_at = Moment(allow_null=True)

@@ -130,7 +130,7 @@ def _ended(grant: Grant, now: dt.datetime) -> dict[str, Any] | None:
         "reason": grant.end_reason,
         "why": EndReason(grant.end_reason).label,
         "note": grant.end_note,
-        "by": grant.ended_by.username if grant.ended_by else None,
+        "by": grant.ender.username if grant.ender else None,
         "began_at": began.isoformat(),
         "proven_at": grant.ended_at.isoformat() if grant.ended_at else None,
         "seconds": round(((grant.ended_at or now) - began).total_seconds(), 3),

@@ -44,6 +44,8 @@ def _heading(found: Home, *, on_call: bool) -> str:
         return "A revocation is not confirmed"
     if found.troubles:
         return "Stint needs attention"
+    if found.reduced:
+        return "A request that you approved was reduced"
     return _not_granted(found.refused) or "You're all caught up"
 
 

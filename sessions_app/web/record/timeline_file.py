@@ -50,7 +50,7 @@ def lines(rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator[tuple[obj
             _utc(request.created_at),
             _utc(request.decided_at),
             grant.end_reason if grant else "",
-            grant.ended_by.username if grant and grant.ended_by else "",
+            grant.ender.username if grant and grant.ender else "",
             "yes" if grant and grant.break_glass else "no",
             request.ticket,
             request.reason,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from django.contrib import messages
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -34,7 +34,7 @@ from sessions_app.policy import references
 from sessions_app.queries.requests.facts import targets_of
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.cards import request_cards
-from sessions_app.web.display.states import REQUEST
+from sessions_app.web.display.states import BREAK_GLASS, REQUEST
 from sessions_app.web.forms.faults import faults_of
 from sessions_app.web.forms.narrowing import narrowed_requests
 from sessions_app.web.forms.request_draft import Draft, draft_of_form, draft_of_link, draft_of_request
@@ -47,6 +47,11 @@ from sessions_app.web.requests.request_page import request_page
 from sessions_app.web.requests.set_options import usual_wait
 from sessions_app.web.templatetags.times import say_moment
 
+# The states in the filter of the list.
+STATES = [
+    *((value, look.word) for value, look in REQUEST.items()),
+    (str(RequestKind.BREAK_GLASS), BREAK_GLASS.word),
+]
 # The rules that don't depend on time, by their names in faults.
 UNTIMED = frozenset(rule.tag for rule in SOFT)
 
@@ -223,8 +228,8 @@ def index(request: HttpRequest) -> HttpResponse:
     found = with_names(seen).select_related("grant")
     if show != "all":
         found = found.filter(requester=who(request))
-    if (state := request.GET.get("state", "")) in RequestState.values:
-        found = found.filter(state=state)
+    if (state := request.GET.get("state", "")) in dict(STATES):
+        found = found.filter(_in_state(state))
     found, narrowed = narrowed_requests(found, request.GET)
     listed = page_of(found, key="number", before=request.GET.get("before", ""))
     cards = request_cards(listed.rows, clock.now())
@@ -234,9 +239,17 @@ def index(request: HttpRequest) -> HttpResponse:
         "cards": cards,
         "everybody": show == "all",
         "state": state,
-        "states": [(value, look.word) for value, look in REQUEST.items()],
+        "states": STATES,
     }
     return render(request, "requests/requests.html", context)
+
+
+def _in_state(state: str) -> Q:
+    """Return the condition of a state in the filter. Break-glass access is approved by no one."""
+    unapproved = Q(kind=RequestKind.BREAK_GLASS, state=RequestState.APPROVED)
+    if state == RequestKind.BREAK_GLASS:
+        return unapproved
+    return Q(state=state) & ~unapproved if state == RequestState.APPROVED else Q(state=state)
 
 
 @page()

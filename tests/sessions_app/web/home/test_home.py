@@ -82,6 +82,16 @@ def test_a_fresh_denial_is_the_heading_until_it_is_requested_again(world, as_ali
     assert CAUGHT_UP not in page
 
 
+def test_a_request_reduced_after_ones_approval_is_the_heading(world, browser):
+    world.apply(acts.policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    request = world.request(duration=7200)
+    world.decide(request, world.dora)
+    world.decide(request, narrowing={"duration": 3600})
+    page = home(browser("dora"))
+    says(page, "A request that you approved was reduced", "Reduced after your approval")
+    assert CAUGHT_UP not in page
+
+
 def test_live_break_glass_access_of_others_stands_first_for_those_who_will_review_it(
     world, as_alice, as_bob, as_charlie, now
 ):

@@ -85,6 +85,9 @@ def test_breaking_the_glass_starts_at_once_with_a_reason(as_alice, browser):
     assert grant.break_glass
     assert answer["Location"] == f"/grants/{grant.ref}/"
     assert "Review break-glass access" not in read(browser("bob"), "/")
+    ref = f">{grant.request.ref}<"
+    assert ref in read(as_alice, "/requests/?state=break_glass")
+    assert ref not in read(as_alice, "/requests/?state=approved")
     as_alice.post(f"/grants/{grant.ref}/end/")
     assert "Review break-glass access" in read(browser("bob"), "/")
 
