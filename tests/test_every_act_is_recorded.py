@@ -23,7 +23,7 @@ SOURCE = Source()
 READS = {
     "pages and lists of what the reader may see": (
         """
-        /search/palette/
+        /search/palette/ /completions/<slug:kind>/
         /grants/<gr:ref>/runs/<int:run>/watch/
         / /more/ /search/ /notices/ /requests/ /requests/<req:ref>/ /workflows/<workflow:ref>/
         /workflows/<workflow:ref>/live/
@@ -35,8 +35,8 @@ READS = {
         /webhooks/<slug:name>/ /sources/ /sources/<slug:name>/ /trust-policies/ /account/ /account/factors/
         /people/
         /people/<username:username>/ /who-can/ /timeline/ /record/ /status/ /history/<slug:type_>/<str:name>/
-        /rights/
-        GET:/api/v1/history/<api_name:kind>/<api_user:name> GET:/api/v1/rights
+        /permissions/
+        GET:/api/v1/history/<api_name:kind>/<api_user:name> GET:/api/v1/permissions
         GET:/api/v1/history/<api_name:kind>/<api_user:name>/difference
         GET:/api/v1/me GET:/api/v1/me/ssh-keys GET:/api/v1/me/tokens GET:/api/v1/me/notices
         GET:/api/v1/clusters

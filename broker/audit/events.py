@@ -176,6 +176,11 @@ class Event(StrEnum):
         "Nobody decided a held command in time, so the next people of the policy were notified.",
         "run step waited notified webhooks",
     )
+    COMMAND_STOPPED = (
+        "command.stopped",
+        "Someone ended one running command, while its grant continues.",
+        "run argv target",
+    )
     COMMAND_FINISHED = (
         "command.finished",
         (

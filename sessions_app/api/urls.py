@@ -17,7 +17,7 @@ from sessions_app.api.views import (
     webhooks,
     workflows,
 )
-from sessions_app.api.views.history import Difference, History, Rights
+from sessions_app.api.views.history import Difference, History, Permissions
 from sessions_app.api.views.nowhere import Nowhere
 from sessions_app.api.views.record import Record
 from sessions_app.api.views.search import Search
@@ -115,6 +115,7 @@ urlpatterns = [
     path("v1/webhooks", include(WEBHOOKS)),
     path("v1/runs", grants.Runs.as_view()),
     path("v1/runs/<api_id:run_id>/decision", grants.RunDecision.as_view()),
+    path("v1/runs/<api_id:run_id>/stop", grants.RunStopped.as_view()),
     path("v1/runs/<api_id:run_id>/output", recordings.RunOutput.as_view()),
     path("v1/runs/<api_id:run_id>/recording", recordings.RunRecording.as_view()),
     path("v1/identities", include(IDENTITIES)),
@@ -123,7 +124,7 @@ urlpatterns = [
     path("v1/record", Record.as_view()),
     path("v1/history/<api_name:kind>/<api_user:name>", History.as_view()),
     path("v1/history/<api_name:kind>/<api_user:name>/difference", Difference.as_view()),
-    path("v1/rights", Rights.as_view()),
+    path("v1/permissions", Permissions.as_view()),
     path("v1/search", Search.as_view()),
     path("schema/", docs.schema, name="api_schema"),
     path("docs/", docs.page, name="api_docs"),

@@ -21,7 +21,7 @@ from sessions_app.web.catalog import (
 from sessions_app.web.docs import guides
 from sessions_app.web.grants import grants, runs
 from sessions_app.web.home import home, palette, welcome
-from sessions_app.web.identities import account, device, factors, people, provider, rights, sign_in
+from sessions_app.web.identities import account, device, factors, people, permissions, provider, sign_in
 from sessions_app.web.layout import live
 from sessions_app.web.notifications import notices
 from sessions_app.web.record import insight, record, recordings, status, timeline
@@ -139,6 +139,7 @@ urlpatterns: list[URLPattern] = [
     path("grants/<gr:ref>/run/", grants.run, name="grant_run"),
     path("grants/<gr:ref>/receipt.json", grants.receipt_file, name="grant_receipt"),
     path("grants/<gr:ref>/runs/<int:run>/watch/", runs.watch, name="run_watch"),
+    path("grants/<gr:ref>/runs/<int:run>/stop/", runs.stop, name="run_stop"),
     path("grants/<gr:ref>/runs/<int:run>/output/", runs.output, name="run_output"),
     path("grants/<gr:ref>/runs/<int:run>/decide/", runs.decide, name="hold_decide"),
     path("grants/<gr:ref>/runs/<int:run>/remind/", runs.remind, name="hold_remind"),
@@ -172,7 +173,7 @@ urlpatterns: list[URLPattern] = [
     path("proposals/<int:proposal>/publish/", proposals.publish, name="proposal_publish"),
     path("proposals/<int:proposal>/refuse/", proposals.refuse, name="proposal_refuse"),
     path("proposals/<int:proposal>/withdraw/", proposals.withdraw, name="proposal_withdraw"),
-    path("rights/", rights.index, name="rights"),
+    path("permissions/", permissions.index, name="permissions"),
     path("webhooks/", webhooks.index, name="webhooks"),
     path("new/webhook/", webhooks.new, name="webhook_new"),
     path("webhooks/<slug:name>/", webhooks.detail, name="webhook"),

@@ -35,6 +35,7 @@ from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.operations.sessions.stop_run import stop_run
 from sessions_app.queries.grants.receipts import receipt
 
 
@@ -257,6 +258,20 @@ class Runs(Endpoint):
 
 def _in_state(found: Any, query: dict[str, Any]) -> Any:
     return found.filter(state=query["state"]) if "state" in query else found
+
+
+class RunStopped(Endpoint):
+    """Ends a running command."""
+
+    scope: ClassVar[str] = Scope.END
+
+    @described(RunShape)
+    @once
+    def post(self, request: Request, run_id: int) -> Response:
+        """End a running command, while its grant continues. It ends within two seconds."""
+        run = reads.run_of(self.identity, run_id)
+        stop_run(run_id=run.pk, actor=self.identity, now=clock.now())
+        return self.answer(RunShape, reads.run_of(self.identity, run_id))
 
 
 class RunDecision(Endpoint):

@@ -15,6 +15,7 @@ from broker.kernel.database import conninfo
 log = structlog.get_logger(__name__)
 
 GRANTS, HOLDS, ORDERS, WATCHES = "stint_grant", "stint_hold", "stint_order", "stint_watch"
+STOPS = "stint_stop"
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
 
 
@@ -29,6 +30,7 @@ async def listen(
     on_hold: Callable[[int], None],
     on_order: Callable[[], None],
     on_watch: Callable[[list[int]], None],
+    on_stop: Callable[[list[int]], None],
     on_gap: Callable[[], Awaitable[None]],
 ) -> None:
     """Listen forever.
@@ -43,6 +45,7 @@ async def listen(
                 await connection.execute(f"LISTEN {HOLDS}")
                 await connection.execute(f"LISTEN {ORDERS}")
                 await connection.execute(f"LISTEN {WATCHES}")
+                await connection.execute(f"LISTEN {STOPS}")
                 await on_gap()
                 wait = FIRST_RETRY
                 async for notice in connection.notifies():
@@ -52,6 +55,8 @@ async def listen(
                         on_order()
                     elif notice.channel == WATCHES:
                         on_watch(numbers(notice.payload))
+                    elif notice.channel == STOPS:
+                        on_stop(numbers(notice.payload))
                     else:
                         for run_id in numbers(notice.payload):
                             on_hold(run_id)

@@ -24,6 +24,7 @@ from sessions_app.gateways.core.lease import GatewayLease, Known
 from sessions_app.gateways.core.listener import cancelled, listen
 from sessions_app.gateways.core.registry import Registry
 from sessions_app.gateways.core.reports import Reports
+from sessions_app.gateways.core.stops import Stops
 from sessions_app.operations.sessions.stop_gateway import stop_gateway
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,7 @@ class Node:
         self.clock = LoopClock(reading.database, reading.monotonic)
         self.registry = Registry(Reports(database), self.clock)
         self.broadcasts = Broadcasts(database, self.clock)
+        self.stops = Stops(database)
         enders = Enders(self.registry, self.clock)
         self.registry.watcher = enders
         self.lease = GatewayLease(known, registry=self.registry, enders=enders)
@@ -76,10 +78,12 @@ class Node:
             on_hold=self.on_hold,
             on_order=self._ordered,
             on_watch=self.broadcasts.heard,
+            on_stop=self.stops.heard,
             on_gap=self._catch_up,
         )
         self.keep(heard, "listener")
         self.keep(self.broadcasts.keep(), "broadcasts")
+        self.keep(self.stops.keep(), "stops")
 
     def keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run a coroutine forever. If it fails, the node has failed."""
@@ -122,6 +126,7 @@ class Node:
         """Check everything that missed notifications may have announced."""
         self._ordered()
         self.broadcasts.heard_nothing()
+        self.stops.heard_nothing()
         # If this fails, the next renewal does the same.
         with contextlib.suppress(Unavailable):
             await self.lease.renew()

@@ -215,7 +215,7 @@ class Ordered(Cuttable):
 
     async def _record(self, run_id: int, line: str) -> Recorder:
         try:
-            return await self._parts.recorder_of(self._use, run_id, line)
+            return await self._parts.recorder_of(self._use, run_id, line, stop=self.stop)
         except OSError as error:
             raise NotMade(503, unrecorded(error)) from error
 

@@ -13,6 +13,7 @@ from django.conf import settings
 from sessions_app.connectors.kubernetes.remote import Container
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.recording import Recorder
+from sessions_app.gateways.core.stops import Stop
 from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.kubernetes.execution import Watch
 from sessions_app.gateways.kubernetes.standing import Reader
@@ -45,8 +46,10 @@ class Parts:
         if self.ends:
             await asyncio.wait(self.ends, timeout=1.0)
 
-    async def recorder_of(self, use: AtCluster, run_id: int, line: str) -> Recorder:
-        """Start the recording of a run. Raises OSError or StintError."""
+    async def recorder_of(self, use: AtCluster, run_id: int, line: str, *, stop: Stop) -> Recorder:
+        """Start the recording of a run, which can be watched, and ended by ``stop``. Raises OSError or
+        StintError.
+        """
         room = await self.shared.database.run(self.rooms.room_for, grant_id=use.grant_id)
         recorder = Recorder(
             settings.RECORDINGS_DIR,
@@ -56,6 +59,7 @@ class Parts:
             room=room,
         )
         self.shared.node.broadcasts.add(run_id, recorder)
+        self.shared.node.stops.add(run_id, recorder, stop)
         return recorder
 
     def watch_over(self, use: AtCluster, where: Container, decision: Allowed, tried: Tried) -> Watch | None:

@@ -84,10 +84,16 @@ class Passage(Cuttable):
         self._run_id: int | None = None
         self._recorder: Recorder | None = None
         self._report: Report | None = None
+        self._alone = False
 
     @property
     def _begun(self) -> bool:
         return self._carrier is not None and self._carrier.begun is not None
+
+    def _stop_alone(self, reason: str) -> None:
+        """Cut the command, while its grant continues."""
+        self._alone = True
+        self.stop(reason)
 
     def tell(self, text: str) -> None:
         """Show a line to the holder if the protocol has a place for it."""
@@ -112,7 +118,8 @@ class Passage(Cuttable):
             if isinstance(self._carrier, Execution):
                 # A client that does not read must not delay this.
                 self._killing = asyncio.create_task(self._carrier.kill())
-            return await self._cut(ended(self._use.grant_ref, self._stopped))
+            over = f"{self._stopped}." if self._alone else ended(self._use.grant_ref, self._stopped)
+            return await self._cut(over)
         except Exception as error:
             sent = self._carrier is not None and self._carrier.sent
             self._report = self._report or failed_by(error, sent=sent)
@@ -264,7 +271,9 @@ class Passage(Cuttable):
         if self._run_id is None:
             raise AssertionError
         try:
-            self._recorder = await self._parts.recorder_of(self._use, self._run_id, line)
+            self._recorder = await self._parts.recorder_of(
+                self._use, self._run_id, line, stop=self._stop_alone
+            )
         except OSError as error:
             self._report = Report("failed", unrecorded(error))
             raise NotMade(503, "Its output can't be recorded, so nothing was run.") from error

@@ -61,6 +61,7 @@ class CommandExecution:
         self._decision = decision
         self._io = io
         self._stopped = ""
+        self._alone = False
         self._waiting: asyncio.Task[asyncssh.SSHClientConnection] | None = None
         self._target: TargetSession | None = None
         self._connection: asyncssh.SSHClientConnection | None = None
@@ -90,6 +91,11 @@ class CommandExecution:
             self._waiting.cancel()
         if self._connection is not None:
             cut(self._connection)
+
+    def _stop_alone(self, reason: str) -> None:
+        """Cut the command, while its grant continues."""
+        self._alone = True
+        self.stop(reason)
 
     async def run(self) -> ExecutionResult:
         """Record, run and report the command under a new request ID. Raises StintError if it could not be
@@ -242,6 +248,7 @@ class CommandExecution:
             room=room,
         )
         self._parts.broadcasts.add(tried.run_id, recorder)
+        self._parts.stops.add(tried.run_id, recorder, self._stop_alone)
         return recorder
 
     async def _execute(
@@ -316,12 +323,12 @@ class CommandExecution:
         )
 
     async def _sweep(self, tried: Tried) -> None:
-        """Kill processes that left the command's process group, while other commands of the grant may still
-        finish.
+        """Kill processes that left the command's process group, if the grant continues, or while its other
+        commands may still finish.
 
         Otherwise the end of the grant sweeps them all.
         """
-        if not any(user.finish_by is not None for user in self._session.grant.users()):
+        if not self._alone and not any(user.finish_by is not None for user in self._session.grant.users()):
             return
         mark = run_mark(self._use.mark, tried.run_id)
         try:

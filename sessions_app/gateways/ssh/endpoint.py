@@ -116,6 +116,7 @@ class SSHEndpoint:
             alone=alone,
             rooms=Rooms(),
             broadcasts=node.broadcasts,
+            stops=node.stops,
         )
         orders = Orders(shared, "ssh", functools.partial(run_ordered, parts, node.registry))
         node.lease.on_renewed.append(alone.renewed)

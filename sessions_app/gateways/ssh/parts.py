@@ -13,6 +13,7 @@ from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.holds import Holds
 from sessions_app.gateways.core.registry import OpenSession, User
 from sessions_app.gateways.core.reports import Reports
+from sessions_app.gateways.core.stops import Stops
 from sessions_app.gateways.ssh.alone import Alone
 from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.policy.commands.answers import Allowed, Refused
@@ -45,6 +46,7 @@ class Parts:
     alone: Alone
     rooms: Rooms
     broadcasts: Broadcasts
+    stops: Stops
 
 
 class Channels(Protocol):

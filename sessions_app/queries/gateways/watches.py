@@ -1,4 +1,4 @@
-"""The open live views of running commands."""
+"""Live views of running commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from broker.kernel.crypto import CannotDecrypt, place_of, unseal
-from sessions_app.models import Watch
+from sessions_app.connectors.registry import find
+from sessions_app.models import CommandRun, RunState, Watch
+
+# What prints into a terminal on Kubernetes. Other requests are answered with objects, which are not recorded.
+_STREAMED = (["exec"], ["attach"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +37,12 @@ def _opened(watch: Watch) -> OpenWatch | None:
     except CannotDecrypt:
         return None
     return OpenWatch(watch.pk, watch.run_id, watch.channel, key)
+
+
+def watchable(run: CommandRun) -> bool:
+    """Whether a command is running, and a gateway records what it prints. Its cluster must have
+    been loaded.
+    """
+    kind = find(run.grant.cluster.kind)
+    recorded = (kind is not None and kind.runs) or run.argv[:1] in _STREAMED or hasattr(run, "order")
+    return run.state == RunState.RUNNING and recorded

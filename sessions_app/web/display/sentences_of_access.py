@@ -165,6 +165,7 @@ _COMMANDS: dict[str, Act] = {
         f"reminded the approvers of a held command{on(data)} under {ref}"
     ),
     Event.COMMAND_HOLD_DECIDED: _decided_hold,
+    Event.COMMAND_STOPPED: lambda ref, data: f"ended {line(data)}{on(data)} under {ref}",
     Event.COMMAND_FINISHED: _finished,
     Event.COMMAND_OBSERVED: lambda ref, data: (
         f"ran {statement(data)}{on(data)} under {ref}, as the target reports"

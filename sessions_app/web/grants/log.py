@@ -22,11 +22,11 @@ from sessions_app.models import (
     Watch,
 )
 from sessions_app.operations.notifications.notify import notified_first
+from sessions_app.queries.gateways.watches import watchable
 from sessions_app.queries.requests.deciders import deciders_in, holds_for
 from sessions_app.queries.requests.facts import readable_document
 from sessions_app.web.display import states as words
 from sessions_app.web.display.states import Look, took
-from sessions_app.web.display.watching import watchable
 from sessions_app.web.grants.askable import askable_sets, request_query
 from sessions_app.web.grants.runnable import runs_by_gateway
 from sessions_app.web.layout.pagination import Page, page_of

@@ -11,7 +11,9 @@ from broker.kernel import clock
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.remind_hold import remind_hold
+from sessions_app.operations.sessions.stop_run import stop_run
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
+from sessions_app.queries.gateways.watches import watchable
 from sessions_app.web.display.recording import output_for
 from sessions_app.web.grants.grant_page import end_form
 from sessions_app.web.layout.views import ACT, back, page, who
@@ -52,12 +54,14 @@ def watch(request: HttpRequest, ref: str, run: int) -> HttpResponse:
     The script that shows it requests the output, which is recorded.
     """
     found, now = _find(request, ref, run), clock.now()
+    ending = end_form(found.grant, who(request), now)
     part: HtmxDetails | None = getattr(request, "htmx", None)
     context = {
         "run": found,
         "grant": found.grant,
         "running": found.state == RunState.RUNNING,
-        "ending": end_form(found.grant, who(request), now),
+        "stoppable": watchable(found) and ending is not None,
+        "ending": ending,
         "next": (part and part.current_url_abs_path) or request.get_full_path(),
     }
     return render(request, "grants/_screen.html" if part else "grants/watch.html", context)
@@ -73,6 +77,14 @@ def decide(request: HttpRequest, ref: str, run: int) -> HttpResponse:
     decided = decide_hold(run_id=found.pk, actor=who(request), allow=verdict == "allow", now=clock.now())
     word = "allowed once" if verdict == "allow" else "denied"
     messages.success(request, f"{decided.line} on {decided.target} {word}.")
+    return back(request, "grant", ref)
+
+
+@page(ACT)
+def stop(request: HttpRequest, ref: str, run: int) -> HttpResponse:
+    """End a running command, while its grant continues."""
+    stopped = stop_run(run_id=_find(request, ref, run).pk, actor=who(request), now=clock.now())
+    messages.success(request, f"{stopped.line} on {stopped.target} was ended. {ref} continues.")
     return back(request, "grant", ref)
 
 

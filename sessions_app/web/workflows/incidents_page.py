@@ -23,11 +23,11 @@ from sessions_app.models import (
     WorkflowKind,
     WorkflowState,
 )
+from sessions_app.queries.gateways.watches import watchable
 from sessions_app.queries.grants.counts import LIVE, Counts, run_counts
 from sessions_app.queries.grants.end_preview import goes_on
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.states import Linked, Look, plural, severity_look, workflow_state
-from sessions_app.web.display.watching import watchable
 from sessions_app.web.workflows.on_call import Call, calls_for, offered
 
 MOST = 50

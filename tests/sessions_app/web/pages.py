@@ -11,7 +11,7 @@ _READERS = {
         """
         palette
         insight
-        rights
+        permissions
         home more search guides guide reference pulse notices requests request_new approvals workflows
         incidents grants clusters
         command_sets policies webhooks sources trust_policies account account_password account_confirm factors
@@ -69,7 +69,8 @@ _ACTS_ON_AN_OBJECT = """
     approval_decide grant_end grant_credential grant_release grant_retry grant_extend grant_review grant_run
     grant_delegate
     approval_undo
-    hold_decide hold_remind hold_withdraw cluster_check cluster_authority cluster_remove command_set_publish
+    hold_decide hold_remind hold_withdraw
+    run_stop cluster_check cluster_authority cluster_remove command_set_publish
     command_set_remove command_set_try policy_remove proposal_publish proposal_refuse proposal_withdraw
     source_remove
     source_rotate source_read webhook_remove webhook_try webhook_pause webhook_resume webhook_rotate
@@ -102,7 +103,7 @@ def address(
             "grant grant_live grant_end grant_credential grant_release grant_retry grant_extend grant_review "
             "grant_receipt grant_run grant_delegate"
         ): [grant.ref],
-        "run_output run_watch hold_decide hold_remind hold_withdraw": [grant.ref, run.pk],
+        "run_output run_watch run_stop hold_decide hold_remind hold_withdraw": [grant.ref, run.pk],
         "recording recording_cast": [recorded.pk],
         "cluster cluster_edit cluster_checks cluster_check cluster_authority cluster_remove": ["web"],
         "command_set command_set_edit command_set_publish command_set_remove command_set_try": [
@@ -167,9 +168,9 @@ STATES = {
     "cluster_new": ["kind=http"],
     "command_set_new": ["start=http-ticket"],
     "history": ["from=0&to=1"],
-    "rights": [
+    "permissions": [
         "q=web&rows=groups",
-        "cluster=web&right=all",
+        "cluster=web&permission=all",
         "since_day=2020-01-01&since_hour=12:00",
         "day=2020-01-01&hour=12:00",
         "day=2020-01-01",

@@ -53,7 +53,8 @@ class Ear:
 
     def listen(self, **others) -> asyncio.Task[None]:
         parts = {"on_grants": self.grants, "on_hold": self.hold, "on_order": self.order, "on_gap": self.gap}
-        parts["on_watch"] = lambda ids: self.heard.append(("watch", ids))
+        for what in ("watch", "stop"):
+            parts[f"on_{what}"] = lambda ids, what=what: self.heard.append((what, ids))
         return asyncio.create_task(listen(**{**parts, **others}))
 
 
@@ -106,16 +107,18 @@ def test_each_kind_of_news_reaches_the_one_who_asked_for_it(lone_db, app_connect
                 ("stint_hold", "6 7"),
                 ("stint_else", "8"),
                 ("stint_watch", "3"),
+                ("stint_stop", "2"),
                 ("stint_grant", "1"),
             ):
                 app_connection.execute("SELECT pg_notify(%s, %s)", [channel, payload])
-            await comes_true(lambda: len(ear.heard) >= 6)
+            await comes_true(lambda: len(ear.heard) >= 7)
             assert ear.heard == [
                 ("grants", [4, 5]),
                 ("order", None),
                 ("hold", 6),
                 ("hold", 7),
                 ("watch", [3]),
+                ("stop", [2]),
                 ("grants", [1]),
             ]
 

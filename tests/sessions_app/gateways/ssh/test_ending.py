@@ -14,6 +14,7 @@ from asyncssh.packet import String
 
 from broker.kernel import clock
 from sessions_app.operations.sessions.close_session import close_session
+from sessions_app.operations.sessions.stop_run import stop_run
 from tests.support.pace import allow
 from tests.support.servers.gateway import new_tag, on_target
 from tests.support.waits import PATIENCE, eventually
@@ -45,6 +46,20 @@ def test_a_revoke_leaves_no_process_and_its_holder_is_told_that_alone(place):
     (lease,) = grant.leases.all()
     assert lease.evidence["processes_left"] == 0
     assert {"asked_at", "answered_at", "processes_found", "rounds"} <= set(lease.evidence)
+
+
+def test_one_command_is_ended_alone_with_all_that_it_started(place):
+    grant = place.grant()
+    with place.running("daemon") as (client, tag), place.running("sleep") as (other, kept):
+        one = grant.runs.get(line__endswith=str(tag))
+        stop_run(run_id=one.pk, actor=place.world.bob, now=clock.now())
+        eventually(lambda: not on_target(tag), within=LIMIT)
+        assert client.wait(allow(LIMIT)) == 255
+        assert client.stderr.read().decode() == "stint: the command was cut: Bob ended this command.\n"
+        assert (other.poll(), bool(on_target(kept))) == (None, True)
+    eventually(lambda: one.refresh_from_db() or one.state == "cut")
+    assert one.reason == "Bob ended this command"
+    assert not ended(grant)
 
 
 @pytest.mark.parametrize("sent", ["A\0B", "x" * 300, ""])

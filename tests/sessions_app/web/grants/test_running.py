@@ -134,6 +134,16 @@ def test_the_holder_sees_who_watches(world, grant, opened, as_alice, now):
     says(page_of(as_alice, grant), "Watching now", "Bob")
 
 
+def test_who_may_end_the_grant_ends_one_command_from_its_live_view(grant, opened, as_bob, as_charlie, now):
+    tried = acts.run(*opened, now=now)
+    here = f"/grants/{grant.ref}/runs/{tried.run_id}"
+    says(read(as_bob, f"{here}/watch/"), "End this command", f'action="{here}/stop/"')
+    assert as_charlie.post(f"{here}/stop/").status_code == 404
+    assert as_bob.post(f"{here}/stop/", {"next": f"{here}/watch/"})["Location"] == f"{here}/watch/"
+    assert "was ended" in read(as_bob, f"{here}/watch/")
+    assert acts.last("command.stopped", grant.ref).actor == "bob"
+
+
 def test_a_run_of_another_grant_has_no_output_under_this_one(world, grant, opened, as_alice, now):
     tried = acts.run(*opened, now=now)
     other = world.grant(parameters={"unit": "haproxy"})

@@ -1,0 +1,73 @@
+"""Ends single running commands that someone ended on a page or by the API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from broker.kernel.errors import Unavailable
+from sessions_app.gateways.core.database import Database
+from sessions_app.gateways.core.recording import Recorder
+from sessions_app.queries.gateways.stops import stops_of
+
+log = structlog.get_logger(__name__)
+
+# Seconds until the rows are read again after the database was not available.
+AGAIN = 1.0
+# How many notifications about other runs are remembered: one may arrive just before its run is added.
+MOST_EARLY = 256
+
+Stop = Callable[[str], None]
+
+
+class Stops:
+    """The commands of this process that can be ended alone."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._running: dict[int, Stop] = {}
+        self._early: deque[int] = deque(maxlen=MOST_EARLY)
+        self._news = asyncio.Event()
+
+    def add(self, run_id: int, recorder: Recorder, stop: Stop) -> None:
+        """Let a command be ended while its recorder is open. ``stop`` cuts it and shows the reason."""
+        self._running[run_id] = stop
+
+        def closed(event: object) -> None:
+            if event is None:
+                self._running.pop(run_id, None)
+
+        recorder.followers.append(closed)
+        if run_id in self._early:
+            self._news.set()
+
+    def heard(self, run_ids: Iterable[int]) -> None:
+        """Look at once: these runs were ended."""
+        self._early.extend(run_ids)
+        self.heard_nothing()
+
+    def heard_nothing(self) -> None:
+        """Look at once: notifications may have been lost."""
+        if self._running:
+            self._news.set()
+
+    async def keep(self) -> None:
+        """End commands forever."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._look()
+            except Unavailable:
+                await asyncio.sleep(AGAIN)
+                self._news.set()
+
+    async def _look(self) -> None:
+        for run_id, by in await self._database.run(stops_of, run_ids=sorted(self._running)):
+            stop = self._running.pop(run_id, None)
+            if stop is not None:
+                log.info("command.stopped", run=run_id)
+                stop(f"{by} ended this command")
