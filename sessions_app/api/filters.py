@@ -92,7 +92,7 @@ class OfDifference(Query):
 
 
 class OfRights(Query):
-    """The time to list rights for."""
+    """The time to list permissions for."""
 
     at = Moment(required=False, help_text="Default: now.")
 

@@ -1,11 +1,11 @@
-"""Versions of the catalog, differences between them, and rights."""
+"""Versions of the catalog, differences between them, and permissions."""
 
 from __future__ import annotations
 
 from rest_framework import serializers
 
 from sessions_app.api.fields import Moment, Shape
-from sessions_app.policy.rights import OVERSEE, RUN
+from sessions_app.policy.permissions import OVERSEE, RUN
 
 
 class DocumentVersionShape(Shape):
@@ -32,18 +32,20 @@ class DifferenceShape(Shape):
     lines = serializers.ListField(child=serializers.CharField(allow_blank=True))
 
 
-class RightShape(Shape):
-    """One right of an identity."""
+class PermissionShape(Shape):
+    """One permission of an identity."""
 
     identity = serializers.CharField()
-    right = serializers.ChoiceField(
+    permission = serializers.ChoiceField(
         choices=(*RUN, *OVERSEE),
         help_text="The first four let it run commands: as planned access, for an incident, as break-glass"
         " access, or delegated by a holder.",
     )
-    type = serializers.CharField(help_text="What gives the right: `policy`, `cluster` or `stint`.")
+    type = serializers.CharField(help_text="What gives the permission: `policy`, `cluster` or `stint`.")
     name = serializers.CharField(help_text="Empty: all of Stint.")
-    group = serializers.CharField(help_text="The group that gives the right; empty: the identity itself.")
+    group = serializers.CharField(
+        help_text="The group that gives the permission; empty: the identity itself."
+    )
     policy = serializers.CharField(help_text="The policy under which commands run; empty if there is none.")
     clusters = serializers.ListField(child=serializers.CharField())
     command_sets = serializers.ListField(
@@ -53,7 +55,7 @@ class RightShape(Shape):
     needs = serializers.CharField(help_text="What it requires, such as `1 approval from leads, up to 4 h`.")
 
 
-class RightsShape(Shape):
-    """Everyone's rights at a point in time."""
+class PermissionsShape(Shape):
+    """Everyone's permissions at a point in time."""
 
-    rights = RightShape(many=True)
+    permissions = PermissionShape(many=True)

@@ -1,4 +1,4 @@
-"""The history of the catalog, and who had which rights."""
+"""The history of the catalog, and who had which permissions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from broker.kernel.errors import NotFound
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import OfDifference, OfRights
 from sessions_app.api.schema import described
-from sessions_app.api.shapes.history import DifferenceShape, HistoryShape, RightsShape
+from sessions_app.api.shapes.history import DifferenceShape, HistoryShape, PermissionsShape
 from sessions_app.models import DocumentVersion
 from sessions_app.queries.catalog.history import difference, versions_of
-from sessions_app.queries.identities.rights import rights_seen_by
+from sessions_app.queries.identities.all_permissions import permissions_seen_by
 
 
 class History(Endpoint):
@@ -51,14 +51,14 @@ def _of(known: dict[int, DocumentVersion], number: int) -> DocumentVersion | Non
     return known.get(number)
 
 
-class Rights(Endpoint):
-    """Who had which rights at a point in time."""
+class Permissions(Endpoint):
+    """Who had which permissions at a point in time."""
 
-    @described(RightsShape, query=OfRights)
+    @described(PermissionsShape, query=OfRights)
     def get(self, request: Request) -> Response:
         """List who can run, approve, view and administer what, and how, now or at a past time.
 
         This covers you and your machines; for administrators, everyone.
         """
         moment = self.query(OfRights).get("at") or clock.now()
-        return self.answer(RightsShape, {"rights": rights_seen_by(self.identity, moment)})
+        return self.answer(PermissionsShape, {"permissions": permissions_seen_by(self.identity, moment)})

@@ -115,7 +115,7 @@ class Frame:
         others = [
             self._link("people", "people", "People and machines"),
             self._link("who_can", "whocan", "Who can run this?"),
-            self._link("rights", "key", "Permissions"),
+            self._link("permissions", "key", "Permissions"),
         ]
         return [
             self._link("record", "shield", "Record"),

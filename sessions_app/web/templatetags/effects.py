@@ -11,8 +11,8 @@ from sessions_app.models import Proposal
 from sessions_app.policy.catalog import read_policy
 from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.queries.identities.rights import effect_of
-from sessions_app.web.display.changes_of_rights import ShownChange, shown_changes, summary
+from sessions_app.queries.identities.all_permissions import effect_of
+from sessions_app.web.display.changes_of_permissions import ShownChange, shown_changes, summary
 from sessions_app.web.moment import page_now
 
 register = template.Library()

@@ -1,4 +1,4 @@
-"""/history/… and /rights"""
+"""/history/… and /permissions"""
 
 import datetime as dt
 
@@ -28,11 +28,11 @@ def test_types_of_two_words_are_written_with_a_hyphen(api, world):
     assert api("admin").get("/history/nonsense/restart-web").status_code == 404
 
 
-def test_rights_at_a_moment_are_ones_own_and_for_administrators_everybodys(api, world):
-    found = api("admin").get("/rights").body["rights"]
+def test_permissions_at_a_moment_are_ones_own_and_for_administrators_everybodys(api, world):
+    found = api("admin").get("/permissions").body["permissions"]
     assert {
         "identity": "bob",
-        "right": "approve",
+        "permission": "approve",
         "type": "policy",
         "name": "web-work",
         "group": "approvers",
@@ -41,11 +41,11 @@ def test_rights_at_a_moment_are_ones_own_and_for_administrators_everybodys(api, 
         "command_sets": ["restart-web"],
         "needs": "",
     } in found
-    assert api("admin").get("/rights?at=2020-01-01T12:00:00Z").body["rights"] == []
-    assert {one["identity"] for one in api("alice").get("/rights").body["rights"]} == {
+    assert api("admin").get("/permissions?at=2020-01-01T12:00:00Z").body["permissions"] == []
+    assert {one["identity"] for one in api("alice").get("/permissions").body["permissions"]} == {
         "alice",
         "robot",
         "deployer",
     }
-    assert {one["identity"] for one in api("bob").get("/rights").body["rights"]} == {"bob"}
-    assert api("charlie").get("/rights").body["rights"] == []
+    assert {one["identity"] for one in api("bob").get("/permissions").body["permissions"]} == {"bob"}
+    assert api("charlie").get("/permissions").body["permissions"] == []

@@ -48,7 +48,7 @@ PARTS = {
         "record",
         "webhooks",
         "history",
-        "rights",
+        "permissions",
     ),
 }
 # Alice's run goes on beside it.

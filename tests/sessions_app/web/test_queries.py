@@ -72,7 +72,7 @@ MAIN = {
         "webhooks": 8,
         "sources": 7,
         "trust_policies": 7,
-        "rights": 12,
+        "permissions": 12,
         "insight": 17,
     },
 }

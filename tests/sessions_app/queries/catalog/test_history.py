@@ -9,7 +9,7 @@ from django.db.utils import IntegrityError
 from broker.kernel.errors import NotFound
 from sessions_app.operations.catalog.remove_document import remove_document
 from sessions_app.queries.catalog.history import difference, versions_of
-from sessions_app.queries.identities.rights import rights_at
+from sessions_app.queries.identities.all_permissions import permissions_at
 from tests.support.world import acts
 
 HOUR = dt.timedelta(hours=1)
@@ -31,8 +31,8 @@ def test_what_is_removed_stays_readable(world):
     gone, stood = versions_of("policy", "web-work", world.admin)
     assert gone.document is None
     assert stood.document["name"] == "web-work"
-    assert "web-work" not in {one.policy for one in rights_at(world.now + HOUR)}
-    assert "web-work" in {one.policy for one in rights_at(world.now)}
+    assert "web-work" not in {one.policy for one in permissions_at(world.now + HOUR)}
+    assert "web-work" in {one.policy for one in permissions_at(world.now)}
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
 from sessions_app.queries.catalog.history import at_version, recent_versions
 from sessions_app.web.forms.times import parse_start
-from sessions_app.web.identities import rights_page as reads
-from sessions_app.web.identities.rights_page import Question
+from sessions_app.web.identities import permissions_page as reads
+from sessions_app.web.identities.permissions_page import Question
 from sessions_app.web.layout.downloads import csv_file
 from sessions_app.web.layout.views import page, who
 
@@ -56,7 +56,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         context["details"] = reads.details(question, entries, number)
     else:
         context["matrix"] = reads.matrix(question, snapshot, entries, number)
-    return render(request, "identities/rights.html", context)
+    return render(request, "identities/permissions.html", context)
 
 
 def _text(query: QueryDict, name: str) -> str:

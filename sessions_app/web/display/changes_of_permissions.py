@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from accounts.models import Identity
-from sessions_app.policy.rights import Change
+from sessions_app.policy.permissions import Change
 from sessions_app.web.display.states import Look, plural
 
 _LOOKS = {
@@ -63,10 +63,10 @@ class ShownChange:
         """The object: `break-glass access to restart-web on web and api`."""
         change = self.change
         sets = _list(change.command_sets, "command sets")
-        if change.right in ("view", "administer"):
-            return _WHAT[change.right].format(_list(change.clusters, "clusters"))
+        if change.permission in ("view", "administer"):
+            return _WHAT[change.permission].format(_list(change.clusters, "clusters"))
         on = f"{sets or 'held commands'} on {_list(change.clusters, 'clusters')}"
-        return _WHAT[change.right].format(on)
+        return _WHAT[change.permission].format(on)
 
     @property
     def text(self) -> str:

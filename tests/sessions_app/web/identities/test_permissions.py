@@ -21,16 +21,18 @@ def rows(page: str) -> dict[str, str]:
 
 
 def test_the_matrix_lists_people_or_groups_by_cluster_with_the_way_to_each_command_set(world, browser):
-    found = rows(read(browser("admin"), "/rights/"))
+    found = rows(read(browser("admin"), "/permissions/"))
     assert found["alice"].startswith("With approval On call Break-glass restart-web")
     assert "charlie" not in found
-    groups = rows(read(browser("admin"), "/rights/?rows=groups"))
+    groups = rows(read(browser("admin"), "/permissions/?rows=groups"))
     assert groups["on-call"].startswith("On call Break-glass restart-web")
-    assert rows(read(browser("admin"), "/rights/?right=approve"))["bob"].startswith("Approver restart-web")
+    assert rows(read(browser("admin"), "/permissions/?permission=approve"))["bob"].startswith(
+        "Approver restart-web"
+    )
 
 
 def test_one_cluster_lists_its_people_with_what_each_way_needs_and_where_it_comes_from(world, browser):
-    page = read(browser("bob"), "/rights/?cluster=web&q=alice")
+    page = read(browser("bob"), "/permissions/?cluster=web&q=alice")
     for text in (
         "1 approval from approvers, up to 4 h",
         'policy <a href="/policies/web-work/">web-work</a>',
@@ -41,20 +43,22 @@ def test_one_cluster_lists_its_people_with_what_each_way_needs_and_where_it_come
 
 
 def test_readers_see_their_own_permissions_and_those_on_what_they_oversee(world, browser):
-    assert set(rows(read(browser("alice"), "/rights/?right=all"))) == {"alice", "deployer", "robot"}
-    assert {"alice", "bob"} < set(rows(read(browser("bob"), "/rights/?right=all")))
-    assert "No permissions found" in read(browser("charlie"), "/rights/")
+    assert set(rows(read(browser("alice"), "/permissions/?permission=all"))) == {"alice", "deployer", "robot"}
+    assert {"alice", "bob"} < set(rows(read(browser("bob"), "/permissions/?permission=all")))
+    assert "No permissions found" in read(browser("charlie"), "/permissions/")
 
 
 def test_two_times_or_versions_are_compared_and_another_time_is_shown(world, browser):
     world.apply(acts.policy(world, requesters={"identities": ["charlie"]}), now=clock.now())
     admin = browser("admin")
     for since in ("since_day=2020-01-01&since_hour=12:00", "since_version=policy/web-work/1"):
-        assert "Charlie gained restart-web on web." in read(admin, f"/rights/?{since}&q=charlie")
-    assert "Alice lost restart-web on web." in read(admin, "/rights/?since_version=policy/web-work/1&q=alice")
-    page = read(admin, "/rights/?since_version=policy/web-work/1&version=policy/web-work/1")
+        assert "Charlie gained restart-web on web." in read(admin, f"/permissions/?{since}&q=charlie")
+    assert "Alice lost restart-web on web." in read(
+        admin, "/permissions/?since_version=policy/web-work/1&q=alice"
+    )
+    page = read(admin, "/permissions/?since_version=policy/web-work/1&version=policy/web-work/1")
     assert "No changes" in page
-    long_ago = read(admin, "/rights/?day=2020-01-01&hour=12:00")
+    long_ago = read(admin, "/permissions/?day=2020-01-01&hour=12:00")
     assert "Wed 1 Jan 2020, 12:00" in long_ago
     assert "No permissions found" in long_ago
 
@@ -69,12 +73,12 @@ def test_what_is_wrong_with_a_time_is_said_at_the_field(world, browser):
             "This version does not exist. Choose a version from the list.",
         ),
     ):
-        page = read(browser("admin"), f"/rights/?{asked}")
+        page = read(browser("admin"), f"/permissions/?{asked}")
         assert f'<span class="error" id="wrong-{field}">{why}</span>' in page, re.findall("wrong.*", page)
 
 
 def test_the_file_has_each_way_that_matches(world, browser):
-    text = b"".join(browser("admin").get("/rights/?format=csv&q=alice").streaming_content).decode()
+    text = b"".join(browser("admin").get("/permissions/?format=csv&q=alice").streaming_content).decode()
     assert text.splitlines()[0].startswith("identity,permission,cluster,command_set,needs")
     assert 'alice,request,web,restart-web,"1 approval from approvers, up to 4 h",web-work' in text
     assert len(text.splitlines()) == 4

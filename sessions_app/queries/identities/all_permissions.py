@@ -1,4 +1,4 @@
-"""The rights of everyone at any time, and the effect of a draft.
+"""The permissions of everyone at any time, and the effect of a draft.
 
 They are computed from the versions of catalog documents and the record's entries about identities.
 """
@@ -19,17 +19,17 @@ from broker.audit.events import Event
 from broker.audit.models import AuditEntry
 from sessions_app.connectors.registry import commands_of
 from sessions_app.models import AccessPolicy, Cluster, CommandSetVersion, DocumentVersion
-from sessions_app.policy.policies import PolicyDocument
-from sessions_app.policy.rights import (
+from sessions_app.policy.permissions import (
     Change,
     Entry,
+    Permission,
     Person,
-    Right,
     Snapshot,
     changes,
     entries_of,
-    rights_of,
+    permissions_of,
 )
+from sessions_app.policy.policies import PolicyDocument
 
 _EVENTS = tuple(
     event.value for event in (Event.IDENTITY_CREATED, Event.IDENTITY_DISABLED, Event.IDENTITY_ENABLED)
@@ -39,7 +39,7 @@ _PEOPLE_OF_CLUSTER = ("requesters", "viewers", "approvers", "administrators")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a reader may see: rights on these clusters, under these policies, and of these identities, by
+    """What a reader may see: permissions on these clusters, under these policies, and of these identities, by
     name. Without clusters (None): all.
     """
 
@@ -52,13 +52,13 @@ class Scope:
         return (
             self.clusters is None
             or entry.cluster in self.clusters
-            or entry.right.policy in self.policies
+            or entry.permission.policy in self.policies
             or entry.identity in self.identities
         )
 
 
 def scope_of(reader: Identity) -> Scope:
-    """Return what the reader may see: rights on clusters and under policies that they view, approve or
+    """Return what the reader may see: permissions on clusters and under policies that they view, approve or
     administer, and those of themselves and their machines. Stint administrators see all.
     """
     if reader.is_superuser:
@@ -76,25 +76,25 @@ def _own(reader: Identity) -> frozenset[str]:
     return frozenset((reader.username, *reader.machines.values_list("username", flat=True)))
 
 
-def rights_seen_by(reader: Identity, moment: dt.datetime) -> Sequence[Right]:
-    """Return the rights at a given time that the reader may see.
+def permissions_seen_by(reader: Identity, moment: dt.datetime) -> Sequence[Permission]:
+    """Return the permissions at a given time that the reader may see.
 
     Stint administrators see all, others their own and those of their machines. A token that is bound to a
     workflow sees none.
     """
-    found = rights_at(moment)
+    found = permissions_at(moment)
     if reader.is_superuser:
         return found
     own = _own(reader)
-    return [right for right in found if right.identity in own]
+    return [permission for permission in found if permission.identity in own]
 
 
-def rights_at(moment: dt.datetime) -> Sequence[Right]:
-    """Return who had which rights at a given time, sorted.
+def permissions_at(moment: dt.datetime) -> Sequence[Permission]:
+    """Return who had which permissions at a given time, sorted.
 
-    An identity that was disabled at that time had no rights, and neither had its machines.
+    An identity that was disabled at that time had no permissions, and neither had its machines.
     """
-    return rights_of(snapshot_at(moment))
+    return permissions_of(snapshot_at(moment))
 
 
 def entries_at(moment: dt.datetime, scope: Scope) -> list[Entry]:
@@ -104,7 +104,7 @@ def entries_at(moment: dt.datetime, scope: Scope) -> list[Entry]:
 
 def entries_in(snapshot: Snapshot, scope: Scope) -> list[Entry]:
     """Return who can do what on each cluster in a snapshot, as far as the scope shows it."""
-    return [entry for entry in entries_of(rights_of(snapshot), snapshot) if scope.shows(entry)]
+    return [entry for entry in entries_of(permissions_of(snapshot), snapshot) if scope.shows(entry)]
 
 
 def changes_between(before: dt.datetime, after: dt.datetime, scope: Scope) -> list[Change]:

@@ -14,9 +14,9 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString
 
 from accounts.models import Identity
-from sessions_app.policy.rights import OVERSEE, RUN, Entry, Right, Snapshot, changes
-from sessions_app.queries.identities.rights import entries_in, scope_of, snapshot_at
-from sessions_app.web.display.changes_of_rights import ShownChange, shown_changes
+from sessions_app.policy.permissions import OVERSEE, RUN, Entry, Permission, Snapshot, changes
+from sessions_app.queries.identities.all_permissions import entries_in, scope_of, snapshot_at
+from sessions_app.web.display.changes_of_permissions import ShownChange, shown_changes
 from sessions_app.web.display.states import Look, in_order, plural
 from sessions_app.web.templatetags.stint import icon
 
@@ -55,7 +55,7 @@ class Question:
     rows: str = ""
     q: str = ""
     on: str = ""
-    right: str = ""
+    permission: str = ""
     set: str = ""
     who: str = ""
     cluster: str = ""
@@ -67,14 +67,14 @@ class Question:
 
     def fits(self, entry: Entry) -> bool:
         """Whether an entry matches all filters."""
-        right = entry.right
-        wanted = {"": RUN, "all": (*RUN, *OVERSEE)}.get(self.right, (self.right,))
+        permission = entry.permission
+        wanted = {"": RUN, "all": (*RUN, *OVERSEE)}.get(self.permission, (self.permission,))
         return (
-            right.right in wanted
+            permission.permission in wanted
             and (not self.set or entry.command_set == self.set)
             and (not self.cluster or entry.cluster == self.cluster)
             and (not self.who or self.who == row_of(entry, by_group=self.by_group))
-            and self.q.lower() in f"{entry.identity} {right.group} {right.policy}".lower()
+            and self.q.lower() in f"{entry.identity} {permission.group} {permission.policy}".lower()
             and self.on.lower() in entry.cluster.lower()
         )
 
@@ -147,13 +147,15 @@ class Way(NamedTuple):
     cluster: str
     sets: Sequence[str]
     look: Look
-    right: Right
+    permission: Permission
 
     @property
     def through(self) -> str:
         """What gives the permission: `policy web-work, group operators`."""
-        place = "Stint" if self.right.type == "stint" else f"{self.right.type} {self.right.name}"
-        return f"{place}, {f'group {self.right.group}' if self.right.group else 'by name'}"
+        place = (
+            "Stint" if self.permission.type == "stint" else f"{self.permission.type} {self.permission.name}"
+        )
+        return f"{place}, {f'group {self.permission.group}' if self.permission.group else 'by name'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +220,13 @@ class Choices(NamedTuple):
 
 def row_of(entry: Entry, *, by_group: bool) -> str:
     """Return the row of an entry: its identity, or its group. A permission by name has the identity's row."""
-    return entry.right.group or entry.identity if by_group else entry.identity
+    return entry.permission.group or entry.identity if by_group else entry.identity
 
 
-def way_of(right: Right) -> str:
-    """Return the key of the look of a right. Planned access without approval has its own."""
-    immediate = right.right == "request" and right.needs.startswith("no approval")
-    return "immediate" if immediate else right.right
+def way_of(permission: Permission) -> str:
+    """Return the key of the look of a permission. Planned access without approval has its own."""
+    immediate = permission.permission == "request" and permission.needs.startswith("no approval")
+    return "immediate" if immediate else permission.permission
 
 
 def seen_at(reader: Identity, moment: dt.datetime) -> tuple[Snapshot, list[Entry]]:
@@ -289,7 +291,7 @@ def _row(
     is_group = question.by_group and name in snapshot.members
     below = plural(len(snapshot.members[name]), "member") if is_group else ""
     rows = "groups" if question.by_group else ""
-    url = _url(rows=rows, who=name, right=question.right)
+    url = _url(rows=rows, who=name, permission=question.permission)
     cells = [_cell(column, on.get(column.name, ()), f"{url}&cluster={column.name}") for column in columns]
     return Row(name, None if is_group else identity, below, url, cells)
 
@@ -297,7 +299,7 @@ def _row(
 def _cell(column: Column, entries: Sequence[Entry], url: str) -> Cell:
     ways: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
-        ways[entry.command_set].add(way_of(entry.right))
+        ways[entry.command_set].add(way_of(entry.permission))
     lines = [Line(name, _looks(ways[name])) for name in sorted(ways)]
     every = _looks({way for found in ways.values() for way in found})
     return Cell(column, lines, every, sum(1 for name in ways if name), url)
@@ -317,10 +319,10 @@ def _known(names: Iterable[str]) -> dict[str, Identity]:
 
 def details(question: Question, entries: Iterable[Entry], page: int) -> Details:
     """Return a page of each way that matches, command sets with the same way together."""
-    merged: dict[tuple[str, str, Right], list[str]] = defaultdict(list)
+    merged: dict[tuple[str, str, Permission], list[str]] = defaultdict(list)
     for entry in entries:
         if question.fits(entry):
-            merged[entry.identity, entry.cluster, entry.right].append(entry.command_set)
+            merged[entry.identity, entry.cluster, entry.permission].append(entry.command_set)
     order = list(WAYS)
     keys = sorted(
         merged, key=lambda key: (in_order(key[0]), in_order(key[1]), order.index(way_of(key[2])), key[2])
@@ -329,9 +331,16 @@ def details(question: Question, entries: Iterable[Entry], page: int) -> Details:
     shown = keys[(page - 1) * DETAILS : page * DETAILS]
     known = _known(name for name, *_ in shown)
     ways = [
-        Way(name, known.get(name), cluster, [one for one in merged[key] if one], WAYS[way_of(right)], right)
+        Way(
+            name,
+            known.get(name),
+            cluster,
+            [one for one in merged[key] if one],
+            WAYS[way_of(permission)],
+            permission,
+        )
         for key in shown
-        for name, cluster, right in [key]
+        for name, cluster, permission in [key]
     ]
     return Details(ways, len(keys), page)
 
@@ -358,15 +367,15 @@ def lines(question: Question, entries: Iterable[Entry]) -> Iterator[tuple[str, .
     """Yield the rows of a CSV file, in the order of COLUMNS."""
     for entry in entries:
         if question.fits(entry):
-            right = entry.right
-            granted_by = f"{right.type} {right.name}"
+            permission = entry.permission
+            granted_by = f"{permission.type} {permission.name}"
             yield (
                 entry.identity,
-                right.right,
+                permission.permission,
                 entry.cluster,
                 entry.command_set,
-                right.needs,
-                right.policy,
+                permission.needs,
+                permission.policy,
                 granted_by,
-                right.group,
+                permission.group,
             )

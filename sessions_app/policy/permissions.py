@@ -15,11 +15,11 @@ from accounts.names import canonical_username
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Clause, PolicyDocument, Who
 
-Permission = Literal["request", "incident", "break_glass", "delegation", "approve", "view", "administer"]
+PermissionKind = Literal["request", "incident", "break_glass", "delegation", "approve", "view", "administer"]
 # The permissions that let someone run commands, and those that don't.
-RUN: tuple[Permission, ...] = ("request", "incident", "break_glass", "delegation")
-OVERSEE: tuple[Permission, ...] = ("approve", "view", "administer")
-_PARTS: dict[str, Permission] = {
+RUN: tuple[PermissionKind, ...] = ("request", "incident", "break_glass", "delegation")
+OVERSEE: tuple[PermissionKind, ...] = ("approve", "view", "administer")
+_PARTS: dict[str, PermissionKind] = {
     "requesters": "request",
     "viewers": "view",
     "approvers": "approve",
@@ -28,16 +28,17 @@ _PARTS: dict[str, Permission] = {
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Right:
+class Permission:
     """One way in which an identity may do something: granted by a policy, a cluster or Stint itself, through
     a group (empty: by name).
 
     ``policy`` and ``needs`` are the policy under which commands run, and what it requires. ``clusters`` and
-    ``command_sets`` are those that it covers; without command sets, the right is on the clusters themselves.
+    ``command_sets`` are those that it covers; without command sets, the permission is on the clusters
+    themselves.
     """
 
     identity: str
-    right: str
+    permission: str
     type: str
     name: str
     group: str
@@ -49,12 +50,12 @@ class Right:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
-    """A right on one cluster, with one command set (empty: on the cluster itself)."""
+    """A permission on one cluster, with one command set (empty: on the cluster itself)."""
 
     identity: str
     cluster: str
     command_set: str
-    right: Right
+    permission: Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,65 +106,65 @@ class Snapshot:
         return replace(self, policies={key: one for key, one in self.policies.items() if key != name})
 
 
-def rights_of(snapshot: Snapshot) -> list[Right]:
-    """Return all rights in a snapshot, sorted. Disabled identities have none."""
+def permissions_of(snapshot: Snapshot) -> list[Permission]:
+    """Return all permissions in a snapshot, sorted. Disabled identities have none."""
     active = {name for name, person in snapshot.people.items() if person.is_active}
     found = {
-        Right(name, "administer", "stint", "", "")
+        Permission(name, "administer", "stint", "", "")
         for name, person in snapshot.people.items()
         if person.administers
     }
     found.update(_on_clusters(snapshot))
     for document in snapshot.policies.values():
         found.update(_under(document, snapshot))
-    return sorted(right for right in found if right.identity in active)
+    return sorted(permission for permission in found if permission.identity in active)
 
 
-def entries_of(rights: Iterable[Right], snapshot: Snapshot) -> Iterator[Entry]:
-    """Yield the rights for each cluster and each command set of its kind."""
-    for right in rights:
-        for cluster in right.clusters:
-            if not right.command_sets:
-                yield Entry(right.identity, cluster, "", right)
-            for name in right.command_sets:
+def entries_of(permissions: Iterable[Permission], snapshot: Snapshot) -> Iterator[Entry]:
+    """Yield the permissions for each cluster and each command set of its kind."""
+    for permission in permissions:
+        for cluster in permission.clusters:
+            if not permission.command_sets:
+                yield Entry(permission.identity, cluster, "", permission)
+            for name in permission.command_sets:
                 if snapshot.fits(cluster, name):
-                    yield Entry(right.identity, cluster, name, right)
+                    yield Entry(permission.identity, cluster, name, permission)
 
 
-def _on_clusters(snapshot: Snapshot) -> Iterator[Right]:
-    """Yield the rights that clusters themselves give, except requesting, which needs a policy."""
+def _on_clusters(snapshot: Snapshot) -> Iterator[Permission]:
+    """Yield the permissions that clusters themselves give, except requesting, which needs a policy."""
     for name, document in snapshot.clusters.items():
-        for part, permission in _PARTS.items():
-            if permission != "request":
-                needs = "held commands only" if permission == "approve" else ""
+        for part, kind in _PARTS.items():
+            if kind != "request":
+                needs = "held commands only" if kind == "approve" else ""
                 for group, identity in _named(_who(document.get(part)), snapshot):
-                    yield Right(identity, permission, "cluster", name, group, "", (name,), (), needs)
+                    yield Permission(identity, kind, "cluster", name, group, "", (name,), (), needs)
 
 
-def _under(document: PolicyDocument, snapshot: Snapshot) -> Iterator[Right]:
+def _under(document: PolicyDocument, snapshot: Snapshot) -> Iterator[Permission]:
     clusters = tuple(name for name in document.clusters if name in snapshot.clusters)
     sets = tuple(name for name in document.command_sets if name in snapshot.command_sets)
     if not clusters or not sets:
         return
-    policy = Right("", "", "policy", document.name, "", document.name, clusters, sets)
+    policy = Permission("", "", "policy", document.name, "", document.name, clusters, sets)
     for part in ("viewers", "administrators"):
         for group, identity in _named(getattr(document, part), snapshot):
-            yield replace(policy, identity=identity, right=_PARTS[part], group=group, command_sets=())
+            yield replace(policy, identity=identity, permission=_PARTS[part], group=group, command_sets=())
     for group in document.approver_groups:
         for identity in snapshot.members.get(group, ()):
             if not _machine(identity, snapshot):
-                yield replace(policy, identity=identity, right="approve", group=group)
+                yield replace(policy, identity=identity, permission="approve", group=group)
     yield from _running(document, policy, snapshot)
 
 
-def _running(document: PolicyDocument, policy: Right, snapshot: Snapshot) -> Iterator[Right]:
-    """Yield the rights to run commands under a policy: by its requesters, and those of its clusters."""
+def _running(document: PolicyDocument, policy: Permission, snapshot: Snapshot) -> Iterator[Permission]:
+    """Yield the permissions to run commands under a policy: by its requesters, and those of its clusters."""
     asking = [(policy, _named(document.requesters, snapshot))]
     for name in policy.clusters:
         on_cluster = replace(policy, type="cluster", name=name, clusters=(name,))
         asking.append((on_cluster, _named(_who(snapshot.clusters[name].get("requesters")), snapshot)))
     for base, named in asking:
-        usual = replace(base, right="request", needs=needs_of(document))
+        usual = replace(base, permission="request", needs=needs_of(document))
         identities = set()
         for group, identity in named:
             identities.add(identity)
@@ -172,15 +173,15 @@ def _running(document: PolicyDocument, policy: Right, snapshot: Snapshot) -> Ite
     if document.delegation:
         for group, identity in _named(document.delegation.to, snapshot):
             yield replace(
-                policy, identity=identity, right="delegation", group=group, needs="a holder delegates it"
+                policy, identity=identity, permission="delegation", group=group, needs="a holder delegates it"
             )
 
 
 def _urgent(
-    document: PolicyDocument, base: Right, identities: Iterable[str], snapshot: Snapshot
-) -> Iterator[Right]:
-    """Yield the rights of requesters who are on call or may use break-glass access."""
-    ways: list[tuple[Permission, tuple[str, ...], str]] = []
+    document: PolicyDocument, base: Permission, identities: Iterable[str], snapshot: Snapshot
+) -> Iterator[Permission]:
+    """Yield the permissions of requesters who are on call or may use break-glass access."""
+    ways: list[tuple[PermissionKind, tuple[str, ...], str]] = []
     if document.incident:
         ways.append(("incident", document.incident.on_call, _incident_needs(document)))
     if document.break_glass:
@@ -190,11 +191,11 @@ def _urgent(
             f" reviewed within {say_duration(terms.review_within)}"
         )
         ways.append(("break_glass", terms.groups, needs))
-    for permission, groups, needs in ways:
+    for kind, groups, needs in ways:
         for identity in identities:
             for group in groups:
                 if identity in snapshot.members.get(group, ()):
-                    yield replace(base, identity=identity, right=permission, group=group, needs=needs)
+                    yield replace(base, identity=identity, permission=kind, group=group, needs=needs)
 
 
 def needs_of(document: PolicyDocument) -> str:
@@ -247,7 +248,7 @@ class Change:
     ``before`` and ``after`` are what the access needed; empty if it did not exist.
     """
 
-    right: str
+    permission: str
     identities: tuple[str, ...]
     clusters: tuple[str, ...]
     command_sets: tuple[str, ...]
@@ -269,17 +270,17 @@ def changes(before: Iterable[Entry], after: Iterable[Entry]) -> list[Change]:
     for key in old.keys() | new.keys():
         was, now = old.get(key, frozenset()), new.get(key, frozenset())
         if was != now:
-            identity, right, cluster, name = key
-            differs[right, cluster, name, tuple(sorted(was)), tuple(sorted(now))].add(identity)
+            identity, permission, cluster, name = key
+            differs[permission, cluster, name, tuple(sorted(was)), tuple(sorted(now))].add(identity)
     on_sets: dict[tuple[Any, ...], set[str]] = defaultdict(set)
-    for (right, cluster, name, was, now), identities in differs.items():
-        on_sets[right, cluster, was, now, frozenset(identities)].add(name)
+    for (permission, cluster, name, was, now), identities in differs.items():
+        on_sets[permission, cluster, was, now, frozenset(identities)].add(name)
     on_clusters: dict[tuple[Any, ...], set[str]] = defaultdict(set)
-    for (right, cluster, was, now, identities), names in on_sets.items():
-        on_clusters[right, was, now, identities, frozenset(names)].add(cluster)
+    for (permission, cluster, was, now, identities), names in on_sets.items():
+        on_clusters[permission, was, now, identities, frozenset(names)].add(cluster)
     found = [
-        Change(right, _in_order(identities), _in_order(clusters), _in_order(names - {""}), was, now)
-        for (right, was, now, identities, names), clusters in on_clusters.items()
+        Change(permission, _in_order(identities), _in_order(clusters), _in_order(names - {""}), was, now)
+        for (permission, was, now, identities, names), clusters in on_clusters.items()
     ]
     return sorted(found, key=lambda one: (one.kind != "gained", one.kind != "changed", one))
 
@@ -292,6 +293,6 @@ def _needs(entries: Iterable[Entry]) -> dict[tuple[str, str, str, str], frozense
     """Return what each access needs. Access that needs nothing else has the empty text."""
     found: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for entry in entries:
-        right = entry.right
-        found[entry.identity, right.right, entry.cluster, entry.command_set].add(right.needs)
+        permission = entry.permission
+        found[entry.identity, permission.permission, entry.cluster, entry.command_set].add(permission.needs)
     return {key: frozenset(needs) for key, needs in found.items()}

@@ -7,14 +7,14 @@ from accounts.operations.create_identity import create_identity
 from broker.audit.actor import Actor
 from sessions_app.models import AccessPolicy, requestable
 from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
+from sessions_app.policy.permissions import changes, entries_of, permissions_of
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.policy.rights import changes, entries_of, rights_of
-from sessions_app.queries.identities.rights import (
+from sessions_app.queries.identities.all_permissions import (
     Scope,
     changes_between,
     effect_of,
     entries_at,
-    rights_at,
+    permissions_at,
     scope_of,
     snapshot_at,
 )
@@ -24,13 +24,15 @@ HOUR = dt.timedelta(hours=1)
 NEEDED = "1 approval from approvers, up to 4 h"
 
 
-def rights(moment, name: str, right: str) -> set[str]:
-    return {one.identity for one in rights_at(moment) if (one.name, one.right) == (name, right)}
+def permissions(moment, name: str, permission: str) -> set[str]:
+    return {
+        one.identity for one in permissions_at(moment) if (one.name, one.permission) == (name, permission)
+    }
 
 
 def told(found) -> set[tuple]:
     """The changes without what they need."""
-    return {(one.kind, one.right, one.identities, one.clusters, one.command_sets) for one in found}
+    return {(one.kind, one.permission, one.identities, one.clusters, one.command_sets) for one in found}
 
 
 def draft(world, **changed) -> PolicyDocument:
@@ -38,38 +40,38 @@ def draft(world, **changed) -> PolicyDocument:
     return PolicyDocument.model_validate({**stored, **changed})
 
 
-def test_rights_of_any_moment_of_the_past_are_told_by_group_and_by_name(world):
-    before = rights_at(world.now)
-    assert rights(world.now, "web-work", "request") >= {"alice"}
-    assert rights(world.now, "web-work", "approve") >= {"bob", "dora"}
+def test_permissions_of_any_moment_of_the_past_are_told_by_group_and_by_name(world):
+    before = permissions_at(world.now)
+    assert permissions(world.now, "web-work", "request") >= {"alice"}
+    assert permissions(world.now, "web-work", "approve") >= {"bob", "dora"}
     world.apply(acts.policy(world, requesters={"identities": ["charlie"]}), now=world.now + HOUR)
-    assert rights(world.now + HOUR, "web-work", "request") == {"charlie"}
-    assert rights_at(world.now) == before
+    assert permissions(world.now + HOUR, "web-work", "request") == {"charlie"}
+    assert permissions_at(world.now) == before
 
 
-def test_who_was_taken_out_of_a_group_had_its_rights_until_then(world):
+def test_who_was_taken_out_of_a_group_had_its_permissions_until_then(world):
     (group,) = {
         one.group
-        for one in rights_at(world.now)
-        if (one.name, one.right, one.identity) == ("web-work", "approve", "bob")
+        for one in permissions_at(world.now)
+        if (one.name, one.permission, one.identity) == ("web-work", "approve", "bob")
     }
     world.apply({f"groups/{group}.yaml": f"name: {group}\nmembers: [dora]\n"}, now=world.now + HOUR)
-    assert "bob" in rights(world.now + HOUR - dt.timedelta(seconds=1), "web-work", "approve")
-    assert "bob" not in rights(world.now + HOUR, "web-work", "approve")
+    assert "bob" in permissions(world.now + HOUR - dt.timedelta(seconds=1), "web-work", "approve")
+    assert "bob" not in permissions(world.now + HOUR, "web-work", "approve")
 
 
-def test_who_was_disabled_had_no_right_until_they_were_enabled_again(world):
+def test_who_was_disabled_had_no_permission_until_they_were_enabled_again(world):
     disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now + HOUR)
     enable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now + 2 * HOUR)
-    asked = [rights(world.now + hours * HOUR, "web-work", "request") for hours in (0, 1, 2)]
+    asked = [permissions(world.now + hours * HOUR, "web-work", "request") for hours in (0, 1, 2)]
     assert ["alice" in one for one in asked] == [True, False, True]
 
 
-def test_a_machine_had_no_right_while_its_owner_was_disabled(world):
+def test_a_machine_had_no_permission_while_its_owner_was_disabled(world):
     world.apply(acts.policy(world, requesters={"identities": ["robot"]}), now=world.now + HOUR)
     disable_identity(identity_id=world.robot.owner_id, actor=world.admin, now=world.now + 2 * HOUR)
     enable_identity(identity_id=world.robot.owner_id, actor=world.admin, now=world.now + 3 * HOUR)
-    asked = [rights(world.now + hours * HOUR, "web-work", "request") for hours in (1, 2, 3)]
+    asked = [permissions(world.now + hours * HOUR, "web-work", "request") for hours in (1, 2, 3)]
     assert asked == [{"robot"}, set(), {"robot"}]
 
 
@@ -83,8 +85,8 @@ def test_administrators_are_told_with_the_moment_from_which_they_were(world):
         actor=Actor.system("test"),
         now=at,
     )
-    assert "zoe" in rights(at, "", "administer")
-    assert "zoe" not in rights(world.now, "", "administer")
+    assert "zoe" in permissions(at, "", "administer")
+    assert "zoe" not in permissions(world.now, "", "administer")
 
 
 def test_who_may_request_what_is_what_requests_are_checked_against(world):
@@ -93,9 +95,9 @@ def test_who_may_request_what_is_what_requests_are_checked_against(world):
         | {"clusters/web.yaml": world.catalog["clusters/web.yaml"] + "requesters: {identities: [dora]}\n"}
     )
     computed = {
-        (entry.identity, entry.right.policy, entry.cluster)
+        (entry.identity, entry.permission.policy, entry.cluster)
         for entry in entries_at(world.now, Scope())
-        if entry.right.right == "request"
+        if entry.permission.permission == "request"
     }
     names = requestable_names()
     assert computed == names
@@ -113,8 +115,8 @@ def requestable_names() -> set[tuple[str, str, str]]:
 def test_each_way_to_run_a_command_says_what_it_needs(world):
     world.apply(acts.policy(world, delegation={"to": {"identities": ["robot"]}}))
     found = {
-        (one.right, one.group, one.needs)
-        for one in rights_at(world.now)
+        (one.permission, one.group, one.needs)
+        for one in permissions_at(world.now)
         if one.identity in ("alice", "robot") and one.policy and one.group != "operators"
     }
     assert found == {
@@ -150,7 +152,7 @@ def test_the_effect_of_a_draft_is_the_change_that_it_makes(world):
     assert foretold[0].after == ("1 approval from approvers, up to 2 h",)
 
 
-def test_a_right_that_another_policy_still_gives_is_not_lost(world):
+def test_a_permission_that_another_policy_still_gives_is_not_lost(world):
     second = acts.policy(world, name="second")["policies/web-work.yaml"]
     world.apply({**world.catalog, "policies/second.yaml": second})
     assert effect_of(None, "web-work", world.now) == []
@@ -165,10 +167,10 @@ def test_a_command_set_counts_from_its_publication_and_on_clusters_of_its_kind(w
     assert snapshot.command_sets == {"restart-web": ("ssh", 1)}
     assert snapshot_at(world.now - HOUR).command_sets == {}
     other = {"web": {**snapshot.clusters["web"], "commands": "http"}}
-    rights = rights_of(snapshot)
+    permissions = permissions_of(snapshot)
     there = type(snapshot)(snapshot.policies, other, snapshot.command_sets)
-    assert {entry.command_set for entry in entries_of(rights, snapshot)} == {"restart-web"}
-    assert {entry.command_set for entry in entries_of(rights, there)} == set()
+    assert {entry.command_set for entry in entries_of(permissions, snapshot)} == {"restart-web"}
+    assert {entry.command_set for entry in entries_of(permissions, there)} == set()
 
 
 def test_readers_see_what_they_oversee_and_administrators_everything(world):
