@@ -51,7 +51,7 @@ def welcome(request: HttpRequest, step: str = "") -> HttpResponse:
     error = answer.get("error") or (outcome.error if isinstance(outcome, SaveResult) else None)
     context = {
         "steps": [replace(one, current=one.key == current) for one in reads.steps()],
-        "finished": current == "done",
+        "finished": current == "done" and all(one.done for one in states),
         "page": f"home/_welcome_{current}.html",
         "is_done": all(one.done for one in states if one.key == current),
         **answer,

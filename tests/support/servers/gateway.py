@@ -39,6 +39,7 @@ blind) setsid -f sleep "$tag" </dev/null >/dev/null 2>&1
   done 2>/dev/null
   exec sleep "$tag" ;;
 flood) sh -c 'while :; do echo 0123456789012345678901234567890123456789 || exit; done' "$tag" ;;
+print) echo 0123456789; exec sleep "$tag" ;;
 status) exit "$tag" ;;
 signal) kill -TERM $$ ;;
 count) wc -c ;;

@@ -56,7 +56,8 @@ commands:
   - run: exec {pod} -n shop -c app -- test {kind} {tag}
     where:
       pod: {choice: [web-1]}
-      kind: {choice: [sleep, nohup, setsid, daemon, leave, fork, stubborn, blind, flood, status, count, both]}
+      kind: {choice: [sleep, nohup, setsid, daemon, leave, fork, stubborn, blind, flood, print, status, count,
+        both]}
       tag: {int: [0, 9999999]}
     effect: change
   - run: exec web-1 -n shop -c app -- test sleep {tag} finish

@@ -33,7 +33,7 @@ def queue(place) -> Iterator[Redis]:
 
 def test_what_a_command_prints_is_seen_until_someone_ends_it_alone(queue, place):
     grant, tag, channel = place.grant(), new_tag(), secrets.token_hex(8)
-    words = ("exec", "web-1", "-c", "app", "--", "test", "flood", str(tag))
+    words = ("exec", "web-1", "-c", "app", "--", "test", "print", str(tag))
     client = place.kubectl(grant, *words, stdout=subprocess.DEVNULL)
     try:
         eventually(lambda: grant.runs.filter(state="running").exists() or client.poll() is not None)

@@ -94,6 +94,7 @@ def test_the_first_steps_can_be_walked_left_and_resumed(root, client, now):
     assert current(client) == "check"
     # One run of the setup is enough: it allows the commands of the policy, too.
     assert "NOPASSWD: /etc/ssh/stint_as_root systemctl restart nginx" in read(client, "/welcome/check/")
+    assert "Stint is set up" not in read(client, "/welcome/done/")
     TargetCheck.objects.create(
         target=Target.objects.get(), asked_by=root, asked_at=now, finished_at=now, ok=True, steps=[]
     )
