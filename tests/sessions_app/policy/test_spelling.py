@@ -53,7 +53,7 @@ def test_problems_are_in_the_order_of_their_lines():
         (
             "clusters/web.yaml",
             "environment: production",
-            "environment: Prodution",
+            "environment: Productio",
             "Did you mean `production`?",
         ),
         ("clusters/web.yaml", "environment: production", "environment: moon", "'staging' or 'development'."),
