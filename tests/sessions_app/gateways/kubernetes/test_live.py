@@ -36,8 +36,10 @@ def test_what_a_command_prints_is_seen_until_someone_ends_it_alone(queue, place)
     words = ("exec", "web-1", "-c", "app", "--", "test", "print", str(tag))
     client = place.kubectl(grant, *words, stdout=subprocess.DEVNULL)
     try:
-        eventually(lambda: grant.runs.filter(state="running").exists() or client.poll() is not None)
-        run = grant.runs.get(state="running")
+        # kubectl reads the API and the pod first.
+        runs = grant.runs.filter(line__startswith="exec", state="running")
+        eventually(lambda: runs.exists() or client.poll() is not None)
+        run = runs.get()
         with queue.pubsub() as heard:
             heard.subscribe(channel)
             begun = watch_run(run_id=run.pk, actor=place.world.bob, channel=channel, now=clock.now())
