@@ -237,6 +237,16 @@ CODES: Mapping[str, Code] = {
         "The text is not limited in content or length.",
         "Limit its length and characters with `pattern`.",
     ),
+    "free_sink": Code(
+        "error",
+        "The holder can choose where a call's effect goes, or what it changes or destroys, without approval.",
+        "Set `hold: true`, bind the argument to a parameter, or give the reason under `free_sinks`.",
+    ),
+    "likely_sink": Code(
+        "warning",
+        "An argument's name suggests that it says where something goes or what is changed, and it is free.",
+        "List it under `sinks` and set `hold: true`, bind it, or give the reason under `free_sinks`.",
+    ),
     "denies_all": Code(
         "error or warning",
         "The rule denies every tool.",

@@ -27,7 +27,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
         outers = parent.by_tool.get(one.name, ())
         if not any(_within(one, outer) for outer in outers):
             return f"{clip(one.text)} is not covered by the grant"
-        if not one.rule.held and any(_is_laxer(outer, child) for outer in outers if outer.rule.held):
+        if not one.held and any(_is_laxer(outer, child) for outer in outers if outer.held):
             return f"{clip(one.text)} would run without the approval that each call requires"
         for outer in outers:
             if understates(one.rule.effect, outer.rule.effect) and _may_meet(one, outer):
@@ -91,7 +91,7 @@ def _alike(one: AnyCheck, other: AnyCheck) -> bool:
 
 def _is_laxer(held: CompiledToolCommand, child: CompiledSet) -> bool:
     """Whether a call that the parent holds could run without a hold under the child."""
-    return not any(other.rule.held and _within(held, other) for other in child.by_tool.get(held.name, ()))
+    return not any(other.held and _within(held, other) for other in child.by_tool.get(held.name, ()))
 
 
 def _same_deny(deny: CompiledToolCommand, other: CompiledToolCommand) -> bool:

@@ -19,6 +19,7 @@ from sessions_app.policy.commands.json_values.checks import Check, Exact, Typed,
 from sessions_app.policy.commands.json_values.placeholders import placeholder_in
 from sessions_app.policy.commands.mcp.document import TOOL_NAME, MCPCall, MCPCommandSet, MCPDeny
 from sessions_app.policy.commands.mcp.shapes import ShapeCheck, Shaped
+from sessions_app.policy.commands.mcp.sinks import loose_sinks
 from sessions_app.policy.commands.parameters import Int, ParameterType, ValueRefused
 
 AnyCheck = Check | ShapeCheck
@@ -26,16 +27,22 @@ AnyCheck = Check | ShapeCheck
 
 @dataclass(frozen=True, slots=True)
 class CompiledToolCommand(answers.CompiledCommand):
-    """One call of a compiled set."""
+    """One call of a compiled set. ``loose`` are free sinks without a reason, which are held."""
 
     rule: MCPCall | MCPDeny
     arguments: Mapping[str, AnyCheck] | None  # None: a deny of any arguments
     optional: frozenset[str]
+    loose: tuple[str, ...]
     pattern: re.Pattern[str] = field(repr=False)
 
     @property
+    def held(self) -> bool:
+        """Whether each call needs approval."""
+        return self.rule.held or bool(self.loose)
+
+    @property
     def strictness(self) -> tuple[bool, int, int]:
-        return (not self.rule.held, EFFECT_RANK[self.rule.effect], self.index)
+        return (not self.held, EFFECT_RANK[self.rule.effect], self.index)
 
     @property
     def name(self) -> str:
@@ -139,6 +146,7 @@ def _compile_rule(
         rule,
         limited,
         frozenset() if isinstance(rule, MCPDeny) else frozenset(rule.optional),
+        () if isinstance(rule, MCPDeny) else loose_sinks(document, rule),
         _pattern(rule.deny if isinstance(rule, MCPDeny) else rule.tool),
     )
 
@@ -194,7 +202,7 @@ def decide_call(compiled: CompiledSet, name: str, arguments: Json) -> Allowed | 
         matched: dict[str, str] = {}
         if next(_faults(one, arguments, matched), None) is None:
             return Allowed(
-                one.index, one.rule.effect, one.rule.held, None, matched, (name, canonical_body(arguments))
+                one.index, one.rule.effect, one.held, None, matched, (name, canonical_body(arguments))
             )
     return _explain(compiled, name, arguments)
 
@@ -268,7 +276,7 @@ def _view(one: CompiledToolCommand) -> CommandView:
         index=one.index,
         text=one.text,
         effect=one.rule.effect,
-        hold=one.rule.held,
+        hold=one.held,
         free=tuple(free_parameter(name, type_) for name, type_ in named.items()),
         detail=tuple(_detail(one)),
         denies=isinstance(one.rule, MCPDeny),
@@ -278,6 +286,15 @@ def _view(one: CompiledToolCommand) -> CommandView:
 def _detail(one: CompiledToolCommand) -> Iterator[str]:
     for name, check in (one.arguments or {}).items():
         left = " (optional)" if name in one.optional else ""
-        yield f"{name}: {check.limits}{left}"
+        yield f"{name}: {check.limits}{left}{_of_sink(one, name)}"
     if isinstance(one.rule, MCPDeny) and one.arguments is None:
         yield "with any arguments"
+
+
+def _of_sink(one: CompiledToolCommand, name: str) -> str:
+    """Return what an approver must know about a sink, as the end of a line; empty for other arguments."""
+    if isinstance(one.rule, MCPDeny) or name not in (*one.rule.sinks, *one.rule.free_sinks):
+        return ""
+    if reason := one.rule.free_sinks.get(name):
+        return f"; decides what it affects, and is chosen freely: {reason}"
+    return "; decides what it affects" + (", so each call is held" if one.held else "")

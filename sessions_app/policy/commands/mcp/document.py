@@ -54,6 +54,7 @@ Constraint = Annotated[
     Annotated[Scalar, Tag("value")] | Annotated[Parameter, Tag("type")] | Annotated[Shaped, Tag("schema")],
     Discriminator(_tag),
 ]
+Reason = Annotated[Visible, Field(min_length=1, max_length=200)]
 ArgumentName = Annotated[StrictStr, Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
 
 
@@ -85,6 +86,16 @@ class MCPCall(MCPRule):
         default=(), max_length=MAX_ARGUMENTS, description="Arguments that can be left out"
     )
     hold: StrictBool = Field(default=False, description="Each call needs the approval of a second person")
+    sinks: tuple[StrictStr, ...] = Field(
+        default=(),
+        max_length=MAX_ARGUMENTS,
+        description="Arguments that say where something goes, or what is changed or destroyed",
+    )
+    free_sinks: Mapping[StrictStr, Reason] = Field(
+        default={},
+        max_length=MAX_ARGUMENTS,
+        description="Sinks that the holder may choose at each call without approval, each with the reason",
+    )
 
     @property
     def text(self) -> str:
@@ -163,9 +174,15 @@ def _argument_problems(path: str, rule: Rule) -> Iterator[Problem]:
                 f"{path}.arguments.{name}",
                 "a value that is chosen at each call can't have `from`: use a parameter",
             )
-    for name in rule.optional if isinstance(rule, MCPCall) else ():
-        if name not in rule.limited:
-            yield Problem(f"{path}.optional", f"{name} is not one of the arguments: remove it")
+    if isinstance(rule, MCPCall):
+        for key, named in (
+            ("optional", rule.optional),
+            ("sinks", rule.sinks),
+            ("free_sinks", rule.free_sinks),
+        ):
+            for name in named:
+                if name not in rule.limited:
+                    yield Problem(f"{path}.{key}", f"{name} is not one of the arguments: remove it")
     names = sorted(rule.limited)
     for outer in names:
         if any(other.startswith(f"{outer}.") for other in names):

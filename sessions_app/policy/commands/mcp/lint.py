@@ -1,6 +1,5 @@
 """The linter for MCP: what a command set allows beyond what is obvious."""
 
-import re
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
@@ -10,6 +9,7 @@ from sessions_app.policy.commands.document import Effect
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
 from sessions_app.policy.commands.mcp.document import MCPCall, MCPCommandSet
 from sessions_app.policy.commands.mcp.shapes import Shape, Shaped, inside
+from sessions_app.policy.commands.mcp.sinks import likely_sinks, loose_sinks, words
 from sessions_app.policy.commands.parameters import (
     MAX_VALUE,
     ParameterType,
@@ -74,6 +74,7 @@ def lint(document: MCPCommandSet) -> list[Finding]:
         if isinstance(rule, MCPCall):
             found += _name_findings(index, rule)
             found += _freedom_findings(document, index, rule)
+            found += _sink_findings(document, index, rule)
         elif not rule.deny.strip("*"):
             found.append(
                 _found(index, "deny", "denies_all", "it denies every tool", "name the intended tools")
@@ -106,12 +107,6 @@ def _bound_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
 def _takes(pattern: str, *probes: str) -> bool:
     compiled = compile_pattern(pattern)
     return all(compiled.fullmatch(probe) for probe in probes)
-
-
-def words(name: str) -> frozenset[str]:
-    """Return the words of a tool's name: `exportAll` and `export_all` both give `export` and `all`."""
-    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return frozenset(re.split(r"[_./-]+", parted.lower()))
 
 
 def _name_findings(index: int, rule: MCPCall) -> Iterator[Finding]:
@@ -171,6 +166,29 @@ def _freedom_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Ite
             "unbound",
             "it uses no parameter of the grant, so it isn't limited to one workflow",
             "bind an argument to a parameter",
+        )
+
+
+def _sink_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Iterator[Finding]:
+    """Find sinks that the holder can choose, if no one approves the call."""
+    if rule.hold:
+        return
+    for name in loose_sinks(document, rule):
+        yield _found(
+            index,
+            f"arguments.{name}",
+            "free_sink",
+            "the holder can choose where it goes or what it changes, without approval",
+            "set hold: true, bind it to a parameter, or give the reason under free_sinks",
+            "error",
+        )
+    for name in likely_sinks(document, rule) if rule.effect != "read" else ():
+        yield _found(
+            index,
+            f"arguments.{name}",
+            "likely_sink",
+            "its name suggests that the holder can choose where it goes or what it changes, without approval",
+            f"list it under sinks and set hold: true, or bind it, or give the reason: free_sinks: {{{name}: …}}",
         )
 
 

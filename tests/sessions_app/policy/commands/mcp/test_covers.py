@@ -28,6 +28,10 @@ def calls(draw) -> list[dict[str, Any]]:
             call["where"] = {"x": draw(types)}
         if arguments and draw(st.booleans()):
             call["optional"] = sorted(arguments)[:1]
+        if arguments and draw(st.booleans()):
+            call["sinks"] = [max(arguments)]
+        if arguments and draw(st.booleans()):
+            call["free_sinks"] = {max(arguments): "for a test"}
         found.append(call)
     denies = draw(st.lists(st.sampled_from(["t", "u*", "T"]), max_size=1))
     return found + [

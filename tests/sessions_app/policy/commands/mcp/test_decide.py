@@ -216,12 +216,36 @@ def test_calls_are_shown_with_bound_values_and_with_what_is_free(compiled):
             "not a property",
         ),
         ("{deny: 'a b'}", "not a tool name"),
+        ("{tool: a, sinks: [x], effect: read}", "not one of the arguments"),
+        ("{tool: a, arguments: {x: 1}, free_sinks: {x: ''}, effect: read}", "is empty"),
     ],
 )
 def test_a_document_that_can_not_be_meant_is_refused_where_it_is_wrong(rule, says):
     with pytest.raises(DocumentError) as caught:
         parse_text(f"name: x\nkind: mcp\nsummary: x\nrisk: low\ncommands:\n  - {rule}\n")
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("marks", "held", "says"),
+    [
+        (
+            "sinks: [to]",
+            True,
+            "text like [a-z@]+; decides what it affects, so each call is held",
+        ),
+        ("sinks: [to], hold: true", True, "so each call is held"),
+        ("sinks: [to], free_sinks: {to: all are ours}", False, "is chosen freely: all are ours"),
+        ("hold: true", True, ""),
+    ],
+)
+def test_a_call_with_a_free_sink_is_held_unless_the_set_gives_a_reason(marks, held, says):
+    rule = f"{{tool: mail, arguments: {{to: {{pattern: '[a-z@]+'}}}}, {marks}, effect: change}}"
+    compiled = compile_open(parse_text(f"name: x\nkind: mcp\nsummary: x\nrisk: low\ncommands:\n  - {rule}\n"))
+    assert decide(compiled, 'mail {"to": "eve@b"}').hold is held
+    view = describe(compiled)[0]
+    assert view.hold is held
+    assert says in "\n".join(view.detail)
 
 
 json_values = st.recursive(

@@ -35,6 +35,20 @@ def found(*rules):
         ),
         ("{tool: tell, arguments: {x: 1}, effect: change}", ("warning", "unbound")),
         ("{deny: '*'}", ("warning", "denies_all")),
+        ("{tool: tell, arguments: {to: {name: 9}}, effect: change}", ("warning", "likely_sink")),
+        (
+            "{tool: t, arguments: {x: {schema: {type: object, properties: {mailTo: {type: string}}}}}, effect: change}",
+            ("warning", "likely_sink"),
+        ),
+        ("{tool: tell, arguments: {x: {name: 9}}, sinks: [x], effect: change}", ("error", "free_sink")),
+        (
+            "{tool: tell, arguments: {x: '{t}'}, where: {t: {name: 9}}, sinks: [x], effect: read}",
+            ("error", "free_sink"),
+        ),
+        (
+            "{tool: t, arguments: {x: {schema: {type: array, items: {type: integer}}}}, sinks: [x], effect: read}",
+            ("error", "free_sink"),
+        ),
     ],
 )
 def test_what_gives_more_than_it_seems_to_is_found(rule, finding):
@@ -50,6 +64,11 @@ def test_what_gives_more_than_it_seems_to_is_found(rule, finding):
         "{tool: tell, arguments: {x: '{a}', t: {schema: {type: string, maxLength: 9}}}, effect: change}",
         "{tool: delete_ticket, arguments: {x: '{a}'}, effect: destructive}",
         "{deny: 'export_*'}",
+        "{tool: tell, arguments: {x: '{a}', to: {name: 9}}, effect: change, hold: true}",
+        "{tool: tell, arguments: {to: '{a}'}, sinks: [to], effect: change}",
+        "{tool: tell, arguments: {x: '{a}', to: {choice: [ops, sales]}}, sinks: [to], effect: change}",
+        "{tool: tell, arguments: {x: '{a}', to: {name: 9}}, free_sinks: {to: all are ours}, effect: change}",
+        "{tool: look, arguments: {id: {name: 9}}, effect: read}",
     ],
 )
 def test_what_is_plain_is_left_alone(rule):
