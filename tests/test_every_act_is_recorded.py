@@ -88,6 +88,9 @@ READS = {
 }
 # Writes that neither give nor remove access.
 NO_ACTS = {
+    "digests of what a call returned, whose end has an entry; they only limit later calls": (
+        "sessions_app.operations.sessions.keep_results.keep_results"
+    ),
     "asked at each use, which is recorded; that the database was compared is recorded once": (
         """
         sessions_app.operations.sessions.authorize_use.authorize_use

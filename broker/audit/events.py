@@ -149,7 +149,7 @@ class Event(StrEnum):
     COMMAND_ALLOWED = (
         "command.allowed",
         "A command matched the grant and was sent to a target.",
-        "run session argv index target from held",
+        "run session argv index target from held notes",
     )
     COMMAND_REFUSED = (
         "command.refused",
@@ -159,7 +159,7 @@ class Event(StrEnum):
     COMMAND_HELD = (
         "command.held",
         "A command matched but needs a second person's approval before it runs.",
-        "run session argv index target from",
+        "run session argv index target from notes",
     )
     COMMAND_HOLD_DECIDED = (
         "command.hold_decided",

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import secrets
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -94,6 +96,14 @@ def derived_token(prefix: str, name: str) -> str:
     again without being stored.
     """
     return f"{prefix}_{base64.urlsafe_b64encode(_derived(f'token {name}')).rstrip(b'=').decode()}"
+
+
+def keyed_digests(purpose: str) -> Callable[[bytes], bytes]:
+    """Return a function that computes digests (HMAC-SHA-256) under the key for a purpose. Without the key,
+    guessing a value does not reveal whether it has a digest.
+    """
+    key = _derived(purpose)
+    return lambda data: hmac.digest(key, data, "sha256")
 
 
 def token_digest(token: str) -> str:

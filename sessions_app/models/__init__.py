@@ -41,6 +41,7 @@ from sessions_app.models.request import (
     Verdict,
 )
 from sessions_app.models.run_stop import RunStop
+from sessions_app.models.returned_value import ReturnedValue
 from sessions_app.models.session import CommandRun, GatewayNode, ReadStatement, RunState, Session, Sweeper
 from sessions_app.models.settled_day import Settled, SettledCount, SettledDay
 from sessions_app.models.stored_recording import StoredRecording
@@ -114,6 +115,7 @@ __all__ = [
     "RequestCount",
     "RequestKind",
     "RequestState",
+    "ReturnedValue",
     "Risk",
     "RunState",
     "RunStop",

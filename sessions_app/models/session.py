@@ -171,6 +171,10 @@ class CommandRun(models.Model):
     recording_bytes = models.BigIntegerField(default=0, db_default=0)
     # When the file is due for deletion; its digest stays.
     recording_purged_at = models.DateTimeField(null=True, blank=True)
+    # Whether its result may contain instructions from outsiders.
+    untrusted = models.BooleanField(default=False, db_default=False)
+    # Clauses about the decision, one per line, such as where a value came from.
+    notes = models.TextField(blank=True, db_default="")
 
     objects = CommandRunQuerySet.as_manager()
 
@@ -181,6 +185,8 @@ class CommandRun(models.Model):
             models.Index(fields=["hold_lapses_at"], condition=Q(state=RunState.HELD), name="run_held"),
             # For a person's history, which counts refused runs over many grants.
             models.Index(fields=["grant"], condition=Q(state=RunState.REFUSED), name="run_refused"),
+            # For the calls that may have to be held after one of these.
+            models.Index(fields=["grant"], condition=Q(untrusted=True), name="run_untrusted"),
             # For the refused commands of a period.
             models.Index(fields=["tried_at"], condition=Q(state=RunState.REFUSED), name="run_refused_at"),
             # For the total size and the oldest of the stored recordings, without reading the runs.

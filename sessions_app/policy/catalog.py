@@ -243,7 +243,7 @@ def holds_for_nobody(catalog: Catalog) -> list[str]:
         clusters = [catalog.clusters.get(name) for name in policy.clusters]
         alone = [cluster.name for cluster in clusters if cluster and not cluster.approvers]
         sets = [catalog.command_sets.get(name) for name in policy.command_sets]
-        held = [each.name for each in sets if each and any(rule.held for rule in each.document.commands)]
+        held = [each.name for each in sets if each and each.document.may_hold]
         if alone and held and not policy.approver_groups:
             found.append(
                 f"policies/{policy.name}: commands of {', '.join(held)} need a second person's approval, "

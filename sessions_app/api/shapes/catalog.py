@@ -190,6 +190,9 @@ class TriedShape(Shape):
     matched = serializers.DictField(
         child=serializers.CharField(), help_text="The values of the free parameters."
     )
+    notes = serializers.ListField(
+        child=serializers.CharField(), help_text="What depends on earlier calls, and can't be tested here."
+    )
     reason = serializers.CharField(help_text="Why it is refused; empty if it is allowed.")
     nearest = serializers.CharField(allow_null=True, help_text="The closest allowed command.")
     code = serializers.CharField(allow_null=True)

@@ -121,6 +121,10 @@ class RunShape(Shape):
     effect = Choice(choices=EFFECTS, allow_null=True)
     state = Choice(choices=RunState.values)
     reason = serializers.CharField()
+    notes = serializers.CharField(
+        help_text="Clauses about the decision, one per line, such as where a value came from."
+    )
+    untrusted = serializers.BooleanField(help_text="The result can contain text from outsiders.")
     tried_at = Moment()
     started_at = Moment(allow_null=True)
     deadline = Moment(allow_null=True)

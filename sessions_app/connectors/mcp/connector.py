@@ -28,7 +28,7 @@ from sessions_app.connectors.mcp.parameters import MCPParameters
 from sessions_app.connectors.mcp.reach import conversation_with, status_for_strangers
 from sessions_app.connectors.registry import ConnectorType
 from sessions_app.policy.commands import answers
-from sessions_app.policy.commands.mcp.decide import CompiledSet
+from sessions_app.policy.commands.mcp.compiling import CompiledSet
 
 T = TypeVar("T")
 _IN_ALL_S = CALL_SECONDS - 5

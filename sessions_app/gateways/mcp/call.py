@@ -19,6 +19,7 @@ from sessions_app.gateways.mcp.server import Over, Unanswered, definitions, forw
 from sessions_app.gateways.mcp.uses import OpenUse
 from sessions_app.operations.sessions.bar_call import bar_call
 from sessions_app.operations.sessions.finish_run import finish_run
+from sessions_app.operations.sessions.keep_results import keep_results
 from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.try_call import Waiting, try_call
 from sessions_app.operations.sessions.try_command import Tried
@@ -118,6 +119,10 @@ class Call:
             code = "unanswered" if sent else "not_made"
             return _result(stopped(self._use.grant_ref, error.message, code, run=tried.run_id))
         state, why = _outcome(message)
+        # Before the client gets the result: what it returned may be used by the next call.
+        await self._database.run(
+            _keep, use=self._use, run_id=tried.run_id, tool=self._name, result=message.get("result")
+        )
         ended = await self._finish(state, why, len(wire.dump(message)))
         if ended:
             raise Over(ended)
@@ -216,6 +221,11 @@ def _try(*, use: CallUse, session_id: int, call: DecidedCall) -> Tried | Waiting
 
 def _bar(*, use: CallUse, session_id: int, line: str, reason: str) -> int:
     return bar_call(use=use, session_id=session_id, line=line, reason=reason, now=clock.now())
+
+
+def _keep(*, use: CallUse, run_id: int, tool: str, result: Any) -> None:
+    if isinstance(result, dict):
+        keep_results(use=use, run_id=run_id, tool=tool, result=result, now=clock.now())
 
 
 def _finish(*, run_id: int, state: str, reason: str, size: int, credential_id: int) -> str:

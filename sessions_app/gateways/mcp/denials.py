@@ -22,7 +22,7 @@ from sessions_app.queries.grants.tokens import ENDS_OF_TOKENS
 from sessions_app.queries.requests.offers import offers
 
 # Requests refused with one of these codes would be refused under any grant.
-_NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", TOO_MANY_WAITING))
+_NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", "from_result", "untrusted", TOO_MANY_WAITING))
 
 
 def refusal(use: CallUse, refused: Refused, line: str) -> Message:

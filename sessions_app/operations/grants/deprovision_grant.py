@@ -23,7 +23,7 @@ from broker.kernel.postgresql.rows import Rows
 from broker.kernel.text import recordable
 from broker.kernel.tracing import traced
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Evidence
-from sessions_app.models import Asks, Grant, GrantState, Lease, Session
+from sessions_app.models import Asks, Grant, GrantState, Lease, ReturnedValue, Session
 from sessions_app.models.grant import GrantQuerySet
 from sessions_app.operations.grants.cut_unfinished import cut_unfinished, record_finished
 from sessions_app.operations.grants.prepare_grant import maker_of, recorded
@@ -298,6 +298,8 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
                 "targets_asked": [lease.target.name for lease, _ in results],
             },
         )
+        if locked.cluster.kind == "mcp":
+            ReturnedValue.objects.filter(grant=locked).delete()
         notify_of_end(grant=ended, now=now)
         transaction.on_commit(lambda: ENDS.labels(cause_of(ended).value).observe(seconds_to_prove(ended)))
         return ended

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+from django.db import transaction
+
 from broker.kernel.tracing import traced
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.errors import GrantIsOver
@@ -13,8 +15,9 @@ from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
 from sessions_app.operations.sessions.release_held import StillHeld, release_held
 from sessions_app.operations.sessions.try_command import HOLD_LASTS, Tried, try_command
-from sessions_app.policy.commands.answers import Allowed
+from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.mcp.decide import DecidedCall
+from sessions_app.queries.grants.earlier_results import seen_by, untrusted_call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.dateti
 
     A call that must be held is answered at once. If an approver allows it meanwhile and the same call is made
     again, it runs once. While it waits, and for five minutes after a denial, no new approval is requested.
+    What the grant's earlier calls returned may change the decision, but never allows more.
     Raises GrantIsOver, but the attempt is recorded even then.
     """
     try:
@@ -42,13 +46,40 @@ def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.dateti
         raise
 
 
+class _Overtaken(Exception):
+    """An untrusted call was sent meanwhile."""
+
+
 def _try(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
-    decision = call.decision
+    try:
+        return _once(use, session_id, call, now)
+    except _Overtaken:
+        # Once there was an untrusted call, this can't happen again.
+        return _once(use, session_id, call, now)
+
+
+def _once(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
+    """Decide and record a call. Raises _Overtaken if an untrusted call was sent between the two."""
+    if not call.depends(use.compiled):
+        return _record(use, session_id, call.line, call.decision, now)
+    seen = seen_by(grant_id=use.grant_id, mark=use.mark, asked=call.asked(use.compiled), now=now)
+    decision = call.after(use.compiled, seen)
+    with transaction.atomic():
+        tried = _record(use, session_id, call.line, decision, now)
+        # The grant is locked now, and an untrusted call is recorded under that lock before it is sent.
+        if seen.untrusted is None and untrusted_call(use.grant_id, but=tried.run_id) is not None:
+            raise _Overtaken
+    return tried
+
+
+def _record(
+    use: CallUse, session_id: int, line: str, decision: Allowed | Refused, now: dt.datetime
+) -> Tried | Waiting:
     if isinstance(decision, Allowed) and decision.hold:
         before = _before(use, decision, now)
         if before is not None:
-            return _again(use, before, call.line, decision, now)
-    return try_command(use=use, session=session_id, line=call.line, decision=decision, now=now)
+            return _again(use, before, line, decision, now)
+    return try_command(use=use, session=session_id, line=line, decision=decision, now=now)
 
 
 def _before(use: CallUse, decision: Allowed, now: dt.datetime) -> CommandRun | None:

@@ -113,7 +113,7 @@ def try_command(
         run = _save(use, session, line, RunState.RUNNING, now, decision=decision, deadline=deadline)
         _answer(order_id, run)
         lease(use, now)
-        _record(Event.COMMAND_ALLOWED, use, run, now, {"argv": run.argv, "index": decision.index})
+        _record(Event.COMMAND_ALLOWED, use, run, now, _about(run, decision))
     return _tried(run, "allowed", decision, "")
 
 
@@ -180,8 +180,13 @@ def _hold(
     run.hold_lapses_at = min(now + HOLD_LASTS, use.expires_at)
     run.save(update_fields=["hold_lapses_at"])
     _answer(order_id, run)
-    _record(Event.COMMAND_HELD, use, run, now, {"argv": run.argv, "index": decision.index})
+    _record(Event.COMMAND_HELD, use, run, now, _about(run, decision))
     return run
+
+
+def _about(run: CommandRun, decision: Allowed) -> dict[str, Json]:
+    notes: dict[str, Json] = {"notes": list(decision.notes)} if decision.notes else {}
+    return {"argv": run.argv, "index": decision.index, **notes}
 
 
 def _put_off(
@@ -223,6 +228,8 @@ def _save(
         tried_at=now,
         started_at=now if state == RunState.RUNNING else None,
         deadline=deadline,
+        untrusted=decision is not None and decision.untrusted,
+        notes=recordable("\n".join(decision.notes)) if decision else "",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sessions_app.policy.commands.document import CommandRule, Effect
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
@@ -39,7 +39,9 @@ class Allowed:
     """A command that may run.
 
     `argv` is its words; over HTTP, the method and the path. `matched` contains the values of the free
-    parameters. Without finish_seconds, the command is cut off when the grant ends.
+    parameters. Without finish_seconds, the command is cut off when the grant ends. `notes` are clauses for
+    the record and the tester, such as where a value came from. `untrusted`: what it returns may contain
+    instructions from outsiders.
     """
 
     index: int
@@ -48,6 +50,8 @@ class Allowed:
     finish_seconds: int | None
     matched: Mapping[str, str]
     argv: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    untrusted: bool = field(default=False, kw_only=True)
 
     @property
     def line(self) -> str:

@@ -247,6 +247,11 @@ CODES: Mapping[str, Code] = {
         "An argument's name suggests that it says where something goes or what is changed, and it is free.",
         "List it under `sinks` and set `hold: true`, bind it, or give the reason under `free_sinks`.",
     ),
+    "after_untrusted": Code(
+        "warning",
+        "A call with a free sink, or a destructive one, runs without approval even after an untrusted result.",
+        "Set `after_untrusted: hold`, or bind the sinks.",
+    ),
     "denies_all": Code(
         "error or warning",
         "The rule denies every tool.",

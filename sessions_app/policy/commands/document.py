@@ -138,6 +138,11 @@ class CommandSetDocument(BaseModel):
         """Return the type of a parameter that `rule` uses."""
         return rule.where[name] if name in rule.where else self.parameters[name]
 
+    @property
+    def may_hold(self) -> bool:
+        """Whether some runs need approval."""
+        return any(rule.held for rule in self.commands)
+
     def in_force(self, rule: CommandRule) -> Mapping[str, Any]:
         """Return the set's defaults that apply to a command, by field."""
         del rule

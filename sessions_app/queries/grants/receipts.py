@@ -91,6 +91,8 @@ def _run(run: CommandRun) -> dict[str, Any]:
         "exit_status": run.exit_status,
         "signal": run.signal,
         "why": run.reason,
+        "notes": run.notes,
+        "untrusted": run.untrusted,
         "recording_sha256": run.recording_digest,
     }
 

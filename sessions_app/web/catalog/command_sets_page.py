@@ -253,4 +253,5 @@ def _try(document: CommandSetDocument, line: str, values: dict[str, str]) -> Try
 def _said(answer: Allowed) -> str:
     values = ", ".join(f"{name} is {value}" for name, value in answer.matched.items())
     held = " Each run needs a second person's approval." if answer.hold else ""
-    return f"Command {answer.index + 1} of the set{f', {values}' if values else ''}.{held}"
+    notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in answer.notes)
+    return f"Command {answer.index + 1} of the set{f', {values}' if values else ''}.{held}{notes}"

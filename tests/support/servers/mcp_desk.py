@@ -32,6 +32,7 @@ class Desk:
     tickets: dict[str, str] = field(
         default_factory=lambda: {"T-41": "A secret", "T-42": "The link is broken"}
     )
+    requesters: dict[str, str] = field(default_factory=lambda: {"T-41": "bob@shop", "T-42": "eve@shop"})
     closed: set[str] = field(default_factory=set)
     # Overrides the answer to a method: a status, or any result.
     instead: dict[str, Any] = field(default_factory=dict)
@@ -54,6 +55,20 @@ class Desk:
         assert self.server is not None
         tool = self.server._tool_manager._tools[name]
         tool.description = description
+
+
+def _add_mail(server: MCPServer, desk: Desk) -> None:
+    @server.tool()
+    def look_up(id: str) -> dict[str, Any]:  # noqa: A002
+        """Return who wrote a ticket."""
+        desk.calls.append(("look_up", id))
+        return {"id": id, "requester": {"email": desk.requesters[id]}}
+
+    @server.tool()
+    def send_mail(to: str, text: str) -> str:
+        """Send a mail."""
+        desk.calls.append(("send_mail", to))
+        return f"sent: {text}"
 
 
 def _server(desk: Desk) -> MCPServer:
@@ -115,6 +130,7 @@ def _server(desk: Desk) -> MCPServer:
         """Fail."""
         raise ValueError(f"{id} can't be read")
 
+    _add_mail(server, desk)
     return server
 
 

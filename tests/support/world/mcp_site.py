@@ -40,6 +40,43 @@ accept:
   effect commands[2].effect: it can be opened again
 """
 
+# A set whose calls depend on earlier results.
+MAIL_SET = """
+name: desk-mail
+kind: mcp
+summary: Answer the customer of a ticket
+risk: medium
+commands:
+  - tool: look_up
+    arguments: {id: {name: 9}}
+    effect: read
+  - tool: read_ticket
+    arguments: {id: {name: 9}}
+    effect: read
+    untrusted: true
+  - tool: send_mail
+    arguments:
+      to: {from: result, fields: [look_up.requester.email], hold_others: {pattern: "[a-z]+@[a-z]+"}}
+      text: {pattern: "[a-z ]{0,40}"}
+    effect: change
+  - tool: save_summary
+    arguments:
+      id: {from: result, fields: [look_up.id]}
+      text: {pattern: "[a-z ]{0,40}"}
+    effect: change
+    after_untrusted: refuse
+examples:
+  allow: ['look_up {"id": "T-42"}']
+  refuse: ['send_mail {"to": "eve@shop"}']
+"""
+
+
+def mail_files() -> dict[str, str]:
+    """Return the files that add the set `desk-mail`. Its grants can be delegated to the deployer."""
+    policy = files(0)["policies/desk-work.yaml"].replace("[agent-ticket]", "[agent-ticket, desk-mail]")
+    policy += "delegation: {depth: 2, to: {identities: [deployer]}}\n"
+    return {"command-sets/desk-mail.yaml": MAIL_SET, "policies/desk-work.yaml": policy}
+
 
 def files(port: int) -> dict[str, str]:
     """Return the files of a cluster whose server listens there."""
@@ -94,18 +131,22 @@ def grant_on_desk(world: Any, *, ticket: str = "T-42", **changes: Any) -> Any:
 
 def grant_unseen(world: Any, *, pins: dict[str, str] | None = None, **changes: Any) -> Any:
     """Return an active grant whose server was never queried, with these digests as its tools' pins."""
-    from django.db import transaction
-
-    from sessions_app.models import Lease
-    from sessions_app.operations.grants.provision_grant import activate
-
     asked = {
         "cluster": "desk",
         "command_set": "agent-ticket",
         "parameters": {"ticket": "T-42"},
         "who": world.robot,
     }
-    grant = world.grant(**{**asked, **changes})
+    return pinned(world.grant(**{**asked, **changes}), world, pins)
+
+
+def pinned(grant: Any, world: Any, pins: dict[str, str] | None = None) -> Any:
+    """Activate a grant without querying its server."""
+    from django.db import transaction
+
+    from sessions_app.models import Lease
+    from sessions_app.operations.grants.provision_grant import activate
+
     Lease.objects.filter(grant=grant).update(
         made={"tools": pins or {"read_ticket": "0" * 64}}, made_until=grant.expires_at
     )

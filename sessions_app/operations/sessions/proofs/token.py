@@ -20,7 +20,7 @@ from sessions_app.operations.sessions.authorize_use import (
     live,
 )
 from sessions_app.operations.targets.cluster_connection import parameters_of
-from sessions_app.policy.commands.mcp.decide import CompiledSet
+from sessions_app.policy.commands.mcp.compiling import CompiledSet
 
 # The cluster is the audience: a token for another cluster matches nothing. Neither does a token for a server
 # that has moved since its tool definitions were read.

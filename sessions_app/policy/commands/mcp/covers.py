@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import TypeGuard
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.json_values.bodies import canonical_body
 from sessions_app.policy.commands.json_values.checks import Exact, Typed
-from sessions_app.policy.commands.mcp.decide import AnyCheck, CompiledSet, CompiledToolCommand
-from sessions_app.policy.commands.mcp.document import MCPCall
+from sessions_app.policy.commands.mcp.compiling import AnyCheck, CompiledSet, CompiledToolCommand
+from sessions_app.policy.commands.mcp.document import AfterUntrusted, MCPCall
+from sessions_app.policy.commands.mcp.results import ResultCheck
 from sessions_app.policy.commands.mcp.shapes import Shape, ShapeCheck
 from sessions_app.policy.commands.parameters import Int
 from sessions_app.policy.commands.within import UNDERSTATED, Names, type_within, understates
+
+_RANK: Mapping[AfterUntrusted, int] = {"allow": 0, "hold": 1, "refuse": 2}
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
@@ -19,8 +23,8 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     does.
 
     Each call of the child must be one of the parent's, with arguments bound or narrowed. The child must deny
-    what the parent denies, or not allow the tool. It must hold what the parent holds, and never understate an
-    effect.
+    what the parent denies, or not allow the tool. It must hold what the parent holds, mark tools as untrusted
+    as the parent does, and never understate an effect.
     """
     allows = [one for one in child.commands if isinstance(one.rule, MCPCall)]
     for one in allows:
@@ -29,6 +33,8 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
             return f"{clip(one.text)} is not covered by the grant"
         if not one.held and any(_is_laxer(outer, child) for outer in outers if outer.held):
             return f"{clip(one.text)} would run without the approval that each call requires"
+        if why := _forgets(one, outers, parent, child):
+            return f"{clip(one.text)} {why}"
         for outer in outers:
             if understates(one.rule.effect, outer.rule.effect) and _may_meet(one, outer):
                 return f"{clip(one.text)} {UNDERSTATED}: {clip(outer.text)}"
@@ -40,13 +46,73 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     return None
 
 
-def _within(inner: CompiledToolCommand, outer: CompiledToolCommand) -> bool:
+def _forgets(
+    one: CompiledToolCommand, outers: Collection[CompiledToolCommand], parent: CompiledSet, child: CompiledSet
+) -> str | None:
+    """Return how a call depends less on earlier results than the parent's calls of the tool."""
+    if one.name in parent.untrusted - child.untrusted:
+        return "would no longer count as untrusted"
+    for outer in outers:
+        if not _may_meet(one, outer):
+            continue
+        if _RANK[one.after] < _RANK[outer.after] and not (one.held and outer.after == "hold"):
+            return "would be less restricted after an untrusted result"
+        if not one.held and not _holds_others(one, outer, child):
+            return "would run without the approval of values that are not from results"
+    return None
+
+
+def _holds_others(one: CompiledToolCommand, outer: CompiledToolCommand, child: CompiledSet) -> bool:
+    """Whether all values that the parent's call holds are held, or can't be given."""
+    theirs = {name: check for name, check in (outer.arguments or {}).items() if _lets_others(check)}
+    ours = one.arguments or {}
+    if all(
+        name not in ours
+        or (
+            (isinstance(mine := ours[name], ResultCheck) and mine.others is None)
+            and set(mine.fields) <= set(check.fields)
+        )
+        for name, check in theirs.items()
+    ):
+        return True
+    return any(_within(outer, other, holding=True) for other in child.by_tool.get(outer.name, ()))
+
+
+def _lets_others(check: AnyCheck) -> TypeGuard[ResultCheck]:
+    return isinstance(check, ResultCheck) and check.others is not None
+
+
+def _within(inner: CompiledToolCommand, outer: CompiledToolCommand, *, holding: bool = False) -> bool:
+    """Whether each call that the inner command allows, or with ``holding`` each that it holds because a value
+    is not from a result, gets the same answer from the outer one.
+    """
     ours, theirs = inner.arguments or {}, outer.arguments or {}
     needed = [name for name in theirs if name not in outer.optional]
     names = Names()
+
+    def fits(one: AnyCheck, other: AnyCheck) -> bool:
+        if isinstance(one, ResultCheck) or isinstance(other, ResultCheck):
+            return _result_within(one, other, names, held=inner.held, holding=holding)
+        return _check_within(one, other, names)
+
     return all(name in ours and name not in inner.optional for name in needed) and all(
-        name in theirs and _check_within(check, theirs[name], names) for name, check in ours.items()
+        name in theirs and fits(check, theirs[name]) for name, check in ours.items()
     )
+
+
+def _result_within(ours: AnyCheck, theirs: AnyCheck, names: Names, *, held: bool, holding: bool) -> bool:
+    if not isinstance(theirs, ResultCheck):
+        return False
+    if not isinstance(ours, ResultCheck):
+        # The outer command would hold the value, unless it happens to be from a result.
+        single = theirs.others is not None and theirs.most is None
+        return held and single and _check_within(ours, theirs.others, names)
+    fewer, more = (theirs, ours) if holding else (ours, theirs)
+    size = (ours.most is None) == (theirs.most is None) and (ours.most or 0) <= (theirs.most or 0)
+    others = ours.others is None or (
+        theirs.others is not None and _check_within(ours.others, theirs.others, names)
+    )
+    return size and others and set(fewer.fields) <= set(more.fields)
 
 
 def _check_within(ours: AnyCheck, theirs: AnyCheck, names: Names) -> bool:

@@ -6,153 +6,19 @@ match exactly.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import Allowed, CommandView, Refused, free_parameter
-from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, canonical_body, read_body
-from sessions_app.policy.commands.json_values.checks import Check, Exact, Typed, leaves
-from sessions_app.policy.commands.json_values.placeholders import placeholder_in
-from sessions_app.policy.commands.mcp.document import TOOL_NAME, MCPCall, MCPCommandSet, MCPDeny
-from sessions_app.policy.commands.mcp.shapes import ShapeCheck, Shaped
-from sessions_app.policy.commands.mcp.sinks import loose_sinks
-from sessions_app.policy.commands.parameters import Int, ParameterType, ValueRefused
-
-AnyCheck = Check | ShapeCheck
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledToolCommand(answers.CompiledCommand):
-    """One call of a compiled set. ``loose`` are free sinks without a reason, which are held."""
-
-    rule: MCPCall | MCPDeny
-    arguments: Mapping[str, AnyCheck] | None  # None: a deny of any arguments
-    optional: frozenset[str]
-    loose: tuple[str, ...]
-    pattern: re.Pattern[str] = field(repr=False)
-
-    @property
-    def held(self) -> bool:
-        """Whether each call needs approval."""
-        return self.rule.held or bool(self.loose)
-
-    @property
-    def strictness(self) -> tuple[bool, int, int]:
-        return (not self.held, EFFECT_RANK[self.rule.effect], self.index)
-
-    @property
-    def name(self) -> str:
-        return self.rule.tool if isinstance(self.rule, MCPCall) else self.rule.deny
-
-    @property
-    def text(self) -> str:
-        """The call as written, with values in place. An ellipsis stands for values without a name."""
-        if not self.arguments:
-            return self.name
-        inside = ", ".join(f'"{name}": {_shown(check)}' for name, check in self.arguments.items())
-        return f"{self.name} {{{inside}}}"
-
-
-def _shown(check: AnyCheck) -> str:
-    if isinstance(check, Exact):
-        return canonical_body(check.value)
-    return f"{{{check.name}}}" if isinstance(check, Typed) and check.name else "…"
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledSet(answers.CompiledSet):
-    """The tools of one grant, compiled for `decide_call`."""
-
-    commands: tuple[CompiledToolCommand, ...]
-    left_out: tuple[CompiledToolCommand, ...]
-    denies: tuple[CompiledToolCommand, ...] = field(repr=False)
-    by_tool: Mapping[str, tuple[CompiledToolCommand, ...]] = field(repr=False)
-
-    @property
-    def tools(self) -> frozenset[str]:
-        """The names of the tools with at least one allowed call."""
-        return frozenset(self.by_tool)
-
-
-def compile_set(
-    document: MCPCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
-) -> CompiledSet:
-    """Return the calls with the grant's values in place. `keep` are the indices that the approvers kept
-    (None: all).
-
-    Denied calls stay denied, whether or not they were kept. Raises CompileError.
-    """
-    check_kept(document, keep)
-    return _compile(document, bind(document, bindings), keep)
-
-
-def compile_open(document: MCPCommandSet) -> CompiledSet:
-    """Return the set with no values bound.
-
-    Parameters are free within their types, so it allows whatever any grant could.
-    """
-    return _compile(document, {}, None)
-
-
-def _compile(document: MCPCommandSet, bound: Mapping[str, str], keep: Collection[int] | None) -> CompiledSet:
-    every = [_compile_rule(document, index, rule, bound) for index, rule in enumerate(document.commands)]
-    kept = tuple(one for one in every if keep is None or one.index in keep or isinstance(one.rule, MCPDeny))
-    by_tool: dict[str, tuple[CompiledToolCommand, ...]] = {}
-    allows = (one for one in kept if isinstance(one.rule, MCPCall))
-    for one in sorted(allows, key=lambda one: one.strictness):
-        by_tool[one.name] = (*by_tool.get(one.name, ()), one)
-    return CompiledSet(
-        kind="mcp",
-        name=document.name,
-        bindings=dict(bound),
-        commands=kept,
-        left_out=tuple(one for one in every if one not in kept),
-        denies=tuple(one for one in kept if isinstance(one.rule, MCPDeny)),
-        by_tool=by_tool,
-    )
-
-
-def _compile_rule(
-    document: MCPCommandSet, index: int, rule: MCPCall | MCPDeny, bound: Mapping[str, str]
-) -> CompiledToolCommand:
-    deny = isinstance(rule, MCPDeny)
-
-    def resolve(value: Json) -> Check:
-        name = placeholder_in(value)
-        if name is None:
-            return Exact(value, deny)
-        type_ = document.type_of(rule, name)
-        if name not in bound:
-            return Typed(type_, name, broad=deny)
-        # Numbers are bound as numbers, and everything else as text.
-        return Exact(int(bound[name]) if isinstance(type_, Int) else bound[name], deny)
-
-    def check(value: object) -> AnyCheck:
-        if isinstance(value, Shaped):
-            return ShapeCheck(value.shape, resolve, deny)
-        if isinstance(value, ParameterType):
-            return Typed(value, broad=deny)
-        return resolve(value)  # type: ignore[arg-type]  # otherwise the document contains scalars
-
-    limited = (
-        None if deny and rule.arguments is None else {name: check(one) for name, one in rule.limited.items()}
-    )
-    return CompiledToolCommand(
-        index,
-        rule,
-        limited,
-        frozenset() if isinstance(rule, MCPDeny) else frozenset(rule.optional),
-        () if isinstance(rule, MCPDeny) else loose_sinks(document, rule),
-        _pattern(rule.deny if isinstance(rule, MCPDeny) else rule.tool),
-    )
-
-
-def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, name.split("*"))), re.IGNORECASE)
+from sessions_app.policy.commands.json_values.checks import Typed, leaves
+from sessions_app.policy.commands.mcp.compiling import CompiledSet, CompiledToolCommand
+from sessions_app.policy.commands.mcp.document import TOOL_NAME, MCPCall, MCPDeny
+from sessions_app.policy.commands.mcp.results import ResultCheck, Seen, Value
+from sessions_app.policy.commands.parameters import ValueRefused
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
@@ -171,15 +37,47 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
 
 @dataclass(frozen=True, slots=True)
 class DecidedCall:
-    """One tool call as recorded, with its decision. It is decided once and then forwarded."""
+    """One tool call as recorded, with its decision as far as it is possible without earlier results."""
 
     line: str
+    name: str
+    arguments: Json = field(repr=False)
     decision: Allowed | Refused
+
+    def depends(self, compiled: CompiledSet) -> bool:
+        """Whether earlier results can change the decision."""
+        return isinstance(self.decision, Allowed) and any(
+            one.after != "allow"
+            or any(isinstance(check, ResultCheck) for check in (one.arguments or {}).values())
+            for one in compiled.by_tool.get(self.name, ())
+        )
+
+    def after(self, compiled: CompiledSet, seen: Seen) -> Allowed | Refused:
+        """Return the decision for a grant with these earlier results. It never allows more."""
+        if isinstance(self.decision, Refused):
+            return self.decision
+        return decide_call(compiled, self.name, self.arguments, seen)
+
+    def asked(self, compiled: CompiledSet) -> frozenset[Value]:
+        """Return the values of fields that the decision depends on."""
+        given = _given(compiled, self.name, self.arguments)
+        return frozenset(value for check, one in given for value in check.asked(one))
+
+
+def _given(compiled: CompiledSet, name: str, arguments: Json) -> Iterator[tuple[ResultCheck, Json]]:
+    for one in compiled.by_tool.get(name, ()):
+        limited = one.arguments or {}
+        if any(isinstance(check, ResultCheck) for check in limited.values()):
+            with suppress(ValueRefused):
+                for key, value in leaves(arguments, limited):  # type: ignore[arg-type]  # only the names
+                    check = limited.get(key)
+                    if isinstance(check, ResultCheck):
+                        yield check, value
 
 
 def decided(compiled: CompiledSet, name: str, arguments: Json) -> DecidedCall:
-    """Decide a call once, and return the decision for every later use."""
-    return DecidedCall(line_of(name, arguments), decide_call(compiled, name, arguments))
+    """Decide a call as far as possible without earlier results."""
+    return DecidedCall(line_of(name, arguments), name, arguments, decide_call(compiled, name, arguments))
 
 
 def line_of(name: str, arguments: Json) -> str:
@@ -187,9 +85,13 @@ def line_of(name: str, arguments: Json) -> str:
     return f"{name} {canonical_body(arguments)}"
 
 
-def decide_call(compiled: CompiledSet, name: str, arguments: Json) -> Allowed | Refused:
+def decide_call(
+    compiled: CompiledSet, name: str, arguments: Json, seen: Seen | None = None
+) -> Allowed | Refused:
     """Decide whether a tool may be called with these parsed JSON arguments. Never raises because of their
     content.
+
+    Without ``seen``, any value counts as returned, and nothing untrusted was read; ``notes`` say so.
     """
     if TOOL_NAME.fullmatch(name) is None:
         return Refused(f"{clip(name)} is not a tool name", None, "syntax")
@@ -198,32 +100,97 @@ def decide_call(compiled: CompiledSet, name: str, arguments: Json) -> Allowed | 
     for one in compiled.denies:
         if _is_denied(one, name, arguments):
             return Refused(f"{clip(one.name)} is explicitly denied", None, "denied")
-    for one in compiled.by_tool.get(name, ()):
-        matched: dict[str, str] = {}
-        if next(_faults(one, arguments, matched), None) is None:
-            return Allowed(
-                one.index, one.rule.effect, one.held, None, matched, (name, canonical_body(arguments))
-            )
-    return _explain(compiled, name, arguments)
+    fitting = [
+        answer
+        for one in compiled.by_tool.get(name, ())
+        if (answer := _answer(compiled, one, arguments, seen))
+    ]
+    for answer in fitting:
+        if isinstance(answer, Refused):
+            return answer
+    allowed = [answer for answer in fitting if isinstance(answer, Allowed)]
+    if allowed:
+        return min(allowed, key=lambda one: (not one.hold, EFFECT_RANK[one.effect], one.index))
+    return _explain(compiled, name, arguments, seen)
 
 
-def _faults(one: CompiledToolCommand, arguments: Json, matched: dict[str, str]) -> Iterator[str]:
+@dataclass(slots=True)
+class _Found:
+    """What became known while a call was compared with a command."""
+
+    matched: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    held: bool = False
+
+
+def _answer(
+    compiled: CompiledSet, one: CompiledToolCommand, arguments: Json, seen: Seen | None
+) -> Allowed | Refused | None:
+    """Return the decision of one command; None if the call does not match it."""
+    found = _Found(held=one.held)
+    if next(_faults(one, arguments, found, seen), None) is not None:
+        return None
+    if one.after != "allow" and seen is not None and seen.untrusted is not None:
+        source = f"run {seen.untrusted.run} of {seen.untrusted.tool}, which is untrusted"
+        if one.after == "refuse":
+            return Refused(f"{clip(one.name)} is not allowed after {source}", None, "untrusted")
+        found.held = True
+        found.notes.append(f"held after {source}")
+    elif one.after != "allow" and seen is None and compiled.untrusted:
+        outcome = "held" if one.after == "hold" else "refused"
+        found.notes.append(f"{outcome} after an untrusted result, which can't be tested here")
+    return Allowed(
+        one.index,
+        one.rule.effect,
+        found.held,
+        None,
+        found.matched,
+        (one.name, canonical_body(arguments)),
+        notes=tuple(dict.fromkeys(found.notes)),
+        untrusted=one.name in compiled.untrusted,
+    )
+
+
+def _faults(
+    one: CompiledToolCommand, arguments: Json, found: _Found, seen: Seen | None = None
+) -> Iterator[str]:
     limited = one.arguments or {}
-    seen = set()
+    given = set()
     try:
         for name, value in leaves(arguments, limited):  # type: ignore[arg-type]  # only the names are used
-            seen.add(name)
+            given.add(name)
             if name not in limited:
                 yield f"the argument {clip(name)} is not allowed"
-            elif fault := limited[name].fault(value, matched):
+                continue
+            check = limited[name]
+            if fault := check.fault(value, found.matched):
                 yield f"the argument {clip(name)}: {fault}"
+            elif isinstance(check, ResultCheck):
+                yield from _unreturned(name, check, value, found, seen)
     except ValueRefused as error:
         yield f"one of the arguments {error}"
     yield from (
         f"the argument {clip(name)} is required"
         for name in limited
-        if name not in seen and name not in one.optional
+        if name not in given and name not in one.optional
     )
+
+
+def _unreturned(
+    name: str, check: ResultCheck, value: Json, found: _Found, seen: Seen | None
+) -> Iterator[str]:
+    """Yield why a value can't be used, and note where it came from if it can."""
+    if seen is None:
+        found.notes.append(f"{name} is from an earlier result, which can't be tested here")
+        return
+    for origin in check.origins(value, seen):
+        if isinstance(origin, str):
+            yield f"the argument {clip(name)}: {origin}"
+        elif origin.source is None:
+            found.held = True
+            found.notes.append(f"{name} {clip(origin.value)} is not from an earlier result")
+        else:
+            found.notes.append(f"{name} is {origin.source} of run {origin.run}")
 
 
 def _is_denied(one: CompiledToolCommand, name: str, arguments: Json) -> bool:
@@ -240,14 +207,17 @@ def _is_denied(one: CompiledToolCommand, name: str, arguments: Json) -> bool:
     return all(key in given and not check.fault(given[key], matched) for key, check in one.arguments.items())
 
 
-def _explain(compiled: CompiledSet, name: str, arguments: Json) -> Refused:
+def _explain(compiled: CompiledSet, name: str, arguments: Json, seen: Seen | None) -> Refused:
     """Explain why nothing matches: the first difference from the nearest call."""
     for one in compiled.left_out:
-        if one.name == name and next(_faults(one, arguments, {}), None) is None:
+        if one.name == name and next(_faults(one, arguments, _Found()), None) is None:
             return Refused("the approvers excluded this call from the grant", None, "left_out")
     same = compiled.by_tool.get(name)
+    for one in same or ():
+        if seen is not None and next(_faults(one, arguments, _Found()), None) is None:
+            return Refused(next(_faults(one, arguments, _Found(), seen)), one.text, "from_result")
     if same:
-        return Refused(next(_faults(same[0], arguments, {})), same[0].text, "value")
+        return Refused(next(_faults(same[0], arguments, _Found(), seen)), same[0].text, "value")
     if not compiled.by_tool:
         return Refused("nothing is allowed here: the list of tools is empty", None, "empty")
     nearest = max(compiled.by_tool, key=lambda known: (_likeness(known, name), known))
@@ -266,10 +236,10 @@ def describe(compiled: CompiledSet) -> list[CommandView]:
     """Return the calls of a grant in document order, with bound values and the values that are free at each
     call.
     """
-    return [_view(one) for one in compiled.commands]
+    return [_view(compiled, one) for one in compiled.commands]
 
 
-def _view(one: CompiledToolCommand) -> CommandView:
+def _view(compiled: CompiledSet, one: CompiledToolCommand) -> CommandView:
     limited = one.arguments or {}
     named = {check.name: check.type for check in limited.values() if isinstance(check, Typed) and check.name}
     return CommandView(
@@ -278,17 +248,22 @@ def _view(one: CompiledToolCommand) -> CommandView:
         effect=one.rule.effect,
         hold=one.held,
         free=tuple(free_parameter(name, type_) for name, type_ in named.items()),
-        detail=tuple(_detail(one)),
+        detail=tuple(_detail(compiled, one)),
         denies=isinstance(one.rule, MCPDeny),
     )
 
 
-def _detail(one: CompiledToolCommand) -> Iterator[str]:
+def _detail(compiled: CompiledSet, one: CompiledToolCommand) -> Iterator[str]:
     for name, check in (one.arguments or {}).items():
         left = " (optional)" if name in one.optional else ""
         yield f"{name}: {check.limits}{left}{_of_sink(one, name)}"
     if isinstance(one.rule, MCPDeny) and one.arguments is None:
         yield "with any arguments"
+    if isinstance(one.rule, MCPCall) and one.rule.untrusted:
+        yield "its results can contain text from outsiders"
+    if compiled.untrusted and one.after != "allow":
+        outcome = "held" if one.after == "hold" else "refused"
+        yield f"{outcome} after a result of {', '.join(sorted(compiled.untrusted))}"
 
 
 def _of_sink(one: CompiledToolCommand, name: str) -> str:

@@ -1,8 +1,8 @@
 """The document of a command set for MCP: tools, and limits on their arguments.
 
-An argument is limited by one value, by ``{name}`` for a parameter value, by a type, or by ``{schema: …}``.
-``a.b`` is a nested argument. Arguments that are not listed are refused. Source: Model Context Protocol
-2026-07-28, "Tools".
+An argument is limited by one value, by ``{name}`` for a parameter value, by a type, by ``{schema: …}``, or by
+``{from: result, …}`` to values that an earlier call returned. ``a.b`` is a nested argument. Arguments that
+are not listed are refused. Source: Model Context Protocol 2026-07-28, "Tools".
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, StrictBool, StrictStr, Tag
 
+from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import (
     MAX_COMMANDS,
     CommandRule,
@@ -19,6 +20,7 @@ from sessions_app.policy.commands.document import (
     Visible,
 )
 from sessions_app.policy.commands.json_values.placeholders import placeholder_in
+from sessions_app.policy.commands.mcp.results import FromResult, field_of
 from sessions_app.policy.commands.mcp.shapes import Scalar, Shaped
 from sessions_app.policy.commands.parameters import Parameter, ParameterType
 from sessions_app.policy.documents import Problem
@@ -47,13 +49,19 @@ def _denied(name: str) -> str:
 def _tag(data: Any) -> str:
     if isinstance(data, Shaped) or (isinstance(data, Mapping) and "schema" in data):
         return "schema"
+    if isinstance(data, FromResult) or (isinstance(data, Mapping) and data.get("from") == "result"):
+        return "result"
     return "type" if isinstance(data, Mapping | ParameterType) else "value"
 
 
 Constraint = Annotated[
-    Annotated[Scalar, Tag("value")] | Annotated[Parameter, Tag("type")] | Annotated[Shaped, Tag("schema")],
+    Annotated[Scalar, Tag("value")]
+    | Annotated[Parameter, Tag("type")]
+    | Annotated[Shaped, Tag("schema")]
+    | Annotated[FromResult, Tag("result")],
     Discriminator(_tag),
 ]
+AfterUntrusted = Literal["allow", "hold", "refuse"]
 Reason = Annotated[Visible, Field(min_length=1, max_length=200)]
 ArgumentName = Annotated[StrictStr, Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
 
@@ -96,6 +104,13 @@ class MCPCall(MCPRule):
         max_length=MAX_ARGUMENTS,
         description="Sinks that the holder may choose at each call without approval, each with the reason",
     )
+    untrusted: StrictBool = Field(
+        default=False, description="Its results can contain text from outsiders, such as mail or web pages"
+    )
+    after_untrusted: AfterUntrusted | None = Field(
+        default=None,
+        description="What happens to this call after an untrusted result. Default: as the set says",
+    )
 
     @property
     def text(self) -> str:
@@ -108,7 +123,8 @@ class MCPCall(MCPRule):
 
     @property
     def held(self) -> bool:
-        return self.hold
+        limits = self.arguments.values()
+        return self.hold or any(isinstance(one, FromResult) and one.others is not None for one in limits)
 
 
 class MCPDeny(MCPRule):
@@ -159,12 +175,43 @@ class MCPCommandSet(CommandSetDocument):
 
     kind: Literal["mcp"]
     commands: tuple[Rule, ...] = Field(max_length=MAX_COMMANDS, description="An empty list allows nothing")
+    after_untrusted: Literal["hold", "refuse"] = Field(
+        default="hold",
+        description="What happens to calls that change something after the result of an `untrusted` tool",
+    )
+
+    @property
+    def tools(self) -> frozenset[str]:
+        """The names of the tools that it allows."""
+        return frozenset(rule.tool for rule in self.commands if isinstance(rule, MCPCall))
+
+    @property
+    def untrusted(self) -> frozenset[str]:
+        """The names of the tools that it marks as untrusted."""
+        return frozenset(rule.tool for rule in self.commands if isinstance(rule, MCPCall) and rule.untrusted)
+
+    @property
+    def may_hold(self) -> bool:
+        changes = (self.after(rule) for rule in self.commands)
+        return super().may_hold or (bool(self.untrusted) and "hold" in changes)
+
+    def after(self, rule: Rule) -> AfterUntrusted:
+        """Return what happens to a call after an untrusted result."""
+        if isinstance(rule, MCPDeny) or rule.effect == "read":
+            return "allow"
+        return rule.after_untrusted or self.after_untrusted
+
+    def in_force(self, rule: CommandRule) -> Mapping[str, Any]:
+        if isinstance(rule, MCPCall) and rule.effect != "read":
+            return {"after_untrusted": self.after(rule)}
+        return {}
 
     def problems(self) -> Iterator[Problem]:
         """Yield inconsistencies between the parts of the document."""
         yield from super().problems()
         for index, rule in enumerate(self.commands):
             yield from _argument_problems(f"commands[{index}]", rule)
+            yield from _result_problems(f"commands[{index}]", rule, self.tools)
 
 
 def _argument_problems(path: str, rule: Rule) -> Iterator[Problem]:
@@ -189,3 +236,22 @@ def _argument_problems(path: str, rule: Rule) -> Iterator[Problem]:
             yield Problem(
                 f"{path}.arguments.{outer}", "is limited both as a whole and by its keys: keep one of the two"
             )
+
+
+def _result_problems(path: str, rule: Rule, tools: frozenset[str]) -> Iterator[Problem]:
+    for name, constraint in rule.limited.items():
+        if not isinstance(constraint, FromResult):
+            continue
+        where = f"{path}.arguments.{name}"
+        if isinstance(rule, MCPDeny):
+            yield Problem(where, "a deny can't depend on earlier results: list the values, or use a type")
+        for text in constraint.paths:
+            if field_of(text, tools) is None:
+                yield Problem(
+                    where,
+                    f"{clip(text)} is not a field of a tool of this set: write it like get_ticket.email",
+                )
+        if constraint.others is not None and constraint.others.source is not None:
+            yield Problem(where, "`hold_others` can't have `from`: use a type")
+    if isinstance(rule, MCPCall) and rule.effect == "read" and rule.after_untrusted is not None:
+        yield Problem(f"{path}.after_untrusted", "applies only to calls that change something: remove it")

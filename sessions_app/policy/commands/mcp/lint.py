@@ -8,6 +8,7 @@ from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import Effect
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
 from sessions_app.policy.commands.mcp.document import MCPCall, MCPCommandSet
+from sessions_app.policy.commands.mcp.results import FromResult
 from sessions_app.policy.commands.mcp.shapes import Shape, Shaped, inside
 from sessions_app.policy.commands.mcp.sinks import likely_sinks, loose_sinks, words
 from sessions_app.policy.commands.parameters import (
@@ -159,7 +160,10 @@ def _freedom_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Ite
                 "the text is not limited in content or length",
                 'limit its length and characters: {pattern: "[ -~]{0,500}"}, or list the values',
             )
-    if document.parameters and rule.effect != "read" and not set(rule.names) & set(document.parameters):
+    bound = set(rule.names) & set(document.parameters) or any(
+        isinstance(one, FromResult) and one.others is None for one in rule.arguments.values()
+    )
+    if document.parameters and rule.effect != "read" and not bound:
         yield _found(
             index,
             "arguments",
@@ -182,13 +186,21 @@ def _sink_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Iterat
             "set hold: true, bind it to a parameter, or give the reason under free_sinks",
             "error",
         )
+    if rule.after_untrusted == "allow" and (rule.free_sinks or rule.effect == "destructive"):
+        yield _found(
+            index,
+            "after_untrusted",
+            "after_untrusted",
+            "an outsider's instructions could use it, because it runs without approval after an untrusted result",
+            "set after_untrusted: hold, or bind its sinks",
+        )
     for name in likely_sinks(document, rule) if rule.effect != "read" else ():
         yield _found(
             index,
             f"arguments.{name}",
             "likely_sink",
-            "its name suggests that the holder can choose where it goes or what it changes, without approval",
-            f"list it under sinks and set hold: true, or bind it, or give the reason: free_sinks: {{{name}: …}}",
+            "its name suggests that the holder can choose what it affects, without approval",
+            f"set hold: true, bind it to a parameter, or give the reason: free_sinks: {{{name}: …}}",
         )
 
 

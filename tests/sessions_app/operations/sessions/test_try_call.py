@@ -1,19 +1,25 @@
 """One call of a tool: allowed, held or refused, and recorded first."""
 
+from functools import partial
+
 import pytest
 
 from broker.kernel.crypto import token_digest
 from sessions_app.models import CommandRun, EndReason, Grant
+from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use, only
 from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.operations.sessions.keep_results import keep_results
 from sessions_app.operations.sessions.open_session import TokenIsOver
 from sessions_app.operations.sessions.proofs.token import ByToken
 from sessions_app.operations.sessions.try_call import Waiting, try_call
+from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.mcp.decide import decided
-from tests.support.world.acts import after, last, session
-from tests.support.world.mcp_site import add_desk, grant_unseen, token_of
+from tests.support.world.acts import after, at_once, last, session
+from tests.support.world.mcp_site import add_desk, grant_unseen, mail_files, pinned, token_of
 
 
 @pytest.fixture
@@ -89,6 +95,106 @@ def test_what_was_allowed_to_a_token_before_runs_with_the_next_one_and_not_with_
         call=decided(fresh.compiled, "close_ticket", {"id": "T-42"}),
     )
     assert (made.verdict, made.run_id) == ("allowed", first.run_id)
+
+
+@pytest.fixture
+def mail(world):
+    add_desk(world, 9000, mail_files())
+    return grant_unseen(world, command_set="desk-mail", parameters={})
+
+
+def acting(grant, world):
+    """Return how a grant is used with a new token: a call, with what it returns."""
+    token = token_of(grant, world)
+    use = only(authorize_use(by=ByToken(token_digest(token), "desk")))
+    opened = session(use, now=world.now, gateway="mcp-1")
+
+    def act(name, arguments, returns=None):
+        call = decided(use.compiled, name, arguments)
+        tried = try_call(use=use, session_id=opened, call=call, now=world.now)
+        if returns is not None:
+            result = {"structuredContent": returns}
+            keep_results(use=use, run_id=tried.run_id, tool=name, result=result, now=world.now)
+        return tried
+
+    return act
+
+
+EVE = {"id": "T-42", "requester": {"email": "eve@shop"}}
+TO_EVE = ("send_mail", {"to": "eve@shop", "text": "hi"})
+OF_EVE = ("save_summary", {"id": "T-42", "text": "hi"})
+
+
+def test_a_value_that_a_call_of_the_grant_returned_is_allowed_and_the_record_says_where_it_is_from(
+    mail, world
+):
+    call = acting(mail, world)
+    assert call(*TO_EVE).verdict == "held"
+    assert call(*OF_EVE).decision.code == "from_result"
+    looked_up = call("look_up", {"id": "T-42"}, EVE).run_id
+    made = call(*TO_EVE)
+    origin = f"to is look_up.requester.email of run {looked_up}"
+    assert made.verdict == "allowed"
+    assert last("command.allowed").data["notes"] == [origin]
+    assert CommandRun.objects.get(pk=made.run_id).notes == origin
+    assert call(*OF_EVE).verdict == "allowed"
+
+
+def test_a_held_call_says_which_value_is_not_from_a_result(mail, world):
+    acting(mail, world)(*TO_EVE)
+    assert last("command.held").data["notes"] == ['to `"eve@shop"` is not from an earlier result']
+
+
+def test_a_value_counts_with_the_next_token_and_in_no_other_grant(mail, world):
+    acting(mail, world)("look_up", {"id": "T-42"}, EVE)
+    other = grant_unseen(world, command_set="desk-mail", parameters={})
+    below = delegated(mail, world)
+    assert acting(mail, world)(*OF_EVE).verdict == "allowed"
+    for grant in (other, below):
+        assert acting(grant, world)(*OF_EVE).decision.code == "from_result"
+
+
+def delegated(grant, world):
+    """Return all of a grant, delegated to the deployer."""
+    part = Part(identity="deployer", command_set="desk-mail", parameters={})
+    made = delegate_grant(grant_id=grant.pk, actor=grant.holder, part=part, now=world.now)
+    return pinned(provision_grant(grant_id=made.pk, now=world.now), world)
+
+
+@pytest.mark.parametrize("first", ["the grant itself", "the grant above", "the grant below"])
+def test_after_an_untrusted_call_changes_are_held_or_refused_also_in_delegated_grants(mail, world, first):
+    below = delegated(mail, world)
+    used = below if first == "the grant above" else mail
+    acting(used, world)("look_up", {"id": "T-42"}, EVE)
+    untrusted = acting(below if first == "the grant below" else mail, world)("read_ticket", {"id": "T-42"})
+    call = acting(used, world)
+    assert call(*OF_EVE).decision.code == "untrusted"
+    assert call(*TO_EVE).verdict == "held"
+    assert f"held after run {untrusted.run_id} of read_ticket" in last("command.held").data["notes"][-1]
+    assert call("look_up", {"id": "T-42"}).verdict == "allowed"
+
+
+def test_a_call_that_was_refused_or_never_sent_is_not_untrusted(mail, world):
+    call = acting(mail, world)
+    call("look_up", {"id": "T-42"}, EVE)
+    assert call("read_ticket", {"id": "*"}).verdict == "refused"
+    assert call(*TO_EVE).verdict == "allowed"
+
+
+def test_of_50_calls_at_once_each_change_after_an_untrusted_call_is_held(live_world):
+    world = live_world
+    add_desk(world, 9000, mail_files())
+    mail = grant_unseen(world, command_set="desk-mail", parameters={})
+    call = acting(mail, world)
+    call("look_up", {"id": "T-42"}, EVE)
+    acts = [partial(call, *TO_EVE) for _ in range(49)]
+    acts.insert(10, partial(call, "read_ticket", {"id": "T-42"}))
+    tried = at_once(*acts)
+    untrusted = tried.pop(10)
+    late = [one for one in tried if one.run_id > untrusted.run_id]
+    assert {one.verdict for one in tried if one not in late} <= {"allowed"}
+    assert not [one for one in late if isinstance(one, Tried) and one.verdict == "allowed"]
+    assert CommandRun.objects.filter(grant=mail, state="running", pk__gt=untrusted.run_id).count() == 0
 
 
 def test_nothing_begins_in_a_grant_that_is_over(call, use, world):

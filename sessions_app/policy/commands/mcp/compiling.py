@@ -1,0 +1,181 @@
+"""Compile a command set for MCP: bind a grant's values, and index its calls by tool."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sessions_app.policy.commands import answers
+from sessions_app.policy.commands.binding import bind, check_kept
+from sessions_app.policy.commands.document import EFFECT_RANK
+from sessions_app.policy.commands.json_values.bodies import Json, canonical_body
+from sessions_app.policy.commands.json_values.checks import Check, Exact, Typed
+from sessions_app.policy.commands.json_values.placeholders import placeholder_in
+from sessions_app.policy.commands.mcp.document import AfterUntrusted, MCPCall, MCPCommandSet, MCPDeny
+from sessions_app.policy.commands.mcp.results import FromResult, ResultCheck, ResultField, field_of
+from sessions_app.policy.commands.mcp.shapes import ShapeCheck, Shaped
+from sessions_app.policy.commands.mcp.sinks import loose_sinks
+from sessions_app.policy.commands.parameters import Int, ParameterType
+
+AnyCheck = Check | ShapeCheck | ResultCheck
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledToolCommand(answers.CompiledCommand):
+    """One call of a compiled set.
+
+    ``loose`` are free sinks without a reason, which are held. ``after`` is what happens to the call after an
+    untrusted result.
+    """
+
+    rule: MCPCall | MCPDeny
+    arguments: Mapping[str, AnyCheck] | None  # None: a deny of any arguments
+    optional: frozenset[str]
+    loose: tuple[str, ...]
+    after: AfterUntrusted
+    pattern: re.Pattern[str] = field(repr=False)
+
+    @property
+    def held(self) -> bool:
+        """Whether each call needs approval."""
+        return isinstance(self.rule, MCPCall) and (self.rule.hold or bool(self.loose))
+
+    @property
+    def strictness(self) -> tuple[bool, int, int]:
+        return (not self.held, EFFECT_RANK[self.rule.effect], self.index)
+
+    @property
+    def name(self) -> str:
+        return self.rule.tool if isinstance(self.rule, MCPCall) else self.rule.deny
+
+    @property
+    def text(self) -> str:
+        """The call as written, with values in place. An ellipsis stands for values without a name."""
+        if not self.arguments:
+            return self.name
+        inside = ", ".join(f'"{name}": {_shown(check)}' for name, check in self.arguments.items())
+        return f"{self.name} {{{inside}}}"
+
+
+def _shown(check: AnyCheck) -> str:
+    if isinstance(check, Exact):
+        return canonical_body(check.value)
+    if isinstance(check, ResultCheck):
+        return f"{{{'|'.join(map(str, check.fields))}}}"
+    return f"{{{check.name}}}" if isinstance(check, Typed) and check.name else "…"
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledSet(answers.CompiledSet):
+    """The tools of one grant, compiled for `decide_call`. ``untrusted`` are tools with untrusted results."""
+
+    commands: tuple[CompiledToolCommand, ...]
+    left_out: tuple[CompiledToolCommand, ...]
+    denies: tuple[CompiledToolCommand, ...] = field(repr=False)
+    by_tool: Mapping[str, tuple[CompiledToolCommand, ...]] = field(repr=False)
+    untrusted: frozenset[str]
+
+    @property
+    def fields(self) -> Mapping[str, frozenset[ResultField]]:
+        """The fields of results that arguments can come from, by tool."""
+        found: dict[str, frozenset[ResultField]] = {}
+        for source in self._sources():
+            found[source.tool] = found.get(source.tool, frozenset()) | {source}
+        return found
+
+    def _sources(self) -> Iterator[ResultField]:
+        for one in self.commands:
+            for check in (one.arguments or {}).values():
+                if isinstance(check, ResultCheck):
+                    yield from check.fields
+
+    @property
+    def tools(self) -> frozenset[str]:
+        """The names of the tools with at least one allowed call."""
+        return frozenset(self.by_tool)
+
+
+def compile_set(
+    document: MCPCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
+) -> CompiledSet:
+    """Return the calls with the grant's values in place. `keep` are the indices that the approvers kept
+    (None: all).
+
+    Denied calls stay denied, whether or not they were kept. Raises CompileError.
+    """
+    check_kept(document, keep)
+    return _compile(document, bind(document, bindings), keep)
+
+
+def compile_open(document: MCPCommandSet) -> CompiledSet:
+    """Return the set with no values bound.
+
+    Parameters are free within their types, so it allows whatever any grant could.
+    """
+    return _compile(document, {}, None)
+
+
+def _compile(document: MCPCommandSet, bound: Mapping[str, str], keep: Collection[int] | None) -> CompiledSet:
+    every = [_compile_rule(document, index, rule, bound) for index, rule in enumerate(document.commands)]
+    kept = tuple(one for one in every if keep is None or one.index in keep or isinstance(one.rule, MCPDeny))
+    by_tool: dict[str, tuple[CompiledToolCommand, ...]] = {}
+    allows = (one for one in kept if isinstance(one.rule, MCPCall))
+    for one in sorted(allows, key=lambda one: one.strictness):
+        by_tool[one.name] = (*by_tool.get(one.name, ()), one)
+    return CompiledSet(
+        kind="mcp",
+        name=document.name,
+        bindings=dict(bound),
+        commands=kept,
+        left_out=tuple(one for one in every if one not in kept),
+        denies=tuple(one for one in kept if isinstance(one.rule, MCPDeny)),
+        by_tool=by_tool,
+        untrusted=document.untrusted,
+    )
+
+
+def _compile_rule(
+    document: MCPCommandSet, index: int, rule: MCPCall | MCPDeny, bound: Mapping[str, str]
+) -> CompiledToolCommand:
+    deny = isinstance(rule, MCPDeny)
+
+    def resolve(value: Json) -> Check:
+        name = placeholder_in(value)
+        if name is None:
+            return Exact(value, deny)
+        type_ = document.type_of(rule, name)
+        if name not in bound:
+            return Typed(type_, name, broad=deny)
+        # Numbers are bound as numbers, and everything else as text.
+        return Exact(int(bound[name]) if isinstance(type_, Int) else bound[name], deny)
+
+    def check(value: object) -> AnyCheck:
+        if isinstance(value, Shaped):
+            return ShapeCheck(value.shape, resolve, deny)
+        if isinstance(value, FromResult):
+            return _result_check(document, value)
+        if isinstance(value, ParameterType):
+            return Typed(value, broad=deny)
+        return resolve(value)  # type: ignore[arg-type]  # otherwise the document contains scalars
+
+    limited = (
+        None if deny and rule.arguments is None else {name: check(one) for name, one in rule.limited.items()}
+    )
+    return CompiledToolCommand(
+        index,
+        rule,
+        limited,
+        frozenset() if isinstance(rule, MCPDeny) else frozenset(rule.optional),
+        () if isinstance(rule, MCPDeny) else loose_sinks(document, rule),
+        document.after(rule),
+        _pattern(rule.deny if isinstance(rule, MCPDeny) else rule.tool),
+    )
+
+
+def _result_check(document: MCPCommandSet, value: FromResult) -> ResultCheck:
+    found = (field_of(path, document.tools) for path in value.paths)
+    fields = tuple(dict.fromkeys(one for one in found if one is not None))
+    return ResultCheck(fields, value.most, Typed(value.others) if value.others is not None else None)
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, name.split("*"))), re.IGNORECASE)
