@@ -249,7 +249,7 @@ CODES: Mapping[str, Code] = {
     ),
     "after_untrusted": Code(
         "warning",
-        "A call with a free sink, or a destructive one, runs without approval even after an untrusted result.",
+        "A destructive call, or one with a free sink, runs without approval after an untrusted result.",
         "Set `after_untrusted: hold`, or bind the sinks.",
     ),
     "denies_all": Code(

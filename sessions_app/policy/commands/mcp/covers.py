@@ -105,8 +105,9 @@ def _result_within(ours: AnyCheck, theirs: AnyCheck, names: Names, *, held: bool
         return False
     if not isinstance(ours, ResultCheck):
         # The outer command would hold the value, unless it happens to be from a result.
-        single = theirs.others is not None and theirs.most is None
-        return held and single and _check_within(ours, theirs.others, names)
+        if not held or theirs.others is None or theirs.most is not None:
+            return False
+        return _check_within(ours, theirs.others, names)
     fewer, more = (theirs, ours) if holding else (ours, theirs)
     size = (ours.most is None) == (theirs.most is None) and (ours.most or 0) <= (theirs.most or 0)
     others = ours.others is None or (

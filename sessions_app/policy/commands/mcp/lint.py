@@ -191,7 +191,7 @@ def _sink_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Iterat
             index,
             "after_untrusted",
             "after_untrusted",
-            "an outsider's instructions could use it, because it runs without approval after an untrusted result",
+            "it runs without approval even if an outsider's instructions were read before",
             "set after_untrusted: hold, or bind its sinks",
         )
     for name in likely_sinks(document, rule) if rule.effect != "read" else ():

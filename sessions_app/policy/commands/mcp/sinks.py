@@ -55,7 +55,7 @@ def is_free(document: MCPCommandSet, rule: MCPCall, name: str) -> bool:
     if isinstance(value, Shaped):
         return _is_free_shape(value.shape)
     parameter = placeholder_in(value)
-    if parameter in rule.where:
+    if parameter is not None and parameter in rule.where:
         value = document.type_of(rule, parameter)
     return isinstance(value, ParameterType) and not isinstance(value, Choice)
 

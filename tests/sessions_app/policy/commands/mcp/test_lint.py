@@ -5,6 +5,8 @@ import pytest
 from sessions_app.policy.commands.kinds import lint, parse_text
 
 HEAD = "name: x\nkind: mcp\nsummary: x\nrisk: low\nparameters: {a: {name: 9}}\ncommands:\n"
+EVENT = "{schema: {type: object, properties: {mailTo: {type: string}}}}"
+NUMBERS = "{schema: {type: array, items: {type: integer}}}"
 
 
 def found(*rules):
@@ -36,19 +38,13 @@ def found(*rules):
         ("{tool: tell, arguments: {x: 1}, effect: change}", ("warning", "unbound")),
         ("{deny: '*'}", ("warning", "denies_all")),
         ("{tool: tell, arguments: {to: {name: 9}}, effect: change}", ("warning", "likely_sink")),
-        (
-            "{tool: t, arguments: {x: {schema: {type: object, properties: {mailTo: {type: string}}}}}, effect: change}",
-            ("warning", "likely_sink"),
-        ),
+        (f"{{tool: t, arguments: {{x: {EVENT}}}, effect: change}}", ("warning", "likely_sink")),
         ("{tool: tell, arguments: {x: {name: 9}}, sinks: [x], effect: change}", ("error", "free_sink")),
         (
             "{tool: tell, arguments: {x: '{t}'}, where: {t: {name: 9}}, sinks: [x], effect: read}",
             ("error", "free_sink"),
         ),
-        (
-            "{tool: t, arguments: {x: {schema: {type: array, items: {type: integer}}}}, sinks: [x], effect: read}",
-            ("error", "free_sink"),
-        ),
+        (f"{{tool: t, arguments: {{x: {NUMBERS}}}, sinks: [x], effect: read}}", ("error", "free_sink")),
     ],
 )
 def test_what_gives_more_than_it_seems_to_is_found(rule, finding):

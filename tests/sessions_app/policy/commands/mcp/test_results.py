@@ -14,6 +14,7 @@ from sessions_app.policy.commands.mcp.results import ResultField, Seen, Untruste
 from sessions_app.policy.documents import DocumentError
 
 HEAD = "name: x\nkind: mcp\nsummary: x\nrisk: low\n"
+OTHERS = "{from: result, fields: [a.b], hold_others: {from: workflow.id}}"
 MAIL = (
     HEAD
     + """
@@ -215,10 +216,7 @@ def test_a_field_begins_with_a_tool_of_the_set(text, tools, found):
         ("{tool: a, arguments: {x: {from: result, fields: [b.c]}}, effect: read}", "not a field of a tool"),
         ("{tool: a, arguments: {x: {from: result}}, effect: read}", "fields"),
         ("{tool: a, arguments: {x: {from: result, fields: [a.b], list: 0}}, effect: read}", "list"),
-        (
-            "{tool: a, arguments: {x: {from: result, fields: [a.b], hold_others: {from: workflow.id}}}, effect: read}",
-            "can't have `from`",
-        ),
+        (f"{{tool: a, arguments: {{x: {OTHERS}}}, effect: read}}", "can't have `from`"),
         ("{deny: a, arguments: {x: {from: result, fields: [a.b]}}}", "deny can't depend"),
         ("{tool: a, after_untrusted: hold, effect: read}", "only to calls that change"),
     ],
