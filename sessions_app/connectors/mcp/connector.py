@@ -29,6 +29,7 @@ from sessions_app.connectors.mcp.reach import conversation_with, status_for_stra
 from sessions_app.connectors.registry import ConnectorType
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.mcp.compiling import CompiledSet
+from sessions_app.policy.commands.mcp.definitions import doubts
 
 T = TypeVar("T")
 _IN_ALL_S = CALL_SECONDS - 5
@@ -127,22 +128,30 @@ class MCPConnector:
         ]
 
     def check_commands(self, place: TargetSpec, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
-        """Report which tools of the command sets are missing, because a call to one would fail."""
+        """Report which tools of the command sets are missing, because a call to one would fail, and what
+        their definitions suggest that the sets do not say.
+        """
         try:
-            there = _run(place, _tools)
+            there = _run(place, _definitions)
         except ConnectorError:
             return []  # `check` reports it
-        return [
-            CheckStep(
-                f"tools of {one.name}",
-                not missing,
-                f"not found: {', '.join(missing)}" if missing else "all found",
-                "Correct their names in the command set, or add them to the server." if missing else "",
-            )
-            for one in sets
-            if isinstance(one, CompiledSet)
-            for missing in [sorted(one.tools - there.keys())]
-        ]
+        return [step for one in sets if isinstance(one, CompiledSet) for step in _compared(one, there)]
+
+
+def _compared(one: CompiledSet, there: Mapping[str, Mapping[str, Any]]) -> list[CheckStep]:
+    missing = sorted(one.tools - there.keys())
+    steps = [
+        CheckStep(
+            f"tools of {one.name}",
+            not missing,
+            f"not found: {', '.join(missing)}" if missing else "all found",
+            "Correct their names in the command set, or add them to the server." if missing else "",
+        )
+    ]
+    if found := list(doubts(one, there)):
+        fix = "Correct the effects, and mark sinks in the command set."
+        steps.append(CheckStep(f"definitions for {one.name}", True, " ".join(found), fix))
+    return steps
 
 
 def _pinned(made: Mapping[str, Any]) -> dict[str, str]:
@@ -168,9 +177,14 @@ async def _tools(place: TargetSpec) -> dict[str, str]:
     # Imported here to save the client's memory in processes that query no MCP server.
     from sessions_app.connectors.mcp.wire import digest_of  # noqa: PLC0415
 
+    return {name: digest_of(tool) for name, tool in (await _definitions(place)).items()}
+
+
+async def _definitions(place: TargetSpec) -> dict[str, dict[str, Any]]:
+    """Return each tool's definition, by name."""
     talk = conversation_with(place)
     await talk.begin()
-    found = {name: digest_of(tool) for name, tool in (await talk.tools()).items()}
+    found = await talk.tools()
     await talk.close()
     return found
 

@@ -13,7 +13,7 @@ from sessions_app.policy.commands.json_values.placeholders import placeholder_in
 from sessions_app.policy.commands.mcp.document import AfterUntrusted, MCPCall, MCPCommandSet, MCPDeny
 from sessions_app.policy.commands.mcp.results import FromResult, ResultCheck, ResultField, field_of
 from sessions_app.policy.commands.mcp.shapes import ShapeCheck, Shaped
-from sessions_app.policy.commands.mcp.sinks import loose_sinks
+from sessions_app.policy.commands.mcp.sinks import loose_sinks, unmarked
 from sessions_app.policy.commands.parameters import Int, ParameterType
 
 AnyCheck = Check | ShapeCheck | ResultCheck
@@ -23,7 +23,8 @@ AnyCheck = Check | ShapeCheck | ResultCheck
 class CompiledToolCommand(answers.CompiledCommand):
     """One call of a compiled set.
 
-    ``loose`` are free sinks without a reason, which are held. ``after`` is what happens to the call after an
+    ``loose`` are free sinks without a reason, which are held. ``unmarked`` are other arguments that the holder
+    chooses at each call, without approval. ``after`` is what happens to the call after an
     untrusted result.
     """
 
@@ -31,6 +32,7 @@ class CompiledToolCommand(answers.CompiledCommand):
     arguments: Mapping[str, AnyCheck] | None  # None: a deny of any arguments
     optional: frozenset[str]
     loose: tuple[str, ...]
+    unmarked: tuple[str, ...]
     after: AfterUntrusted
     pattern: re.Pattern[str] = field(repr=False)
 
@@ -166,6 +168,7 @@ def _compile_rule(
         limited,
         frozenset() if isinstance(rule, MCPDeny) else frozenset(rule.optional),
         () if isinstance(rule, MCPDeny) else loose_sinks(document, rule),
+        () if isinstance(rule, MCPDeny) or rule.hold else tuple(unmarked(document, rule)),
         document.after(rule),
         _pattern(rule.deny if isinstance(rule, MCPDeny) else rule.tool),
     )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from sessions_app.policy.commands.characters import clip, hidden_at
 from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, canonical_body, read_body
-from sessions_app.policy.commands.json_values.checks import Typed
+from sessions_app.policy.commands.json_values.checks import Typed, by_value
 from sessions_app.policy.commands.parameters import MAX_VALUE, Parameter
 
 MAX_FIELDS, MAX_LIST = 20, 100
@@ -141,12 +141,12 @@ class ResultCheck:
         """Yield what decisions must know about a value."""
         if self.fault(value, {}) is None:
             for one in self.values(value):
-                yield from ((source, canonical_body(one)) for source in self.fields)
+                yield from ((source, _text(one)) for source in self.fields)
 
     def origins(self, value: Json, seen: Seen) -> Iterator[Origin | str]:
         """Yield the origin of each value, or why it is refused."""
         for one in self.values(value):
-            text = canonical_body(one)
+            text = _text(one)
             found = next((source for source in self.fields if (source, text) in seen.returned), None)
             if found is not None:
                 yield Origin(text, found, seen.returned[found, text])
@@ -162,19 +162,25 @@ def _is_value(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _text(value: Json) -> str:
+    """Return the canonical JSON of a value. Clients may send 2.0 as 2."""
+    return canonical_body(by_value(value))
+
+
 def returned(result: Mapping[str, Any], fields: Collection[ResultField]) -> list[Value]:
     """Return the values that a tool's result has in these fields, each once, at most MAX_VALUES.
 
-    Reads the structured content, and each text that is JSON. A result with an error returned nothing.
+    Reads the structured content, and each text that is JSON. A result with an error, and one that the client
+    does not get, returned nothing.
     """
-    if result.get("isError"):
+    if result.get("isError") or result.get("resultType", "complete") != "complete":
         return []
     found: dict[Value, None] = {}
     for root in _roots(result):
         for source in fields:
             for value in _at(root, source.steps):
                 if _is_value(value):
-                    found[source, canonical_body(value)] = None
+                    found[source, _text(value)] = None
                 if len(found) >= MAX_VALUES:
                     return list(found)
     return list(found)

@@ -41,11 +41,17 @@ def loose_sinks(document: MCPCommandSet, rule: MCPCall) -> tuple[str, ...]:
 
 def likely_sinks(document: MCPCommandSet, rule: MCPCall) -> Iterator[str]:
     """Yield the arguments that are free, not marked, and named like sinks."""
-    for name, constraint in rule.arguments.items():
-        if name in rule.sinks or name in rule.free_sinks or not is_free(document, rule, name):
-            continue
+    for name in unmarked(document, rule):
+        constraint = rule.arguments[name]
         named = _named_in(constraint.shape) if isinstance(constraint, Shaped) else frozenset[str]()
         if _NAMES & (words(name.rpartition(".")[2]) | named):
+            yield name
+
+
+def unmarked(document: MCPCommandSet, rule: MCPCall) -> Iterator[str]:
+    """Yield the arguments that are free, and not marked as sinks."""
+    for name in rule.arguments:
+        if name not in rule.sinks and name not in rule.free_sinks and is_free(document, rule, name):
             yield name
 
 

@@ -68,6 +68,7 @@ def seen(untrusted=None, **values):
         ("forward", {"to": ["eve@b"]}, seen(requester="eve@b"), True),
         ("forward", {"to": ["eve@b"]}, seen(users="eve@b", untrusted=Untrusted(3, "get.ticket")), True),
         ("delete", {"id": 12}, seen(id=12), False),
+        ("delete", {"id": 12.0}, seen(id=12), False),
         ("get.ticket", {"id": "a"}, seen(untrusted=Untrusted(3, "get.ticket")), False),
     ],
 )
@@ -145,7 +146,9 @@ def test_approvers_read_what_must_come_from_a_result_and_what_untrusted_results_
         ({"structuredContent": {"result": "x"}}, "t", ["x"]),
         ({"content": [{"type": "text", "text": '{"a":"x"}'}]}, "t.a", ["x"]),
         ({"content": [{"type": "text", "text": "[[1],[2]]"}]}, "t[][]", [1, 2]),
+        ({"structuredContent": {"a": 2.0}}, "t.a", [2]),
         ({"structuredContent": {"a": "x"}, "isError": True}, "t.a", []),
+        ({"structuredContent": {"a": "x"}, "resultType": "input_required"}, "t.a", []),
         ({"content": [{"type": "text", "text": '{"a":"x","a":"y"}'}]}, "t.a", []),
         ({"content": [{"type": "text", "text": 'see {"a":"x"}'}]}, "t.a", []),
         ({"content": [{"type": "text", "text": "x"}]}, "t", []),
