@@ -164,7 +164,7 @@ class Event(StrEnum):
     COMMAND_HOLD_DECIDED = (
         "command.hold_decided",
         "A held command was approved for one run, denied or withdrawn, or it expired.",
-        "run argv target allowed lapsed withdrawn",
+        "run argv target allowed for_grant lapsed withdrawn",
     )
     COMMAND_REMINDED = (
         "command.reminded",

@@ -112,9 +112,7 @@ class Acceptance(Body):
     examples=[_example({"line": "systemctl restart nginx", "parameters": {"unit": "nginx"}})]
 )
 class Try(Body):
-    """A command line to test. Without parameters, tests what any grant could allow; without version, tests
-    the published version.
-    """
+    """A command line to test; by default with any parameters, in the published version."""
 
     line = Text(allow_blank=True, max_length=16384)
     parameters = serializers.DictField(
@@ -327,9 +325,10 @@ class Review(Body):
 
 
 class HoldDecision(Body):
-    """Whether the held command may run once."""
+    """Whether the held command may run."""
 
     allow = Flag()
+    for_grant = Flag(default=False, help_text="Allow the same tool call for the rest of the grant.")
 
 
 @extend_schema_serializer(

@@ -1,4 +1,6 @@
-"""What later calls of a grant depend on: the values that calls returned, and which calls were untrusted."""
+"""What later calls of a grant depend on: the values that calls returned, which calls were untrusted, and which
+were allowed for the rest of the grant.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from django.db.models import Q
 
 
 class Migration(migrations.Migration):
-    """A table of digests, and two columns of runs."""
+    """A table of digests, and three columns of runs."""
 
     dependencies = [("sessions_app", "0021_watches")]
 
@@ -22,6 +24,11 @@ class Migration(migrations.Migration):
             model_name="commandrun",
             name="notes",
             field=models.TextField(blank=True, db_default=""),
+        ),
+        migrations.AddField(
+            model_name="commandrun",
+            name="allowed_for_grant",
+            field=models.BooleanField(db_default=False, default=False),
         ),
         migrations.AddIndex(
             model_name="commandrun",

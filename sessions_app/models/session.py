@@ -171,6 +171,8 @@ class CommandRun(models.Model):
     recording_bytes = models.BigIntegerField(default=0, db_default=0)
     # When the file is due for deletion; its digest stays.
     recording_purged_at = models.DateTimeField(null=True, blank=True)
+    # Whether the approval is for the same call for the rest of the grant, instead of once.
+    allowed_for_grant = models.BooleanField(default=False, db_default=False)
     # Whether its result may contain instructions from outsiders.
     untrusted = models.BooleanField(default=False, db_default=False)
     # Clauses about the decision, one per line, such as where a value came from.

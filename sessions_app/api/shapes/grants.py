@@ -134,6 +134,9 @@ class RunShape(Shape):
     hold_lapses_at = Moment(allow_null=True)
     decided_by = serializers.CharField(source="decided_by.username", allow_null=True)
     decided_at = Moment(allow_null=True)
+    allowed_for_grant = serializers.BooleanField(
+        help_text="The approval is for the same call for the rest of the grant."
+    )
     output_bytes = serializers.IntegerField()
     recording_sha256 = serializers.CharField(source="recording_digest")
     recording_purged_at = serializers.DateTimeField(allow_null=True)

@@ -282,8 +282,14 @@ class RunDecision(Endpoint):
     @described(RunShape, body=HoldDecision)
     @once
     def post(self, request: Request, run_id: int) -> Response:
-        """Allow a held command once, exactly as typed, or deny it."""
+        """Allow a held command exactly as typed, once or for the rest of the grant, or deny it."""
         sent = self.body(HoldDecision)
         run = reads.run_of(self.identity, run_id)
-        decide_hold(run_id=run.pk, actor=self.identity, allow=sent["allow"], now=clock.now())
+        decide_hold(
+            run_id=run.pk,
+            actor=self.identity,
+            allow=sent["allow"],
+            for_grant=sent["for_grant"],
+            now=clock.now(),
+        )
         return self.answer(RunShape, reads.run_of(self.identity, run_id))

@@ -119,10 +119,12 @@ class Call:
             code = "unanswered" if sent else "not_made"
             return _result(stopped(self._use.grant_ref, error.message, code, run=tried.run_id))
         state, why = _outcome(message)
-        # Before the client gets the result: what it returned may be used by the next call.
-        await self._database.run(
-            _keep, use=self._use, run_id=tried.run_id, tool=self._name, result=message.get("result")
-        )
+        result = message.get("result")
+        if isinstance(result, dict) and self._name in self._use.compiled.fields:
+            # Before the client gets the result: the next call may use what it returned.
+            await self._database.run(
+                _keep, use=self._use, run_id=tried.run_id, tool=self._name, result=result
+            )
         ended = await self._finish(state, why, len(wire.dump(message)))
         if ended:
             raise Over(ended)
@@ -223,9 +225,8 @@ def _bar(*, use: CallUse, session_id: int, line: str, reason: str) -> int:
     return bar_call(use=use, session_id=session_id, line=line, reason=reason, now=clock.now())
 
 
-def _keep(*, use: CallUse, run_id: int, tool: str, result: Any) -> None:
-    if isinstance(result, dict):
-        keep_results(use=use, run_id=run_id, tool=tool, result=result, now=clock.now())
+def _keep(*, use: CallUse, run_id: int, tool: str, result: Message) -> None:
+    keep_results(use=use, run_id=run_id, tool=tool, result=result, now=clock.now())
 
 
 def _finish(*, run_id: int, state: str, reason: str, size: int, credential_id: int) -> str:

@@ -1,4 +1,4 @@
-"""Let a second person allow one held command once, or deny it."""
+"""Let a second person allow one held command, or deny it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
-from broker.kernel.errors import NotFound
+from broker.kernel.errors import Conflict, NotFound
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.queries.requests.deciders import may_not_decide_in
 
 
-def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) -> CommandRun:
-    """Allow a held command once, exactly as typed, or deny it. Raises NotFound, MayNotDecide,
-    AlreadyDecided.
+class OnlyOnce(Conflict):
+    """Only tool calls can be allowed for the rest of a grant. Allow the command once."""
+
+    code = "only_once"
+
+
+def decide_hold(
+    *, run_id: int, actor: Identity, allow: bool, for_grant: bool = False, now: dt.datetime
+) -> CommandRun:
+    """Allow a held command once, exactly as typed, or deny it.
+
+    ``for_grant`` allows a tool call with the same arguments for the rest of the grant. Raises NotFound,
+    MayNotDecide, AlreadyDecided, OnlyOnce.
     """
     with transaction.atomic():
         run = (
@@ -34,17 +44,28 @@ def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) 
             raise MayNotDecide(why_not, hint="Another approver must decide it.")
         if not run.waits(now):
             raise AlreadyDecided("The command is no longer waiting.", hint="The holder can try it again.")
+        if for_grant and run.grant.cluster.kind != "mcp":
+            raise OnlyOnce("Only tool calls can be allowed for the rest of a grant.", hint="Allow it once.")
         run.decided_by, run.decided_at = actor, now
+        run.allowed_for_grant = allow and for_grant
         if not allow:
             run.state, run.ended_at, run.reason = RunState.HOLD_DENIED, now, f"{actor} denied it"
-        run.save(update_fields=["decided_by", "decided_at", "state", "ended_at", "reason"])
+        run.save(
+            update_fields=["decided_by", "decided_at", "allowed_for_grant", "state", "ended_at", "reason"]
+        )
         record(
             event=Event.COMMAND_HOLD_DECIDED,
             actor=actor_of(actor),
             object_type="grant",
             object_ref=run.grant.ref,
             now=now,
-            data={"run": run.pk, "allowed": allow, "argv": run.argv, "target": run.target.name},
+            data={
+                "run": run.pk,
+                "allowed": allow,
+                **({"for_grant": True} if run.allowed_for_grant else {}),
+                "argv": run.argv,
+                "target": run.target.name,
+            },
         )
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify('stint_hold', %s)", [str(run.pk)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import transaction
 
@@ -33,9 +33,9 @@ def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.dateti
     """Record one call with its decision. Nothing may be sent before this has returned `allowed`.
 
     A call that must be held is answered at once. If an approver allows it meanwhile and the same call is made
-    again, it runs once. While it waits, and for five minutes after a denial, no new approval is requested.
-    What the grant's earlier calls returned may change the decision, but never allows more.
-    Raises GrantIsOver, but the attempt is recorded even then.
+    again, it runs once, or each time if it was allowed for the rest of the grant. While it waits, and for
+    five minutes after a denial, no new approval is requested. What the grant's earlier calls returned may
+    change the decision, but never allows more. Raises GrantIsOver, but the attempt is recorded even then.
     """
     try:
         return _try(use, session_id, call, now)
@@ -79,7 +79,20 @@ def _record(
         before = _before(use, decision, now)
         if before is not None:
             return _again(use, before, line, decision, now)
+        decision = _as_allowed_before(use, decision)
     return try_command(use=use, session=session_id, line=line, decision=decision, now=now)
+
+
+def _as_allowed_before(use: CallUse, decision: Allowed) -> Allowed:
+    """Return the decision without a hold if an approver allowed this call for the rest of the grant."""
+    allowed = CommandRun.objects.filter(
+        grant=use.grant_id, target=use.target.id, argv=list(decision.argv), allowed_for_grant=True
+    )
+    run = allowed.select_related("decided_by").first()
+    if run is None:
+        return decision
+    note = f"allowed for this grant by {run.decided_by}, as run {run.pk}"
+    return replace(decision, hold=False, notes=(*decision.notes, note))
 
 
 def _before(use: CallUse, decision: Allowed, now: dt.datetime) -> CommandRun | None:

@@ -160,7 +160,7 @@ class RunEntry:
         if run.state == RunState.REFUSED:
             return f": {run.reason}{'' if run.reason.endswith('.') else '.'} Nothing reached the target."
         if run.state == RunState.HELD and run.decided_at and self.look.tone == "warn":
-            return f", allowed once by {run.decided_by}"
+            return f", allowed {'for this grant' if run.allowed_for_grant else 'once'} by {run.decided_by}"
         if run.state == RunState.HOLD_DENIED:
             return f": {run.decided_by or run.reason}"
         if run.state == RunState.DONE:

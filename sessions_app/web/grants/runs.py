@@ -67,15 +67,24 @@ def watch(request: HttpRequest, ref: str, run: int) -> HttpResponse:
     return render(request, "grants/_screen.html" if part else "grants/watch.html", context)
 
 
+_VERDICTS = {"allow": "allowed once", "allow_grant": "allowed for the rest of this grant", "deny": "denied"}
+
+
 @page(ACT)
 def decide(request: HttpRequest, ref: str, run: int) -> HttpResponse:
-    """Allow one held command once, or deny it."""
+    """Allow one held command, or deny it."""
     found = _find(request, ref, run)
     verdict = request.POST.get("verdict", "")
-    if verdict not in ("allow", "deny"):
+    if verdict not in _VERDICTS:
         raise Http404
-    decided = decide_hold(run_id=found.pk, actor=who(request), allow=verdict == "allow", now=clock.now())
-    word = "allowed once" if verdict == "allow" else "denied"
+    decided = decide_hold(
+        run_id=found.pk,
+        actor=who(request),
+        allow=verdict != "deny",
+        for_grant=verdict == "allow_grant",
+        now=clock.now(),
+    )
+    word = _VERDICTS[verdict]
     messages.success(request, f"{decided.line} on {decided.target} {word}.")
     return back(request, "grant", ref)
 

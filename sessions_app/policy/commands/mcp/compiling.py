@@ -23,8 +23,8 @@ AnyCheck = Check | ShapeCheck | ResultCheck
 class CompiledToolCommand(answers.CompiledCommand):
     """One call of a compiled set.
 
-    ``loose`` are free sinks without a reason, which are held. ``unmarked`` are other arguments that the holder
-    chooses at each call, without approval. ``after`` is what happens to the call after an
+    ``loose`` are free sinks without a reason, which are held. ``unmarked`` are other arguments that the
+    holder chooses at each call, without approval. ``after`` is what happens to the call after an
     untrusted result.
     """
 

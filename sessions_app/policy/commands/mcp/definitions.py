@@ -23,8 +23,8 @@ def doubts(compiled: CompiledSet, tools: Mapping[str, Mapping[str, Any]]) -> Ite
         if one.rule.effect != "read":
             formats = _formats(tool.get("inputSchema"))
             for name in one.unmarked:
-                if formats.get(name) in _FORMATS:
-                    yield f"{name} of {one.name} is free, and its format is {formats[name]}: it may be a sink."
+                if (said := formats.get(name)) in _FORMATS:
+                    yield f"{name} of {one.name} is free and has the format {said}: it may be a sink."
 
 
 def _of_annotations(one: CompiledToolCommand, annotations: Any) -> Iterator[str]:

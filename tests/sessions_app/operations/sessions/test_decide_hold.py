@@ -6,7 +6,7 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, EndReason, RunState
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
-from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.operations.sessions.decide_hold import OnlyOnce, decide_hold
 from sessions_app.queries.grants.current import hold_of
 from tests.support.waits import PATIENCE
 from tests.support.world.acts import after, at_once, change, events, last, run, session, use
@@ -33,6 +33,12 @@ def test_an_allowance_is_recorded_with_the_exact_words(world, held):
         True,
         ["echo", "stop", "nginx"],
     )
+
+
+def test_only_a_tool_call_can_be_allowed_for_the_rest_of_a_grant(world, held):
+    with pytest.raises(OnlyOnce):
+        decide_hold(run_id=held.pk, actor=world.bob, allow=True, for_grant=True, now=world.now)
+    assert held.waits(world.now)
 
 
 def test_a_denial_ends_the_wait(world, held):

@@ -66,6 +66,31 @@ def test_a_denied_call_is_not_asked_for_again_for_five_minutes(call, world):
     assert call("close_ticket", {"id": "T-42"}, now=after(world, minutes=6)).verdict == "held"
 
 
+def test_a_call_that_was_allowed_for_the_rest_of_the_grant_runs_each_time_and_no_other_call_does(mail, world):
+    call = acting(mail, world)
+    held = call(*TO_EVE)
+    decide_hold(run_id=held.run_id, actor=world.bob, allow=True, for_grant=True, now=world.now)
+    assert call(*TO_EVE).run_id == held.run_id
+    call("read_ticket", {"id": "T-42"})
+    assert call(*TO_EVE).verdict == "allowed"
+    call = acting(mail, world)
+    assert call(*TO_EVE).verdict == "allowed"
+    note = f"allowed for this grant by Bob, as run {held.run_id}"
+    assert last("command.allowed").data["notes"][-1] == note
+    assert last("command.hold_decided").data["for_grant"] is True
+    assert call("send_mail", {"to": "eve@shop", "text": "ho"}).verdict == "held"
+    other = grant_unseen(world, command_set="desk-mail", parameters={})
+    assert acting(other, world)(*TO_EVE).verdict == "held"
+
+
+def test_a_call_that_was_denied_for_the_grant_is_held_again(mail, world):
+    call = acting(mail, world)
+    held = call(*TO_EVE)
+    decide_hold(run_id=held.run_id, actor=world.bob, allow=False, for_grant=True, now=world.now)
+    assert not CommandRun.objects.get(pk=held.run_id).allowed_for_grant
+    assert call(*TO_EVE) == Waiting(run_id=held.run_id, by=str(world.bob))
+
+
 def test_a_hold_that_lapsed_is_asked_for_anew(call, world):
     first = call("close_ticket", {"id": "T-42"})
     later = call("close_ticket", {"id": "T-42"}, now=after(world, minutes=6))

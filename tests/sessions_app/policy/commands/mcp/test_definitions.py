@@ -13,8 +13,8 @@ EMAILS = {"inputSchema": {"properties": {"x": {"type": "array", "items": {"forma
 @pytest.mark.parametrize(
     ("rule", "tool", "says"),
     [
-        ("effect: change", EMAIL, "x of t is free, and its format is email: it may be a sink."),
-        ("effect: change", EMAILS, "x of t is free, and its format is uri: it may be a sink."),
+        ("effect: change", EMAIL, "x of t is free and has the format email: it may be a sink."),
+        ("effect: change", EMAILS, "x of t is free and has the format uri: it may be a sink."),
         ("effect: read", EMAIL, ""),
         ("effect: change, hold: true", EMAIL, ""),
         ("effect: change, sinks: [x]", EMAIL, ""),
