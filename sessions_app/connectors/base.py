@@ -108,6 +108,8 @@ class LeaseSpec:
     others: tuple[str, ...] = ()
     contained: bool = False
     as_root: bool = False
+    # Paths that uploads which did not finish may have left there.
+    unfinished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

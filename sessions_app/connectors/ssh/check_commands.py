@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from sessions_app.connectors.base import CheckStep
 from sessions_app.connectors.ssh.as_root import line_of, root_lines_of
+from sessions_app.connectors.ssh.files import HELPER_NEEDS
 from sessions_app.connectors.ssh.wrapper import AS_ROOT
 from sessions_app.policy.commands.argv.matching import text_of
 from sessions_app.policy.commands.argv.quoting import quote_argv, readable
 from sessions_app.policy.commands.ssh.decide import CompiledSet, CompiledSSHCommand
+from sessions_app.policy.commands.ssh.file_rules import FileRule
 
 # The maximum number of questions for all sets together.
 MOST = 300
@@ -50,7 +52,8 @@ def questions_of(compiled: CompiledSet, account: str) -> list[Question]:
 
 def _questions(command: CompiledSSHCommand, account: str) -> Iterator[Question]:
     by_sudo = command.rule.as_root and account != "root"
-    program = command.plain[0] or ""
+    file = isinstance(command.rule, FileRule)
+    program = HELPER_NEEDS if file else command.plain[0] or ""
     yield Question(
         f"{'r' if by_sudo else 'p'}{program}",
         f"`{readable([program])}`",

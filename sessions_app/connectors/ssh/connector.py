@@ -36,6 +36,7 @@ from sessions_app.connectors.ssh.check_commands import (
     step_of,
 )
 from sessions_app.connectors.ssh.connection import HANDSHAKES, Dialer, Errand, unreachable
+from sessions_app.connectors.ssh.files import clean_command
 from sessions_app.connectors.ssh.sweep import (
     Swept,
     count_command,
@@ -102,11 +103,19 @@ class SSHConnector:
         asked = _now()
         said = self._run(lease.place, f"{lease.grant_ref} sweep", command)
         evidence = _evidence(lease.place, said, asked)
+        if lease.unfinished:
+            evidence = self._without_unfinished(lease, evidence)
         if lease.as_root and lease.place.target.account != "root":
             evidence = self._with_root(lease, evidence)
         if lease.place.target.account == "root" and not lease.contained:
             return replace(evidence, detail={**evidence.detail, "processes_without_mark": UNTOLD})
         return evidence
+
+    def _without_unfinished(self, lease: LeaseSpec, evidence: Evidence) -> Evidence:
+        """Remove the temporary files of unfinished uploads, and add them to the evidence."""
+        command = clean_command(lease.unfinished)
+        _check_cleaned(lease.place.target, self._run(lease.place, f"{lease.grant_ref} clean", command))
+        return replace(evidence, detail={**evidence.detail, "unfinished_uploads": len(lease.unfinished)})
 
     def _with_root(self, lease: LeaseSpec, evidence: Evidence) -> Evidence:
         """Also kill root processes that carry the grant mark, and add them to the evidence."""
@@ -179,6 +188,16 @@ async def sweep_target(dialer: Dialer, place: TargetSpec, label: str, *marks: Ma
     """Kill every process that carries one of the marks, and return the evidence. Raises ConnectorError."""
     asked = _now()
     return _evidence(place, await _ask(dialer, place, f"{label} sweep", sweep_command(*marks)), asked)
+
+
+async def clean_target(dialer: Dialer, place: TargetSpec, label: str, paths: Sequence[str]) -> None:
+    """Remove the temporary files of unfinished uploads. Raises ConnectorError."""
+    _check_cleaned(place.target, await _ask(dialer, place, label, clean_command(paths)))
+
+
+def _check_cleaned(target: TargetFacts, said: _Said) -> None:
+    if said.answer != "done\n":
+        raise _proves_nothing(target, said)
 
 
 def _evidence(place: TargetSpec, said: _Said, asked: str) -> Evidence:

@@ -63,11 +63,13 @@ def force_command(
     run_id: int,
     seconds: float,
     as_root: bool = False,
+    cleans_up: bool = False,
 ) -> str:
     """Return the command line that a certificate forces, safe for sh, bash, dash, zsh and fish.
 
     ``seconds`` is how long the command may run. ``as_root``: it runs through the target's sudo, unless the
-    account is root. Raises CannotWrap if there are no words, no time is left, or the words can't be passed
+    account is root. ``cleans_up``: it is a script of Stint's own that gets a moment to remove what it has not
+    finished; it is contained in its group. Raises CannotWrap if there are no words, no time is left, or the words can't be passed
     on.
     """
     if not argv or not argv[0] or argv[0].rpartition("/")[2] == _NEVER_FIRST:
@@ -77,8 +79,8 @@ def force_command(
     limit = _limit(seconds)
     if as_root and account != "root":
         words = [*marked, f"{SECONDS}={limit}", *SUDO, *argv]
-    elif contain == "group":
-        words = [*_SUPERVISED, mark, *marked, *_group(argv, limit)]
+    elif contain == "group" or cleans_up:
+        words = [*_SUPERVISED, mark, *marked, *_group(argv, limit, "TERM" if cleans_up else "KILL")]
     else:
         words = [*marked, *_pidns(argv, limit, account)]
     line = "exec " + quote_argv(words)
@@ -98,8 +100,8 @@ def _limit(seconds: float) -> str:
     return f"{floored:.3f}"
 
 
-def _group(argv: Sequence[str], limit: str) -> list[str]:
-    return ["timeout", "-k", "0.2", "-s", "KILL", limit, "setpriv", "--pdeathsig", "KILL", "--", *argv]
+def _group(argv: Sequence[str], limit: str, signal: str) -> list[str]:
+    return ["timeout", "-k", "0.2", "-s", signal, limit, "setpriv", "--pdeathsig", "KILL", "--", *argv]
 
 
 def _pidns(argv: Sequence[str], limit: str, account: str) -> list[str]:

@@ -13,6 +13,7 @@ from sessions_app.operations.sessions.proofs.holder import ByHolder, Use
 from sessions_app.policy import references
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.ssh.decide import decide
+from sessions_app.policy.commands.ssh.tree import has_files
 
 _REFERENCE = re.compile(references.GRANT, re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
@@ -88,8 +89,28 @@ def choose(uses: list[Use], line: str | None, *, asked_as: str, public_url: str)
         return decided[0]
     if len(fitting) == 1:
         return fitting[0]
-    names = " or ".join(f"{one.use.grant_ref}.{wish.target}" for one in fitting)
-    raise SeveralGrants(f"{len(fitting)} of your grants match.", hint=f"Use one as the username: {names}.")
+    raise _several([one.use for one in fitting], wish)
+
+
+def choose_for_files(uses: list[Use], *, asked_as: str, public_url: str) -> Use:
+    """Return the one use with rules for files. Raises NoAccess or SeveralGrants."""
+    wish = parse_wish(asked_as)
+    if not uses or wish is None:
+        raise NoAccess(_nothing(wish, public_url))
+    fitting = [use for use in uses if has_files(use.compiled)]
+    if len(fitting) > 1:
+        raise _several(fitting, wish)
+    if not fitting:
+        raise NoAccess(
+            f"{uses[0].grant_ref} allows no files on {wish.target}. Request a command set with rules for files:"
+            f" {public_url}/requests/new/?target={wish.target}"
+        )
+    return fitting[0]
+
+
+def _several(uses: list[Use], wish: Wish) -> SeveralGrants:
+    names = " or ".join(f"{use.grant_ref}.{wish.target}" for use in uses)
+    return SeveralGrants(f"{len(uses)} of your grants match.", hint=f"Use one as the username: {names}.")
 
 
 def _nothing(wish: Wish | None, public_url: str) -> str:

@@ -1,4 +1,4 @@
-"""One session channel of a holder's connection: a command or the prompt. Everything else is refused."""
+"""One session channel of a holder's connection: a command, the prompt or SFTP. Everything else is refused."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sessions_app.gateways.ssh.commands import CommandExecution
 from sessions_app.gateways.ssh.parts import Channels, ExecutionResult
 from sessions_app.gateways.ssh.prompt import Prompt
 from sessions_app.gateways.ssh.relay import Feed, signal_name
+from sessions_app.gateways.ssh.sftp import FileServer
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +25,8 @@ REFUSED = 255
 # Seconds. A client that stopped reading must not delay the end; one that reads gets the last message within
 # this time.
 LAST_WORDS = 0.25
+# Bytes of SFTP requests that wait before the client is paused (twice this, as asyncio counts).
+_REQUESTS = 512 * 1024
 
 
 class Channel(asyncssh.SSHServerSession[bytes]):
@@ -40,6 +43,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._early: list[bytes] = []
         self._command: CommandExecution | None = None
         self._prompt: Prompt | None = None
+        self._requests: asyncio.StreamReader | None = None
+        self._files: FileServer | None = None
+        self._drained = asyncio.Event()
+        self._drained.set()
         self._task: asyncio.Task[None] | None = None
         self._stopped = ""
         self._gone = False
@@ -64,6 +71,13 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._raw.set_encoding("utf-8", "replace")
         return True
 
+    def subsystem_requested(self, subsystem: str) -> bool:
+        if subsystem != "sftp" or self._terminal:
+            return False
+        self._requests = asyncio.StreamReader(limit=_REQUESTS)
+        self._requests.set_transport(self._raw)  # type: ignore[arg-type]  # it only pauses and resumes
+        return True
+
     def session_started(self) -> None:
         self._task = asyncio.create_task(self._serve())
 
@@ -71,7 +85,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         del datatype
-        if self._prompt is not None:
+        if self._requests is not None:
+            self._requests.feed_data(data)
+        elif self._prompt is not None:
             self._prompt.line(cast("str", data))
         elif self._feed is not None:
             self._feed.write(data)
@@ -82,6 +98,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def eof_received(self) -> bool:
         self._eof = True
+        if self._requests is not None:
+            self._requests.feed_eof()
         if self._feed is not None:
             self._feed.eof()
         return True
@@ -100,11 +118,13 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def pause_writing(self) -> None:
         self._paused = True
+        self._drained.clear()
         if self._feed is not None:
             self._feed.pause()
 
     def resume_writing(self) -> None:
         self._paused = False
+        self._drained.set()
         if self._feed is not None:
             self._feed.resume()
 
@@ -113,6 +133,15 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._gone = True
         self._connection.left(self)
         self._cut("the holder disconnected")
+
+    # Output, for SFTP.
+
+    def send(self, data: bytes) -> None:
+        if not self._raw.is_closing():
+            self._raw.write(data)
+
+    async def drained(self) -> None:
+        await self._drained.wait()
 
     # Output, for commands and the prompt.
 
@@ -206,7 +235,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._connection.abort_if_unused(self)
 
     async def _answer(self) -> int | str:
-        """Run the command or the prompt; return an exit status or the name of a signal."""
+        """Run the command, the prompt or SFTP; return an exit status or the name of a signal."""
+        if self._requests is not None:
+            return await self._serve_files(self._requests)
         if self._line is None and not self._terminal:
             self.note("No shell access. Pass a command, or connect from a terminal to get a prompt.")
             return REFUSED
@@ -235,6 +266,20 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         finally:
             session.leave(self)
 
+    async def _serve_files(self, requests: asyncio.StreamReader) -> int:
+        session = await self._connection.session_for_files()
+        session.enter(self)
+        try:
+            self._files = FileServer(self._connection.parts, session, requests, self)
+            if self._gone:
+                self._files.stop("the holder disconnected")
+            await self._files.run()
+        finally:
+            session.leave(self)
+        if self._stopped:
+            self.note(f"{session.use.grant_ref} has ended: {self._stopped}.")
+        return REFUSED if self._stopped else 0
+
     def _pass_on(self, outcome: ExecutionResult, ref: str) -> int | str:
         if outcome.state == "refused":
             self.note(f"not allowed: {outcome.message}")
@@ -255,6 +300,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._cut(reason)
 
     def _cut(self, reason: str) -> None:
+        if self._files is not None:
+            self._drained.set()
+            self._files.stop(reason)
         if self._command is not None:
             self._command.stop(reason)
         if self._prompt is not None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+from collections.abc import Mapping
 
 import asyncssh
 import structlog
 
+from broker.audit.record import Json
 from broker.kernel import request_id, tracing
 from broker.kernel.errors import Unavailable
 from sessions_app.connectors.base import ConnectorError
@@ -37,8 +39,13 @@ from sessions_app.queries.record.recording_files import recording_path
 log = structlog.get_logger(__name__)
 
 
+BY_SFTP = answers.Refused("files are sent and received by sftp or scp, not by a command", None, "transfer")
+
+
 class CommandExecution:
     """One line tried in a session, and run if allowed. ``stop`` may be called at any time."""
+
+    carries_files = False
 
     def __init__(
         self,
@@ -53,6 +60,8 @@ class CommandExecution:
         """``decision`` is the session's decision on the line. ``order_id`` is the order from a page that the
         command carries out.
         """
+        if isinstance(decision, Allowed) and decision.transfer is not None and not self.carries_files:
+            decision = BY_SFTP
         self._order_id = order_id
         self._parts = parts
         self._session = session
@@ -152,18 +161,22 @@ class CommandExecution:
         use = self._use
         if tried.deadline is None or not isinstance(tried.decision, Allowed):
             raise Ended(f"{use.grant_ref} does not allow this command.")
-        command = force_command(
-            tried.decision.argv,
-            contain=tried.decision.contain,
-            account=use.target.account,
-            grant_mark=use.mark,
-            run_id=tried.run_id,
-            seconds=self._parts.clock.until(tried.deadline),
-            as_root=tried.decision.as_root,
-        )
+        command = self._forced(tried, tried.decision, self._parts.clock.until(tried.deadline))
         # The key ID: sshd writes it to its log.
         key_id = f"{use.grant_ref}/{tried.run_id} {use.holder} {request_id.current()}".rstrip()
         return Errand(serial=tried.serial, key_id=key_id, command=command)
+
+    def _forced(self, tried: Tried, decision: Allowed, seconds: float) -> str:
+        """Return the command that the certificate forces, which may run for ``seconds``. Raises CannotWrap."""
+        return force_command(
+            decision.argv,
+            contain=decision.contain,
+            account=self._use.target.account,
+            grant_mark=self._use.mark,
+            run_id=tried.run_id,
+            seconds=seconds,
+            as_root=decision.as_root,
+        )
 
     def _check(self) -> None:
         if self._stopped:
@@ -238,7 +251,7 @@ class CommandExecution:
             await self._sweep(tried)
         return outcome
 
-    async def _record(self, tried: Tried) -> Recorder:
+    async def _record(self, tried: Tried) -> Recorder | None:
         room = await self._parts.database.run(self._parts.rooms.room_for, grant_id=self._use.grant_id)
         recorder = Recorder(
             self._parts.recordings,
@@ -252,7 +265,7 @@ class CommandExecution:
         return recorder
 
     async def _execute(
-        self, connection: asyncssh.SSHClientConnection, tried: Tried, recorder: Recorder
+        self, connection: asyncssh.SSHClientConnection, tried: Tried, recorder: Recorder | None
     ) -> ExecutionResult:
         self._target = target = TargetSession(self._io, recorder)
         try:
@@ -318,9 +331,14 @@ class CommandExecution:
             recording_digest=recording.digest,
             recording_bytes=recording.file_bytes,
             reason=outcome.message,
+            exchanged=self._exchanged(),
             now=self._parts.clock.now(),
             plain={"exit_status": None, "signal": "", "reason": "its result could not be recorded"},
         )
+
+    def _exchanged(self) -> Mapping[str, Json] | None:
+        """Return what the record has about the content that was transferred; None for a command."""
+        return None
 
     async def _sweep(self, tried: Tried) -> None:
         """Kill processes that left the command's process group, if the grant continues, or while its other

@@ -60,6 +60,12 @@ class Channels(Protocol):
         Raises NoAccess, SeveralGrants, Unavailable.
         """
 
+    async def session_for_files(self) -> OpenSession[Use]:
+        """Return the session of the grant that has rules for files.
+
+        Raises NoAccess, SeveralGrants, Unavailable.
+        """
+
     def left(self, channel: User) -> None:
         """Handle the end of a channel."""
 

@@ -59,7 +59,7 @@ class CommandIO(Protocol):
 class TargetSession(asyncssh.SSHClientSession[bytes]):
     """The command's channel at the target. ``over`` is set when the channel is closed."""
 
-    def __init__(self, io: CommandIO, recorder: Recorder) -> None:
+    def __init__(self, io: CommandIO, recorder: Recorder | None) -> None:
         self._io = io
         self._live = Live(recorder, self.abort)
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None

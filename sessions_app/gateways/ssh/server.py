@@ -17,7 +17,7 @@ from sessions_app.connectors.ssh.options import CLOSED
 from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.registry import OpenSession, Registry, User
 from sessions_app.gateways.core.unproven import Unproven
-from sessions_app.gateways.ssh.admission import Proof, admit, choose
+from sessions_app.gateways.ssh.admission import Proof, admit, choose, choose_for_files
 from sessions_app.gateways.ssh.channel import Channel
 from sessions_app.gateways.ssh.parts import Parts
 from sessions_app.gateways.ssh.prompt import LONGEST_LINE
@@ -256,21 +256,38 @@ class Connection(asyncssh.SSHServer):
 
         Raises NoAccess, SeveralGrants, Unavailable.
         """
+        proof, uses = await self._uses()
+        chosen = choose(uses, line, asked_as=proof.asked_as, public_url=self._admissions.public_url)
+        return self._session_of(chosen.use, proof), chosen.decision
+
+    async def session_for_files(self) -> OpenSession[Use]:
+        """Return the session of the grant that has rules for files.
+
+        Raises NoAccess, SeveralGrants, Unavailable.
+        """
+        proof, uses = await self._uses()
+        use = choose_for_files(uses, asked_as=proof.asked_as, public_url=self._admissions.public_url)
+        return self._session_of(use, proof)
+
+    async def _uses(self) -> tuple[Proof, list[Use]]:
         if self._proof is None:
             raise AssertionError
-        uses = await self.parts.database.run(admit, proof=self._proof, now=self.parts.clock.now())
-        chosen = choose(uses, line, asked_as=self._proof.asked_as, public_url=self._admissions.public_url)
-        use = used_from(chosen.use, self._address)
+        return self._proof, await self.parts.database.run(
+            admit, proof=self._proof, now=self.parts.clock.now()
+        )
+
+    def _session_of(self, use: Use, proof: Proof) -> OpenSession[Use]:
+        use = used_from(use, self._address)
         found = self._sessions.get(use.grant_id)
         if found is None or found.closed:
             found = OpenSession(
-                self._admissions.registry, use, client_address=self._address, proof=self._proof.fingerprint
+                self._admissions.registry, use, client_address=self._address, proof=proof.fingerprint
             )
             self._sessions[use.grant_id] = found
         else:
             # A later command uses the grant's current state.
             found.use = use
-        return found, chosen.decision
+        return found
 
     def left(self, channel: User) -> None:
         """Handle the end of a channel."""

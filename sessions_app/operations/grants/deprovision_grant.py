@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
 
 import structlog
 from django.db import connection, transaction
@@ -32,7 +33,12 @@ from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_end import notify_of_end
 from sessions_app.operations.targets.connect import connector_for, lease_of
 from sessions_app.queries.grants.lives import life_of_grant
-from sessions_app.queries.grants.revocation import how_commands_ran, is_in_use, neighbors_of
+from sessions_app.queries.grants.revocation import (
+    how_commands_ran,
+    is_in_use,
+    neighbors_of,
+    unfinished_uploads,
+)
 from sessions_app.queries.status.end_latency import cause_of, seconds_to_prove
 
 log = structlog.get_logger(__name__)
@@ -222,9 +228,17 @@ def _revoke(
         return [(lease, error) for lease in leases]
     results: list[tuple[Lease, Evidence | ConnectorError]] = []
     with ThreadPoolExecutor(max_workers=min(8, len(leases))) as pool:
-        neighbors, ran = neighbors_of(grant, leases), how_commands_ran(grant)
+        neighbors, ran, left = neighbors_of(grant, leases), how_commands_ran(grant), unfinished_uploads(grant)
         asked = {
-            pool.submit(_ask, connector, grant, lease, neighbors[lease.address, lease.port], ran): lease
+            pool.submit(
+                _ask,
+                connector,
+                grant,
+                lease,
+                others=neighbors[lease.address, lease.port],
+                unfinished=left.get(lease.target_id, ()),
+                **ran,
+            ): lease
             for lease in leases
         }
         for answer in _as_answered(asked, grant, now):
@@ -260,11 +274,9 @@ def _renew(grant: Grant, now: dt.datetime, until: dt.datetime) -> None:
     _own(grant).filter(next_attempt_at__gt=now).update(next_attempt_at=until)
 
 
-def _ask(
-    connector: Connector, grant: Grant, lease: Lease, others: Sequence[str], ran: Mapping[str, bool]
-) -> Evidence | ConnectorError:
+def _ask(connector: Connector, grant: Grant, lease: Lease, **known: Any) -> Evidence | ConnectorError:
     try:
-        return connector.revoke(lease_of(lease, grant, others=others, **ran))
+        return connector.revoke(lease_of(lease, grant, **known))
     except ConnectorError as error:
         return error
     except Exception as error:  # one target's failure must not hide the others

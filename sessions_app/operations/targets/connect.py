@@ -69,6 +69,7 @@ def lease_of(
     others: Sequence[str] = (),
     contained: bool = False,
     as_root: bool = False,
+    unfinished: Sequence[str] = (),
 ) -> LeaseSpec:
     """Return a stored lease in the form that connectors need. Raises ConnectorError."""
     return LeaseSpec(
@@ -81,6 +82,7 @@ def lease_of(
         others=tuple(others),
         contained=contained,
         as_root=as_root,
+        unfinished=tuple(unfinished),
     )
 
 

@@ -76,6 +76,16 @@ CODES: Mapping[str, Code] = {
         "Other accounts can write to the place, and so decide what is read, changed or run there.",
         "Use a folder that only the administrator can write to.",
     ),
+    "kernel_file": Code(
+        "error",
+        "The path of a file rule is a device, or data of the kernel and of processes.",
+        "Name a file on a disk, or allow a program that prints what is needed.",
+    ),
+    "web_root": Code(
+        "error or warning",
+        "A web server serves the folder of an upload, and may run a file with a name that the holder chooses.",
+        "List the names with `choice`, and write out the ending: `{name}.html`.",
+    ),
     "as_root": Code(
         "error",
         "A command with `as: root` can't be contained, or can't be listed in sudoers.",

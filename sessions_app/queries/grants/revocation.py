@@ -11,11 +11,15 @@ from collections.abc import Iterable, Sequence
 from django.db.models import Q, QuerySet
 
 from broker.kernel.postgresql.rows import ask
-from sessions_app.models import Grant, GrantState, Installation, Lease
+from sessions_app.connectors.ssh.files import leftovers
+from sessions_app.models import Grant, GrantState, Installation, Lease, RunState
+from sessions_app.policy.commands.ssh.file_rules import PutFile
 from sessions_app.queries.catalog.command_sets import compiled
 
 # The maximum number of other grants' marks in one call to a target.
 NEIGHBORS = 500
+# The maximum number of unfinished uploads that the end of a grant looks for.
+UPLOADS = 200
 
 
 _DUE = """
@@ -88,6 +92,27 @@ def neighbors_of(grant: Grant, leases: Sequence[Lease]) -> dict[tuple[str, int],
         if known is not None and len(known) < NEIGHBORS:
             known.append(mark)
     return marks
+
+
+def unfinished_uploads(grant: Grant) -> dict[int, list[str]]:
+    """Return, by the id of their target, the temporary files that uploads of a grant may have left: the latest
+    ones, at most ``UPLOADS`` in all.
+    """
+    found: dict[int, list[str]] = {}
+    if _uploads(grant):
+        runs = grant.runs.filter(state__in=[RunState.CUT, RunState.RUNNING], argv__0="put").order_by("-pk")
+        for pk, target, argv in runs.values_list("pk", "target_id", "argv")[:UPLOADS]:
+            found.setdefault(target, []).extend(leftovers([(pk, argv)], grant.mark))
+    return found
+
+
+def _uploads(grant: Grant) -> bool:
+    """Whether a grant can have uploaded files. If its commands can't be read, the worst case is assumed."""
+    try:
+        commands = compiled(grant.command_set_version, grant.parameters, grant.commands).commands
+    except ValueError:
+        return grant.cluster.kind == "ssh"
+    return any(isinstance(command.rule, PutFile) for command in commands)
 
 
 def how_commands_ran(grant: Grant) -> dict[str, bool]:

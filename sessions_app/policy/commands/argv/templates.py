@@ -68,6 +68,22 @@ def parse_template(text: str) -> Template:
     return template
 
 
+def parse_word(text: str) -> Word:
+    """Parse text with slots as one word: everything but a slot is literal.
+
+    Raises LineRefused for a character that an approver could not see, and for two adjacent slots.
+    """
+    at = hidden_at(text)
+    if at is not None:
+        raise LineRefused(f"{show(text[at])} is not printable: remove it", at, text[at])
+    parts = _SLOT.split(text)
+    # The odd parts are the names of the slots between the literal ones.
+    pieces = tuple(Slot(part) if at % 2 else part for at, part in enumerate(parts) if part)
+    word = _stopped(pieces) or ("",)
+    _check_word(word, 0, program=False)
+    return word
+
+
 def _pieces(word: str, names: list[str]) -> Iterator[str | Slot]:
     if not word:
         yield ""

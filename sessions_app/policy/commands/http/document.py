@@ -18,11 +18,11 @@ from sessions_app.policy.commands.http.limits import (
     FileLimit,
     ResponseLimit,
     UploadLimit,
-    say_bytes,
 )
 from sessions_app.policy.commands.http.templates import PathParameter, Template, parse_template
 from sessions_app.policy.commands.json_values.placeholders import placeholder_in
 from sessions_app.policy.commands.parameters import Parameter, ParameterType, PathBelow
+from sessions_app.policy.commands.sizes import say_bytes
 from sessions_app.policy.documents import Problem
 
 MAX_CONSTRAINTS = 50

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand
 from sessions_app.policy.commands.http.contents import Absent, Content, File, Form, Unseen, Upload
-from sessions_app.policy.commands.http.limits import FileLimit, UploadLimit, say_bytes
+from sessions_app.policy.commands.http.limits import FileLimit, UploadLimit
 from sessions_app.policy.commands.json_values.bodies import Json
 from sessions_app.policy.commands.json_values.checks import Check, leaves
 from sessions_app.policy.commands.parameters import ValueRefused
+from sessions_app.policy.commands.sizes import say_bytes
 
 UNSENT = "which this proxy integration does not send: use Stint's own gateway (proxy: stint)"
 _WANTED = {

@@ -6,15 +6,13 @@ from typing import Annotated, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     Field,
-    PlainSerializer,
     StrictStr,
-    WithJsonSchema,
     model_validator,
 )
 
 from sessions_app.policy.commands.document import FROZEN
+from sessions_app.policy.commands.sizes import Size, say_bytes
 from sessions_app.policy.durations import Duration
 
 JSON_TYPE = "application/json"
@@ -29,43 +27,11 @@ MAX_HELD = 10_000_000
 MAX_ANSWER = 100_000_000_000
 LONGEST_ANSWER = 86_400
 
-_UNITS = {"GB": 1_000_000_000, "MB": 1_000_000, "KB": 1000, "B": 1}
-_SIZE = r"[1-9][0-9]{0,8}(B|KB|MB|GB)"
 _MEDIA = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}$"
 _STEP = re.compile(r"([^.\[\]\x00-\x1f\x7f]{1,128})((?:\[\])*)|((?:\[\])+)")
 ITEMS = "[]"
 
 
-def bytes_of(size: object) -> int:
-    """Convert `5MB` to bytes, in SI units (1 MB is 1,000,000 bytes).
-
-    An integer is already bytes. Raises ValueError.
-    """
-    if isinstance(size, int) and not isinstance(size, bool):
-        return size
-    if not isinstance(size, str) or re.fullmatch(_SIZE, size) is None:
-        raise ValueError("needs a size with a unit, like 500KB, 5MB or 1GB")
-    unit = next(unit for unit in _UNITS if size.endswith(unit))
-    return int(size.removesuffix(unit)) * _UNITS[unit]
-
-
-def show_bytes(size: int) -> str:
-    """Format a number of bytes exactly, in document notation: 5000000 is `5MB`."""
-    unit = next(unit for unit, count in _UNITS.items() if size % count == 0)
-    return f"{size // _UNITS[unit]}{unit}"
-
-
-def say_bytes(size: int) -> str:
-    """Format a number of bytes for display: 5000000 is `5 MB`."""
-    return re.sub(r"(?<=[0-9])(?=[A-Z])", " ", show_bytes(size))
-
-
-Size = Annotated[
-    int,
-    BeforeValidator(bytes_of),
-    PlainSerializer(show_bytes, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE}$", "examples": ["500KB", "5MB", "1GB"]}),
-]
 MediaType = Annotated[StrictStr, Field(pattern=_MEDIA, max_length=129)]
 
 

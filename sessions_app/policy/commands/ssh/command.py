@@ -7,6 +7,7 @@ from sessions_app.policy.commands.argv.templates import Slot, Word
 from sessions_app.policy.commands.findings import Finding, Severity
 from sessions_app.policy.commands.parameters import ParameterType
 from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
+from sessions_app.policy.commands.ssh.file_rules import FileRule
 from sessions_app.policy.commands.ssh.words import Spoken, spoken
 
 
@@ -16,7 +17,7 @@ class ParsedCommand:
 
     document: SSHCommandSet
     index: int
-    rule: SSHCommand
+    rule: SSHCommand | FileRule
 
     @cached_property
     def words(self) -> tuple[Word, ...]:
@@ -46,4 +47,4 @@ class ParsedCommand:
 
     def found(self, severity: Severity, code: str, message: str, fix: str) -> Finding:
         """Return a finding about this command's words."""
-        return Finding(severity, code, f"commands[{self.index}].run", message, fix)
+        return Finding(severity, code, f"commands[{self.index}].{self.rule.WRITTEN}", message, fix)

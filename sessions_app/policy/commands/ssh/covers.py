@@ -1,4 +1,4 @@
-"""Whether one set of command lines is within another, and at least as strict."""
+"""Whether one set of command lines and files is within another, and at least as strict."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from sessions_app.policy.commands.argv.matching import text_of
 from sessions_app.policy.commands.argv.templates import Word
 from sessions_app.policy.commands.argv.within import plain_text, takes, words_within
 from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.ssh import transfers
 from sessions_app.policy.commands.ssh.decide import CompiledSet, CompiledSSHCommand
+from sessions_app.policy.commands.ssh.file_rules import FileRule
 from sessions_app.policy.commands.within import UNDERSTATED, Names, understates
 
 
@@ -16,7 +18,8 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
 
     Each command of the child must be one of the parent's, with placeholders filled or narrowed, word by word.
     For every line that both could match, the child must hold, cut off and contain at least what the parent
-    does, run nothing as root that the parent does not, and never understate its effect.
+    does, run nothing as root that the parent does not, limit files as the parent does, and never understate its
+    effect.
     """
     for command in child.commands:
         said = clip(text_of(command.words))
@@ -58,4 +61,6 @@ def _laxer(inner: CompiledSSHCommand, outer: CompiledSSHCommand) -> str | None:
         return "would run as root"
     if understates(inner.rule.effect, outer.rule.effect):
         return f"{UNDERSTATED}: {clip(text_of(outer.words))}"
+    if isinstance(inner.rule, FileRule) and isinstance(outer.rule, FileRule):
+        return transfers.laxer(inner.rule, outer.rule, (inner.digest, outer.digest))
     return None

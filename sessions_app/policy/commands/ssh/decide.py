@@ -1,8 +1,9 @@
-"""Commands over SSH: the only function that decides for the gateway, the tester, the API and the pages.
+"""Commands and files over SSH: the only function that decides for the gateway, the tester, the API and the pages.
 
 `compile_set` runs once per grant. `decide` then splits a line into words with the strict parser and compares
 them with each command word by word. If several commands of a set match, the strictest decides: held before
-free, destructive before change before read, cut off before allowed to finish, as the account before as root.
+free, destructive before change before read, cut off before allowed to finish, as the account before as root,
+the smaller file before the larger.
 In a word with several values, such as `{a}:{b}`, a value ends at the first occurrence of the text after its
 placeholder. So the value can't contain that text.
 """
@@ -26,7 +27,10 @@ from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
+from sessions_app.policy.commands.ssh import transfers
 from sessions_app.policy.commands.ssh.document import Contain, SSHCommand, SSHCommandSet
+from sessions_app.policy.commands.ssh.file_rules import FileRule, PutFile
+from sessions_app.policy.commands.ssh.transfers import Facts, Transfer
 from sessions_app.policy.documents import Problem
 
 RefusalCode = Literal["syntax", "empty", "left_out", "program", "length", "word", "value"]
@@ -34,10 +38,11 @@ RefusalCode = Literal["syntax", "empty", "left_out", "program", "length", "word"
 
 @dataclass(frozen=True, slots=True)
 class Allowed(answers.Allowed):
-    """A command line that may run, as its words."""
+    """A command line that may run, as its words. ``transfer`` is what it does if it is no program."""
 
     contain: Contain
     as_root: bool
+    transfer: Transfer | None = None
 
     @property
     def line(self) -> str:
@@ -47,21 +52,26 @@ class Allowed(answers.Allowed):
 
 @dataclass(frozen=True, slots=True)
 class CompiledSSHCommand(answers.CompiledCommand):
-    """One command with the bound values in place."""
+    """One command with the bound values in place.
 
-    rule: SSHCommand
+    ``digest`` is the only SHA-256 that an uploaded file may have; empty for any.
+    """
+
+    rule: SSHCommand | FileRule
     contain: Contain
     template: Template
     words: tuple[Word, ...]  # the template's words with the bound values in place
     plain: tuple[str | None, ...]  # the text of words without a free value; None for the others
     types: Mapping[str, ParameterType]
+    digest: str = ""
 
     @property
-    def strictness(self) -> tuple[bool, int, int, bool, bool, int]:
+    def strictness(self) -> tuple[bool, int, int, bool, bool, tuple[int, bool, bool], int]:
         """The sort key: the lowest command decides."""
-        finish = self.rule.finish_seconds
-        rank = EFFECT_RANK[self.rule.effect]
-        return (not self.rule.hold, rank, finish or 0, self.contain == "group", self.rule.as_root, self.index)
+        rule, finish = self.rule, self.rule.finish_seconds
+        most = transfers.limits(rule, self.digest) if isinstance(rule, FileRule) else (0, False, False)
+        rank = EFFECT_RANK[rule.effect]
+        return not rule.held, rank, finish or 0, self.contain == "group", rule.as_root, most, self.index
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,7 @@ def compile_set(
     check_kept(document, keep)
     bound = bind(document, bindings)
     _check_stops(document, bound)
+    _check_file_values(document, bound)
     return _compile(document, bound, keep)
 
 
@@ -107,13 +118,29 @@ def _compile(document: SSHCommandSet, bound: Mapping[str, str], keep: Collection
 
 
 def _compile_rule(
-    document: SSHCommandSet, index: int, rule: SSHCommand, bound: Mapping[str, str]
+    document: SSHCommandSet, index: int, rule: SSHCommand | FileRule, bound: Mapping[str, str]
 ) -> CompiledSSHCommand:
     template = rule.template()
     words = tuple(fill(word, bound) for word in template.words)
     plain = tuple(word[0] if len(word) == 1 and isinstance(word[0], str) else None for word in words)
     types = {name: document.type_of(rule, name) for name in template.names}
-    return CompiledSSHCommand(index, rule, document.contain_of(rule), template, words, plain, types)
+    digest = (rule.sha256 or "") if isinstance(rule, PutFile) else ""
+    if isinstance(rule, PutFile) and rule.digest_name:
+        digest = bound.get(rule.digest_name, "")
+    return CompiledSSHCommand(index, rule, document.contain_of(rule), template, words, plain, types, digest)
+
+
+def _check_file_values(document: SSHCommandSet, bound: Mapping[str, str]) -> None:
+    """Refuse bound values that lead to other folders, or that are no digest where one is needed."""
+    for rule in document.commands:
+        if not isinstance(rule, FileRule):
+            continue
+        for name in rule.template().names:
+            if name in bound and (fault := transfers.value_fault(name, bound[name])):
+                raise CompileError([Problem(f"parameters.{name}", fault.removeprefix(f"{name} "))])
+        digest_name = rule.digest_name if isinstance(rule, PutFile) else None
+        if digest_name and (fault := transfers.digest_fault(bound[digest_name])):
+            raise CompileError([Problem(f"parameters.{digest_name}", fault)])
 
 
 def _check_stops(document: SSHCommandSet, bound: Mapping[str, str]) -> None:
@@ -142,21 +169,36 @@ def decide_argv(compiled: CompiledSet, argv: tuple[str, ...]) -> Allowed | Refus
     """Like `decide`, for words that are already parsed."""
     if not argv:
         return Refused("a command is required", None, "syntax")
-    for command in compiled.by_shape.get((argv[0], len(argv)), ()):
-        matched = _match(command, argv)
+    if fault := transfers.word_fault(argv):
+        return Refused(fault, None, "word")
+    words, facts = transfers.split_facts(argv)
+    for command in compiled.by_shape.get((words[0], len(words)), ()):
+        matched = _match(command, words)
         if matched is not None:
-            rule = command.rule
-            return Allowed(
-                command.index,
-                rule.effect,
-                rule.hold,
-                rule.finish_seconds,
-                matched,
-                argv,
-                command.contain,
-                rule.as_root,
-            )
-    return _explain(compiled, argv)
+            return _allow(command, argv, matched, facts)
+    return _explain(compiled, words)
+
+
+def _allow(
+    command: CompiledSSHCommand, argv: tuple[str, ...], matched: Mapping[str, str], facts: Facts
+) -> Allowed | Refused:
+    """Return the decision of the command that a line matches: for a file, by its content too."""
+    rule, transfer = command.rule, None
+    if isinstance(rule, FileRule):
+        if fault := transfers.content_fault(rule, command.digest, facts):
+            return Refused(fault, text_of(command.words), "value")
+        transfer = transfers.transfer_of(rule, argv[1], command.digest, facts)
+    return Allowed(
+        command.index,
+        rule.effect,
+        rule.held,
+        rule.finish_seconds,
+        matched,
+        argv,
+        command.contain,
+        rule.as_root,
+        transfer,
+    )
 
 
 def _match(command: CompiledSSHCommand, argv: tuple[str, ...]) -> Mapping[str, str] | None:
@@ -170,7 +212,15 @@ def _match(command: CompiledSSHCommand, argv: tuple[str, ...]) -> Mapping[str, s
                 match_word(spec, word, command.types, matched)
     except ValueRefused:
         return None
-    return matched
+    return None if _leads_elsewhere(command, matched) else matched
+
+
+def _leads_elsewhere(command: CompiledSSHCommand, matched: Mapping[str, str]) -> str | None:
+    """Return, as a clause, which value of a file's path leads to another folder; None if none does."""
+    if not isinstance(command.rule, FileRule):
+        return None
+    faults = (transfers.value_fault(name, value) for name, value in matched.items())
+    return next((fault for fault in faults if fault), None)
 
 
 def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
@@ -181,14 +231,23 @@ def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
     if not compiled.commands:
         return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
     same = [command for command in compiled.commands if command.plain[0] == argv[0]]
+    if not same and transfers.is_transfer(argv):
+        return Refused(f"no rule allows to {argv[0]} files here", _any_file(compiled), "program")
     if not same:
-        programs = dict.fromkeys(command.plain[0] or "" for command in compiled.commands)
+        programs = dict.fromkeys(
+            command.plain[0] or "" for command in compiled.commands if isinstance(command.rule, SSHCommand)
+        )
         return Refused(
             f"{clip(argv[0])} is not one of the programs allowed here: {_some(programs)}", None, "program"
         )
     nearest = max(same, key=lambda command: (_likeness(command, argv), -command.index))
     reason, code, value = _difference(nearest, argv, compiled.bindings)
     return Refused(reason, text_of(nearest.words), code, value)
+
+
+def _any_file(compiled: CompiledSet) -> str | None:
+    files = [command for command in compiled.commands if isinstance(command.rule, FileRule)]
+    return text_of(files[0].words) if files else None
 
 
 def _some(names: Iterable[str]) -> str:
@@ -228,6 +287,8 @@ def _difference(
     if len(argv) < len(command.words):
         rest = text_of(command.words[len(argv) :])
         return f"the command ends too early: {clip(rest)} is missing", "length", ""
+    if fault := _leads_elsewhere(command, matched):
+        return fault, "value", ""
     extra = argv[len(command.words)]
     return (
         f"{clip(extra)} is not part of the command: {clip(text_of(command.words))} is complete",
@@ -262,15 +323,19 @@ def describe(compiled: CompiledSet) -> list[CommandView]:
 
 def _view(command: CompiledSSHCommand) -> CommandView:
     names = dict.fromkeys(piece.name for word in command.words for piece in word if isinstance(piece, Slot))
+    rule = command.rule
     return CommandView(
         index=command.index,
         text=text_of(command.words),
         free=tuple(free_parameter(name, command.types[name]) for name in names),
-        effect=command.rule.effect,
-        hold=command.rule.hold,
-        finish_seconds=command.rule.finish_seconds,
-        contain=command.contain,
-        as_root=command.rule.as_root,
+        effect=rule.effect,
+        hold=rule.held,
+        finish_seconds=rule.finish_seconds,
+        contain=None if isinstance(rule, FileRule) else command.contain,
+        as_root=rule.as_root,
+        detail=tuple(transfers.said_of(rule, command.words[1], command.digest))
+        if isinstance(rule, FileRule)
+        else (),
     )
 
 
@@ -301,8 +366,10 @@ def lines_for(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> A
 
 
 def fillable(compiled: CompiledSet) -> frozenset[int]:
-    """Return the indices of the commands that a form can run: all of them."""
-    return frozenset(command.index for command in compiled.commands)
+    """Return the indices of the commands that a form can run: all but files, which a client has to send or
+    receive.
+    """
+    return frozenset(command.index for command in compiled.commands if isinstance(command.rule, SSHCommand))
 
 
 def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str | None:

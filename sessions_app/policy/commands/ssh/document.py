@@ -1,10 +1,11 @@
-"""The document of a command set for SSH: command lines, with `{name}` in place of a parameter value."""
+"""The document of a command set for SSH: command lines and files, with `{name}` in place of a parameter value."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool
+from pydantic import Discriminator, Field, StrictBool, Tag
 
+from sessions_app.policy.commands.argv.lines import LineRefused
 from sessions_app.policy.commands.argv.templates import Template, parse_template
 from sessions_app.policy.commands.document import (
     MAX_COMMANDS,
@@ -13,6 +14,15 @@ from sessions_app.policy.commands.document import (
     Visible,
 )
 from sessions_app.policy.commands.finish import Finish
+from sessions_app.policy.commands.ssh.file_rules import (
+    DIRECTIONS,
+    FileRule,
+    GetFile,
+    ListFolder,
+    PutFile,
+    file_problems,
+)
+from sessions_app.policy.documents import Problem
 
 Contain = Literal["group", "pidns"]
 
@@ -64,13 +74,42 @@ class SSHCommand(CommandRule):
         return parse_template(self.run)
 
 
+_FORMS: Mapping[str, type[CommandRule]] = {
+    rule.WRITTEN: rule for rule in (SSHCommand, GetFile, PutFile, ListFolder)
+}
+
+
+def _form(data: Any) -> str | None:
+    """Return which rule a command is: the one key of those that name what it allows."""
+    if isinstance(data, CommandRule):
+        return _label(data.WRITTEN)
+    found = [name for name in _FORMS if isinstance(data, Mapping) and name in data] or ["run"]
+    return _label(found[0]) if len(found) == 1 else None
+
+
+def _label(name: str) -> str:
+    # Not a key of a rule, so that an error's path contains only what is in the document.
+    return f"{name} rule"
+
+
+SSHRule = Annotated[
+    Annotated[SSHCommand, Tag(_label("run"))]
+    | Annotated[GetFile, Tag(_label("get"))]
+    | Annotated[PutFile, Tag(_label("put"))]
+    | Annotated[ListFolder, Tag(_label("list"))],
+    Discriminator(
+        _form,
+        custom_error_type="ssh_rule",
+        custom_error_message="needs only one of run, get, put and list",
+    ),
+]
+
+
 class SSHCommandSet(CommandSetDocument):
-    """A named list of allowed command lines. A published version never changes."""
+    """A named list of allowed command lines and files. A published version never changes."""
 
     kind: Literal["ssh"]
-    commands: tuple[SSHCommand, ...] = Field(
-        max_length=MAX_COMMANDS, description="An empty list allows nothing"
-    )
+    commands: tuple[SSHRule, ...] = Field(max_length=MAX_COMMANDS, description="An empty list allows nothing")
     contain: Contain = Field(
         default="pidns",
         description=(
@@ -79,13 +118,35 @@ class SSHCommandSet(CommandSetDocument):
         ),
     )
 
-    def contain_of(self, rule: SSHCommand) -> Contain:
+    def contain_of(self, rule: SSHCommand | FileRule) -> Contain:
         """Return how this command's processes are contained.
 
-        Every target supports PID namespaces for commands that run as root.
+        Every target supports PID namespaces for commands that run as root. A transfer starts only Stint's own
+        helper, which nothing leaves.
         """
+        if isinstance(rule, FileRule):
+            return "pidns"
         return rule.contain or ("pidns" if rule.as_root else self.contain)
 
     def in_force(self, rule: CommandRule) -> Mapping[str, Any]:
         """Return the set's defaults that apply to a command, by field."""
         return {"contain": self.contain_of(rule)} if isinstance(rule, SSHCommand) else {}
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield inconsistencies between the parts of the document."""
+        yield from super().problems()
+        for index, rule in enumerate(self.commands):
+            if isinstance(rule, FileRule):
+                yield from file_problems(f"commands[{index}]", rule, self.parameters)
+            elif _program(rule) in DIRECTIONS:
+                yield Problem(
+                    f"commands[{index}].run",
+                    "begins with a word that names a transfer: write the program's full path",
+                )
+
+
+def _program(rule: SSHCommand) -> str:
+    try:
+        return str(rule.template().words[0][0])
+    except LineRefused:
+        return ""

@@ -4,15 +4,18 @@ publishing.
 
 from collections.abc import Iterable, Iterator
 from itertools import combinations
+from typing import Any
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
 from sessions_app.policy.commands.ssh.as_root import SudoCannotSay, root_lines
 from sessions_app.policy.commands.ssh.command import ParsedCommand
-from sessions_app.policy.commands.ssh.document import SSHCommandSet
+from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
+from sessions_app.policy.commands.ssh.file_rules import FileRule
 from sessions_app.policy.commands.ssh.hits import Hit
 from sessions_app.policy.commands.ssh.judge import judge
+from sessions_app.policy.commands.ssh.lint_files import file_hits
 from sessions_app.policy.commands.ssh.lint_values import type_findings, value_findings
 from sessions_app.policy.commands.ssh.places import is_secret
 from sessions_app.policy.commands.ssh.table import table
@@ -32,7 +35,11 @@ def lint(document: SSHCommandSet) -> list[Finding]:
 
 
 def _uncontained(document: SSHCommandSet) -> Iterator[Finding]:
-    asked = {f"commands[{index}].contain": rule.contain for index, rule in enumerate(document.commands)}
+    asked = {
+        f"commands[{index}].contain": rule.contain
+        for index, rule in enumerate(document.commands)
+        if isinstance(rule, SSHCommand)
+    }
     for where, contain in {"contain": document.contain, **asked}.items():
         if contain == "group":
             yield Finding(
@@ -55,7 +62,7 @@ def _type_findings(document: SSHCommandSet) -> Iterator[Finding]:
 
 
 def _command_findings(command: ParsedCommand) -> Iterator[Finding]:
-    if not command.rule.run.isascii():
+    if not command.rule.text.isascii():
         yield command.found(
             "warning",
             "look_alike",
@@ -68,18 +75,28 @@ def _command_findings(command: ParsedCommand) -> Iterator[Finding]:
             yield command.found(
                 "warning",
                 "secret",
-                f"`{text}` looks like a location of passwords or keys, and the output is recorded",
-                "remove it, or accept that the holder and recording reviewers can read it",
+                f"`{text}` looks like a location of passwords or keys, and {_seen_by(command)[0]}",
+                f"remove it, or accept that {_seen_by(command)[1]}",
             )
     yield from _as_root(command)
-    hits = judge(table(), command.spoken, says_read=command.rule.effect == "read")
+    if isinstance(command.rule, FileRule):
+        hits = file_hits(command.rule, command.spoken[1])
+    else:
+        hits = judge(table(), command.spoken, says_read=command.rule.effect == "read")
     yield from _hit_findings(command, hits)
     yield from _effect(command, hits)
 
 
+def _seen_by(command: ParsedCommand) -> tuple[str, str]:
+    """Return, as clauses, who sees what a command names, and what its author has to accept."""
+    if isinstance(command.rule, FileRule):
+        return "the holder keeps what was transferred", "the holder can know it"
+    return "the output is recorded", "the holder and recording reviewers can read it"
+
+
 def _as_root(command: ParsedCommand) -> Iterator[Finding]:
     """Check that sudoers can allow exactly this command."""
-    if not command.rule.as_root:
+    if not isinstance(command.rule, SSHCommand) or not command.rule.as_root:
         return
     if command.rule.contain == "group":
         yield command.found(
@@ -136,9 +153,7 @@ def _overlaps(commands: list[ParsedCommand]) -> Iterator[Finding]:
         by_shape.setdefault((command.texts[0], len(command.words)), []).append(command)
     for first, second in (pair for group in by_shape.values() for pair in combinations(group, 2)):
         if _may_meet(first, second):
-            same = first.rule.model_dump(exclude={"run", "where"}) == second.rule.model_dump(
-                exclude={"run", "where"}
-            )
+            same = _limits(first) == _limits(second)
             yield second.found(
                 "warning",
                 "overlap",
@@ -146,6 +161,10 @@ def _overlaps(commands: list[ParsedCommand]) -> Iterator[Finding]:
                 + ("" if same else ": the stricter one decides"),
                 "remove one, or narrow its values so that no line matches both",
             )
+
+
+def _limits(command: ParsedCommand) -> dict[str, Any]:
+    return command.rule.model_dump(exclude={command.rule.WRITTEN, "where"})
 
 
 def _may_meet(first: ParsedCommand, second: ParsedCommand) -> bool:

@@ -10,6 +10,7 @@ from itertools import product
 import re2
 
 from sessions_app.policy.commands.argv.templates import Slot, Word
+from sessions_app.policy.commands.document import CommandRule
 from sessions_app.policy.commands.meeting import ANYTHING, can_meet, of_glob
 from sessions_app.policy.commands.parameters import (
     Choice,
@@ -23,7 +24,7 @@ from sessions_app.policy.commands.parameters import (
     WorkflowValue,
 )
 from sessions_app.policy.commands.patterns import compile_pattern
-from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
+from sessions_app.policy.commands.ssh.document import SSHCommandSet
 from sessions_app.policy.commands.within import accepts, longest_of
 
 # A word with more possible values than this is not expanded and counts as open.
@@ -224,7 +225,7 @@ def _takes(type_: Pattern, probes: tuple[str, ...]) -> bool:
     return any(compiled.fullmatch(probe) is not None for probe in probes)
 
 
-def spoken(document: SSHCommandSet, rule: SSHCommand, word: Word) -> Spoken:
+def spoken(document: SSHCommandSet, rule: CommandRule, word: Word) -> Spoken:
     """Return a word of a command with the types of its values."""
     pieces = tuple(
         WordParameter(document.type_of(rule, piece.name), piece.name in rule.where)

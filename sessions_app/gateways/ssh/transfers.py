@@ -1,0 +1,339 @@
+"""Runs one transfer: like a command, but its words are Stint's helper on the target, and its output is a file.
+
+Recordings have nothing of it: the record has the path, the size and the SHA-256 of what was transferred.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from broker.audit.record import Json
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.ssh.connector import clean_target
+from sessions_app.connectors.ssh.files import (
+    WHY,
+    Entry,
+    Helper,
+    Said,
+    helper_of,
+    leftovers,
+    parse_entries,
+    parse_said,
+)
+from sessions_app.connectors.ssh.wrapper import force_command
+from sessions_app.gateways.core.recording import Recorder
+from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.gateways.ssh.commands import CommandExecution
+from sessions_app.gateways.ssh.parts import ExecutionResult, Parts
+from sessions_app.gateways.ssh.relay import Feed, TargetSession
+from sessions_app.operations.sessions.proofs.holder import Use
+from sessions_app.operations.sessions.try_command import Tried
+from sessions_app.policy.commands import answers
+from sessions_app.policy.commands.ssh.decide import Allowed
+from sessions_app.policy.commands.ssh.transfers import Transfer
+
+log = structlog.get_logger(__name__)
+
+# Bytes from the target that wait for the client: above the first, the target is paused, and below the second, resumed.
+_FULL, _RESUMED = 1024 * 1024, 256 * 1024
+# Bytes of the helper's first line, of its error output, and of a listing.
+_LINE, _COMPLAINT, _LISTING = 200, 300, 8 * 1024 * 1024
+
+
+class NotTransferred(Exception):
+    """A transfer that failed. ``word`` is the helper's, or `refused` or `cut`; the text is a clause."""
+
+    def __init__(self, word: str, why: str) -> None:
+        super().__init__(why)
+        self.word, self.why = word, why
+
+
+class Stream:
+    """The input and output of the helper. Its first line is apart from the content that follows."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
+        self._feed: Feed | None = None
+        self._first, self._content = b"", bytearray()
+        self._news, self._writable = asyncio.Event(), asyncio.Event()
+        self._writable.set()
+        self._paused = False
+        self.said: Said | None = None
+        self.over = False
+        self.complaint = b""
+        self.sha256, self.count = hashlib.sha256(), 0
+
+    # The input and output of a command.
+
+    def output(self, data: bytes, *, error: bool) -> None:
+        """Take what the helper printed."""
+        if error:
+            self.complaint = (self.complaint + data)[:_COMPLAINT]
+            return
+        if self.said is None:
+            line, ended, data = (self._first + data).partition(b"\n")
+            self._first = line[:_LINE]
+            if not ended:
+                return
+            self.said = parse_said(line) or Said("unusable")
+        self.count += len(data)
+        self.sha256.update(data)
+        self._content += data
+        if len(self._content) > _FULL and self._feed is not None and not self._paused:
+            self._paused = True
+            self._feed.pause()
+        self._news.set()
+
+    def note(self, text: str) -> None:
+        self._note(text)
+
+    def attach(self, feed: Feed | None) -> None:
+        self._feed = feed
+        if feed is None:
+            self.close()
+
+    def pause_input(self) -> None:
+        self._writable.clear()
+
+    def resume_input(self) -> None:
+        self._writable.set()
+
+    # The gateway's side.
+
+    def close(self) -> None:
+        """Handle the end of the helper: nothing more comes."""
+        self.over = True
+        self._news.set()
+        self._writable.set()
+
+    async def answered(self) -> None:
+        """Wait until the helper has printed its first line, or has ended."""
+        while self.said is None and not self.over:
+            await self._more()
+
+    async def read(self, count: int) -> bytes:
+        """Return this many bytes of the content; fewer only at its end."""
+        while len(self._content) < count and not self.over:
+            await self._more()
+        part = bytes(self._content[:count])
+        del self._content[:count]
+        if self._paused and len(self._content) < _RESUMED and self._feed is not None:
+            self._paused = False
+            self._feed.resume()
+        return part
+
+    async def all(self) -> bytes:
+        """Return the whole content; of a listing that is too long, the beginning."""
+        found = bytearray()
+        while part := await self.read(_RESUMED):
+            found += part[: _LISTING - len(found)]
+        return bytes(found)
+
+    def so_far(self) -> bytes:
+        """Return the content that was not read yet."""
+        return bytes(self._content)
+
+    async def write(self, data: bytes) -> None:
+        """Send input, once the target takes more."""
+        await self._writable.wait()
+        if self._feed is not None:
+            self._feed.write(data)
+
+    def eof(self) -> None:
+        """Send the end of the input."""
+        if self._feed is not None:
+            self._feed.eof()
+
+    async def _more(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+
+class FileTransfer(CommandExecution):
+    """One transfer, from its decision to its end. Every wait raises NotTransferred once it has failed."""
+
+    carries_files = True
+
+    def __init__(
+        self,
+        parts: Parts,
+        session: OpenSession[Use],
+        line: str,
+        decision: answers.Allowed | answers.Refused,
+        note: Callable[[str], None],
+    ) -> None:
+        """``note`` shows the holder a line from Stint."""
+        self.stream = Stream(note)
+        super().__init__(parts, session, line, decision, self.stream)
+        self._helper: Helper | None = None
+        self._transfer: Transfer | None = decision.transfer if isinstance(decision, Allowed) else None
+        self._sent, self._sent_sha256 = 0, hashlib.sha256()
+        # The clause of a failure that the gateway has found itself.
+        self._fault: tuple[str, str] | None = None
+        # Its run in the record, from the decision to the report.
+        self.task = asyncio.create_task(self.run())
+        self.task.add_done_callback(lambda _: self.stream.close())
+
+    @property
+    def size(self) -> int:
+        """The size of the file that is downloaded, as the target said at its start."""
+        return self.stream.said.size if self.stream.said is not None else 0
+
+    @property
+    def path(self) -> str:
+        """The path on the target."""
+        return self._transfer.path if self._transfer is not None else ""
+
+    @property
+    def mode(self) -> int:
+        """The permissions of an uploaded file."""
+        return int(self._transfer.mode or "0", 8) if self._transfer is not None else 0
+
+    @property
+    def time(self) -> int:
+        """When that file was last changed."""
+        return self.stream.said.time if self.stream.said is not None else 0
+
+    async def opened(self) -> None:
+        """Wait until the target has checked the path. Raises NotTransferred and StintError."""
+        await self.stream.answered()
+        if self.stream.said is None or self.stream.said.word != "ok":
+            await self.finished()
+
+    async def read(self, count: int) -> bytes:
+        """Return this many bytes of a download; fewer only at its end. Raises NotTransferred and StintError."""
+        part = await self.stream.read(count)
+        if len(part) < count and self.stream.count < self.size:
+            await self.finished()
+        return part
+
+    async def entries(self) -> list[Entry]:
+        """Return a listing. Raises NotTransferred and StintError."""
+        records = await self.stream.all()
+        await self.finished()
+        found = parse_entries(records)
+        if found is None:
+            raise NotTransferred("unusable", "the target gave no usable answer")
+        if not found[1]:
+            self.stream.note(f"The folder has more than {len(found[0])} entries; the others are left out.")
+        return found[0]
+
+    async def send(self, data: bytes) -> None:
+        """Send a part of an upload. Raises NotTransferred and StintError."""
+        if self._transfer is not None and self._sent + len(data) > self._transfer.most:
+            self._fault = ("large", WHY["large"])
+        if self._fault is not None or self.stream.over:
+            self.stream.eof()
+            await self.finished()
+        self._sent += len(data)
+        self._sent_sha256.update(data)
+        await self.stream.write(data)
+
+    async def publish(self) -> None:
+        """End an upload whose bytes were all sent: only now can the target give it its name. Raises
+        NotTransferred and StintError.
+        """
+        if self._helper is not None and self._fault is None:
+            await self.stream.write(self._helper.commit(self._sent_sha256.hexdigest()))
+        self.stream.eof()
+        await self.finished()
+
+    async def finished(self) -> None:
+        """Wait for the end, and return if everything was transferred. Raises NotTransferred and StintError."""
+        outcome = await asyncio.shield(self.task)
+        if outcome.state != "done":
+            word = "refused" if outcome.state == "refused" else "cut"
+            raise NotTransferred(word, outcome.message)
+        if outcome.exit_status:
+            raise NotTransferred(self._word(), outcome.message)
+
+    async def end(self, reason: str) -> None:
+        """Cut what is still running, and wait until it is reported."""
+        if not self.task.done():
+            self.stop(reason)
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    # How a transfer differs from a command.
+
+    async def _record(self, tried: Tried) -> Recorder | None:
+        del tried
+        return None  # a recording would have the file's content
+
+    def _forced(self, tried: Tried, decision: Allowed, seconds: float) -> str:
+        if decision.transfer is None:
+            raise AssertionError
+        mark = self._use.mark
+        self._transfer = decision.transfer
+        self._helper = helper_of(decision.transfer, grant_mark=mark, run_id=tried.run_id)
+        return force_command(
+            self._helper.argv,
+            contain="group",
+            account=self._use.target.account,
+            grant_mark=mark,
+            run_id=tried.run_id,
+            seconds=seconds,
+            cleans_up=True,
+        )
+
+    def _judge(self, target: TargetSession, tried: Tried) -> ExecutionResult:
+        outcome = super()._judge(target, tried)
+        if outcome.state != "done":
+            return outcome
+        word = self._word()
+        if not word:
+            return ExecutionResult(state="done", exit_status=0)
+        return ExecutionResult(state="done", exit_status=1, message=self._why(word))
+
+    def _word(self) -> str:
+        """Return why the helper, which has ended, did not transfer everything; empty if it did."""
+        if self._fault is not None:
+            return self._fault[0]
+        said = self.stream.said
+        if said is None or said.word != "ok" or self._transfer is None:
+            return said.word if said is not None else "unusable"
+        if self._transfer.direction == "get":
+            return "" if self.stream.count == said.size else "changed"
+        if self._transfer.direction == "list":
+            return "" if self.stream.count else "unusable"
+        done = parse_said(self.stream.so_far().rstrip(b"\n"))
+        if done is None or done.word != "done":
+            return done.word if done is not None else "unusable"
+        return "" if (done.size, done.sha256) == (self._sent, self._sent_sha256.hexdigest()) else "digest"
+
+    def _why(self, word: str) -> str:
+        if self._fault is not None:
+            return self._fault[1]
+        why = WHY.get(word, "the target gave no usable answer")
+        complaint = self.stream.complaint.decode(errors="replace").strip().partition("\n")[0]
+        return f"{why} ({complaint})" if complaint and word not in ("exists", "missing") else why
+
+    def _broken(self, why: str) -> ExecutionResult:
+        outcome = super()._broken(why)
+        if outcome.state == "failed" or self._transfer is None or self._transfer.direction != "put":
+            return outcome
+        return ExecutionResult(state="cut", message=f"{why}; the file may have been written")
+
+    def _exchanged(self) -> Mapping[str, Json] | None:
+        if self._transfer is None or self._target is None or not self._target.opened:
+            return None
+        about: dict[str, Json] = {"direction": self._transfer.direction, "path": self._transfer.path}
+        if self._transfer.direction == "list":
+            return about
+        down = self._transfer.direction == "get"
+        count, sha256 = (self.stream.count, self.stream.sha256) if down else (self._sent, self._sent_sha256)
+        return {**about, "bytes": count, "sha256": sha256.hexdigest()}
+
+    async def _sweep(self, tried: Tried) -> None:
+        """Remove what a cut upload may have left. The end of the grant does so again."""
+        if self._transfer is not None and self._transfer.direction == "put":
+            paths = leftovers([(tried.run_id, ["put", self._transfer.path])], self._use.mark)
+            label = f"{self._use.grant_ref}/{tried.run_id} clean"
+            try:
+                await clean_target(self._parts.dialer, self._use.place, label, paths)
+            except ConnectorError as error:
+                log.warning("upload.not_cleaned", run=tried.run_id, error=error.message)
+        await super()._sweep(tried)

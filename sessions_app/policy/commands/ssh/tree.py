@@ -1,0 +1,126 @@
+"""The file system as a grant shows it over SFTP: what its rules name, and the folders above that.
+
+Nothing here depends on the target: whether a path exists there is only found out by a transfer.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from sessions_app.policy.commands.argv.matching import match_word, text_of
+from sessions_app.policy.commands.argv.quoting import QuoteRefused, readable
+from sessions_app.policy.commands.argv.templates import Slot, Word
+from sessions_app.policy.commands.characters import hidden_at
+from sessions_app.policy.commands.parameters import ValueRefused
+from sessions_app.policy.commands.ssh.decide import Allowed, CompiledSet, CompiledSSHCommand, decide_argv
+from sessions_app.policy.commands.ssh.file_rules import Direction, FileRule
+
+
+def has_files(compiled: CompiledSet) -> bool:
+    """Whether a grant has rules for files."""
+    return any(True for _ in _rules(compiled))
+
+
+def plain(sent: bytes) -> str:
+    """Return a path that a client sent in its only spelling, from `/`, whatever exists.
+
+    Raises UnicodeDecodeError.
+    """
+    return posixpath.normpath("/" + sent.decode()).replace("//", "/", 1)
+
+
+def line_for(direction: Direction, path: str, facts: tuple[str, ...] = ()) -> str:
+    """Return the line that stands for a transfer, as it is decided and recorded.
+
+    A path that no line can contain stays as it is, and is refused.
+    """
+    try:
+        return readable((direction, path, *facts))
+    except QuoteRefused:
+        return f"{direction} {path}"
+
+
+def is_shown(name: str) -> bool:
+    """Whether a name on the target is shown: not if it contains what no line can."""
+    return hidden_at(name) is None
+
+
+def must_wait(decision: Allowed) -> bool:
+    """Whether an upload is decided only once its size and its digest are known."""
+    return decision.hold or (decision.transfer is not None and decision.transfer.sha256 != "")
+
+
+def nearest(compiled: CompiledSet) -> str | None:
+    """Return the first rule for files, as the nearest that is allowed; None if there is none."""
+    return next((text_of(rule.words) for rule, _ in _rules(compiled)), None)
+
+
+def is_folder(compiled: CompiledSet, path: str) -> bool:
+    """Whether a path is a folder here: one that can be listed, or one above something that a rule names."""
+    if path == "/" or allows(compiled, "list", path):
+        return True
+    names = path[1:].split("/")
+    return any(len(parts) > len(names) and _begins(rule, parts, names) for rule, parts in _rules(compiled))
+
+
+def allows(compiled: CompiledSet, direction: Direction, path: str) -> bool:
+    """Whether a rule allows this, held or not."""
+    return hidden_at(path) is None and isinstance(decide_argv(compiled, (direction, path)), Allowed)
+
+
+def children(compiled: CompiledSet, path: str) -> list[tuple[str, bool]]:
+    """Return the names below a folder that rules write out, and whether each is a folder."""
+    above = [] if path == "/" else path[1:].split("/")
+    found: dict[str, bool] = {}
+    for rule, parts in _rules(compiled):
+        if len(parts) > len(above) and _begins(rule, parts, above):
+            name = parts[len(above)]
+            if len(name) == 1 and isinstance(name[0], str):
+                folder = len(parts) > len(above) + 1 or rule.rule.text.startswith("list ")
+                if folder or rule.rule.text.startswith("get "):
+                    found[name[0]] = found.get(name[0], False) or folder
+    return sorted(found.items())
+
+
+def has_open_names(compiled: CompiledSet, path: str) -> bool:
+    """Whether a rule names something directly below a folder by a value, so that `children` can't tell all."""
+    above = [] if path == "/" else path[1:].split("/")
+    return any(
+        len(parts) > len(above)
+        and _begins(rule, parts, above)
+        and any(isinstance(piece, Slot) for piece in parts[len(above)])
+        for rule, parts in _rules(compiled)
+    )
+
+
+def _rules(compiled: CompiledSet) -> Iterator[tuple[CompiledSSHCommand, list[Word]]]:
+    """Yield the rules for files, each with the names of its path."""
+    for command in compiled.commands:
+        if isinstance(command.rule, FileRule):
+            yield command, _names_of(command.words[1])
+
+
+def _names_of(path: Word) -> list[Word]:
+    """Split a path into the words of its names. No value in it contains a slash."""
+    names: list[list[str | Slot]] = [[]]
+    for piece in path:
+        if isinstance(piece, Slot):
+            names[-1].append(piece)
+            continue
+        first, *others = piece.split("/")
+        if first:
+            names[-1].append(first)
+        names += [[name] if name else [] for name in others]
+    return [tuple(name) for name in names[1:] if name]
+
+
+def _begins(rule: CompiledSSHCommand, parts: list[Word], names: list[str]) -> bool:
+    """Whether the path of a rule can begin with these names."""
+    matched: dict[str, str] = {}
+    try:
+        for part, name in zip(parts, names, strict=False):
+            match_word(part, name, rule.types, matched)
+    except ValueRefused:
+        return False
+    return True
