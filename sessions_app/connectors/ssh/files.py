@@ -1,9 +1,9 @@
-"""The helper that transfers one file, or lists one folder, on a target: the command that a certificate forces.
+"""The helper that transfers one file or lists one folder on a target: the command that a certificate forces.
 
-It needs POSIX sh, coreutils and /proc. It enters the folder first and compares where that is (`pwd -P`) with the
-path that was decided. Everything after that is relative to this folder, so a parent that is replaced meanwhile
-leads nowhere. An opened file is checked by its descriptor in /proc, not by its name. The helper writes to a
-temporary name, which contains the grant mark, and links the descriptor itself to the final name.
+It needs POSIX sh, coreutils and /proc. It enters the folder first and compares where that is (`pwd -P`) with
+the path that was decided. Everything after that is relative to this folder, so a parent that is replaced
+meanwhile leads nowhere. An opened file is checked by its descriptor in /proc, not by its name. The helper
+writes to a temporary name, which contains the grant mark, and links the descriptor itself to the final name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _COMMON = (
 _PATH = "path=${dir%/}/$name fd=/proc/$$/fd/4; "
 _GET = (
     f"{_COMMON}{_PATH}most=$1; "
-    'if [ -L "./$name" ]; then no elsewhere; fi; [ -e "./$name" ] || no missing; [ -f "./$name" ] || no special; '
+    'if [ -L "./$name" ]; then no elsewhere; fi; [ -e "./$name" ] || no missing; '
+    '[ -f "./$name" ] || no special; '
     '[ -r "./$name" ] || no denied; exec 4<"./$name"; '
     '[ "$(readlink "$fd")" = "$path" ] || no changed; '
     "set -- $(stat -L -c '%f %s %Y' \"$fd\"); case $1 in 8???) ;; *) no special ;; esac; "
@@ -181,7 +182,7 @@ _ENTRY = re.compile(rb"([0-9a-f]{1,8}) (\d{1,19}) (-?\d{1,12}) \./([^/\0]+)")
 
 
 def parse_entries(records: bytes) -> tuple[list[Entry], bool] | None:
-    """Parse a listing without its first line: its entries, and whether it is complete; None for anything else.
+    """Parse a listing without its first line: its entries, and whether it is complete; None if it is none.
 
     Names that are no text are left out.
     """

@@ -69,8 +69,8 @@ def force_command(
 
     ``seconds`` is how long the command may run. ``as_root``: it runs through the target's sudo, unless the
     account is root. ``cleans_up``: it is a script of Stint's own that gets a moment to remove what it has not
-    finished; it is contained in its group. Raises CannotWrap if there are no words, no time is left, or the words can't be passed
-    on.
+    finished; it is contained in its group. Raises CannotWrap if there are no words, no time is left, or the
+    words can't be passed on.
     """
     if not argv or not argv[0] or argv[0].rpartition("/")[2] == _NEVER_FIRST:
         raise CannotWrap("There is no command to run.")

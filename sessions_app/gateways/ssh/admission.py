@@ -102,8 +102,8 @@ def choose_for_files(uses: list[Use], *, asked_as: str, public_url: str) -> Use:
         raise _several(fitting, wish)
     if not fitting:
         raise NoAccess(
-            f"{uses[0].grant_ref} allows no files on {wish.target}. Request a command set with rules for files:"
-            f" {public_url}/requests/new/?target={wish.target}"
+            f"{uses[0].grant_ref} allows no files on {wish.target}. Request a command set with rules for"
+            f" files: {public_url}/requests/new/?target={wish.target}"
         )
     return fitting[0]
 

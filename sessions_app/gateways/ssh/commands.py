@@ -167,7 +167,7 @@ class CommandExecution:
         return Errand(serial=tried.serial, key_id=key_id, command=command)
 
     def _forced(self, tried: Tried, decision: Allowed, seconds: float) -> str:
-        """Return the command that the certificate forces, which may run for ``seconds``. Raises CannotWrap."""
+        """Return the command that the certificate forces, for at most ``seconds``. Raises CannotWrap."""
         return force_command(
             decision.argv,
             contain=decision.contain,

@@ -1,8 +1,8 @@
 """The SFTP server: what a client sees of a target, and the transfers that it starts.
 
-Nothing here reaches the target but a transfer, which is decided and recorded first. Paths and folders are those
-that the grant's rules name (`policy/commands/ssh/tree.py`); sizes and times are those of a listing or of an open
-file. Requests are answered one after the other, in the order in which they came.
+Nothing here reaches the target but a transfer, which is decided and recorded first. Paths and folders are
+those that the grant's rules name (`policy/commands/ssh/tree.py`); sizes and times are those of a listing or
+of an open file. Requests are answered one after the other, in the order in which they came.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ log = structlog.get_logger(__name__)
 HANDLES = 8
 # Listed entries that a channel remembers, so that a client finds what it has just seen.
 _REMEMBERED = 20_000
-# Seconds until a look at a path that no rule names counts as an attempt to download it. A client that is about
-# to upload to this path looks first, too.
+# Seconds until a look at a path that no rule names counts as an attempt to download it. A client that is
+# about to upload to this path looks first, too.
 _LOOKED = 0.5
 _FOLDER, _FILE = Attributes(mode=FOLDER | 0o555), Attributes(mode=FILE | 0o444)
 _NOT_UTF8 = answers.Refused("the name is not valid UTF-8", None, "word")
@@ -267,7 +267,7 @@ class FileServer:
     async def _upload(self, path: str, give_back: Callable[[], None]) -> Handle:
         decision = decide(self._session.use.compiled, tree.line_for("put", path))
         if isinstance(decision, Allowed) and decision.transfer is not None and tree.must_wait(decision):
-            # Its size and its digest are decided, too, so the target gets nothing until the gateway has it all.
+            # Its size and digest are decided too, so the target gets nothing until the gateway has it all.
             folder = self._parts.recordings
             return Waiting(
                 decision.transfer, give_back, folder, lambda facts: self._start("put", path, facts)

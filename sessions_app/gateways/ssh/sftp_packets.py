@@ -122,7 +122,7 @@ def names(id_: int, found: list[tuple[str, str, Attributes]]) -> bytes:
 
 
 def version() -> bytes:
-    """Return the reply to INIT: the version, and the one extension, with which clients find out the limits."""
+    """Return the reply to INIT: the version, and the extension with which clients find out the limits."""
     return packet(VERSION_REPLY, struct.pack(">I", VERSION), string(LIMITS), string(b"1"))
 
 

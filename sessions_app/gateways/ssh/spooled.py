@@ -1,4 +1,4 @@
-"""Uploads that wait at the gateway until they are decided: encrypted on disk, under keys that only memory has."""
+"""Uploads that wait at the gateway until they are decided: encrypted on disk, with keys in memory."""
 
 from __future__ import annotations
 

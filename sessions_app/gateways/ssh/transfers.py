@@ -1,4 +1,4 @@
-"""Runs one transfer: like a command, but its words are Stint's helper on the target, and its output is a file.
+"""Runs one transfer: like a command, but its words are Stint's helper on the target, and its output a file.
 
 Recordings have nothing of it: the record has the path, the size and the SHA-256 of what was transferred.
 """
@@ -38,7 +38,8 @@ from sessions_app.policy.commands.ssh.transfers import Transfer
 
 log = structlog.get_logger(__name__)
 
-# Bytes from the target that wait for the client: above the first, the target is paused, and below the second, resumed.
+# Bytes from the target that wait for the client: the target is paused above the first, and resumed below the
+# second.
 _FULL, _RESUMED = 1024 * 1024, 256 * 1024
 # Bytes of the helper's first line, of its error output, and of a listing.
 _LINE, _COMPLAINT, _LISTING = 200, 300, 8 * 1024 * 1024
@@ -205,7 +206,7 @@ class FileTransfer(CommandExecution):
             await self.finished()
 
     async def read(self, count: int) -> bytes:
-        """Return this many bytes of a download; fewer only at its end. Raises NotTransferred and StintError."""
+        """Return this many bytes of a download; fewer only at its end. Raises NotTransferred, StintError."""
         part = await self.stream.read(count)
         if len(part) < count and self.stream.count < self.size:
             await self.finished()
@@ -243,7 +244,7 @@ class FileTransfer(CommandExecution):
         await self.finished()
 
     async def finished(self) -> None:
-        """Wait for the end, and return if everything was transferred. Raises NotTransferred and StintError."""
+        """Wait for the end, and return if everything was transferred. Raises NotTransferred, StintError."""
         outcome = await asyncio.shield(self.task)
         if outcome.state != "done":
             word = "refused" if outcome.state == "refused" else "cut"

@@ -83,7 +83,7 @@ CODES: Mapping[str, Code] = {
     ),
     "web_root": Code(
         "error or warning",
-        "A web server serves the folder of an upload, and may run a file with a name that the holder chooses.",
+        "A web server serves the folder of an upload, and may run a file whose name the holder chooses.",
         "List the names with `choice`, and write out the ending: `{name}.html`.",
     ),
     "as_root": Code(

@@ -95,8 +95,8 @@ def neighbors_of(grant: Grant, leases: Sequence[Lease]) -> dict[tuple[str, int],
 
 
 def unfinished_uploads(grant: Grant) -> dict[int, list[str]]:
-    """Return, by the id of their target, the temporary files that uploads of a grant may have left: the latest
-    ones, at most ``UPLOADS`` in all.
+    """Return, by the id of their target, the temporary files that uploads of a grant may have left: the
+    latest ones, at most ``UPLOADS`` in all.
     """
     found: dict[int, list[str]] = {}
     if _uploads(grant):

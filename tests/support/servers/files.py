@@ -12,7 +12,10 @@ from tests.support.servers.gateway import SET, Place
 RULES = """
   - {{get: "{folder}/logs/{{file}}", max: 300MB, where: {{file: {{name: 64}}}}}}
   - {{list: "{folder}/logs"}}
-  - {{put: "{folder}/new/{{file}}.bin", max: 300MB, mode: "0640", where: {{file: {{pattern: "[a-z0-9]{{1,40}}"}}}}}}
+  - put: "{folder}/new/{{file}}.bin"
+    max: 300MB
+    mode: "0640"
+    where: {{file: {{pattern: "[a-z0-9]{{1,40}}"}}}}
   - {{put: "{folder}/small/{{file}}.bin", max: 1KB, where: {{file: {{name: 64}}}}}}
   - {{put: "{folder}/again/{{file}}", replace: true, where: {{file: {{name: 64}}}}}}
   - {{put: "{folder}/pinned/file", sha256: "{digest}"}}

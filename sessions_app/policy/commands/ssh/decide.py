@@ -1,4 +1,4 @@
-"""Commands and files over SSH: the only function that decides for the gateway, the tester, the API and the pages.
+"""Commands and files over SSH: the only function that decides for gateway, tester, API and pages.
 
 `compile_set` runs once per grant. `decide` then splits a line into words with the strict parser and compares
 them with each command word by word. If several commands of a set match, the strictest decides: held before
@@ -231,6 +231,9 @@ def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
     if not compiled.commands:
         return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
     same = [command for command in compiled.commands if command.plain[0] == argv[0]]
+    if not same and (line := transfers.old_protocol(argv)):
+        why = f"{clip(argv[0])} has a protocol of its own; sftp does the same: {clip(line, length=300)[1:-1]}"
+        return Refused(why, _any_file(compiled), "program")
     if not same and transfers.is_transfer(argv):
         return Refused(f"no rule allows to {argv[0]} files here", _any_file(compiled), "program")
     if not same:

@@ -1,4 +1,4 @@
-"""The document of a command set for SSH: command lines and files, with `{name}` in place of a parameter value."""
+"""The document of a command set for SSH: command lines and files, with `{name}` for a parameter's value."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal

@@ -1,7 +1,7 @@
 """Transfers of files over SFTP: how the line that names one is read, limited and shown.
 
-A transfer is decided, held and recorded as a line: `get PATH`, `list PATH` or `put PATH`. A `put` may state the
-size and the digest of the file, as the gateway does once it has the whole file: `put PATH size=N sha256=HEX`.
+A transfer is decided, held and recorded as a line: `get PATH`, `list PATH` or `put PATH`. A `put` may state
+the size and the digest of the file, as the gateway does once it has all of it: `put PATH size=N sha256=HEX`.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Facts:
 class Transfer:
     """A transfer that may happen: of at most ``most`` bytes (for a list, of no limit of its own).
 
-    ``sha256`` is the only digest that the file may have, in hex; empty for any. ``mode`` are the permissions of
-    an uploaded file, in octal.
+    ``sha256`` is the only digest that the file may have, in hex; empty for any. ``mode`` are the permissions
+    of an uploaded file, in octal.
     """
 
     direction: Direction
@@ -59,6 +59,20 @@ class Transfer:
 def is_transfer(argv: tuple[str, ...]) -> bool:
     """Whether these words name a transfer, not a program."""
     return argv[:1] != () and argv[0] in DIRECTIONS
+
+
+def old_protocol(argv: tuple[str, ...]) -> str | None:
+    """Return the transfer that the remote side of scp or rsync would do, as a line; None for other programs.
+
+    Before OpenSSH 9, scp runs itself there (`scp -f PATH` to send, `scp -t PATH` to receive), and rsync
+    always does (`rsync --server`).
+    """
+    program, options = argv[0].rpartition("/")[2], set(argv[1:-1])
+    if program == "scp" and options & {"-f", "-t"}:
+        return f"{'get' if '-f' in options else 'put'} {argv[-1]}"
+    if program == "rsync" and "--server" in options:
+        return f"{'get' if '--sender' in options else 'put'} {argv[-1]}"
+    return None
 
 
 def split_facts(argv: tuple[str, ...]) -> tuple[tuple[str, ...], Facts]:
@@ -135,8 +149,8 @@ def said_of(rule: FileRule, word: Word, digest: str) -> Iterator[str]:
     elif isinstance(rule, PutFile):
         each = " each" if _is_open(word) else ""
         yield (
-            f"{'Upload or replace' if rule.replace else 'Upload new'} {what}, at most {say_bytes(rule.max)}{each},"
-            f" with mode {rule.mode}"
+            f"{'Upload or replace' if rule.replace else 'Upload new'} {what},"
+            f" at most {say_bytes(rule.max)}{each}, with mode {rule.mode}"
         )
         if rule.sha256 is not None:
             yield f"Only content with the SHA-256 {digest or '{' + str(rule.digest_name) + '}'}"

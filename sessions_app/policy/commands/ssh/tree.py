@@ -84,7 +84,7 @@ def children(compiled: CompiledSet, path: str) -> list[tuple[str, bool]]:
 
 
 def has_open_names(compiled: CompiledSet, path: str) -> bool:
-    """Whether a rule names something directly below a folder by a value, so that `children` can't tell all."""
+    """Whether a rule names something directly below a folder by a value, so that `children` is incomplete."""
     above = [] if path == "/" else path[1:].split("/")
     return any(
         len(parts) > len(above)

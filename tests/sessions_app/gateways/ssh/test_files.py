@@ -3,11 +3,12 @@
 import hashlib
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.servers.files import scp, sftp, with_files
+from tests.support.servers.files import client, scp, sftp, with_files
 from tests.support.waits import eventually
 from tests.support.world.acts import last
 
@@ -31,6 +32,10 @@ def folder(place, django_db_blocker) -> Path:
 @pytest.fixture
 def grant(place, folder):
     return place.grant()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir())
 
 
 def run_of(grant, state: str = "done"):
@@ -63,7 +68,7 @@ def test_an_upload_is_published_whole_with_the_mode_of_its_rule(place, grant, fo
     assert stat.S_IMODE(there.stat().st_mode) == 0o640
     run_of(grant)
     assert last("command.finished", grant.ref).data["exchanged"]["sha256"] == hashlib.sha256(data).hexdigest()
-    assert os.listdir(folder / "new") == ["a1.bin"]
+    assert names(folder / "new") == ["a1.bin"]
 
 
 def test_sftp_shows_what_rules_name_and_the_folders_above_and_nothing_else(place, grant, folder, tmp_path):
@@ -109,3 +114,104 @@ def test_everything_else_is_refused_recorded_and_told_with_the_nearest(place, gr
     assert place.logins(grant) == 0
     assert not (tmp_path / "x").exists()
     assert (folder / "logs" / "access.log").read_bytes() == b"one\ntwo\n"
+
+
+def uploaded(place, folder, tmp_path, there: str, data: bytes) -> subprocess.CompletedProcess[bytes]:
+    (tmp_path / "mine").write_bytes(data)
+    return scp(place, str(tmp_path / "mine"), f"web-1@127.0.0.1:{folder}/{there}")
+
+
+def test_an_existing_file_is_replaced_only_by_a_rule_that_says_so(place, grant, folder, tmp_path):
+    assert uploaded(place, folder, tmp_path, "new/b1.bin", b"old").returncode == 0
+    done = uploaded(place, folder, tmp_path, "new/b1.bin", b"new")
+    assert done.returncode == 1
+    assert b"a file with this name exists" in done.stderr
+    assert (folder / "new" / "b1.bin").read_bytes() == b"old"
+    for data in (b"old", b"new"):
+        assert uploaded(place, folder, tmp_path, "again/b1", data).returncode == 0
+    assert (folder / "again" / "b1").read_bytes() == b"new"
+
+
+def test_a_file_that_is_too_large_is_not_written(place, grant, folder, tmp_path):
+    done = uploaded(place, folder, tmp_path, "small/a.bin", bytes(1001))
+    assert done.returncode == 1
+    assert b"it is larger than the rule allows" in done.stderr
+    assert uploaded(place, folder, tmp_path, "small/b.bin", bytes(1000)).returncode == 0
+    assert names(folder / "small") == ["b.bin"]
+
+
+def test_only_the_content_that_the_rule_names_is_uploaded(place, grant, folder, tmp_path):
+    done = uploaded(place, folder, tmp_path, "pinned/file", b"another")
+    assert done.returncode == 1
+    assert b"not allowed: the file has the SHA-256" in done.stderr
+    assert run_of(grant, "refused").line.startswith(f"put {folder}/pinned/file size=7 sha256=")
+    assert place.logins(grant) == 0
+    assert uploaded(place, folder, tmp_path, "pinned/file", PINNED).returncode == 0
+    assert (folder / "pinned" / "file").read_bytes() == PINNED
+
+
+def test_a_held_upload_reaches_the_target_once_a_second_person_has_seen_its_size_and_digest(
+    place, grant, folder, tmp_path
+):
+    from broker.kernel import clock
+    from sessions_app.operations.sessions.decide_hold import decide_hold
+
+    for name, allow in (("yes", True), ("no", False)):
+        (tmp_path / "mine").write_bytes(b"held")
+        sending = subprocess.Popen(
+            client(place, "scp", str(tmp_path / "mine"), f"web-1@127.0.0.1:{folder}/held/{name}"),
+            stderr=subprocess.PIPE,
+        )
+        run = run_of(grant, "held")
+        digest = hashlib.sha256(b"held").hexdigest()
+        assert run.line == f"put {folder}/held/{name} size=4 sha256={digest}"
+        assert names(folder / "held") == (["yes"] if name == "no" else [])
+        decide_hold(run_id=run.pk, actor=place.world.bob, allow=allow, now=clock.now())
+        _, said = sending.communicate(timeout=30)
+        assert (sending.returncode == 0) is allow, said
+        assert (b"Bob allowed it once" if allow else b"Bob denied it") in said
+    assert (folder / "held" / "yes").read_bytes() == b"held"
+    assert names(folder / "held") == ["yes"]
+
+
+def test_a_client_that_leaves_in_the_middle_leaves_nothing_on_the_target(place, grant, folder, tmp_path):
+    slow = ["-l", "8000"]  # kbit/s
+    (tmp_path / "mine").write_bytes(bytes(20_000_000))
+    sending = subprocess.Popen(
+        client(place, "scp", *slow, str(tmp_path / "mine"), f"web-1@127.0.0.1:{folder}/new/left.bin"),
+        stderr=subprocess.DEVNULL,
+    )
+    eventually(lambda: any(one.startswith(".stint-") for one in names(folder / "new")))
+    sending.kill()
+    sending.wait()
+    assert run_of(grant, "cut").reason == "the holder disconnected"
+    eventually(lambda: not [one for one in names(folder / "new") if "left" in one or one.startswith(".")])
+
+
+def test_an_upload_that_a_killed_gateway_left_is_removed_by_the_end_of_the_grant(place, grant, folder):
+    from broker.kernel import clock
+    from sessions_app.connectors.ssh.files import temporary_name
+    from tests.support.world.acts import enter, revoke, run
+
+    now = clock.now()
+    tried = run(*enter(grant, now=now), f"put {folder}/again/lost", now=now)
+    (folder / "again" / temporary_name(grant.mark, tried.run_id)).write_bytes(b"half")
+    revoke(grant)
+    eventually(lambda: grant.refresh_from_db() or grant.state == "ended", within=30)
+    assert not [one for one in names(folder / "again") if one.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    "old", ["scp -f {path}", "scp -t {path}", "rsync --server --sender -logDtpre.i . {path}"]
+)
+def test_old_protocols_are_refused_with_the_line_that_does_the_same(place, grant, folder, old):
+    done = place.ssh(old.format(path=f"{folder}/logs/access.log"))
+    assert done.returncode == 255
+    way = "put" if "-t " in old else "get"
+    assert f"sftp does the same: {way} {folder}/logs/access.log".encode() in done.stderr
+
+
+def test_files_are_neither_sent_nor_received_by_a_command(place, grant, folder):
+    done = place.ssh(f"get {folder}/logs/access.log")
+    assert done.returncode == 255
+    assert b"files are sent and received by sftp or scp" in done.stderr
