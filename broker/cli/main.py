@@ -10,7 +10,19 @@ from typing import Any
 import click
 
 from . import __version__, screen
-from .commands import databases, deciding, gateway, grants, kubernetes, machine, requests, run, servers, ssh
+from .commands import (
+    databases,
+    deciding,
+    files,
+    gateway,
+    grants,
+    kubernetes,
+    machine,
+    requests,
+    run,
+    servers,
+    ssh,
+)
 from .errors import CliError, Exit, Usage
 from .options import Group
 from .shell import Shell
@@ -18,7 +30,14 @@ from .shell import Shell
 _PARTS = {
     "Sign-in": servers.COMMANDS,
     "Requests": requests.COMMANDS,
-    "Access": (*ssh.COMMANDS, *databases.COMMANDS, *kubernetes.COMMANDS, *run.COMMANDS, *gateway.COMMANDS),
+    "Access": (
+        *ssh.COMMANDS,
+        *files.COMMANDS,
+        *databases.COMMANDS,
+        *kubernetes.COMMANDS,
+        *run.COMMANDS,
+        *gateway.COMMANDS,
+    ),
     "Grants": grants.COMMANDS,
     "Approvals": deciding.COMMANDS,
     "Shell": machine.COMMANDS,
@@ -47,7 +66,7 @@ def cli() -> None:
       5    timed out or not approved
       6    Stint is unavailable
       130  interrupted
-    ssh, psql, mariadb and run exit with the status of the command they ran.
+    ssh, cp, psql, mariadb and run exit with the status of the command they ran.
 
     \b
     Environment: STINT_URL, STINT_TOKEN or STINT_TOKEN_FILE (override `stint login`), STINT_PROFILE,

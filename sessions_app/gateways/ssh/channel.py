@@ -25,6 +25,7 @@ REFUSED = 255
 # Seconds. A client that stopped reading must not delay the end; one that reads gets the last message within
 # this time.
 LAST_WORDS = 0.25
+LEFT = "the holder disconnected"
 # Bytes of SFTP requests that wait before the client is paused (twice this, as asyncio counts).
 _REQUESTS = 512 * 1024
 
@@ -44,6 +45,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._command: CommandExecution | None = None
         self._prompt: Prompt | None = None
         self._requests: asyncio.StreamReader | None = None
+        self._requests_over = False
         self._files: FileServer | None = None
         self._drained = asyncio.Event()
         self._drained.set()
@@ -86,7 +88,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def data_received(self, data: bytes, datatype: int | None) -> None:
         del datatype
         if self._requests is not None:
-            self._requests.feed_data(data)
+            if not self._requests_over:
+                self._requests.feed_data(data)
         elif self._prompt is not None:
             self._prompt.line(cast("str", data))
         elif self._feed is not None:
@@ -99,7 +102,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def eof_received(self) -> bool:
         self._eof = True
         if self._requests is not None:
-            self._requests.feed_eof()
+            # A client of SFTP that asks for nothing more takes nothing either.
+            self._cut(LEFT)
         if self._feed is not None:
             self._feed.eof()
         return True
@@ -132,7 +136,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         del exc
         self._gone = True
         self._connection.left(self)
-        self._cut("the holder disconnected")
+        self._cut(LEFT)
 
     # Output, for SFTP.
 
@@ -200,6 +204,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def stop(self, reason: str) -> None:
         """Cut the channel's command and prompt at once."""
+        if self._files is not None and not self._stopped:
+            # Before the client learns that its transfer failed, and leaves.
+            self.note(f"{self._files.grant_ref} has ended: {reason}.")
         self._stopped = self._stopped or reason
         self._cut(reason)
         if self._prompt is not None:
@@ -261,7 +268,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
                 return REFUSED if self._stopped else 0
             self._command = CommandExecution(self._connection.parts, session, self._line, decision, self)
             if self._gone:
-                self._command.stop("the holder disconnected")
+                self._command.stop(LEFT)
             return self._pass_on(await self._command.run(), session.use.grant_ref)
         finally:
             session.leave(self)
@@ -271,13 +278,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         session.enter(self)
         try:
             self._files = FileServer(self._connection.parts, session, requests, self)
-            if self._gone:
-                self._files.stop("the holder disconnected")
+            if self._gone or self._eof:
+                self._files.stop(LEFT)
             await self._files.run()
         finally:
             session.leave(self)
-        if self._stopped:
-            self.note(f"{session.use.grant_ref} has ended: {self._stopped}.")
         return REFUSED if self._stopped else 0
 
     def _pass_on(self, outcome: ExecutionResult, ref: str) -> int | str:
@@ -300,6 +305,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._cut(reason)
 
     def _cut(self, reason: str) -> None:
+        self._requests_over = True
         if self._files is not None:
             self._drained.set()
             self._files.stop(reason)

@@ -95,6 +95,11 @@ class FileServer:
             wire.EXTENDED: self._extended,
         }
 
+    @property
+    def grant_ref(self) -> str:
+        """The grant that it serves."""
+        return self._session.use.grant_ref
+
     def stop(self, reason: str) -> None:
         """Cut every transfer, and answer nothing more."""
         self._stopped = self._stopped or reason
@@ -194,8 +199,10 @@ class FileServer:
             task.add_done_callback(self._recording.discard)
 
     async def _record_look(self, path: str) -> None:
+        line = tree.line_for("get", path)
+        decision = decide(self._session.use.compiled, line)
         try:
-            await self._start("get", path).finished()
+            await FileTransfer(self._parts, self._session, line, decision, self._client.note).finished()
         except NotTransferred as error:
             self._client.note(_said(error))
         except (Refusal, StintError) as error:

@@ -332,7 +332,7 @@ class FileTransfer(CommandExecution):
         """Remove what a cut upload may have left. The end of the grant does so again."""
         if self._transfer is not None and self._transfer.direction == "put":
             paths = leftovers([(tried.run_id, ["put", self._transfer.path])], self._use.mark)
-            label = f"{self._use.grant_ref}/{tried.run_id} clean"
+            label = f"{self._use.grant_ref} clean {tried.run_id}"
             try:
                 await clean_target(self._parts.dialer, self._use.place, label, paths)
             except ConnectorError as error:

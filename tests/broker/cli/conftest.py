@@ -27,7 +27,10 @@ risk: low
 commands:
   - {run: "echo looked", effect: read}
   - {run: "test status {number}", where: {number: {int: [0, 255]}}, effect: read}
+  - {get: "FOLDER/{file}", where: {file: {name: 64}}}
+  - {put: "FOLDER/{file}.bin", where: {file: {name: 64}}}
 examples: {allow: ["echo looked"], refuse: [id]}
+accept: {"writable_path commands[2].get": for a test, "writable_path commands[3].put": for a test}
 """
 
 
@@ -101,7 +104,8 @@ def laptops(processes, tmp_path_factory, django_db_setup, django_db_blocker):
 
     with django_db_blocker.unblock(), contextlib.contextmanager(make_place)(tmp_path_factory) as place:
         free = policy(place.world, name="look", command_sets=["look-at-web"], approvals="none")
-        more = {"command-sets/look-at-web.yaml": LOOK, "policies/look.yaml": free.popitem()[1]}
+        look = LOOK.replace("FOLDER", str(place.folder.resolve()))
+        more = {"command-sets/look-at-web.yaml": look, "policies/look.yaml": free.popitem()[1]}
         place.world.catalog.update({**place.catalog(), **more})
         place.world.apply(now=clock.now())
         # Where the gateway for HTTPS is, for those tests that start one.

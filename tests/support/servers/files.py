@@ -17,7 +17,7 @@ RULES = """
     mode: "0640"
     where: {{file: {{pattern: "[a-z0-9]{{1,40}}"}}}}
   - {{put: "{folder}/small/{{file}}.bin", max: 1KB, where: {{file: {{name: 64}}}}}}
-  - {{put: "{folder}/again/{{file}}", replace: true, where: {{file: {{name: 64}}}}}}
+  - {{put: "{folder}/again/{{file}}", max: 1GB, replace: true, where: {{file: {{name: 64}}}}}}
   - {{put: "{folder}/pinned/file", sha256: "{digest}"}}
   - {{put: "{folder}/held/{{file}}", hold: true, where: {{file: {{name: 64}}}}}}
 examples:"""
@@ -58,6 +58,9 @@ def sftp(
     )
 
 
-def scp(place: Place, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:
+def scp(
+    place: Place, *words: str, timeout: float = 60, who: str = "alice"
+) -> subprocess.CompletedProcess[bytes]:
     """Run scp."""
-    return subprocess.run(client(place, "scp", *words), capture_output=True, timeout=timeout, check=False)
+    command = client(place, "scp", *words, who=who)
+    return subprocess.run(command, capture_output=True, timeout=timeout, check=False)

@@ -33,7 +33,7 @@ def _bounded(size: int) -> int:
     return size
 
 
-FilePath = Annotated[Visible, Field(min_length=2, max_length=LONGEST_PATH)]
+FilePath = Annotated[Visible, Field(min_length=1, max_length=LONGEST_PATH)]
 MaxSize = Annotated[Size, AfterValidator(_bounded)]
 
 
@@ -85,6 +85,8 @@ class FileRule(CommandRule):
     def template(self) -> Template:
         """Return the line's words. Raises LineRefused for a path that is not absolute and plain."""
         word = parse_word(self.path)
+        if self.path == "/" and self.direction != "list":
+            raise LineRefused("`/` is a folder: name a file", 0)
         fault = path_fault("".join("x" if isinstance(piece, Slot) else piece for piece in word))
         if fault is not None:
             raise LineRefused(fault, 0)
@@ -155,9 +157,7 @@ class ListFolder(FileRule):
     """A folder whose entries can be listed: their names, types, sizes and times."""
 
     WRITTEN: ClassVar[str] = "list"
-    list: Annotated[Visible, Field(min_length=1, max_length=LONGEST_PATH)] = Field(
-        description="The path, with {name} for each parameter; no value contains a slash"
-    )
+    list: FilePath = Field(description="The path, with {name} for each parameter; no value contains a slash")
     effect: Effect = Field(default="read", description="Effect of a listing on the target")
 
     @property

@@ -223,6 +223,59 @@ def test_command_lines(commands, others, bound, other, lines, data):
     holds_for(parent, child, lines)
 
 
+FILE_PATHS = ["/f/{x}", "/f/a", "/f/{x}.b", "/f/{x}/{y}", "/f/{p}", "/f"]
+MARKED = st.sampled_from([{}, {"sha256": "{d}"}, {"sha256": "0" * 64}])
+
+
+@st.composite
+def file_rules(draw):
+    rules = []
+    for path in draw(st.lists(st.sampled_from(FILE_PATHS), min_size=1, max_size=4)):
+        verb = draw(st.sampled_from(["get", "put", "list"]))
+        rule: dict[str, Any] = {verb: path, "effect": draw(effects)}
+        rule["where"] = {name: draw(types) for name in ("x", "y") if f"{{{name}}}" in path}
+        if verb != "list":
+            rule |= {"max": draw(st.sampled_from(["1KB", "2KB"])), "hold": draw(st.booleans())}
+        if verb == "put":
+            modes = st.sampled_from(["0644", "0600"])
+            rule |= {"replace": draw(st.booleans()), "mode": draw(modes), **draw(MARKED)}
+        rules.append(rule)
+    return rules
+
+
+STATED = ["", " size=1", " size=1500 sha256=" + "0" * 64, " sha256=" + "1" * 64]
+TRANSFERS = st.lists(
+    st.tuples(
+        st.sampled_from(["get", "put", "list"]),
+        st.sampled_from(
+            ["/f", "/f/a", "/f/b", "/f/1", "/f/a.b", "/f/a/b", "/f/a/1", "/f/..", "/f/../a", "/e"]
+        ),
+        st.sampled_from(STATED),
+    ).map(lambda said: f"{said[0]} {said[1]}{said[2] if said[0] == 'put' else ''}"),
+    min_size=30,
+    max_size=60,
+)
+
+
+@settings(max_examples=examples(150))
+@given(file_rules(), file_rules(), st.sampled_from(["a", "b"]), st.sampled_from("01"), TRANSFERS, st.data())
+def test_files(rules, others, bound, digit, lines, data):
+    parameters = {"p": {"name": 9}, "d": {"from": "workflow.sha256"}}
+    values = {"p": bound, "d": digit * 64}
+    parent = compiled("ssh", rules, parameters, values)
+    others, keep = varied(data, rules, others)
+    child = compiled("ssh", others, parameters, {**values, "d": "0" * 64}, keep)
+    holds_for(parent, child, lines)
+    if covers(parent, child) is None:
+        for asked, given_ in ((decide(child, line), decide(parent, line)) for line in lines):
+            if isinstance(asked, Allowed):
+                inner, outer = asked.transfer, given_.transfer
+                assert inner.most <= outer.most
+                assert inner.mode == outer.mode
+                assert outer.replace or not inner.replace
+                assert inner.sha256 == outer.sha256 or not outer.sha256
+
+
 # HTTP
 
 REQUESTS = [
