@@ -19,6 +19,7 @@ FOLDER = settings.BASE_DIR / "templates" / "docs"
 SHELVES = {
     "Tutorials": (
         "first-ssh-target",
+        "files",
         "postgres",
         "mariadb",
         "http",

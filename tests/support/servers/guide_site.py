@@ -243,7 +243,8 @@ def _programs(site: GuideSite) -> None:
     _script(mine / "stint", f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m broker.cli "$@"')
     _script(mine / "python", f'exec "{sys.executable}" "$@"')
     _script(mine / "psql", f'exec "{site.shop.psql}" "$@"')
-    _script(mine / "ssh", 'exec /usr/bin/ssh -F "$HOME/.ssh/config" "$@"')
+    for program in ("ssh", "scp", "sftp"):
+        _script(mine / program, f'exec /usr/bin/{program} -F "$HOME/.ssh/config" "$@"')
     for name, text in PROGRAMS.items():
         site.host.add_program(name, text)
 

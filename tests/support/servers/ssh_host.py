@@ -1,4 +1,4 @@
-"""A host with a stock sshd that scripts may change: /etc, /run and /usr/local/bin are its own, and gone
+"""A host with a stock sshd that scripts may change: /etc, /run, /srv and /usr/local/bin are its own, and gone
 afterwards.
 """
 
@@ -28,7 +28,7 @@ LogLevel VERBOSE
 """
 _OWN_FOLDERS = (
     "mount -t tmpfs tmpfs $1 && cp -a /etc/. $1 && mount --bind $1 /etc && mount -t tmpfs tmpfs /run && "
-    "mount -t tmpfs -o mode=755 tmpfs /usr/local/bin"
+    "mount -t tmpfs -o mode=755 tmpfs /usr/local/bin && mount -t tmpfs -o mode=755 tmpfs /srv"
 )
 
 
