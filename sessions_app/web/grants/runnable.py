@@ -102,12 +102,21 @@ def runnable_of(
 
 
 def _runnable(view: CommandView, account: str, typed: Mapping[str, str], *, form: bool) -> Runnable:
-    command = view.text if view.free else _for_shell(view.text)
-    line = f"ssh -p {settings.SSH_GATEWAY_PORT} {account}@{settings.SSH_PUBLIC_HOST} {command}"
-    line = line if account else ""
+    line = _line(view, f"{account}@{settings.SSH_PUBLIC_HOST}") if account else ""
     names = [(field_name(view.index, free.name), free) for free in view.free] if form else []
     fields = [RunField(name, free, typed.get(name, "")) for name, free in names]
     return Runnable(view, fields, line, "" if view.free else line, form)
+
+
+def _line(view: CommandView, place: str) -> str:
+    """Return the line for a terminal. ``place`` is the account at the gateway."""
+    port = settings.SSH_GATEWAY_PORT
+    if not view.file:
+        return f"ssh -p {port} {place} {view.text if view.free else _for_shell(view.text)}"
+    if view.text.startswith("list "):
+        return f"sftp -P {port} {place}"
+    there = f"{place}:{view.file}"
+    return f"scp -P {port} {there} ." if view.text.startswith("get ") else f"scp -P {port} FILE {there}"
 
 
 def takes_orders(grant: Grant) -> bool:

@@ -339,6 +339,7 @@ def _view(command: CompiledSSHCommand) -> CommandView:
         detail=tuple(transfers.said_of(rule, command.words[1], command.digest))
         if isinstance(rule, FileRule)
         else (),
+        file=text_of(command.words[1:]) if isinstance(rule, FileRule) else "",
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sessions_app.gateways.ssh import sftp_packets as wire
 from tests.support.servers.files import client, scp, sftp, with_files
 from tests.support.waits import eventually
 from tests.support.world.acts import last
@@ -215,3 +216,75 @@ def test_files_are_neither_sent_nor_received_by_a_command(place, grant, folder):
     done = place.ssh(f"get {folder}/logs/access.log")
     assert done.returncode == 255
     assert b"files are sent and received by sftp or scp" in done.stderr
+
+
+def raw(place, *requests: bytes, wait: bytes = b"") -> bytes:
+    """Send packets over the subsystem, and return all replies."""
+    talk = subprocess.Popen(
+        place.command("sftp", options=("-s",)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        talk.stdin.write(wire.packet(wire.INIT, (3).to_bytes(4, "big")) + b"".join(requests))
+        talk.stdin.flush()
+        replies = b""
+        while wait and wait not in replies:
+            part = os.read(talk.stdout.fileno(), 65_536)
+            if not part:
+                break
+            replies += part
+        talk.stdin.close()
+        return replies + talk.stdout.read()
+    finally:
+        talk.kill()
+        talk.wait()
+
+
+def opening(number: int, path: str, flags: int) -> bytes:
+    said = wire.string(path.encode()), flags.to_bytes(4, "big"), bytes(4)
+    return wire.reply(wire.OPEN, number, *said)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"\0\0\0\0",
+        b"\xff\xff\xff\xff",
+        b"GET / HTTP/1.1\r\n\r\n",
+        wire.reply(wire.READ, 1, wire.string(b"9"), bytes(12)),
+        wire.reply(wire.CLOSE, 1, wire.string(b"")),
+        wire.reply(wire.OPEN, 1, wire.string(b"/" + b"a" * 200_000), bytes(8)),
+        wire.reply(wire.OPEN, 1, wire.string(b"/\xff\xfe"), b"\0\0\0\1", bytes(4)),
+        wire.reply(wire.OPEN, 1, wire.string(b"/a\0b"), b"\0\0\0\1", bytes(4)),
+        wire.reply(wire.OPEN, 1),
+        wire.reply(99, 1),
+    ],
+)
+def test_a_client_that_breaks_the_protocol_reaches_nothing(place, grant, folder, packet):
+    replies = raw(place, packet)
+    assert replies.startswith(wire.version())
+    assert wire.HANDLE not in replies[len(wire.version()) + 4 :][:1]
+    assert place.logins(grant) == 0
+    assert sftp(place, f"ls {folder}/logs").returncode == 0
+
+
+def test_an_upload_out_of_order_is_not_published(place, grant, folder):
+    skipped = wire.reply(wire.WRITE, 2, wire.string(b"1"), (5).to_bytes(8, "big"), wire.string(b"x"))
+    done = wire.status(
+        2, wire.FAILURE, "Files are read and written from their start to their end. Begin again."
+    )
+    replies = raw(place, opening(1, f"{folder}/again/c1", wire.WANTS_WRITE), skipped, wait=done)
+    assert done in replies
+    run_of(grant, "cut")
+    assert not (folder / "again" / "c1").exists()
+
+
+def test_more_files_than_a_channel_can_have_open_are_refused(place, grant, folder):
+    (folder / "logs" / "large").write_bytes(bytes(3_000_000))
+    opened = [opening(number, f"{folder}/logs/large", wire.WANTS_READ) for number in range(1, 10)]
+    refused = wire.status(9, wire.FAILURE, "At most 8 files can be open at once.")
+    assert refused in raw(place, *opened, wait=refused)
+    eventually(lambda: not grant.runs.exclude(state__in=["cut", "done"]).exists())
+    assert grant.runs.count() == 8

@@ -172,3 +172,22 @@ def test_the_holder_reminds_and_withdraws_what_is_held(world, grant, opened, as_
     as_alice.post(f"{url}/withdraw/")
     assert CommandRun.objects.get(pk=tried.run_id).state == "withdrawn"
     assert "<b>Withdrawn</b> by the holder" in page_of(as_alice, grant)
+
+
+def test_a_file_has_the_line_of_its_client_and_no_form(world, as_alice):
+    text = world.catalog["command-sets/restart-web.yaml"]
+    rules = "  - {get: /srv/a}\n  - {put: /srv/b}\n  - {list: /srv}\n"
+    acts.change(
+        world, {"command-sets/restart-web.yaml": text.replace("commands:\n", f"commands:\n{rules}", 1)}
+    )
+    grant = world.grant()
+    page = page_of(as_alice, grant)
+    port, place = settings.SSH_GATEWAY_PORT, f"web-1@{settings.SSH_PUBLIC_HOST}"
+    says(
+        page,
+        f"scp -P {port} {place}:/srv/a .",
+        f"scp -P {port} FILE {place}:/srv/b",
+        f"sftp -P {port} {place}",
+    )
+    says(page, "Download the file /srv/a, at most 100 MB", "from a terminal")
+    assert page.count(f'action="/grants/{grant.ref}/run/"') == 5
