@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sessions_app.gateways.ssh import sftp_packets as wire
 from sessions_app.gateways.ssh.sftp_packets import FILE, Attributes
-from sessions_app.gateways.ssh.spooled import Spooled
+from sessions_app.gateways.ssh.spooled import Spooled, SpoolFull
 from sessions_app.gateways.ssh.transfers import FileTransfer
 from sessions_app.policy.commands.ssh.transfers import Facts, Transfer
 
@@ -166,6 +166,9 @@ class Waiting(Handle):
             await self._transfer.finished()
         try:
             self._spooled.write(data)
+        except SpoolFull:
+            self._failed = True
+            raise
         except OSError as error:
             self._failed = True
             raise Refusal(wire.FAILURE, f"The gateway can't keep the file: {error.strerror}.") from error

@@ -226,11 +226,10 @@ class FileServer:
         return wire.reply(wire.HANDLE, id_, wire.string(self._keep(Listing(found))))
 
     async def _listed(self, path: str) -> list[tuple[str, Attributes]]:
-        transfer = self._start("list", path)
         with SLOTS.taken(self._session.use.grant_id):
+            transfer = self._start("list", path)
             await transfer.opened()
             entries = await transfer.entries()
-        self._transfers.discard(transfer)
         found = [
             (entry.name, Attributes(entry.mode, entry.size, entry.time))
             for entry in entries

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 
 from broker.kernel.errors import StintError
 
-# Bytes that wait at one gateway, in all.
-MOST_OF_ALL = 20_000_000_000
+# Bytes that wait at one gateway, in all, and that stay free on its disk, which recordings need.
+MOST_OF_ALL, KEPT_FREE = 20_000_000_000, 1_000_000_000
 _PIECE = 256 * 1024
 
 
@@ -44,7 +44,8 @@ class Spooled:
 
     def write(self, data: bytes) -> None:
         """Add data. Raises SpoolFull and OSError."""
-        if Spooled.waiting + len(data) > MOST_OF_ALL:
+        disk = os.fstatvfs(self._file.fileno())
+        if Spooled.waiting + len(data) > MOST_OF_ALL or disk.f_bavail * disk.f_frsize < KEPT_FREE:
             raise SpoolFull("Too many uploads wait at the gateway.", hint="Try again in a moment.")
         Spooled.waiting += len(data)
         self.size += len(data)

@@ -45,6 +45,10 @@ _FULL, _RESUMED = 1024 * 1024, 256 * 1024
 _LINE, _COMPLAINT, _LISTING = 200, 300, 8 * 1024 * 1024
 
 
+# Tasks that remove unfinished uploads.
+_CLEANING: set[asyncio.Task[None]] = set()
+
+
 class NotTransferred(Exception):
     """A transfer that failed. ``word`` is the helper's, or `refused` or `cut`; the text is a clause."""
 
@@ -329,12 +333,18 @@ class FileTransfer(CommandExecution):
         return {**about, "bytes": count, "sha256": sha256.hexdigest()}
 
     async def _sweep(self, tried: Tried) -> None:
-        """Remove what a cut upload may have left. The end of the grant does so again."""
+        """Remove what a cut upload may have left. No end waits for this, and the grant's end does it again."""
         if self._transfer is not None and self._transfer.direction == "put":
-            paths = leftovers([(tried.run_id, ["put", self._transfer.path])], self._use.mark)
-            label = f"{self._use.grant_ref} clean {tried.run_id}"
-            try:
-                await clean_target(self._parts.dialer, self._use.place, label, paths)
-            except ConnectorError as error:
-                log.warning("upload.not_cleaned", run=tried.run_id, error=error.message)
+            cleaning = asyncio.create_task(self._clean(tried.run_id, self._transfer.path))
+            _CLEANING.add(cleaning)
+            cleaning.add_done_callback(_CLEANING.discard)
         await super()._sweep(tried)
+
+    async def _clean(self, run_id: int, path: str) -> None:
+        left = leftovers([(run_id, ["put", path])], self._use.mark)
+        try:
+            await clean_target(
+                self._parts.dialer, self._use.place, f"{self._use.grant_ref} clean {run_id}", left
+            )
+        except ConnectorError as error:
+            log.warning("upload.not_cleaned", run=run_id, error=error.message)

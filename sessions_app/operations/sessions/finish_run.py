@@ -56,10 +56,11 @@ def finish_run(
 ) -> None:
     """Record how a command ended, with the SHA-256 digest and the size of its recording.
 
-    ``exchanged`` is recorded for requests over HTTP (the status, and the sizes and digests of both bodies) and
-    for transfers over SSH (the direction, the path, the size and the digest). A command that is already over does not change, except that a recording is added if its gateway was lost.
-    ``state`` is `done` (the command exited, even with an error), `cut` (it was terminated, or its end is
-    unknown) or `failed` (nothing was sent to the target). Anything else raises ValueError.
+    ``exchanged`` is recorded for requests over HTTP (the status, and the sizes and digests of both bodies)
+    and for transfers over SSH (the direction, the path, the size and the digest). A command that is already
+    over does not change, except that a recording is added if its gateway was lost. ``state`` is `done` (the
+    command exited, even with an error), `cut` (it was terminated, or its end is unknown) or `failed` (nothing
+    was sent to the target). Anything else raises ValueError.
     """
     end = RunState(state)
     if end not in _ENDS:

@@ -99,8 +99,8 @@ class CommandView:
 
     `contain` is how its processes are contained, if it starts any. `detail` lists its consequences, one per
     line: the rules of a kubectl-like line, the limits of a body. `denies`: it excludes uses that other
-    commands allow. `as_root`: it runs as root, even if Stint logs in as another account. `file` is the path that
-    it transfers; empty for other commands.
+    commands allow. `as_root`: it runs as root, even if Stint logs in as another account. `file` is the path
+    that it transfers; empty for other commands.
     """
 
     index: int

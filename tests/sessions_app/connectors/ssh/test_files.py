@@ -49,7 +49,7 @@ def names(folder: Path) -> list[str]:
 
 
 def ran(shell: str, transfer: Transfer, sent: bytes = b"", *, digest: str | None = "", limit: str = ""):
-    """Return the lines of a helper. An upload is committed with its own digest, another one, or not at all."""
+    """Return a helper's output. An upload is committed with its own digest, another one, or not at all."""
     helper = helper_of(transfer, grant_mark=MARK, run_id=7)
     if digest is not None and transfer.direction == "put":
         sent += helper.commit(digest or hashlib.sha256(sent).hexdigest())

@@ -1,0 +1,54 @@
+"""Uploads that wait at the gateway."""
+
+import hashlib
+
+import pytest
+
+from sessions_app.gateways.ssh import spooled
+from sessions_app.gateways.ssh.slots import Slots, TooManyTransfers
+from sessions_app.gateways.ssh.spooled import Spooled, SpoolFull
+
+DATA = [b"a" * 300_000, b"", b"b" * 7]
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    one = Spooled(tmp_path)
+    yield one
+    one.close()
+    assert Spooled.waiting == 0
+
+
+def test_what_waits_comes_back_whole_and_is_not_readable_on_disk(waiting):
+    for part in DATA:
+        waiting.write(part)
+    assert b"".join(waiting.pieces()) == b"".join(DATA) == b"".join(waiting.pieces())
+    assert (waiting.size, waiting.sha256) == (300_007, hashlib.sha256(b"".join(DATA)).hexdigest())
+    waiting._file.seek(0)
+    assert b"aaaa" not in waiting._file.read()
+
+
+def test_nothing_that_waits_has_a_name(waiting, tmp_path):
+    waiting.write(b"secret")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", ["MOST_OF_ALL", "KEPT_FREE"])
+def test_uploads_fill_neither_the_gateway_nor_its_disk(waiting, monkeypatch, limit):
+    waiting.write(b"12345")
+    monkeypatch.setattr(spooled, limit, 8 if limit == "MOST_OF_ALL" else 2**62)
+    with pytest.raises(SpoolFull):
+        waiting.write(b"6789")
+    assert waiting.size == Spooled.waiting == 5
+
+
+def test_a_grant_takes_its_places_and_no_others():
+    slots = Slots(of_one=2, of_all=3)
+    first, _ = slots.take(1), slots.take(1)
+    with pytest.raises(TooManyTransfers):
+        slots.take(1)
+    slots.take(2)
+    first()
+    first()
+    with slots.taken(1), pytest.raises(TooManyTransfers):
+        slots.take(2)
