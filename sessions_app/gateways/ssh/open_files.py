@@ -82,7 +82,9 @@ class Download(Handle):
 
     async def read(self, offset: int, count: int) -> bytes:
         if offset == self._offset or offset >= self._transfer.size:
-            part = await self._transfer.read(count) if offset < self._transfer.size else b""
+            # A target may send more than it said.
+            count = min(count, max(0, self._transfer.size - offset))
+            part = await self._transfer.read(count) if count else b""
             self._offset += len(part)
             return part
         raise Refusal(wire.FAILURE, _IN_ORDER)

@@ -132,10 +132,10 @@ class Stream:
         return part
 
     async def all(self) -> bytes:
-        """Return the whole content; of a listing that is too long, the beginning."""
+        """Return the whole content; of a listing that is too long, only the beginning."""
         found = bytearray()
-        while part := await self.read(_RESUMED):
-            found += part[: _LISTING - len(found)]
+        while len(found) < _LISTING and (part := await self.read(_RESUMED)):
+            found += part
         return bytes(found)
 
     def so_far(self) -> bytes:
@@ -208,6 +208,13 @@ class FileTransfer(CommandExecution):
         await self.stream.answered()
         if self.stream.said is None or self.stream.said.word != "ok":
             await self.finished()
+        elif (
+            self._transfer is not None
+            and self._transfer.direction == "get"
+            and self.size > self._transfer.most
+        ):
+            await self.end(WHY["large"])
+            raise NotTransferred("large", WHY["large"])
 
     async def read(self, count: int) -> bytes:
         """Return this many bytes of a download; fewer only at its end. Raises NotTransferred, StintError."""
@@ -219,7 +226,10 @@ class FileTransfer(CommandExecution):
     async def entries(self) -> list[Entry]:
         """Return a listing. Raises NotTransferred and StintError."""
         records = await self.stream.all()
-        await self.finished()
+        if len(records) < _LISTING:
+            await self.finished()
+        else:
+            await self.end("the target does not end its listing")
         found = parse_entries(records)
         if found is None:
             raise NotTransferred("unusable", "the target gave no usable answer")
@@ -313,7 +323,9 @@ class FileTransfer(CommandExecution):
         if self._fault is not None:
             return self._fault[1]
         why = WHY.get(word, "the target gave no usable answer")
-        complaint = self.stream.complaint.decode(errors="replace").strip().partition("\n")[0]
+        said = self.stream.complaint.decode(errors="replace").strip().partition("\n")[0]
+        # A target's text reaches the holder's terminal.
+        complaint = "".join(char if char.isprintable() else "?" for char in said)
         return f"{why} ({complaint})" if complaint and word not in ("exists", "missing") else why
 
     def _broken(self, why: str) -> ExecutionResult:
@@ -333,7 +345,7 @@ class FileTransfer(CommandExecution):
         return {**about, "bytes": count, "sha256": sha256.hexdigest()}
 
     async def _sweep(self, tried: Tried) -> None:
-        """Remove what a cut upload may have left. No end waits for this, and the grant's end does it again."""
+        """Remove what a cut upload may have left. No end waits for this, and the grant's end repeats it."""
         if self._transfer is not None and self._transfer.direction == "put":
             cleaning = asyncio.create_task(self._clean(tried.run_id, self._transfer.path))
             _CLEANING.add(cleaning)

@@ -60,6 +60,32 @@ examples:
 """,
     ),
     Starter(
+        "files",
+        "Deploy a release",
+        "Upload one release, list the releases, and download logs.",
+        "deploy-release",
+        """\
+name: deploy-release
+kind: ssh
+summary: Upload one release of the application, and download its logs
+risk: medium
+parameters:
+  # Fixed when access is requested, so that approvers see it.
+  release: {pattern: "[a-z0-9][a-z0-9-]{0,39}"}
+commands:
+  # Files go over SFTP: scp, sftp or stint cp. An existing file is not replaced.
+  - put: /srv/app/releases/{release}.tar.gz
+    max: 200MB
+  - list: /srv/app/releases
+  - get: /srv/app/logs/{file}
+    max: 200MB
+    where: {file: {name: 64}}
+examples:
+  allow: ["list /srv/app/releases", "get /srv/app/logs/app.log"]
+  refuse: ["get /etc/passwd", "put /srv/app/releases/r42.sh"]
+""",
+    ),
+    Starter(
         "empty",
         "Something else",
         "One harmless command to replace with your own.",

@@ -42,8 +42,8 @@ def line_for(direction: Direction, path: str, facts: tuple[str, ...] = ()) -> st
 
 
 def is_shown(name: str) -> bool:
-    """Whether a name on the target is shown: not if it contains what no line can."""
-    return hidden_at(name) is None
+    """Whether a name on the target is shown: not if it contains what no line can, or leads elsewhere."""
+    return hidden_at(name) is None and name not in (".", "..")
 
 
 def must_wait(decision: Allowed) -> bool:
