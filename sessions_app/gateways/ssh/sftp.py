@@ -113,6 +113,8 @@ class FileServer:
             await self._greet()
             while not self._stopped:
                 await self._reply(await self._next())
+                # The others have their turn after each request, so that bandwidth is shared evenly.
+                await asyncio.sleep(0)
         except asyncio.IncompleteReadError:
             pass
         except BadPacket as error:
