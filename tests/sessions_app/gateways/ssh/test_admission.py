@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 from types import SimpleNamespace
 
-from sessions_app.gateways.ssh.admission import choose
+import pytest
+
+from sessions_app.gateways.ssh.admission import NoAccess, SeveralGrants, choose, choose_for_files
 from sessions_app.gateways.ssh.commands import CommandExecution
 from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.kinds import compile_open, parse_text
@@ -59,3 +61,20 @@ def test_a_line_is_decided_once_and_recorded_as_it_was_decided(monkeypatch):
 
     assert asyncio.run(tried()) is chosen.decision
     assert seen == ["reboot"]
+
+
+def use_of(ref: str, rule: str = ""):
+    compiled = compile_open(parse_text(f"{SET}  {rule}\n"))
+    return SimpleNamespace(compiled=compiled, grant_ref=ref)
+
+
+def test_files_belong_to_the_one_grant_that_has_rules_for_them():
+    commands, files = use_of("GR-1111"), use_of("GR-2222", "- {list: /srv}")
+    chosen = choose_for_files([commands, files], asked_as="web-1", public_url="")
+    assert chosen is files
+    with pytest.raises(NoAccess, match="GR-1111 allows no files on web-1"):
+        choose_for_files([commands], asked_as="web-1", public_url="")
+    with pytest.raises(SeveralGrants):
+        choose_for_files([files, use_of("GR-3333", "- {get: /srv/a}")], asked_as="web-1", public_url="")
+    with pytest.raises(NoAccess, match="no active access"):
+        choose_for_files([], asked_as="web-1", public_url="")
