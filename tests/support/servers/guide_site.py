@@ -76,6 +76,7 @@ class GuideSite:
             f"{URL}/mcp": f"http://127.0.0.1:{self.ports.streams}/mcp",
             URL: self.ports.url,
             SSH_PORT: f"-p {self.ports.ssh}",
+            SSH_PORT.upper(): f"-P {self.ports.ssh}",
             "https://tickets.example.com": self.tickets.url,
             "postgresql://postgres@shop-db.example.com/shop": self.superuser("shop"),
             "--host=orders-db.example.com --user=root --password": self.orders.as_root,
