@@ -26,6 +26,11 @@ from sessions_app.policy.commands.privileges.privilege import Slot
 class CompiledSet(shared.CompiledSet):
     """The privileges of one grant, including USAGE on schemas."""
 
+    @property
+    def statements(self) -> bool:
+        """Whether its commands are statements, which only the gateway can run."""
+        return False
+
     def privileges(self) -> tuple[Privilege, ...]:
         """Return every privilege that the grant's role gets, each once, with complete names.
 

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, StrictStr, Tag
 
-from sessions_app.policy.commands.document import MAX_COMMANDS, Visible
+from sessions_app.policy.commands.document import (
+    MAX_COMMANDS,
+    CommandRule,
+    CommandSetDocument,
+    RuleRefused,
+    Visible,
+)
 from sessions_app.policy.commands.postgres.lines import check_name, parse_template
 from sessions_app.policy.commands.postgres.privileges import Privilege
+from sessions_app.policy.commands.postgres.sql.compiling import compile_rule
+from sessions_app.policy.commands.postgres.sql.rules import (
+    CallRule,
+    SelectRule,
+    SQLRule,
+    StatementRule,
+    rule_key,
+)
 from sessions_app.policy.commands.privileges.document import PrivilegeRule, PrivilegeSet
 from sessions_app.policy.commands.privileges.reading import MAX_LINE
+from sessions_app.policy.documents import Problem
 
 
 class PostgresRule(PrivilegeRule):
@@ -38,11 +54,67 @@ class PostgresRule(PrivilegeRule):
         return parse_template(self.grant)
 
 
+AnyRule = Annotated[
+    Annotated[PostgresRule, Tag("grant")]
+    | Annotated[SQLRule, Tag("sql")]
+    | Annotated[SelectRule, Tag("select")]
+    | Annotated[CallRule, Tag("call")],
+    Discriminator(
+        rule_key,
+        custom_error_type="postgres_rule",
+        custom_error_message="needs exactly one of grant, sql, select and call",
+    ),
+]
+
+
 class PostgresCommandSet(PrivilegeSet):
-    """A named list of privileges in one database. A published version never changes."""
+    """A named list of privileges or of statements in one database. A published version never changes."""
 
     SERVER: ClassVar[str] = "PostgreSQL"
     kind: Literal["postgres"]
-    commands: tuple[PostgresRule, ...] = Field(
+    default_schema: Annotated[StrictStr, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] | None = Field(
+        default=None,
+        alias="schema",
+        description="The schema of names without one, in statements",
+        examples=["app"],
+    )
+    commands: tuple[AnyRule, ...] = Field(  # type: ignore[assignment]  # statements have no privileges
         max_length=MAX_COMMANDS, description="An empty list allows nothing"
     )
+
+    @property
+    def schema_name(self) -> str:
+        """The schema of names without one in statements; empty if each name needs one."""
+        return self.default_schema or ""
+
+    @property
+    def statements(self) -> bool:
+        """Whether its commands are statements, which only the gateway can run."""
+        return any(isinstance(rule, StatementRule) for rule in self.commands)
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield inconsistencies between the parts of the document."""
+        if not self.statements:
+            yield from super().problems()
+            return
+        yield from CommandSetDocument.problems(self)
+        for index, rule in enumerate(self.commands):
+            yield from self._rule_problems(index, rule)
+
+    def _rule_problems(self, index: int, rule: CommandRule) -> Iterator[Problem]:
+        if not isinstance(rule, StatementRule):
+            yield Problem(
+                f"commands[{index}].grant",
+                "can't be in one set with statements: write a command set of its own",
+            )
+            return
+        types = {**self.parameters, **rule.where}
+        try:
+            known = set(rule.names) <= types.keys()
+        except RuleRefused:
+            return
+        try:
+            if known:
+                compile_rule(index, rule, types, {}, self.schema_name)
+        except RuleRefused as error:
+            yield Problem(f"commands[{index}].{rule.WRITTEN}", error.reason)

@@ -1,0 +1,73 @@
+"""Whether a SELECT is within the limits of a rule."""
+
+from __future__ import annotations
+
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.postgres.sql.compiled import Limits
+from sessions_app.policy.commands.postgres.sql.pieces import Value
+from sessions_app.policy.commands.postgres.sql.reading import AGGREGATES, Statement
+
+# Functions of pg_catalog that read nothing but their arguments and the clock, and return little.
+SAFE_FUNCTIONS = AGGREGATES | frozenset(
+    (
+        "abs",
+        "btrim",
+        "ceil",
+        "ceiling",
+        "char_length",
+        "character_length",
+        "date_part",
+        "date_trunc",
+        "extract",
+        "floor",
+        "left",
+        "length",
+        "lower",
+        "ltrim",
+        "now",
+        "right",
+        "round",
+        "rtrim",
+        "substr",
+        "timezone",
+        "to_char",
+        "upper",
+    )
+)
+
+
+def select_fault(limits: Limits, statement: Statement) -> str | None:
+    """Return, as a clause, why a SELECT is not within the limits; None if it is, whatever its parameters are.
+
+    `limit_fault` checks the value of its LIMIT.
+    """
+    if statement.verb != "SELECT":
+        return "only SELECT is allowed"
+    for table in statement.tables:
+        if table not in limits.tables:
+            return f"{clip(str(table))} is not one of the tables"
+    if not statement.tables:
+        return "it reads no table"
+    if statement.starred:
+        return "write the columns instead of *"
+    for column in statement.read:
+        if column not in limits.columns:
+            return f"{clip(column.name)} is not one of the columns of {column.table}"
+    for name in statement.functions:
+        if name not in SAFE_FUNCTIONS:
+            return f"the function {clip(name)} is not allowed"
+    if limits.where_required and not statement.narrowed:
+        return "it needs a WHERE that compares a column with a value"
+    if limits.limit is not None and statement.limit is None and not statement.one_row:
+        return f"it needs LIMIT {limits.limit} or less"
+    return None
+
+
+def limit_fault(limits: Limits, statement: Statement, values: tuple[Value, ...]) -> str | None:
+    """Return, as a clause, why the value of LIMIT is too high; None if it is not."""
+    if limits.limit is None or statement.limit is None:
+        return None
+    text = values[statement.limit].text
+    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= limits.limit:
+        return None
+    return f"LIMIT must be at most {limits.limit}"

@@ -1,0 +1,310 @@
+"""Decides SQL statements: the only functions that decide for the gateway, the tester, the API and the pages.
+
+The text to send is never the client's. It is the canonical form of what was decided, with complete names. If
+several commands match, the strictest decides: held first, then destructive before change before read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from postgast.pg_query_pb2 import RawStmt
+
+from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.parameters import Int
+from sessions_app.policy.commands.postgres.sql.compiled import CompiledStatement, Place, constant_fault
+from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused, parse
+from sessions_app.policy.commands.postgres.sql.passes import Passes, read_pass
+from sessions_app.policy.commands.postgres.sql.pieces import Value, identifier, literal, render
+from sessions_app.policy.commands.postgres.sql.reading import Statement, read_statement
+from sessions_app.policy.commands.postgres.sql.selects import limit_fault, select_fault
+from sessions_app.policy.commands.postgres.sql.types import declared_type, keeps
+from sessions_app.policy.commands.postgres.statement_set import StatementSet
+
+MAX_STATEMENTS = 100
+_SCROLLS = {0x2: "SCROLL ", 0x4: "NO SCROLL "}
+_SCROLL = 0x2 | 0x4
+# ASENSITIVE, INSENSITIVE and the planner's own option change nothing.
+_HARMLESS = 0x8 | 0x10 | 0x100
+_INTEGERS = ("smallint", "integer", "bigint")
+
+__all__ = ("Passes", "Prepared", "Runs", "decide_line", "decide_text", "prepare")
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """An allowed command.
+
+    ``text`` is the SQL to send, with `$n` for each bound parameter. ``allowed.line`` is the SQL with its values
+    in place. ``max_rows``: more changed rows must be rolled back.
+    """
+
+    text: str
+    allowed: Allowed
+    max_rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One statement of a client. ``before`` opens a cursor for it. ``declared`` are its parameters' types."""
+
+    statement: Statement
+    before: str = ""
+    declared: tuple[str, ...] = ()
+
+
+def decide_text(compiled: StatementSet, text: str) -> tuple[Passes | Runs | Refused, ...]:
+    """Decide every statement of a text, before the first is sent. Never raises because of the text.
+
+    A text that can't be parsed is one refusal, and an empty one passes.
+    """
+    try:
+        statements = parse(text)
+        if len(statements) > MAX_STATEMENTS:
+            raise SQLRefused(f"a message has at most {MAX_STATEMENTS} statements: send them one by one")
+    except SQLRefused as error:
+        return (_refused(compiled, error),)
+    if not statements:
+        return (Passes("", "empty"),)
+    return tuple(_decided(compiled, one) for one in statements)
+
+
+def decide_line(compiled: StatementSet, line: str) -> Allowed | Refused:
+    """Decide one statement as typed. Never raises because of the line."""
+    found = decide_text(compiled, line)
+    refused = next((one for one in found if isinstance(one, Refused)), None)
+    if refused is not None:
+        return refused
+    if len(found) > 1:
+        return Refused("write one statement at a time", None, "syntax")
+    if isinstance(found[0], Runs):
+        return found[0].allowed
+    if not compiled.commands:
+        return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
+    return Refused("the gateway passes it on without a rule: it is not a command", None, "passes")
+
+
+def prepare(compiled: StatementSet, text: str, types: Sequence[int] = ()) -> Prepared | Passes | Refused:
+    """Decide a text of one statement whose parameters are bound later. Never raises because of the text.
+
+    ``types`` are the OIDs of the parameters' types as the client declares them; 0 for none.
+    """
+    try:
+        statements = parse(text)
+        if not statements:
+            return Passes("", "empty")
+        if len(statements) > 1:
+            raise SQLRefused("a prepared statement must be one statement", "syntax")
+        passes = read_pass(statements[0])
+        if passes is not None:
+            return passes
+        declared = tuple(map(declared_type, types))
+        read = _read(compiled, statements[0], declared)
+    except SQLRefused as error:
+        return _refused(compiled, error)
+    return _prepared(compiled, read)
+
+
+def _prepared(compiled: StatementSet, read: _Read) -> Prepared | Refused:
+    statement = read.statement
+    places = max((value.number for value in statement.values), default=0)
+    if places and read.before:
+        return Refused("a cursor can't have parameters: write the values", None, "value")
+    fits = [one for one in _candidates(compiled, statement) if _fits_form(one, read)]
+    if not fits:
+        return _explain(compiled, read, statement.values)
+    return Prepared(_sent(fits[0], read, statement.values), places, compiled, read, tuple(fits))
+
+
+def _fits_form(command: CompiledStatement, read: _Read) -> bool:
+    """Whether a statement can match, depending on the values of its parameters."""
+    statement = read.statement
+    if command.limits:
+        return select_fault(command.limits, statement) is None
+    return all(
+        value.kind == "bound" or _fault(place, value, {}) is None
+        for place, value in zip(command.places, statement.values, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A prepared statement. ``text`` is the SQL to send, and ``places`` the number of its parameters."""
+
+    text: str
+    places: int
+    _compiled: StatementSet = field(repr=False)
+    _read: _Read = field(repr=False)
+    _commands: tuple[CompiledStatement, ...] = field(repr=False)
+
+    def bind(self, values: Sequence[str | None]) -> Runs | Refused:
+        """Decide the statement with these values, in text form; None is NULL."""
+        if len(values) < self.places:
+            return Refused(f"the statement has {self.places} parameters: bind them all", None, "value")
+        bound = tuple(_bound(value, values) for value in self._read.statement.values)
+        return _first(self._commands, self._read, bound) or _explain(self._compiled, self._read, bound)
+
+
+def _bound(value: Value, values: Sequence[str | None]) -> Value:
+    if value.kind != "bound":
+        return value
+    given = values[value.number - 1]
+    return value._replace(kind="null", text="") if given is None else value._replace(text=given)
+
+
+def _decided(compiled: StatementSet, raw: RawStmt) -> Passes | Runs | Refused:
+    try:
+        passes = read_pass(raw)
+        if passes is not None:
+            return passes
+        read = _read(compiled, raw, ())
+        if any(value.kind == "bound" for value in read.statement.values):
+            raise SQLRefused("a parameter such as $1 needs a prepared statement: write the value", "value")
+    except SQLRefused as error:
+        return _refused(compiled, error)
+    values = read.statement.values
+    commands = _candidates(compiled, read.statement)
+    return _first(commands, read, values) or _explain(compiled, read, values)
+
+
+def _read(compiled: StatementSet, raw: RawStmt, declared: tuple[str, ...]) -> _Read:
+    if raw.stmt.WhichOneof("node") != "declare_cursor_stmt":
+        return _Read(read_statement(raw.stmt, compiled.schema), "", declared)
+    cursor = raw.stmt.declare_cursor_stmt
+    if cursor.options & ~(_SCROLL | _HARMLESS):
+        raise SQLRefused("BINARY cursors, and cursors WITH HOLD, are not allowed")
+    scroll = _SCROLLS.get(cursor.options & _SCROLL, "")
+    before = f"DECLARE {identifier(cursor.portalname)} {scroll}CURSOR FOR "
+    statement = read_statement(cursor.query, compiled.schema)
+    if statement.verb != "SELECT":
+        raise SQLRefused("a cursor is only allowed for SELECT")
+    return _Read(statement, before)
+
+
+def _candidates(compiled: StatementSet, statement: Statement) -> Sequence[CompiledStatement]:
+    """Return the commands that may match, strictest first."""
+    same = compiled.by_shape.get(statement.shape, ())
+    if statement.verb != "SELECT" or not compiled.selects:
+        return same
+    return sorted((*same, *compiled.selects), key=lambda one: one.strictness)
+
+
+def _first(commands: Sequence[CompiledStatement], read: _Read, values: tuple[Value, ...]) -> Runs | None:
+    for command in commands:
+        matched: dict[str, str] = {}
+        if _command_fault(command, read, values, matched) is None:
+            return _runs(command, read, values, matched)
+    return None
+
+
+def _command_fault(
+    command: CompiledStatement, read: _Read, values: tuple[Value, ...], matched: dict[str, str]
+) -> str | None:
+    """Return, as a clause, why a statement with these values does not match; None if it does."""
+    if command.limits:
+        return select_fault(command.limits, read.statement) or limit_fault(
+            command.limits, read.statement, values
+        )
+    for place, value in zip(command.places, values, strict=True):
+        fault = _fault(place, value, matched) or _declared_fault(place, value, read)
+        if fault:
+            return fault
+    return None
+
+
+def _fault(place: Place | Value, value: Value, matched: dict[str, str]) -> str | None:
+    if isinstance(place, Place):
+        return place.fault(value, matched)
+    return constant_fault(place, value)
+
+
+def _declared(value: Value, read: _Read) -> str:
+    return read.declared[value.number - 1] if 0 < value.number <= len(read.declared) else ""
+
+
+def _declared_fault(place: Place | Value, value: Value, read: _Read) -> str | None:
+    type_ = _declared(value, read)
+    if not type_ or type_ == place.cast or value.kind == "null" or keeps(type_, value.text):
+        return None
+    return f"the parameter ${value.number} is declared as {type_}, which could change its value: declare none"
+
+
+def _runs(
+    command: CompiledStatement, read: _Read, values: tuple[Value, ...], matched: dict[str, str]
+) -> Runs:
+    rule = command.rule
+    line = read.before + render(read.statement.shape, list(_recorded(command, read, values)))
+    allowed = Allowed(command.index, rule.effect, rule.held, rule.finish_seconds, matched, (line,))
+    return Runs(_sent(command, read, read.statement.values), allowed, rule.rows)
+
+
+def _sent(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> str:
+    """Return the SQL to send: parameters stay parameters, and casts of the rule are added."""
+    places = command.places or values
+    texts = [
+        literal(place if isinstance(place, Value) and value.kind != "bound" else _with_cast(value, place))
+        for place, value in zip(places, values, strict=True)
+    ]
+    return read.before + render(read.statement.shape, texts)
+
+
+def _with_cast(value: Value, place: Place | Value) -> Value:
+    return value._replace(cast=value.cast or place.cast)
+
+
+def _recorded(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> Iterator[str]:
+    """Yield each value as the line shows it."""
+    for number, value in enumerate(values):
+        place = command.places[number] if command.places else value
+        if isinstance(place, Value) and command.places:
+            yield literal(place)
+            continue
+        shown = _with_cast(value, place)
+        if shown.kind == "bound":
+            shown = shown._replace(kind="number" if _is_number(shown, place, read, number) else "text")
+        yield literal(shown)
+
+
+def _is_number(value: Value, place: Place | Value, read: _Read, number: int) -> bool:
+    types = (value.cast, _declared(value, read))
+    numeric = (isinstance(place, Place) and isinstance(place.type, Int)) or number == read.statement.limit
+    return (numeric or any(type_ in _INTEGERS for type_ in types)) and keeps("bigint", value.text)
+
+
+def _refused(compiled: StatementSet, error: SQLRefused) -> Refused:
+    if not compiled.commands and error.code != "syntax":
+        return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
+    nearest = compiled.commands[0].text if compiled.commands else None
+    return Refused(error.reason, nearest, error.code)
+
+
+def _explain(compiled: StatementSet, read: _Read, values: tuple[Value, ...]) -> Refused:
+    """Explain why nothing matches: the first difference from the nearest command."""
+    statement = read.statement
+    for one in compiled.left_out:
+        if (one.limits or one.shape == statement.shape) and not _command_fault(one, read, values, {}):
+            return Refused("the approvers excluded this command from the grant", None, "left_out")
+    if not compiled.commands:
+        return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
+    for one in compiled.by_shape.get(statement.shape, ()):
+        fault = _command_fault(one, read, values, {})
+        return Refused(fault or "a value is not allowed", one.text, "value")
+    nearest = max(compiled.commands, key=lambda one: _likeness(one, statement))
+    if nearest.limits and statement.verb == "SELECT":
+        fault = _command_fault(nearest, read, values, {})
+        return Refused(fault or "a value is not allowed", nearest.text, "statement")
+    what = f"{statement.verb} of {statement.tables[0]}" if statement.tables else statement.verb
+    return Refused(f"no command allows this {what}", nearest.text, "statement")
+
+
+def _likeness(one: CompiledStatement, statement: Statement) -> tuple[bool, int, int, int]:
+    other = one.statement
+    tables = one.limits.tables if one.limits else frozenset(other.tables if other else ())
+    verb = other.verb if other else "SELECT"
+    same = 0
+    for ours, theirs in zip(str(one.shape and one.shape[0]), str(statement.shape[0]), strict=False):
+        if ours != theirs:
+            break
+        same += 1
+    return (verb == statement.verb, len(tables.intersection(statement.tables)), same, -one.index)
