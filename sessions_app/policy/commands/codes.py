@@ -262,6 +262,38 @@ CODES: Mapping[str, Code] = {
         "A destructive call, or one with a free sink, runs without approval after an untrusted result.",
         "Set `after_untrusted: hold`, or bind the sinks.",
     ),
+    "no_where": Code(
+        "error or warning",
+        "The statement covers every row, or its WHERE can match every row. It is an error for UPDATE and"
+        " DELETE without WHERE.",
+        "Add a WHERE that compares a column with a parameter, or set `where: required` or `limit`.",
+    ),
+    "every_column": Code(
+        "warning",
+        "`*` also returns columns that are added later.",
+        "List the columns.",
+    ),
+    "volatile": Code(
+        "error or warning",
+        "The function returns something else at each call, or acts on the server, on sequences or on"
+        " settings.",
+        "Remove it, or put the task into a function of your own and use `call`.",
+    ),
+    "unknown_function": Code(
+        "warning",
+        "The linter does not know the function.",
+        "Check that it only computes a value, and accept the finding with that as the reason.",
+    ),
+    "wildcard_value": Code(
+        "warning",
+        "A parameter after LIKE can contain `%` and `_`, which match any text.",
+        "Exclude both characters from its pattern, or compare with `=`.",
+    ),
+    "cast": Code(
+        "warning",
+        "A cast can change the parameter's value, so approvers don't see what is used.",
+        "Remove the cast, or use a type whose values the cast keeps.",
+    ),
     "denies_all": Code(
         "error or warning",
         "The rule denies every tool.",

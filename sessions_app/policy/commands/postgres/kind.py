@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from sessions_app.policy.commands.answers import Allowed, CommandView, Refused
 from sessions_app.policy.commands.kind import CommandKind
 from sessions_app.policy.commands.postgres import decide as privileges
+from sessions_app.policy.commands.postgres.covers import covers as covers_statements
 from sessions_app.policy.commands.postgres.decide import CompiledSet
 from sessions_app.policy.commands.postgres.document import PostgresCommandSet
 from sessions_app.policy.commands.postgres.lint import lint
@@ -46,7 +47,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     if isinstance(parent, StatementSet) != isinstance(child, StatementSet):
         return "statements can't be covered by privileges, nor privileges by statements"
     if isinstance(parent, StatementSet) and isinstance(child, StatementSet):
-        return "statements can't be delegated yet"
+        return covers_statements(parent, child)
     return privileges.covers(parent, child)
 
 

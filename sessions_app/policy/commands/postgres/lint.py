@@ -1,4 +1,4 @@
-"""The linter for PostgreSQL: what a set of privileges allows beyond what is obvious."""
+"""The linter for PostgreSQL: what a command set allows beyond what is obvious."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ from collections.abc import Iterator
 
 from sessions_app.policy.commands.findings import Finding, document_findings
 from sessions_app.policy.commands.postgres.document import PostgresCommandSet, PostgresRule
+from sessions_app.policy.commands.postgres.lint_statements import statement_findings
 from sessions_app.policy.commands.postgres.privileges import Privilege
-from sessions_app.policy.commands.postgres.roles import SCHEDULERS, WIDE, role_fault
+from sessions_app.policy.commands.postgres.roles import SCHEDULERS, SYSTEM_SCHEMAS, WIDE, role_fault
 from sessions_app.policy.commands.privileges.lint import effect_findings, name_findings, overlaps, values_of
-
-_SYSTEM = frozenset(("pg_catalog", "information_schema", "pg_toast"))
 
 
 def lint(document: PostgresCommandSet) -> list[Finding]:
     """Return all findings, errors first, each in document order."""
     found = list(document_findings(document))
+    found += statement_findings(document) if document.statements else _set_findings(document)
+    return sorted(dict.fromkeys(found), key=lambda finding: finding.severity != "error")
+
+
+def _set_findings(document: PostgresCommandSet) -> Iterator[Finding]:
     for index, rule in enumerate(document.commands):
+        if not isinstance(rule, PostgresRule):
+            continue
         where = f"commands[{index}].grant"
         for one in rule.privileges():
-            found += _privilege_findings(document, rule, one, where)
-        found += effect_findings(rule, index)
-    found += overlaps(document)
-    return sorted(dict.fromkeys(found), key=lambda finding: finding.severity != "error")
+            yield from _privilege_findings(document, rule, one, where)
+        yield from effect_findings(rule, index)
+    yield from overlaps(document)
 
 
 def _privilege_findings(
@@ -32,7 +37,7 @@ def _privilege_findings(
     if one.kind == "role":
         yield from _role_findings(values[0], one, where)
         return
-    if _SYSTEM.intersection(values[0] or ()) and one.kind != "database":
+    if SYSTEM_SCHEMAS.intersection(values[0] or ()) and one.kind != "database":
         yield Finding(
             "error",
             "system",

@@ -33,6 +33,7 @@ POWERFUL = frozenset(
         "pg_signal_backend",
     )
 )
+SYSTEM_SCHEMAS = frozenset(("pg_catalog", "information_schema", "pg_toast"))
 # Schemas of pg_cron, pgAgent and pg_timetable. With USAGE on one, a role can call functions that add a job.
 SCHEDULERS = frozenset(("cron", "pgagent", "timetable"))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from postgast.pg_query_pb2 import RawStmt
 
 from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.characters import hidden_at, show
 from sessions_app.policy.commands.parameters import Int
 from sessions_app.policy.commands.postgres.sql.compiled import CompiledStatement, Place, constant_fault
 from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused, parse
@@ -90,6 +91,7 @@ def prepare(compiled: StatementSet, text: str, types: Sequence[int] = ()) -> Pre
 
     ``types`` are the OIDs of the parameters' types as the client declares them; 0 for none.
     """
+    statements: Sequence[RawStmt] = ()
     try:
         statements = parse(text)
         if not statements:
@@ -102,7 +104,7 @@ def prepare(compiled: StatementSet, text: str, types: Sequence[int] = ()) -> Pre
         declared = tuple(map(declared_type, types))
         read = _read(compiled, statements[0], declared)
     except SQLRefused as error:
-        return _refused(compiled, error)
+        return _refused(compiled, error, statements)
     return _prepared(compiled, read)
 
 
@@ -142,6 +144,10 @@ class Prepared:
         """Decide the statement with these values, in text form; None is NULL."""
         if len(values) < self.places:
             return Refused(f"the statement has {self.places} parameters: bind them all", None, "value")
+        for given in values:
+            at = hidden_at(given or "")
+            if given is not None and at is not None:
+                return Refused(f"a value contains {show(given[at])}, which is invisible", None, "value")
         bound = tuple(_bound(value, values) for value in self._read.statement.values)
         return _first(self._commands, self._read, bound) or _explain(self._compiled, self._read, bound)
 
@@ -162,7 +168,7 @@ def _decided(compiled: StatementSet, raw: RawStmt) -> Passes | Runs | Refused:
         if any(value.kind == "bound" for value in read.statement.values):
             raise SQLRefused("a parameter such as $1 needs a prepared statement: write the value", "value")
     except SQLRefused as error:
-        return _refused(compiled, error)
+        return _refused(compiled, error, [raw])
     values = read.statement.values
     commands = _candidates(compiled, read.statement)
     return _first(commands, read, values) or _explain(compiled, read, values)
@@ -272,10 +278,12 @@ def _is_number(value: Value, place: Place | Value, read: _Read, number: int) -> 
     return (numeric or any(type_ in _INTEGERS for type_ in types)) and keeps("bigint", value.text)
 
 
-def _refused(compiled: StatementSet, error: SQLRefused) -> Refused:
+def _refused(compiled: StatementSet, error: SQLRefused, statements: Sequence[RawStmt] = ()) -> Refused:
     if not compiled.commands and error.code != "syntax":
         return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
-    nearest = compiled.commands[0].text if compiled.commands else None
+    kind = statements[0].stmt.WhichOneof("node") if statements else ""
+    same = [one.text for one in compiled.commands if f"{one.verb.lower()}_stmt" == kind]
+    nearest = next(iter([*same, *(one.text for one in compiled.commands)]), None)
     return Refused(error.reason, nearest, error.code)
 
 
@@ -299,12 +307,10 @@ def _explain(compiled: StatementSet, read: _Read, values: tuple[Value, ...]) -> 
 
 
 def _likeness(one: CompiledStatement, statement: Statement) -> tuple[bool, int, int, int]:
-    other = one.statement
-    tables = one.limits.tables if one.limits else frozenset(other.tables if other else ())
-    verb = other.verb if other else "SELECT"
+    tables = one.limits.tables if one.limits else frozenset(one.statement.tables if one.statement else ())
     same = 0
     for ours, theirs in zip(str(one.shape and one.shape[0]), str(statement.shape[0]), strict=False):
         if ours != theirs:
             break
         same += 1
-    return (verb == statement.verb, len(tables.intersection(statement.tables)), same, -one.index)
+    return (one.verb == statement.verb, len(tables.intersection(statement.tables)), same, -one.index)

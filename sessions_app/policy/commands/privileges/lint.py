@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sessions_app.policy.commands.document import Effect
+from sessions_app.policy.commands.document import CommandRule, Effect
 from sessions_app.policy.commands.findings import Finding, Severity
 from sessions_app.policy.commands.parameters import Choice, ParameterType
 from sessions_app.policy.commands.privileges.document import PrivilegeRule, PrivilegeSet
@@ -15,21 +15,19 @@ _LOOSE = frozenset(("name", "pattern", "path", "cidr", "duration", "int"))
 _SECRET = ("password", "passwd", "secret", "token", "credential", "api_key", "private_key")
 
 
-def values_of(document: PrivilegeSet, rule: PrivilegeRule, one: Privilege) -> list[tuple[str, ...] | None]:
+def values_of(document: PrivilegeSet, rule: CommandRule, one: Privilege) -> list[tuple[str, ...] | None]:
     """Return the values that each name of a privilege can have; None if they are not listed."""
     return [_values(document, rule, name) for name in one.names]
 
 
-def _values(document: PrivilegeSet, rule: PrivilegeRule, name: str | Slot) -> tuple[str, ...] | None:
+def _values(document: PrivilegeSet, rule: CommandRule, name: str | Slot) -> tuple[str, ...] | None:
     if isinstance(name, str):
         return (name,)
     type_ = document.type_of(rule, name.name)
     return type_.choices if isinstance(type_, Choice) else None
 
 
-def name_findings(
-    document: PrivilegeSet, rule: PrivilegeRule, one: Privilege, where: str
-) -> Iterator[Finding]:
+def name_findings(document: PrivilegeSet, rule: CommandRule, one: Privilege, where: str) -> Iterator[Finding]:
     """Find names that are open, that look like others, and that suggest secrets."""
     for name, known in zip(one.names, values_of(document, rule, one), strict=True):
         if known is None and isinstance(name, Slot):

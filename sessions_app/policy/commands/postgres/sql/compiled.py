@@ -13,7 +13,7 @@ from sessions_app.policy.commands.parameters import Int, ParameterType, ValueRef
 from sessions_app.policy.commands.postgres.privileges import Privilege
 from sessions_app.policy.commands.postgres.sql.expressions import Column, Table
 from sessions_app.policy.commands.postgres.sql.pieces import Shape, Value, literal, render
-from sessions_app.policy.commands.postgres.sql.reading import Statement
+from sessions_app.policy.commands.postgres.sql.reading import Statement, Verb
 from sessions_app.policy.commands.postgres.sql.rules import StatementRule
 from sessions_app.policy.commands.postgres.sql.types import keeps
 
@@ -80,6 +80,11 @@ class CompiledStatement(answers.CompiledCommand):
     def shape(self) -> Shape | None:
         """The shape of its statement; None for the limits of a SELECT."""
         return self.statement.shape if self.statement else None
+
+    @property
+    def verb(self) -> Verb:
+        """What it does: `SELECT` for the limits of one."""
+        return self.statement.verb if self.statement else "SELECT"
 
     @property
     def strictness(self) -> tuple[bool, int, float, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from postgast.pg_query_pb2 import (
     A_Expr_Kind,
@@ -12,6 +12,7 @@ from postgast.pg_query_pb2 import (
     Node,
     NullTestType,
     SQLValueFunctionOp,
+    TypeName,
 )
 
 from sessions_app.policy.commands.characters import clip
@@ -21,7 +22,6 @@ from sessions_app.policy.commands.postgres.sql.pieces import Piece, Value, dotte
 from sessions_app.policy.commands.postgres.sql.types import cast_text
 
 OPERATORS = frozenset(("=", "<>", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "||", "->", "->>"))
-_COMPARISONS = frozenset(("=", "<", ">", "<=", ">="))
 SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"))
 _PRIMARY = frozenset(
     ("column_ref", "a_const", "param_ref", "func_call", "coalesce_expr", "sqlvalue_function")
@@ -95,7 +95,8 @@ class Expressions:
 
     ``tables`` are the tables by their names in the statement. ``out`` collects the canonical SQL, ``columns``
     the columns that are read, ``functions`` the functions of pg_catalog that are called, and ``labels`` the
-    names of the results. ``schema`` is where names without a schema are.
+    names of the results. ``own_types``: a cast names a type outside pg_catalog. ``schema`` is where names
+    without a schema are.
     """
 
     def __init__(self, schema: str) -> None:
@@ -105,6 +106,7 @@ class Expressions:
         self.columns: dict[Column, None] = {}
         self.functions: dict[str, None] = {}
         self.labels: set[str] = set()
+        self.own_types = False
 
     def listed(self, nodes: Iterable[Any], read: Callable[[Any], None]) -> None:
         """Read each node, and write commas between them."""
@@ -116,7 +118,7 @@ class Expressions:
     def expression(self, node: Node) -> None:
         """Read any expression. Raises SQLRefused."""
         kind, content = inner(node)
-        read = _READERS.get(kind)
+        read = self._readers.get(kind)
         if read is None:
             raise SQLRefused(_REFUSED.get(kind, "the statement has an expression that is not allowed"))
         read(self, content)
@@ -143,7 +145,12 @@ class Expressions:
         if inside not in ("a_const", "param_ref"):
             return None
         found = self.value(content.arg)
-        return found and found._replace(cast=cast_text(content.type_name, self.schema))
+        return found and found._replace(cast=self._type(content.type_name))
+
+    def _type(self, node: TypeName) -> str:
+        text = cast_text(node, self.schema)
+        self.own_types = self.own_types or "." in text
+        return text
 
     def column(self, names: Sequence[str]) -> Column:
         """Return the column that a name refers to, and remember that it is read. Raises SQLRefused."""
@@ -173,34 +180,6 @@ class Expressions:
         ref = next(ref for ref, table in self.tables.items() if len(names) == 1 or ref == names[-2])
         return dotted((column.table.name if len(self.tables) == 1 else ref, column.name))
 
-    def condition(self, node: Node) -> bool:
-        """Read a condition, and return whether it requires that a column has some value or range."""
-        kind, content = inner(node)
-        self.expression(node)
-        if kind == "bool_expr" and content.boolop == BoolExprType.AND_EXPR:
-            return any(map(self._narrows, content.args))
-        return self._narrows(node)
-
-    def _narrows(self, node: Node) -> bool:
-        kind, content = inner(node)
-        if kind != "a_expr":
-            return False
-        name = names_of(content.name)[-1]
-        if content.kind in (A_Expr_Kind.AEXPR_OP, A_Expr_Kind.AEXPR_OP_ANY):
-            sides = [content.lexpr, content.rexpr]
-            return name in _COMPARISONS and any(map(_is_column, sides)) and any(map(self._is_given, sides))
-        fits = {
-            A_Expr_Kind.AEXPR_IN: "=",
-            A_Expr_Kind.AEXPR_LIKE: "~~",
-            A_Expr_Kind.AEXPR_ILIKE: "~~*",
-            A_Expr_Kind.AEXPR_BETWEEN: "BETWEEN",
-        }
-        return fits.get(content.kind) == name and _is_column(content.lexpr)
-
-    def _is_given(self, node: Node) -> bool:
-        """Whether an expression contains no column."""
-        return not _mentions_column(node)
-
     # Each kind of expression
 
     def _column_ref(self, node: Any) -> None:
@@ -216,10 +195,10 @@ class Expressions:
 
     def _cast(self, node: Any) -> None:
         only(node, ("arg", "type_name", "location"))
-        type_ = cast_text(node.type_name, self.schema)
-        if node.arg.WhichOneof("node") in ("a_const", "param_ref"):
-            value = self.value(node.arg)
-            assert value is not None
+        type_ = self._type(node.type_name)
+        inside = node.arg.WhichOneof("node")
+        value = self.value(node.arg) if inside in ("a_const", "param_ref") else None
+        if value is not None:
             self.out.append(value._replace(cast=type_))
             return
         self.operand(node.arg)
@@ -284,7 +263,7 @@ class Expressions:
         names = names_of(node.name)
         if len(names) > 2 or (len(names) == 2 and names[0] != "pg_catalog"):
             raise SQLRefused(f"the operator {clip(dotted(names))} is not allowed")
-        read = _OPERATIONS.get(node.kind)
+        read = self._operations.get(node.kind)
         if read is None:
             raise SQLRefused(f"the operator {clip(names[-1])} is not allowed in this form")
         read(self, node, names[-1])
@@ -354,42 +333,26 @@ class Expressions:
         self.listed((node.lexpr, node.rexpr), self.expression)
         self.out.append(")")
 
-
-def _is_column(node: Node) -> bool:
-    return node.WhichOneof("node") == "column_ref"
-
-
-def _mentions_column(node: Node) -> bool:
-    kind, content = inner(node)
-    if kind == "column_ref":
-        return True
-    inside: list[Node] = []
-    for field, found in content.ListFields() if content is not None else ():
-        if field.message_type is not None and field.message_type.name == "Node":
-            inside += found if field.is_repeated else [found]
-    return any(map(_mentions_column, inside))
-
-
-_READERS: Mapping[str, Callable[[Expressions, Any], None]] = {
-    "column_ref": Expressions._column_ref,
-    "a_const": Expressions._constant,
-    "param_ref": Expressions._parameter,
-    "type_cast": Expressions._cast,
-    "bool_expr": Expressions._bool,
-    "null_test": Expressions._null_test,
-    "boolean_test": Expressions._boolean_test,
-    "coalesce_expr": Expressions._coalesce,
-    "sqlvalue_function": Expressions._moment,
-    "func_call": Expressions._call,
-    "a_expr": Expressions._operation,
-}
-_OPERATIONS: Mapping[int, Callable[[Expressions, Any, str], None]] = {
-    A_Expr_Kind.AEXPR_OP: Expressions._plain,
-    A_Expr_Kind.AEXPR_OP_ANY: Expressions._any,
-    A_Expr_Kind.AEXPR_IN: Expressions._in,
-    A_Expr_Kind.AEXPR_LIKE: Expressions._like,
-    A_Expr_Kind.AEXPR_ILIKE: Expressions._like,
-    A_Expr_Kind.AEXPR_NULLIF: Expressions._nullif,
-    **dict.fromkeys(_BETWEENS, Expressions._between),
-    **dict.fromkeys(_DISTINCTS, Expressions._distinct),
-}
+    _readers: ClassVar[Mapping[str, Callable[[Any, Any], None]]] = {
+        "column_ref": _column_ref,
+        "a_const": _constant,
+        "param_ref": _parameter,
+        "type_cast": _cast,
+        "bool_expr": _bool,
+        "null_test": _null_test,
+        "boolean_test": _boolean_test,
+        "coalesce_expr": _coalesce,
+        "sqlvalue_function": _moment,
+        "func_call": _call,
+        "a_expr": _operation,
+    }
+    _operations: ClassVar[Mapping[int, Callable[[Any, Any, str], None]]] = {
+        A_Expr_Kind.AEXPR_OP: _plain,
+        A_Expr_Kind.AEXPR_OP_ANY: _any,
+        A_Expr_Kind.AEXPR_IN: _in,
+        A_Expr_Kind.AEXPR_LIKE: _like,
+        A_Expr_Kind.AEXPR_ILIKE: _like,
+        A_Expr_Kind.AEXPR_NULLIF: _nullif,
+        **dict.fromkeys(_BETWEENS, _between),
+        **dict.fromkeys(_DISTINCTS, _distinct),
+    }

@@ -54,11 +54,12 @@ def parse(text: str) -> Sequence[RawStmt]:
         raise SQLRefused("the SQL contains a NUL character: remove it", "syntax")
     try:
         _check_nesting(postgast.scan(text).tokens)
-        return postgast.parse(text).stmts
+        found: Sequence[RawStmt] = postgast.parse(text).stmts
     except postgast.PgQueryError as error:
         raise SQLRefused(_reason(error), "syntax") from None
     except DecodeError:
         raise SQLRefused(_DEEP, "syntax") from None
+    return found
 
 
 def _check_nesting(tokens: Sequence[Any]) -> None:

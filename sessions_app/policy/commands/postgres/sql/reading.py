@@ -6,25 +6,24 @@ routine. Everything else is refused, so that the canonical SQL does nothing that
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from postgast.pg_query_pb2 import (
-    JoinType,
     LimitOption,
     Node,
     OnConflictAction,
     OverridingKind,
-    RangeVar,
     RawStmt,
     SetOperation,
     SortByDir,
     SortByNulls,
 )
 
-from sessions_app.policy.commands.characters import clip, hidden_at, show
-from sessions_app.policy.commands.postgres.sql.expressions import Column, Expressions, Table
+from sessions_app.policy.commands.characters import hidden_at, show
+from sessions_app.policy.commands.postgres.sql.expressions import Column, Table
+from sessions_app.policy.commands.postgres.sql.forms import is_one_row, is_star, narrows, routine_of
 from sessions_app.policy.commands.postgres.sql.nodes import inner, names_of, only
 from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused
 from sessions_app.policy.commands.postgres.sql.pieces import (
@@ -36,22 +35,15 @@ from sessions_app.policy.commands.postgres.sql.pieces import (
     shape_of,
     values_of,
 )
+from sessions_app.policy.commands.postgres.sql.sources import Sources
 
 Verb = Literal["SELECT", "INSERT", "UPDATE", "DELETE", "CALL"]
-MAX_TABLES = 8
-_JOINS = {
-    JoinType.JOIN_INNER: "JOIN",
-    JoinType.JOIN_LEFT: "LEFT JOIN",
-    JoinType.JOIN_RIGHT: "RIGHT JOIN",
-    JoinType.JOIN_FULL: "FULL JOIN",
-}
 _DIRECTIONS = {SortByDir.SORTBY_DEFAULT: "", SortByDir.SORTBY_ASC: " ASC", SortByDir.SORTBY_DESC: " DESC"}
 _NULLS = {
     SortByNulls.SORTBY_NULLS_DEFAULT: "",
     SortByNulls.SORTBY_NULLS_FIRST: " NULLS FIRST",
     SortByNulls.SORTBY_NULLS_LAST: " NULLS LAST",
 }
-AGGREGATES = frozenset(("count", "sum", "min", "max", "avg"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +53,7 @@ class Statement:
     ``shape`` and ``values`` are its SQL. ``read`` are the columns that it reads, ``starred`` the tables of
     which it reads every column, and ``written`` the columns that it sets. ``narrowed``: its WHERE requires
     that a column has some value or range. ``limit`` is its LIMIT. ``one_row``: it returns one row of
-    aggregates. ``routine`` is the routine that it calls; its values are the arguments.
+    aggregates. ``own_types``: a cast names a type outside pg_catalog. ``routine`` is the routine that it calls; its values are the arguments.
     """
 
     verb: Verb
@@ -76,6 +68,7 @@ class Statement:
     narrowed: bool = False
     limit: int | None = None
     one_row: bool = False
+    own_types: bool = False
     routine: Table | None = None
 
 
@@ -90,7 +83,7 @@ def read_statement(node: Node, schema: str) -> Statement:
     return getattr(_Reader(schema), kind)(content)  # type: ignore[no-any-return]
 
 
-class _Reader(Expressions):
+class _Reader(Sources):
     """Reads one statement."""
 
     def __init__(self, schema: str) -> None:
@@ -118,77 +111,15 @@ class _Reader(Expressions):
             functions=tuple(self.functions),
             has_where=self.has_where,
             narrowed=self.narrowed,
+            own_types=self.own_types,
             **more,
         )
-
-    # Tables
-
-    def table(self, node: RangeVar) -> str:
-        """Remember a table, and return its name in the statement."""
-        only(node, ("schemaname", "relname", "inh", "relpersistence", "alias", "location"))
-        if not node.inh:
-            raise SQLRefused("ONLY is not allowed")
-        table = Table(node.schemaname or self._default(node.relname), node.relname)
-        if node.HasField("alias"):
-            only(node.alias, ("aliasname",))
-        ref = node.alias.aliasname or node.relname
-        if ref in self.tables:
-            raise SQLRefused(f"the name {clip(ref)} is used for two tables: give each an alias of its own")
-        if len(self.tables) >= MAX_TABLES:
-            raise SQLRefused(f"a statement reads at most {MAX_TABLES} tables")
-        self.tables[ref] = table
-        return ref
-
-    def _default(self, name: str) -> str:
-        if not self.schema:
-            raise SQLRefused(f"write {clip(name)} with its schema, as in `app.orders`")
-        return self.schema
-
-    def _one_table(self, node: RangeVar) -> Table:
-        return self.tables[self.table(node)]
-
-    def _collect(self, node: Node) -> None:
-        kind, content = inner(node)
-        if kind == "range_var":
-            self.table(content)
-        elif kind == "join_expr":
-            only(content, ("jointype", "larg", "rarg", "quals"))
-            self._collect(content.larg)
-            self._collect(content.rarg)
-        else:
-            raise SQLRefused("only tables and joins are allowed after FROM")
-
-    def _source(self, node: Node) -> None:
-        kind, content = inner(node)
-        if kind == "range_var":
-            self._source_table(content)
-            return
-        self._source(content.larg)
-        if not content.HasField("quals"):
-            self.out.append(" CROSS JOIN ")
-            self._joined(content.rarg)
-            return
-        self.out.append(f" {_JOINS[content.jointype]} ")
-        self._joined(content.rarg)
-        self.out.append(" ON ")
-        self.expression(content.quals)
-
-    def _joined(self, node: Node) -> None:
-        nested = node.WhichOneof("node") == "join_expr"
-        self.out.append("(" if nested else "")
-        self._source(node)
-        self.out.append(")" if nested else "")
-
-    def _source_table(self, node: RangeVar) -> None:
-        ref = node.alias.aliasname or node.relname
-        self.out.append(str(self.tables[ref]))
-        if len(self.tables) > 1 and ref != node.relname:
-            self.out.append(f" AS {identifier(ref)}")
 
     def _where(self, node: Node) -> None:
         self.out.append(" WHERE ")
         self.has_where = True
-        self.narrowed = self.condition(node)
+        self.expression(node)
+        self.narrowed = narrows(node)
 
     # SELECT
 
@@ -199,17 +130,17 @@ class _Reader(Expressions):
         only(node, (*fields, *more))
         if node.op != SetOperation.SETOP_NONE:
             raise SQLRefused("UNION, INTERSECT and EXCEPT are not allowed")
-        routine = _routine_of(node)
+        routine = routine_of(node)
         if routine is not None:
             return self._routine(routine, "SELECT * FROM " if node.from_clause else "SELECT ")
         for source in node.from_clause:
-            self._collect(source)
+            self.collect(source)
         self.out.append("SELECT ")
         self._distinct_rows(node.distinct_clause)
         self._targets(node.target_list)
         if node.from_clause:
             self.out.append(" FROM ")
-            self.listed(node.from_clause, self._source)
+            self.listed(node.from_clause, self.source)
         if node.HasField("where_clause"):
             self._where(node.where_clause)
         self._groups(node)
@@ -217,7 +148,7 @@ class _Reader(Expressions):
             self.out.append(" ORDER BY ")
             self.listed(node.sort_clause, self._sort)
         limit = self._limits(node)
-        return self._made("SELECT", limit=limit, one_row=_is_one_row(node))
+        return self._made("SELECT", limit=limit, one_row=is_one_row(node))
 
     def _distinct_rows(self, nodes: Sequence[Node]) -> None:
         if any(one.WhichOneof("node") for one in nodes):
@@ -235,7 +166,7 @@ class _Reader(Expressions):
     def _target(self, node: Node) -> None:
         target = node.res_target
         only(target, ("name", "val", "location"))
-        if _is_star(target.val):
+        if is_star(target.val):
             self._star()
         else:
             self.expression(target.val)
@@ -305,13 +236,13 @@ class _Reader(Expressions):
             node,
             ("relation", "cols", "select_stmt", "on_conflict_clause", "returning_clause", "override"),
         )
-        table = self._one_table(node.relation)
+        table = self.one_table(node.relation)
         if node.override != OverridingKind.OVERRIDING_NOT_SET:
             raise SQLRefused("OVERRIDING is not allowed")
         if not node.cols:
             raise SQLRefused("INSERT must name its columns")
         names = [self._written(table, one.res_target) for one in node.cols]
-        self.out.append(f"INSERT INTO {table} ({', '.join(names)}) VALUES ")
+        self.out += ("INSERT INTO ", str(table), f" ({', '.join(names)}) VALUES ")
         rows = node.select_stmt.select_stmt
         only(rows, ("values_lists", "limit_option", "op"))
         if not rows.values_lists:
@@ -362,8 +293,8 @@ class _Reader(Expressions):
     def update_stmt(self, node: Any) -> Statement:
         """Read UPDATE of one table."""
         only(node, ("relation", "target_list", "where_clause", "returning_clause"))
-        table = self._one_table(node.relation)
-        self.out.append(f"UPDATE {table} SET ")
+        table = self.one_table(node.relation)
+        self.out += ("UPDATE ", str(table), " SET ")
         self.listed(node.target_list, lambda one: self._set(table, one.res_target))
         if node.HasField("where_clause"):
             self._where(node.where_clause)
@@ -379,7 +310,7 @@ class _Reader(Expressions):
     def delete_stmt(self, node: Any) -> Statement:
         """Read DELETE from one table."""
         only(node, ("relation", "where_clause", "returning_clause"))
-        self.out.append(f"DELETE FROM {self._one_table(node.relation)}")
+        self.out += ("DELETE FROM ", str(self.one_table(node.relation)))
         if node.HasField("where_clause"):
             self._where(node.where_clause)
         self._returning(node)
@@ -397,7 +328,7 @@ class _Reader(Expressions):
         names = names_of(node.funcname)
         if len(names) > 2:
             raise SQLRefused("the name must not include a database")
-        schema = names[0] if len(names) == 2 else self._default(names[-1])
+        schema = names[0] if len(names) == 2 else self.default_schema(names[-1])
         self.out.append(f"{before}{dotted((schema, names[-1]))}(")
         self.listed(node.args, self._argument)
         self.out.append(")")
@@ -408,56 +339,6 @@ class _Reader(Expressions):
         if value is None:
             raise SQLRefused("arguments of a routine must be constants or parameters")
         self.out.append(value)
-
-
-def _is_star(node: Node) -> bool:
-    kind, content = inner(node)
-    return (
-        kind == "column_ref" and len(content.fields) == 1 and content.fields[0].WhichOneof("node") == "a_star"
-    )
-
-
-def _routine_of(node: Any) -> Any:
-    """Return the call of a SELECT that only calls one routine outside pg_catalog; None for any other."""
-    if len(node.target_list) != 1 or _has_more(node):
-        return None
-    target = node.target_list[0].res_target
-    if not node.from_clause:
-        kind, content = inner(target.val)
-        return content if kind == "func_call" and not target.name and _is_routine(content) else None
-    if len(node.from_clause) != 1 or not _is_star(target.val):
-        return None
-    kind, source = inner(node.from_clause[0])
-    if kind != "range_function":
-        return None
-    only(source, ("functions",))
-    kind, content = inner(source.functions[0].list.items[0])
-    return content if kind == "func_call" and _is_routine(content) else None
-
-
-def _has_more(node: Any) -> bool:
-    clauses = (node.distinct_clause, node.group_clause, node.sort_clause)
-    more = ("where_clause", "having_clause", "limit_count", "limit_offset")
-    return any(clauses) or any(map(node.HasField, more))
-
-
-def _is_routine(node: Any) -> bool:
-    names = names_of(node.funcname)
-    return len(names) == 2 and names[0] != "pg_catalog"
-
-
-def _is_one_row(node: Any) -> bool:
-    """Whether a SELECT returns only aggregates of all rows."""
-    return not node.group_clause and all(
-        (call := inner(one.res_target.val))[0] == "func_call" and names_of(call[1].funcname)[-1] in AGGREGATES
-        for one in node.target_list
-    )
-
-
-def refuse_parameters(values: Collection[Value]) -> None:
-    """Raise SQLRefused if a value is a parameter that was not bound."""
-    if any(value.kind == "bound" for value in values):
-        raise SQLRefused("the statement has a parameter such as $1 without a value", "value")
 
 
 def read_one(statements: Sequence[RawStmt], schema: str) -> Statement:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.postgres.sql.compiled import Limits
+from sessions_app.policy.commands.postgres.sql.forms import AGGREGATES
 from sessions_app.policy.commands.postgres.sql.pieces import Value
-from sessions_app.policy.commands.postgres.sql.reading import AGGREGATES, Statement
+from sessions_app.policy.commands.postgres.sql.reading import Statement
 
 # Functions of pg_catalog that read nothing but their arguments and the clock, and return little.
 SAFE_FUNCTIONS = AGGREGATES | frozenset(
@@ -41,21 +42,33 @@ def select_fault(limits: Limits, statement: Statement) -> str | None:
 
     `limit_fault` checks the value of its LIMIT.
     """
+    return _form_fault(statement) or _name_fault(limits, statement) or _rows_fault(limits, statement)
+
+
+def _form_fault(statement: Statement) -> str | None:
     if statement.verb != "SELECT":
         return "only SELECT is allowed"
-    for table in statement.tables:
-        if table not in limits.tables:
-            return f"{clip(str(table))} is not one of the tables"
     if not statement.tables:
         return "it reads no table"
     if statement.starred:
         return "write the columns instead of *"
+    return "a cast names a type that is not PostgreSQL's own" if statement.own_types else None
+
+
+def _name_fault(limits: Limits, statement: Statement) -> str | None:
+    for table in statement.tables:
+        if table not in limits.tables:
+            return f"{clip(str(table))} is not one of the tables"
     for column in statement.read:
         if column not in limits.columns:
             return f"{clip(column.name)} is not one of the columns of {column.table}"
     for name in statement.functions:
         if name not in SAFE_FUNCTIONS:
             return f"the function {clip(name)} is not allowed"
+    return None
+
+
+def _rows_fault(limits: Limits, statement: Statement) -> str | None:
     if limits.where_required and not statement.narrowed:
         return "it needs a WHERE that compares a column with a value"
     if limits.limit is not None and statement.limit is None and not statement.one_row:

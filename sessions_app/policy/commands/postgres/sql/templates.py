@@ -74,8 +74,9 @@ def read_call(text: str, schema: str) -> Template:
 @lru_cache(maxsize=2048)
 def read_table(text: str, schema: str) -> Table:
     """Return a table by its name as written. Raises SQLRefused."""
-    found = read_one(parse(f"SELECT pg_catalog.count(*) FROM {text}"), schema)
-    if found.shape != (f"SELECT pg_catalog.count(*) FROM {found.tables[0]}",):
+    before = "SELECT pg_catalog.count(*) FROM "
+    found = read_one(parse(before + text), schema)
+    if found.shape != (before + str(found.tables[0]),):
         raise SQLRefused(f"{clip(text)} is not the name of a table")
     return found.tables[0]
 
