@@ -32,7 +32,7 @@ def diff_documents(old: CommandSetDocument, new: CommandSetDocument) -> list[Cha
     before = old.model_dump(mode="json", by_alias=True)
     after = new.model_dump(mode="json", by_alias=True)
     return [
-        *_fields("the set", before, after, ("name", "kind", "summary", "risk", "contain")),
+        *_fields("the set", before, after, ("name", "kind", "summary", "risk", "schema", "contain")),
         *_entries("parameter", before["parameters"], after["parameters"]),
         *_entries("command", _by_text(before, old), _by_text(after, new)),
         *_lines("allow", before, after),

@@ -15,7 +15,7 @@ from sessions_app.policy.commands.postgres.document import PostgresCommandSet
 from sessions_app.policy.commands.postgres.roles import SCHEDULERS, SYSTEM_SCHEMAS
 from sessions_app.policy.commands.postgres.sql.compiled import CompiledStatement, Place
 from sessions_app.policy.commands.postgres.sql.expressions import Table
-from sessions_app.policy.commands.postgres.sql.selects import SAFE_FUNCTIONS
+from sessions_app.policy.commands.postgres.sql.forms import SAFE_FUNCTIONS
 from sessions_app.policy.commands.postgres.sql.types import keeps
 from sessions_app.policy.commands.postgres.statement_set import compile_open_statements
 from sessions_app.policy.commands.privileges.lint import name_findings

@@ -64,4 +64,48 @@ examples:
   refuse: ["ROLE pg_write_all_data", "ROLE postgres"]
 """,
     ),
+    Starter(
+        "postgres-statements",
+        "Run statements",
+        "Allow exact statements, checked and recorded one by one by the gateway.",
+        "fix-order",
+        """\
+name: fix-order
+kind: postgres
+summary: Look up orders, and correct the status of one
+risk: medium
+# Where names without a schema are.
+schema: app
+parameters:
+  # Fixed when access is requested.
+  order: {int: [1, 1000000000]}
+commands:
+  # Any SELECT of these columns.
+  - select:
+      tables: [orders]
+      columns: [id, status, total, created]
+      where: required
+      limit: 1000
+    effect: read
+  - sql: UPDATE orders SET status = {status} WHERE id = {order}
+    # Chosen at each run.
+    where: {status: {choice: [open, paid, canceled]}}
+    effect: change
+    # A statement that changes more rows is rolled back.
+    max_rows: 1
+  - call: refund({order}::bigint)
+    effect: change
+    # A second person approves each run.
+    hold: true
+examples:
+  allow:
+    - SELECT id, status FROM orders WHERE id = 7 LIMIT 10
+    - UPDATE orders SET status = 'paid' WHERE id = 7
+    - SELECT app.refund(7)
+  refuse:
+    - UPDATE orders SET status = 'paid'
+    - SELECT * FROM orders
+    - DELETE FROM orders WHERE id = 7
+""",
+    ),
 )

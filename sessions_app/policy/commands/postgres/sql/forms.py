@@ -9,6 +9,33 @@ from postgast.pg_query_pb2 import A_Expr_Kind, BoolExprType, Node
 from sessions_app.policy.commands.postgres.sql.nodes import inner, names_of, only
 
 AGGREGATES = frozenset(("count", "sum", "min", "max", "avg"))
+# Functions of pg_catalog that read nothing but their arguments and the clock, and return little.
+SAFE_FUNCTIONS = AGGREGATES | frozenset(
+    (
+        "abs",
+        "btrim",
+        "ceil",
+        "ceiling",
+        "char_length",
+        "character_length",
+        "date_part",
+        "date_trunc",
+        "extract",
+        "floor",
+        "left",
+        "length",
+        "lower",
+        "ltrim",
+        "now",
+        "right",
+        "round",
+        "rtrim",
+        "substr",
+        "timezone",
+        "to_char",
+        "upper",
+    )
+)
 _COMPARISONS = frozenset(("=", "<", ">", "<=", ">="))
 _NARROWING = {
     A_Expr_Kind.AEXPR_IN: "=",
@@ -25,14 +52,17 @@ def is_star(node: Node) -> bool:
     )
 
 
-def routine_of(node: Any) -> Any:
-    """Return the call of a SELECT that only calls one routine outside pg_catalog; None for any other."""
+def routine_of(node: Any, schema: str) -> Any:
+    """Return the call of a SELECT that only calls one routine outside pg_catalog; None for any other.
+
+    A name without a schema is a routine of ``schema``, unless it is one of the safe functions.
+    """
     if len(node.target_list) != 1 or _has_more(node):
         return None
     target = node.target_list[0].res_target
     if not node.from_clause:
         kind, content = inner(target.val)
-        return content if kind == "func_call" and not target.name and _is_routine(content) else None
+        return content if kind == "func_call" and not target.name and _is_routine(content, schema) else None
     if len(node.from_clause) != 1 or not is_star(target.val):
         return None
     kind, source = inner(node.from_clause[0])
@@ -40,7 +70,7 @@ def routine_of(node: Any) -> Any:
         return None
     only(source, ("functions",))
     kind, content = inner(source.functions[0].list.items[0])
-    return content if kind == "func_call" and _is_routine(content) else None
+    return content if kind == "func_call" and _is_routine(content, schema) else None
 
 
 def _has_more(node: Any) -> bool:
@@ -49,9 +79,11 @@ def _has_more(node: Any) -> bool:
     return any(clauses) or any(map(node.HasField, more))
 
 
-def _is_routine(node: Any) -> bool:
+def _is_routine(node: Any, schema: str) -> bool:
     names = names_of(node.funcname)
-    return len(names) == 2 and names[0] != "pg_catalog"
+    if len(names) == 1:
+        return bool(schema) and names[0] not in SAFE_FUNCTIONS
+    return names[0] != "pg_catalog"
 
 
 def is_one_row(node: Any) -> bool:

@@ -130,7 +130,7 @@ class _Reader(Sources):
         only(node, (*fields, *more))
         if node.op != SetOperation.SETOP_NONE:
             raise SQLRefused("UNION, INTERSECT and EXCEPT are not allowed")
-        routine = routine_of(node)
+        routine = routine_of(node, self.schema)
         if routine is not None:
             return self._routine(routine, "SELECT * FROM " if node.from_clause else "SELECT ")
         for source in node.from_clause:

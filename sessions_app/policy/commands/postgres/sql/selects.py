@@ -4,37 +4,9 @@ from __future__ import annotations
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.postgres.sql.compiled import Limits
-from sessions_app.policy.commands.postgres.sql.forms import AGGREGATES
+from sessions_app.policy.commands.postgres.sql.forms import SAFE_FUNCTIONS
 from sessions_app.policy.commands.postgres.sql.pieces import Value
 from sessions_app.policy.commands.postgres.sql.reading import Statement
-
-# Functions of pg_catalog that read nothing but their arguments and the clock, and return little.
-SAFE_FUNCTIONS = AGGREGATES | frozenset(
-    (
-        "abs",
-        "btrim",
-        "ceil",
-        "ceiling",
-        "char_length",
-        "character_length",
-        "date_part",
-        "date_trunc",
-        "extract",
-        "floor",
-        "left",
-        "length",
-        "lower",
-        "ltrim",
-        "now",
-        "right",
-        "round",
-        "rtrim",
-        "substr",
-        "timezone",
-        "to_char",
-        "upper",
-    )
-)
 
 
 def select_fault(limits: Limits, statement: Statement) -> str | None:
