@@ -182,6 +182,8 @@ def _read(compiled: StatementSet, raw: RawStmt, declared: tuple[str, ...]) -> _R
         raise SQLRefused("BINARY cursors, and cursors WITH HOLD, are not allowed")
     scroll = _SCROLLS.get(cursor.options & _SCROLL, "")
     before = f"DECLARE {identifier(cursor.portalname)} {scroll}CURSOR FOR "
+    if hidden_at(before) is not None:
+        raise SQLRefused("the name of the cursor contains an invisible character", "syntax")
     statement = read_statement(cursor.query, compiled.schema)
     if statement.verb != "SELECT":
         raise SQLRefused("a cursor is only allowed for SELECT")

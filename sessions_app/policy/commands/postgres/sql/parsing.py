@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from sessions_app.policy.commands.document import RuleRefused
 MAX_BYTES = 65_536
 # The parser uses up to 2 KB of stack for each of these tokens, and threads have 2 MB or more.
 MAX_NESTING = 400
+# The scanner's time grows with the square of a run of these characters.
+_LONG_RUN = re.compile(r"[-~!@#^&|`?+*/%<>=]{256}")
 # Tokens that can't nest anything, however often they occur.
 _FLAT = frozenset(
     (
@@ -52,6 +55,8 @@ def parse(text: str) -> Sequence[RawStmt]:
         raise SQLRefused(f"the SQL is longer than {MAX_BYTES // 1024} KB: shorten it", "syntax")
     if "\0" in text:
         raise SQLRefused("the SQL contains a NUL character: remove it", "syntax")
+    if size >= 256 and _LONG_RUN.search(text):
+        raise SQLRefused("the SQL has 256 operator characters in a row: shorten the run", "syntax")
     try:
         _check_nesting(postgast.scan(text).tokens)
         found: Sequence[RawStmt] = postgast.parse(text).stmts
