@@ -14,6 +14,7 @@ from sessions_app.policy.commands.http.contents import ABSENT, read_words
 from sessions_app.policy.commands.http.decide import decide_request
 from sessions_app.policy.commands.http.limits import response_within
 from sessions_app.policy.commands.kinds import compile_set, covers, decide, parse_document
+from sessions_app.policy.commands.postgres.statements import Runs, decide_text
 from sessions_app.policy.commands.within import accepts, type_within
 from sessions_app.policy.documents import DocumentError
 from tests.support.breadth import examples
@@ -624,6 +625,114 @@ def test_what_is_narrower_in_each_way_is_covered():
         parent,
     ):
         assert covers(parent, child) is None
+
+
+# Statements
+
+SQL = [
+    "UPDATE app.t SET a = {x} WHERE b = {y}",
+    "UPDATE app.t SET a = {x} WHERE b = {x}",
+    "UPDATE app.t SET a = 'a' WHERE b = {y}",
+    "UPDATE app.t SET a = {p} WHERE b = {y}",
+    "UPDATE app.t SET a = {x}::text WHERE b = 1",
+    "UPDATE app.t SET a = NULL WHERE b = {y}",
+    "SELECT a FROM app.t WHERE b = {x} LIMIT {y}",
+    "SELECT a FROM app.t WHERE b = 'a' LIMIT 2",
+    "SELECT a FROM app.t WHERE b = {p}",
+    "SELECT a, c FROM app.t WHERE b = {y} LIMIT 1",
+]
+LIMITS: list[dict[str, Any]] = [
+    {"tables": ["app.t"], "columns": ["a", "b"], "where": "required", "limit": 2},
+    {"tables": ["app.t"], "columns": ["a", "b", "c"], "where": "required", "limit": 9},
+    {"tables": ["app.t"], "columns": ["a", "b"]},
+    {"tables": ["app.u"], "columns": ["a", "b"]},
+]
+
+
+@st.composite
+def sql_commands(draw):
+    commands = []
+    for _ in range(draw(st.integers(1, 3))):
+        command: dict[str, Any] = {"effect": draw(effects), "hold": draw(st.booleans())}
+        if draw(st.booleans()):
+            command["end"] = {"finish": draw(st.sampled_from(["1m", "5m"]))}
+        form = draw(st.sampled_from(["sql", "sql", "select", "call"]))
+        if form == "select":
+            command["select"] = draw(st.sampled_from(LIMITS))
+        else:
+            text = "app.f({x})" if form == "call" else draw(st.sampled_from(SQL))
+            command[form] = text
+            command["where"] = {name: draw(types) for name in ("x", "y") if f"{{{name}}}" in text}
+            if form == "sql":
+                command["max_rows"] = draw(st.sampled_from([None, 1, 9]))
+        commands.append(command)
+    return commands
+
+
+CONSTANTS = [*(f"'{value}'" for value in VALUES[:-1]), "1", "2", "-2", "'a'::text", "'1'::int", "NULL"]
+SQL_LINES = [
+    *(f"UPDATE app.t SET a = {a} WHERE b = {b}" for a in CONSTANTS for b in CONSTANTS),
+    *(f"SELECT a FROM app.t WHERE b = {b} LIMIT {n}" for b in CONSTANTS for n in ("1", "2", "'9'")),
+    *(f"SELECT a FROM app.t WHERE b = {b}" for b in CONSTANTS),
+    *(f"SELECT a, c FROM app.t WHERE b = {b} LIMIT 1" for b in CONSTANTS),
+    *(f"SELECT app.f({a})" for a in CONSTANTS),
+    "SELECT a FROM app.t",
+    "SELECT a FROM app.u WHERE b = 1 LIMIT 1",
+    "SELECT count(*) FROM app.t WHERE b = 1",
+]
+
+
+@settings(max_examples=examples(150))
+@given(
+    sql_commands(),
+    sql_commands(),
+    st.sampled_from(["a", "b", "1"]),
+    st.sampled_from(["a", "b", "1"]),
+    st.integers(0, 3),
+    st.data(),
+)
+def test_statements(commands, others, bound, other, first, data):
+    parameters = {"p": {"name": 9}}
+    parent = compiled("postgres", commands, parameters, {"p": bound})
+    others, keep = varied(data, commands, others)
+    child = compiled("postgres", others, parameters, {"p": other}, keep)
+    lines = SQL_LINES[first::4]
+    holds_for(parent, child, lines)
+    if covers(parent, child) is None:
+        for line in lines:
+            (ours,), (theirs,) = decide_text(child, line), decide_text(parent, line)
+            if isinstance(ours, Runs):
+                assert theirs.max_rows is None or (ours.max_rows or 10) <= theirs.max_rows, line
+
+
+def sql(*commands: Any, **bound: str) -> Any:
+    made = [{"effect": "change", **one} for one in commands]
+    return compiled("postgres", made, {name: {"name": 9} for name in bound}, bound)
+
+
+FREE_SQL = {"sql": SQL[0], "where": {"x": {"name": 9}, "y": {"int": [1, 9]}}}
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "says"),
+    [
+        (FREE_SQL, FREE_SQL | {"where": {"x": {"choice": ["a"]}, "y": {"int": [1, 3]}}}, None),
+        (FREE_SQL, {"sql": "UPDATE app.t SET a = 'a' WHERE b = 3"}, None),
+        (FREE_SQL, {"sql": "UPDATE app.t SET a = 'a' WHERE b = 10"}, "not covered"),
+        (FREE_SQL, {"sql": "UPDATE app.t SET a = 'a'"}, "not covered"),
+        (FREE_SQL | {"max_rows": 1}, FREE_SQL, "could change more rows"),
+        (FREE_SQL | {"hold": True}, FREE_SQL, "without the approval"),
+        (FREE_SQL, FREE_SQL | {"end": {"finish": "1m"}}, "longer after the grant ends"),
+        ({"select": LIMITS[1]}, {"select": LIMITS[0]}, None),
+        ({"select": LIMITS[0]}, {"select": LIMITS[1]}, "not covered"),
+        ({"select": LIMITS[0]}, {"sql": SQL[7]}, None),
+        ({"select": LIMITS[0]}, {"sql": SQL[6], "where": FREE_SQL["where"]}, "not covered"),
+        ({"grant": "SELECT ON app.t"}, {"select": LIMITS[0]}, "covered by privileges"),
+    ],
+)
+def test_statements_are_delegated_with_values_filled_or_narrowed(outer, inner, says):
+    found = covers(sql(outer), sql(inner))
+    assert found is None if says is None else says in str(found)
 
 
 @pytest.mark.parametrize(
