@@ -26,6 +26,8 @@ from sessions_app.policy.commands.kinds import command_kind, compile_open, decid
 from sessions_app.policy.commands.kubernetes.lines import parse_line as parse_kubectl
 from sessions_app.policy.commands.postgres.lines import parse_line as parse_privileges
 from sessions_app.policy.commands.postgres.lines import parse_template as parse_sql_template
+from sessions_app.policy.commands.postgres.statement_set import StatementSet
+from sessions_app.policy.commands.postgres.statements import Runs, decide_text, prepare
 from sessions_app.policy.documents import DocumentError, load_yaml
 from sessions_app.workflows.base import DeliveryRefused, hex_digest
 from sessions_app.workflows.registry import types
@@ -75,6 +77,17 @@ def sql_template(data: bytes) -> None:
     for parse in (parse_privileges, parse_sql_template):
         with contextlib.suppress(RuleRefused):
             parse(line)
+
+
+@target
+def sql_statement(data: bytes) -> None:
+    """Statements at the PostgreSQL gateway. What is allowed is allowed again as it is recorded."""
+    text = data.decode("utf-8", errors="replace")
+    for compiled in (one for one in _starters("postgres") if isinstance(one, StatementSet)):
+        prepare(compiled, text)
+        for found in decide_text(compiled, text):
+            if isinstance(found, Runs):
+                assert decide(compiled, found.allowed.line) == found.allowed
 
 
 @target

@@ -24,7 +24,7 @@ from sessions_app.policy.commands.within import accepts
 _ANYTHING = ("a", "a b", "A-1", "é", "a/b", "a=b", "a,b", "1")
 _LONG = "a" * MAX_VALUE
 _WILDCARDS = ("%", "a%", "a_b", "%a%")
-# Functions of pg_catalog whose results don't depend on when or how often they are called, beyond the safe ones.
+# Functions of pg_catalog, beyond the safe ones, whose results depend on their arguments alone.
 _STEADY = SAFE_FUNCTIONS | frozenset(
     (
         "concat",

@@ -37,8 +37,8 @@ __all__ = ("Passes", "Prepared", "Runs", "decide_line", "decide_text", "prepare"
 class Runs:
     """An allowed command.
 
-    ``text`` is the SQL to send, with `$n` for each bound parameter. ``allowed.line`` is the SQL with its values
-    in place. ``max_rows``: more changed rows must be rolled back.
+    ``text`` is the SQL to send, with `$n` for each bound parameter. ``allowed.line`` is the SQL with its
+    values in place. ``max_rows``: more changed rows must be rolled back.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Reads expressions of a statement and writes them in canonical form. Whatever it does not know is refused."""
+"""Reads expressions of a statement and writes them in canonical form. Refuses everything unknown."""
 
 from __future__ import annotations
 

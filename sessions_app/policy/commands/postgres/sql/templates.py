@@ -16,6 +16,7 @@ from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused, parse
 from sessions_app.policy.commands.postgres.sql.reading import Statement, read_one
 
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
+_NEAR_PLACE = re.compile(r'at or near "\$([0-9]{1,5})"')
 _BARE_CALL = re.compile(r"\s*(?:select|call)\b", re.IGNORECASE)
 
 
@@ -48,7 +49,14 @@ def read_template(text: str, schema: str) -> Template:
         if text[at : at + 1].isalnum() or text[at : at + 1] in ("_", "{"):
             raise SQLRefused(f"write a space after {{{found[1]}}}", "syntax")
     sql += text[at:].encode()
-    statement = read_one(parse(sql.decode()), schema)
+    try:
+        statements = parse(sql.decode())
+    except SQLRefused as error:
+        near = _NEAR_PLACE.search(error.reason)
+        if near is None or int(near[1]) > len(places):
+            raise
+        raise SQLRefused(f"{{{places[int(near[1]) - 1]}}} is not in the place of a value", "syntax") from None
+    statement = read_one(statements, schema)
     _check_places(sql.decode(), starts)
     return Template(statement, tuple(places))
 

@@ -92,7 +92,7 @@ SELECT id FROM app.orders WHERE ctid = '(0,1)' LIMIT 1
 SELECT id FROM app.orders AS o (card, id) WHERE id = 7 LIMIT 1
 SELECT id FROM app.orders NATURAL JOIN app.customers WHERE id = 7 LIMIT 1
 SELECT orders.id FROM app.orders JOIN app.customers USING (card) WHERE orders.id = 7 LIMIT 1
-SELECT orders.id FROM app.orders JOIN app.customers ON orders.card = customers.card WHERE orders.id = 7 LIMIT 1
+SELECT o.id FROM app.orders o JOIN app.customers c ON o.card = c.id WHERE o.id = 7 LIMIT 1
 SELECT id FROM app.orders, app.customers WHERE id = 7 LIMIT 1
 SELECT id FROM app.orders WHERE id = 7 ORDER BY card LIMIT 1
 SELECT count(*) FROM app.orders WHERE id = 7 GROUP BY card LIMIT 1

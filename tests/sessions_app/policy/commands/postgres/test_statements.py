@@ -51,7 +51,8 @@ TEXT, INT4, TIMESTAMP, REGCLASS = 25, 23, 1114, 2205
         ),
         (
             (
-                "select o.id, c.name from orders o join customers c on c.id = o.id where o.total between 1 and 9"
+                "select o.id, c.name from orders o join customers c on c.id = o.id"
+                " where o.total between 1 and 9"
                 " limit 1"
             ),
             (
