@@ -22,7 +22,7 @@ from sessions_app.policy.commands.postgres.sql.rules import (
     SelectRule,
     SQLRule,
     StatementRule,
-    rule_key,
+    rule_tag,
 )
 from sessions_app.policy.commands.privileges.document import PrivilegeRule, PrivilegeSet
 from sessions_app.policy.commands.privileges.reading import MAX_LINE
@@ -55,12 +55,12 @@ class PostgresRule(PrivilegeRule):
 
 
 AnyRule = Annotated[
-    Annotated[PostgresRule, Tag("grant")]
-    | Annotated[SQLRule, Tag("sql")]
-    | Annotated[SelectRule, Tag("select")]
-    | Annotated[CallRule, Tag("call")],
+    Annotated[PostgresRule, Tag("rule of grant")]
+    | Annotated[SQLRule, Tag("rule of sql")]
+    | Annotated[SelectRule, Tag("rule of select")]
+    | Annotated[CallRule, Tag("rule of call")],
     Discriminator(
-        rule_key,
+        rule_tag,
         custom_error_type="postgres_rule",
         custom_error_message="needs exactly one of grant, sql, select and call",
     ),

@@ -1,5 +1,9 @@
 """What the tester says of a line is what the real server says of the grant's role."""
 
+from dataclasses import replace
+
+import psycopg
+import pytest
 from hypothesis import given as given_
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -8,7 +12,9 @@ from sessions_app.connectors.postgres.names import role_names
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.kinds import decide
 from sessions_app.policy.commands.postgres.privileges import quoted
+from tests.sessions_app.policy.commands.postgres.statement_sets import compiled
 from tests.support.breadth import examples
+from tests.support.servers.postgres_shop import Given
 
 TABLES = ["orders", "invoices", "Weird; DROP TABLE x"]
 COLUMNS = ["id", "status", 'Odd "Name']
@@ -91,3 +97,28 @@ def test_lines_together_are_allowed_when_the_server_allows_each(shop):
     assert not isinstance(refused, Allowed)
     role = role_names(spec.mark).login
     assert shop.one("SELECT has_column_privilege(%s, 'app.orders', 'id', 'UPDATE')", role) is False
+
+
+def test_a_role_for_statements_can_run_what_they_need_and_nothing_else(shop):
+    rules = (
+        {
+            "sql": "UPDATE app.orders SET status = {status} WHERE id = {id}",
+            "where": {"status": {"choice": ["paid"]}, "id": {"int": [1, 9]}},
+        },
+        {"call": "app.close({id})", "where": {"id": {"int": [1, 9]}}},
+    )
+    spec = replace(shop.spec(), commands=compiled(*rules, values={}))
+    lease = shop.connector.provision(spec)
+    given = Given(shop, spec, lease, shop.connector.issue(spec, lease))
+    for line in ("UPDATE orders SET status = 'paid' WHERE id = 1", "SELECT close(1)"):
+        given.run(decide(spec.commands, line).line)
+    for statement in (
+        "UPDATE app.orders SET note = 'x' WHERE id = 1",
+        "SELECT note FROM app.orders",
+        "DELETE FROM app.orders WHERE id = 1",
+        "SELECT id FROM app.invoices",
+        "CALL app.tidy()",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            given.run(statement)
+    assert given.revoke().gone

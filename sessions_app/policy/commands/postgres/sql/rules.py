@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BaseModel, Field, StrictBool, StrictInt
 
 from sessions_app.policy.commands.document import FROZEN, CommandRule, Visible
 from sessions_app.policy.commands.finish import Finish
@@ -158,10 +158,12 @@ class SelectRule(StatementRule):
         return f"SELECT {names}{where}{limit}"
 
 
-def rule_key(data: object) -> StrictStr | None:
-    """Return the field that contains the command of a rule; None if there is none, or more than one."""
+def rule_tag(data: object) -> str | None:
+    """Return the tag of a rule's model, by the field that contains its command; None if it has none of these
+    fields, or several.
+    """
     keys = ("grant", "sql", "select", "call")
     if isinstance(data, CommandRule):
-        return data.WRITTEN
+        return f"rule of {data.WRITTEN}"
     found = [key for key in keys if isinstance(data, dict) and key in data]
-    return found[0] if len(found) == 1 else None
+    return f"rule of {found[0]}" if len(found) == 1 else None
