@@ -125,7 +125,8 @@ class Expressions:
 
     def operand(self, node: Node) -> None:
         """Read an expression, in parentheses unless it needs none."""
-        if node.WhichOneof("node") in _PRIMARY or self.value(node) is not None:
+        kind = node.WhichOneof("node")
+        if kind in _PRIMARY or (kind == "type_cast" and self.value(node) is not None):
             self.expression(node)
             return
         self.out.append("(")
