@@ -90,7 +90,10 @@ def _argument_type(one: Place | Value) -> str:
 
 
 def needed_privileges(statement: Statement, places: tuple[Place | Value, ...]) -> tuple[Privilege, ...]:
-    """Return what a role needs to run a statement, and nothing more."""
+    """Return what a role needs to run a statement, and nothing more.
+
+    Raises SQLRefused for a SELECT that reads a table without naming a column of it.
+    """
     if statement.routine is not None:
         arguments = ", ".join(_LENGTH.sub("", one.cast) for one in places)
         return parse_line(f"EXECUTE ON FUNCTION {dotted(statement.routine)}({arguments})")
@@ -100,8 +103,10 @@ def needed_privileges(statement: Statement, places: tuple[Place | Value, ...]) -
 def _reading(statement: Statement) -> Iterator[Privilege]:
     named = {column.table for column in statement.read}
     for table in statement.tables:
-        if table in statement.starred or (statement.verb == "SELECT" and table not in named):
+        if table in statement.starred:
             yield _table("SELECT", table)
+        elif statement.verb == "SELECT" and table not in named:
+            raise SQLRefused(f"name a column of {table}, as in count(id): otherwise the role needs them all")
     for column in statement.read:
         if column.table not in statement.starred:
             yield _column("SELECT", column)

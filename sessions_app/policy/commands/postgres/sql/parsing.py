@@ -10,9 +10,11 @@ import postgast
 from google.protobuf.message import DecodeError
 from postgast.pg_query_pb2 import RawStmt, Token
 
+from sessions_app.policy.commands.characters import hidden_at
 from sessions_app.policy.commands.document import RuleRefused
 
 MAX_BYTES = 65_536
+_MAX_MESSAGE = 160
 # The parser uses up to 2 KB of stack for each of these tokens, and threads have 2 MB or more.
 MAX_NESTING = 400
 # The scanner's time grows with the square of a run of these characters.
@@ -80,4 +82,7 @@ def _reason(error: postgast.PgQueryError) -> str:
     message = str(error.message)
     if "memory exhausted" in message:
         return _DEEP
-    return f"the SQL can't be parsed: {message}"
+    if hidden_at(message) is not None:
+        return "the SQL can't be parsed near an invisible character"
+    shown = message if len(message) <= _MAX_MESSAGE else f"{message[: _MAX_MESSAGE - 1]}…"
+    return f"the SQL can't be parsed: {shown}"

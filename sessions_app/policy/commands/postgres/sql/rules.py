@@ -84,8 +84,15 @@ class SQLRule(StatementRule):
     def template(self, schema: str) -> Template:
         found = read_template(self.sql, schema)
         if found.statement.routine is not None:
-            raise SQLRefused("use `call` for a routine")
+            name = found.statement.routine.name
+            raise SQLRefused(
+                f"use `call` for a routine, or write pg_catalog.{name} if it is PostgreSQL's own"
+            )
         return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return read_template(self.sql, "public").names
 
 
 class CallRule(StatementRule):

@@ -295,6 +295,15 @@ def test_a_long_run_of_operators_is_refused_before_it_is_scanned(run):
     assert "in a row" in found.reason
 
 
+@pytest.mark.parametrize(
+    "text", ["SELECT 1 é" + "é" * 4_000 + " 1 1", "SELECT \u202e 1", 'SELECT 1 "' + "é" * 90]
+)
+def test_a_reason_quotes_little_and_nothing_invisible(text):
+    (found,) = decide_text(compiled(*EVERY), text)
+    assert len(found.reason) < 250
+    assert found.reason.isprintable()
+
+
 @given(st.text(max_size=80))
 def test_no_text_raises(text):
     every = compiled(*EVERY)

@@ -35,6 +35,7 @@ def sql(text: str, **more):
         (sql("TRUNCATE app.orders"), "only SELECT, INSERT, UPDATE, DELETE and CALL"),
         (sql("SELECT app.refund({id})"), "use `call` for a routine"),
         (sql("SELEC 1"), "can't be parsed"),
+        (sql("SELECT count(*) FROM app.orders"), "name a column of app.orders"),
         ({"call": "SELECT id FROM app.orders"}, "write one routine"),
         ({"call": "app.refund(NULL)"}, "write the type of NULL"),
         ({"select": SELECT["select"] | {"columns": ["id"]}}, "write `id` with one of the tables"),
@@ -57,6 +58,12 @@ def test_a_rule_that_is_not_clear_is_refused_with_the_reason(rule, says):
 def test_without_a_schema_each_name_of_a_rule_needs_one():
     with pytest.raises(DocumentError, match="write `orders` with its schema"):
         statements(sql("SELECT id FROM orders WHERE id = {id}"), schema=None)
+
+
+def test_functions_of_postgresql_need_no_schema_where_the_set_names_none():
+    assert compile_open(statements(sql("SELECT version()"), schema=None)).commands[0].text == (
+        "SELECT pg_catalog.version()"
+    )
 
 
 def test_a_set_of_privileges_is_as_before():

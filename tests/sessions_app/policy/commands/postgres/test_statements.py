@@ -260,10 +260,11 @@ def test_a_role_gets_what_its_statements_need_by_column():
         "SELECT (name) ON app.customers",
         "EXECUTE ON FUNCTION app.refund(integer)",
     }
-    count = {"sql": "SELECT count(*) FROM app.orders", "effect": "read"}
-    assert set(map(str, compiled(count, values={}).privileges())) == {
+    every = {"sql": "DELETE FROM app.notes WHERE id = 1 RETURNING *", "effect": "destructive"}
+    assert set(map(str, compiled(every, values={}).privileges())) == {
         "USAGE ON SCHEMA app",
-        "SELECT ON app.orders",
+        "DELETE ON app.notes",
+        "SELECT ON app.notes",
     }
 
 
