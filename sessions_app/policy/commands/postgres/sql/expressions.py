@@ -16,7 +16,7 @@ from postgast.pg_query_pb2 import (
 )
 
 from sessions_app.policy.commands.characters import clip
-from sessions_app.policy.commands.postgres.sql.nodes import constant, inner, names_of, only
+from sessions_app.policy.commands.postgres.sql.nodes import constant, inner, names_of, only, parameter
 from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused
 from sessions_app.policy.commands.postgres.sql.pieces import Piece, Value, dotted, identifier
 from sessions_app.policy.commands.postgres.sql.types import cast_text
@@ -139,7 +139,7 @@ class Expressions:
         if kind == "a_const":
             return constant(content)
         if kind == "param_ref":
-            return Value("bound", "", content.number)
+            return parameter(content)
         if kind != "type_cast":
             return None
         inside = content.arg.WhichOneof("node")
@@ -192,7 +192,7 @@ class Expressions:
         self.out.append(constant(node))
 
     def _parameter(self, node: Any) -> None:
-        self.out.append(Value("bound", "", node.number))
+        self.out.append(parameter(node))
 
     def _cast(self, node: Any) -> None:
         only(node, ("arg", "type_name", "location"))

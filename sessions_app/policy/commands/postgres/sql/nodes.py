@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from postgast.pg_query_pb2 import A_Const, Node
+from postgast.pg_query_pb2 import A_Const, Node, ParamRef
 
 from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused
 from sessions_app.policy.commands.postgres.sql.pieces import Value, number_text
 
+# The protocol counts parameters in 16 bits.
+MAX_PARAMETERS = 65_535
 _REASONS: Mapping[str, str] = {
     "with_clause": "WITH is not allowed: one statement must show everything that it does",
     "locking_clause": "FOR UPDATE and FOR SHARE are not allowed: they block other sessions",
@@ -56,6 +58,13 @@ def inner(node: Node) -> tuple[str, Any]:
 def names_of(nodes: Sequence[Node]) -> tuple[str, ...]:
     """Return the parts of a qualified name."""
     return tuple(one.string.sval for one in nodes)
+
+
+def parameter(node: ParamRef) -> Value:
+    """Return a bound parameter. Raises SQLRefused for a number that no protocol message can bind."""
+    if not 1 <= node.number <= MAX_PARAMETERS:
+        raise SQLRefused(f"parameters are numbered from $1 to ${MAX_PARAMETERS}", "value")
+    return Value("bound", "", node.number)
 
 
 def constant(node: A_Const) -> Value:

@@ -230,6 +230,8 @@ WHOLE = {
     "a lone surrogate": f"{PAID} \ud800",
     "a text that is too long": f"{PAID} -- {'x' * MAX_BYTES}",
     "a parameter without a value": "UPDATE app.orders SET status = $1 WHERE id = $2",
+    "a parameter of number zero": "UPDATE app.orders SET status = $0 WHERE id = $0",
+    "a parameter of a number that is too high": "UPDATE app.orders SET status = $65536 WHERE id = 7",
     "an invisible name": 'SELECT id AS "\u202epaid" FROM app.orders WHERE id = 7 LIMIT 1',
     "an invisible cursor": f'DECLARE "\u200b" CURSOR FOR {READ}',
     "a value over two lines": "SELECT id FROM app.orders WHERE status = 'a'\n'b\nc' LIMIT 1",
