@@ -34,7 +34,7 @@ def sql(text: str, **more):
         (sql("WITH x AS (SELECT 1) SELECT id FROM app.orders"), "WITH is not allowed"),
         (sql("TRUNCATE app.orders"), "only SELECT, INSERT, UPDATE, DELETE and CALL"),
         (sql("SELECT app.refund({id})"), "use `call` for a routine"),
-        (sql("SELEC 1"), "can't be parsed"),
+        (sql("SELECT FROM WHERE 1"), "can't be parsed"),
         (sql("SELECT count(*) FROM app.orders"), "name a column of app.orders"),
         ({"call": "SELECT id FROM app.orders"}, "write one routine"),
         ({"call": "app.refund(NULL)"}, "write the type of NULL"),
