@@ -14,7 +14,7 @@ from sessions_app.policy.commands.postgres.sql.pieces import Value, number_text
 MAX_PARAMETERS = 65_535
 _REASONS: Mapping[str, str] = {
     "with_clause": "WITH is not allowed: one statement must show everything that it does",
-    "locking_clause": "FOR UPDATE and FOR SHARE are not allowed: they block other sessions",
+    "locking_clause": "locking rows is not allowed: it blocks other sessions",
     "into_clause": "SELECT INTO creates a table: remove INTO",
     "window_clause": "window functions are not allowed",
     "over": "window functions are not allowed",

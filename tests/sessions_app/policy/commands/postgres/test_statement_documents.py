@@ -30,7 +30,7 @@ def sql(text: str, **more):
         (sql("SELECT {id}x FROM app.orders"), "write a space after {id}"),
         (sql("SELECT id FROM app.{id}"), "{id} is not in the place of a value"),
         (sql("SELECT 1; SELECT 2"), "exactly one statement"),
-        (sql("SELECT id FROM app.orders WHERE id = {id} FOR UPDATE"), "FOR UPDATE"),
+        (sql("SELECT id FROM app.orders WHERE id = {id} FOR UPDATE"), "locking rows"),
         (sql("WITH x AS (SELECT 1) SELECT id FROM app.orders"), "WITH is not allowed"),
         (sql("TRUNCATE app.orders"), "only SELECT, INSERT, UPDATE, DELETE and CALL"),
         (sql("SELECT app.refund({id})"), "use `call` for a routine"),
