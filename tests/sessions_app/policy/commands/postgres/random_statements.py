@@ -12,18 +12,22 @@ TEXTS = ("open", "paid", "gone", "it''s", "a", "SECRET-1")
 
 
 class Grammar:
-    """Makes statements; the same seed makes the same ones."""
+    """Makes statements; the same seed makes the same ones. ``plain``: without variations, for the most part."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
+        self.plain = False
 
     def one_of(self, *texts: str) -> str:
-        return self.random.choice(texts)
+        return texts[0] if self.plain and self.random.random() < 0.95 else self.random.choice(texts)
 
     def maybe(self, text: str, chance: float = 0.5) -> str:
+        if self.plain:
+            return text if chance > 0.7 else ""
         return text if self.random.random() < chance else ""
 
     def statement(self) -> str:
+        self.plain = self.random.random() < 0.4
         return self.random.choice(
             (self.select, self.select, self.update, self.update, self.insert, self.delete)
         )()
