@@ -12,7 +12,7 @@ TEXTS = ("open", "paid", "gone", "it''s", "a", "SECRET-1")
 
 
 class Grammar:
-    """Makes statements; the same seed makes the same ones. ``plain``: without variations, for the most part."""
+    """Makes statements; the same seed makes the same ones. ``plain``: with few variations."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
