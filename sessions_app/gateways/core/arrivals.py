@@ -6,10 +6,11 @@ A connection is counted before its handshake, so that those without a handshake 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -127,13 +128,25 @@ class Slot:
             self._grant_id = None
 
 
+# Returns the protocol of a connection after its TLS handshake.
+Serve = Callable[[Slot], asyncio.Protocol]
+
+
 class Arrivals:
     """Gives each TCP connection a slot, then TLS, then the protocol from ``serve``, which frees the slot."""
 
     def __init__(
-        self, context: ssl.SSLContext, limits: Limits, serve: Callable[[Slot], asyncio.Protocol]
+        self,
+        context: ssl.SSLContext,
+        limits: Limits,
+        serve: Serve,
+        *,
+        greet: Callable[[socket.socket], Awaitable[Serve | None]] | None = None,
     ) -> None:
-        self._context, self._serve = context, serve
+        """``greet`` is for protocols that exchange messages before TLS. It returns what serves the connection
+        instead of ``serve``; None if no handshake follows.
+        """
+        self._context, self._serve, self._greet = context, serve, greet
         self._places = Slots(limits)
         self._handshakes: set[asyncio.Task[None]] = set()
 
@@ -161,12 +174,26 @@ class Arrivals:
         task.add_done_callback(self._handshakes.discard)
 
     async def _shake_hands(self, sock: socket.socket, place: Slot) -> None:
+        serve = await self._greeted(sock)
+        if serve is None:
+            sock.close()
+            place.leave()
+            return
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: self._serve(place), sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S
+                lambda: serve(place), sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S
             )
         except OSError:
             place.leave()
+
+    async def _greeted(self, sock: socket.socket) -> Serve | None:
+        if self._greet is None:
+            return self._serve
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            async with asyncio.timeout(HANDSHAKE_S):
+                return await self._greet(sock)
+        return None
 
 
 class _Arrival(asyncio.Protocol):

@@ -1,5 +1,5 @@
-"""TLS of the web gateways: certificates from files that an administrator renews, or from Stint's own
-authority.
+"""TLS of the web and PostgreSQL gateways: certificates from files that an administrator renews, or from
+Stint's own authority.
 
 Sources: RFC 8446 and RFC 5246 (TLS 1.3, 1.2), RFC 6066 §3 (server names), RFC 7301 (ALPN).
 """
@@ -36,6 +36,8 @@ LOOK_EVERY = 5.0
 RENEW_AFTER = dt.timedelta(days=1)
 # How many certificates are kept for public host names.
 _MOST_HOSTS = 1000
+# ALPN names. Source: RFC 7301 §6, and PostgreSQL's documentation, "SSL Session Encryption".
+HTTP, POSTGRESQL = "http/1.1", "postgresql"
 
 
 class GatewaySettings(StintError):
@@ -70,17 +72,27 @@ class Source(Protocol):
 class Tls:
     """A TLS context whose certificate is renewed in time."""
 
-    def __init__(self, source: Source, claims: Callable[[str], bool], publish: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        claims: Callable[[str], bool],
+        publish: Callable[[str], None],
+        protocol: str = HTTP,
+    ) -> None:
         """``claims`` returns whether a host name is a public one of some site; ``publish`` gets each
-        fingerprint.
+        fingerprint. ``protocol`` is the ALPN name of what runs over TLS.
         """
         self._source, self._claims, self._publish = source, claims, publish
-        self.context = new_context()
+        self.context = new_context(protocol)
         self.context.sni_callback = self._choose
+        # The certificate chain in use, PEM.
+        self.certificate = b""
         self._renew()
 
     @classmethod
-    async def begin(cls, options: WebOptions, shared: Shared, *, claims: Callable[[str], bool]) -> Tls:
+    async def begin(
+        cls, options: WebOptions, shared: Shared, *, claims: Callable[[str], bool], protocol: str = HTTP
+    ) -> Tls:
         """Return the TLS for these options. Raises GatewaySettings or Unavailable."""
         lease, now = shared.node.lease, shared.node.clock.now
 
@@ -88,10 +100,10 @@ class Tls:
             lease.known = replace(lease.known, tls_fingerprint=found)
 
         if options.certificate:
-            return cls(Files(Path(options.certificate), Path(options.key), now), claims, publish)
+            return cls(Files(Path(options.certificate), Path(options.key), now), claims, publish, protocol)
         source = Own(lambda: shared.database.run(_authority), names_of(options), now)
         await source.look()
-        return cls(source, claims, publish)
+        return cls(source, claims, publish, protocol)
 
     async def keep(self) -> None:
         """Renew the certificate forever. If that fails, the current one stays in use."""
@@ -107,6 +119,7 @@ class Tls:
         fresh = self._source.fresh()
         if fresh is not None:
             use(self.context, fresh)
+            self.certificate = fresh.certificate
             self._source.used()
             self._publish(self._source.fingerprint)
             log.info("tls.in_use", fingerprint=self._source.fingerprint)
@@ -202,11 +215,11 @@ class Own:
         return self._hosts[host]
 
 
-def new_context() -> ssl.SSLContext:
-    """Return a server's context for TLS 1.2 and later, and HTTP/1.1, without a certificate yet."""
+def new_context(protocol: str = HTTP) -> ssl.SSLContext:
+    """Return a server's context for TLS 1.2 and later, and an ALPN name, without a certificate yet."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([protocol])
     return context
 
 
