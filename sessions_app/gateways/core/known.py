@@ -53,6 +53,16 @@ class Admissions:
             asking = self._begin(self._ask_in(stack.pop_all(), digest, partial(function, **arguments)))
         return await asyncio.shield(asking)
 
+    async def queue(self, client: str, function: Callable[..., T], /, **arguments: Any) -> T:
+        """Return the result of a function that reads what a client without a proven token asks for.
+
+        Raises Unavailable if too many requests with unknown tokens are waiting.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self._turn(source_of(client)))
+            asking = self._begin(self._run_in(stack.pop_all(), partial(function, **arguments)))
+        return await asyncio.shield(asking)
+
     async def share(
         self,
         key: Hashable,
@@ -131,6 +141,10 @@ class Admissions:
     async def _ask_in(self, turn: contextlib.AsyncExitStack, digest: str, function: Callable[[], T]) -> T:
         async with turn:
             return await self._ask(digest, function)
+
+    async def _run_in(self, turn: contextlib.AsyncExitStack, function: Callable[[], T]) -> T:
+        async with turn:
+            return await self._database.run(function)
 
     async def _ask(self, digest: str, function: Callable[[], T]) -> T:
         try:

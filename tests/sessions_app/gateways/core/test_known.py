@@ -164,3 +164,19 @@ async def test_strangers_who_are_too_many_of_one_address_or_in_all_are_told_to_c
     held.set()
     await asyncio.wait(flood)
     database.stop()
+
+
+async def test_who_has_proven_nothing_waits_in_turn_and_is_never_known():
+    held, database = threading.Event(), Database(threads=known.STRANGERS + 1, name="known")
+    admissions = Admissions(database)
+    assert await admissions.queue("192.0.2.1", lambda: "a verifier") == "a verifier"
+    strangers = [
+        asyncio.create_task(admissions.queue("192.0.2.1", lambda: happens(held)))
+        for _ in range(known.MOST_OF_ONE)
+    ]
+    await begun(database)
+    with pytest.raises(Unavailable, match="Too many"):
+        await admissions.queue("192.0.2.1", lambda: "a verifier")
+    held.set()
+    await asyncio.gather(*strangers)
+    database.stop()
