@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from urllib.parse import urlencode
 
-from django.conf import settings
-
-from accounts.models import Identity
 from broker.kernel import recent
+from sessions_app.gateways.core.offered import NOT_TO_BE_ASKED, form_url
 from sessions_app.operations.sessions.authorize_use import AnyUse
-from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING, explain
+from sessions_app.operations.sessions.try_command import explain
 from sessions_app.policy.commands.answers import Refused
-from sessions_app.queries.requests.offers import Question, offers
-
-# Requests refused with one of these codes would be refused under any grant.
-_NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", TOO_MANY_WAITING))
-
+from sessions_app.queries.requests.offers import Question
 
 # Seconds for which the answer to a named question is kept, and how many of a holder's questions are looked up
 # in that time: each is decided by every set that the holder may request.
@@ -28,7 +21,7 @@ def refusal_of(*, use: AnyUse, refused: Refused, question: Question | None, name
 
     See `request_url` for when there is a link.
     """
-    asks = question is not None and refused.code not in _NOT_TO_BE_ASKED
+    asks = question is not None and refused.code not in NOT_TO_BE_ASKED
     url = request_url(use.holder_id, use.cluster, question, named=named) if asks else ""
     text = explain(refused)
     return f"{text} Request it: {url}" if url else text
@@ -41,21 +34,12 @@ def request_url(holder_id: int, cluster: str, question: Question | None, *, name
     A named question is looked up once a minute, and not at all for a holder who has too many of them.
     """
     if not named:
-        return _found(holder_id, cluster, question)
+        return form_url(holder_id, cluster, question)
     key = ("denials", holder_id, cluster, hashlib.sha256(named.encode()).digest())
     url: str | None = recent.kept(key)
     if url is None:
         if recent.count(("denials", holder_id), _KEPT_S)[0] > _MOST:
             return ""
-        url = _found(holder_id, cluster, question)
+        url = form_url(holder_id, cluster, question)
         recent.keep(key, url, _KEPT_S)
     return url
-
-
-def _found(holder_id: int, cluster: str, question: Question | None) -> str:
-    holder = Identity.objects.filter(pk=holder_id, is_active=True).first()
-    found = offers(identity=holder, cluster=cluster, question=question) if holder is not None else []
-    if not found:
-        return ""
-    form = {"cluster": found[0].cluster, "command_set": found[0].command_set, "policy": found[0].policy}
-    return f"{settings.PUBLIC_URL}/requests/new/?{urlencode(form)}"
