@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import transaction
 
@@ -64,11 +64,12 @@ def record_refused_request(
 class DeadToken:
     """The grant of a token that is not valid now.
 
-    ``held``: the token would be valid if an approver released the grant.
+    ``held``: the token would be valid if an approver released the grant. ``why`` is a clause.
     """
 
     grant_ref: str
     held: bool
+    why: str = field(default="", compare=False)
 
 
 def record_dead_token(
@@ -88,6 +89,7 @@ def record_dead_token(
     grant = credential.grant
     fault = _fault(credential, target_name, now)
     held = not fault and grant.held_at is not None
+    why = HELD if held else fault or UNKNOWN
     record_attempt(
         event=Event.COMMAND_REFUSED,
         actor=actor_of(grant.holder),
@@ -97,12 +99,12 @@ def record_dead_token(
         data={
             "target": target_name[:63],
             "line": recordable_line(line),
-            "why": "; ".join(filter(None, (HELD if held else fault or UNKNOWN, note[:MAX_REASON]))),
+            "why": "; ".join(filter(None, (why, note[:MAX_REASON]))),
             "code": "held" if held else "over",
         },
         source=f"token {credential.pk}",
     )
-    return DeadToken(grant.ref, held)
+    return DeadToken(grant.ref, held, why)
 
 
 def _fault(credential: GrantCredential, target_name: str, now: dt.datetime) -> str:
@@ -134,7 +136,9 @@ def why_over(grant: Grant, now: dt.datetime) -> str:
 def _places(grant: Grant) -> set[str]:
     """Return the names that gateways use for the targets of a grant.
 
-    Stint's own gateways also use the name of the cluster.
+    Stint's own gateways also use the name of the cluster, and that for PostgreSQL the grant's reference.
     """
     names = set(grant.targets.filter(removed_at__isnull=True).values_list("name", flat=True))
+    if grant.cluster.kind == "postgres":
+        return names | {grant.ref}
     return names | {grant.cluster.name} if grant.cluster.kind in ("mcp", "http", "kubernetes") else names
