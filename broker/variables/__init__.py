@@ -15,6 +15,7 @@ GROUPS = (
     people.LIMITS,
     gateways.SSH,
     gateways.GATEWAYS,
+    gateways.POSTGRES,
     record.RECORDINGS,
     record.RECORD,
     service.MAIL,

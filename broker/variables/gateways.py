@@ -58,3 +58,21 @@ GATEWAY_DRAIN_MINUTES = GATEWAYS.number(
     10,
     "How long a gateway that drains waits for running commands and requests, in minutes.",
 )
+
+POSTGRES = Group(
+    "PostgreSQL gateway",
+    "For operators of PostgreSQL gateways. Clients reach them at the host of `STINT_GATEWAY_PUBLIC_URL`, with"
+    " the certificate of the HTTPS gateways.",
+)
+POSTGRES_GATEWAY_HOST = POSTGRES.text(
+    "STINT_POSTGRES_GATEWAY_HOST",
+    "127.0.0.1",
+    "The address at which the PostgreSQL gateway listens.",
+    values="an IP address",
+)
+POSTGRES_GATEWAY_PORT = POSTGRES.number(
+    "STINT_POSTGRES_GATEWAY_PORT",
+    5433,
+    "The port at which the PostgreSQL gateway listens, and which clients use. The default is next to 5432,"
+    " the port of PostgreSQL itself. Change it if a second PostgreSQL server on the machine uses it.",
+)

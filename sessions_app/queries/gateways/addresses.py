@@ -66,6 +66,12 @@ def mcp_address(cluster: Cluster) -> str:
     return f"{settings.MCP_URL}/mcp/{cluster.name}" if cluster.kind == "mcp" else ""
 
 
+def postgres_address() -> tuple[str, int]:
+    """Return the host and the port of the PostgreSQL gateway, as clients reach it."""
+    host = urlsplit(settings.GATEWAY_PUBLIC_URL).hostname or "localhost"
+    return host, settings.POSTGRES_GATEWAY_PORT
+
+
 def http_address(cluster: Cluster, target: str = "") -> str:
     """Return the URL of a cluster at Stint's own HTTP gateway; empty for a cluster behind another proxy or of
     another kind. ``target`` is needed if the cluster has several.
