@@ -16,8 +16,8 @@ from sessions_app.oauth.device import device_token
 from sessions_app.oauth.exchange import exchange
 from sessions_app.oauth.forms import Form, OAuthError, answer, endpoint
 from sessions_app.oauth.metadata import DEVICE_CODE, TOKEN_EXCHANGE, server_metadata
-from sessions_app.operations.grants.issue_http_token import PREFIX
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
+from sessions_app.queries.grants.tokens import PREFIX
 from sessions_app.queries.identities.introspection import introspection
 
 GRANT_TYPES: Mapping[str, Callable[[HttpRequest, Form], HttpResponse]] = {

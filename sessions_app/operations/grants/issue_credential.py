@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Sequence
+from urllib.parse import quote, urlencode
 
 from django.conf import settings
 from django.db import transaction
@@ -25,8 +27,11 @@ from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.issue_http_token import issue_http_token, takes_tokens
 from sessions_app.operations.targets.connect import connector_for, lease_of, place_of_target, spec_of
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.queries.gateways.addresses import http_address, mcp_address
+from sessions_app.queries.gateways.addresses import http_address, mcp_address, postgres_address
 from sessions_app.queries.gateways.keys import GATEWAY_CA, gateway_bundle
+
+# The file in which examples have the certificates that clients of the gateways trust.
+AUTHORITY_FILE = "stint-ca.pem"
 
 
 class TargetDidNotAnswer(StintError):
@@ -49,7 +54,7 @@ def issue_credential(
     RuntimeError if called in a transaction.
     """
     grant = _usable(grant_id, actor, now)
-    if takes_tokens(grant.cluster):
+    if takes_tokens(grant):
         return _token(grant, actor, target, jkt, now)
     lease = _lease(grant, target)
     # Durable: within a caller's transaction the entry would not be committed, and the record would stay
@@ -76,7 +81,7 @@ def issue_credential(
 
 def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     grant = (
-        Grant.objects.select_related("cluster", "holder", "command_set_version")
+        Grant.objects.select_related("cluster", "holder", "command_set_version__command_set")
         .filter(pk=grant_id, holder__is_active=True)
         .first()
     )
@@ -110,6 +115,8 @@ def _token(grant: Grant, actor: Identity, target: str | None, jkt: str, now: dt.
         return _agent_token(grant, actor, jkt, now)
     if grant.cluster.kind == "kubernetes":
         return _kubectl_token(_lease(grant, target), grant, actor, jkt, now)
+    if grant.cluster.kind == "postgres":
+        return _statements_token(_lease(grant, target), grant, actor, jkt, now)
     origins = _origins(grant)
     _, text = issue_http_token(grant_id=grant.pk, actor=actor, jkt=jkt, now=now)
     fields = {"Token": text, **({"Address": ", ".join(origins)} if origins else {})}
@@ -161,6 +168,44 @@ def _kubectl_token(lease: Lease, grant: Grant, actor: Identity, jkt: str, now: d
         command=install_command(grant.ref),
         expires_at=grant.expires_at,
     )
+
+
+def _statements_token(lease: Lease, grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credential:
+    """Return a token for Stint's own PostgreSQL gateway, as the password of a user that is the grant.
+
+    The target itself does not accept the token.
+    """
+    _, text = issue_http_token(grant_id=grant.pk, actor=actor, jkt=jkt, now=now)
+    several = grant.leases.filter(gone_at__isnull=True).count() > 1
+    ca = "" if settings.GATEWAY_CERTIFICATE else _authorities(now)
+    host, port = postgres_address()
+    user = f"{grant.ref}.{lease.target.name}" if several else grant.ref
+    database = str(lease.connection.get("database", "postgres"))
+    tls = {"sslmode": "verify-full", "sslrootcert": AUTHORITY_FILE if ca else "system"}
+    where = {"host": host, "port": str(port), "user": user, "dbname": database, **tls}
+    address = f"{host}:{port}/{quote(database, safe='')}?{urlencode(tls)}"
+    fields = {
+        "Username": user,
+        "Password": text,
+        "Host": host,
+        "Port": str(port),
+        "Database": database,
+        "URI": f"postgresql://{user}:{text}@{address}",
+        f"Authority (save as {AUTHORITY_FILE})": ca,
+    }
+    return Credential(
+        fields={label: value for label, value in fields.items() if value},
+        secret=frozenset(("Password", "URI")),
+        command=f'psql "{" ".join(f"{name}={_quoted(value)}" for name, value in where.items())}"',
+        expires_at=grant.expires_at,
+    )
+
+
+def _quoted(value: str) -> str:
+    """Return a value as connection strings have it."""
+    if value and not re.search(r"[\s'\\]", value):
+        return value
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _origins(grant: Grant) -> Sequence[str]:

@@ -13,25 +13,27 @@ from accounts.queries import may_give_credentials
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import check_stands
-from broker.kernel.crypto import derived_token, new_token, token_digest
+from broker.kernel.crypto import new_token, token_digest
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
-from sessions_app.models import Cluster, Grant, GrantCredential, GrantState
+from sessions_app.models import Grant, GrantCredential, GrantState
 from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.queries.catalog.statement_sets import has_statements
+from sessions_app.queries.grants.tokens import PREFIX, shared_token
 
-PREFIX = "sgt"
 _KINDS = ("http", "mcp")
 # Clients of these kinds request a token each time they start, and several run at once. They all get the same
 # one.
-_SHARED = ("kubernetes",)
+_SHARED = ("kubernetes", "postgres")
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
-def takes_tokens(cluster: Cluster) -> bool:
-    """Whether grants on a cluster are used with a token, at a gateway where Stint itself authorizes
-    each use.
-    """
+def takes_tokens(grant: Grant) -> bool:
+    """Whether a grant is used with a token, at a gateway where Stint itself authorizes each use."""
+    cluster = grant.cluster
     if cluster.kind == "kubernetes":
         return not cluster.connection.get("direct")
+    if cluster.kind == "postgres":
+        return has_statements(grant.command_set_version)
     return cluster.kind in _KINDS
 
 
@@ -88,16 +90,12 @@ def issue_http_token(
 
 
 def _shared(grant: Grant, now: dt.datetime, *, bound: bool) -> tuple[GrantCredential, str]:
-    """Return the token of a grant, the same one until it is revoked.
-
-    It is derived from a key, so it is stored nowhere.
-    """
+    """Return the token of a grant, the same one until it is revoked."""
     if bound:
         raise InvalidInput(
             f"The token for {grant.cluster} can't have a key or lifetime of its own. Remove them."
         )
-    revoked = grant.credentials.filter(revoked_at__isnull=False).count()
-    text = derived_token(PREFIX, f"{grant.mark}/{revoked}")
+    text = shared_token(grant)
     live = grant.credentials.filter(revoked_at__isnull=True, digest=token_digest(text)).first()
     return (live, text) if live else _replaced(grant, text, now)
 
@@ -116,7 +114,7 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     grant = (
         Grant.objects.visible_to(actor)
         .select_for_update(no_key=True, of=("self",))
-        .select_related("holder", "cluster")
+        .select_related("holder", "cluster", "command_set_version__command_set")
         .filter(pk=grant_id)
         .first()
     )
@@ -124,7 +122,7 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         raise NotFound("Grant not found.")
     if not may_give_credentials(actor, grant.holder):
         raise NotItsHolder("Only the holder of a grant can get its token.")
-    if not takes_tokens(grant.cluster):
+    if not takes_tokens(grant):
         raise NotOverHTTP(f"{grant.ref} does not use a token.", hint="Its page explains how to use it.")
     if grant.state == GrantState.ACTIVE and grant.held_at is not None:
         raise GrantIsOver(

@@ -6,9 +6,14 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sessions_app.models import GrantCredential
+from django.db.models import Count, Max, Q
+
+from broker.kernel.crypto import derived_token, token_digest
+from sessions_app.models import Grant, GrantCredential
 from sessions_app.queries.grants.current import TIME_OVER, GrantNow, grants_now, why_ended
 
+# The prefix of the tokens of grants.
+PREFIX = "sgt"
 REPLACED = "token replaced or revoked"
 RAN_OUT = "token expired"
 UNKNOWN = "token not found"
@@ -49,3 +54,31 @@ def _standing(grant: GrantNow, *, revoked: bool, until: dt.datetime | None, now:
     if until is None or until >= grant.expires_at:
         return TokenNow(live=True, expires_at=grant.expires_at, why=TIME_OVER)
     return TokenNow(live=until > now, expires_at=until, why=RAN_OUT)
+
+
+def shared_token(grant: Grant) -> str:
+    """Return the text of the token that a grant has or would get, for kinds whose clients share one.
+
+    It is derived from a key, so it is stored nowhere.
+    """
+    return _shared(grant.mark, grant.credentials.filter(revoked_at__isnull=False).count())
+
+
+def token_of(ref: str, kind: str) -> str | None:
+    """Return the text of the shared token that a grant on a cluster of this kind has; None if it has none."""
+    over = Q(credentials__revoked_at__isnull=False)
+    # One query, whether the grant exists or not, so that both take the same time.
+    found = (
+        Grant.objects.filter(ref=ref, cluster__kind=kind)
+        .values_list("mark")
+        .annotate(
+            revoked=Count("credentials", filter=over), digest=Max("credentials__digest", filter=~over)
+        )
+    )
+    mark, revoked, digest = next(iter(found), ("", 0, ""))
+    text = _shared(mark, revoked)
+    return text if digest and token_digest(text) == digest else None
+
+
+def _shared(mark: str, revoked: int) -> str:
+    return derived_token(PREFIX, f"{mark}/{revoked}")
