@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
@@ -97,20 +98,26 @@ class PostgresConnector:
         password, but not VALID UNTIL.
         """
         password = new_password()
-        names = role_names(lease.mark)
-        with connected(spec.place, Budget(), purpose=f"stint {spec.grant_ref}") as server:
-            if names.login not in facts.grant_roles(server, names.both):
-                raise ConnectorError(
-                    f"{spec.place.target.name} has no role for {spec.grant_ref}: the grant has ended or is "
-                    "not ready yet."
-                )
-            statement = sql.SQL("ALTER ROLE {} PASSWORD {} VALID UNTIL {}").format(
-                sql.Identifier(names.login),
-                sql.Literal(verifier(password)),
-                sql.Literal(until_text(spec.expires_at)),
+        set_password(spec.place, spec.grant_ref, lease.mark, password, expires_at=spec.expires_at)
+        return credential(spec, role_names(lease.mark).login, password)
+
+
+def set_password(
+    place: TargetSpec, grant_ref: str, mark: str, password: str, *, expires_at: dt.datetime
+) -> None:
+    """Set the password of a grant's role, valid until the grant expires. Raises ConnectorError."""
+    names = role_names(mark)
+    with connected(place, Budget(), purpose=f"stint {grant_ref}") as server:
+        if names.login not in facts.grant_roles(server, names.both):
+            raise ConnectorError(
+                f"{place.target.name} has no role for {grant_ref}: the grant has ended or is not ready yet."
             )
-            server.run(statement)
-        return credential(spec, names.login, password)
+        statement = sql.SQL("ALTER ROLE {} PASSWORD {} VALID UNTIL {}").format(
+            sql.Identifier(names.login),
+            sql.Literal(verifier(password)),
+            sql.Literal(until_text(expires_at)),
+        )
+        server.run(statement)
 
 
 def credential(spec: GrantSpec, user: str, password: str) -> Credential:

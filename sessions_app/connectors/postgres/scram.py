@@ -28,14 +28,20 @@ def verifier(password: str, *, salt: bytes | None = None, iterations: int = ITER
     key:server key``.
     """
     salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, iterations)
-    stored = hashlib.sha256(_keyed(salted, b"Client Key")).digest()
-    server = _keyed(salted, b"Server Key")
+    _, stored, server = keys(password, salt, iterations)
     return f"SCRAM-SHA-256${iterations}:{_text(salt)}${_text(stored)}:{_text(server)}"
 
 
-def _keyed(salted: bytes, label: bytes) -> bytes:
-    return hmac.new(salted, label, hashlib.sha256).digest()
+def keys(password: str, salt: bytes, iterations: int) -> tuple[bytes, bytes, bytes]:
+    """Return the client key, the stored key and the server key of an ASCII password."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, iterations)
+    client = keyed(salted, b"Client Key")
+    return client, hashlib.sha256(client).digest(), keyed(salted, b"Server Key")
+
+
+def keyed(key: bytes, data: bytes) -> bytes:
+    """Return the HMAC of data with SHA-256."""
+    return hmac.new(key, data, hashlib.sha256).digest()
 
 
 def _text(raw: bytes) -> str:
