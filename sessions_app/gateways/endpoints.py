@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sessions_app.gateways.core.web import Site
 
 
-SSH = "ssh"
+SSH, POSTGRES = "ssh", "postgres"
 
 
 def _http() -> Site:
@@ -35,7 +35,7 @@ def _kubernetes() -> Site:
 
 # The sites of the web listener.
 SITES: dict[str, Callable[[], Site]] = {"http": _http, "kubernetes": _kubernetes}
-NAMES = (SSH, *SITES)
+NAMES = (SSH, POSTGRES, *SITES)
 
 
 class UnknownProtocol(InvalidInput):
@@ -46,10 +46,11 @@ class UnknownProtocol(InvalidInput):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Where the SSH endpoint listens, and the options of the web listener."""
+    """Where the SSH endpoint listens, and the options of the PostgreSQL and web listeners."""
 
     ssh_host: str
     ssh_port: int
+    postgres: WebOptions
     web: WebOptions
 
 
@@ -65,11 +66,15 @@ def named(text: str) -> list[str]:
 
 
 def endpoints(names: Collection[str], addresses: Addresses) -> Iterator[Endpoint]:
-    """Yield an endpoint for SSH, and one for all sites of the web listener."""
+    """Yield an endpoint for SSH, one for PostgreSQL, and one for all sites of the web listener."""
     if SSH in names:
         from sessions_app.gateways.ssh.endpoint import SSHEndpoint  # noqa: PLC0415
 
         yield SSHEndpoint(addresses.ssh_host, addresses.ssh_port)
+    if POSTGRES in names:
+        from sessions_app.gateways.postgres.endpoint import PostgresEndpoint  # noqa: PLC0415
+
+        yield PostgresEndpoint(addresses.postgres)
     sites = {name: SITES[name]() for name in names if name in SITES}
     if sites:
         from sessions_app.gateways.core.web import Web  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Options of the listener for the web gateways."""
+"""Options of the TLS listeners."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from sessions_app.gateways.endpoints import NAMES, Addresses, UnknownProtocol, e
 ADDRESSES = Addresses(
     ssh_host="127.0.0.1",
     ssh_port=2222,
+    postgres=WebOptions(host="127.0.0.1", port=5433, url="https://localhost:8443"),
     web=WebOptions(host="127.0.0.1", port=8443, url="https://localhost:8443"),
 )
 
@@ -26,8 +27,9 @@ def test_an_unknown_protocol_is_refused_with_the_known_ones(text):
         named(text)
 
 
-def test_ssh_is_an_endpoint_of_its_own():
-    assert [endpoint.name for endpoint in endpoints(["ssh"], ADDRESSES)] == ["ssh"]
+@pytest.mark.parametrize("name", ["ssh", "postgres"])
+def test_what_is_no_web_gateway_is_an_endpoint_of_its_own(name):
+    assert [endpoint.name for endpoint in endpoints([name], ADDRESSES)] == [name]
     assert list(endpoints([], ADDRESSES)) == []
 
 

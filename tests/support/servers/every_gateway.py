@@ -15,6 +15,8 @@ from tests.support.servers.http_place import http_place
 from tests.support.servers.kubernetes_endpoint import KubernetesEndpoint
 from tests.support.servers.kubernetes_place import kubernetes_place, policy
 from tests.support.servers.mcp_place import mcp_place
+from tests.support.servers.postgres_endpoint import PostgresEndpoint
+from tests.support.servers.postgres_place import postgres_place
 from tests.support.servers.proxy import BlackHole, black_hole
 from tests.support.world.mcp_site import COMMAND_SET
 
@@ -78,6 +80,19 @@ def kubernetes_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[Kuberne
 
 
 @contextlib.contextmanager
+def postgres_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[PostgresEndpoint]:
+    """Run the PostgreSQL gateway."""
+    folder = tmp_path_factory.mktemp("postgres")
+    with (
+        _breakable(folder) as (ways, through, close),
+        postgres_place(blocker, folder, change=through) as place,
+    ):
+        yield PostgresEndpoint(place, ways[0])
+        place.stop(signal.SIGTERM)
+        close()
+
+
+@contextlib.contextmanager
 def mcp_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[MCPEndpoint]:
     """Run the MCP gateway."""
     folder = tmp_path_factory.mktemp("mcp")
@@ -93,6 +108,7 @@ ENTRY_POINTS = {
     "http": http_endpoint,
     "kubernetes": kubernetes_endpoint,
     "mcp": mcp_endpoint,
+    "postgres": postgres_endpoint,
 }
 
 

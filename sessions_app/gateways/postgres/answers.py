@@ -1,0 +1,158 @@
+"""The answers that a target owes, in order, and what the client gets of them.
+
+Each message that is sent to the target is expected to be answered. After an error, the target ignores
+everything until the next Sync, so the answers until then are dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sessions_app.gateways.postgres import wire
+from sessions_app.gateways.postgres.attempts import Attempts, Run
+from sessions_app.gateways.postgres.upstream import FIXED
+from sessions_app.gateways.postgres.wire import Fields, ProtocolError
+
+Kind = Literal["parse", "bind", "close", "describe", "execute", "refusal", "sync"]
+# The types of messages that answer each kind, and those among them that are the last one.
+_ANSWERS: dict[Kind, tuple[bytes, bytes]] = {
+    "parse": (wire.PARSE_COMPLETE, wire.PARSE_COMPLETE),
+    "bind": (wire.BIND_COMPLETE, wire.BIND_COMPLETE),
+    "close": (wire.CLOSE_COMPLETE, wire.CLOSE_COMPLETE),
+    "describe": (b"tTn", b"Tn"),
+    "execute": (b"DCIs", b"CIs"),
+    "refusal": (b"", b""),
+    "sync": (wire.READY, wire.READY),
+}
+_FATAL = ("FATAL", "PANIC")
+NOT_RUN = "not run: a statement before it failed"
+IDLE = b"I"
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(slots=True, eq=False)
+class Expected:
+    """One message to the target that is not answered yet.
+
+    ``quiet`` are the types of answers that the client does not get. ``refusal`` replaces the error that the
+    target answers with. ``undo`` is called if the target ignored the message or failed, ``done`` if not.
+    """
+
+    kind: Kind
+    quiet: bytes = b""
+    refusal: bytes = b""
+    run: Run | None = None
+    undo: Callable[[], None] = _nothing
+    done: Callable[[], None] = _nothing
+    # The answer to a message that the gateway itself waits for: the content, or None if there is none.
+    wanted: asyncio.Future[bytes | None] | None = None
+
+    def settle(self, content: bytes | None) -> None:
+        """Give the gateway the answer that it waits for."""
+        if self.wanted is not None and not self.wanted.done():
+            self.wanted.set_result(content)
+
+
+@dataclass(slots=True)
+class Answers:
+    """What the target owes. ``send`` sends a message to the client."""
+
+    attempts: Attempts
+    send: Callable[[bytes], None]
+    # Called after each ReadyForQuery, with the state of the transaction.
+    on_ready: Callable[[bytes], None]
+    expected: deque[Expected] = field(default_factory=deque)
+    # Whether the target ignores messages until the next Sync.
+    skips: bool = False
+    # Whether the target has ended the session, and the client knows why.
+    ended: bool = False
+
+    def add(self, one: Expected) -> None:
+        """Expect one more answer."""
+        self.expected.append(one)
+
+    def take(self, kind: bytes, content: bytes) -> None:
+        """Handle one message of the target. Raises ProtocolError."""
+        if kind == wire.STATUS:
+            _check_fixed(content)
+        if kind in (wire.NOTICE, wire.STATUS):
+            self.send(wire.message(kind, content))
+        elif kind == wire.ERROR:
+            self._failed(content)
+        elif kind != wire.NOTIFICATION:
+            self._answered(kind, content)
+
+    def _answered(self, kind: bytes, content: bytes) -> None:
+        if not self.expected or kind not in _ANSWERS[self.expected[0].kind][0]:
+            raise ProtocolError(f"a message of type {kind!r} was not expected")
+        one = self.expected[0]
+        last = kind in _ANSWERS[one.kind][1]
+        if last:
+            self.expected.popleft()
+        if one.run is not None:
+            self._counted(one, one.run, kind, content)
+        elif kind not in one.quiet:
+            self.send(wire.message(kind, content))
+        if kind == wire.PARAMETERS or last:
+            one.settle(content)
+        if last:
+            one.done()
+        if kind == wire.READY:
+            self.on_ready(content)
+
+    def _counted(self, one: Expected, run: Run, kind: bytes, content: bytes) -> None:
+        if kind == wire.DATA_ROW:
+            run.rows, run.size = run.rows + 1, run.size + len(content)
+            if run.most is not None and run.rows > run.most:
+                # It is refused once it has ended. Nobody sees more rows than it may touch.
+                return
+        elif kind == wire.COMMAND_COMPLETE:
+            run.rows = max(run.rows, _rows(content))
+            if run.most is not None:
+                # The client gets it once the number of rows was checked.
+                return
+            self.attempts.finish(run, "done")
+        elif kind == wire.EMPTY:
+            self.attempts.finish(run, "done")
+        self.send(wire.message(kind, content))
+
+    def _failed(self, content: bytes) -> None:
+        said = wire.read_error(content)
+        dropped = []
+        while self.expected and self.expected[0].kind != "sync":
+            dropped.append(self.expected.popleft())
+        self.ended = said.get("V", said.get("S")) in _FATAL
+        self.skips = not self.expected
+        refusal = dropped[0].refusal if dropped and not self.ended else b""
+        self.send(refusal or wire.message(wire.ERROR, content))
+        why = f"{said.get('C', '')} {said.get('M', '')}".strip()
+        for at, one in enumerate(reversed(dropped), 1):
+            self.drop(one, why if at == len(dropped) else NOT_RUN)
+
+    def drop(self, one: Expected, why: str) -> None:
+        """Handle a message that the target has ignored, or at which it failed."""
+        one.undo()
+        one.settle(None)
+        if one.run is not None and one.run in self.attempts.open:
+            self.attempts.finish(one.run, "failed", why)
+
+
+def _check_fixed(content: bytes) -> None:
+    """Check that a setting by which statements are read has not changed, for example in a function."""
+    fields = Fields(content)
+    name, value = fields.string(), fields.string()
+    if FIXED.get(name, value) != value:
+        raise ProtocolError(f"{name} has changed to {value}")
+
+
+def _rows(tag: bytes) -> int:
+    """Return the number of rows in the tag of a command, such as `UPDATE 3` or `INSERT 0 1`."""
+    last = tag.rstrip(b"\0").rpartition(b" ")[2]
+    return int(last) if last.isdigit() else 0

@@ -1,0 +1,179 @@
+"""The statements of one connection in the record: each is tried before it is sent, and reported when it is
+over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from broker.kernel.errors import StintError, Unavailable
+from sessions_app.gateways.core import metrics
+from sessions_app.gateways.core.attempts import NotReleased, attempt, released
+from sessions_app.gateways.core.endpoint import Shared
+from sessions_app.gateways.core.offered import NOT_TO_BE_ASKED, form_url
+from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.gateways.postgres import wire
+from sessions_app.operations.sessions.finish_run import finish_run
+from sessions_app.operations.sessions.proofs.postgres import StatementUse
+from sessions_app.operations.sessions.try_command import Tried
+from sessions_app.policy.commands.answers import Allowed, CompiledSet, Refused
+from sessions_app.policy.commands.postgres.statement_set import StatementSet
+from sessions_app.policy.commands.postgres.statements import Prepared, Runs, decide_line, prepare
+from sessions_app.queries.requests.offers import Question
+
+REFUSED, NO_ANSWER = "42501", "57P03"
+LATE = "the database answered too late; nothing was sent"
+NOT_SENT = "nothing was sent"
+
+
+class NotRun(Exception):
+    """A statement is not sent. ``answer`` is the ErrorResponse for its client."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+        super().__init__("a statement is not sent")
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One allowed statement. ``rows`` and ``size`` (bytes) are what the client has received of its result.
+
+    ``sent``: the target may have received it. ``most`` is the most rows that it may touch; None for any.
+    """
+
+    tried: Tried
+    most: int | None
+    rows: int = 0
+    size: int = 0
+    sent: bool = False
+    began: float = 0.0
+
+    def send(self) -> None:
+        """Note that it is being sent."""
+        self.sent, self.began = True, time.monotonic()
+
+
+class Attempts:
+    """All statements of one connection."""
+
+    def __init__(self, shared: Shared, session: OpenSession[StatementUse]) -> None:
+        self._shared, self._session, self._use = shared, session, session.use
+        # Those that are not over.
+        self.open: set[Run] = set()
+
+    async def refused(self, line: str, refused: Refused, question: Question | None = None) -> NotRun:
+        """Record that a statement is not allowed, and return the error for its client.
+
+        ``question`` asks what else would allow it.
+        """
+        try:
+            await self._try(line, refused)
+            url = await self._shared.database.run(self._url, refused=refused, line=line, question=question)
+        except StintError as error:
+            return NotRun(_error(error))
+        return NotRun(
+            wire.error(
+                REFUSED,
+                f"Stint refused this statement: {refused.reason}.",
+                detail=f"Nearest: {refused.nearest}" if refused.nearest else "",
+                hint=f"Request it: {url}" if url else "",
+            )
+        )
+
+    async def refused_values(self, text: str, values: Sequence[str | None], refused: Refused) -> NotRun:
+        """Record that a prepared statement is not allowed with these values, and return the error."""
+
+        def question(compiled: CompiledSet) -> Allowed | Refused:
+            found = prepare(compiled, text) if isinstance(compiled, StatementSet) else refused
+            bound = found.bind(values) if isinstance(found, Prepared) else refused
+            return bound.allowed if isinstance(bound, Runs) else bound
+
+        return await self.refused(with_values(text, values), refused, question)
+
+    async def begin(self, runs: Runs, say: Callable[[str], None]) -> Run:
+        """Record an allowed statement, and wait if another person has to approve it. Raises NotRun.
+
+        ``say`` gets what its holder must know while it waits.
+        """
+        try:
+            tried = await self._try(runs.allowed.line, runs.allowed)
+        except StintError as error:
+            raise NotRun(_error(error)) from error
+        if isinstance(tried.decision, Refused):
+            raise NotRun(wire.error(REFUSED, f"Stint refused this statement: {tried.message}"))
+        run = Run(tried, runs.max_rows)
+        self.open.add(run)
+        if tried.verdict == "held":
+            say(tried.message)
+            await self._released(run)
+        return run
+
+    async def _released(self, run: Run) -> None:
+        try:
+            run.tried = await released(self._shared, self._use, run.tried)
+        except NotReleased as error:
+            if error.state == "held":
+                self.finish(run, "failed", error.message)
+            # Otherwise the record already has its end.
+            self.open.discard(run)
+            raise NotRun(wire.error(REFUSED, error.message)) from error
+        except StintError as error:
+            self.finish(run, "failed", error.message)
+            raise NotRun(_error(error)) from error
+
+    async def _try(self, line: str, decision: Allowed | Refused) -> Tried:
+        tried = await attempt(
+            self._shared, self._session, self._use, line=line, decision=decision, too_late=self._too_late
+        )
+        metrics.COMMANDS.labels(tried.verdict).inc()
+        return tried
+
+    def _too_late(self, tried: Tried) -> None:
+        if isinstance(tried.decision, Allowed):
+            self.finish(Run(tried, None), "failed", LATE)
+
+    def finish(self, run: Run, state: str, reason: str = "") -> None:
+        """Report how a statement ended: ``done``, ``failed`` or ``cut``."""
+        self.open.discard(run)
+        seconds = round(time.monotonic() - run.began, 3) if run.sent else 0.0
+        self._shared.node.registry.reports.send(
+            self._session,
+            finish_run,
+            run_id=run.tried.run_id,
+            state=state,
+            reason=reason or f"{run.rows} {'row' if run.rows == 1 else 'rows'}",
+            output_bytes=run.size,
+            exchanged={"rows": run.rows, "seconds": seconds},
+            now=self._shared.node.clock.now(),
+            plain={"reason": "its result could not be recorded"},
+        )
+
+    def finish_all(self, reason: str) -> None:
+        """Report all that are not over as cut."""
+        for run in list(self.open):
+            self.finish(run, "cut", reason)
+
+    def _url(self, *, refused: Refused, line: str, question: Question | None) -> str:
+        if refused.code in NOT_TO_BE_ASKED:
+            return ""
+
+        def named(compiled: CompiledSet) -> Allowed | Refused:
+            return decide_line(compiled, line) if isinstance(compiled, StatementSet) else refused
+
+        asked = question or named
+        return form_url(self._use.holder_id, self._use.cluster, asked)
+
+
+def with_values(text: str, values: Sequence[str | None]) -> str:
+    """Return a statement with its bound values in a comment, as it is recorded if it is refused."""
+    bound = ", ".join(
+        f"${at} = NULL" if value is None else f"${at} = {value!r}" for at, value in enumerate(values, 1)
+    )
+    return f"{text} -- {bound}" if bound else text
+
+
+def _error(error: StintError) -> bytes:
+    code = NO_ANSWER if isinstance(error, Unavailable) else REFUSED
+    return wire.error(code, error.message, hint=error.hint or "")

@@ -1,0 +1,198 @@
+"""One holder's connection after login: the client's messages are handled, and the target's answers relayed,
+until one side ends it or it is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from broker.kernel.errors import StintError
+from sessions_app.gateways.core.cuttable import Cuttable
+from sessions_app.gateways.core.endpoint import Shared
+from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.gateways.postgres import wire
+from sessions_app.gateways.postgres.arriving import Line
+from sessions_app.gateways.postgres.handling import NOT_SUPPORTED, Handling
+from sessions_app.gateways.postgres.upstream import Upstream
+from sessions_app.gateways.postgres.wire import Closed, Messages, ProtocolError
+from sessions_app.operations.sessions.proofs.postgres import StatementUse
+
+log = structlog.get_logger(__name__)
+
+# Bytes of one message from a client, such as a Bind with its values.
+LARGEST = 1024 * 1024
+ENDED, BAD_PROTOCOL, LOST = "57P01", "08P01", "08006"
+GIVEN_UP = "its client disconnected"
+# Seconds that a client has to read why it was cut.
+GOODBYE_S = 0.5
+
+
+class TargetGone(Exception):
+    """The target has closed the connection, or broke the protocol. The message says which."""
+
+
+class Conversation(Cuttable):
+    """One connection, as the only user of its session."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        session: OpenSession[StatementUse],
+        line: Line,
+        messages: Messages,
+        upstream: Upstream,
+        begin: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        """``begin`` runs what may continue after the connection has ended."""
+        super().__init__()
+        self._session, self._use = session, session.use
+        self._line, self._messages, self._upstream, self._background = line, messages, upstream, begin
+        self._handling = Handling(shared, session, to_client=self._to_client, to_target=upstream.writer.write)
+        self._answers, self._attempts = self._handling.answers, self._handling.attempts
+        self._handling.on_ready = self._is_ready
+        self._ended = ""
+        self._gone = self._cancels = False
+
+    # The ``User`` interface of its session.
+
+    @property
+    def _begun(self) -> bool:
+        return any(run.sent for run in self._attempts.open)
+
+    @property
+    def finish_by(self) -> dt.datetime | None:
+        """The time until which the statement may run past the grant's end; None if it is cut off then."""
+        return self._handling.finish_by if self._begun else None
+
+    @property
+    def finish_seconds(self) -> int:
+        """How many seconds the statement may run past the grant's end; 0 if it is cut off then."""
+        return self._handling.finish_seconds if self._begun else 0
+
+    def tell(self, text: str) -> None:
+        """Show a line to the holder. Most programs show it with the next answer."""
+        self._to_client(wire.notice(text, severity="WARNING", code="01000"))
+
+    def cancel(self) -> None:
+        """Handle a CancelRequest: stop waiting for an approval, or cancel what runs on the target."""
+        if not self._handling.stop_waiting() and self._answers.expected and not self._cancels:
+            self._cancels = True
+            self._background(self._canceled())
+
+    async def _canceled(self) -> None:
+        await self._upstream.cancel()
+        self._cancels = False
+
+    async def run(self) -> None:
+        """Relay until one side ends the connection, or it is cut."""
+        self._task = task = asyncio.current_task()
+        self._line.on_gone = self._client_gone
+        try:
+            self._session.enter(self)
+            await self._serve()
+        except asyncio.CancelledError:
+            if task is None or not (self._stopped or self._gone):
+                raise
+            task.uncancel()
+        except StintError as error:
+            self._end(ENDED, error.message)
+        except Exception as error:  # one connection's failure must not affect the others
+            log.exception("postgres.failed", grant=self._use.grant_ref, error=type(error).__name__)
+            self._end("XX000", "Internal error. See the gateway's log.")
+        finally:
+            self._conclude()
+
+    def _client_gone(self) -> None:
+        self._gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _serve(self) -> None:
+        if self._line.gone:
+            return
+        tasks = [asyncio.create_task(self._relay()), asyncio.create_task(self._listen())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except Closed:
+            self._gone = True
+        except TargetGone as error:
+            if not self._answers.ended:
+                self._end(LOST, f"{self._use.target.name} {error}.")
+        except ProtocolError as error:
+            self._end(BAD_PROTOCOL, f"The client broke the protocol: {error}.")
+        finally:
+            for task in tasks:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait(tasks)
+
+    def _end(self, code: str, why: str) -> None:
+        self._ended = why
+        self._to_client(wire.error(code, why, severity="FATAL"))
+
+    def _conclude(self) -> None:
+        """Report what was under way, and close both sides."""
+        over = self._session.grant.over
+        if self._stopped:
+            said = f"{self._use.grant_ref} has ended" if over else "The connection was closed"
+            self._end(ENDED, f"{said}: {self._stopped}.")
+        runs = bool(self._answers.expected)
+        self._attempts.finish_all(self._stopped or self._ended or GIVEN_UP)
+        self._background(self._leave(cancel=runs))
+        self._session.leave(self)
+        self._session.close(self._stopped or ("the holder disconnected" if self._gone else "done"))
+        self._line.writer.close()
+        asyncio.get_running_loop().call_later(GOODBYE_S, self._line.abort)
+
+    async def _leave(self, *, cancel: bool) -> None:
+        """Close the connection to the target, and cancel what still runs there."""
+        with contextlib.suppress(OSError, RuntimeError):
+            self._upstream.writer.write(wire.TERMINATE)
+            self._upstream.writer.close()
+        if cancel:
+            await self._upstream.cancel()
+        self._upstream.abort()
+
+    # Between both sides
+
+    def _to_client(self, data: bytes) -> None:
+        if not self._line.writer.is_closing():
+            self._line.writer.write(data)
+
+    async def _relay(self) -> None:
+        """Give the client what the target answers. Raises TargetGone."""
+        try:
+            while True:
+                self._answers.take(*await self._upstream.messages.next())
+                await self._line.writer.drain()
+        except (Closed, OSError) as error:
+            if self._line.gone:
+                raise Closed from error
+            raise TargetGone("closed the connection") from error
+        except ProtocolError as error:
+            raise TargetGone(f"sent an unexpected answer: {error}") from error
+
+    def _is_ready(self) -> None:
+        if self._session.closed and not self._begun:
+            self.stop(self._session.grant.over or "the session is closed")
+
+    async def _listen(self) -> None:
+        """Handle the client's messages. Raises Closed and ProtocolError."""
+        while True:
+            kind, content = await self._messages.next()
+            if kind == b"X":
+                return None
+            if kind == b"F":
+                return self._end(NOT_SUPPORTED, "Function calls are not possible through this gateway.")
+            if kind in b"dcf":
+                return self._end(NOT_SUPPORTED, "COPY is not possible through this gateway.")
+            await self._handling.handle(kind, content)
+            await self._upstream.writer.drain()

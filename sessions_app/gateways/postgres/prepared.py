@@ -1,0 +1,137 @@
+"""The prepared statements and portals of one connection, by the names that its client gave them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sessions_app.gateways.postgres import binary, wire
+from sessions_app.gateways.postgres.attempts import Run
+from sessions_app.policy.commands.answers import Refused
+from sessions_app.policy.commands.postgres.statements import Passes, Prepared, Runs
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A prepared statement: its text as the client sent it, the decision on it, and the OIDs of its
+    parameters' types, 0 for those that only the target knows.
+    """
+
+    text: str
+    decided: Prepared | Passes
+    types: Sequence[int]
+
+    def lacks_types(self, asked: wire.Bind) -> bool:
+        """Whether a binary value can't be read without asking the target for its type."""
+        return any(
+            value is not None and kind == wire.BINARY and not self._type(at)
+            for at, (kind, value) in enumerate(zip(asked.formats, asked.values, strict=True))
+        )
+
+    def _type(self, at: int) -> int:
+        return self.types[at] if at < len(self.types) else 0
+
+    def bound(self, asked: wire.Bind) -> tuple[list[str | None], Runs | Refused]:
+        """Return the values as text, and the decision on the statement with them.
+
+        Raises ValueError for values that can't be read.
+        """
+        if isinstance(self.decided, Passes):
+            raise AssertionError  # noqa: TRY004  # it has no values
+        values = [
+            None if value is None else self._text(at, kind, value)
+            for at, (kind, value) in enumerate(zip(asked.formats, asked.values, strict=True))
+        ]
+        runs = self.decided.bind(values)
+        if isinstance(runs, Runs) and runs.text != self.decided.text:
+            # The target has the text of another command, which casts the values otherwise.
+            runs = Refused("two commands allow this in different ways: write the values", None, "value")
+        return values, runs
+
+    def _text(self, at: int, kind: int, value: bytes) -> str:
+        if kind == wire.BINARY:
+            return binary.decode(self._type(at), value)
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"the value of ${at + 1} is not UTF-8") from error
+
+
+@dataclass(slots=True, eq=False)
+class Portal:
+    """A portal: its name on the target, and its statement if that is a command.
+
+    ``run`` is the command's last execution.
+    """
+
+    name: str
+    runs: Runs | None
+    run: Run | None = None
+
+
+class Named:
+    """All statements and portals of a connection.
+
+    On the target, portals have names that no one can guess: a FETCH by name would execute them without a
+    decision.
+    """
+
+    def __init__(self) -> None:
+        self._statements: dict[str, Entry] = {}
+        self._portals: dict[str, Portal] = {}
+        self._secret, self._count = secrets.token_hex(8), 0
+
+    def statement(self, name: str) -> Entry | None:
+        """Return a prepared statement."""
+        return self._statements.get(name)
+
+    def add(self, name: str, entry: Entry) -> Callable[[], None]:
+        """Note a prepared statement, and return what undoes that."""
+        before = self._statements.get(name)
+        self._statements[name] = entry
+        return lambda: _put_back(self._statements, name, before)
+
+    def forget_unnamed(self) -> None:
+        """Drop the unnamed statement, as the simple protocol does."""
+        self._statements.pop("", None)
+
+    def new_name(self, name: str) -> str:
+        """Return the target's name for a new portal."""
+        self._count += 1
+        return name and f"stint_{self._secret}_{self._count}"
+
+    def portal(self, name: str) -> Portal | None:
+        """Return a portal."""
+        return self._portals.get(name)
+
+    def open(self, name: str, portal: Portal) -> Callable[[], None]:
+        """Note a portal, and return what undoes that."""
+        before = self._portals.get(name)
+        self._portals[name] = portal
+        return lambda: _put_back(self._portals, name, before)
+
+    def close(self, kind: bytes, name: str) -> Callable[[], None]:
+        """Return what drops a statement (S) or a portal (P), unless its name is used again by then."""
+        named: dict[str, Any] = self._statements if kind == b"S" else self._portals
+        found = named.get(name)
+
+        def drop() -> None:
+            if named.get(name) is found:
+                named.pop(name, None)
+
+        return drop
+
+    def close_portals(self) -> list[Portal]:
+        """Drop all portals, and return them."""
+        portals = list(self._portals.values())
+        self._portals.clear()
+        return portals
+
+
+def _put_back(named: dict[str, Any], name: str, before: object) -> None:
+    if before is None:
+        named.pop(name, None)
+    else:
+        named[name] = before

@@ -1,0 +1,229 @@
+"""Messages of PostgreSQL's frontend/backend protocol, version 3.0, read strictly and with limits.
+
+Source: PostgreSQL's documentation, "Message Formats" and "Error and Notice Message Fields".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+# A type byte, then the length of the rest with its own four bytes.
+HEAD = 5
+_READ = 64 * 1024
+TEXT, BINARY = 0, 1
+SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST, VERSION_3 = 80877103, 80877104, 80877102, 196608
+
+PARSE_COMPLETE, BIND_COMPLETE, CLOSE_COMPLETE, NO_DATA = b"1", b"2", b"3", b"n"
+COMMAND_COMPLETE, DATA_ROW, EMPTY, ERROR, NOTICE, SUSPENDED = b"C", b"D", b"I", b"E", b"N", b"s"
+ROW_DESCRIPTION, PARAMETERS, READY, STATUS, NOTIFICATION = b"T", b"t", b"Z", b"S", b"A"
+AUTHENTICATION, KEY_DATA = b"R", b"K"
+
+
+class ProtocolError(Exception):
+    """The other side sent something that the protocol does not allow, or more than the limit."""
+
+
+class Closed(Exception):
+    """The other side has closed the connection."""
+
+
+class Messages:
+    """Reads whole messages from a stream. ``most`` is the limit of one message, in bytes, and can change."""
+
+    def __init__(self, reader: asyncio.StreamReader, *, most: int) -> None:
+        self._reader, self.most = reader, most
+        self._buffer = bytearray()
+
+    async def next(self) -> tuple[bytes, bytes]:
+        """Return the type and the content of the next message. Raises ProtocolError and Closed."""
+        while (found := self.buffered()) is None:
+            piece = await self._reader.read(_READ)
+            if not piece:
+                raise Closed
+            self._buffer += piece
+        return found
+
+    def buffered(self) -> tuple[bytes, bytes] | None:
+        """Return the next message if it has arrived as a whole. Raises ProtocolError."""
+        if len(self._buffer) < HEAD:
+            return None
+        length = int.from_bytes(self._buffer[1:HEAD], "big")
+        if not 4 <= length <= self.most:
+            raise ProtocolError(f"a message has {length} bytes, and the limit is {self.most}")
+        if len(self._buffer) < length + 1:
+            return None
+        kind, content = bytes(self._buffer[:1]), bytes(self._buffer[HEAD : length + 1])
+        del self._buffer[: length + 1]
+        return kind, content
+
+
+class Fields:
+    """Reads the fields of one message's content, in order. Every method raises ProtocolError."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content, self._at = content, 0
+
+    def string(self) -> str:
+        """Return a string that ends with NUL. It must be UTF-8."""
+        end = self._content.find(b"\0", self._at)
+        if end < 0:
+            raise ProtocolError("a string has no end")
+        raw, self._at = self._content[self._at : end], end + 1
+        try:
+            return raw.decode()
+        except UnicodeDecodeError as error:
+            raise ProtocolError("a string is not UTF-8") from error
+
+    def data(self, length: int) -> bytes:
+        """Return this number of bytes."""
+        if not 0 <= length <= len(self._content) - self._at:
+            raise ProtocolError("a message is shorter than it says")
+        raw, self._at = self._content[self._at : self._at + length], self._at + length
+        return raw
+
+    def short(self) -> int:
+        """Return an unsigned number of two bytes."""
+        return int.from_bytes(self.data(2), "big")
+
+    def integer(self) -> int:
+        """Return a signed number of four bytes."""
+        return int.from_bytes(self.data(4), "big", signed=True)
+
+    def oid(self) -> int:
+        """Return an unsigned number of four bytes."""
+        return int.from_bytes(self.data(4), "big")
+
+    def value(self) -> bytes | None:
+        """Return a value with its length; None for NULL."""
+        length = self.integer()
+        return None if length == -1 else self.data(length)
+
+    def end(self) -> None:
+        """Check that nothing follows."""
+        if self._at != len(self._content):
+            raise ProtocolError("a message is longer than its fields")
+
+    @property
+    def left(self) -> int:
+        """The number of bytes that follow."""
+        return len(self._content) - self._at
+
+
+def message(kind: bytes, *parts: bytes) -> bytes:
+    """Return a message with this type and content."""
+    content = b"".join(parts)
+    return kind + struct.pack("!I", len(content) + 4) + content
+
+
+def string(text: str) -> bytes:
+    """Return a string as messages have it."""
+    return text.replace("\0", "").encode() + b"\0"
+
+
+def error(code: str, text: str, *, severity: str = "ERROR", detail: str = "", hint: str = "") -> bytes:
+    """Return an ErrorResponse."""
+    return _said(ERROR, severity, code, text, detail, hint)
+
+
+def notice(text: str, *, severity: str = "NOTICE", code: str = "00000") -> bytes:
+    """Return a NoticeResponse."""
+    return _said(NOTICE, severity, code, text, "", "")
+
+
+def _said(kind: bytes, severity: str, code: str, text: str, detail: str, hint: str) -> bytes:
+    fields = (("S", severity), ("V", severity), ("C", code), ("M", text), ("D", detail), ("H", hint))
+    return message(kind, *(name.encode() + string(said) for name, said in fields if said), b"\0")
+
+
+def read_error(content: bytes) -> dict[str, str]:
+    """Return the fields of an ErrorResponse or NoticeResponse by their letters. Raises ProtocolError."""
+    fields, found = Fields(content), {}
+    while (kind := fields.data(1)) != b"\0":
+        found[kind.decode("latin-1")] = fields.string()
+    return found
+
+
+def startup(parameters: Mapping[str, str]) -> bytes:
+    """Return a StartupMessage."""
+    pairs = b"".join(string(name) + string(value) for name, value in parameters.items())
+    return _untyped(struct.pack("!I", VERSION_3) + pairs + b"\0")
+
+
+def cancel(key: bytes) -> bytes:
+    """Return a CancelRequest for the content of a BackendKeyData."""
+    return _untyped(struct.pack("!I", CANCEL_REQUEST) + key)
+
+
+def ssl_request() -> bytes:
+    """Return an SSLRequest."""
+    return _untyped(struct.pack("!I", SSL_REQUEST))
+
+
+def _untyped(content: bytes) -> bytes:
+    return struct.pack("!I", len(content) + 4) + content
+
+
+def parse(name: str, text: str, types: Iterable[int] = ()) -> bytes:
+    """Return a Parse message."""
+    known = list(types)
+    return message(b"P", string(name), string(text), struct.pack(f"!H{len(known)}I", len(known), *known))
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A Bind message: its names, and the format of each value. ``rest`` has the result formats, encoded."""
+
+    portal: str
+    statement: str
+    formats: Sequence[int]
+    values: Sequence[bytes | None]
+    rest: bytes
+
+    def encoded(self, portal: str, statement: str) -> bytes:
+        """Return the message under other names."""
+        formats = struct.pack(f"!H{len(self.formats)}H", len(self.formats), *self.formats)
+        values = b"".join(
+            struct.pack("!i", -1) if one is None else struct.pack("!i", len(one)) + one for one in self.values
+        )
+        count = struct.pack("!H", len(self.values))
+        return message(b"B", string(portal), string(statement), formats, count, values, self.rest)
+
+
+NO_VALUES = Bind("", "", (), (), struct.pack("!H", 0))
+
+
+def read_bind(content: bytes) -> Bind:
+    """Return a Bind message, with one format for each value. Raises ProtocolError."""
+    fields = Fields(content)
+    portal, statement = fields.string(), fields.string()
+    formats = [fields.short() for _ in range(fields.short())]
+    values = [fields.value() for _ in range(fields.short())]
+    rest = fields.data(fields.left)
+    results = Fields(rest)
+    results.data(2 * results.short())
+    results.end()
+    if len(formats) not in (0, 1, len(values)) or any(one not in (TEXT, BINARY) for one in formats):
+        raise ProtocolError("a Bind message has impossible formats")
+    each = formats if len(formats) == len(values) else (formats or [TEXT]) * len(values)
+    return Bind(portal, statement, each, values, rest)
+
+
+def describe(kind: bytes, name: str) -> bytes:
+    """Return a Describe message for a statement (S) or a portal (P)."""
+    return message(b"D", kind, string(name))
+
+
+def close(kind: bytes, name: str) -> bytes:
+    """Return a Close message for a statement (S) or a portal (P)."""
+    return message(b"C", kind, string(name))
+
+
+def execute(portal: str, limit: int = 0) -> bytes:
+    """Return an Execute message. ``limit`` 0 returns all rows."""
+    return message(b"E", string(portal), struct.pack("!i", limit))
+
+
+SYNC, FLUSH, TERMINATE = message(b"S"), message(b"H"), message(b"X")
