@@ -44,6 +44,7 @@ class Ports:
     web: int
     streams: int
     ssh: int
+    postgres: int
     gateway: int
 
     @property
@@ -154,7 +155,7 @@ class _Progress:
 
 def _ports(*, serving: bool) -> Ports:
     """Return the default ports if they are free and the pages will be served, otherwise any free ports."""
-    usual = (8000, 8001, 2222, 8443)
+    usual = (8000, 8001, 2222, 5433, 8443)
     if serving and all(_is_free(port) for port in usual):
         return Ports(*usual)
     return Ports(*(free_port() for _ in usual))
@@ -185,6 +186,7 @@ def run_stint(folder: Path, ports: Ports, log: object) -> Iterator[dict[str, str
         "STINT_HTTP_PORT": str(ports.web),
         "STINT_STREAMS_PORT": str(ports.streams),
         "STINT_SSH_PORT": str(ports.ssh),
+        "STINT_POSTGRES_GATEWAY_PORT": str(ports.postgres),
         "STINT_GATEWAY_PORT": str(ports.gateway),
         "STINT_PUBLIC_URL": ports.url,
         "NO_COLOR": "1",
@@ -242,6 +244,7 @@ def _use(folder: Path, ports: Ports) -> None:
         "STINT_STATE_DIR": str(folder),
         "STINT_PUBLIC_URL": ports.url,
         "STINT_SSH_PORT": str(ports.ssh),
+        "STINT_POSTGRES_GATEWAY_PORT": str(ports.postgres),
         "STINT_GATEWAY_PORT": str(ports.gateway),
         "STINT_LOG_LEVEL": "WARNING",
         "DJANGO_SETTINGS_MODULE": "broker.settings",

@@ -55,6 +55,8 @@ class Options:
     streams_port: int
     ssh_host: str
     ssh_port: int
+    postgres_host: str
+    postgres_port: int
     gateway_host: str
     gateway_port: int
     web_workers: int
@@ -82,6 +84,17 @@ def command_line() -> argparse.ArgumentParser:
     add("--streams-port", type=int, default=service.STREAMS_PORT.read(), help="port of live streams")
     add("--ssh-host", default=gateways.SSH_HOST.read(), help="address of the SSH gateway")
     add("--ssh-port", type=int, default=gateways.SSH_PORT.read(), help="port of the SSH gateway")
+    add(
+        "--postgres-host",
+        default=gateways.POSTGRES_GATEWAY_HOST.read(),
+        help="address of the PostgreSQL gateway",
+    )
+    add(
+        "--postgres-port",
+        type=int,
+        default=gateways.POSTGRES_GATEWAY_PORT.read(),
+        help="port of the PostgreSQL gateway",
+    )
     add(
         "--gateway-host",
         default=gateways.GATEWAY_HOST.read(),
@@ -153,6 +166,8 @@ def _environment(
         "STINT_STATE_DIR": str(state),
         "STINT_SSH_HOST": options.ssh_host,
         "STINT_SSH_PORT": str(options.ssh_port),
+        "STINT_POSTGRES_GATEWAY_HOST": options.postgres_host,
+        "STINT_POSTGRES_GATEWAY_PORT": str(options.postgres_port),
         "STINT_GATEWAY_HOST": options.gateway_host,
         "STINT_GATEWAY_PORT": str(options.gateway_port),
         "STINT_STREAMS_PORT": str(options.streams_port),
@@ -307,8 +322,13 @@ def _gateway_listens(options: Options) -> bool:
 def _gateway_ports(options: Options) -> list[tuple[str, int, str]]:
     """Return host and port of each listener of the gateway process, and how to set the port."""
     ssh = (options.ssh_host, options.ssh_port, "--ssh-port or STINT_SSH_PORT")
+    postgres = (
+        options.postgres_host,
+        options.postgres_port,
+        "--postgres-port or STINT_POSTGRES_GATEWAY_PORT",
+    )
     web = (options.gateway_host, options.gateway_port, "--gateway-port or STINT_GATEWAY_PORT")
-    return [ssh, web]
+    return [ssh, postgres, web]
 
 
 def _say_ready(options: Options) -> None:

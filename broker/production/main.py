@@ -159,6 +159,7 @@ def _settings(options: Options, password: str) -> dict[str, str]:
         "STINT_BEHIND_PROXY": "1",
         "STINT_SSH_HOST": "0.0.0.0",  # noqa: S104  # people reach the gateways without nginx
         "STINT_SSH_PUBLIC_HOST": options.host,
+        "STINT_POSTGRES_GATEWAY_HOST": "0.0.0.0",  # noqa: S104
         "STINT_GATEWAY_HOST": "0.0.0.0",  # noqa: S104
         "STINT_GATEWAY_PUBLIC_URL": f"https://{options.host}:8443",
     }

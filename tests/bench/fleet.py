@@ -76,7 +76,8 @@ def _fleet(name: str) -> Iterator[list[int]]:
 
 def _gateway(fork_server: ForkServer, number: int) -> Forked:
     argv = [sys.executable, "manage.py", "gateway", "--name", f"gateway-{number:03}"]
-    ports = ["--ssh-port", str(free_port()), "--port", str(free_port())]
+    names = ("--ssh-port", "--postgres-port", "--port")
+    ports = [word for name in names for word in (name, str(free_port()))]
     made = fork_server.fork(
         name=f"fleet{number}", argv=[*argv, *ports], cwd=ROOT, death_signal=signal.SIGKILL
     )

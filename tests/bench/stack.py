@@ -51,8 +51,8 @@ def _up() -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """Yield a running `manage.py up`, and the seconds until it was ready."""
     env = {name: value for name, value in os.environ.items() if name not in CONFIGURED}
     with temporary_state_dir("stint-bench-") as state, tempfile.TemporaryFile() as log:
-        http, streams, ssh, gateway = (str(free_port()) for _ in range(4))
-        ports = ["--port", http, "--streams-port", streams, "--ssh-port", ssh, "--gateway-port", gateway]
+        names = ("--port", "--streams-port", "--ssh-port", "--postgres-port", "--gateway-port")
+        ports = [word for name in names for word in (name, str(free_port()))]
         began = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "manage.py", "up", *ports],

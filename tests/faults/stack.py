@@ -333,7 +333,8 @@ def _serve(made: Stack) -> None:
         made.processes.add(f"worker-{node}", manage("serve", "worker"), env)
         port = 8442 + int(node)
         own = {"STINT_GATEWAY_PUBLIC_URL": f"https://localhost:{port}"}
-        ports = ["--ssh-port", str(2221 + int(node)), "--port", str(port)]
+        database = str(5432 + int(node))
+        ports = ["--ssh-port", str(2221 + int(node)), "--postgres-port", database, "--port", str(port)]
         made.processes.add(
             f"gateway-{node}", manage("gateway", "--name", f"gateway-{node}", *ports), env | own
         )

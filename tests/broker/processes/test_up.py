@@ -35,7 +35,7 @@ class Up:
 
     def __init__(self, state: Path, **configured: str) -> None:
         self.state = state
-        self.ports = [free_port() for _ in range(4)]
+        self.ports = [free_port() for _ in range(5)]
         self.env = {name: value for name, value in os.environ.items() if name not in CONFIGURED}
         self.env["STINT_STATE_DIR"] = str(state)
         # A proxy that nobody runs: what asks this machine's own ports may not go by it.
@@ -54,7 +54,7 @@ class Up:
         return [sys.executable, "manage.py", *arguments]
 
     def options(self) -> list[str]:
-        names = ("--port", "--streams-port", "--ssh-port", "--gateway-port")
+        names = ("--port", "--streams-port", "--ssh-port", "--postgres-port", "--gateway-port")
         return [word for name, port in zip(names, self.ports, strict=True) for word in (name, str(port))]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -125,7 +125,7 @@ def test_all_starts_from_an_empty_folder_and_ctrl_c_stops_all_within_five_second
     # Commands that are run meanwhile find the database by themselves.
     assert "[X] 0001_initial" in up.run("showmigrations", "audit").stdout
     # One group on one folder.
-    up_there, up.ports = up.ports, [free_port() for _ in range(4)]
+    up_there, up.ports = up.ports, [free_port() for _ in range(5)]
     second = up.run("up", *up.options())
     up.ports = up_there
     assert second.returncode == 1

@@ -149,7 +149,8 @@ def test_a_streams_process_without_a_database_is_alive(systemd, stint_db):
 
 
 def test_a_worker_and_a_gateway_report_themselves(systemd, stint_db):
-    ports = {"STINT_SSH_PORT": str(free_port()), "STINT_GATEWAY_PORT": str(free_port())}
+    names = ("STINT_SSH_PORT", "STINT_POSTGRES_GATEWAY_PORT", "STINT_GATEWAY_PORT")
+    ports = {name: str(free_port()) for name in names}
     with temporary_state_dir("stint-queue-") as folder, EmbeddedValkey(folder) as valkey:
         for argv in (["manage.py", "serve", "worker"], gateway_argv()):
             with watched(systemd, argv, {**stint_db.env, **ports, "REDIS_URL": valkey.celery_url()}):

@@ -180,7 +180,7 @@ def guide_site() -> Iterator[GuideSite]:
     """Start all of it, and clean everything up."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(temporary_state_dir("stint-guides-"))
-        ports = Ports(free_port(), free_port(), free_port(), free_port())
+        ports = Ports(*(free_port() for _ in range(5)))
         log = stack.enter_context((folder / "stint.log").open("wb"))
         env = stack.enter_context(run_stint(folder, ports, log))
         (folder / "host").mkdir()
