@@ -26,7 +26,8 @@ def psql(shell: Shell, cluster: str, words: tuple[str, ...], **given: Any) -> No
     """Open psql on CLUSTER with the role of your grant.
 
     Uses one of your grants, or requests one and waits. Creates a new password and passes it to psql in its
-    environment. The previous password is no longer valid for new logins; open sessions stay open.
+    environment. The previous password is no longer valid for new logins; open sessions stay open. If the
+    grant is for statements, psql connects to Stint's PostgreSQL gateway with the grant's token.
 
     \b
       stint psql shop-db -- -c "SELECT count(*) FROM orders"
