@@ -1,4 +1,6 @@
-"""Sign-in rules: no self-registration, redirects only to Stint's own pages, and every sign-in is recorded."""
+"""Sign-in rules: no self-registration, redirects only to Stint's own pages, and an entry in the record for
+every sign-in.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,14 @@ from accounts.models import Identity
 from accounts.operations.note_sign_in import note_failed_sign_in, note_sign_in, note_sign_out
 from broker.kernel import clock
 
-# Session key of the auth hash at the first step of a sign-in. It is compared until the sign-in is complete.
+# Session key of the auth hash from the first step of a sign-in. The hash is compared until the sign-in is
+# complete.
 _HELD = "stint.signing_in"
 
 
 def still_signing_in(request: HttpRequest, user: Identity) -> bool:
-    """Whether a sign-in may continue: since it began, the person has not been disabled, and their sessions
-    have not been ended.
+    """Whether a sign-in may continue: since it began, the person was not disabled, and their sessions were
+    not ended.
     """
     return user.is_active and request.session.get(_HELD) == user.get_session_auth_hash()
 
@@ -53,7 +56,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
         """Start a new session at sign-in, which prevents session fixation."""
-        # End a previous sign-in that is not valid (disabled, or without the required second factor).
+        # End an earlier sign-in that is not valid (disabled, or without the required second factor).
         for key in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY):
             request.session.pop(key, None)
         request.session.cycle_key()
@@ -64,8 +67,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return refused
 
     def login(self, request: HttpRequest, user: Any) -> None:
-        """Sign in and record it, or do neither: if the record fails, the response is an error and the session
-        is not saved.
+        """Sign in and record the sign-in, or do neither: if recording fails, the response is an error and the
+        session is not saved.
         """
         if not still_signing_in(request, user):
             raise ImmediateHttpResponse(redirect("account_login"))
@@ -109,7 +112,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return refused
 
     def logout(self, request: HttpRequest) -> None:
-        """Sign out and record it."""
+        """Sign out and record the sign-out."""
         identity = request.user
         super().logout(request)
         if isinstance(identity, Identity):
@@ -136,7 +139,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         """Record the username of the failed attempt. Neither the response nor its timing depends on whether
         the name exists.
         """
-        # Record the name as it was typed, because the form has replaced it with its canonical spelling.
+        # Record the name as typed, because the form has replaced it with its canonical spelling.
         typed = request.POST.get("login", "") or str(credentials.get("username", ""))
         self._note_failure(request, typed, "the name or the password is wrong")
 

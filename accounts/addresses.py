@@ -8,9 +8,7 @@ from django.http import HttpRequest
 
 
 def address_of(request: HttpRequest) -> str:
-    """Return the client's address, taking trusted proxies into account, or an empty string if it is
-    unknown.
-    """
+    """Return the client's address, taking trusted proxies into account; empty if unknown."""
     try:
         return str(get_adapter(request).get_client_ip(request))
     except (PermissionDenied, ImproperlyConfigured):

@@ -36,7 +36,7 @@ class Secret(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """A rate limit: ``burst`` attempts at once, then one per ``every``."""
+    """A rate limit: ``burst`` attempts without a delay, then one per ``every``."""
 
     burst: int
     every: dt.timedelta
@@ -44,8 +44,8 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """The limits for one kind of secret: per address, per account and address, and per account across all
-    unusual addresses.
+    """The limits for one kind of secret: per address, per account and address, and per account for all
+    unusual addresses together.
     """
 
     address: Pace | None = None
@@ -55,7 +55,7 @@ class Paces:
 
 _STRANGERS = Pace(10, 6 * _SECOND)
 # A code has only six digits, and an attacker who can try one already knows the password. Passkeys can't be
-# guessed; their limit only saves CPU.
+# guessed; their limit only saves CPU time.
 _PACES = {
     Secret.PASSWORD: Paces(_STRANGERS, Pace(5, 60 * _SECOND), Pace(100, 30 * _SECOND)),
     Secret.CODE: Paces(_STRANGERS, Pace(5, 60 * _SECOND), Pace(10, 300 * _SECOND)),
@@ -78,13 +78,13 @@ class TooManyTries(StintError):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A counted attempt, with the counters that it was added to and their limits."""
+    """A counted attempt, with the counters that include it and their limits."""
 
     counted: tuple[tuple[str, Pace], ...]
 
     def was_right(self) -> None:
-        """Remove this attempt from the count. Earlier ones stay counted; otherwise each correct attempt would
-        allow more wrong ones.
+        """Remove this attempt from the count. Earlier attempts stay counted, because otherwise each correct
+        attempt would allow more wrong ones.
         """
         with transaction.atomic():
             for subject, pace in self.counted:
@@ -132,7 +132,7 @@ def _usual(account: str, source: str, now: dt.datetime) -> bool:
     return found.exists()
 
 
-# The generic cell rate algorithm: each attempt moves the row's time ahead, at most by a full burst. Parallel
+# The generic cell rate algorithm: each attempt moves the row's time ahead, by at most a full burst. Parallel
 # attempts lock the row one after another, so exactly the burst is allowed.
 _COUNT = """
 INSERT INTO accounts_attemptcount AS kept (subject, until)
@@ -145,8 +145,8 @@ RETURNING until
 
 
 def _count(subject: str, pace: Pace, now: dt.datetime) -> dt.timedelta:
-    """Count an attempt and return zero. If none is allowed now, count nothing, and return the time until one
-    is.
+    """Count an attempt and return zero. If no attempt is allowed now, count nothing and return the time until
+    one is.
     """
     free = now + (pace.burst - 1) * pace.every
     with connection.cursor() as cursor:

@@ -11,7 +11,7 @@ from broker.kernel.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A program: the scopes that it may request, and the lifetime of its tokens in hours."""
+    """A program: the scopes that it can request, and the lifetime of its tokens in hours."""
 
     id: str
     name: str
@@ -19,7 +19,7 @@ class Client:
     hours: int
 
 
-# Never `administer`, in case someone is tricked into entering an attacker's code.
+# Never `administer`, in case a person is tricked into entering an attacker's code.
 CLIENTS = {
     "stint-cli": Client(
         id="stint-cli",
@@ -37,7 +37,7 @@ class UnknownClient(InvalidInput):
 
 
 class ScopeNotOffered(InvalidInput):
-    """The program can't have this scope. Request another one."""
+    """The program can't have this scope. Request another scope."""
 
     code = "invalid_scope"
 
@@ -51,8 +51,7 @@ def client_of(client_id: str) -> Client:
 
 
 def scopes_for(client: Client, wanted: Iterable[str]) -> list[str]:
-    """Return the scopes that the program gets: those that it requests, or by default all that are available
-    to it.
+    """Return the scopes that the program gets: the requested ones, or by default all scopes available to it.
 
     Raises ScopeNotOffered.
     """

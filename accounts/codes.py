@@ -6,7 +6,7 @@ import secrets
 
 from django.utils.crypto import salted_hmac
 
-# No vowels, so that codes form no words, and no characters that can be mistaken for others.
+# No vowels, so that codes don't form words, and no easily confused characters.
 ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
 LENGTH = 8
 
@@ -29,7 +29,7 @@ def typed_code(text: str) -> str:
 
 
 def user_code_digest(code: str) -> str:
-    """Return the digest to store for a code. It is keyed, because such a short code could be guessed from a
-    plain digest.
+    """Return the digest to store for a code. The digest is keyed, because such a short code could be guessed
+    from a plain digest.
     """
     return salted_hmac("stint.device", code, algorithm="sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The second factors that people have, and those that their sessions have used."""
+"""The second factors that people have, and those used in their sessions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 class ProofNeeded(Forbidden):
-    """A recent proof that it is you is required. Confirm your identity, and try again."""
+    """Recent proof of your identity is required. Confirm your identity, and try again."""
 
     code = "proof_needed"
 
@@ -86,7 +86,7 @@ def facts_of(factor: Authenticator) -> dict[str, str]:
 
 
 def said(factor: Authenticator) -> str:
-    """Return a factor's name for messages, such as `The passkey “Laptop”`."""
+    """Return a factor's name for use in messages, such as `The passkey “Laptop”`."""
     return (
         "The authenticator app"
         if factor.type == Authenticator.Type.TOTP
@@ -95,8 +95,8 @@ def said(factor: Authenticator) -> str:
 
 
 def offer_secret(identity: Identity, now: dt.datetime) -> tuple[str, str]:
-    """Return a new secret for an authenticator app, and a ticket that identifies it in the person's next
-    form.
+    """Return a new secret for an authenticator app, and a ticket that the person's next form sends to
+    identify the secret.
     """
     secret = str(generate_totp_secret())
     text = json.dumps([secret, (now + PROOF_LASTS).timestamp()])
@@ -104,7 +104,7 @@ def offer_secret(identity: Identity, now: dt.datetime) -> tuple[str, str]:
 
 
 def offered_secret(identity: Identity, ticket: str, now: dt.datetime) -> str:
-    """Return the secret that was offered to the person with this ticket. Raises InvalidInput."""
+    """Return the secret that was offered to the person together with this ticket. Raises InvalidInput."""
     try:
         sealed = base64.b64decode(ticket.encode("ascii"), altchars=b"-_", validate=True)
         secret, until = json.loads(unseal(sealed, place=_offer_to(identity)))
@@ -139,7 +139,7 @@ def recovery_codes_of(factor: Authenticator) -> list[str]:
 
 
 def note_proof(request: HttpRequest, identity: Identity, factor: Authenticator | None, **facts: bool) -> None:
-    """Store in the session that a person has just used a factor or, with None, their password."""
+    """Store in the session that a person has just used a factor (None: their password)."""
     if factor is None:
         record_authentication(request, identity, "password", **facts)
     else:
@@ -152,7 +152,7 @@ def note_provider(
 ) -> None:
     """Store in the session that the identity provider authenticated a person.
 
-    ``proven_at``: the time of that authentication; None if it is not recent.
+    ``proven_at`` is the time of that authentication; None if it is not recent.
     """
     at = proven_at.timestamp() if proven_at else None
     record_authentication(request, identity, BY_PROVIDER, issuer=issuer, proven_at=at, **facts)
@@ -174,10 +174,10 @@ def factor_used(request: HttpRequest, identity: Identity) -> str:
 
 
 def proven_at(request: HttpRequest, identity: Identity) -> dt.datetime:
-    """Return the time of the session's last proof of identity, at its sign-in or later.
+    """Return the time of the session's latest proof of identity, at the sign-in or later.
 
-    An identity provider may answer from a session of its own, so the time is that of the person's
-    authentication there.
+    An identity provider may respond from its own session, so the time is that of the person's authentication
+    there.
     """
     records = get_authentication_records(request, identity)
     times = [one.get("proven_at") if one["method"] == BY_PROVIDER else one["at"] for one in records]
@@ -185,13 +185,15 @@ def proven_at(request: HttpRequest, identity: Identity) -> dt.datetime:
 
 
 def recently_proven(identity: Identity, now: dt.datetime) -> bool:
-    """Whether the actor has a recent proof of identity. A token counts as one; a session needs its own."""
+    """Whether the actor has a recent proof of identity. A token counts as a proof; a session needs its
+    own.
+    """
     return identity.proven_at is None or now - identity.proven_at < PROOF_LASTS
 
 
 def ensure_recently_proven(identity: Identity, now: dt.datetime) -> None:
-    """Raise ProofNeeded unless the actor has a recent proof of identity. Otherwise, an unattended browser
-    could be used to create credentials that are valid for months.
+    """Raise ProofNeeded unless the actor has a recent proof of identity. Otherwise, anyone at an unattended
+    browser could create credentials that are valid for months.
     """
     if not recently_proven(identity, now):
         raise ProofNeeded(
@@ -201,7 +203,7 @@ def ensure_recently_proven(identity: Identity, now: dt.datetime) -> None:
 
 
 class SignInNeeded(Forbidden):
-    """A token can't do this, because the result would outlive it. Sign in to the pages."""
+    """A token can't do this, because the result would outlive the token. Sign in to the web interface."""
 
     code = "sign_in_needed"
 
@@ -217,16 +219,15 @@ def ensure_signed_in(by: APIToken | None, what: str) -> None:
 
 
 def provider_of(request: HttpRequest, identity: Identity) -> str:
-    """Return the issuer that authenticated a person at their sign-in, or an empty string."""
+    """Return the issuer that authenticated a person at sign-in; empty if there was none."""
     records = get_authentication_records(request, identity)
     return next((str(one["issuer"]) for one in records if one["method"] == BY_PROVIDER), "")
 
 
 def missing_step(request: HttpRequest, user: Identity | AnonymousUser) -> str:
-    """Return the page that this sign-in must complete before it is valid, or an empty string.
+    """Return the page of the step that this sign-in still lacks before it is valid; empty if it lacks none.
 
-    A person whom the identity provider authenticated has no such step, because the provider decides on
-    factors.
+    A sign-in through the identity provider lacks no step, because the provider decides on factors.
     """
     if not isinstance(user, Identity) or provider_of(request, user):
         return ""

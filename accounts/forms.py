@@ -10,7 +10,7 @@ from accounts.names import canonical_username
 
 
 class SignInForm(LoginForm):  # type: ignore[misc]  # allauth ships no types
-    """allauth's form, which makes the name canonical before it is looked up or counted."""
+    """allauth's form, which makes the name canonical before the name is looked up or counted."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Locks on identities that get a credential."""
+"""Locks on identities that receive a credential."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from broker.kernel.errors import Conflict
 
 
 class IdentityDisabled(Conflict):
-    """The identity, or the owner of the machine, is disabled. An administrator can enable it."""
+    """The identity, or the machine's owner, is disabled. An administrator can enable it."""
 
     code = "identity_disabled"
 
@@ -26,7 +26,8 @@ def lock_active(*ids: int) -> dict[int, Identity]:
 def lock_recipient(identity: Identity, actor: Identity | Actor) -> None:
     """Lock the recipient and the creator of a credential. Raises IdentityDisabled.
 
-    Otherwise, a credential created while they are being disabled would be valid once they are enabled again.
+    Otherwise, a credential that was created while an identity was being disabled would become valid when the
+    identity is enabled again.
     """
     people = {one.pk: one for one in (identity, actor) if isinstance(one, Identity)}
     active = lock_active(*people)

@@ -1,4 +1,4 @@
-"""Email addresses in one canonical spelling, because accounts with the same address are one person."""
+"""Email addresses in one canonical spelling, because accounts with the same address belong to one person."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def canonical(address: str) -> str:
     lowercase).
 
     The case of the local part is kept, because mail servers may distinguish it. Raises ValueError for an
-    invalid domain, and for a quoted local part, because `"alice"` and `alice` are one mailbox (RFC 5321,
+    invalid domain, and for a quoted local part, because `"alice"` and `alice` are the same mailbox (RFC 5321,
     4.1.2). Sources: RFC 5891, UTS 46, UAX 15.
     """
     local, at, domain = unicodedata.normalize("NFKC", address).rpartition("@")
@@ -46,13 +46,13 @@ class MailboxField(models.EmailField):  # type: ignore[type-arg]  # it takes arg
             raise ValidationError("Not an email address.") from None
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
-        """Return the stored value, and set it on the instance."""
+        """Return the value to store, and set it on the instance."""
         value = self.get_prep_value(super().pre_save(model_instance, add))
         setattr(model_instance, self.attname, value)
         return value
 
     def get_prep_value(self, value: Any) -> Any:
-        """Return the canonical spelling, or an invalid value unchanged, which the database refuses."""
+        """Return the canonical spelling, or an invalid value unchanged, which the database then rejects."""
         try:
             return canonical(value) if isinstance(value, str) else super().get_prep_value(value)
         except ValueError:

@@ -17,12 +17,12 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 
 def before_second_factor(view: _View) -> _View:
-    """Allow a view for sign-ins that still lack the required second factor."""
+    """Allow a view during sign-ins that still lack the required second factor."""
     return _opened(view, SECOND_FACTOR)
 
 
 def before_own_password(view: _View) -> _View:
-    """Allow a view for sign-ins with a password that someone else chose."""
+    """Allow a view during sign-ins with a password that another person chose."""
     return _opened(view, OWN_PASSWORD)
 
 
@@ -32,10 +32,10 @@ def _opened(view: _View, step: str) -> _View:
 
 
 class SignInMiddleware:
-    """Sets the time of the session's last proof of identity, and rejects incomplete sign-ins.
+    """Sets the time of the session's latest proof of identity, and rejects incomplete sign-ins.
 
-    While a step of the sign-in is missing, the request is anonymous. Only the views of that step get the
-    identity, as ``request.unproven``. ``request.missing`` is the URL name of the step's page.
+    While a step of the sign-in is missing, the request is anonymous. Only the views for that step get the
+    identity, as ``request.unproven``. ``request.missing`` is the URL name of the page for that step.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -29,7 +29,7 @@ class IdentityManager(BaseUserManager["Identity"]):
     """A manager that creates identities with canonical names."""
 
     def create_user(self, username: str, password: str | None = None, **fields: Any) -> Identity:
-        """Create an identity. Without a password, no one can sign in as it."""
+        """Create an identity. Without a password, no one can sign in as the identity."""
         identity = self.model(username=checked_username(username), **fields)
         identity.set_password(password)
         identity.full_clean(exclude=["password"])
@@ -38,17 +38,18 @@ class IdentityManager(BaseUserManager["Identity"]):
 
 
 def answered_for_by(identity: Identity, path: str = "") -> Q:
-    """Return the condition that an identity is this one, or a machine that this one owns.
+    """Return the condition that a row belongs to the identity, or to a machine that the identity owns.
 
-    ``path`` leads from a row to the identity, such as `holder` or `grant__holder`; without it, the rows are
-    identities.
+    ``path`` leads from a row to its identity, such as `holder` or `grant__holder`; without a path, the rows
+    themselves are identities.
     """
     if identity.answers_for_ids is not None:
         return Q((f"{path or 'pk'}__in", identity.answers_for_ids()))
     return Q((path or "pk", identity.pk)) | Q((f"{path}__owner" if path else "owner", identity.pk))
 
 
-# The same condition in SQL, on the identity ``mine``. Both values are the ID of the responsible identity.
+# The same condition in SQL, with the table alias ``mine``. Both values are the ID of the responsible
+# identity.
 ANSWERED_FOR = "(mine.id = %s OR mine.owner_id = %s)"
 
 
@@ -57,7 +58,7 @@ def answers_for(identity: Identity, other: Identity) -> bool:
     return identity.pk in (other.pk, other.owner_id)
 
 
-# The condition that an identity may act: it is enabled and, if it is a machine, so is its owner.
+# The condition that an identity may act: it is enabled and, for a machine, so is its owner.
 MAY_ACT = Q(is_active=True) & (Q(kind=Kind.PERSON) | Q(owner__is_active=True))
 
 
@@ -70,13 +71,13 @@ class IdentityQuerySet(models.QuerySet["Identity"]):
 
 
 class Identity(AbstractBaseUser, PermissionsMixin):
-    """An identity that may request or hold access: a person, or a service or agent that a person owns."""
+    """An identity that can request or hold access: a person, or a service or agent that a person owns."""
 
     username = models.CharField(max_length=100, unique=True)
     name = models.CharField(max_length=200, blank=True)
     email = MailboxField(blank=True)
-    # An administrator changed the address. Until the person confirms it, it is not used to link an account of
-    # the identity provider. Otherwise, an administrator could sign in as that person.
+    # An administrator changed the address. Until the person confirms it, the address is not used to link an
+    # account at the identity provider. Otherwise, an administrator could sign in as that person.
     email_unconfirmed = models.BooleanField(default=False, db_default=False)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PERSON)
     owner = models.ForeignKey(
@@ -98,16 +99,16 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     )
     time_zone = models.CharField(max_length=64, default="UTC")
     created_at = models.DateTimeField(db_default=Now())
-    # Someone else chose the password. Until the person replaces it, a sign-in with it can only open the page
-    # to do so.
+    # Another person chose the password. Until the owner replaces it, a sign-in with this password opens only
+    # the page for that.
     password_given = models.BooleanField(default=False, db_default=False)
     # The number of times that all sessions were ended without a password change.
     sign_ins_ended = models.PositiveIntegerField(default=0, db_default=0)
 
     # The workflow that the current token is bound to. Set when the token is looked up; not stored.
     bound_to: str = ""
-    # The time of the browser session's last proof of identity. Set when a session is read; not stored. None:
-    # the actor does not use a session.
+    # The time of the browser session's latest proof of identity. Set when a session is read; not stored.
+    # None: the actor does not use a session.
     proven_at: dt.datetime | None = None
     # The catalog rows on which the identity has permissions, by noun and permission, cached during a request.
     # None: no cache.
@@ -125,7 +126,7 @@ class Identity(AbstractBaseUser, PermissionsMixin):
         verbose_name_plural = "identities"
         indexes: ClassVar = [models.Index(fields=["person"], name="identity_person")]
         constraints: ClassVar = [
-            # Otherwise, two spellings of one address would be two people.
+            # Otherwise, two spellings of one address would count as two people.
             models.CheckConstraint(
                 condition=Q(email=_NFKC) & ~Q(email__regex=r'[^\x01-\x7f][^@]*$|"'),
                 name="identity_email_has_one_spelling",
@@ -145,7 +146,7 @@ class Identity(AbstractBaseUser, PermissionsMixin):
         return self.name or self.username
 
     def get_session_auth_hash(self) -> str:
-        """Return the value that sessions are compared with. It changes with the password and when all
+        """Return the value with which sessions are compared. It changes with the password and when all
         sessions are ended, which invalidates earlier sessions.
         """
         return f"{super().get_session_auth_hash()}{self.sign_ins_ended or ''}"
@@ -154,7 +155,7 @@ class Identity(AbstractBaseUser, PermissionsMixin):
 
     @property
     def is_person(self) -> bool:
-        """Whether this is a person. Only people may approve."""
+        """Whether this is a person. Only people can approve."""
         return self.kind == Kind.PERSON
 
     @property
@@ -195,7 +196,7 @@ class SSHPublicKey(models.Model):
 
 class ProviderLink(models.Model):
     """The link of an identity to an account at the identity provider. ``subject`` is the provider's permanent
-    ID of the account. ``email`` is the address at the time of linking, which is not used afterwards.
+    ID of the account. ``email`` is the address at the time of linking, which is not used afterward.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="provider_links")
@@ -216,7 +217,7 @@ class ProviderLink(models.Model):
 
 
 class Scope(models.TextChoices):
-    """The scopes of an API token. A token never allows more than its identity may do."""
+    """The scopes of an API token. A token never allows more than its identity is allowed to do."""
 
     READ = "read"
     REQUEST = "request"
@@ -226,11 +227,11 @@ class Scope(models.TextChoices):
 
 
 class APIToken(models.Model):
-    """A bearer token of an identity. It is shown once; only its digest is stored.
+    """An API token (bearer token) of an identity. The token is shown once; only its digest is stored.
 
-    ``workflow`` is the reference of the workflow that all its requests are bound to, or empty. ``made_by`` is
-    the token with which it was created and with which it ends; None if a person, the server or a trust policy
-    created it.
+    ``workflow`` is the reference of the workflow that all the token's requests are bound to, or empty.
+    ``made_by`` is the token with which it was created and with which it ends; None if a person, the server or
+    a trust policy created it.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="tokens")
@@ -268,9 +269,9 @@ class DeviceState(models.TextChoices):
 class DeviceAuthorization(models.Model):
     """A program that waits for a person to authorize it (RFC 8628). Only digests of its two codes are stored.
 
-    ``interval`` is the minimum number of seconds between its polls. ``address`` is its client address.
-    ``sign_in`` is the `get_session_auth_hash` of the person who decided, so that the authorization ends with
-    their sessions.
+    ``interval`` is the minimum number of seconds between the program's polls. ``address`` is its client
+    address. ``sign_in`` is the `get_session_auth_hash` of the person who decided, so that the authorization
+    ends with their sessions.
     """
 
     device_digest = models.CharField(max_length=64, unique=True)

@@ -33,7 +33,8 @@ from broker.kernel.errors import InvalidInput
 _LONGEST = 20_000
 # The label of the key parameter `alg`, which names the key's algorithm (RFC 9052 section 7.1).
 _ALGORITHM = 3
-# What the library can raise for an invalid response: it parses untrusted bytes as if they were well-formed.
+# The exceptions that the library can raise for an invalid response: it parses untrusted bytes as if they were
+# well-formed.
 _BROKEN = (
     ValueError,
     TypeError,
@@ -59,7 +60,7 @@ class BadPasskey(InvalidInput):
 
 
 def possible() -> bool:
-    """Whether browsers allow passkeys at Stint's URL, which needs a host name with HTTPS, or localhost."""
+    """Whether browsers allow passkeys at Stint's URL. Passkeys need a host name with HTTPS, or localhost."""
     here = urlsplit(settings.PUBLIC_URL)
     try:
         ipaddress.ip_address(here.hostname or "")
@@ -69,7 +70,7 @@ def possible() -> bool:
 
 
 def ask_to_add(identity: Identity) -> tuple[dict[str, Any], State]:
-    """Return the options with which a browser creates a passkey, and the state to verify its response."""
+    """Return the options with which a browser creates a passkey, and the state for verifying its response."""
     user = PublicKeyCredentialUserEntity(
         id=str(identity.pk).encode(), name=identity.username, display_name=str(identity)
     )
@@ -85,7 +86,7 @@ def ask_to_add(identity: Identity) -> tuple[dict[str, Any], State]:
 
 
 def ask_to_show(identity: Identity | None) -> tuple[dict[str, Any], State]:
-    """Return the options with which a browser uses a passkey of this person, and the state to verify its
+    """Return the options with which a browser uses a passkey of this person, and the state for verifying its
     response. Without a person, any person's passkey is accepted, but only with user verification.
     """
     keys = [_key(row) for row in passkeys_of(identity)] if identity else None
@@ -95,7 +96,7 @@ def ask_to_show(identity: Identity | None) -> tuple[dict[str, Any], State]:
 
 
 def check_added(answer: str, state: State | None) -> dict[str, Any]:
-    """Verify the browser's response, and return the new passkey as it is stored. Raises BadPasskey."""
+    """Verify the browser's response, and return the new passkey in its stored form. Raises BadPasskey."""
     sent = _parsed(answer)
     try:
         auth = _server().register_complete(_asked(state), RegistrationResponse.from_dict(sent))

@@ -18,7 +18,7 @@ from broker.kernel.postgresql.rows import Rows, ask
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """The identity with an SSH key."""
+    """The identity that owns an SSH key."""
 
     id: int
     username: str
@@ -37,18 +37,18 @@ def identity_by_fingerprint(fingerprint: str) -> KeyHolder | None:
 
 
 def may_give_credentials(actor: Identity, identity: Identity) -> bool:
-    """Whether the actor may create a key or a token for the identity: only for themselves and their own
-    machines.
+    """Whether the actor can create a key or a token for the identity. People can do so only for themselves
+    and their own machines.
 
     Anyone with another identity's credentials can act as that identity. The rule applies to administrators
-    too: otherwise, one could request as a machine and approve as a person.
+    too: otherwise, an administrator could request as a machine and approve as a person.
     """
     return answers_for(actor, identity)
 
 
 def administers(identity: Identity) -> bool:
-    """Whether the identity is a person who administers Stint, or any policy or cluster, also
-    through a group.
+    """Whether the identity is a person who administers Stint, a policy or a cluster, directly or through a
+    group.
     """
     if not identity.is_person or identity.is_superuser:
         return identity.is_person
@@ -102,8 +102,8 @@ UNKNOWN = ""
 
 
 def persons_of(identity: Identity) -> frozenset[str]:
-    """Return the people behind an account: the person with its email address and, for a machine,
-    its owner.
+    """Return the people behind an account: the person with its email address and, for a machine, the
+    owner.
     """
     owner = identity.owner or identity
     return frozenset({identity.person, owner.person})
@@ -119,8 +119,8 @@ def are_same_person(one: Identity, other: Identity) -> bool:
 
 
 def same_person(identity: Identity) -> Q:
-    """Return the condition that accounts belong to the same person. All accounts without an email
-    address do.
+    """Return the condition that accounts belong to the same person. All accounts without an email address
+    count as the same person.
     """
     persons = persons_of(identity)
     return Q(person__in=persons) | Q(owner__person__in=persons)
@@ -130,7 +130,7 @@ def known_but(people: QuerySet[Identity], but: Iterable[Identity]) -> QuerySet[I
     """Return the accounts, excluding every account of the people in ``but``, and those without an email
     address.
 
-    Returns none if one of ``but`` has no email address.
+    Returns none if someone in ``but`` has no email address.
     """
     barred = _barred(but)
     return people.none() if barred is None else people.exclude(person__in=barred)
@@ -153,7 +153,7 @@ def people_in(groups: Iterable[str], *, but: Iterable[Identity]) -> QuerySet[Ide
 
 
 def each_person(accounts: Iterable[Identity]) -> list[Identity]:
-    """Return the first account of each person, because people and not accounts are notified, shown and
+    """Return the first account of each person, because people, not accounts, are notified, shown and
     counted.
     """
     found: dict[str, Identity] = {}
@@ -187,7 +187,7 @@ _PERSONS = f"SELECT DISTINCT person, auth_group.name {_IN}"
 
 
 def groups_of_people(groups: Iterable[str], *, but: Iterable[Identity]) -> tuple[frozenset[str], ...]:
-    """Return, for each person in any of the groups, those of the groups that the person's accounts are in.
+    """Return, for each person in any of the groups, which of the groups the person's accounts belong to.
     Excludes the people in ``but``.
     """
     barred = _barred(but)
@@ -198,7 +198,7 @@ def groups_of_people(groups: Iterable[str], *, but: Iterable[Identity]) -> tuple
 
 
 def valid_token(text: str, now: dt.datetime) -> APIToken | None:
-    """Return the API token with this text if it is valid at ``now`` and its identity may act, otherwise None.
+    """Return the API token with this text if it is valid at ``now`` and its identity may act; otherwise None.
 
     The identity is bound to the token's workflow, so that it can see and request nothing else.
     """
@@ -210,7 +210,7 @@ def bound_token(text: str) -> APIToken | None:
     """Return the API token with this text if it is bound to a workflow and not revoked, even if expired,
     otherwise None.
 
-    Its identity may act, and is bound as in `valid_token`. The token alone authorizes nothing.
+    The token's identity may act, and is bound as in `valid_token`. The token alone authorizes nothing.
     """
     token = _marked(text)
     return token if token is not None and token.workflow and token.revoked_at is None else None

@@ -6,7 +6,8 @@ import re
 
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 
-# The format of Django's keys. Anything else is forged, and may not even be valid in a database query.
+# The format of Django's session keys. Anything else is forged, and might not even be valid in a database
+# query.
 _KEY = re.compile(r"[a-z0-9]{32}")
 
 

@@ -14,7 +14,7 @@ class BrokerConfig(AppConfig):
     verbose_name = "Stint"
 
     def ready(self) -> None:
-        """Register the system checks, and make the worker's Celery app the default."""
+        """Register the system checks, and make the worker's Celery app the default app."""
         from broker import celery, checks  # noqa: F401, PLC0415  # both need the applications to be loaded
 
         BUILD.labels(settings.VERSION).set(1)

@@ -1,4 +1,4 @@
-"""The streams process: bare ASGI, because Django under ASGI costs several times the CPU."""
+"""The streams process: plain ASGI, because Django under ASGI costs several times the CPU time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ _AGENTS = ("/mcp", "/.well-known/oauth-protected-resource")
 
 
 class _Both:
-    """Live streams for pages, and MCP for agents. MCP is loaded at its first request, to save memory."""
+    """Live streams for pages, and MCP for agents. The MCP code is loaded at the first request, to save
+    memory.
+    """
 
     def __init__(self) -> None:
         self._application: Any = None
@@ -46,8 +48,8 @@ class _Both:
             await streams(scope, receive, send)
 
     def _stop(self) -> None:
-        """Begin to close the open connections. The server cancels those that are still open a
-        moment later.
+        """Begin to close the open connections. The server cancels those that are still open a moment
+        later.
         """
         streams.stop()
         if self._application is not None and self._stopping is None:

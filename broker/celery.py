@@ -1,4 +1,4 @@
-"""The worker's Celery app. It runs slow side effects; deadlines are enforced by the database and the
+"""The worker's Celery app. The worker runs slow side effects; deadlines are enforced by the database and the
 sweepers.
 
 Messages expire by the database's clock, so a node with a wrong clock neither drops valid messages nor sends
@@ -27,7 +27,7 @@ class StintTask(Task):  # type: ignore[type-arg]
     """A worker's task. ``Request`` is given by name, because only a worker needs to import it."""
 
     Request = "broker.processes.on_time:OnTime"
-    # It is not an error if another process did the task first.
+    # Another process that did the task first is not an error.
     throws = (Overtaken,)
 
 
@@ -36,7 +36,7 @@ def now() -> dt.datetime:
     try:
         return clock.now()
     except Error:
-        # Nothing else closes lost connections in a thread that runs as long as its process.
+        # Nothing else closes lost connections in a thread that lives as long as its process.
         connection.close()
         return dt.datetime.now(dt.UTC)
 

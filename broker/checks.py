@@ -58,7 +58,8 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
             Error(
                 f"STINT_SECRET_KEY is shorter than {_SHORTEST_SECRET} characters.",
                 hint=(
-                    "It encrypts the SSH certificate authority. Generate one with `openssl rand -base64 48`."
+                    "It encrypts the SSH certificate authority. Generate a longer key with `openssl "
+                    "rand -base64 48`."
                 ),
                 id="stint.E001",
             )

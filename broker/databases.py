@@ -39,14 +39,14 @@ def urls() -> tuple[str, str, str, str]:
     return database, owner or database, queue, secret
 
 
-# Seconds. Within a transaction, a process waits only for the database. A transaction that is idle for this
+# In seconds. Within a transaction, a process waits only for the database. A transaction that is idle for this
 # long therefore belongs to a process that was stopped or lost its network. Its locks would keep others from
 # ending access.
 _LONGEST_IDLE = 15
 
 
 # Detects an unresponsive server well before the gateways' lease of ten seconds expires, so that there is time
-# to connect to the next one.
+# to connect to the next server.
 _TCP = {
     "connect_timeout": 3,
     "keepalives_idle": 3,

@@ -1,4 +1,4 @@
-"""HTTP to Stint's own processes on this machine, without a proxy from the environment."""
+"""HTTP to Stint's own processes on this machine, ignoring any proxy in the environment."""
 
 from __future__ import annotations
 

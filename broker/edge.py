@@ -1,4 +1,4 @@
-"""The outermost layer of the web process, which gives each request its ID and measures its time.
+"""The outermost layer of the web process, which gives each request an ID and measures its duration.
 
 Source: PEP 3333, ASGI 3.
 """
@@ -18,7 +18,7 @@ from broker.kernel.metrics import REQUESTS
 Environ = dict[str, Any]
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-# The key in the environ for the URL pattern of the request, once it is resolved.
+# The key in the WSGI environ for the URL pattern of the request, once the pattern is resolved.
 ROUTE = "stint.route"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 # Paths that are answered before Django resolves a URL pattern. Probes and scrapes are not measured.
@@ -58,7 +58,7 @@ class Edge:
 
 
 async def at_edge(inner: Any, scope: Scope, receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
-    """Give an ASGI request its ID in the same way, and add it to the response."""
+    """Give an ASGI request an ID in the same way, and add the ID to the response."""
     given = (
         dict(scope["headers"]).get(request_id.HEADER.lower().encode(), b"") if settings.BEHIND_PROXY else b""
     )
@@ -75,7 +75,7 @@ async def at_edge(inner: Any, scope: Scope, receive: Any, send: Callable[[Messag
 
 
 class RouteMiddleware:
-    """Keeps the URL pattern, so that requests are counted by pattern and not by object."""
+    """Stores the URL pattern, so that requests are counted by pattern and not by object."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

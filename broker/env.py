@@ -1,4 +1,4 @@
-"""Read settings from environment variables. An invalid value is an error, never silently replaced by a
+"""Reads settings from environment variables. An invalid value is an error, never silently replaced by a
 default.
 
 This module doesn't import Django, so that launchers and settings can share it.
@@ -123,7 +123,7 @@ def _not_empty(value: str, what: str) -> str:
 
 
 class Variable(Generic[T]):
-    """One environment variable: its name, and what people need to know to set it, in Markdown."""
+    """One environment variable: its name, and the Markdown text that people need in order to set it."""
 
     def __init__(
         self, name: str, fallback: T, meaning: str, *, values: str, shown: str, read: Callable[[str, T], T]
@@ -133,7 +133,7 @@ class Variable(Generic[T]):
 
     @property
     def secret(self) -> bool:
-        """Whether the value can be in a file, whose path is in NAME_FILE."""
+        """Whether the value can be in a file whose path is in NAME_FILE."""
         return self._read is envsecret
 
     def read(self, default: T | None = None) -> T:

@@ -1,5 +1,5 @@
-"""`/healthz` (the process responds), `/readyz` (it can serve requests) and `/metrics`, all answered before
-sessions are loaded.
+"""`/healthz` (the process responds), `/readyz` (the process can serve requests) and `/metrics`, all answered
+before sessions are loaded.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def readyz() -> HttpResponse:
     """Return 200 if the database responds and is migrated and this node's clock is right, otherwise 503 and
     the problems.
 
-    ``warnings`` are problems of other nodes: this node can still show and end grants, so probes should keep
-    it in service. The endpoint is public, so the response contains no path, address or system error.
+    ``warnings`` are problems of other nodes. This node can still show and end grants despite them, so probes
+    should keep it in service. The endpoint is public, so the response contains no path, address or system
+    error.
     """
     problems: list[str] = []
     warnings: list[str] = []

@@ -7,9 +7,10 @@ from typing import Any
 
 import structlog
 
-# The keys of a line. Events have more, such as `grant` or `error`, which the Monitoring guide lists.
+# The common keys of a line. Events have additional keys, such as `grant` or `error`, which the Monitoring
+# guide lists.
 SCHEMA = {
-    "timestamp": "When, in UTC, as ISO 8601 with microseconds",
+    "timestamp": "The time in UTC, as ISO 8601 with microseconds",
     "level": "`debug`, `info`, `warning`, `error` or `critical`",
     "logger": "The module of Stint, or the library, that logged the event",
     "event": "The event: a fixed name such as `revoke.failing`, or the message of a library",

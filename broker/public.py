@@ -13,7 +13,7 @@ from sessions_app.policy.webhooks import message_schema
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the JSON Schemas of catalog files by folder, and that of outgoing webhook messages."""
+    """Return the JSON Schemas of catalog files by folder, and the schema of outgoing webhook messages."""
     return {**catalog_schemas(), "webhook-messages": message_schema()}
 
 

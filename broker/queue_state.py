@@ -17,10 +17,10 @@ from sessions_app.queries.status.problems import age
 
 
 def queues(now: dt.datetime | None) -> Iterator[Metric]:
-    """Yield whether the queue responds, and for each of its parts the number of messages and the age of the
-    oldest.
+    """Yield whether the queue responds and, for each part of the queue, the number of messages and the age of
+    the oldest.
 
-    If ``now`` is None, yields no values: the database, whose clock is needed, is unreachable.
+    If ``now`` is None, yields no values, because the database, whose clock is needed, is unreachable.
     """
     up = GaugeMetricFamily("stint_queue_up", "Whether the worker's queue responds: 1 or 0")
     messages = GaugeMetricFamily("stint_queue_messages", "Messages waiting for the worker", labels=["queue"])

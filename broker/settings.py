@@ -88,8 +88,8 @@ WORKER_METRICS_PORT = service.WORKER_METRICS_PORT.read()
 # ------------------------------------------------------------------------------------
 
 _database_url, _owner_url, _queue_url, SECRET_KEY = urls()
-# Migrations and the archiving of the record run as the owner of the schema; everything else as a role that
-# can't rewrite the record.
+# Migrations and the archiving of the record run as the owner of the schema; all other code runs as a role
+# that can't rewrite the record.
 _by_owner = sys.argv[1:2] in (["migrate"], ["audit_archive"])
 DATABASES = {"default": database(_owner_url if _by_owner else _database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -100,7 +100,8 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 
 CELERY_BROKER_URL, _of_queue = queue(_queue_url)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A message is only a hint: the row is found without it. So don't wait for a queue that does not respond.
+# A message is only a hint, because the row is found without it. So don't wait for a queue that does not
+# respond.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,
     "socket_connect_timeout": 1,
@@ -151,7 +152,7 @@ SILENCED_SYSTEM_CHECKS = [
 WSGI_APPLICATION = "broker.wsgi.application"
 MIDDLEWARE = [
     "broker.edge.RouteMiddleware",
-    # Outside all others, because their error pages show times too.
+    # Outside all other middleware, because its error pages also show times.
     "sessions_app.web.moment.PageMomentMiddleware",
     # Compression shrinks the response to a first visit to a fifth. It reveals nothing about tokens in pages
     # (BREACH), because they are masked differently each time, and responses get a random length.
@@ -243,8 +244,8 @@ def _provider() -> tuple[str, str, str, str]:
     missing = [one for one, value in given.items() if not value]
     if missing and (name or len(missing) < len(given)):
         raise ImproperlyConfigured(
-            f"The identity provider is only partly configured: {', '.join(missing)} is not set. Set it, or"
-            " unset all STINT_OIDC_…"
+            f"The identity provider is only partly configured: {', '.join(missing)} is not set. Set "
+            "it, or unset all STINT_OIDC_… variables."
         )
     parts = urlsplit(issuer)
     if issuer and (

@@ -45,7 +45,8 @@ from sessions_app.queries.status.failing import (
 )
 from sessions_app.queries.status.problems import GATEWAY_GONE, age
 
-# The total size of recordings is computed only once a minute, because that reads the size of every file.
+# The total size of recordings is computed only once a minute, because computing it reads the size of every
+# file.
 rooms = Rooms()
 
 Values = Mapping[tuple[str, ...], float]

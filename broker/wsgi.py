@@ -1,4 +1,4 @@
-"""The web process: pages, API, decisions."""
+"""The web process, which serves pages, the API and authorization decisions."""
 
 import os
 
@@ -16,8 +16,8 @@ django_application = get_wsgi_application()
 name_process("web")
 # Load every view now, while the other processes start, instead of during the first request.
 get_resolver().url_patterns  # noqa: B018
-# Models can be imported only after Django is set up. Requests for decisions, from proxies and API servers,
-# are answered here, before they reach Django.
+# Models can be imported only after Django is set up. Decision requests from proxies and API servers are
+# answered here, before they reach Django.
 from sessions_app.gateways.http.application import HTTPGateway  # noqa: E402
 from sessions_app.gateways.kubernetes.webhook import AuthorizationWebhook  # noqa: E402
 

@@ -10,7 +10,7 @@ class SessionsAppConfig(AppConfig):
     verbose_name = "Access"
 
     def ready(self) -> None:
-        """Let every process find the kinds of cluster."""
+        """Register the kinds of clusters in every process."""
         from sessions_app.connectors import registry  # noqa: PLC0415  # as late as possible
 
         registry.load_by(_register)

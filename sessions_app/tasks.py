@@ -56,12 +56,12 @@ from sessions_app.storage.registry import store_at
 
 # In seconds. A tick sweeps again if something is due before the next tick.
 TICK, SHORTEST_SLEEP = 0.9, 0.05
-# The verification of the whole record rests this many times longer than it runs.
+# After each part, the verification of the whole record pauses this many times longer than the part took.
 REST = 9
 VERIFIER = Actor.system("verify")
-# The threads of the queue are for time-critical tasks that wait for nothing but the database. Tasks that
-# wait for others, or that may read for long, run in their own threads. These are tasks for targets (which
-# may never answer), workflow sources, the record and its disk, webhook receivers, and the mail server.
+# The queue's threads are for time-critical tasks that wait only for the database. Tasks that wait for other
+# systems, or that may read for a long time, run in their own threads: tasks for targets (which may never
+# answer), workflow sources, the record and its disk, webhook receivers, and the mail server.
 _askers = KeyedThreads(16)
 _lookers = KeyedThreads(1)
 _checkers = KeyedThreads(4)
@@ -71,9 +71,9 @@ _postmen = KeyedThreads(1)
 _clerks = KeyedThreads(4)
 # Set while the record has entries that no checkpoint covers.
 _unsigned = threading.Event()
-# A safety net for the other ends, so one thread is enough.
+# A safety net for the other ways to end grants, so one thread is enough.
 _net = threading.Lock()
-# Two ticks may run at once, because one may be delayed.
+# Two ticks can run at the same time, because one may be delayed.
 _ticking = threading.BoundedSemaphore(2)
 
 log = structlog.get_logger(__name__)
@@ -89,7 +89,7 @@ def provision(*, grant_id: int, **_: Any) -> None:
 def prepare(*, grant_id: int, **_: Any) -> None:
     """Create what a grant needs on its targets.
 
-    It runs in its own threads, so that a hanging target doesn't block other tasks.
+    This runs in its own threads, so that a hanging target doesn't block other tasks.
     """
     _makers.take([grant_id])
 
@@ -105,7 +105,7 @@ def deprovision(*, grant_id: int, **_: Any) -> None:
 
 
 def _revoke(grant_id: int) -> None:
-    # Without a checkpoint, restoring an earlier backup would revert the end unnoticed.
+    # Without a checkpoint, restoring an earlier backup would undo the end without anyone noticing.
     _sign_soon()
     deprovision_grant(grant_id=grant_id, now=clock.now)
     _sign_soon()
@@ -117,7 +117,7 @@ _revokers = Bulkhead(_revoke, group_of=lambda ids: clusters_to_revoke(ids, clock
 
 @shared_task(name="workflows.read", acks_late=True)
 def read_one_workflow(*, workflow_id: int, **_: Any) -> None:
-    """Read a workflow from its source, and start the grants that waited for that."""
+    """Read a workflow from its source, and start the grants that waited for the result."""
     _askers.start(("workflow", workflow_id), partial(reread_workflow, workflow_id=workflow_id, now=clock.now))
 
 
@@ -125,7 +125,7 @@ def read_one_workflow(*, workflow_id: int, **_: Any) -> None:
 def read_all_workflows(**_: Any) -> None:
     """Read the workflows that grants depend on from every source.
 
-    Each source runs separately, so that a hanging one delays no other.
+    Each source is read separately, so that a hanging source delays no other.
     """
     for source_id in sources_to_ask():
         _askers.start(source_id, partial(poll_source, source_id=source_id, now=clock.now))
@@ -133,7 +133,7 @@ def read_all_workflows(**_: Any) -> None:
 
 @shared_task(name="deliveries.handle_lost", acks_late=True)
 def handle_lost(**_: Any) -> None:
-    """Handle deliveries whose process died."""
+    """Handle webhook deliveries whose process died."""
     handle_lost_deliveries(now=clock.now())
 
 
@@ -153,7 +153,7 @@ def tick(**_: Any) -> None:
 def _sweep() -> float:
     """Sweep once, and return the seconds until something is next due."""
     report = sweep(now=clock.now, name="worker")
-    # Not through the queue: this skips grants that are already being revoked.
+    # Called directly instead of through the queue. Grants that are already being revoked are skipped.
     if report.revocations:
         _revokers.take(to_revoke_now(clock.now()))
     due = report.next_due
@@ -164,7 +164,7 @@ def _sweep() -> float:
 def send(**_: Any) -> None:
     """Mail the notifications that are due, unless a run is in progress.
 
-    Queue messages are not about single notifications, so they can't pile up.
+    Queue messages don't refer to single notifications, so they can't pile up.
     """
     if mail_is_due(now=clock.now()):
         _postmen.start("mail", partial(send_notices, now=clock.now))
@@ -190,7 +190,7 @@ def _verify() -> None:
 
 
 def _verify_whole() -> None:
-    """Read the whole record if that is due, resting much longer after each part than reading it took."""
+    """Read the whole record if that is due, pausing after each part for much longer than it took."""
     while whole_is_due(now=clock.now()):
         began = time.monotonic()
         if verify_part(connection=connection, actor=VERIFIER, now=clock.now()) is not None:
@@ -200,7 +200,7 @@ def _verify_whole() -> None:
 
 @shared_task(name="record.checkpoint", acks_late=True)
 def checkpoint(**_: Any) -> None:
-    """Sign the current state of the record, if it has grown and the last checkpoint is almost a
+    """Sign the current state of the record, if the record has grown and the last checkpoint is almost a
     minute old.
     """
     if checkpoint_is_due(now=clock.now()):
@@ -213,22 +213,22 @@ def _sign_soon() -> None:
 
 
 def _sign() -> None:
-    """Make checkpoints, at most one a second, until no one has requested another meanwhile."""
+    """Make checkpoints, at most one per second, until no further checkpoint was requested meanwhile."""
     while _unsigned.is_set():
         _unsigned.clear()
         try:
             make_checkpoint(now=clock.now())
         except (StintError, OSError) as error:
-            # Pages and probes report the error, and the next run tries again.
+            # Pages and health probes report the error, and the next run tries again.
             log.warning("checkpoint.failed", error=str(error))
         finally:
-            # Also after a failure, because otherwise it would be logged for every end.
+            # Also after a failure, because otherwise the failure would be logged for every end.
             time.sleep(1)
 
 
 @shared_task(name="record.attempts", acks_late=True)
 def attempts(**_: Any) -> None:
-    """Record the attempts of the last minute that were counted instead of recorded one by one."""
+    """Record the attempts of the last minute that were counted instead of recorded individually."""
     append_attempts(clock.now())
 
 
@@ -236,7 +236,7 @@ def attempts(**_: Any) -> None:
 def baseless(**_: Any) -> None:
     """End grants whose holder, cluster or policy is gone.
 
-    Uses one thread at a time, because the other ends need the rest.
+    Uses one thread at a time, because the other ways to end grants need the rest.
     """
     if not _net.acquire(blocking=False):
         return
@@ -248,8 +248,8 @@ def baseless(**_: Any) -> None:
 
 @shared_task(name="clusters.reconcile_all", acks_late=True)
 def reconcile(**_: Any) -> None:
-    """Compare the targets of every cluster with their expected state, unless the last round is
-    still running.
+    """Compare the targets of every cluster with their expected state, unless the last round is still
+    running.
     """
     _lookers.start("round", partial(reconcile_all, now=clock.now))
 
@@ -274,7 +274,7 @@ def end_views_of_lost_processes(**_: Any) -> None:
 
 @shared_task(name="statements.read_all", acks_late=True)
 def read_all_statements(**_: Any) -> None:
-    """Read back the statements that holders ran on databases."""
+    """Read the statements that holders ran on databases back from the servers."""
     _readers.take(leases_to_read(now=clock.now()))
 
 
@@ -329,7 +329,7 @@ def purge_old_grants(**_: Any) -> None:
 
 @shared_task(name="sessions.purge", acks_late=True)
 def purge_signed_out(**_: Any) -> None:
-    """Delete leftovers of old sessions."""
+    """Delete what ended sessions left behind."""
     _clerks.start("purge sign-ins", lambda: purge_sign_ins(now=clock.now()))
 
 
@@ -347,7 +347,7 @@ def reconcile_files(**_: Any) -> None:
 
 @shared_task(name="recordings.store", acks_late=True)
 def store(**_: Any) -> None:
-    """Store the recordings that gateways left on this machine, if there is an object store."""
+    """Store the recordings that gateways left on this machine, if an object store is configured."""
     if settings.RECORDINGS_STORE:
         _clerks.start("store", _store)
 
@@ -361,7 +361,7 @@ def _store() -> None:
 
 @shared_task(name="record.archive", acks_late=True)
 def archive(**_: Any) -> None:
-    """Copy what was added to the record to the store for it, once a day, if there is one."""
+    """Copy new record entries to the record's store once a day, if one is configured."""
     if settings.RECORD_STORE and archive_is_due(now=clock.now()):
         _clerks.start("archive", _archive)
 
@@ -375,12 +375,12 @@ def _archive() -> None:
 
 @shared_task(name="recordings.reconcile_objects", acks_late=True)
 def reconcile_stored(**_: Any) -> None:
-    """Compare the object store, if there is one, with the recordings in it."""
+    """Compare the object store, if one is configured, with the recordings in it."""
     if settings.RECORDINGS_STORE:
         _clerks.start("objects", lambda: reconcile_objects(store=object_store(), now=clock.now()))
 
 
 @shared_task(name="answers.escalate", acks_late=True)
 def escalate_due(**_: Any) -> None:
-    """Notify the people in the next escalation step of what is still unanswered."""
+    """Notify the people in the next escalation step of each item that is still unanswered."""
     _clerks.start("escalate", lambda: escalate(now=clock.now()))

@@ -46,10 +46,10 @@ def add_ssh_key(
     by: APIToken | None = None,
     now: dt.datetime,
 ) -> SSHPublicKey:
-    """Add an OpenSSH public key line: ed25519, ECDSA, RSA of at least 3072 bits, or a security key's.
+    """Add an OpenSSH public key line: ed25519, ECDSA, RSA with at least 3072 bits, or a security key.
 
-    An ``Actor`` has a shell on the server, and may add keys for anyone. ``by`` is the token that the actor
-    used, which can't add keys. Raises InvalidInput for anything else, including private keys and
+    An ``Actor`` has a shell on the server, and can add keys for anyone. ``by`` is the token that the actor
+    used; tokens can't add keys. Raises InvalidInput for anything else, including private keys and
     certificates. Also raises KeyTaken, NotFound, ProofNeeded, SignInNeeded, IdentityDisabled, and Forbidden
     for another person's keys.
     """
@@ -127,5 +127,5 @@ def _check_blob(algorithm: str, blob: bytes) -> None:
         raise NoKey("The key is corrupt and can't be read.") from error
     if isinstance(key, RSAPublicKey) and key.key_size < _SMALLEST_RSA:
         raise NoKey(
-            f"An RSA key of {key.key_size} bits is too short.", "Generate one with `ssh-keygen -t ed25519`."
+            f"An RSA key of {key.key_size} bits is too short.", "Generate a key with `ssh-keygen -t ed25519`."
         )

@@ -1,4 +1,4 @@
-"""Confirm one's own email address after an administrator changed it."""
+"""Confirm the actor's own email address after an administrator changed it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AddressChanged(Conflict):
 
 
 def confirm_email(*, identity_id: int, email: str, actor: Identity, now: dt.datetime) -> Identity:
-    """Confirm one's own address, so that it can be used to link an account of the identity provider.
+    """Confirm the actor's own address, so that it can be used to link an account at the identity provider.
     Idempotent.
 
     Raises NotFound (another identity), AddressChanged.

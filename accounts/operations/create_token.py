@@ -23,8 +23,8 @@ LONGEST = dt.timedelta(days=90)
 
 
 class MoreThanItself(Forbidden):
-    """A token can't create one with more scopes or a longer life than its own. Request fewer scopes or a
-    shorter lifetime, or sign in.
+    """A token can't create another token with more scopes or a longer lifetime than its own. Request fewer
+    scopes or a shorter lifetime, or sign in.
     """
 
     code = "scope_missing"
@@ -41,17 +41,16 @@ def create_token(
     now: dt.datetime,
     workflow: str = "",
 ) -> tuple[APIToken, str]:
-    """Create a token for oneself or for a machine that one owns. Return it with its text, which is not
-    stored.
+    """Create a token for the actor or for a machine that the actor owns. Return the token with its text,
+    which is not stored.
 
-    An ``Actor`` has a shell on the server, and may create tokens for anyone. ``by`` is the token that the
-    actor used. The new one can't have more scopes, is bound to the same workflow, and expires or is revoked
-    with it. ``workflow`` is the reference of the workflow that all its requests are bound to.
+    An ``Actor`` has a shell on the server, and can create tokens for anyone. ``by`` is the token that the
+    actor used. The new token can't have more scopes, is bound to the same workflow, and expires or is revoked
+    with it. ``workflow`` is the reference of the workflow that all requests with the new token are bound to.
 
     Raises InvalidInput for unknown or no scopes, `administer` for an identity that administers nothing, a
-    missing or too long label, or a lifetime over 90 days.
-    Also raises Forbidden for another person's tokens, MoreThanItself, NotFound, ProofNeeded,
-    IdentityDisabled.
+    missing or too long label, or a lifetime over 90 days. Also raises Forbidden for another person's tokens,
+    MoreThanItself, NotFound, ProofNeeded, IdentityDisabled.
     """
     wanted, label = _checked(scopes, lifetime, label)
     if by is not None:
@@ -95,7 +94,8 @@ def _checked(scopes: Iterable[str], lifetime: dt.timedelta, label: str) -> tuple
     wanted = sorted(set(scopes))
     if not wanted or not set(wanted) <= set(Scope.values):
         raise InvalidInput(
-            "Select at least one scope.", fields={"scopes": [f"One or more of: {', '.join(Scope.values)}."]}
+            "Select at least one scope.",
+            fields={"scopes": [f"Use one or more of: {', '.join(Scope.values)}."]},
         )
     if not dt.timedelta(0) < lifetime <= LONGEST:
         raise InvalidInput(
@@ -110,7 +110,7 @@ def _checked(scopes: Iterable[str], lifetime: dt.timedelta, label: str) -> tuple
 def _recipient(
     identity_id: int, actor: Identity | Actor, scopes: Collection[str], now: dt.datetime
 ) -> Identity:
-    """Return the identity, if the actor can create tokens with these scopes for it."""
+    """Return the identity, if the actor can create tokens with these scopes for the identity."""
     identity = Identity.objects.filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("Identity not found.")
@@ -127,8 +127,8 @@ def _recipient(
 
 
 def _lock(by: APIToken) -> None:
-    """Lock the token that creates another, so that the new one is revoked too if this one is revoked
-    meanwhile.
+    """Lock the token that creates another token. If it is revoked meanwhile, the new token is then revoked
+    too.
     """
     rows = APIToken.objects.select_for_update(no_key=True).filter(pk=by.pk, revoked_at__isnull=True)
     if not rows.exists():
@@ -139,10 +139,11 @@ def _check_within(by: APIToken, scopes: Collection[str], expires_at: dt.datetime
     if not set(scopes) <= set(by.scopes):
         raise MoreThanItself(
             "A token can't create a token with more scopes than its own.",
-            hint=f"Its scopes: {', '.join(by.scopes)}.",
+            hint=f"The token's scopes are: {', '.join(by.scopes)}.",
         )
     if expires_at > by.expires_at:
         raise MoreThanItself(
             "A token can't create a token that outlives it.",
-            hint=f"It expires at {by.expires_at:%Y-%m-%d %H:%M} UTC. Choose a shorter lifetime, or sign in.",
+            hint=f"The token expires at {by.expires_at:%Y-%m-%d %H:%M} UTC. Choose a shorter lifetime, "
+            "or sign in.",
         )

@@ -36,7 +36,7 @@ def decide_device(
         state = DeviceState.ALLOWED if allow else DeviceState.DENIED
         waiting = DeviceAuthorization.objects.filter(pk=found.pk, state=DeviceState.PENDING)
         if not waiting.update(state=state, identity=identity, sign_in=identity.get_session_auth_hash()):
-            raise UnknownCode("This code is not valid.", hint="It has already been used.")
+            raise UnknownCode("This code is not valid.", hint="The code has already been used.")
         record(
             event=event,
             actor=actor_of(identity),

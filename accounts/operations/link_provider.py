@@ -25,7 +25,8 @@ class NotLinked(Forbidden):
 
 
 def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datetime) -> Identity:
-    """Return the identity that is linked to the provider's ``subject``. At the first sign-in, link it.
+    """Return the identity that is linked to the provider's ``subject``. At the first sign-in, create the
+    link.
 
     At the first sign-in, the identity is the only enabled person with the address ``email``, which the
     provider has verified (None: no verified address). If an administrator changed the address, the person
@@ -44,16 +45,16 @@ def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datet
         if person.email_unconfirmed:
             raise NotLinked(
                 "An administrator changed your email address, and you have not confirmed it yet.",
-                hint="Sign in with your password and confirm it in your account.",
+                hint="Sign in with your password and confirm the address in your account.",
             )
         held = ProviderLink.objects.filter(issuer=issuer, identity=person).first()
         if held is not None:
-            # If two first sign-ins run at once, the second one finds the link that the first one created.
+            # If two first sign-ins run in parallel, the second one finds the link that the first one created.
             if held.subject == subject:
                 return person
             raise NotLinked(
                 f"{person} is linked to another account at your identity provider.",
-                hint=f"{_ASK} to unlink it if it is yours.",
+                hint=f"{_ASK} to unlink that account if it is yours.",
             )
         ProviderLink.objects.create(
             identity=person, issuer=issuer, subject=subject, email=person.email, linked_at=now
@@ -75,13 +76,13 @@ def _linked(issuer: str, subject: str) -> Identity | None:
 
 
 def _person(email: str | None) -> Identity:
-    """Return the one person with the address, locked. Raises NotLinked."""
+    """Return the only person with the address, locked. Raises NotLinked."""
     if not email:
         raise NotLinked(
             "Your identity provider has not verified your email address.",
             hint=(
-                "Its ID token must contain `email`, with `email_verified` true. Contact the provider's"
-                " administrator."
+                "The provider's ID token must contain `email`, with `email_verified` true. Contact the "
+                "provider's administrator."
             ),
         )
     wanted = _as_stored(email)
@@ -98,7 +99,7 @@ def _person(email: str | None) -> Identity:
     if len(enabled) > 1:
         raise NotLinked(
             f"More than one person has the email address {email}.",
-            hint=f"{_ASK} to assign it to one of them.",
+            hint=f"{_ASK} to assign the address to one of them.",
         )
     if not found:
         raise NotLinked(f"No person has the email address {email}.", hint=f"{_ASK} to add you.")
@@ -106,7 +107,7 @@ def _person(email: str | None) -> Identity:
 
 
 def _as_stored(email: str) -> str:
-    """Return an address as it would be stored, or an empty string if that would change its local part, as
+    """Return an address as it would be stored, or an empty string if storing would change its local part, as
     with the Kelvin sign. Another spelling of a domain is the same domain, but another spelling of a mailbox
     may be another mailbox.
     """
@@ -118,7 +119,7 @@ def _as_stored(email: str) -> str:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two addresses are the same. Beyond ASCII, they must be identical, because the database treats
-    some different letters as equal, such as i and ı.
+    """Whether two addresses are the same. Characters beyond ASCII must be identical, because the database
+    treats some different letters as equal, such as i and ı.
     """
     return one == other or (one.isascii() and other.isascii() and one.lower() == other.lower())

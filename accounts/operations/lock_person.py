@@ -11,7 +11,7 @@ def lock_person(*, identity: Identity) -> Identity:
     """Lock the person behind an account, with all their accounts and machines, until the surrounding
     transaction ends.
 
-    Return their account. Callers that also lock grants, requests or sessions must lock those first.
+    Return the person's account. Callers that also lock grants, requests or sessions must lock those first.
     """
     behind = identity.owner or identity
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Record sign-ins to the pages, failed attempts, and sign-outs."""
+"""Record sign-ins to the web interface, failed attempts, and sign-outs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def note_sign_in(
 ) -> None:
     """Record a sign-in, with the identity ``provider`` or the second ``factor``, if any.
 
-    Call it in the transaction of the sign-in, which must fail if the record refuses the entry. Raises
+    Call this in the transaction of the sign-in, which must fail if the record can't accept the entry. Raises
     NotInTransaction.
     """
     data = {
@@ -45,7 +45,7 @@ def note_failed_sign_in(*, name: str, address: str, reason: str, now: dt.datetim
     """Record a failed attempt to sign in as ``name``, which is stored as typed, truncated to 100 characters.
 
     The entry's object is the canonical name, whether or not it exists. A failed sign-in gives no access, so
-    the entry goes to the backlog if the record refuses it.
+    the entry goes to the backlog if the record can't accept it.
     """
     typed = recordable(name[:_LONGEST])
     about = recordable(canonical_username(name))[:MAX_NAME] or "?"
@@ -61,7 +61,9 @@ def note_failed_sign_in(*, name: str, address: str, reason: str, now: dt.datetim
 
 
 def note_sign_out(*, identity: Identity, now: dt.datetime) -> None:
-    """Record a sign-out. It removes access, so it succeeds even if the record refuses the entry."""
+    """Record a sign-out. A sign-out removes access, so it succeeds even if the record can't accept the
+    entry.
+    """
     with transaction.atomic():
         record_end(
             event=Event.IDENTITY_SIGNED_OUT,

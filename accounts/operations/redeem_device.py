@@ -19,7 +19,7 @@ _SLOWEST = 120
 
 
 class NotYet(InvalidInput):
-    """Nobody has entered the code yet. Ask again after ``interval`` seconds."""
+    """No one has entered the code yet. Poll again after ``interval`` seconds."""
 
     code = "authorization_pending"
 
@@ -31,8 +31,8 @@ class TooFast(InvalidInput):
 
 
 class Refused(InvalidInput):
-    """The person denied the program, or their sessions have ended since. If that was a mistake, start the
-    sign-in again.
+    """The person denied the program, or their sessions have ended since. If the denial was a mistake, start
+    the sign-in again.
     """
 
     code = "access_denied"
@@ -51,7 +51,8 @@ class NoSuchCode(InvalidInput):
 
 
 def redeem_device(*, device_code: str, client_id: str, now: dt.datetime) -> tuple[APIToken, str]:
-    """Create a token of the person who authorized the program. Return it with its text, which is not stored.
+    """Create a token of the person who authorized the program. Return the token with its text, which is not
+    stored.
 
     Raises UnknownClient, NotYet, TooFast, Refused, TooLate, NoSuchCode (also for a used code or another
     client's code).
@@ -82,7 +83,7 @@ def _token(row: DeviceAuthorization, now: dt.datetime) -> tuple[APIToken, str] |
     client = client_of(row.client_id)
     person = lock_active(row.identity_id or 0).get(row.identity_id or 0)
     if person is None or person.get_session_auth_hash() != row.sign_in:
-        return Refused("The sign-in of the person who authorized it has ended.", hint="Start over.")
+        return Refused("The sign-in of the person who authorized the program has ended.", hint="Start over.")
     row.state = DeviceState.USED
     row.save(update_fields=["state"])
     return create_token(

@@ -14,8 +14,8 @@ from broker.kernel.errors import NotFound
 
 
 def remove_ssh_key(*, key_id: int, actor: Identity, now: dt.datetime) -> SSHPublicKey:
-    """Remove a key: one's own, that of a machine that one owns, or, as an administrator, anyone's. Raises
-    NotFound.
+    """Remove a key that belongs to the actor or to a machine that the actor owns. Administrators can remove
+    any key. Raises NotFound.
     """
     keys = SSHPublicKey.objects.select_related("identity").filter(removed_at__isnull=True)
     if not actor.is_superuser:

@@ -15,7 +15,7 @@ from broker.kernel.errors import NotFound
 
 
 def reset_password(*, identity_id: int, new: str, actor: Actor, now: dt.datetime) -> Identity:
-    """Set a person's password from a shell on the server. All of their sessions end.
+    """Set a person's password from a shell on the server. All the person's sessions end.
 
     Raises NotFound, Forbidden (a machine), InvalidInput (rejected by the password rules).
     """

@@ -11,7 +11,7 @@ from broker.kernel.errors import NotFound
 
 
 def revoke_presented_token(*, text: str, now: dt.datetime) -> APIToken:
-    """Revoke the API token with this text, which is the only authorization needed. Raises NotFound."""
+    """Revoke the API token with this text. The text is the only authorization needed. Raises NotFound."""
     found = APIToken.objects.select_related("identity").filter(digest=token_digest(text)).first()
     if found is None:
         raise NotFound("Token not found.")

@@ -1,4 +1,4 @@
-"""Revoke an API token and those that were created with it."""
+"""Revoke an API token and the tokens created with it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from broker.kernel.errors import NotFound
 
 
 def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToken:
-    """Revoke a token: one's own, that of a machine that one owns, or, as an administrator, anyone's. Tokens
-    that were created with it are revoked too, recursively. Raises NotFound.
+    """Revoke a token that belongs to the actor or to a machine that the actor owns. Administrators can revoke
+    any token. Tokens that were created with it are revoked too, recursively. Raises NotFound.
     """
     tokens = APIToken.objects.select_related("identity").filter(revoked_at__isnull=True)
     if not actor.is_superuser:

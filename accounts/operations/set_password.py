@@ -1,4 +1,4 @@
-"""Change one's own password."""
+"""Change the actor's own password."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from broker.kernel.errors import InvalidInput, NotFound
 def set_password(
     *, identity_id: int, current: str, new: str, actor: Identity, address: str, now: dt.datetime
 ) -> Identity:
-    """Change one's own password, given the current one. All earlier sessions end.
+    """Change the actor's own password, given the current one. All earlier sessions end.
 
     Raises NotFound (another identity), Forbidden (a machine), WrongPassword, TooManyTries, InvalidInput
     (rejected by the password rules).
@@ -30,7 +30,7 @@ def set_password(
         raise InvalidInput("This is already your password.", fields={"new": ["Choose a different password."]})
     with transaction.atomic():
         identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
-        # The password may have been changed since it was checked.
+        # The password may have been changed after it was checked.
         if identity is None or identity.password != proven.password:
             raise WrongPassword
         store_password(identity, new)

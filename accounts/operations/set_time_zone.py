@@ -1,4 +1,4 @@
-"""Set the time zone of pages."""
+"""Set the time zone for pages."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from broker.kernel.errors import InvalidInput, NotFound
 
 
 def set_time_zone(*, identity_id: int, time_zone: str, actor: Identity, now: dt.datetime) -> Identity:
-    """Set one's own time zone, an IANA name. Raises NotFound (another identity), InvalidInput (no
-    such zone).
+    """Set the actor's own time zone, an IANA name. Raises NotFound (another identity), InvalidInput (no such
+    zone).
     """
     if time_zone not in zoneinfo.available_timezones():
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""Start the authorization of a program by a device code (RFC 8628)."""
+"""Start the authorization of a program with a device code (RFC 8628)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from broker.kernel.crypto import new_token, token_digest
 LIFETIME = dt.timedelta(minutes=10)
 # Seconds between two polls of the program, until it polls too often.
 INTERVAL = 5
-# Expired rows are kept this long, so that a program that polls too late gets the error `expired_token`, not
-# that of an unknown code.
+# Expired rows are kept for this long, so that a program that polls too late gets the error `expired_token`,
+# not the error for an unknown code.
 _KEPT = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceCodes:
-    """The two codes of a program, which are not stored: one to poll with, and one to show."""
+    """The two codes for a program, which are not stored: one for polling, and one to show."""
 
     device_code: str
     user_code: str
@@ -34,7 +34,7 @@ class DeviceCodes:
 def start_device(*, client_id: str, scopes: Iterable[str], address: str, now: dt.datetime) -> DeviceCodes:
     """Start an authorization, which expires after ten minutes. This gives no access.
 
-    ``address`` is the program's client address, which the person who enters the code sees. Raises
+    ``address`` is the program's client address, which is shown to the person who enters the code. Raises
     UnknownClient, ScopeNotOffered.
     """
     client = client_of(client_id)

@@ -1,1 +1,1 @@
-"""The record: an append-only, hash-chained log of every act, written in the transaction of the act."""
+"""The record: an append-only, hash-chained log of every action, written in the transaction of the action."""

@@ -11,7 +11,7 @@ SYSTEM_PREFIX = "system:"
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """An identity, or a component of Stint (``system:sweep``), at the time of the act.
+    """An identity, or a component of Stint (``system:sweep``), at the time of the action.
 
     ``name`` is the username at that time. ``id`` is the identity's primary key, or None for a component.
     Raises ValueError for an empty name, and for an identity whose name is reserved for the system.

@@ -20,9 +20,9 @@ def verify_onwards(
 ) -> Verdict | None:
     """Verify the entries of the main log that follow the last verified one, then store and record the result.
 
-    If the last verified entry has changed since, that is a break. Returns None without doing anything if
-    there was no verification yet, if the last one found a break, or if more than ``most`` entries must be
-    read. The worker must then verify the whole log.
+    If the last verified entry has changed since then, the result is a break. Returns None without doing
+    anything if there was no verification yet, if the last one found a break, or if more than ``most`` entries
+    must be read. The worker must then verify the whole log.
     """
     last = latest_verification()
     head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first()

@@ -1,6 +1,6 @@
 """Archives: compressed exports of parts of the record, whose texts the database then no longer needs.
 
-An archive begins where the one before ends, and ends with a checkpoint. Its file is an export of a part, so
+An archive begins where the previous one ends, and ends with a checkpoint. Its file is an export of a part, so
 ``offline.py --part`` verifies it. After the texts were removed from the database, the hashes of all entries
 remain, and every checkpoint and later entry depends on them.
 """
@@ -28,8 +28,8 @@ BATCH = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What stays in the database: entries about ``refs``, entries that contain one of ``texts``, and entries
-    of ``periods``, each from its start (inclusive) to its end (exclusive).
+    """What must stay in the database: entries about ``refs``, entries that contain one of ``texts``, and
+    entries of ``periods``, each from its start (inclusive) to its end (exclusive).
     """
 
     refs: Sequence[str] = ()
@@ -38,7 +38,7 @@ class Held:
 
 
 class AltersArchive(Exception):
-    """An archive does not match the record. The message says where."""
+    """An archive does not match the record. The message gives the location."""
 
 
 def last_archived(*, log: str = MAIN_LOG) -> int:
@@ -52,11 +52,11 @@ def last_removed(*, log: str = MAIN_LOG) -> int:
 
 
 def write_archive(part: Part, file: BinaryIO, *, log: str = MAIN_LOG) -> str:
-    """Write an archive of a part, and return the SHA-256 of what was written, in hex.
+    """Write an archive of a part, and return the SHA-256 of the file in hex.
 
     Raises OSError, and the database's errors.
     """
-    # Equal content gives equal files: no time, and no file name.
+    # Equal content must give equal files, so the header has no time and no file name.
     with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
         for line in export_part(part, log=log):
             packed.write(line.encode())
@@ -74,7 +74,8 @@ def _digest(file: BinaryIO) -> str:
 def remove_texts(
     connection: BaseDatabaseWrapper, part: Part, held: Held, *, log: str = MAIN_LOG
 ) -> Iterator[int]:
-    """Remove the texts of archived entries, except those that are held. Yield how many, for each transaction.
+    """Remove the texts of archived entries, except those under hold. Yield the number of texts for each
+    transaction.
 
     ``connection`` must be that of the schema's owner. Raises the database's errors.
     """

@@ -1,6 +1,6 @@
 """Aggregated entries for attempts that anyone can repeat without limit, such as failed sign-ins.
 
-While there are few sources, the first attempt from each is recorded as an entry at once. Further attempts
+While there are few sources, the first attempt from each is recorded as an entry immediately. Further attempts
 within a minute only update a count in the database, without locking the record's head or waiting for the
 disk. After the minute, the count becomes one entry. No count is lost when a process ends.
 """
@@ -20,8 +20,8 @@ from broker.audit.models import AuditAttempt
 from broker.audit.record import Json, record, record_many
 
 WINDOW = dt.timedelta(minutes=1)
-# The maximum number of sources whose first attempt is recorded at once, and that get their own entry after a
-# minute. One entry covers all other sources.
+# The maximum number of sources whose first attempt is recorded immediately, and that get their own entry
+# after a minute. One entry covers all other sources.
 TOLD_AT_ONCE = 10
 SOURCES = 100
 EXAMPLES = 5
@@ -53,10 +53,10 @@ def record_attempt(
     source: str,
     now: dt.datetime,
 ) -> None:
-    """Record an attempt that gave no access, in its own transaction or the caller's.
+    """Record an attempt that gave no access, in a new transaction or in the caller's.
 
-    Attempts are counted by ``source``: an address (IPv6 by /64), or anything else that an attacker can't
-    easily get many of. Raises the database's errors.
+    Attempts are counted by ``source``: an address (IPv6 by /64), or another value of which an attacker can't
+    easily get many. Raises the database's errors.
     """
     object_ref, data = fitting(object_ref, data)
     with transaction.atomic():
@@ -67,7 +67,7 @@ def record_attempt(
                 event=event, actor=actor, object_type=object_type, object_ref=object_ref, data=data, now=now
             )
         elif not connection.savepoint_ids:
-            # Don't wait for the disk: only a crash of the database loses the latest counts.
+            # Don't wait for the disk, because only a crash of the database loses the latest counts.
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL synchronous_commit TO off")
 
@@ -81,7 +81,7 @@ def _count(
     source: str,
     now: dt.datetime,
 ) -> bool:
-    """Count an attempt, and return whether it is the first of its minute."""
+    """Count an attempt, and return whether it is the first within its minute."""
     with connection.cursor() as cursor:
         cursor.execute(
             _COUNT,
@@ -121,15 +121,15 @@ def append_attempts(now: dt.datetime) -> int:
     """
     with transaction.atomic():
         due = AuditAttempt.objects.filter(first_at__lte=now - WINDOW).values("event")
-        # Take all rows of an event together, including younger ones. If each source had its own minute, the
-        # number of entries per minute would be unlimited.
+        # Process all rows of an event together, including younger ones. If each source had its own minute,
+        # the number of entries per minute would be unlimited.
         rows = list(
             AuditAttempt.objects.filter(event__in=due)
             .select_for_update(skip_locked=True, no_key=True)
             .order_by("-times", "pk")
         )
         AuditAttempt.objects.filter(pk__in=[row.pk for row in rows]).delete()
-        # A single attempt that was recorded at once needs no second entry.
+        # A single attempt that was recorded immediately needs no second entry.
         counted = [row for row in rows if row.times > 1 or not row.told]
         count = 0
         for event in dict.fromkeys(row.event for row in counted):
@@ -168,7 +168,7 @@ def _about(rows: list[AuditAttempt]) -> str:
 
 def _summary(rows: list[AuditAttempt]) -> dict[str, Json]:
     """Return the data of the first attempt, with `count`, `first`, `last` and `examples`. If there are
-    several sources, each example is from another one.
+    several sources, each example is from a different one.
     """
     one = len(rows) == 1
     return {

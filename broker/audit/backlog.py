@@ -1,8 +1,8 @@
-"""The backlog of entries that the record refused. They are appended when it accepts entries again, so that
-access can always end.
+"""The backlog of entries that the record could not accept. They are appended when it accepts entries again,
+so that access can always end.
 
-Only entries of acts that remove access, or give none, go to the backlog. Acts that give access use
-``record``, and fail with it. The database itself puts refused entries of a commit there
+Only entries for actions that remove access, or give none, go to the backlog. Actions that give access use
+``record``, and fail with it. The database itself adds a commit's rejected entries to the backlog
 (``audit_append_pending``); this module does so for entries that the database rejects before the commit.
 """
 
@@ -40,8 +40,8 @@ CATCHER = Actor.system("record")
 def record_end(
     *, event: Event, actor: Actor, object_type: str, object_ref: str, data: Mapping[str, Json], now: datetime
 ) -> None:
-    """Record an act that removes access, like ``record``. If the record refuses the entry or takes too long,
-    the entry goes to the backlog.
+    """Record an action that removes access, like ``record``. If the record rejects the entry or takes too
+    long, the entry goes to the backlog.
 
     Data that can't be recorded is replaced by the reason. Raises NotInTransaction, and the database's errors
     if the backlog fails too.
@@ -84,8 +84,8 @@ def record_ends(
 
 
 def fitting(ref: str, data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]]:
-    """Return the name and data in a form that the record accepts. A refused entry would block the backlog
-    behind it.
+    """Return the name and data in a form that the record accepts. Otherwise, a rejected entry would block the
+    backlog behind it.
     """
     try:
         kept = as_recorded(data)
@@ -95,11 +95,12 @@ def fitting(ref: str, data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]
 
 
 def catch_up(now: datetime) -> int:
-    """Append the entries of the backlog, in order and with their own times, and return their number.
+    """Append the entries of the backlog, in order and with their original times, and return the number of
+    entries.
 
-    An entry that can't be recorded, such as one with an unknown event, is replaced by an entry that describes
-    the problem, so that it doesn't block the others. Raises the database's errors, including when the record
-    refuses entries.
+    An entry that can't be recorded, for example because its event is unknown, is replaced by an entry that
+    describes the problem, so that it doesn't block the others. Raises the database's errors, including when
+    the record rejects entries.
     """
     with transaction.atomic():
         kept = list(

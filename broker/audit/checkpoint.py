@@ -1,7 +1,7 @@
 """Checkpoints: signed statements of the record's length and of the root of its Merkle tree.
 
 The tree is updated here and not when an entry is appended, so that it does not slow down other transactions.
-The roots of its full subtrees are stored with the newest checkpoint, so only later entries are read.
+The roots of its full subtrees are stored with the newest checkpoint, so only later entries need to be read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ENTRIES = """
     SELECT seq, prev_hash, hash FROM audit_entry WHERE log = %s AND seq > %s AND seq <= %s ORDER BY seq
 """
 _ALL = 2**63 - 1
-# The maximum number of checkpoints that are appended to the file at once.
+# The maximum number of checkpoints that are appended to the file in one step.
 _MOST_KEPT = 10_000
 
 
@@ -62,9 +62,9 @@ class _Grown:
 def checkpoint_is_due(*, now: dt.datetime, log: str = MAIN_LOG) -> bool:
     """Whether a checkpoint must be made now.
 
-    It is due if the last attempt failed, if the newest checkpoint is almost a minute old and the log has
-    grown since, or if nothing can start until the file outside the database is complete. The state is in the
-    database, so that a restarted worker loses no time.
+    A checkpoint is due if the last attempt failed, if the newest checkpoint is almost a minute old and the
+    log has grown since then, or if nothing can start until the file outside the database is complete. The
+    state is in the database, so that a restarted worker loses no time.
     """
     if AuditTrouble.objects.filter(log=log).exists() or (log == MAIN_LOG and standing() == (False, None)):
         return True
@@ -116,7 +116,7 @@ def _make(*, now: dt.datetime, log: str) -> AuditCheckpoint | None:
 
 
 def _keep(log: str) -> bool:
-    """Append missing checkpoints to the file outside the database, the oldest first. Return whether it is
+    """Append missing checkpoints to the file outside the database, oldest first. Return whether the file is
     complete.
 
     Only one process at a time does this, so that nothing is appended twice.
@@ -181,8 +181,8 @@ def _contradicted(why: str) -> Contradicted:
 
 
 def _up_to(newest: AuditCheckpoint | None, log: str) -> _Grown:
-    """Return the tree of the newest checkpoint, as stored or, if that does not match its root, rebuilt from
-    all entries.
+    """Return the tree of the newest checkpoint, as stored or, if the stored tree does not match its root,
+    rebuilt from all entries.
     """
     if newest is None:
         return _Grown(Tree(), genesis(log))

@@ -51,7 +51,7 @@ class Signer:
 
 
 def known_signer(*, log: str = MAIN_LOG, using: str = "default") -> Signer | None:
-    """Return the signer of a log's checkpoints, or None if no key was created yet.
+    """Return the signer of a log's checkpoints; None if no key was created yet.
 
     The public key is derived from the encrypted private one, so that the database's owner can't replace it.
     Raises CannotDecrypt and NotACheckpointKey.
@@ -112,8 +112,8 @@ def _place(log: str) -> SecretLocation:
 
 def _given(pem: str) -> Ed25519PrivateKey:
     hint = (
-        "Generate one with `openssl genpkey -algorithm ed25519`, and set STINT_CHECKPOINT_KEY_FILE to its"
-        " file."
+        "Generate a key with `openssl genpkey -algorithm ed25519`, and set STINT_CHECKPOINT_KEY_FILE "
+        "to its file."
     )
     try:
         key = load_pem_private_key(pem.encode(), None)

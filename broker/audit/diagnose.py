@@ -9,8 +9,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from broker.audit.hashes import ENTRY_PREFIX, Row, disagreeing, entry_hash
 
-# How many numbers away to search for an entry's original position, to report it as swapped instead of
-# altered.
+# How far away, in numbers, to search for an entry's original position, so that the entry is reported as
+# swapped instead of altered.
 SWAP_REACH = 20_000
 
 # A moved entry is valid under another number. If only its body was moved, the body matches another entry's

@@ -1,4 +1,4 @@
-"""All events of the record. A name never changes its meaning, and is never reused."""
+"""All events of the record. The meaning of a name never changes, and names are never reused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Event(StrEnum):
-    """Dotted names: the object of the act, then the act. The part before the dot is the event's family.
+    """Dotted names: the object of the action, then the action. The part before the dot is the event's family.
 
     ``meaning`` describes, in Markdown, when an entry is written. ``data`` lists the keys that the entry's
     data can have.
@@ -56,14 +56,14 @@ class Event(StrEnum):
     )
     REQUEST_LAPSED = (
         "request.lapsed",
-        "The request expired: nobody decided it in time, its window passed, or its workflow was closed.",
+        "The request expired: no one decided it in time, its window passed, or its workflow was closed.",
         "lapsed_at closed",
     )
     REQUEST_NARROWED = (
         "request.narrowed",
         (
-            "An approver shortened the request, or removed commands or targets. Only what all approvers left "
-            "can be used."
+            "An approver shortened the request, or removed commands or targets. Only what all "
+            "approvers left can be used."
         ),
         "duration commands targets",
     )
@@ -71,7 +71,7 @@ class Event(StrEnum):
     REQUEST_REMINDED = ("request.reminded", "The requester reminded the approvers.", "notified")
     REQUEST_ESCALATED = (
         "request.escalated",
-        "Nobody decided the request in time, so the next people of the policy were notified.",
+        "No one decided the request in time, so the next people of the policy were notified.",
         "step waited notified webhooks",
     )
     REQUEST_PURGED = (
@@ -88,7 +88,7 @@ class Event(StrEnum):
     )
     GRANT_PROVISIONING = (
         "grant.provisioning",
-        "The grant's start has come, and Stint began to create access on the targets.",
+        "The grant's start time was reached, and Stint began to create access on the targets.",
         "from",
     )
     GRANT_ACTIVE = ("grant.active", "Access exists and can be used until the deadline.", "from")
@@ -111,14 +111,14 @@ class Event(StrEnum):
     GRANT_RELEASED = ("grant.released", "An approver released a suspended grant.", "note")
     GRANT_DELEGATED = (
         "grant.delegated",
-        "The holder delegated a part of the grant. `chain` is the chain of grants from the first one.",
+        "The holder delegated part of the grant. `chain` is the chain of grants, starting with the original.",
         "to grant request command_set parameters duration reason chain",
     )
     GRANT_REVOKE_FAILING = (
         "grant.revoke_failing",
         (
-            "A target did not confirm the revocation, or someone asked Stint to try again now. Stint retries "
-            "until it is confirmed."
+            "A target did not confirm the revocation, or someone asked Stint to retry now. Stint "
+            "retries until every target confirms."
         ),
         "errors attempts retry",
     )
@@ -143,7 +143,7 @@ class Event(StrEnum):
     # Commands
     COMMAND_ORDERED = (
         "command.ordered",
-        "The holder started a command from the page of the grant. The entries that follow have its outcome.",
+        "The holder started a command from the page of the grant. The entries that follow show the outcome.",
         "order line target from",
     )
     COMMAND_ALLOWED = (
@@ -173,7 +173,7 @@ class Event(StrEnum):
     )
     COMMAND_ESCALATED = (
         "command.escalated",
-        "Nobody decided a held command in time, so the next people of the policy were notified.",
+        "No one decided a held command in time, so the next people of the policy were notified.",
         "run step waited notified webhooks",
     )
     COMMAND_STOPPED = (
@@ -206,7 +206,7 @@ class Event(StrEnum):
     )
     COMMAND_WATCH_ENDED = (
         "command.watch_ended",
-        "They no longer watch it. `reason` says why, and `seconds` for how long they watched.",
+        "A person stopped watching. `reason` is why, and `seconds` is for how long they watched.",
         "run target seconds reason",
     )
     RECORDING_RECOVERED = (
@@ -226,7 +226,7 @@ class Event(StrEnum):
     )
 
     # Targets
-    LEASE_MADE = ("lease.made", "From now on, something may exist on a target for a grant.", "target ahead")
+    LEASE_MADE = ("lease.made", "From now on, access for a grant may exist on a target.", "target ahead")
     LEASE_PREPARED = (
         "lease.prepared",
         "Access was created on a target. `made` describes what was created, and `until` is its expiry.",
@@ -317,8 +317,8 @@ class Event(StrEnum):
     SOURCE_SECRET_ROTATED = (
         "source.secret_rotated",
         (
-            "A new secret for a source's webhooks was created. The previous secret stays valid until the"
-            " next rotation."
+            "A new secret for a source's webhooks was created. The previous secret stays valid until "
+            "the next rotation."
         ),
     )
     SOURCE_REFUSED = (
@@ -336,8 +336,8 @@ class Event(StrEnum):
     IDENTITY_CHANGED = (
         "identity.changed",
         (
-            "The name, email address, kind, owner, groups, permissions or time zone of an identity changed. "
-            "Each key has the values before and now."
+            "The name, email address, kind, owner, groups, permissions or time zone of an identity "
+            "changed. Each key has the previous and the new value."
         ),
         "confirmed time_zone",
     )
@@ -349,7 +349,7 @@ class Event(StrEnum):
     IDENTITY_ENABLED = ("identity.enabled", "A disabled identity was enabled. Ended grants stay ended.")
     IDENTITY_GRANTS_ENDED = (
         "identity.grants_ended",
-        "Every grant of an identity was ended at once. The identity stays enabled.",
+        "All grants of an identity were ended together. The identity stays enabled.",
         "grants note",
     )
     IDENTITY_KEY_ADDED = ("identity.key_added", "An SSH public key was registered.", "fingerprint algorithm")
@@ -371,14 +371,14 @@ class Event(StrEnum):
     IDENTITY_TOKEN_EXCHANGED = (
         "identity.token_exchanged",
         (
-            "A machine exchanged a token of its issuer for one of Stint's. `claims` are the claims that"
-            " matched the trust policy."
+            "A machine exchanged a token of its issuer for a Stint API token. `claims` are the claims "
+            "that matched the trust policy."
         ),
         "trust_policy issuer workflow token_id claims",
     )
     IDENTITY_TOKEN_REFUSED = (
         "identity.token_refused",
-        "A token of an issuer was refused. `unmet` lists the conditions that it does not meet.",
+        "A token of an issuer was refused. `unmet` lists the conditions that the token does not meet.",
         "unmet from",
     )
     IDENTITY_DEVICE_AUTHORIZED = (
@@ -451,7 +451,7 @@ class Event(StrEnum):
         "proposal.created",
         (
             "Someone proposed a change that may grant more than before. Nothing changes until another "
-            "administrator publishes it."
+            "administrator publishes the change."
         ),
         "proposal proposed_by wider digest comment",
     )
@@ -462,7 +462,7 @@ class Event(StrEnum):
     )
     PROPOSAL_REFUSED = (
         "proposal.refused",
-        "Another administrator refused a proposal.",
+        "Another administrator denied a proposal.",
         "proposal proposed_by wider digest comment",
     )
     PROPOSAL_WITHDRAWN = (
@@ -477,7 +477,7 @@ class Event(StrEnum):
     )
     COMMAND_SET_PUBLISHED = (
         "command_set.published",
-        "A version of a command set was published. It can't change anymore.",
+        "A version of a command set was published. A published version can't change.",
         "version digest accepted",
     )
     COMMAND_SET_RETIRED = (
@@ -488,7 +488,7 @@ class Event(StrEnum):
     POLICY_CREATED = ("policy.created", "A policy was created.", "version digest grants_ended")
     POLICY_CHANGED = (
         "policy.changed",
-        "A policy was changed. Grants that it no longer allows end.",
+        "A policy was changed. Grants that the policy no longer allows end.",
         "version digest grants_ended",
     )
     POLICY_REMOVED = ("policy.removed", "A policy was removed. Grants under it end.", "grants_ended")
@@ -510,15 +510,15 @@ class Event(StrEnum):
     CLUSTER_CREATED = ("cluster.created", "A cluster was created.", "digest grants_ended")
     CLUSTER_CHANGED = (
         "cluster.changed",
-        "A cluster or its targets were changed. Grants that no longer fit end.",
+        "A cluster or its targets were changed. Grants that no longer match end.",
         "digest grants_ended",
     )
     CLUSTER_CHECKED = ("cluster.checked", "Someone checked a target step by step.", "target ok steps")
     CLUSTER_SETUP_SHOWN = (
         "cluster.setup_shown",
         (
-            "The setup for the administrator of the targets was printed on the server. `has_secret` is true"
-            " if it contains a key."
+            "The setup for the administrator of the targets was printed on the server. `has_secret` is "
+            "true if the setup contains a key."
         ),
         "has_secret",
     )
@@ -540,17 +540,17 @@ class Event(StrEnum):
     )
     WEBHOOK_ROTATED = (
         "webhook.rotated",
-        "A new signing key was created. The old one also signs until `both_until`.",
+        "A new signing key was created. Messages are also signed with the old key until `both_until`.",
         "both_until",
     )
     WEBHOOK_PAUSED = (
         "webhook.paused",
-        "Someone paused an endpoint, or it accepted nothing for days. Messages wait.",
+        "Someone paused an endpoint, or the endpoint accepted nothing for days. Messages wait.",
         "reason",
     )
     WEBHOOK_RESUMED = (
         "webhook.resumed",
-        "An endpoint was resumed. Everything that waited is sent.",
+        "An endpoint was resumed. All waiting messages are sent.",
         "waiting",
     )
     WEBHOOK_REPLAYED = ("webhook.replayed", "Someone had messages sent again.", "count since")
@@ -594,7 +594,7 @@ class Event(StrEnum):
     )
     LEGAL_HOLD_ADDED = (
         "legal_hold.added",
-        "A legal hold keeps what it covers from being deleted or archived.",
+        "A legal hold was added, which protects what it covers from being deleted or archived.",
         "ref identity starts_at ends_at reason",
     )
     LEGAL_HOLD_REMOVED = ("legal_hold.removed", "A legal hold was removed.", "reason")

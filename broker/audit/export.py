@@ -1,8 +1,8 @@
-"""The export of the record, a file that ``offline.py`` verifies without Stint and without the database.
+"""Exports the record to a file that ``offline.py`` verifies without Stint and without the database.
 
 The file has JSON lines: a header, each entry with its exact text and its hashes, and the number of entries.
-Each checkpoint follows the last entry that it covers. The file is a snapshot, because one statement reads
-everything.
+Each checkpoint follows the last entry that it covers. The file is a snapshot, because a single statement
+reads everything.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def export_part(part: Part, *, log: str = MAIN_LOG) -> Iterator[str]:
 
 
 def _beginning(size: int, log: str) -> dict[str, object] | None:
-    """Return what a verifier needs to start at a part: the signed tree of the entries before it, and the hash
-    of the last of them.
+    """Return what a verifier needs to start with a part: the signed tree of the entries before the part, and
+    the hash of the last of them.
     """
     if not size:
         return None
@@ -104,7 +104,7 @@ def note_export(*, file: str, until: int, after: int = 0, now: dt.datetime) -> N
     """Record that the entries after number ``after`` up to number ``until`` are about to be exported to a
     file.
 
-    A broken record that refuses entries can be exported as well; this entry then goes to the backlog.
+    A broken record that rejects entries can also be exported; this entry then goes to the backlog.
     """
     data = {"file": file, "until": None if until == ALL else until, **({"after": after} if after else {})}
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""The hashes of the record's format, and the comparison of an entry's columns with its body."""
+"""The hashes in the record's format, and the comparison of an entry's columns with its body."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Row(NamedTuple):
     object_ref: str
 
     def columns(self) -> dict[str, str | int | None]:
-        """Return the columns that repeat facts of the body."""
+        """Return the columns that repeat facts from the body."""
         return {
             "log": self.log,
             "at": self.at,
@@ -55,8 +55,8 @@ class Row(NamedTuple):
 def framed(body: str, columns: Sequence[Any]) -> bool:
     """Whether the body, apart from its data, is exactly the text that PostgreSQL writes for these columns.
 
-    This is twice as fast as parsing each body. If it is False, the body must be parsed. ``columns`` are in
-    Row's order.
+    This is twice as fast as parsing each body. If the result is False, the body must be parsed. ``columns``
+    are in the order of Row.
     """
     log, at, event, actor, actor_id, object_type, object_ref = columns
     number = "null" if actor_id is None else actor_id

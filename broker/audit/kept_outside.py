@@ -29,7 +29,7 @@ class _End(NamedTuple):
 def keep_outside(notes: Sequence[str]) -> None:
     """Append checkpoints, and wait until they are on disk. A partially written checkpoint is completed.
 
-    Raises OSError. If it is called again with the same checkpoints, it continues where it stopped.
+    Raises OSError. If called again with the same checkpoints, continues where it stopped.
     """
     path: Path = settings.CHECKPOINTS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,13 +71,13 @@ def all_kept() -> list[str]:
 
 
 def name_aside(now: datetime) -> Path:
-    """Return the name under which the file is kept when a new one is started."""
+    """Return the name under which the file is kept when a new file is started."""
     path: Path = settings.CHECKPOINTS_FILE
     return path.with_name(f"{path.name}.{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
 
 
 def set_aside(name: Path) -> None:
-    """Rename the file; the next checkpoint begins a new one. Raises OSError."""
+    """Rename the file. The next checkpoint starts a new file. Raises OSError."""
     settings.CHECKPOINTS_FILE.rename(name)
 
 
@@ -88,7 +88,7 @@ def _end() -> _End:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL))
         *parts, torn = file.read().split(_GAP)
-    # The last part may be a string whose signature is missing.
+    # The last part may be an incomplete checkpoint without a signature.
     if len(parts) == 1 or (len(parts) > 2 and parts[-2].startswith(_SIGNED)):
         torn = parts.pop() + _GAP + torn
     return _End(parts[-2] + _GAP + parts[-1] + b"\n" if len(parts) >= 2 else None, torn)

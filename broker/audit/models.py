@@ -39,7 +39,7 @@ MAIN_LOG = "main"
 
 
 class AuditEntry(models.Model):
-    """One entry of a log. Read-only: entries are written by ``record``."""
+    """One entry of a log. Read-only, because entries are written by ``record``."""
 
     pk = models.CompositePrimaryKey("log", "seq")
     log = models.TextField(db_collation="C")
@@ -114,11 +114,11 @@ class AuditCheckpoint(models.Model):
 
 
 class AuditArchive(models.Model):
-    """A copy of the entries after number ``after`` up to number ``until``, in the format of an export of this
-    part, compressed with gzip.
+    """A copy of the entries after number ``after`` up to number ``until``, in the format of a partial export,
+    compressed with gzip.
 
-    ``sha256`` is the digest of the compressed file, in hex. ``object`` is its name in the object store; empty
-    if the administrator keeps the file.
+    ``sha256`` is the digest of the compressed file, in hex. ``object`` is the file's name in the object
+    store; empty if the administrator keeps the file.
     """
 
     pk = models.CompositePrimaryKey("log", "until")
@@ -180,8 +180,8 @@ class AuditTree(models.Model):
 
 
 class AuditTrouble(models.Model):
-    """A current failure to make checkpoints of a log, or to store them outside the database: its start and
-    reason. The row is deleted when the failure is over.
+    """A current failure to make checkpoints of a log, or to store them outside the database, with its start
+    and reason. The row is deleted when the failure is over.
     """
 
     log = models.TextField(primary_key=True)
@@ -241,10 +241,10 @@ class AuditVerification(models.Model):
 
 
 class AuditReading(models.Model):
-    """A full verification of a log, which reads it in parts and has reached entry ``seq``.
+    """A full verification in progress, which reads a log in parts and has reached entry ``seq``.
 
-    ``sealed`` is the state from which it continues. The state is encrypted, so that no one with access to the
-    database can make the verification skip entries.
+    ``sealed`` is the state from which the verification continues. The state is encrypted, so that no one with
+    access to the database can make the verification skip entries.
     """
 
     log = models.TextField(primary_key=True)
@@ -260,8 +260,8 @@ class AuditReading(models.Model):
 
 
 class AuditBacklog(models.Model):
-    """An entry about the removal of access that the record refused. When the record accepts entries again, it
-    is appended with its original time.
+    """An entry about the removal of access that the record could not accept. When the record accepts entries
+    again, the entry is appended with its original time.
     """
 
     at = models.DateTimeField()
@@ -281,7 +281,7 @@ class AuditBacklog(models.Model):
 
 
 class AuditAttempt(models.Model):
-    """The attempts from one source within a minute, which become one entry after it. ``told``: the first
+    """The attempts from one source within a minute, which become one entry afterward. ``told``: the first
     attempt is already an entry.
     """
 

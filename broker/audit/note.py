@@ -30,7 +30,7 @@ def note_verification(
 
     ``first_seq`` is the entry at which the verification started. It is greater than 1 if an earlier
     verification had found the entries before it intact. ``began`` is the time at which the verification
-    started, if that was long before ``now``. If a broken log refuses the entry, the finding is only stored in
+    started, if that was long before ``now``. If a broken log rejects the entry, the finding is only stored in
     the row and logged. Otherwise raises the database's errors.
     """
     with transaction.atomic(using=using):
@@ -60,7 +60,7 @@ def note_verification(
 def _sound(verdict: Verdict, first_seq: int) -> int:
     """Return the number of intact entries, including those before ``first_seq``.
 
-    The last one may have been replaced.
+    The last intact entry may have been replaced.
     """
     if first_seq > 1 and verdict.first_bad_seq is not None:
         return verdict.first_bad_seq - 1

@@ -20,7 +20,7 @@ def entries(
     until: datetime | None = None,
     seq: int | None = None,
 ) -> QuerySet[AuditEntry]:
-    """Return the entries that match all given filters, the latest first.
+    """Return the entries that match all given filters, latest first.
 
     ``event`` is a full name (``grant.ended``) or a family (``grant``). ``since`` is inclusive, ``until`` is
     exclusive.

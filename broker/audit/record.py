@@ -1,4 +1,4 @@
-"""Append entries to the record in the transaction of the act that they describe."""
+"""Append entries to the record in the transaction of the action that they describe."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def record(
     now: datetime,
     using: str = "default",
 ) -> None:
-    """Append one entry to the main log, atomically with the transaction of the act.
+    """Append one entry to the main log, atomically with the transaction of the action.
 
-    The database appends all entries of a transaction together, just before its commit. If that fails, the
+    The database appends all entries of a transaction together, just before the commit. If that fails, the
     commit fails too.
 
     ``object_ref`` is the name that people see (``GR-7F3K``), at most 255 characters. ``data`` is JSON:
@@ -75,7 +75,7 @@ def record(
     ``request_id``. ``now`` is aware. Secrets are masked: private keys in any text, and values of keys that
     name a secret.
 
-    Raises NotInTransaction, Unrecordable, and the database's errors, which must abort the act. In a
+    Raises NotInTransaction, Unrecordable, and the database's errors, which must abort the action. In a
     ``rehearsal``, the entry is checked but not appended.
     """
     record_many(
@@ -130,14 +130,14 @@ def record_many(
 
 
 def is_refusal(error: DatabaseError) -> bool:
-    """Whether the database did not accept an entry of the record, at the call or at the commit."""
+    """Whether the database rejected an entry of the record, at the call or at the commit."""
     said = getattr(error.__cause__, "diag", None)
     named = (said.message_primary, said.table_name, said.context) if said else ()
     return any("audit_" in (text or "") for text in named)
 
 
 def _of_request() -> dict[str, Json]:
-    """Return the ID of the current request as data for an entry; empty outside requests, such as in
+    """Return the ID of the current request as data for an entry; empty outside of requests, for example in
     sweeps.
     """
     id_ = request_id.current()
@@ -164,11 +164,11 @@ def rehearsing() -> bool:
 
 
 def check_in_transaction(event: Event, connection: BaseDatabaseWrapper) -> None:
-    """Raise NotInTransaction unless the act's transaction is open."""
+    """Raise NotInTransaction unless the action's transaction is open."""
     if not connection.in_atomic_block:
         raise NotInTransaction(
-            f"{event.value} would be recorded outside the transaction of the act.",
-            hint="Call it inside transaction.atomic().",
+            f"{event.value} would be recorded outside the transaction of the action.",
+            hint="Call this inside transaction.atomic().",
         )
 
 
@@ -242,7 +242,7 @@ def _scalar(value: object, *, path: str) -> _Scalar:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise Unrecordable(f"{path} is {value}, which JSON can't hold.", hint="Record null or text.")
+            raise Unrecordable(f"{path} is {value}, which JSON can't represent.", hint="Record null or text.")
         return value
     raise Unrecordable(
         f"{path} is a {type(value).__name__}, which is not JSON.",

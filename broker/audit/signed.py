@@ -1,6 +1,4 @@
-"""The signed checkpoints of the record: the newest one in the database, and the last one in the file outside
-the database.
-"""
+"""The latest signed checkpoints of the record: in the database, and in the file outside the database."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from broker.audit.signed_note import is_signed, read
 
 
 class Signed(NamedTuple):
-    """A signed checkpoint: the number of entries and their root. ``where`` names it in messages."""
+    """A signed checkpoint: the number of entries and their root. ``where`` is its name in messages."""
 
     size: int
     root: bytes
@@ -35,7 +33,7 @@ def contradicted(signed: Signed) -> Broken:
 
 
 def newest_signed(*, log: str, using: str) -> list[Signed]:
-    """Return the last signed checkpoints in the database and the file, the largest first.
+    """Return the latest signed checkpoints in the database and in the file, largest first.
 
     Raises Broken if a checkpoint is not signed by this installation's key. Also raises CannotDecrypt,
     NotACheckpointKey, OSError.

@@ -1,4 +1,4 @@
-"""The comparison of this record with its checkpoints outside the database.
+"""Compares this record with its checkpoints outside the database.
 
 A restored older backup contains grants that have since been revoked. Only the checkpoints outside the
 database show this, so the record must be compared with them once after each start or restore. Until then, and
@@ -18,7 +18,7 @@ from broker.audit.signed_note import read
 from broker.kernel.errors import Unavailable
 
 # The condition that is part of the statement of every decision. The body of `record_incarnation` is inlined
-# here, because a SQL function would be planned at each decision.
+# here, because an SQL function would be planned at each decision.
 STANDS = """EXISTS (SELECT FROM audit_standing WHERE log = 'main' AND contradiction = '' AND incarnation =
     concat_ws('/', extract(epoch FROM pg_postmaster_start_time()), pg_relation_filenode('audit_entry')))"""
 _STANDING = f"""
@@ -44,7 +44,7 @@ class RecordContradicted(Unavailable):
 
 
 class Standing(NamedTuple):
-    """The result of the comparison. ``stands``: access may be used. ``contradiction`` is None until the
+    """The result of the comparison. ``stands``: access can be used. ``contradiction`` is None until the
     record has been compared.
     """
 
@@ -53,12 +53,12 @@ class Standing(NamedTuple):
 
 
 def check_stands() -> None:
-    """Raise RecordContradicted unless access may start and be used."""
+    """Raise RecordContradicted unless access can start and be used."""
     settle()
 
 
 def stands() -> bool:
-    """Whether access may start and be used."""
+    """Whether access can start and be used."""
     try:
         settle()
     except RecordContradicted:
@@ -67,9 +67,9 @@ def stands() -> bool:
 
 
 def settle() -> bool:
-    """Compare the record with its checkpoints outside the database, unless this was already done since its
-    start or restore. Return whether the comparison was made now. Raises RecordContradicted if they do not
-    match, or if this process can't read the current checkpoints. In that case, the process that makes
+    """Compare the record with its checkpoints outside the database, unless this was already done since the
+    last start or restore. Return whether the comparison was made now. Raises RecordContradicted if they do
+    not match, or if this process can't read the current checkpoints. In that case, the process that makes
     checkpoints compares them.
     """
     known = standing()
@@ -98,7 +98,7 @@ def standing() -> Standing:
 
 
 def write_standing(why: str) -> None:
-    """Store the result of the comparison. ``why`` is the contradiction, or empty."""
+    """Store the result of the comparison. ``why`` is the contradiction; empty if there is none."""
     with connection.cursor() as cursor:
         cursor.execute(_WRITE, [MAIN_LOG, why])
 

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 HASH_BYTES = 32
-# The number of leaves that are added at once, a power of two.
+# The number of leaves that are added in one step, a power of two.
 BLOCK = 1024
 
 

@@ -1,7 +1,7 @@
 """The verification of a log from its first entry to its head.
 
-One statement reads everything, so the verification sees one snapshot. Entries that are appended meanwhile
-don't affect the verdict.
+A single statement reads everything, so the verification sees one snapshot. Entries that are appended
+meanwhile don't affect the verdict.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ROWS = """
 """
 
 
-# An archive counts only with the entry about it, whose own text is not in it.
+# An archive counts only if the record has an entry about it, and that entry's own text is not in the archive.
 _ARCHIVES_END = """
     SELECT coalesce(max(a.until), 0) FROM audit_archive a
      WHERE a.log = %s AND EXISTS (
@@ -48,7 +48,7 @@ class Verdict:
     """The result of a verification. ``entries``: the number of intact entries. ``first_bad_seq``: the first
     entry that is not intact.
 
-    ``signed``: the number of entries of the newest checkpoint that the log was compared with, or None.
+    ``signed`` is the number of entries of the newest checkpoint with which the log was compared, or None.
     ``ended``: the log was read to its end. If not, ``head_seq`` and ``head_hash`` are those of the last entry
     that was read.
     """
@@ -87,7 +87,9 @@ class _Walk:
     archived: int = 0
 
     def is_archived(self, seq: int, body: str) -> bool:
-        """Whether an entry's text is in an archive. Its hash is then verified with those around it."""
+        """Whether an entry's text is in an archive. Its hash is then verified together with the neighboring
+        ones.
+        """
         return not body and seq <= self.archives_end
 
     def grow(self, seq: int, entry: bytes) -> None:
@@ -132,10 +134,10 @@ def verify(
 ) -> Verdict:
     """Verify a log, and return the verdict. Reading stops at the first break.
 
-    The log is also compared with its newest checkpoint, and with the last one in the file outside the
-    database. With ``from_seq``, only the last entries that each covers are compared, and none if that would
-    require reading all entries. ``tree`` is the tree of all entries before ``from_seq``; with it, the
-    comparison is complete. At most ``most`` entries are read.
+    The log is also compared with its newest checkpoint, and with the last checkpoint in the file outside the
+    database. With ``from_seq``, only the last entries that each checkpoint covers are compared, or none if
+    that would require reading all entries. ``tree`` is the tree of all entries before ``from_seq``; with it,
+    the comparison is complete. At most ``most`` entries are read.
 
     With ``from_seq``, verification starts at that entry and trusts the one before it. With ``anchor``, that
     entry must have this hash, from an earlier verification, and its own text must produce it. ``progress`` is

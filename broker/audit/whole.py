@@ -1,8 +1,8 @@
-"""The daily verification of the whole log. It is done in parts, so that even a long log takes few resources.
+"""The daily verification of the whole log, done in parts, so that even a long log takes few resources.
 
-It starts at the first entry and does not trust earlier verifications. Its state is encrypted, so someone with
-write access to the database can only put back an old state. The whole log then counts as verified at the time
-at which that old verification began.
+The verification starts at the first entry and does not trust earlier verifications. Its state is encrypted,
+so someone with write access to the database can only restore an old state. The whole log then counts as
+verified at the time at which that old verification began.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def verify_part(
     """Verify the next part of the main log, from its start if no verification is in progress.
 
     At the end of the log, or at a break, store and record the result, and return it. Returns None if there is
-    more to read, or if another process is reading it. Raises the same errors as ``verify``.
+    more to read, or if another process is reading the log. Raises the same errors as ``verify``.
     """
     with transaction.atomic():
         begin_whole(now=now)

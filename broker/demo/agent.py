@@ -19,8 +19,8 @@ _META = {
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent that calls the tools of a cluster or, with an empty cluster name, Stint's own tools. ``base``:
-    Stint's MCP URL.
+    """An agent that calls the tools of a cluster or, with an empty cluster name, Stint's own tools. ``base``
+    is Stint's MCP URL.
     """
 
     base: str

@@ -19,9 +19,9 @@ os.register_at_fork(after_in_child=_ports.clear)
 def free_port() -> int:
     """Return a free port of the loopback interface, which is returned only once while this process runs.
 
-    If possible, it is outside of the kernel's ephemeral range (ip_local_port_range, ip(7)). It is from a
-    block of ports that this process has claimed by binding an abstract socket (unix(7)), which is released
-    when the process ends. Raises OSError if there is none.
+    If possible, the port is outside of the kernel's ephemeral range (ip_local_port_range, ip(7)). It is from
+    a block of ports that this process has claimed by binding an abstract socket (unix(7)), which is released
+    when the process ends. Raises OSError if no port is free.
     """
     with _lock:
         while True:

@@ -25,11 +25,11 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class NoSSHServer(RuntimeError):
-    """A target can't be started here. The message says what is missing."""
+    """A target can't be started here. The message gives what is missing."""
 
 
 def usable_sshd() -> str:
-    """Return the path of sshd. Raises NoSSHServer if it is not installed, or this process is not root."""
+    """Return the path of sshd. Raises NoSSHServer if sshd is not installed, or this process is not root."""
     if os.geteuid() != 0:
         raise NoSSHServer("The SSH targets are real sshd processes, which need root. Run this again as root.")
     sshd = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
@@ -46,8 +46,8 @@ class SshTarget:
     ``clusters``. Only ``account`` can log in. The folder ``programs`` comes first on the PATH. ``options``
     are additional lines of sshd_config, which take precedence over those below. ``host_ca`` (path of a
     private key) signs a host certificate for 127.0.0.1. ``port`` 0 selects a free one. ``environment`` is
-    added to the environment of its commands. ``stop`` removes everything except the changes made by its
-    commands, and /run/sshd, which all sshd processes of a machine share.
+    added to the environment of commands on the target. ``stop`` removes everything except the changes made by
+    these commands, and /run/sshd, which all sshd processes of a machine share.
     """
 
     ca_keys: Sequence[str]
@@ -71,7 +71,7 @@ class SshTarget:
 
     @property
     def address(self) -> str:
-        """The address that it listens on."""
+        """The address at which the target listens."""
         return "127.0.0.1"
 
     @property

@@ -157,7 +157,7 @@ class Story(AgentSteps):
                 until = dt.datetime.fromisoformat(self.grant["expires_at"]).timestamp()
                 over, _, _ = select.select([watch], [], [], until - time.time() + 5)
                 late = time.time() - until
-            expect(bool(over), "the process was still there 5 s after the deadline")
+            expect(bool(over), "the process was still running 5 s after the deadline")
             expect(-0.05 < late < 2, f"the process ended {late:.3f} s after the deadline")
             running.wait(timeout=5)
         return f"process {process} on web-1 ended {late * 1000:.0f} ms after the deadline"
@@ -320,7 +320,7 @@ class Story(AgentSteps):
                 )
                 over, _, _ = select.select([watch], [], [], 10)
                 took = time.monotonic() - began
-            expect(bool(over), "the process was still there 10 s after the incident was closed")
+            expect(bool(over), "the process was still running 10 s after the incident was closed")
             _, printed = running.communicate(timeout=10)
         grant = self.wait_for(lambda found: found["state"] == "ended", within=15)
         expect(grant["end_reason"] == "workflow_closed", f"the grant ended because of {grant['end_reason']}")

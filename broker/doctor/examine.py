@@ -1,4 +1,6 @@
-"""Run all checks, one part after another. A part that fails becomes a finding and doesn't stop the others."""
+"""Runs all checks, one part after another. A part that fails becomes a finding and doesn't stop the
+others.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,8 @@ def _gone(error: DatabaseError) -> Finding:
         "database",
         f"did not respond: {' '.join(str(error).split()) or type(error).__name__}",
         why=(
-            "Without it, no access starts, gateways close all sessions after 10 s, and other parts can't be"
-            " checked."
+            "Without the database, no access starts, gateways close all sessions after 10 s, and other "
+            "parts can't be checked."
         ),
         fix="Start PostgreSQL, and check DATABASE_URL.",
     )

@@ -85,7 +85,7 @@ def _opened_to_others() -> Iterator[Finding]:
             yield wrong(
                 "folders",
                 f"other accounts on this machine can open {one}",
-                why="It contains secrets of this installation.",
+                why="The file contains secrets of this installation.",
                 fix=f"Run `chmod go= {one}`.",
             )
 

@@ -76,7 +76,7 @@ def _certificate(host: str, port: int) -> Finding:
         "pages",
         said,
         why="After that, browsers and `stint` refuse to connect.",
-        fix="Renew it, and fix its automatic renewal.",
+        fix="Renew the certificate, and fix its automatic renewal.",
     )
 
 

@@ -48,7 +48,7 @@ def of_database() -> Iterator[Finding]:
             "database",
             f"PostgreSQL {version} is too old",
             why="Stint requires PostgreSQL 15 or newer.",
-            fix="Upgrade it, then run `manage.py migrate`.",
+            fix="Upgrade PostgreSQL, then run `manage.py migrate`.",
         )
     else:
         yield ok("database", f"PostgreSQL {version}, as the role {role}")
@@ -106,7 +106,7 @@ def _standby(*, waits_for: str, streams: bool) -> Iterator[Finding]:
         yield warning(
             "database",
             "no commit waits for its standby",
-            why="A failover can lose entries of the record, and bring ended access back.",
+            why="A failover can lose entries of the record, and restore access that was ended.",
             fix="Set synchronous_standby_names on the primary, as described in the High availability guide.",
         )
     elif streams:
@@ -163,8 +163,9 @@ def _queue(policy: str, lengths: dict[str, int]) -> Iterator[Finding]:
         yield warning(
             "queue",
             f"maxmemory-policy is {policy}",
-            why="When its memory is full, messages are dropped.",
-            fix="Run `CONFIG SET maxmemory-policy noeviction` on it, and set it in its configuration file.",
+            why="When the queue's memory is full, messages are dropped.",
+            fix="Run `CONFIG SET maxmemory-policy noeviction` on the queue server, and set the policy "
+            "in its configuration file.",
         )
     for name, length in lengths.items():
         if length > LONG_QUEUE:

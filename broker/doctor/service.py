@@ -18,7 +18,7 @@ from sessions_app.operations.targets.look_at_target import is_right, look_at_tar
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.status.problems import GATEWAY_GONE, GATEWAY_SILENCE, troubles
 
-# The number of targets that are checked at once, so that a few that hang don't delay the others.
+# The number of targets that are checked at the same time, so that a few that hang don't delay the others.
 AT_ONCE = 16
 VERIFIED, WHOLE = dt.timedelta(hours=1), dt.timedelta(days=2)
 
@@ -44,8 +44,9 @@ def _gateways(now: dt.datetime) -> Iterator[Finding]:
             yield warning(
                 "gateways",
                 f"{node.name} was last seen {_ago(node.seen_at, now)} ago",
-                why="If it is running, it lost the database, closed all sessions and accepts no connections.",
-                fix="Check its log, and restart it.",
+                why="If the gateway is running, it lost the database, closed all sessions and accepts "
+                "no connections.",
+                fix="Check the gateway's log, and restart it.",
             )
     if not nodes:
         yield warning(
@@ -71,7 +72,7 @@ def of_record() -> Iterator[Finding]:
         yield wrong(
             "record",
             f"broken at entry {found.first_bad_seq}: {found.detail}",
-            why="Someone with access to the database changed it, or a disk is failing.",
+            why="Someone with access to the database changed the record, or a disk is failing.",
             fix="Keep the database as it is, and follow the Evidence guide.",
         )
     else:

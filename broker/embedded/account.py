@@ -101,7 +101,7 @@ def _has_name(uid: int) -> bool:
 def may_enter(path: Path, account: Account | None) -> bool:
     """Whether `account` (None: this process) may enter the folder or execute the file `path`.
 
-    This is tried in a process of that account, because ACLs and mounts also decide, not only permission bits.
+    A process of that account tries this, because ACLs and mounts matter as well, not only permission bits.
     """
     if account is None:
         return os.access(path, os.X_OK)
@@ -113,8 +113,8 @@ def may_enter(path: Path, account: Account | None) -> bool:
 def launch_argv(argv: Sequence[str], *, account: Account | None, death_signal: signal.Signals) -> list[str]:
     """Return the command that runs `argv` as `account` and sends it `death_signal` when this process ends.
 
-    The kernel watches the thread that starts the command, so start it from a thread that runs as long as this
-    process.
+    The kernel watches the thread that starts the command, so start it from a thread that lives as long as
+    this process.
     """
     who = "-" if account is None else f"{account.uid}:{account.gid}"
     launch = [sys.executable, "-I", "-S", str(_LAUNCH)]

@@ -1,5 +1,5 @@
-"""The programs of PostgreSQL and of Valkey or Redis: those of the system or, if it has none, those in the
-wheels.
+"""The programs of PostgreSQL and of Valkey or Redis: those of the system or, if the system has none, those in
+the wheels.
 
 Only the programs in the wheels are used, because their Python wrappers trust every local user and, as root,
 change permissions up to the root folder. The wheels are in the virtual environment's folder `servers`, which
@@ -178,7 +178,9 @@ def _fingerprint(program: Path) -> str:
 
 
 def _copy_trees(sources: Sequence[Path], target: Path, *, root: Path) -> None:
-    """Copy the folders `sources` to `target`, with their paths relative to `root`; all or nothing."""
+    """Copy the folders `sources` to `target`, with their paths relative to `root`, either completely or not
+    at all.
+    """
     _open(target.parent)
     temporary = target.with_name(f"{target.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""End process groups when the process that started them has ended, however it ended.
+"""End process groups after the process that started them has ended, regardless of how it ended.
 
 Run by path in a bare interpreter (`python -I -S guard.py SECONDS`). Standard input is a pipe that only the
 starter keeps open. A line `+123` or `-123` adds or removes the process group 123. At the end of the input,

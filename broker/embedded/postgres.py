@@ -103,7 +103,7 @@ class EmbeddedPostgres(PrivateServer):
         return f"postgresql://{role}:{password}@/{database}?host={quote(str(self.sockets), safe='/')}"
 
     def is_ready(self) -> bool:
-        """Whether the running postmaster has written "ready" to its pid file, which pg_ctl checks too."""
+        """Whether the running postmaster has written "ready" to its pid file. pg_ctl checks this too."""
         try:
             lines = (self.data / "postmaster.pid").read_text(encoding="ascii").splitlines()
         except FileNotFoundError:

@@ -83,7 +83,7 @@ def make_folder(path: Path) -> None:
 def temporary_state_dir(prefix: str = "stint-") -> Iterator[Path]:
     """Yield a new state folder in /tmp that the servers' account can reach, and delete it at the end.
 
-    It is directly in /tmp, because a test runner's temporary folders are private and have long names.
+    The folder is directly in /tmp, because a test runner's temporary folders are private and have long names.
     """
     path = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
     path.chmod(0o711 if os.geteuid() == 0 else 0o700)

@@ -36,8 +36,8 @@ class EmbeddedValkey(PrivateServer):
 
     name = "valkey"
     stop_signal = signal.SIGTERM
-    # A warning about machines with several gigabytes of data. This server has at most 256 MB, and Stint's
-    # queue is rebuilt from the database if it is lost.
+    # A warning for machines with several gigabytes of data. This server has at most 256 MB, and Stint's queue
+    # is rebuilt from the database if lost.
     hidden = "Memory overcommit must be enabled"
 
     def __init__(self, state_dir: Path) -> None:
@@ -67,7 +67,7 @@ class EmbeddedValkey(PrivateServer):
         return f"unix://:{self._password()}@{self.socket}?db={db}"
 
     def is_ready(self) -> bool:
-        """Whether the server responds to PING. While it loads its log, it doesn't."""
+        """Whether the server responds to PING. It doesn't while it loads its log."""
         try:
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(1)

@@ -1,4 +1,4 @@
-"""A bulkhead for calls to other systems, so that calls that hang don't delay others."""
+"""A bulkhead for calls to other systems, so that hanging calls don't delay others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from broker.kernel.threads import Threads
 
 log = structlog.get_logger(__name__)
 
-# A group gets only a few threads, so that one that hangs does not take all of them. A group with many items
+# A group gets only a few threads, so that a hanging group does not take all of them. A group with many items
 # yields to other groups after a turn of this many seconds.
 THREADS, THREADS_PER_GROUP = 12, 6
 TURN = 0.5
@@ -75,7 +75,7 @@ class Bulkhead:
             self._go.set()
 
     def take(self, items: Iterable[int]) -> None:
-        """Add items that are not already there. Call it regularly, because only this method frees the places
+        """Add items that are not already there. Call this regularly, because only this method frees the slots
         of slow calls.
         """
         with self._lock:
@@ -132,7 +132,7 @@ class Bulkhead:
             self._leave(work)
 
     def _goes_on(self, work: _Work, turn_over: float) -> bool:
-        """Take the group's next item. Return whether there was one, and the turn is not over."""
+        """Take the group's next item. Return False if there is none or the turn is over."""
         with self._lock:
             if self._stopped or time.monotonic() >= turn_over or work.group not in self._waiting:
                 return False
@@ -150,7 +150,8 @@ class Bulkhead:
         except Overtaken as error:
             log.info("bulkhead.overtaken", item=work.item, why=str(error))
         except Exception:
-            # Catch everything: one item must not stop the others, and it will be added again.
+            # Catch everything, because one item must not stop the others. The failed item will be added
+            # again.
             log.exception("bulkhead.failed", item=work.item)
         finally:
             with self._lock:

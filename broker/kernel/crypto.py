@@ -33,8 +33,8 @@ class CannotDecrypt(StintError):
 
 
 class SecretLocation(NamedTuple):
-    """The field of a row to which an encrypted secret is bound: it can be decrypted only there. ``row`` is
-    the row's primary key.
+    """The field of a row to which an encrypted secret is bound. The secret can be decrypted only for this
+    field. ``row`` is the row's primary key.
     """
 
     table: str
@@ -46,7 +46,7 @@ class SecretLocation(NamedTuple):
 
 
 def place_of(row: Model, field: str) -> SecretLocation:
-    """Return the place of a row's field. A row that is not stored yet gets its primary key."""
+    """Return the location of a row's field. A row that is not stored yet gets its primary key."""
     about = row._meta  # noqa: SLF001  # Django documents it
     if row.pk is None:
         with connection.cursor() as cursor:
@@ -63,7 +63,7 @@ def _derived(purpose: str) -> bytes:
 
 
 def seal(plain: bytes, *, place: SecretLocation) -> bytes:
-    """Encrypt a secret for one place. It can't be decrypted elsewhere, so a copy of it in another row is
+    """Encrypt a secret for one location. It can't be decrypted elsewhere, so a copy of it in another row is
     useless.
     """
     nonce = secrets.token_bytes(_NONCE)
@@ -71,7 +71,7 @@ def seal(plain: bytes, *, place: SecretLocation) -> bytes:
 
 
 def unseal(sealed: bytes, *, place: SecretLocation) -> bytes:
-    """Decrypt a secret that ``seal`` encrypted for the same place. Raises CannotDecrypt."""
+    """Decrypt a secret that ``seal`` encrypted for the same location. Raises CannotDecrypt."""
     try:
         return AESGCM(_derived("sealed")).decrypt(
             sealed[:_NONCE], sealed[_NONCE:], json.dumps(place).encode()
@@ -92,8 +92,8 @@ def new_token(prefix: str) -> str:
 
 
 def derived_token(prefix: str, name: str) -> str:
-    """Return the bearer token that belongs to a name. It is derived from the secret key, so it can be shown
-    again without being stored.
+    """Return the bearer token that belongs to a name. The token is derived from the secret key, so it can be
+    shown again without being stored.
     """
     return f"{prefix}_{base64.urlsafe_b64encode(_derived(f'token {name}')).rstrip(b'=').decode()}"
 

@@ -20,13 +20,13 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 BATCH = 1000
-# Seconds after which the rest of a list is left for the next time, so that it doesn't delay rows that become
-# due meanwhile.
+# In seconds. After this time, the rest of a list is left for the next run, so that it doesn't delay rows that
+# become due meanwhile.
 AWHILE = 1.0
 
 
 def for_a_while(rows: Iterable[T]) -> Iterator[T]:
-    """Yield rows until the time is up, but at least one. The rest is left for the next time."""
+    """Yield rows until the time is up, but at least one row. The rest is left for the next run."""
     until = time.monotonic() + AWHILE
     for row in rows:
         yield row
@@ -37,7 +37,7 @@ def for_a_while(rows: Iterable[T]) -> Iterator[T]:
 def each_free(due: QuerySet[Any], act: Callable[[int], object], *, failed: dict[str, str]) -> int:
     """Call ``act`` with the ID of each due row that is not locked, and return the number of calls.
 
-    Locked rows, and those left when the time is up, are processed the next time. A failing row is added to
+    Locked rows, and those left when the time is up, are processed in the next run. A failing row is added to
     ``failed``, and does not stop the others. Raises the database's errors if the connection is lost.
     """
     done = 0

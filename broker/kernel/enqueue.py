@@ -1,5 +1,5 @@
-"""Messages to the worker, sent after commit. They are only hints: if one is lost, the sweep finds the row a
-second later.
+"""Messages to the worker, sent after the commit. They are only hints: if a message is lost, the sweep finds
+the row a second later.
 """
 
 from __future__ import annotations

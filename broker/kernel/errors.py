@@ -9,9 +9,9 @@ from typing import ClassVar
 class StintError(Exception):
     """An anticipated failure. The message describes the problem, and ``hint`` what to do.
 
-    Subclasses are defined beside the operation that raises them. They set ``code`` (stable, machine-readable)
-    and ``status`` (the HTTP status of the response). ``moments`` are the times that the message contains in
-    UTC (`say_utc`), so that an entry point can also show them in the user's time zone.
+    Subclasses are defined in the module of the operation that raises them. They set ``code`` (stable,
+    machine-readable) and ``status`` (the HTTP status of the response). ``moments`` are the times that the
+    message contains in UTC (`say_utc`), so that an entry point can also show them in the user's time zone.
     """
 
     code: ClassVar[str] = "error"
@@ -36,7 +36,7 @@ class StintError(Exception):
 
 
 class InvalidInput(StintError):
-    """Some values are not valid. ``fields`` lists them, with what each needs."""
+    """Some values are not valid. ``fields`` lists them, each with the requirement."""
 
     code = "invalid"
     status = 400
@@ -57,7 +57,7 @@ class Forbidden(StintError):
 
 
 class Conflict(StintError):
-    """The object is no longer in the state that the request requires. Read it again."""
+    """The object is no longer in the state that the request requires. Read the object again."""
 
     code = "conflict"
     status = 409

@@ -1,5 +1,5 @@
-"""Concurrent calls to many other systems. Each group of calls gets a few threads, so that calls that hang
-delay few others.
+"""Concurrent calls to many other systems. Each group of calls gets a few threads, so that hanging calls delay
+few others.
 
 The calls run in threads. Their results are handled in the thread that waits for them, so only that thread
 needs a database connection.
@@ -61,8 +61,8 @@ class FanOut:
         self._waiting.setdefault(group, deque()).append(_Call(group, act, then, late))
 
     def run(self, *, meanwhile: Callable[[bool], object]) -> None:
-        """Make all calls, and return when they are done. ``meanwhile`` is called at least every half second,
-        with True if no calls are left. It may add more calls.
+        """Make all calls, and return when all are done. ``meanwhile`` is called at least every half second,
+        with True if no calls are left. It can add more calls.
         """
         while self._waiting or self._asked:
             self._begin()

@@ -1,4 +1,4 @@
-"""A fast first migration, which creates all tables at once."""
+"""A fast first migration, which creates all tables in one step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads for tasks that wait for other systems, so that these don't delay other tasks."""
+"""Threads for tasks that wait for other systems, so that these tasks don't delay others."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ log = structlog.get_logger(__name__)
 
 
 class KeyedThreads:
-    """A pool that runs a limited number of tasks at once, and at most one per key. It does not queue tasks
-    that it can't start.
+    """A pool that runs a limited number of tasks in parallel, and at most one per key. Tasks that can't be
+    started are not queued.
     """
 
     def __init__(self, most: int) -> None:
@@ -47,7 +47,7 @@ class KeyedThreads:
         except Overtaken as error:
             log.info("keyed_threads.overtaken", key=str(key), why=str(error))
         except Exception:
-            # Catch everything: nothing outside this thread would, and the row will be found again.
+            # Catch everything, because no code outside this thread would, and the row will be found again.
             log.exception("keyed_threads.failed", key=str(key))
         finally:
             with self._lock:

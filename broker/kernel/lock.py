@@ -1,5 +1,5 @@
-"""Database locks for tasks that wait for other systems. They are released when their process ends, however it
-ends.
+"""Database locks for tasks that wait for other systems. A lock is released when its process ends, regardless
+of how.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def held(one: int, two: int, *, silent: float) -> Iterator[bool]:
     """Hold the advisory lock with these two numbers during the block. Yield False if another process has it.
 
     A process without a query for ``silent`` seconds loses the lock with its connection, so it can't write
-    anything if it resumes. Code that waits for other systems must call ``still_here`` meanwhile.
+    anything if it resumes. Code that waits for other systems must call ``still_here`` regularly.
     """
     mine = _try(one, two) or (_end_silent(one, two, silent) and _try(one, two))
     try:
@@ -60,8 +60,8 @@ def is_shown(one: int, two: int) -> bool:
 
 
 def in_turn(what: str) -> None:
-    """Hold the lock ``what`` until the end of this transaction. First waits for other transactions that hold
-    it.
+    """Hold the lock ``what`` until the end of this transaction, after waiting for other transactions that
+    hold it.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [what])

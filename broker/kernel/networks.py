@@ -32,8 +32,8 @@ _DISGUISED = [
 
 
 def why_not(address: Address, allowed: Sequence[Network] = ()) -> str:
-    """Return why an address is blocked, or an empty string. ``allowed`` are internal networks that are not
-    blocked.
+    """Return why an address is blocked; empty if it is allowed. ``allowed`` lists internal networks that are
+    not blocked.
 
     Multicast, link-local (the metadata services of clouds) and unspecified addresses are always blocked.
     """

@@ -1,7 +1,7 @@
 """Log filters that report an outage of the queue or the database with one line a minute per process.
 
-Otherwise, each component that uses them would log a line each second, or a traceback for each message and
-request.
+Otherwise, each component that uses the queue or the database would log a line each second, or a traceback for
+each message and request.
 """
 
 from __future__ import annotations

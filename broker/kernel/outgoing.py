@@ -24,11 +24,11 @@ from broker.kernel.networks import Network, why_not, within
 CONNECT_SECONDS = 5.0
 
 
-class Forbidden(Exception):  # named for what happened
+class Forbidden(Exception):  # Named for the event, so without the suffix Error.
     """The address is blocked. The message is the reason, as the end of a sentence."""
 
 
-class Unreached(Exception):  # named for what happened
+class Unreached(Exception):  # Named for the event, so without the suffix Error.
     """There was no response in time. The message contains nothing that the server sent."""
 
 
@@ -92,14 +92,16 @@ class Outgoing:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Reply:
-        """Send one request and return the response, whatever its status. Raises Unreached or Forbidden."""
+        """Send one request and return the response, regardless of its status. Raises Unreached or
+        Forbidden.
+        """
         ends = time.monotonic() + self.total
         try:
             parts = urlsplit(url)
             secure, host = parts.scheme == "https", parts.hostname or ""
             port = parts.port or (443 if secure else 80)
         except ValueError as error:
-            raise Unreached("Its URL is not valid.") from error
+            raise Unreached("The URL is not valid.") from error
         addresses = self._addresses(host, port, secure=secure)
         path = parts.path or "/"
         target = f"{path}?{parts.query}" if parts.query else path
@@ -125,7 +127,7 @@ class Outgoing:
         except (OSError, ValueError, http.client.HTTPException) as error:
             late = time.monotonic() >= ends
             raise Unreached(
-                "It took too long." if late else f"It can't be reached: {_said(error)}"
+                "The response took too long." if late else f"The address can't be reached: {_said(error)}"
             ) from error
         broken_off = answer.length and len(read) <= self.most
         return Reply(
@@ -140,9 +142,9 @@ class Outgoing:
         try:
             found = [ipaddress.ip_address(text.partition("%")[0]) for text in self.resolve(host, port)]
         except (OSError, ValueError) as error:
-            raise Unreached(f"Its name can't be resolved: {_said(error)}") from error
+            raise Unreached(f"The host name can't be resolved: {_said(error)}") from error
         if not found:
-            raise Unreached("Its name has no address.")
+            raise Unreached("The host name has no address.")
         if self.allowed is not None:
             for address in found:
                 if why := why_not(address, self.allowed):
@@ -155,11 +157,14 @@ class Outgoing:
     def _wire(
         self, addresses: Sequence[tuple[str, int]], name: str | None, ends: float
     ) -> Iterator[socket.socket]:
-        """Open a connection that is closed at the deadline of the exchange, whatever the server does."""
+        """Open a connection that is closed at the deadline of the exchange, regardless of what the server
+        does.
+        """
         raw = _connected(addresses, ends)
         with contextlib.closing(raw), _cut_at(raw, ends):
             raw.settimeout(self.total)
-            # Head and body are sent separately, and the body would otherwise wait for an acknowledgment.
+            # Head and body are sent separately, and without this option the body would wait for an
+            # acknowledgment.
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if name is None:
                 yield raw
@@ -199,8 +204,8 @@ def _cut_at(raw: socket.socket, ends: float) -> Iterator[None]:
             yield
         finally:
             timer.cancel()
-            # Stop the timer before the duplicate is closed, because another socket may reuse its number at
-            # once.
+            # Stop the timer before the duplicate is closed, because another socket may immediately reuse its
+            # number.
             timer.join()
 
 

@@ -1,6 +1,4 @@
-"""The codes of problems that have no error class: their status, what they mean, and what to do, in
-Markdown.
-"""
+"""The codes of problems without an error class: their status, their meaning, and what to do, in Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from collections.abc import Mapping
 OTHER_CODES: Mapping[str, tuple[int, str]] = {
     "authentication_failed": (
         401,
-        "The API token is not valid: it has expired, was revoked, or is misspelled. Create a new one.",
+        "The API token is not valid: it has expired, was revoked, or is misspelled. Create a new token.",
     ),
     "bad_request": (
         400,
@@ -48,8 +46,8 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     "hold_lapsed": (
         403,
         (
-            "Nobody decided the held request in time. It was not sent to the target. Send it again to request"
-            " another approval."
+            "No one decided the held request in time. It was not sent to the target. Send it again to "
+            "request another approval."
         ),
     ),
     "hold_over": (
@@ -113,7 +111,7 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     ),
     "request_malformed": (
         400,
-        "The gateway can't decide a request of this form. The message explains what to change.",
+        "The gateway can't decide a request in this format. The message explains what to change.",
     ),
     "several_targets": (
         400,
@@ -132,13 +130,13 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     ),
     "too_slow": (
         504,
-        "The target's response took longer than the command set allows. The rest is not passed on.",
+        "The target's response took longer than the command set allows. The rest is not forwarded.",
     ),
     "unanswered": (
         502,
         (
-            "The target received the request, but its response broke off. Find out what the target did"
-            " before you send the request again."
+            "The target received the request, but its response was cut off. Find out what the target "
+            "did before you send the request again."
         ),
     ),
     "unsupported_media_type": (
@@ -147,7 +145,7 @@ OTHER_CODES: Mapping[str, tuple[int, str]] = {
     ),
     "version_not_supported": (
         505,
-        "The gateway speaks HTTP/1.1. Configure the client to use it.",
+        "The gateway supports only HTTP/1.1. Configure the client to use it.",
     ),
     "withheld": (
         502,

@@ -9,7 +9,7 @@ from django.conf import settings
 from broker.kernel.errors import StintError
 
 CONTENT_TYPE = "application/problem+json"
-# The path under which each code is explained.
+# The path of the pages that explain the codes.
 _REFERENCE = "/docs/reference/errors/"
 
 

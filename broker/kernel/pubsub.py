@@ -1,6 +1,6 @@
-"""The queue's server as a carrier of messages that nobody keeps (Redis pub/sub).
+"""Uses the queue's server to carry messages that are not stored (Redis pub/sub).
 
-Nothing that is published may depend on secrecy or delivery: seal it (`broker.kernel.sealed_channel`), and
+Published messages must not depend on secrecy or delivery: encrypt them (`broker.kernel.sealed_channel`), and
 expect gaps.
 """
 
@@ -16,17 +16,17 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-# What a call may raise while the server is away.
+# The exceptions that a call can raise while the server is unavailable.
 UNREACHABLE = (RedisError, OSError, TimeoutError)
 
 
 def pubsub_client() -> Redis:
-    """Return a client of the server at REDIS_URL. It connects at its first call, and gives up after
-    seconds.
+    """Return a client of the server at REDIS_URL. The client connects at its first call, and times out after
+    a few seconds.
     """
     url, options = settings.CELERY_BROKER_URL, settings.CELERY_BROKER_TRANSPORT_OPTIONS
     waits = {name: options[name] for name in ("socket_connect_timeout", "socket_timeout")}
-    # A connection that was lost while nothing was sent is opened once more.
+    # If a connection was lost before anything was sent, it is opened once more.
     waits["retry"] = Retry(NoBackoff(), 1)
     if "master_name" in options:
         return _of_sentinels(url.split(";"), options, waits)
@@ -35,7 +35,7 @@ def pubsub_client() -> Redis:
 
 
 def redis_url(url: str) -> str:
-    """Return a URL for kombu as redis-py reads it: sockets and certificates are written differently."""
+    """Convert a URL in kombu's format to redis-py's, which specifies sockets and certificates differently."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     if parts.scheme == "redis+socket":

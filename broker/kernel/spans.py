@@ -1,4 +1,4 @@
-"""Spans by OpenTelemetry's SDK. Only `tracing` imports this module, and only while traces are on.
+"""Spans created with OpenTelemetry's SDK. Only `tracing` imports this module, and only while tracing is on.
 
 OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_…) set the destination of spans. Source:
 https://www.w3.org/TR/trace-context/.
@@ -21,7 +21,7 @@ from opentelemetry.trace import Link, SpanContext, StatusCode, TraceFlags
 
 from broker.kernel.trace_ids import HEADER, Life
 
-# The IDs of the trace and of the span that starts next; None: random ones.
+# The IDs of the trace and of the span that starts next; None for random IDs.
 _given: ContextVar[tuple[int, int] | None] = ContextVar("given", default=None)
 
 
@@ -36,8 +36,8 @@ class _Ids(RandomIdGenerator):  # type: ignore[misc]  # mypy doesn't know the op
 
 
 class Spans:
-    """The spans of this process. ``exporter`` None: OTLP over HTTP. Raises ImportError without its
-    package.
+    """The spans of this process. With ``exporter`` None, spans are exported with OTLP over HTTP. Raises
+    ImportError if the package for this is missing.
     """
 
     def __init__(self, version: str, exporter: SpanExporter | None, installation: str) -> None:
@@ -59,8 +59,8 @@ class Spans:
 
     @contextmanager
     def within(self, life: Life, name: str, attributes: Mapping[str, str]) -> Iterator[None]:
-        """Run the block in a span of a life: below the current span if that is one too, otherwise below the
-        first, with links from and to the current span.
+        """Run the block in a span of a lifetime. Its parent is the current span if that belongs to the same
+        lifetime, otherwise the first span, with links from and to the current span.
         """
         first, current = self._first_of(life), trace.get_current_span()
         attributes = {**attributes, **_named(life)}
@@ -72,7 +72,7 @@ class Spans:
             yield
 
     def first(self, life: Life, name: str, began: int) -> None:
-        """Export the first span of a life, which began at ``began`` (Unix nanoseconds) and ends now."""
+        """Export the first span of a lifetime, which began at ``began`` (Unix nanoseconds) and ends now."""
         context = self._first_of(life)
         links = _links(trace.get_current_span(), context)
         token = _given.set((context.trace_id, context.span_id))
@@ -91,7 +91,7 @@ class Spans:
 
     def _first_of(self, life: Life) -> SpanContext:
         trace_id, span_id = life.ids(self._installation)
-        # Each process decides the same: samplers use only the ID.
+        # Each process decides the same way, because samplers use only the ID.
         kept = self._provider.sampler.should_sample(Context(), trace_id, "stint.request")
         flags = TraceFlags.SAMPLED if kept.decision.is_sampled() else TraceFlags.DEFAULT
         return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
@@ -133,7 +133,9 @@ def _keys(attributes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _links(current: trace.Span, other: SpanContext) -> list[Link]:
-    """Link the current span to one of another trace, and return the link back; none if there is no span."""
+    """Link the current span to a span of another trace, and return the link back; none if there is no current
+    span.
+    """
     if not current.get_span_context().is_valid:
         return []
     current.add_link(other)

@@ -1,4 +1,4 @@
-"""Statements of hot paths, which are prepared once per connection, and sent and read directly with libpq.
+"""Statements on hot paths, which are prepared once per connection, and sent and read directly with libpq.
 
 Source: PostgreSQL's documentation, "Asynchronous Command Processing" (libpq) and "Message Formats" (binary
 values).
@@ -17,7 +17,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from psycopg import pq
 
-# Longer than a healthy database takes to respond. Nothing is authorized meanwhile.
+# Longer than a healthy database takes to respond. Nothing is authorized in the meantime.
 PATIENCE_MS = 2000
 _BINARY = 1
 Answer = pq.abc.PGresult
@@ -32,7 +32,7 @@ def drop_if_cut() -> None:
     """Close this thread's connection if the server has closed it, so that its next use opens a new one.
 
     Between statements, a server sends data only when it closes the connection. If a transaction is open, the
-    connection is kept: the transaction is lost, so its next statement must fail.
+    connection is kept, because the transaction is lost and its next statement must fail.
     """
     django = connections[DEFAULT_DB_ALIAS]
     if django.connection is None or django.in_atomic_block or django.connection.closed:
@@ -72,8 +72,8 @@ class Statement:
         Raises DatabaseSilent, including after two seconds without a response, and then closes the connection.
         """
         drop_if_cut()
-        # Look up the connection each time: within one thread, Django has a different one for each task of an
-        # event loop.
+        # Look up the connection each time, because within one thread Django has a different one for each task
+        # of an event loop.
         django = connections[DEFAULT_DB_ALIAS]
         if django.connection is None:
             django.ensure_connection()

@@ -17,9 +17,9 @@ MAX_STORED = 8000
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # Lines of a key may be separated by spaces, or by `\n` in JSON or in quotes.
 _GAP = r"(?:\s|\\+[nrt])*+"
-# Only what can be key material is removed with the begin marker. Anything else after the marker must stay
-# visible, because the holder tried to run it. Shorter words count as key material only in the last line
-# before the end marker.
+# Only text that can be key material is removed along with the begin marker. Any other text after the marker
+# must stay visible, because the holder tried to run it. Shorter words count as key material only in the last
+# line before the end marker.
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z ]*PRIVATE KEY(?: BLOCK)?)-----"
     rf"(?:{_GAP}(?:Proc-Type|DEK-Info|Version|Comment): [\w.,/+ -]{{1,80}}(?=\s|\\))*+"
@@ -36,7 +36,7 @@ def is_storable(text: str) -> bool:
 
 def recordable(text: str) -> str:
     r"""Return text in a form that can be stored. Private keys are replaced by their digests, ``[private key,
-    sha256:…]``, and NUL and lone surrogates are escaped as ``\x00`` and ``\udc80``. Everything else is
+    sha256:…]``, and NUL and lone surrogates are escaped as ``\x00`` and ``\udc80``. All other text is
     unchanged, so that the record shows what was tried.
     """
     return _UNSTORABLE.sub(lambda odd: ascii(odd.group())[1:-1], without_keys(text))
@@ -65,7 +65,7 @@ def _stored(text: str, kept: int) -> str:
     if len(text) <= MAX_STORED:
         return recordable(text)
     whole = text.encode("utf-8", "surrogatepass")
-    # Keys are masked before the text is truncated, because a part of a key would not be recognized.
+    # Keys are masked before the text is truncated, because part of a key would not be recognized.
     return f"{recordable(text)[:kept]}… [{len(whole)} bytes, sha256:{hashlib.sha256(whole).hexdigest()}]"
 
 
@@ -88,5 +88,5 @@ def checked_text(text: str, *, field: str, longest: int = MAX_TEXT) -> str:
         raise InvalidInput(says, hint="Make it shorter, or link to the long version.", fields={field: [says]})
     if not is_storable(text):
         says = f"The {field} contains a character that can't be stored."
-        raise InvalidInput(says, hint="Type it again instead of pasting it.", fields={field: [says]})
+        raise InvalidInput(says, hint="Type the text again instead of pasting it.", fields={field: [says]})
     return without_keys(text).strip()

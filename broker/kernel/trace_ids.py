@@ -10,8 +10,8 @@ HEADER = "traceparent"
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """The life of one grant: the ID of its request, and its own reference, which is empty before it
-    exists.
+    """The facts that identify a grant's trace: the ID of its request, and the grant's reference, which is
+    empty before the grant exists.
     """
 
     request_id: int

@@ -1,8 +1,8 @@
 """OpenTelemetry traces. They are off by default; OpenTelemetry is then not imported.
 
-One trace has the whole life of a grant, from its request to the proof of its end, in all processes. Its ID
-and that of its first span are derived from the request, so nothing is stored or passed on for it. Everything
-else, such as a page or a task, has a trace of its own; links connect the two.
+One trace covers the whole lifetime of a grant, from its request to the proof of its end, in all processes.
+The IDs of the trace and of its first span are derived from the request, so nothing is stored or passed on for
+it. Other activity, such as a page or a task, has its own trace; links connect the two.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# None while traces are off.
+# None while tracing is off.
 _spans: Spans | None = None
 
 
 def start(version: str, exporter: Any = None, *, installation: str = "") -> None:
-    """Turn traces on for this process. ``exporter`` None: OTLP over HTTP. Raises ImproperlyConfigured.
+    """Turn tracing on for this process. With ``exporter`` None, spans are exported with OTLP over HTTP.
+    Raises ImproperlyConfigured.
 
     ``installation`` is the same in all processes of an installation, and different in others.
     """
@@ -39,13 +40,13 @@ def start(version: str, exporter: Any = None, *, installation: str = "") -> None
         _spans = Spans(version, exporter, installation)
     except ImportError as error:
         raise ImproperlyConfigured(
-            f"STINT_TRACES is on, but {error.name} is not installed. Run"
-            " `pip install --require-hashes -r .requirements/locked/traces.txt`, or unset it."
+            f"STINT_TRACES is on, but {error.name} is not installed. Run `pip install --require-hashes "
+            "-r .requirements/locked/traces.txt`, or unset STINT_TRACES."
         ) from error
 
 
 def stop() -> None:
-    """Turn traces off."""
+    """Turn tracing off."""
     global _spans
     _spans = None
 
@@ -54,7 +55,7 @@ def stop() -> None:
 def span(name: str, traceparent: str = "", **attributes: str) -> Iterator[None]:
     """Run the block in a span, whose parent is ``traceparent`` if that is valid, otherwise the current span.
 
-    Of an error, the span has only the type, because the message may contain output of commands.
+    If an error occurs, the span gets only its type, because the message may contain output of commands.
     """
     if _spans is None:
         yield
@@ -65,7 +66,7 @@ def span(name: str, traceparent: str = "", **attributes: str) -> Iterator[None]:
 
 @contextmanager
 def span_in(life: Life, name: str, **attributes: str) -> Iterator[None]:
-    """Run the block in a span of a grant's life."""
+    """Run the block in a span of a grant's lifetime."""
     if _spans is None:
         yield
         return
@@ -74,8 +75,8 @@ def span_in(life: Life, name: str, **attributes: str) -> Iterator[None]:
 
 
 def traced(name: str, life: Callable[..., Life]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorate a function to run in a span of a grant's life. ``life`` gets its arguments, and is called only
-    while traces are on.
+    """Decorate a function to run in a span of a grant's lifetime. ``life`` gets the function's arguments, and
+    is called only while tracing is on.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -92,8 +93,8 @@ def traced(name: str, life: Callable[..., Life]) -> Callable[[Callable[P, T]], C
 
 
 def begins(name: str, life: Callable[[T], Life]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorate a function that begins a grant's life. Its span is the first of the trace. ``life`` gets its
-    result. If it raises, there is no span.
+    """Decorate a function that begins a grant's lifetime. Its span is the first of the trace. ``life`` gets
+    the function's result. If the function raises, there is no span.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -111,5 +112,5 @@ def begins(name: str, life: Callable[[T], Life]) -> Callable[[Callable[P, T]], C
 
 
 def traceparent() -> str:
-    """Return the `traceparent` header of the current span, or an empty string."""
+    """Return the `traceparent` header of the current span; empty if there is none."""
     return "" if _spans is None else _spans.traceparent()

@@ -1,13 +1,13 @@
 """A process that loads all of Stint once, and from which the processes of a group are forked.
 
-The code is therefore loaded only once, and its memory is shared. Run as `python -m
-broker.processes.fork_server FD`, where FD is a socket (SOCK_SEQPACKET). `ForkServer` has its other end. A
-request is a JSON object, sent with the descriptor for the new process's output. The response is its process
+This way, the code is loaded only once, and its memory is shared. Run as `python -m
+broker.processes.fork_server FD`, where FD is a socket (SOCK_SEQPACKET). `ForkServer` has the other end. A
+request is a JSON object, sent with the descriptor for the new process's output. The response is the process
 ID.
 
-The new process is a grandchild whose parent ends at once, so the kernel reparents it to the supervisor, which
-is the subreaper. The supervisor waits for it and signals it like any other child, even if the fork server
-ends.
+The new process is a grandchild whose parent exits immediately, so the kernel reparents it to the supervisor,
+which is the subreaper. The supervisor waits for it and signals it like any other child, even if the fork
+server ends.
 
 Sources: prctl(2) PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG and PR_SET_NAME, unix(7).
 """
@@ -152,7 +152,7 @@ class ForkServer:
         return Forked(pid, os.fdopen(reading, "rb", buffering=0))
 
     def _answer(self) -> int:
-        """Return the ID of the process that was requested last. Processes of earlier requests that timed out
+        """Return the ID of the most recently requested process. Processes of earlier requests that timed out
         are killed when their IDs arrive.
         """
         while True:

@@ -1,4 +1,4 @@
-"""A supervisor for a group of processes: it merges their logs, restarts them with backoff, and stops them
+"""A supervisor for a group of processes, which merges their logs, restarts them with backoff, and stops them
 together.
 
 Each process leads its own session, so that the terminal's Ctrl-C reaches only the supervisor, which then
@@ -43,13 +43,13 @@ _COLORS = {"grey": 90, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magent
 class Process:
     """One process of a group.
 
-    `stage`: it starts when all lower stages are ready, and stops before them. `early`: it starts together
-    with the stage below, because it doesn't depend on it. `ready` returns whether it is ready; by default, it
-    counts as ready after 1.5 s. `once`: it is ready when it has exited with status 0. All other processes are
-    restarted when they exit, after a call of `ended`. `env` None: the supervisor's environment. `inherit`:
-    descriptors that it inherits. `fork_server`: it is forked from this fork server, with the fork server's
-    environment, instead of started.
-    `hidden`: its log lines with this text are not shown.
+    `stage`: the process starts when all lower stages are ready, and stops before them. `early`: it starts
+    together with the stage below, because it doesn't depend on it. `ready` returns whether it is ready; by
+    default, it counts as ready after 1.5 s. `once`: it is ready when it has exited with status 0. All other
+    processes are restarted when they exit, after a call of `ended`. `env` None means the supervisor's
+    environment. `inherit` lists descriptors for it to inherit. `fork_server`: it is forked from this fork
+    server, with the fork server's environment, instead of started. `hidden`: log lines with this text are not
+    shown.
     """
 
     name: str
@@ -115,9 +115,9 @@ class _Child:
 class Supervisor:
     """A supervisor that runs `processes` until `stop()`, SIGINT, SIGTERM or SIGHUP.
 
-    When all are ready, `ready` is set and `on_ready` is called, once. `run()` blocks. Call it once, in a
-    thread that runs as long as the group. `first_delay`: seconds before the first restart, doubled each time,
-    up to 30.
+    When all processes are ready, `ready` is set and `on_ready` is called, once. `run()` blocks. Call it once,
+    in a thread that lives as long as the group. `first_delay` is the number of seconds before the first
+    restart, doubled each time, up to 30.
     """
 
     def __init__(
@@ -246,7 +246,7 @@ class Supervisor:
         return running.returncode or 0
 
     def _bury(self) -> None:
-        """Wait for the orphans of ended processes, which the kernel reparents to this one if it is the
+        """Wait for the orphans of ended processes. The kernel reparents them to this process if it is the
         subreaper.
         """
         for group in list(self._graves):

@@ -41,7 +41,7 @@ _DATABASES, _MIGRATION, _APPLICATION = 0, 1, 2
 
 
 class PortTakenError(RuntimeError):
-    """Stint can't listen on a port. The message has the port and how to choose another one."""
+    """Stint can't listen on a port. The message gives the port and how to choose another one."""
 
 
 @dataclass(frozen=True, kw_only=True)

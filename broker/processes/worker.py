@@ -107,7 +107,7 @@ def _begin(task_id: str, task: Any, **_: object) -> None:
 
 @task_postrun.connect
 def _end(task_id: str, task: Any, state: str, retval: object, **_: object) -> None:
-    """Measure the task. A task that another process did first has not failed."""
+    """Measure the task. A task that another process did first does not count as failed."""
     outcome = "overtaken" if isinstance(retval, Overtaken) else "done" if state == SUCCESS else "failed"
     if found := _began.pop(task_id, None):
         began, spans = found

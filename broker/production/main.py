@@ -1,6 +1,6 @@
 """`manage.py production DIR`: write the files with which systemd and nginx run Stint, laid out as below /.
 
-It runs before settings are loaded, because it writes them.
+The command runs before settings are loaded, because it writes them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RUN = ("usr/local/sbin/stint-manage",)
 
 
 class NotWritableError(RuntimeError):
-    """A file can't be written. The message gives its path and the reason."""
+    """A file can't be written. The message gives the path and the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ GATEWAY_KEY = GATEWAYS.text(
 GATEWAY_DRAIN_MINUTES = GATEWAYS.number(
     "STINT_GATEWAY_DRAIN_MINUTES",
     10,
-    "How long a gateway that drains waits for running commands and requests, in minutes.",
+    "How long a draining gateway waits for running commands and requests, in minutes.",
 )
 
 POSTGRES = Group(

@@ -61,18 +61,18 @@ LIMITS = Group(
 OPEN_REQUESTS_PER_PERSON = LIMITS.number(
     "STINT_OPEN_REQUESTS_PER_PERSON",
     20,
-    "The maximum number of one person's requests that can wait for approval at once.",
+    "The maximum number of one person's requests that can wait for approval at the same time.",
     least=1,
 )
 WAITING_COMMANDS_PER_GRANT = LIMITS.number(
     "STINT_WAITING_COMMANDS_PER_GRANT",
     10,
-    "The maximum number of held commands of one grant that can wait for approval at once.",
+    "The maximum number of held commands of one grant that can wait for approval at the same time.",
     least=1,
 )
 WAITING_COMMANDS_PER_PERSON = LIMITS.number(
     "STINT_WAITING_COMMANDS_PER_PERSON",
     30,
-    "The maximum number of one person's held commands that can wait for approval at once.",
+    "The maximum number of one person's held commands that can wait for approval at the same time.",
     least=1,
 )

@@ -28,9 +28,9 @@ RECORDINGS_STORE = RECORDINGS.match(
 RECORDINGS_DAYS = RECORDINGS.number(
     "STINT_RECORDINGS_DAYS",
     365,
-    "How many days recordings are kept, unless their policy says otherwise (`recordings: {keep: 90d}`)."
-    " Files that belong to no known run, for example after a restore from a backup, are kept for the same"
-    " time. Digests stay in the record.",
+    "How many days recordings are kept, unless their policy sets another time (`recordings: {keep: "
+    "90d}`). Files that belong to no known run, for example after a restore from a backup, are kept "
+    "for the same time. Digests stay in the record.",
 )
 RECORDING_MIB = RECORDINGS.number(
     "STINT_RECORDING_MIB",

@@ -87,8 +87,8 @@ ALLOWED_HOSTS = PAGES.items(
 BEHIND_PROXY = PAGES.boolean(
     "STINT_BEHIND_PROXY",
     False,
-    "Trust the client address, the protocol and the request ID that a proxy sets. Turn it on only if a proxy"
-    " replaces these headers in each request.",
+    "Trust the client address, the protocol and the request ID that a proxy sets. Turn this on only if "
+    "a proxy replaces these headers in each request.",
 )
 HTTP_HOST = PAGES.text(
     "STINT_HTTP_HOST",
@@ -111,7 +111,7 @@ STREAMS_DIRECT_PORT = PAGES.number(
 STREAMS_MOST = PAGES.number(
     "STINT_STREAMS_MOST",
     2000,
-    "The maximum number of live streams that one streams process serves at once.",
+    "The maximum number of live streams that one streams process serves at the same time.",
 )
 WEB_WORKERS = PAGES.number(
     "STINT_WEB_WORKERS",

@@ -13,7 +13,8 @@ from accounts.queries import valid_token
 from broker.kernel import clock
 from sessions_app.queries.identities.api_tokens import outlived_token
 
-# Last use is stored at most this often, because otherwise each use of a token would be a write.
+# The time of last use is stored at most this often, because otherwise each use of a token would cause a
+# write.
 _USE_NOTED_EVERY = dt.timedelta(minutes=1)
 
 
@@ -42,7 +43,7 @@ class TokenAuthentication(BaseAuthentication):
         return token
 
     def authenticate_header(self, request: Request) -> str:
-        """Return the challenge for a 401."""
+        """Return the challenge of a 401 response."""
         return 'Bearer realm="Stint"'
 
 

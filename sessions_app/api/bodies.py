@@ -1,6 +1,6 @@
 """Request bodies. Their examples are part of the published OpenAPI description.
 
-A time in an example is a timedelta from when the description is read, so that a copied example is valid.
+A time in an example is relative to when the description is read, so that a copied example is valid.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _example(value: dict[str, Any], name: str = "Example") -> OpenApiExample:
 
 
 class Nothing(Body):
-    """No fields."""
+    """A body without fields."""
 
 
 @extend_schema_serializer(
@@ -103,7 +103,7 @@ class Draft(Body):
 
 
 class Acceptance(Body):
-    """A reason for each accepted linter warning, by `code where`; approvers see the reasons."""
+    """A reason for each accepted linter warning, by `code where`. Approvers see the reasons."""
 
     accepted = serializers.DictField(child=Text(max_length=500), default=dict)
 
@@ -147,11 +147,11 @@ class Files(Body):
     ]
 )
 class NewRequest(Body):
-    """A request. Without `starts_at`, the time starts on approval; without `targets`, it covers all targets
-    of the cluster.
+    """A request. Without `starts_at`, access starts on approval; without `targets`, it covers all targets of
+    the cluster.
 
-    `workflow` is the open workflow that the access ends with; requests of the kind `incident` need an
-    incident.
+    `workflow` is the open workflow that the access is for; access ends when the workflow closes. Requests of
+    the kind `incident` need an incident.
     """
 
     cluster = Name()
@@ -212,7 +212,7 @@ class NewWorkflow(Body):
 
 
 class CloseWorkflow(Body):
-    """How it was resolved."""
+    """How the workflow was resolved."""
 
     note = Text(default="", allow_blank=True, max_length=MAX_TEXT)
 
@@ -239,7 +239,7 @@ class Narrowing(Body):
     ]
 )
 class NewVerdict(Body):
-    """A verdict on exactly what was read, as identified by `digest`.
+    """A verdict on exactly the request that was read, as identified by `digest`.
 
     A comment is required to deny a request.
     """
@@ -281,7 +281,7 @@ class NewCredential(Body):
         default="",
         allow_blank=True,
         max_length=43,
-        help_text="Over HTTP: the thumbprint (RFC 7638) of the key that each request will prove (RFC 9449).",
+        help_text="Over HTTP: the thumbprint (RFC 7638) of the key that signs the proofs (RFC 9449).",
     )
 
 
@@ -306,8 +306,8 @@ class Extend(Body):
     ]
 )
 class Delegate(Body):
-    """The delegate, and the delegated part. Without `targets` and `duration`: all targets, until the end of
-    the grant.
+    """The delegate, and what to delegate. Without `targets` and `duration`: all targets, until the end of the
+    grant.
     """
 
     identity = Username()
@@ -342,8 +342,8 @@ class HoldDecision(Body):
     ]
 )
 class NewIdentity(Body):
-    """An identity to create. Services and agents have an owner and no password; a person replaces theirs at
-    the first sign-in.
+    """An identity to create. Services and agents have an owner and no password; a person replaces the initial
+    password at the first sign-in.
     """
 
     username = Text(max_length=100)
@@ -357,14 +357,14 @@ class NewIdentity(Body):
     time_zone = Text(default="UTC", max_length=64)
 
     def validate_time_zone(self, value: str) -> str:
-        """Reject an unknown time zone, because pages could not be rendered in it."""
+        """Reject an unknown time zone, because pages could not be rendered with it."""
         if value not in zoneinfo.available_timezones():
             raise serializers.ValidationError("Use an IANA time zone, such as Europe/Berlin.")
         return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Reject a password for a machine, which authenticates only with keys and tokens, and a guessable
-        password for a person.
+        """Reject a password for a machine, because machines authenticate only with keys and tokens, and a
+        guessable password for a person.
         """
         machine = attrs["kind"] != Kind.PERSON
         if machine and (attrs["password"] is not None or attrs["administrator"]):
@@ -389,11 +389,11 @@ class Replay(Body):
 
 @extend_schema_serializer(examples=[_example({"overlap": "24h"})])
 class Rotation(Body):
-    """How long the previous secret also signs, at most 7 days; `now` retires it at once."""
+    """How long the previous secret also signs, at most 7 days; `now` retires it immediately."""
 
     overlap = Duration(default=86400)
     now = Flag(default=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Set the overlap to zero for `now`."""
+        """Set the overlap to zero if ``now`` is set."""
         return {"overlap": 0 if attrs["now"] else attrs["overlap"]}

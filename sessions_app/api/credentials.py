@@ -23,7 +23,7 @@ from sessions_app.api.shapes.people import FreshTokenShape, KeyShape, TokenShape
 class Credentials(Endpoint):
     """Operations on keys and tokens.
 
-    A token needs the scope `administer` for them, because they give further access.
+    A token needs the scope `administer` to manage them, because they give additional access.
     """
 
     shown = ""

@@ -24,7 +24,7 @@ _REF = "#/components/schemas/"
 class Member:
     """One parameter, or one field of a body or a response.
 
-    ``shape`` is the name of its shape, or of its items' shape.
+    ``shape`` is the name of the member's shape, or of the shape of its items.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Member:
 
     @property
     def is_header(self) -> bool:
-        """Whether it is a request header."""
+        """Whether the parameter is a request header."""
         return self.where == "header"
 
 
@@ -65,12 +65,12 @@ class Operation:
 
     @property
     def example(self) -> str:
-        """Return an example of the body, with times relative to now; empty if there is none."""
+        """Return an example of the body, with times relative to now; empty if there is no example."""
         return json.dumps(self.sample, cls=_FromNow, indent=2, ensure_ascii=False) if self.sample else ""
 
 
 class _FromNow(DjangoJSONEncoder):
-    """Encodes a timedelta as a time that far from now, at the full hour."""
+    """Encodes a timedelta as a time that far from now, rounded to the hour."""
 
     def default(self, o: Any) -> Any:
         if isinstance(o, dt.timedelta):
@@ -80,7 +80,7 @@ class _FromNow(DjangoJSONEncoder):
 
 @require_safe
 def schema(_request: HttpRequest) -> HttpResponse:
-    """Return the OpenAPI 3.1 description. It contains no data about anyone, so it requires no sign-in."""
+    """Return the OpenAPI 3.1 description. It contains no personal data, so reading it requires no sign-in."""
     return JsonResponse(
         openapi(),
         encoder=_FromNow,
@@ -170,7 +170,7 @@ def _shape_name(said: Mapping[str, Any]) -> str:
 
 
 def _kind(said: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the kind of value as text, and the name of its shape, or of its items' shape."""
+    """Return the kind of value as text, and the name of its shape, or of the shape of its items."""
     if "$ref" in said:
         return "", _shape_name(said)
     if "allOf" in said:

@@ -31,10 +31,10 @@ class Endpoint(APIView):
     """One URL of the API.
 
     ``scope`` is the scope that a token needs for anything except reading; `administer` if a view sets none.
-    ``answers_secret``: the response contains something that is shown only once, so no copy of it is stored.
-    ``asks_target``: the handler calls a target, so it runs outside a transaction; its response must contain a
-    secret. ``outlives_token``: a run's token may have expired while a grant that was requested with it has
-    not.
+    ``answers_secret``: the response contains a secret that is shown only once, so no copy of the response is
+    stored. ``asks_target``: the handler calls a target, so it runs outside a transaction; its response must
+    contain a secret. ``outlives_token``: the view also accepts a run's token that has expired, for a grant
+    that was requested with the token and is still active.
     """
 
     scope: ClassVar[str] = Scope.ADMINISTER
@@ -50,7 +50,7 @@ class Endpoint(APIView):
     def identity(self) -> Identity:
         """The caller."""
         if not isinstance(self.request.user, Identity):
-            raise TypeError("permissions let nobody but identities through")
+            raise TypeError("permissions should admit only identities")
         return self.request.user
 
     @property
@@ -74,11 +74,11 @@ class Endpoint(APIView):
         try:
             super().perform_authentication(request)
         finally:
-            # Counted before the handler runs, so that guesses count as well.
+            # Requests are counted before the handler runs, so that failed guesses count as well.
             super().check_throttles(request)
 
     def check_throttles(self, request: Request) -> None:
-        """Do nothing: the request was already counted."""
+        """Do nothing, because the request was already counted."""
 
     # Input
 
@@ -89,7 +89,9 @@ class Endpoint(APIView):
     def query(self, form: type[Query]) -> dict[str, Any]:
         """Return the validated query. Raises ValidationError, also for repeated and unknown parameters."""
         given = self.request.query_params
-        repeated = {name: ["Send it only once."] for name in given if len(given.getlist(name)) > 1}
+        repeated = {
+            name: ["Send this parameter only once."] for name in given if len(given.getlist(name)) > 1
+        }
         if repeated:
             raise ValidationError(repeated)
         return _checked(form, given.dict())
@@ -97,7 +99,7 @@ class Endpoint(APIView):
     # Responses
 
     def answer(self, shape: type[Serializer[Any]], thing: Any, status: int = 200, **headers: str) -> Response:
-        """Return an object in its response shape."""
+        """Return an object in the format of its response shape."""
         rendered = shape(thing, context={"identity": self.identity, "view": self}).data
         return Response(rendered, status=status, headers=headers)
 
@@ -106,8 +108,8 @@ class Endpoint(APIView):
     ) -> Response:
         """Return one page of rows, continuing where the last one ended.
 
-        Rows are sorted by number, newest first, or by name. Rows that are added or removed in between don't
-        shift others between pages.
+        Rows are sorted by number, newest first, or by name. Rows that are added or removed between requests
+        don't shift others to another page.
         """
         newest_first = key in _NUMBERS
         if (cursor := query.get("cursor")) is not None:
@@ -117,7 +119,7 @@ class Endpoint(APIView):
         return self.rows(found[:size], shape, getattr(found[size - 1], key) if len(found) > size else None)
 
     def rows(self, found: Sequence[Model], shape: type[Serializer[Any]], last: int | str | None) -> Response:
-        """Return rows, with the URL of the page after ``last``; None: there are no more."""
+        """Return rows, with the URL of the page after ``last``; None means that there are no more rows."""
         following = None
         if last is not None:
             asked = {**self.request.query_params.dict(), "cursor": str(last)}

@@ -1,4 +1,4 @@
-"""Fields of bodies and queries. They accept or reject a value, and never coerce it."""
+"""Fields of bodies and queries. They accept or reject values without converting them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def whole(pattern: str) -> str:
 
 
 def shown_as(schema: Any) -> Callable[[Getter], Getter]:
-    """Declare the schema of a computed field: a shape, or JSON Schema."""
+    """Declare the schema of a computed field, as a shape or as JSON Schema."""
     decorate: Callable[[Getter], Getter] = extend_schema_field(schema)
     return decorate
 
@@ -99,7 +99,9 @@ class Username(_Patterned):
     says = "Use at most 100 lowercase letters, digits and . _ @ + -."
 
 
-@extend_schema_field({"type": "string", "pattern": DIGEST, "description": "The digest of what was read."})
+@extend_schema_field(
+    {"type": "string", "pattern": DIGEST, "description": "The digest of the request that was read."}
+)
 class Digest(_Patterned):
     """A SHA-256 in hex."""
 
@@ -199,7 +201,7 @@ class Names(serializers.ListField):
 
 
 class Choice(serializers.ChoiceField):
-    """One of the listed words; null in responses if there is none."""
+    """One of the listed values; null in responses if there is none."""
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
@@ -211,7 +213,7 @@ class Choice(serializers.ChoiceField):
 
 
 class Body(serializers.Serializer[Any]):
-    """A request body. Unknown fields are rejected by name, so that none is silently ignored."""
+    """A request body. Unknown fields are rejected by name, so that no field is silently ignored."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):

@@ -39,7 +39,7 @@ class OfRequests(ByNumber):
     cluster = Name(required=False)
     requester = Username(required=False)
     mine = Flag(default=False, help_text="Only your own.")
-    decidable = Flag(default=False, help_text="Only those you can decide.")
+    decidable = Flag(default=False, help_text="Only requests you can decide.")
 
 
 class OfGrants(ByNumber):
@@ -48,8 +48,8 @@ class OfGrants(ByNumber):
     state = Choice(required=False, choices=GrantState.values)
     cluster = Name(required=False)
     holder = Username(required=False)
-    mine = Flag(default=False, help_text="Only those you hold.")
-    endable = Flag(default=False, help_text="Only active ones that you can end.")
+    mine = Flag(default=False, help_text="Only grants you hold.")
+    endable = Flag(default=False, help_text="Only active grants that you can end.")
 
 
 class OfWorkflows(ByNumber):

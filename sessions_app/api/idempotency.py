@@ -1,11 +1,12 @@
-"""Idempotent POSTs: a repeat with the same `Idempotency-Key` gets the first response again
+"""Idempotent POST requests: a repeat with the same `Idempotency-Key` gets the first response again
 (draft-ietf-httpapi-idempotency-key).
 
 The operation and its response are committed together, so a crash keeps both or neither. An error changes
-nothing and is not stored, so the same key can be tried again. Responses are kept for a day.
+nothing and is not stored, so the same key can be tried again. Responses are stored for a day.
 
-An operation that calls a target can't run in a transaction, which would hold locks until the target answers.
-Its key is reserved and committed first. After a crash in the middle, a repeat does nothing.
+An operation that calls a target can't run in a transaction, because the transaction would hold locks until
+the target answers. Its key is reserved and committed first. After a crash during the operation, a repeated
+request does nothing.
 """
 
 from __future__ import annotations
@@ -58,15 +59,15 @@ class StillRunning(Conflict):
 
 
 class ShownOnce(Conflict):
-    """The first response contained a secret that is shown only once. Create a new one with a new idempotency
-    key.
+    """The first response contained a secret that is shown only once. Create a new secret with a new
+    idempotency key.
     """
 
     code = "shown_once"
 
 
 def once(handler: Handler[View, P]) -> Handler[View, P]:
-    """Make a POST handler honor the key, if one is sent.
+    """Make a POST handler honor the idempotency key, if one is sent.
 
     Raises KeyReused, StillRunning, ShownOnce, InvalidInput.
     """
@@ -93,8 +94,8 @@ def once(handler: Handler[View, P]) -> Handler[View, P]:
             else:
                 _fill(_reserve(view, key), view, response)
                 return response
-        # Outside the transaction, because what the handler stored before it failed, such as a closed
-        # workflow, is kept, as it would be without a key.
+        # Outside the transaction, because data that the handler stored before it failed, such as a closed
+        # workflow, is kept, just as without a key.
         raise refused
 
     return cast("Handler[View, P]", inner)
@@ -110,7 +111,7 @@ def _reserved(view: Endpoint, key: str, act: Callable[[], Response]) -> Response
     try:
         response = act()
     except Exception:
-        # Whatever went wrong, there is no response that a repeat could get.
+        # In any error case, there is no response to repeat.
         reserved.delete()
         raise
     _fill(reserved, view, response)
@@ -118,7 +119,9 @@ def _reserved(view: Endpoint, key: str, act: Callable[[], Response]) -> Response
 
 
 def _lock(view: Endpoint, key: str) -> None:
-    """Lock the key until the commit. Raises StillRunning at once instead of waiting for another request."""
+    """Lock the key until the commit. Raises StillRunning immediately instead of waiting for another
+    request.
+    """
     name = hashlib.sha256(f"idempotency {view.identity.pk} {key}".encode()).digest()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [int.from_bytes(name[:8], signed=True)])
@@ -147,10 +150,11 @@ def _kept(view: Endpoint, key: str) -> IdempotencyKey | None:
 
 def _fingerprint(view: Endpoint) -> str:
     request = view.request
-    # A keyed digest, because the body may contain a password, which could be guessed from a plain digest.
+    # A keyed digest, because the body may contain a password, which an attacker could guess from a plain
+    # digest.
     text = f"{request.method} {request.path} {canonical(request.data)}"
     if view.identity.bound_to:
-        # All runs of a pipeline share one identity, but each makes its own requests.
+        # All runs of a pipeline share one identity, but each run makes its own requests.
         text = f"{view.identity.bound_to} {text}"
     return salted_hmac("stint.idempotency", text, algorithm="sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""Content negotiation: responses are always JSON, whatever `Accept` says, so that a 406 never hides a
+"""Content negotiation: responses are always JSON, regardless of `Accept`, so that a 406 never hides a
 problem.
 
 RFC 9110 section 12.5.1 allows this.
@@ -15,7 +15,7 @@ from rest_framework.request import Request
 
 
 class OnlyJSON(DefaultContentNegotiation):
-    """The parser is chosen by content type, and there is only one renderer."""
+    """Chooses the parser by content type, and always the only renderer."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

@@ -1,4 +1,4 @@
-"""Parse request bodies as strict JSON (RFC 8259, I-JSON of RFC 7493), so that no two parsers read one text
+"""Parse request bodies as strict JSON (RFC 8259, I-JSON of RFC 7493), so that no two parsers read a text
 differently.
 """
 
@@ -28,16 +28,16 @@ class TooLarge(exceptions.APIException):
 
 
 class NeedsLength(exceptions.APIException):
-    """The body has no ``Content-Length``. Send it with one (RFC 9110 section 15.5.12)."""
+    """The body has no ``Content-Length``. Send this header (RFC 9110 section 15.5.12)."""
 
     status_code = 411
     default_code = "length_required"
-    default_detail = "Send a Content-Length with the body."
+    default_detail = "Send a Content-Length header with the body."
 
 
 class StrictJSON(BaseParser):
     """UTF-8 JSON without repeated keys, NaN, NUL or lone surrogates. Numbers have at most 64 bits, and
-    nesting at most 20 levels.
+    nesting has at most 20 levels.
     """
 
     media_type = "application/json"
@@ -76,7 +76,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise exceptions.ParseError(f"The key {repeated!a} appears twice in one object. Give it once.")
+        raise exceptions.ParseError(f"The key {repeated!a} appears twice in one object. Send it once.")
     return found
 
 
@@ -92,7 +92,7 @@ def _finite(text: str) -> float:
 
 
 def _walk(value: Any) -> Iterator[tuple[int, Any]]:
-    """Yield every key and value with its depth, without recursion."""
+    """Yield every key and value with its nesting depth, without recursion."""
     waiting = [(0, value)]
     while waiting:
         depth, item = waiting.pop()

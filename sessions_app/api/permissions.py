@@ -1,4 +1,4 @@
-"""Permissions by how a caller is authenticated. Operations check permissions on objects."""
+"""Permissions based on how a caller authenticated. Permissions on objects are checked by operations."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class ScopedAccess(BasePermission):
     HEAD).
     """
 
-    message = "This token lacks the required scope. Create one with that scope on your account page."
+    message = "This token lacks the required scope. Create a token with that scope on your account page."
     code = "scope_missing"
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Whether the caller may call the view."""
+        """Whether the caller can call the view."""
         if not request.user or not request.user.is_authenticated:
             return False
         if not isinstance(request.auth, APIToken) or not hasattr(view, str(request.method).lower()):
-            # A missing method returns 405 for everyone.
+            # A method that the view lacks returns 405 for everyone.
             return True
         wanted = Scope.READ if request.method in ("GET", "HEAD") else getattr(view, "scope", None)
         return wanted in request.auth.scopes

@@ -1,4 +1,4 @@
-"""API errors in the form of RFC 9457 problems."""
+"""API errors as RFC 9457 problems."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     body, headers = _body(_translated(error))
     body["instance"] = request.path if request is not None else ""
     answer = Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
-    # Errors worth a log line were logged above. Django would log one per response while the database is
-    # unavailable.
+    # Errors that need a log line were logged above. Otherwise, Django would log one per response while the
+    # database is unavailable.
     vars(answer)["_has_been_logged"] = body["status"] == Unavailable.status
     return answer
 
@@ -50,7 +50,7 @@ def _translated(error: Exception) -> Exception:
     if isinstance(error, RequestDataTooBig):
         return TooLarge()
     if isinstance(error, SuspiciousOperation | BadRequest | MultiPartParserError):
-        return exceptions.ParseError("The request can't be read.")
+        return exceptions.ParseError("The request can't be parsed.")
     if isinstance(error, OperationalError | InterfaceError):
         log.warning("api.database_unavailable", error=type(error).__name__)
         return Unavailable(
@@ -90,7 +90,7 @@ def _later(error: StintError) -> dict[str, str]:
 
 
 def _rule(result: RuleResult) -> dict[str, Any]:
-    """Return the result of a rule in the form of `RuleShape`."""
+    """Return the result of a rule in the format of `RuleShape`."""
     names = ("rule", "permitted", "message", "fix", "offer")
     return {name: getattr(result, name) for name in names}
 

@@ -1,6 +1,6 @@
-"""Reads for the endpoints.
+"""Queries for the endpoints.
 
-Each starts from what the caller may see, so "not visible" and "not found" get the same response.
+Each query starts from what the caller can see, so "not visible" and "not found" get the same response.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def requests(identity: Identity) -> QuerySet[AccessRequest]:
     )
 
 
-# The columns that are shown of a grant's related rows. Reading all columns would take most of the time of a
-# response.
+# The columns of a grant's related rows that are shown. Reading all columns would take most of a response's
+# time.
 _BESIDE_GRANT = {
     "holder": ["username"],
     "cluster": ["name", "kind", "connection"],
@@ -126,7 +126,9 @@ def proposals(identity: Identity) -> QuerySet[Proposal]:
 
 
 def identities(identity: Identity) -> QuerySet[Identity]:
-    """Return everyone for administrators; otherwise, the identity itself and the machines that it owns."""
+    """Return all identities for administrators; for others, the identity itself and the machines that it
+    owns.
+    """
     found = Identity.objects.select_related("owner").prefetch_related("groups")
     return found if identity.is_superuser else found.filter(answered_for_by(identity))
 
@@ -139,7 +141,7 @@ def keys(identity: Identity) -> QuerySet[SSHPublicKey]:
 def tokens(identity: Identity) -> QuerySet[APIToken]:
     """Return the tokens of an identity that were not revoked.
 
-    A token bound to a workflow sees only those bound to the same one.
+    A token bound to a workflow sees only tokens bound to the same workflow.
     """
     found = APIToken.objects.filter(identity=identity, revoked_at__isnull=True)
     return found.filter(workflow=identity.bound_to) if identity.bound_to else found
@@ -154,7 +156,8 @@ def request_of(identity: Identity, ref: str) -> AccessRequest:
 
 
 def seen_request(identity: Identity, ref: str) -> AccessRequest:
-    """Return a request by its reference, with only the columns that name it: the operation reads the rest.
+    """Return a request by its reference, with only the columns that identify it: the operation reads the
+    rest.
 
     Raises NotFound.
     """
@@ -163,9 +166,9 @@ def seen_request(identity: Identity, ref: str) -> AccessRequest:
 
 
 def any_request(ref: str) -> int:
-    """Return the id of a request, even if the caller may not see it; 0 if there is none.
+    """Return the id of a request, even if the caller can't see it; 0 if there is none.
 
-    Use it only for operations that then look for the request among those that the caller may see.
+    Use this only for operations that then look for the request among those visible to the caller.
     """
     number = references.request_number(ref)
     found = ask("SELECT id FROM sessions_app_accessrequest WHERE number = %s", number)
@@ -239,8 +242,8 @@ def command_set_of(identity: Identity, name: str) -> CommandSet:
 
 
 def version_of(identity: Identity, name: str, number: int | None) -> CommandSetVersion:
-    """Return a version; without a number, the newest published one. Only administrators see drafts. Raises
-    NotFound.
+    """Return a version; without a number, the newest published version. Only administrators see drafts.
+    Raises NotFound.
     """
     found = CommandSetVersion.objects.select_related("command_set", "created_by", "published_by").filter(
         command_set__in=CommandSet.objects.live().visible_to(identity), command_set__name=name
@@ -298,7 +301,7 @@ class Needed:
 
 @dataclass(frozen=True, slots=True)
 class RequestDetail:
-    """One request with everything that its approvers need."""
+    """One request with everything its approvers need."""
 
     request: AccessRequest
     targets: list[str]
@@ -343,12 +346,14 @@ def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
             for clause, lacks in zip(clauses, missing, strict=True)
         ],
         changed=waits and facts.scope_of(request, targets).digest() != request.digest,
-        why_not=deciders.may_not_decide(request, identity) if waits else f"It is already {request.state}.",
+        why_not=deciders.may_not_decide(request, identity)
+        if waits
+        else f"The proposal is already {request.state}.",
     )
 
 
 def outcome_of(preview: Preview) -> dict[str, Any]:
-    """Return a dry run in the form of its response."""
+    """Return the outcome of a dry run in the format of the API's response."""
     rules: tuple[RuleResult, ...] = preview.decision.results
     return {
         "outcome": preview.decision.outcome.value,

@@ -50,8 +50,9 @@ class RuleShape(Shape):
     fix = serializers.CharField(help_text="What to do if the rule denies; may be empty.")
     offer = serializers.DictField(
         help_text=(
-            "Request values that the rule would permit; for `workflow`, a list to choose from. `review` is"
-            " not a value: it names the grants that someone else must review first."
+            "Request values that the rule would permit; for `workflow`, a list to choose from. "
+            "`review` is not a request value: it names the grants that another person must review "
+            "first."
         )
     )
 
@@ -60,7 +61,7 @@ class Problem(Shape):
     """A problem (RFC 9457)."""
 
     type = serializers.CharField(help_text="The URL of the code's entry in the reference.")
-    title = serializers.CharField(help_text="What is wrong, in human-readable form.")
+    title = serializers.CharField(help_text="A description of the problem for people.")
     status = serializers.IntegerField()
     code = serializers.CharField(help_text="Stable code of the problem.")
     instance = serializers.CharField()
@@ -70,11 +71,13 @@ class Problem(Shape):
         child=serializers.ListField(child=serializers.CharField()),
         help_text="Errors by field.",
     )
-    rules = RuleShape(required=False, many=True, help_text="The result of each rule, if a policy refused.")
+    rules = RuleShape(
+        required=False, many=True, help_text="The result of each rule, if a policy denied the request."
+    )
 
 
 class Description(AutoSchema):  # type: ignore[misc]  # drf-spectacular ships no type information
-    """Names operations after their view, and adds the problems that each can return."""
+    """Names operations after their view, and adds the problems that each operation can return."""
 
     def get_operation_id(self) -> str:
         return f"{self.method.lower()}{type(self.view).__name__}"
@@ -91,8 +94,9 @@ class Description(AutoSchema):  # type: ignore[misc]  # drf-spectacular ships no
             {"type": "string", "pattern": "^[!-~]{1,200}$"},
             OpenApiParameter.HEADER,
             description=(
-                "A unique string, such as a UUID. A repeated request with the same key has no further effect "
-                "and gets the first response, with `Idempotent-Replayed: true`. Kept for a day."
+                "A unique string, such as a UUID. A repeated request with the same key has no further "
+                "effect and gets the first response, with `Idempotent-Replayed: true`. Keys are stored "
+                "for a day."
             ),
         )
         return [key] if self.method == "POST" else []
@@ -175,7 +179,7 @@ def described_file(media: str) -> Callable[[Handler], Handler]:
 def paged(shape: type[serializers.Serializer[Any]]) -> type[Shape]:
     """Return the shape of one page of results."""
     following = serializers.CharField(
-        allow_null=True, help_text="URL of the next page; null on the last one."
+        allow_null=True, help_text="URL of the next page; null on the last page."
     )
     members = {
         "__doc__": "One page of results.",
@@ -186,8 +190,8 @@ def paged(shape: type[serializers.Serializer[Any]]) -> type[Shape]:
 
 
 def openapi() -> dict[str, Any]:
-    """Return the description of the whole API, which is the same for everyone."""
-    # The generator changes shared state while it runs, so only one thread may use it at a time.
+    """Return the description of the whole API, which is the same for all callers."""
+    # The generator changes shared state while it runs, so only one thread can use it at a time.
     with _generating:
         return _generated()
 

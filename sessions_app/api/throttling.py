@@ -1,6 +1,7 @@
 """Rate limits per caller.
 
-Each process counts separately: the limits slow down mistakes and guessing, and are not quotas.
+Each process counts separately, because the limits are meant to slow down mistakes and guessing, not as
+quotas.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from broker.kernel.networks import source_of
 
 
 class PerCaller(BaseThrottle):
-    """Counts all tokens and sessions of one identity together; without a valid one, everything from one
-    address. Guesses are counted before they are rejected.
+    """Counts all tokens and sessions of one identity together. Requests without a valid token or session are
+    counted by address. Guesses are counted before they are rejected.
     """
 
     _wait = 0.0
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Count a call, and return whether it is within the limit per minute in the settings."""
+        """Count a call, and return whether the caller is within the configured limit per minute."""
         known = request.user.is_authenticated
         caller = request.user.pk if known else source_of(address_of(request._request))  # noqa: SLF001  # Django's
         calls, self._wait = recent.count(("api", known, caller), 60)

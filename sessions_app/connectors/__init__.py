@@ -1,1 +1,3 @@
-"""Connectors that read and change targets, one for each kind of cluster. This package imports no Django."""
+"""Connectors that read and change targets, one for each kind of cluster. This package doesn't import
+Django.
+"""

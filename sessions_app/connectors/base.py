@@ -14,7 +14,7 @@ from sessions_app.policy.scope import TargetFacts
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
-# Prefix of everything that Stint creates on a target, so that it can be recognized.
+# The prefix of everything that Stint creates on a target, by which it is recognized.
 MARK = "stint"
 # The time limit of one connector call, in seconds. A worker that takes longer is stopped.
 CALL_SECONDS = 25
@@ -73,8 +73,8 @@ class GrantSpec:
     """A grant on one target, in the form that a connector needs.
 
     ``mark`` (32 hexadecimal digits) identifies what is created for the grant: every name on the target
-    derives from it. It authorizes nothing. ``made`` and ``before`` are the values that an earlier call
-    returned, if known.
+    derives from the mark. The mark authorizes nothing. ``made`` and ``before`` are the values that an earlier
+    call returned, if known.
     """
 
     grant_ref: str
@@ -101,9 +101,9 @@ class LeaseSpec:
     place: TargetSpec
     made: Mapping[str, Json] = field(default_factory=dict)
     before: Mapping[str, Json] = field(default_factory=dict)
-    # The earliest time at which something of the grant may exist; None if unknown. The marks of other grants
-    # that may have something at the same place. Whether all its commands ran contained (`contain: pidns`),
-    # and whether some ran as root.
+    # The earliest time at which access for the grant may exist; None if unknown. The marks of other grants
+    # that may have access at the same place. Whether all the grant's commands ran contained (`contain:
+    # pidns`), and whether some ran as root.
     since: dt.datetime | None = None
     others: tuple[str, ...] = ()
     contained: bool = False
@@ -116,7 +116,7 @@ class LeaseSpec:
 class Evidence:
     """A target's confirmation of whether anything of a grant is left.
 
-    ``left`` describes it and what to do about it.
+    ``left`` describes what is left, and what to do about it.
     """
 
     gone: bool
@@ -128,7 +128,7 @@ class Evidence:
 class Observed:
     """Something on a target that carries a grant mark.
 
-    ``intact``: it is as ``provision`` created it. ``detail`` describes it and any deviation.
+    ``intact``: the object is as ``provision`` created it. ``detail`` describes the object and any deviation.
     """
 
     mark: str
@@ -153,7 +153,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class CheckStep:
-    """The result of one check on a target. ``fix`` states what to do; if ``ok``, it is advice."""
+    """The result of one check on a target. ``fix`` is what to do; if ``ok``, it is advice."""
 
     name: str
     ok: bool
@@ -194,14 +194,16 @@ class Issuer(Protocol):
     """A connector whose grants are used with a credential for the target itself."""
 
     def issue(self, spec: GrantSpec, lease: LeaseSpec) -> Credential:
-        """Create a credential for what ``provision`` created. The previous one stops working for
-        new logins.
+        """Create a credential for the access that ``provision`` created. The previous credential stops
+        working for new logins.
         """
 
 
 @runtime_checkable
 class Expirer(Protocol):
-    """A connector whose targets store a grant's deadline, but refuse only what begins after it."""
+    """A connector whose targets store a grant's deadline but refuse only activity that begins after the
+    deadline.
+    """
 
     def expire(self, lease: LeaseSpec) -> int:
         """End access that has expired according to the target's own data, and return the number of sessions
@@ -213,7 +215,7 @@ class Expirer(Protocol):
 class Named(Protocol):
     """Compiled commands that name roles on the target.
 
-    Its administrators can change these roles at any time.
+    The server's administrators can change these roles at any time.
     """
 
     def template_roles(self) -> tuple[str, ...]:

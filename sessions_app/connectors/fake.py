@@ -30,7 +30,7 @@ class FakeConnector:
 
     Targets in ``down`` do not respond. A revoke removes nothing from targets in ``stubborn``. Targets in
     ``broken`` permanently refuse to create anything. ``tampered`` holds marks whose objects someone changed.
-    ``after`` is called after an object or a credential is created and before the call returns, and may raise.
+    ``after`` is called after an object or a credential is created and before the call returns, and can raise.
     """
 
     kind: str = "fake"
@@ -86,7 +86,7 @@ class FakeConnector:
 
     def check(self, place: TargetSpec) -> list[CheckStep]:
         up = place.target.name not in self.down
-        said, fix = ("it answers", "") if up else ("it does not answer", "Start it.")
+        said, fix = ("it answers", "") if up else ("the target does not answer", "Start it.")
         return [CheckStep("reachable", up, said, fix)]
 
     def _reach(self, target: TargetFacts, call: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def has(data: Mapping[str, Any], path: str) -> bool:
-    """Whether there is a value at a path."""
+    """Whether the data has a value at a path."""
     name, _, rest = path.partition(".")
     if not rest or name not in data:
         return name in data

@@ -1,6 +1,6 @@
 """The connector for each kind of cluster.
 
-A third-party package adds one with an entry point in the group ``stint.connectors`` that names a
+A third-party package adds a connector with an entry point in the group ``stint.connectors`` that names a
 ``ConnectorType``.
 """
 
@@ -21,11 +21,11 @@ GROUP = "stint.connectors"
 class ConnectorType:
     """One kind of cluster.
 
-    ``prepares``: something must be created on a target before a grant can be used. ``issues``: a grant is
-    used with a credential. ``account``: the usual login account of targets, which have one and a host key of
-    their own; empty if they have neither. ``runs``: its commands run through the SSH gateway. ``orders``: its
-    gateway runs commands from the pages. ``shows``: created objects can be observed on a target. ``single``:
-    a cluster has one target. ``sees``: each use goes through a gateway of Stint, which sees every attempt.
+    ``prepares``: access must be created on a target before a grant can be used. ``issues``: a grant is used
+    with a credential. ``account``: the usual login account of targets, which then also have a host key; empty
+    if they have neither. ``runs``: commands run through the SSH gateway. ``orders``: the gateway runs
+    commands from the pages. ``shows``: created objects can be observed on a target. ``single``: a cluster has
+    only one target. ``sees``: each use goes through a gateway of Stint, which sees every attempt.
     ``commands``: the kind of command sets that its clusters use; empty for its own kind.
     """
 
@@ -74,7 +74,7 @@ def commands_of(kind: str) -> str:
 
 
 def register(connector_type: ConnectorType) -> None:
-    """Register a type for its kind, replacing any that was registered before."""
+    """Register a type for its kind, replacing an earlier type."""
     _types[connector_type.kind] = connector_type
 
 
@@ -85,7 +85,7 @@ def types() -> dict[str, ConnectorType]:
 
 
 def find(kind: str) -> ConnectorType | None:
-    """Return the type of a kind; None if there is no connector for it, or no longer."""
+    """Return the type of a kind; None if no connector is installed for the kind."""
     return types().get(kind)
 
 

@@ -1,7 +1,7 @@
 """The endpoints that a gateway process can serve.
 
-An endpoint's module, and the library for its protocol, is imported only when it is served. Web endpoints
-share one TLS listener; each has its own first path segment, which is its name.
+An endpoint's module, and the library for its protocol, is imported only when the endpoint is served. Web
+endpoints share one TLS listener; each has its own first path segment, which is its name.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NAMES = (SSH, POSTGRES, *SITES)
 
 
 class UnknownProtocol(InvalidInput):
-    """There is no gateway of this name. The message lists them."""
+    """There is no gateway with this name. The message lists the names."""
 
     code = "unknown_protocol"
 

@@ -1,1 +1,1 @@
-"""The endpoint for incoming webhooks of workflow sources. They can only end access."""
+"""The endpoint for incoming webhooks of workflow sources. Webhooks can only end access."""

@@ -1,4 +1,4 @@
-"""One URL for each source."""
+"""URLs for incoming webhooks: one for each source."""
 
 from django.urls import URLPattern, path
 

@@ -17,9 +17,9 @@ from sessions_app.workflows.base import MAX_DELIVERY
 @csrf_exempt
 @require_POST
 def receive(request: HttpRequest, source: str) -> HttpResponse:
-    """Accept a delivery.
+    """Accept a webhook delivery.
 
-    It is authenticated only by its signature over the raw bytes, without a session or cookie.
+    The delivery is authenticated only by its signature over the raw bytes, without a session or cookie.
     """
     try:
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -30,7 +30,7 @@ def receive(request: HttpRequest, source: str) -> HttpResponse:
 
 
 def _body(request: HttpRequest) -> bytes | None:
-    """Return the body; None if it is too large, in which case it is not read."""
+    """Return the body; None, without reading it, if it is too large."""
     length = request.headers.get("Content-Length", "0")
     if not length.isdecimal() or len(length) > 12 or int(length) > MAX_DELIVERY:
         return None

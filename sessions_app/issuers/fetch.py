@@ -19,7 +19,7 @@ TOTAL_SECONDS = 6.0
 MOST = 256 * 1024
 
 
-class CannotFetch(Exception):  # named for what it means, so without the suffix Error
+class CannotFetch(Exception):  # Named for its meaning, so without the suffix Error.
     """The fetch failed.
 
     The message gives the reason. ``status`` is the HTTP status if it was not 200; 0 if there was no response.
@@ -40,10 +40,10 @@ def fetch_json(
 ) -> dict[str, Any]:
     """Return the JSON object at an https URL.
 
-    ``allowed`` are internal networks that may be reached, also over http.
+    ``allowed`` lists internal networks that Stint can reach, also over http.
 
     A ``form`` is sent by POST, with ``authorization`` as the Authorization header. Raises CannotFetch for any
-    status other than 200, more than 256 KiB, more than 6 s, and addresses in internal networks.
+    status other than 200, for more than 256 KiB or 6 s, and for addresses in internal networks.
     """
     sent = {"Accept": "application/json"}
     if authorization:

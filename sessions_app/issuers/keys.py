@@ -1,4 +1,6 @@
-"""The keys of issuers: cached, and fetched again, with a rate limit, when a token names an unknown key."""
+"""The keys of issuers. They are cached, and fetched again, with a rate limit, when a token names an unknown
+key.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ from sessions_app.issuers.fetch import CannotFetch, fetch_json
 
 # Seconds for which fetched keys are cached.
 KEPT = 600
-# Seconds between two requests to one issuer. A token can name any key, so not every name may trigger a
-# request.
+# Minimum seconds between two requests to one issuer. A token can name any key, so an unknown name must not
+# always trigger a request.
 AGAIN = 30
 # Seconds that a token waits for a request that another token started, and how many tokens may wait.
 PATIENCE = 2.0
@@ -37,24 +39,24 @@ _WELL_KNOWN = "/.well-known/openid-configuration"
 class Signer(Protocol):
     """An issuer of tokens: its algorithms and keys.
 
-    The keys are given, or at ``jwks_uri``, or found through its metadata.
+    The keys are given, or at ``jwks_uri``, or found through the issuer's metadata.
     """
 
     @property
     def issuer(self) -> str:
-        """Its issuer identifier."""
+        """The issuer identifier."""
 
     @property
     def algorithms(self) -> Sequence[str]:
-        """The algorithms that it may sign with."""
+        """The algorithms with which the issuer can sign."""
 
     @property
     def jwks_uri(self) -> str | None:
-        """The address of its keys, if known."""
+        """The address of the issuer's keys, if known."""
 
     @property
     def keys(self) -> Sequence[Mapping[str, Any]] | None:
-        """Its keys, if known."""
+        """The issuer's keys, if known."""
 
 
 Key = jwk.RSAKey | jwk.ECKey | jwk.OKPKey
@@ -70,7 +72,7 @@ class _Known:
 class Keyring:
     """The keys of all issuers that one process has queried.
 
-    ``allowed``: internal networks that may be reached.
+    ``allowed`` lists internal networks that Stint can reach.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class Keyring:
         self._known: dict[str, _Known] = {}
         # Why a request to an issuer failed, and when.
         self._failed: dict[str, tuple[str, float]] = {}
-        # One lock per issuer, so that a hanging issuer delays no token of another.
+        # One lock per issuer, so that a hanging issuer delays no token of another issuer.
         self._locks: dict[str, threading.Lock] = {}
         self._seats = threading.BoundedSemaphore(_SEATS)
 
@@ -115,7 +117,7 @@ class Keyring:
         return known.keys.get(kid)
 
     def _waited(self, lock: threading.Lock) -> bool:
-        """Return whether the lock was acquired.
+        """Whether the lock was acquired.
 
         A few threads may wait, because a healthy issuer responds soon. A hanging issuer must not block every
         process.
@@ -136,7 +138,7 @@ class Keyring:
         return known
 
     def _asked(self, place: str, document: Signer) -> Mapping[str, Key]:
-        """Fetch the keys, but back off from an unresponsive issuer, so that tokens of strangers don't block
+        """Fetch the keys, but back off from an unresponsive issuer, so that strangers' tokens don't block
         every process.
         """
         why, at = self._failed.get(place, ("", 0.0))
@@ -174,10 +176,10 @@ class Keyring:
 
 
 def read_keys(found: Mapping[str, Any]) -> Mapping[str, Key]:
-    """Return the public keys of a set (RFC 7517) by their kid.
+    """Return the public keys of a key set (RFC 7517) by their kid.
 
-    Keys of an unknown type are skipped, and so are keys without a kid, for encryption, private or short.
-    Raises CannotFetch for an invalid set.
+    Keys that are short, private, for encryption, of an unknown type or without a kid are skipped. Raises
+    CannotFetch for an invalid set.
     """
     listed = found.get("keys")
     if not isinstance(listed, list) or len(listed) > _MOST_KEYS:

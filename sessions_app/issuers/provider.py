@@ -28,13 +28,12 @@ from sessions_app.policy.trust import AHEAD, Algorithm, seconds_of
 OLDEST = dt.timedelta(minutes=10)
 LONGEST_CODE = 4096
 _LONGEST_SUBJECT = 255
-# How many sign-ins of one process may wait for the provider. A hanging provider must not block all its
-# threads.
+# How many sign-ins of one process can wait for the provider. A hanging provider must not block all threads.
 _SEATS = 2
 _WELL_KNOWN = "/.well-known/openid-configuration"
 
 
-class NotProven(Exception):  # named for what it means, so without the suffix Error
+class NotProven(Exception):  # Named for its meaning, so without the suffix Error.
     """The provider's response does not prove who signed in.
 
     The message gives the reason, and contains no part of a token.
@@ -53,9 +52,9 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The values that one sign-in sent, which its response must match.
+    """The values that one sign-in sent and that its response must match.
 
-    Only one browser's session has them.
+    Only the session of one browser has these values.
     """
 
     state: str = field(repr=False)
@@ -80,14 +79,14 @@ class _Published:
     secret_in_header: bool
     at: float
     keys: None = None
-    # All of them verify with a public key: `none` and shared keys prove nothing.
+    # All of these verify with a public key, because `none` and shared keys prove nothing.
     algorithms: Sequence[str] = get_args(Algorithm)
 
 
 class Provider:
-    """The provider of this installation.
+    """The identity provider of this installation.
 
-    ``allowed``: internal networks that may be reached, also over http.
+    ``allowed`` lists internal networks that Stint can reach, also over http.
     """
 
     def __init__(
@@ -103,9 +102,9 @@ class Provider:
     def address(self, asked: Asked, *, max_age: int) -> str:
         """Return the address to send the browser to. Raises CannotFetch.
 
-        ``max_age``: the maximum age of the person's last authentication, in seconds. It also makes the
+        ``max_age`` is the maximum time in seconds since the person last authenticated. It also makes the
         provider return that time (`auth_time`). 0 forces a new authentication. For providers that ignore 0,
-        `prompt` does the same.
+        `prompt` has the same effect.
         """
         there = self._published().authorization_endpoint
         challenge = base64.urlsafe_b64encode(hashlib.sha256(asked.verifier.encode()).digest())
@@ -128,7 +127,7 @@ class Provider:
     ) -> Mapping[str, Any]:
         """Redeem a code, and return the claims of the resulting ID token.
 
-        ``answered_by`` is the response's `iss`.
+        ``answered_by`` is the `iss` of the response.
 
         Raises NotProven, CannotFetch.
         """

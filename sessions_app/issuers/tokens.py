@@ -16,7 +16,7 @@ from sessions_app.policy.trust import Condition
 
 LONGEST = 16 * 1024
 _LONGEST_KID = 200
-# A token of one of these types has another purpose, whatever its claims are.
+# A token of one of these types has another purpose, regardless of its claims.
 _OTHER_KINDS = frozenset({"at+jwt", "dpop+jwt", "secevent+jwt", "logout+jwt"})
 
 
@@ -26,9 +26,9 @@ class NoToken(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Unproven:
-    """The content of a token before anything is verified.
+    """The content of a token before any verification.
 
-    Use it only to look up the issuer that it claims, and to display it.
+    Use this content only to look up the issuer that it claims, and to display it.
     """
 
     header: dict[str, Any]
@@ -36,16 +36,16 @@ class Unproven:
 
 
 def read_unproven(token: str) -> Unproven:
-    """Return the header and the claims of a token. Raises NoToken."""
+    """Return the unverified header and claims of a token. Raises NoToken."""
     if len(token) > LONGEST or token.count(".") != 2:
-        raise NoToken("it is not a JWT")
+        raise NoToken("the token is not a JWT")
     try:
         parts = jws.extract_compact(token.encode("ascii"))
         header, claims = parts.headers(), json.loads(parts.payload or b"", object_pairs_hook=_once_each)
     except (JoseError, ValueError, TypeError, RecursionError) as error:
-        raise NoToken(f"it can't be parsed: {type(error).__name__}") from error
+        raise NoToken(f"the token can't be parsed: {type(error).__name__}") from error
     if not isinstance(header, dict) or not isinstance(claims, dict):
-        raise NoToken("it has no claims")
+        raise NoToken("the token has no claims")
     return Unproven(header, claims)
 
 
@@ -53,7 +53,7 @@ def signature(token: str, document: Signer, keyring: Keyring) -> Iterator[Condit
     """Yield whether the header is acceptable, the key known and the signature valid.
 
     Stops at the first result that makes the rest impossible. Keys come only from the issuer. Key references
-    in the header (`jwk`, `jku`, `x5u`, `x5c`) are ignored, and `kid` is only a name in the issuer's set.
+    in the header (`jwk`, `jku`, `x5u`, `x5c`) are ignored, and `kid` is only a name in the issuer's key set.
     """
     header = read_unproven(token).header
     fit = _fit(header, document)
@@ -63,9 +63,9 @@ def signature(token: str, document: Signer, keyring: Keyring) -> Iterator[Condit
     try:
         key = keyring.find(document, header["kid"])
     except CannotFetch as error:
-        yield Condition("key", False, f"Its key is available: {error}")
+        yield Condition("key", False, f"The token's key is available: {error}")
         return
-    yield Condition("key", key is not None, "Its key belongs to the issuer")
+    yield Condition("key", key is not None, "The token's key belongs to the issuer")
     if key is None:
         return
     try:

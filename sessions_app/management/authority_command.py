@@ -45,7 +45,7 @@ class AuthorityCommand(StintCommand):
             self.stdout.write(self.described(key))
 
     def announced(self, options: Mapping[str, Any]) -> dt.timedelta:
-        """Return how long the next key must have been announced before it can be used."""
+        """Return how long the next key must have been announced before use."""
         return dt.timedelta()
 
     def _carry_out(self, step: str, fingerprint: str, announced: dt.timedelta) -> None:

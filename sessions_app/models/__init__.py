@@ -1,4 +1,4 @@
-"""Database models. ``sessions_app.operations`` has the code that writes them."""
+"""Database models. The code that writes them is in ``sessions_app.operations``."""
 
 from sessions_app.models.authority import SigningKey
 from sessions_app.models.bookmark import Bookmark, BookmarkPage

@@ -1,4 +1,4 @@
-"""Keys that Stint signs with, encrypted at rest."""
+"""Keys with which Stint signs, encrypted at rest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.db.models.functions import Now
 
 
 class SigningKey(models.Model):
-    """A certificate authority key. The active one signs.
+    """A certificate authority key. The active key signs.
 
-    Every key that is not retired is trusted: for SSH by targets, and for the TLS of web gateways by clients,
-    where the public key is a certificate (PEM).
+    Every key that is not retired is trusted. For SSH, targets trust it. For the TLS of web gateways, clients
+    trust it, and the public key is a certificate (PEM).
     """
 
     purpose = models.CharField(max_length=20, default="ssh-user-ca")

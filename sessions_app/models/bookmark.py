@@ -1,4 +1,4 @@
-"""Saved searches: prepared requests, and queries of the record."""
+"""Bookmarks: prepared requests, and searches of the record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BookmarkPage(models.TextChoices):
 
 
 class Bookmark(models.Model):
-    """A page's query string saved under a name: a prepared request, or a query of the record."""
+    """A page's query string saved under a name: a prepared request, or a search of the record."""
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="bookmarks")
     page = models.CharField(max_length=10, choices=BookmarkPage.choices)

@@ -25,7 +25,7 @@ class Environment(models.TextChoices):
 
 
 class Risk(models.TextChoices):
-    """The harm that a mistake can cause."""
+    """The harm that a mistake on a cluster can cause."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -44,22 +44,22 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
     """Filters on clusters."""
 
     def live(self) -> ClusterQuerySet:
-        """Return clusters that were not removed."""
+        """Return clusters that are not removed."""
         return self.filter(removed_at__isnull=True)
 
     def holding(self, identity: Identity, *permissions: str) -> RawSQL | list[int]:
-        """Return the ids of clusters on which the identity, itself or through a group, has one of the
-        permissions.
+        """Return the ids of clusters on which the identity holds one of the permissions, directly or through
+        a group.
         """
         return permitted(identity, "cluster", permissions)
 
     def held_by(self, identity: Identity, *permissions: str) -> ClusterQuerySet:
-        """Return clusters on which the identity, itself or through a group, has one of the permissions."""
+        """Return clusters on which the identity holds one of the permissions, directly or through a group."""
         return self.filter(pk__in=self.holding(identity, *permissions))
 
     def visible_to(self, identity: Identity) -> ClusterQuerySet:
-        """Return clusters that the identity may see, by a permission on the cluster or on a policy that
-        covers it.
+        """Return clusters that the identity can see, because of a permission on the cluster or on a policy
+        that covers the cluster.
         """
         if identity.is_superuser:
             return self
@@ -75,8 +75,8 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
         )
 
     def administered_by(self, identity: Identity) -> ClusterQuerySet:
-        """Return clusters that the identity may configure: people with `administer`, and Stint
-        administrators. Never a machine.
+        """Return clusters that the identity can configure. Stint administrators and people with the
+        permission `administer` can; machines never can.
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
@@ -86,17 +86,17 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
 class Cluster(models.Model):
     """A named system of one kind, with an environment and a risk.
 
-    Its targets are its hosts or its single endpoint.
+    The cluster's targets are its hosts or its single endpoint.
     """
 
     name = models.SlugField(max_length=63, unique=True)
-    # The kind of any connector, including those from other packages.
+    # The name of any connector's kind, including connectors from other packages.
     kind = models.CharField(max_length=32)
     summary = models.CharField(max_length=200, blank=True)
     environment = models.CharField(max_length=12, choices=Environment.choices)
     risk = models.CharField(max_length=6, choices=Risk.choices)
     host_ca = models.TextField("host certificate authority", blank=True)
-    # How Stint logs in to the targets: the public parameters, and the encrypted secrets.
+    # How Stint logs in to the targets: public parameters and encrypted secrets.
     connection = models.JSONField(default=dict)
     sealed_connection = models.BinaryField(default=b"")
     created_at = models.DateTimeField(db_default=Now())
@@ -119,10 +119,10 @@ class Cluster(models.Model):
     def observed(self) -> Observed:
         """How much of the activity on the cluster Stint observes.
 
-        Unless it is ``ALL``, a count of zero proves nothing.
+        Unless the value is ``ALL``, a count of zero proves nothing.
         """
         kind = find(self.kind)
-        # A `direct` cluster is reached without a gateway.
+        # A `direct` cluster is accessed without a gateway.
         if kind is not None and kind.sees and not self.connection.get("direct"):
             return Observed.ALL
         return Observed.SOME if self.connection.get("read_statements") else Observed.NOTHING
@@ -144,7 +144,7 @@ class TargetQuerySet(models.QuerySet["Target"]):
     """Filters on targets."""
 
     def live(self) -> TargetQuerySet:
-        """Return targets that were not removed, on clusters that were not removed."""
+        """Return targets that are not removed, on clusters that are not removed."""
         return self.filter(removed_at__isnull=True, cluster__removed_at__isnull=True)
 
 
@@ -175,11 +175,11 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
     """Filters on command sets."""
 
     def live(self) -> CommandSetQuerySet:
-        """Return command sets that were not removed."""
+        """Return command sets that are not removed."""
         return self.filter(removed_at__isnull=True)
 
     def visible_to(self, identity: Identity) -> CommandSetQuerySet:
-        """Return command sets named by a policy that the identity may see."""
+        """Return command sets named by a policy that the identity can see."""
         if identity.is_superuser:
             return self
         policies = AccessPolicy.objects.visible_to(identity).values("pk")
@@ -190,11 +190,11 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
         )
 
     def administered_by(self, identity: Identity) -> CommandSetQuerySet:
-        """Return command sets that the identity may write.
+        """Return command sets that the identity can edit.
 
-        Stint administrators may write all of them. Other people must administer every live policy that names
-        the command set, because a new version changes what each of these policies gives. Machines may write
-        none.
+        Stint administrators can edit all of them. Other people must administer every live policy that names
+        the command set, because a new version changes what each of these policies gives. Machines can't edit
+        any.
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
@@ -207,7 +207,7 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
 
 
 class CommandSet(models.Model):
-    """A named list of allowed commands of one kind. Its versions define what it allows."""
+    """A named list of allowed commands of one kind. Its versions define what is allowed."""
 
     name = models.SlugField(max_length=63, unique=True)
     kind = models.CharField(max_length=32)
@@ -227,8 +227,8 @@ class CommandSet(models.Model):
 
 
 class CommandSetVersion(models.Model):
-    """One version of a command set: a draft until it is published. The database refuses any change after
-    that.
+    """One version of a command set, which is a draft until it is published. After that, the database rejects
+    any change.
     """
 
     command_set = models.ForeignKey(CommandSet, on_delete=models.PROTECT, related_name="versions")

@@ -1,4 +1,4 @@
-"""Tokens of grants over HTTP, used proofs, and counted requests."""
+"""Tokens for using grants over HTTP, used proofs, and counted requests."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from sessions_app.models.session import CommandRun
 
 
 class GrantCredential(models.Model):
-    """A token of a grant; only the digest is stored. It is valid while its grant is in use; ``expires_at``
-    can end it earlier.
+    """A token for a grant, stored only as a digest. The token is valid while the grant is in use;
+    ``expires_at`` can end it earlier.
 
-    ``jkt`` binds it to a key (RFC 9449, RFC 7638): the SHA-256 thumbprint; empty for a bearer token.
+    ``jkt`` is the SHA-256 thumbprint of the key that the token is bound to (RFC 9449, RFC 7638); empty for a
+    bearer token.
     """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="credentials")
@@ -55,7 +56,7 @@ class ProofUsed(models.Model):
 
 
 class RequestCount(models.Model):
-    """The number of times that an allowed read request was made, from ``run.tried_at`` to ``last_at``.
+    """How often an allowed read request was made, from ``run.tried_at`` to ``last_at``.
 
     One row covers up to a second.
     """

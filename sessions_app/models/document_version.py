@@ -10,7 +10,7 @@ from django.db import models
 class DocumentVersion(models.Model):
     """One version of a catalog document, with secrets masked; None if the document was removed.
 
-    The database rejects every change of a version. The record entry written with it has its digest.
+    The database rejects every change to a version. The record entry written with the version has its digest.
     """
 
     # The terms that plans use, such as `policy` and `workflow source`.

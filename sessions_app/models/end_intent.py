@@ -1,4 +1,4 @@
-"""Ends of grants whose rows are locked."""
+"""Ends of grants whose rows are locked by other transactions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sessions_app.models.grant import EndReason, Grant
 
 
 class EndIntent(models.Model):
-    """The end of a grant whose row others have locked.
+    """An intended end of a grant whose row another transaction has locked.
 
-    It takes effect at its commit (`GrantStateField`, `stint_usable_until`), and is deleted once the row is
-    updated. ``at`` is when the end was requested, and ``made_at`` when it took effect. ``cut`` false: running
-    commands may finish.
+    The end takes effect when it is committed (`GrantStateField`, `stint_usable_until`). The intent is deleted
+    once the grant's row is updated. ``at`` is when the end was requested, and ``made_at`` when it took
+    effect. ``cut`` false: running commands may finish.
     """
 
-    # No constraint, because checking it would wait for the row.
+    # No foreign key constraint, because checking it would wait for the row lock.
     grant = models.ForeignKey(
         Grant, on_delete=models.PROTECT, related_name="end_intents", db_constraint=False
     )

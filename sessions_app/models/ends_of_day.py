@@ -1,4 +1,4 @@
-"""How long the ends of a day took to be confirmed."""
+"""How long the confirmation of each day's grant ends took."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import models
 
 
 class EndCause(models.TextChoices):
-    """What ended a grant: its deadline, or anything else, such as a revoke."""
+    """What ended a grant: its deadline, or anything else, such as a revocation."""
 
     DEADLINE = "deadline", "Deadlines"
     REVOKE = "revoke", "Revocations"
@@ -17,9 +17,9 @@ class EndCause(models.TextChoices):
 class EndsOfDay(models.Model):
     """The ends that were confirmed on one day (UTC), counted from the grants.
 
-    ``buckets`` has their numbers by the time that each took, as `sessions_app.queries.status.end_latency`
-    reads them. ``late`` is the number that took longer than promised, and ``longest`` is the longest time in
-    seconds.
+    ``buckets`` has the numbers of ends by the time that each took, as
+    `sessions_app.queries.status.end_latency` reads them. ``late`` is the number that took longer than
+    promised, and ``longest`` is the longest time in seconds.
     """
 
     day = models.DateField()

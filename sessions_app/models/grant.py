@@ -40,8 +40,8 @@ class EndReason(models.TextChoices):
 
 
 def why_over(reason: str) -> str:
-    """Return the reason of an end as the end of a sentence, such as `workflow closed`; empty for an unknown
-    one.
+    """Return the reason for an end as the end of a sentence, such as `workflow closed`; empty for an unknown
+    reason.
     """
     label = str(EndReason(reason).label) if reason in EndReason.values else ""
     return f"{label[:1].lower()}{label[1:]}"
@@ -59,16 +59,16 @@ SELECT child.id FROM sessions_app_grant child
 
 
 def handed_on_by(identity: Identity) -> RawSQL:
-    """Return the ids of grants delegated from grants of the identity or its machines, up to two
-    levels down.
+    """Return the ids of grants delegated from grants of the identity or its machines, up to two levels
+    down.
     """
     # The SQL text is constant; the identity is a parameter.
     return RawSQL(_HANDED_ON, (identity.pk, identity.pk), output_field=models.BigAutoField())  # noqa: S611
 
 
 def all_above_usable(now: dt.datetime) -> Q:
-    """Return the condition that a grant was not delegated, or that every grant above it is usable
-    at ``now``.
+    """Return the condition that a grant was not delegated, or that every grant in its chain of delegations is
+    usable at ``now``.
     """
     until = Func(F("parent"), function="stint_usable_until", output_field=models.DateTimeField())
     return Q(parent__isnull=True) | Q(GreaterThan(until, now))
@@ -81,16 +81,16 @@ class GrantQuerySet(models.QuerySet["Grant"]):
     """Filters on grants."""
 
     def visible_to(self, identity: Identity) -> GrantQuerySet:
-        """Return grants that the identity may see: its own, those of its machines, those delegated from
-        either, and those under a policy or on a cluster that it may see into.
+        """Return grants that the identity can see: its own, those of its machines, those delegated from
+        either, and those under a policy or on a cluster whose activity it can see.
 
-        With a token that is bound to a workflow: only its own for that workflow, and those delegated from its
-        own.
+        With a token that is bound to a workflow, only the identity's own grants for that workflow, and those
+        delegated from its own.
         """
         return self._reached_by(identity, "view", "approve", "administer")
 
     def endable_by(self, identity: Identity) -> GrantQuerySet:
-        """Return grants that the identity may end: its own, those of its machines, those delegated from
+        """Return grants that the identity can end: its own, those of its machines, those delegated from
         either, and those that it approves or administers.
         """
         return self._reached_by(identity, "approve", "administer")
@@ -110,7 +110,9 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         )
 
     def in_use(self, now: dt.datetime) -> GrantQuerySet:
-        """Return grants that authorize use at ``now``. The statements of gateways have the same condition."""
+        """Return grants that can be used at ``now``. The SQL statements of gateways have the same
+        condition.
+        """
         return self.filter(
             Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now),
             all_above_usable(now),
@@ -134,14 +136,14 @@ class GrantQuerySet(models.QuerySet["Grant"]):
 class Grant(models.Model):
     """Authority for a limited time: identity × cluster × command set version × parameters × window.
 
-    Permission is computed at each use from ``state`` and ``expires_at``; an end needs no message.
-    ``commands`` are the indices of the version's commands that approvers kept. A grant whose end waits for
-    its row is read as if the row had been updated.
+    Permission is computed at each use from ``state`` and ``expires_at``, so no message is needed to end it.
+    ``commands`` are the indices of the version's commands that approvers kept. A grant whose end waits for a
+    row lock is read as if the row had been updated.
     """
 
     ref = models.CharField(max_length=LONGEST_GRANT)
     request = models.OneToOneField(AccessRequest, on_delete=models.PROTECT, related_name="grant")
-    # No index of its own: `grant_of_holder` begins with it.
+    # No index of its own, because `grant_of_holder` begins with this column.
     holder = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="grants", db_index=False)
     cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="grants")
     policy = models.ForeignKey(AccessPolicy, on_delete=models.PROTECT, related_name="grants")
@@ -152,7 +154,7 @@ class Grant(models.Model):
     workflow = models.ForeignKey(
         Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="grants", db_index=False
     )
-    # The parent of a delegated grant: the child allows no more, and ends with it.
+    # The parent of a delegated grant. The child allows no more than its parent, and ends with it.
     parent = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children", db_index=False
     )
@@ -178,13 +180,13 @@ class Grant(models.Model):
     )
     # The maximum number of seconds that a command may continue past the end, as shown to approvers.
     finish_seconds = models.PositiveIntegerField(default=0)
-    # Running commands with the end policy `finish` may continue until then. None: everything is cut.
+    # Until when running commands with the end policy `finish` may continue. None: all commands are cut.
     finish_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
-    # When the grant was suspended after too many refused commands, until an approver releases it. Refusals
-    # up to this run no longer count.
+    # When the grant was suspended after too many refused commands, until an approver releases it. Refusals up
+    # to this run no longer count.
     held_at = models.DateTimeField(null=True, blank=True)
     deviations_after = models.BigIntegerField(default=0, db_default=0)
     # The heartbeat interval in seconds, and the deadline for the next heartbeat. If it is missed, the grant
@@ -192,8 +194,8 @@ class Grant(models.Model):
     heartbeat_seconds = models.PositiveIntegerField(null=True, blank=True)
     heartbeat_due_at = models.DateTimeField(null=True, blank=True)
     warned_at = models.DateTimeField(null=True, blank=True)
-    # When the review of access without approval is due: break-glass access, or access for an incident that
-    # may be the holder's own. None if people or the policy approved it.
+    # When the review of access without approval is due: of break-glass access, or of access for an incident
+    # that may be the holder's own. None if people or the policy approved the access.
     review_due_at = models.DateTimeField(null=True, blank=True)
     reviewed_at = models.DateTimeField(null=True, blank=True)
     reviewed_by = models.ForeignKey(
@@ -238,8 +240,8 @@ class Grant(models.Model):
             ),
             models.Index(fields=["-created_at"], name="grant_newest"),
             models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),
-            # Written once, at the end. Timelines find past grants by it, and grants that are not over by
-            # their deadline.
+            # Written once, at the end. Timelines use this column to find past grants, and the deadline to
+            # find grants that are not over.
             models.Index(fields=["ended_at", "starts_at"], condition=Q(state="ended"), name="grant_over"),
             # The few ends that were not at the deadline, for how long revocations took.
             models.Index(
@@ -272,7 +274,7 @@ class Grant(models.Model):
     ) -> Self:
         """Build a grant from a database row.
 
-        A pending end or cut-off that is not yet stored in the row is applied to the object (`EndIntent`).
+        A pending end or cut that is not yet stored in the row is applied to the object (`EndIntent`).
         """
         grant = super().from_db(db, field_names, values, **more)
         known = grant.__dict__
@@ -292,15 +294,15 @@ class Grant(models.Model):
             self.revoking_at, self.ended_by_id, self.end_reason, self.end_note, _ = intents[0]
             self.finish_until = self.finish_from(intents[0][0], cut=cut is not None)
         else:
-            # The row has been updated meanwhile.
+            # The row has been updated in the meantime.
             fields = [field.attname for field in self._meta.concrete_fields]
             for name, value in Grant.objects.values(*fields).get(pk=self.pk).items():
                 setattr(self, name, value)
 
     def finish_from(self, now: dt.datetime, *, cut: bool) -> dt.datetime | None:
-        """Return the time until which commands may finish if the grant ends at ``now``; None if they are cut.
+        """Return until when commands may finish if the grant ends at ``now``; None if they are cut.
 
-        The time counts from the deadline even if the end is late, so that nothing finishes later than
+        The time counts from the deadline even if the end is late, so that no command runs longer than
         approvers saw.
         """
         if cut or not self.finish_seconds:
@@ -317,7 +319,7 @@ class Grant(models.Model):
     @property
     def why_ended(self) -> str:
         """Return why the grant ended or is ending, and who ended it, as the end of a sentence, such as
-        `revoked by Bob`; empty before.
+        `revoked by Bob`; empty before the end.
         """
         if self.ended_by_id is None:
             return why_over(self.end_reason)
@@ -333,7 +335,7 @@ class Grant(models.Model):
 
 
 class PurgedGrant(models.Model):
-    """The reference of a deleted grant, which is never reused because the record has entries under it."""
+    """The reference of a deleted grant. It is never reused, because the record has entries under it."""
 
     ref = models.CharField(max_length=LONGEST_GRANT, primary_key=True)
 
@@ -347,7 +349,7 @@ class PurgedGrant(models.Model):
 class Lease(models.Model):
     """What was created, or may be left, on a target for a grant, with the evidence that it is gone.
 
-    The row is written before the first call to the target, and closed only by the target's answer. It keeps
+    The row is written before the first call to the target, and closed only by the target's answer. It stores
     the address, because the target's row can change.
     """
 
@@ -361,18 +363,18 @@ class Lease(models.Model):
     connection = models.JSONField(default=dict)
     sealed_connection = models.BinaryField(default=b"")
     made_at = models.DateTimeField(db_default=Now())
-    # What the connector created, and when it expires; empty if nothing is needed or created yet.
+    # What the connector created, and when that expires; empty if nothing is needed or created yet.
     made = models.JSONField(default=dict)
     made_until = models.DateTimeField(null=True, blank=True)
-    # What the connector saw before it created anything, for comparison after the end. Set by its first
-    # answer.
+    # What the connector saw before it created anything, for comparison after the end. Set by the connector's
+    # first answer.
     before = models.JSONField(default=dict)
-    # Until then a process may still be creating something, so an earlier check proves nothing.
+    # Until then, a process may still be creating something, so an earlier check proves nothing.
     making_until = models.DateTimeField(null=True, blank=True)
     # Since when a worker has been waiting for the target's answer. Valid only while its claim on the grant is
     # renewed.
     asked_at = models.DateTimeField(null=True, blank=True)
-    # When a revoke last got an answer from the target, whatever it was, and when it last got none.
+    # When a revocation last got any answer from the target, and when it last got none.
     answered_at = models.DateTimeField(null=True, blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)

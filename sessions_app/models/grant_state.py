@@ -1,4 +1,6 @@
-"""The states of a grant, read so that an end takes effect as soon as it is committed."""
+"""The states of a grant. Reading a state takes into account an end that is committed but not yet stored in
+the row.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,8 @@ TRANSITIONS = {
 BEFORE_END = (GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE)
 _BEFORE_END = ", ".join(f"'{state.value}'" for state in BEFORE_END)
 
-# The ids of grants whose end waits for their rows (`EndIntent`). There are hardly ever any, so each
-# statement reads them once.
+# The ids of grants whose end waits for a row lock (`EndIntent`). There are hardly ever any, so each statement
+# reads them once.
 _ENDING = "ARRAY(SELECT grant_id FROM sessions_app_endintent)"
 # Matches "sessions_app_grant"."state", or the same column under an alias.
 _COLUMN = re.compile(r'(?P<table>"[^"]+"|\w+)\."state"')
@@ -52,8 +54,8 @@ else:
 class GrantStateField(_Field):
     """The state of a grant.
 
-    If the grant's end waits for its row (`EndIntent`), everything that Django selects and filters has
-    REVOKING, although the row has another state until its lock is released. In the database it is a plain
+    If the grant's end waits for a row lock (`EndIntent`), Django selects and filters the state as REVOKING,
+    although the row has another state until its lock is released. In the database, the field is a plain
     CharField, and triggers and the sweep see the stored state.
     """
 
@@ -63,7 +65,7 @@ class GrantStateField(_Field):
         return name, "django.db.models.CharField", args, kwargs
 
     def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
-        """Return the column as it is selected."""
+        """Return the SQL with which the column is selected."""
         found = _COLUMN.fullmatch(sql)
         if found is None:
             return sql, params
@@ -81,7 +83,7 @@ class GrantStateField(_Field):
 
 
 def _filtered(lookup: Exact[Any] | In[Any], wanted: object, sql: str, compiler: Any) -> str:
-    """Convert a condition on the column to one on the state. Indexes on the column still apply."""
+    """Convert a condition on the column to a condition on the state. Indexes on the column still apply."""
     if not isinstance(lookup.lhs, Col):
         return sql
     if not isinstance(wanted, (list, tuple, set)) or not all(isinstance(one, str) for one in wanted):

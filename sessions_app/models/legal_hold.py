@@ -1,4 +1,4 @@
-"""Legal holds, which keep what they cover from being deleted or archived."""
+"""Legal holds, which protect data from being deleted or archived."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ class LegalHoldQuerySet(models.QuerySet["LegalHold"]):
     """Queries on legal holds."""
 
     def in_force(self) -> LegalHoldQuerySet:
-        """Return those that were not removed."""
+        """Return holds that were not removed."""
         return self.filter(removed_at__isnull=True)
 
 
 class LegalHold(models.Model):
-    """One hold: on a grant or a request (``ref``), on an identity, or on a period. Only one of them is set.
+    """One hold: on a grant or a request (``ref``), on an identity, or on a period. Exactly one of them is
+    set.
 
-    The SQL function ``stint_held`` is the only place that decides what it covers.
+    What a hold covers is decided only by the SQL function ``stint_held``.
     """
 
     ref = models.CharField(max_length=16, blank=True)

@@ -17,7 +17,7 @@ from sessions_app.models.workflow import Workflow
 
 
 class Asks(models.TextChoices):
-    """What a notification requests of its reader, or how long it is relevant to them."""
+    """What a notification asks its reader to do, or how long it is relevant to the reader."""
 
     NOTHING = "", "nothing"
     VERDICT = "verdict", "a verdict on its request"
@@ -36,16 +36,17 @@ NEAR_END = dt.timedelta(minutes=16)
 
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
-    """Filters on notices."""
+    """Filters on notifications."""
 
     def to_mail(self) -> NoticeQuerySet:
-        """Return notifications still to be mailed, now or later."""
+        """Return notifications that still have to be mailed, now or later."""
         return self.filter(mailed_at__isnull=True, next_attempt_at__isnull=False)
 
     def visible_to(self, identity: Identity) -> NoticeQuerySet:
         """Return the identity's own notifications.
 
-        With a token that is bound to a workflow: only those about it, its requests and its grants.
+        With a token that is bound to a workflow, only notifications about that workflow, its requests and its
+        grants.
         """
         own = self.filter(identity=identity)
         if not identity.bound_to:
@@ -64,12 +65,13 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
 
 
 class Notice(models.Model):
-    """One notification to one person. The row is also the queue of its mail.
+    """One notification to one person. The row is also the mail queue.
 
-    ``asks``, with its ``request``, ``run`` or ``grant``, determines whether it is still relevant to its
-    reader (``queries.notifications.notices``). ``sender`` is the person who needs something from an approver,
-    by any account or machine. ``urgent`` is whether it is for an incident or break-glass access. ``count`` is
-    how many separate notifications it replaces (``notify_approvers``); ``run`` is the newest of them.
+    ``asks``, with ``request``, ``run`` or ``grant``, determines whether the notification is still relevant to
+    its reader (``queries.notifications.notices``). ``sender`` is the person who needs a decision from an
+    approver, through any account or machine. ``urgent`` is whether it is for an incident or break-glass
+    access. ``count`` is how many separate notifications it replaces (``notify_approvers``); ``run`` is the
+    newest of them.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="notices")
@@ -78,8 +80,8 @@ class Notice(models.Model):
     body = models.TextField(blank=True)
     path = models.CharField(max_length=200)
     asks = models.CharField(max_length=8, choices=Asks.choices, blank=True, default="", db_default="")
-    # No database constraints: checking one would lock the row after the record, and other transactions lock
-    # them in the opposite order.
+    # No database constraints, because checking them would lock the row after the record, and other
+    # transactions lock them in the opposite order.
     request = models.ForeignKey(
         AccessRequest,
         null=True,
@@ -124,7 +126,7 @@ class Notice(models.Model):
     mailed_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(db_default=Now(), null=True, blank=True)
-    # Why the last attempt to mail it failed, and when the final attempt did.
+    # Why the last attempt to mail the notification failed, and when the final attempt failed.
     last_error = models.TextField(blank=True, default="", db_default="")
     given_up_at = models.DateTimeField(null=True, blank=True)
 

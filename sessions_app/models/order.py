@@ -1,4 +1,4 @@
-"""Orders from pages to gateways. The row is the queue."""
+"""Commands that pages order gateways to run. The row is the queue."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sessions_app.models.session import CommandRun, GatewayNode
 
 
 class CommandOrder(models.Model):
-    """One command line that a holder wants a gateway to run on one target, from the page of the grant.
+    """One command line that a holder wants a gateway to run on one target, ordered on the page of the grant.
 
-    A gateway of its target's kind claims it, and runs it like the same line from a terminal. If not claimed
-    by ``lapses_at``, it expires.
+    A gateway for the target's kind claims the order, and runs the line as if it came from a terminal. An
+    order that is not claimed by ``lapses_at`` expires.
     """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="orders")

@@ -20,17 +20,17 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
     """Filters on policies."""
 
     def live(self) -> AccessPolicyQuerySet:
-        """Return policies that were not removed."""
+        """Return policies that are not removed."""
         return self.filter(removed_at__isnull=True)
 
     def holding(self, identity: Identity, *permissions: str) -> RawSQL | list[int]:
-        """Return the ids of policies on which the identity, itself or through a group, has one of the
-        permissions.
+        """Return the ids of policies on which the identity holds one of the permissions, directly or through
+        a group.
         """
         return permitted(identity, "accesspolicy", permissions)
 
     def held_by(self, identity: Identity, *permissions: str) -> AccessPolicyQuerySet:
-        """Return policies on which the identity, itself or through a group, has one of the permissions."""
+        """Return policies on which the identity holds one of the permissions, directly or through a group."""
         return self.filter(pk__in=self.holding(identity, *permissions))
 
     def visible_to(self, identity: Identity) -> AccessPolicyQuerySet:
@@ -42,22 +42,23 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
         return self.filter(self._reached(identity, "view", "request", "approve", "administer"))
 
     def administered_by(self, identity: Identity) -> AccessPolicyQuerySet:
-        """Return policies that the identity may change: people with `administer`, and Stint administrators.
+        """Return policies that the identity can change. Stint administrators and people with the permission
+        `administer` can.
 
-        Never a machine.
+        Machines never can.
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
         return self.held_by(identity, "administer")
 
     def requestable_by(self, identity: Identity, cluster_id: int) -> AccessPolicyQuerySet:
-        """Return live policies under which the identity may request the cluster, as defined by
+        """Return live policies under which the identity can request the cluster, as defined by
         `requestable`.
         """
         return self.filter(pk__in=requestable(identity).filter(cluster=cluster_id).values("accesspolicy"))
 
     def _reached(self, identity: Identity, *permissions: str) -> Q:
-        """Match by a permission on the policy, or on a cluster that it covers."""
+        """Match policies by a permission on the policy, or on a cluster that the policy covers."""
         clusters = permitted(identity, "cluster", permissions)
         covering = self.model.clusters.through.objects.filter(cluster_id__in=clusters)
         own = self.holding(identity, *permissions)
@@ -95,11 +96,12 @@ class AccessPolicy(models.Model):
 
 
 def requestable(identity: Identity) -> models.QuerySet[Any]:
-    """Return what the identity may request, as rows of a live ``accesspolicy`` and a ``cluster`` that it
+    """Return what the identity can request, as pairs of a live ``accesspolicy`` and a ``cluster`` that it
     covers.
 
-    This needs ``request`` on the policy, or on that very cluster: a permission on one cluster of a policy
-    gives no other. Administrators are no exception, because configuring access is not having it.
+    This requires the permission ``request`` on the policy or on that specific cluster: a permission on one
+    cluster of a policy does not extend to its other clusters. Administrators are no exception, because
+    permission to configure access does not include having it.
     """
     by_policy = Q(accesspolicy__in=AccessPolicy.objects.holding(identity, "request"))
     by_cluster = Q(cluster__in=permitted(identity, "cluster", ["request"]))

@@ -1,4 +1,4 @@
-"""Proposed versions of documents that may allow more, and wait for another administrator."""
+"""Proposed versions of documents that may allow more and wait for another administrator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ProposalQuerySet(models.QuerySet["Proposal"]):
     """Filters on proposals."""
 
     def visible_to(self, identity: Identity) -> ProposalQuerySet:
-        """Return proposals of documents that the identity administers. Never for a machine."""
+        """Return proposals for documents that the identity administers. Machines see none."""
         if identity.is_superuser and identity.is_person:
             return self
         return self.filter(
@@ -37,9 +37,9 @@ class ProposalQuerySet(models.QuerySet["Proposal"]):
 
 
 class Proposal(models.Model):
-    """A version of a document that may allow more than the stored one.
+    """A version of a document that may allow more than the stored version.
 
-    ``wider`` are the keys that may allow more. ``diff`` has the lines that differ from the document in the
+    ``wider`` lists the keys that may allow more. ``diff`` has the lines that differ from the document in the
     state ``based_on``. ``accepted`` maps accepted warnings of a command set to reasons. The content of a
     proposal never changes.
     """

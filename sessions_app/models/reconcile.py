@@ -1,4 +1,4 @@
-"""The last observations of targets, and how they differ from what should be there."""
+"""The latest observations of targets, and how they differ from what should exist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Installation(models.Model):
 
 
 class Observation(models.Model):
-    """The last observation of Stint's access on one target."""
+    """The latest observation of Stint's access on one target."""
 
     target = models.OneToOneField(Target, on_delete=models.CASCADE, related_name="observation")
     tried_at = models.DateTimeField()
@@ -40,7 +40,7 @@ class Observation(models.Model):
 
 
 class DriftKind(models.TextChoices):
-    """How a target differs from what should be there."""
+    """How a target differs from what should exist."""
 
     MISSING = "missing", "Access that a grant needs is missing"
     CHANGED = "changed", "Access was changed outside Stint"

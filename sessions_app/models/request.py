@@ -26,8 +26,7 @@ class RequestKind(models.TextChoices):
     DELEGATION = "delegation", "Delegation"
 
 
-# Access that can't wait. It is limited and notified separately from other requests, so that these don't
-# delay it.
+# Access that can't wait. These requests are limited and notified separately, so that others don't delay them.
 URGENT_KINDS = (RequestKind.INCIDENT, RequestKind.BREAK_GLASS)
 
 
@@ -45,10 +44,10 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
     """Filters on requests."""
 
     def visible_to(self, identity: Identity) -> AccessRequestQuerySet:
-        """Return requests that the identity may see: its own, those of its machines, and those under a policy
-        or on a cluster that it may see into.
+        """Return requests that the identity can see: its own, those of its machines, and those under a policy
+        or on a cluster whose activity it can see.
 
-        With a token that is bound to a workflow: only its own for that workflow.
+        With a token that is bound to a workflow, only the identity's own requests for that workflow.
         """
         if identity.bound_to:
             return self.filter(requester=identity, workflow__ref=identity.bound_to)
@@ -61,7 +60,7 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
         )
 
     def not_asked_again(self) -> AccessRequestQuerySet:
-        """Return requests that are their requester's latest for the same command set on the same cluster."""
+        """Return requests that are their requester's latest for the same command set and cluster."""
         later = AccessRequest.objects.filter(
             requester=OuterRef("requester"),
             cluster=OuterRef("cluster"),
@@ -75,7 +74,7 @@ class AccessRequest(models.Model):
     """A request for one command set on one cluster, with a duration and a reason.
 
     ``digest`` covers the exact scope, and every verdict is bound to it. ``targets`` are ids. ``duration`` is
-    in seconds. Without ``starts_at``, the time starts with the approval.
+    in seconds. Without ``starts_at``, the time starts on approval.
     """
 
     number = models.PositiveIntegerField(unique=True)
@@ -108,7 +107,8 @@ class AccessRequest(models.Model):
     targets = models.JSONField(default=list)
     starts_at = models.DateTimeField(null=True, blank=True)
     duration = models.PositiveIntegerField()
-    # The policy's terms at the time of the request. The policy can narrow them later, but not widen them.
+    # The policy's terms at the time of the request. Later changes to the policy can narrow them, but not
+    # widen them.
     terms: models.JSONField[Any, Any] = models.JSONField(
         default=dict, db_default=models.Value({}, models.JSONField())
     )
@@ -176,7 +176,7 @@ class AccessRequest(models.Model):
 
 
 class Verdict(models.TextChoices):
-    """Approve or deny."""
+    """An approval or a denial."""
 
     APPROVE = "approve"
     DENY = "deny"
@@ -227,7 +227,7 @@ class Comment(models.Model):
 
 
 def next_number() -> int:
-    """Return the next request number. Numbers are never reused; some are skipped."""
+    """Return the next request number. Numbers are never reused, but some are skipped."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('sessions_app_request_number')")
         (number,) = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""Live uses of grants, the commands tried in them, and the processes that enforce access."""
+"""Live uses of grants, the commands attempted in them, and the processes that enforce access."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from sessions_app.models.grant_state import GrantState
 
 
 class GatewayNode(models.Model):
-    """One gateway process. After 10 s without a renewal, it cuts all its sessions and counts as gone."""
+    """One gateway process. After 10 s without renewing its lease, it cuts all its sessions and counts as
+    gone.
+    """
 
     name = models.CharField(max_length=100, unique=True)
     version = models.CharField(max_length=20, blank=True)
     # The host key in known_hosts format; empty for gateways other than SSH.
     host_key = models.TextField(blank=True, default="")
-    # SHA-256 of the certificate that clients of its web gateways trust; empty if it has none.
+    # SHA-256 of the certificate that clients of the gateway's web endpoints trust; empty if it has none.
     tls_fingerprint = models.CharField(max_length=95, blank=True, default="")
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
@@ -59,7 +61,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
 class Session(models.Model):
     """One live use of a grant at a gateway, such as an SSH connection.
 
-    ``credential`` is set over HTTP: all requests to this target with that token are in this session.
+    ``credential`` is set over HTTP: all requests to this target with that token belong to this session.
     """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="sessions")
@@ -113,8 +115,8 @@ class RunState(models.TextChoices):
 
 
 def may_yet_run(now: dt.datetime) -> Q:
-    """Return the condition that a held command, allowed or not, can still run: it has not expired, and its
-    grant is active.
+    """Return the condition that a held command, whether allowed yet or not, can still run: it has not
+    expired, and its grant is active.
     """
     return Q(state=RunState.HELD, hold_lapses_at__gt=now, grant__state=GrantState.ACTIVE)
 
@@ -123,7 +125,7 @@ class CommandRunQuerySet(models.QuerySet["CommandRun"]):
     """Filters on command runs."""
 
     def visible_to(self, identity: Identity) -> CommandRunQuerySet:
-        """Return runs of grants that the identity may see."""
+        """Return runs of grants that the identity can see."""
         return self.filter(grant__in=Grant.objects.visible_to(identity).values("pk"))
 
     def waiting(self, now: dt.datetime) -> CommandRunQuerySet:
@@ -131,23 +133,23 @@ class CommandRunQuerySet(models.QuerySet["CommandRun"]):
         return self.filter(may_yet_run(now), decided_at__isnull=True)
 
     def allowed_once(self, now: dt.datetime) -> CommandRunQuerySet:
-        """Return held runs that were allowed and have not run yet."""
+        """Return held runs that were allowed to run once and have not run yet."""
         return self.filter(may_yet_run(now), decided_at__isnull=False)
 
     def unreported(self) -> CommandRunQuerySet:
-        """Return runs that ended without a report of their recording. A file may exist."""
+        """Return runs that ended without a report about their recording. A file may exist."""
         return self.filter(
             recording="", recording_purged_at__isnull=True, started_at__isnull=False, ended_at__isnull=False
         )
 
 
 class CommandRun(models.Model):
-    """One command tried in a session, with its argv, target, state, exit status and recording."""
+    """One command attempted in a session, with its argv, target, state, exit status and recording."""
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="runs")
     session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="runs")
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="+")
-    # The address of this run's client: several clients may use one token, and so one session.
+    # The address of this run's client. Several clients can share a token, and so a session.
     client_address = models.CharField(max_length=64, blank=True, db_default="")
     line = models.TextField()
     argv = models.JSONField(default=list)
@@ -169,7 +171,7 @@ class CommandRun(models.Model):
     output_bytes = models.BigIntegerField(default=0)
     # The size of the recording's file in bytes; 0 if there is no file.
     recording_bytes = models.BigIntegerField(default=0, db_default=0)
-    # When the file is due for deletion; its digest stays.
+    # When the file is due for deletion. Its digest stays.
     recording_purged_at = models.DateTimeField(null=True, blank=True)
     # Whether the approval is for the same call for the rest of the grant, instead of once.
     allowed_for_grant = models.BooleanField(default=False, db_default=False)
@@ -208,8 +210,8 @@ class CommandRun(models.Model):
         return self.line
 
     def may_yet_run(self, now: dt.datetime) -> bool:
-        """Whether the command is held and can still run, allowed or not: the function `may_yet_run` for this
-        row.
+        """Whether the command is held and can still run, allowed or not. This is the function `may_yet_run`
+        for one row.
         """
         return (
             self.state == RunState.HELD
@@ -224,7 +226,7 @@ class CommandRun(models.Model):
 
 
 class ReadStatement(models.Model):
-    """A run that was read back from a target. ``key`` is its id there."""
+    """A run that was read back from a target. ``key`` is the run's id there."""
 
     run = models.OneToOneField(CommandRun, on_delete=models.PROTECT, related_name="read_as")
     lease = models.ForeignKey(Lease, on_delete=models.PROTECT, related_name="statements")

@@ -13,8 +13,8 @@ from sessions_app.models.session import CommandRun
 class StoredRecording(models.Model):
     """Where a run's recording is in the object store, encrypted with its own key, which is stored encrypted.
 
-    ``stored_at`` is empty while its file waits on the machine of its gateway. An object of this name may
-    already exist.
+    ``stored_at`` is empty while the file waits on the gateway's machine. An object with this name may already
+    exist.
     """
 
     run = models.OneToOneField(

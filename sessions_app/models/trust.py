@@ -1,4 +1,6 @@
-"""Trust policies: which tokens of other issuers machines can exchange for API tokens of Stint."""
+"""Trust policies, which define the tokens of other issuers that machines can exchange for Stint's API
+tokens.
+"""
 
 from __future__ import annotations
 
@@ -15,29 +17,29 @@ class TrustPolicyQuerySet(models.QuerySet["TrustPolicy"]):
     """Filters on trust policies."""
 
     def live(self) -> TrustPolicyQuerySet:
-        """Return trust policies that were not removed."""
+        """Return trust policies that are not removed."""
         return self.filter(removed_at__isnull=True)
 
     def visible_to(self, identity: Identity) -> TrustPolicyQuerySet:
         """Return trust policies that the identity may see.
 
-        Administrators see all, other people those of their machines, and machines none.
+        Administrators see all, other people see those of their machines, and machines see none.
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
         return self.filter(identity__owner=identity)
 
     def administered_by(self, identity: Identity) -> TrustPolicyQuerySet:
-        """Return trust policies that the identity may change: all for Stint administrators, none
-        for others.
+        """Return trust policies that the identity can change: all for Stint administrators, none for
+        others.
         """
         return self if identity.is_superuser and identity.is_person else self.none()
 
 
 class TrustPolicy(models.Model):
-    """The tokens of one issuer that are accepted, and the machine that they authenticate.
+    """A rule that accepts tokens of one issuer, and the machine that these tokens authenticate.
 
-    ``document`` is its file.
+    ``document`` is the content of the catalog file.
     """
 
     name = models.SlugField(max_length=63, unique=True)

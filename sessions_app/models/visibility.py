@@ -1,4 +1,4 @@
-"""Who may see what: the one place that converts object permissions to filters."""
+"""Who can see what: the only module that converts object permissions to query filters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models.expressions import RawSQL
 from accounts.models import Identity
 from broker.kernel.postgresql.prepared import prepared
 
-# Raw SQL, because most filters of most pages contain it several times, and composing it costs more than
+# Raw SQL, because most filters of most pages contain it several times, and composing it takes longer than
 # running it.
 _HELD = """
 SELECT held.content_object_id FROM sessions_app_{noun}userobjectpermission held
@@ -48,7 +48,7 @@ def hold_still(identity: Identity) -> None:
     """Cache the identity's permissions and the ids of its machines for the lifetime of this object, because a
     page uses them many times.
 
-    They are read at the first use.
+    The permissions are read on first use.
     """
     held = identity.held = functools.cache(functools.partial(_all_held, identity.pk))
     identity.answers_for_ids = lambda: held()["identity", "answers_for"]
@@ -61,8 +61,8 @@ def _all_held(pk: int) -> dict[tuple[str, str], list[int]]:
 
 
 def permitted(identity: Identity, noun: str, permissions: Iterable[str]) -> RawSQL | list[int]:
-    """Return the ids of the clusters or policies on which the identity, itself or through a group, holds one
-    of the permissions.
+    """Return the ids of the clusters or policies on which the identity holds one of the permissions, directly
+    or through a group.
 
     ``noun`` is ``cluster`` or ``accesspolicy``. Use the result as the value of an ``__in`` lookup.
     """
@@ -70,7 +70,7 @@ def permitted(identity: Identity, noun: str, permissions: Iterable[str]) -> RawS
     if identity.held is not None:
         held = identity.held()
         return sorted({pk for name in names for pk in held.get((noun, name), ())})
-    # Only the noun is put into the text, and it always comes from our own code.
+    # Only the noun is inserted into the SQL, and it always comes from our own code.
     return RawSQL(  # noqa: S611
         _HELD.format(noun=noun), (identity.pk, names, identity.pk, names), output_field=BigAutoField()
     )

@@ -10,7 +10,7 @@ from django.db import models
 from accounts.models import Identity
 from sessions_app.models.session import CommandRun
 
-# A viewer that was not confirmed for this long gets no more output.
+# A live view that was not confirmed for this long gets no more output.
 CONFIRMED_FOR = dt.timedelta(seconds=10)
 
 
@@ -18,14 +18,15 @@ class WatchQuerySet(models.QuerySet["Watch"]):
     """Filters on watches."""
 
     def confirmed(self, now: dt.datetime) -> WatchQuerySet:
-        """Return the watches whose process has recently checked that they may go on."""
+        """Return the views whose process has recently checked that they may continue."""
         return self.filter(seen_at__gt=now - CONFIRMED_FOR)
 
 
 class Watch(models.Model):
-    """One open live view of a running command. The row is deleted when it ends; the record has both.
+    """One open live view of a running command. The row is deleted when the view ends; the record has the
+    start and the end.
 
-    ``channel`` is where the gateway publishes the output, sealed under a key of this view's own.
+    ``channel`` is where the gateway publishes the output, encrypted under a key for this view only.
     """
 
     run = models.ForeignKey(CommandRun, on_delete=models.PROTECT, related_name="watches")
@@ -33,7 +34,7 @@ class Watch(models.Model):
     channel = models.CharField(max_length=64, unique=True)
     sealed_key = models.BinaryField()
     began_at = models.DateTimeField()
-    # The last time at which its process checked that the watcher may go on.
+    # When the view's process last checked that the watcher may continue.
     seen_at = models.DateTimeField()
 
     objects = WatchQuerySet.as_manager()

@@ -24,13 +24,13 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     """Filters on endpoints."""
 
     def live(self) -> WebhookEndpointQuerySet:
-        """Return endpoints that were not removed."""
+        """Return endpoints that are not removed."""
         return self.filter(removed_at__isnull=True)
 
     def visible_to(self, identity: Identity) -> WebhookEndpointQuerySet:
-        """Return endpoints that the identity owns, itself or through a group.
+        """Return endpoints that the identity owns, directly or through a group.
 
-        Stint administrators see all. Never a machine.
+        Stint administrators see all of them, machines none.
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
@@ -42,27 +42,27 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
         )
 
     def administered_by(self, identity: Identity) -> WebhookEndpointQuerySet:
-        """Return endpoints that the identity may configure: all for Stint administrators, none for others."""
+        """Return endpoints that the identity can configure: all for Stint administrators, none for others."""
         return self if identity.is_person and identity.is_superuser else self.none()
 
 
 class WebhookEndpoint(models.Model):
     """A receiver of webhooks.
 
-    ``after`` is the sequence number of the last record entry that was processed for it.
+    ``after`` is the sequence number of the last record entry that was processed for the endpoint.
     """
 
     name = models.SlugField(max_length=63, unique=True)
     summary = models.CharField(max_length=200, blank=True)
-    # The URL can contain a secret of the receiver, as in chat webhooks. Only its owners see it, and it is in
-    # no log or entry.
+    # The URL can contain a secret, as in chat webhooks. Only its owners see it, and it is never logged or
+    # recorded.
     url = models.CharField(max_length=500)
     events = models.JSONField(default=list)
     scope = models.CharField(max_length=10, choices=WebhookScope.choices, default=WebhookScope.POLICIES)
     owner_groups = models.ManyToManyField(Group, related_name="+")
     owner_people = models.ManyToManyField(Identity, related_name="+")
     sealed_secret = models.BinaryField(default=b"")
-    # The previous key also signs until this time, so that receivers can rotate.
+    # Until this time, messages are also signed with the previous key, so that receivers can rotate.
     sealed_previous = models.BinaryField(default=b"")
     previous_until = models.DateTimeField(null=True, blank=True)
     after = models.BigIntegerField(default=0)
@@ -74,7 +74,7 @@ class WebhookEndpoint(models.Model):
     failing_since = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
     sent_at = models.DateTimeField(null=True, blank=True)
-    # Only one process at a time sends to an endpoint. After a failure, none does for a while.
+    # Only one process at a time sends to an endpoint. After a failure, no process does for a while.
     busy_until = models.DateTimeField(null=True, blank=True)
     rest_until = models.DateTimeField(null=True, blank=True)
 
@@ -88,7 +88,7 @@ class WebhookEndpoint(models.Model):
 
     @property
     def host(self) -> str:
-        """The host of the address. The full address can contain a secret of the receiver."""
+        """The host of the endpoint's address. The full address can contain a secret."""
         return urlsplit(self.url).hostname or ""
 
 
@@ -106,13 +106,13 @@ class WebhookMessage(models.Model):
     """
 
     endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, related_name="messages")
-    # The id that receivers see, the same for every attempt.
+    # The message id that receivers see, the same for every attempt.
     key = models.CharField(max_length=64)
-    # The record entry that it is about; None for a test.
+    # The record entry that the message is about; None for a test message.
     entry = models.BigIntegerField(null=True)
     event = models.CharField(max_length=40)
     object_ref = models.CharField(max_length=255, blank=True)
-    # The person who needs something from approvers, by any account or machine, and whether it is for an
+    # The person who needs a decision from approvers, through any account or machine, and whether it is for an
     # incident or break-glass access.
     sender = models.ForeignKey(
         Identity, null=True, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False

@@ -28,7 +28,7 @@ class WorkflowKind(models.TextChoices):
 
 
 class WorkflowState(models.TextChoices):
-    """Open or closed. A closed workflow is never reopened; the database rejects it."""
+    """Open or closed. A closed workflow is never reopened; the database rejects this."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -51,10 +51,10 @@ class WorkflowQuerySet(models.QuerySet["Workflow"]):
         return self.filter(state=WorkflowState.OPEN)
 
     def visible_to(self, identity: Identity) -> WorkflowQuerySet:
-        """Return workflows on a cluster that the identity may see, and those that it opened, is assigned to
-        or has joined.
+        """Return workflows on a cluster that the identity can see, and workflows that the identity opened, is
+        assigned to or has joined.
 
-        With a token that is bound to a workflow: only that one.
+        With a token that is bound to a workflow, only that workflow.
         """
         if identity.bound_to:
             return self.filter(ref=identity.bound_to)
@@ -75,12 +75,12 @@ class WorkflowSourceQuerySet(models.QuerySet["WorkflowSource"]):
     """Filters on sources."""
 
     def live(self) -> WorkflowSourceQuerySet:
-        """Return sources that were not removed."""
+        """Return sources that are not removed."""
         return self.filter(removed_at__isnull=True)
 
     def administered_by(self, identity: Identity) -> WorkflowSourceQuerySet:
-        """Return sources that the identity may see and change: all for Stint administrators, none for others
-        or for machines.
+        """Return sources that the identity can see and change: all for Stint administrators, none for other
+        people or for machines.
         """
         return self if identity.is_superuser and identity.is_person else self.none()
 
@@ -88,7 +88,7 @@ class WorkflowSourceQuerySet(models.QuerySet["WorkflowSource"]):
 class WorkflowSource(models.Model):
     """An external system with workflows: its parameters, and the secrets of its webhooks.
 
-    ``document`` is its file without the secrets, which are encrypted in ``sealed``.
+    ``document`` is the content of the catalog file without secrets, which are encrypted in ``sealed``.
     """
 
     name = models.SlugField(max_length=63, unique=True)
@@ -99,13 +99,13 @@ class WorkflowSource(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     removed_at = models.DateTimeField(null=True, blank=True)
-    # When it last answered, and the error since then.
+    # When the source last answered, and the error since then.
     read_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)
-    # One process at a time reads from it, so that a hanging source delays nothing else.
+    # Only one process at a time reads from a source, so that a hanging source delays nothing else.
     asking_until = models.DateTimeField(null=True, blank=True)
-    # Unverified deliveries: all are counted, and one per minute is recorded.
+    # Unverified deliveries. All of them are counted, but at most one per minute is recorded.
     refused = models.PositiveBigIntegerField(default=0)
     refused_recorded_at = models.DateTimeField(null=True, blank=True)
 
@@ -129,7 +129,8 @@ class DeliveryState(models.TextChoices):
 class InboundDelivery(models.Model):
     """A verified webhook delivery.
 
-    ``key`` is unique per signed content. ``hints`` are ids in the source, and whether each is closed.
+    ``key`` is unique for each signed content. ``hints`` are ids in the source, each with whether the workflow
+    is closed.
     """
 
     source = models.ForeignKey(WorkflowSource, on_delete=models.PROTECT, related_name="deliveries")
@@ -157,14 +158,14 @@ class InboundDelivery(models.Model):
 
 
 class Workflow(models.Model):
-    """One workflow. Access bound to it ends when it is closed.
+    """One workflow. Access bound to it ends when the workflow is closed.
 
-    It is Stint's own (``source`` None), or belongs to ``source`` under ``outside_id``, as read at
+    The workflow is Stint's own (``source`` None), or belongs to ``source`` under ``outside_id``, as read at
     ``read_at``. ``facts`` maps names to strings that commands can be bound to. ``starts_at`` and ``ends_at``
-    are its planned time, which limits its access. ``assigned`` and ``on_call`` are people as the source names
-    them. So are ``named_openers``, who opened it (empty if the source does not report it; the first value is
-    kept), and ``named_changers``, who last changed its severity, urgency or assignees (None if the source
-    does not report it).
+    are the planned time, which limits access. ``assigned`` and ``on_call`` are people as the source names
+    them. So are ``named_openers``, who opened the workflow (empty if the source does not report it; the first
+    value is kept), and ``named_changers``, who last changed its severity, urgency or assignees (None if the
+    source does not report it).
     """
 
     provider = models.CharField(max_length=32, default=OWN)
@@ -195,8 +196,8 @@ class Workflow(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.ForeignKey(Identity, null=True, on_delete=models.PROTECT, related_name="+")
     close_note = models.TextField(blank=True)
-    # When the source last reported it as open, when it was last read, the error since then, and whether the
-    # source failed or rejected the read.
+    # When the source last reported the workflow as open, when it was last read, the error since then, and
+    # whether the source failed or rejected the read.
     read_at = models.DateTimeField(null=True, blank=True)
     asked_at = models.DateTimeField(null=True, blank=True)
     read_error = models.TextField(blank=True)
@@ -212,7 +213,8 @@ class Workflow(models.Model):
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["ref"], name="workflow_ref_once"),
-            # A source can reopen what it closed. That becomes a new workflow, and the old one stays closed.
+            # A source can reopen a workflow. It then becomes a new workflow in Stint, and the old one stays
+            # closed.
             models.UniqueConstraint(
                 fields=["source", "outside_id"],
                 condition=Q(state="open", source__isnull=False),
@@ -241,17 +243,17 @@ class Workflow(models.Model):
 
     @property
     def id_there(self) -> str:
-        """The id in its source."""
+        """The workflow's id in its source."""
         return self.outside_id or self.ref
 
     @property
     def opener(self) -> str:
-        """Who opened it, if known: an identity, or people as its source names them."""
+        """Who opened the workflow, if known: an identity, or people as the source names them."""
         return str(self.opened_by) if self.opened_by else ", ".join(self.named_openers)
 
     @property
     def link(self) -> str:
-        """The URL of its page in the source; empty if that is not a web address."""
+        """The URL of the workflow's page in the source; empty if the stored link is not a web address."""
         return self.url if self.url.startswith(("https://", "http://")) else ""
 
     def fact(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The interface of channels that notify people. A channel gets plain values and raises NotSent."""
+"""The interface of notification channels. A channel gets plain values and raises NotSent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class NotSent(Exception):
 
 
 class NotReached(NotSent):
-    """The channel can't deliver to any recipient at the moment."""
+    """The channel can't currently deliver to any recipient."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, permanent=False)
@@ -24,8 +24,8 @@ class NotReached(NotSent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A notification to one person, at each of their addresses. ``url`` is the page where they sign in and
-    decide; opening it changes nothing.
+    """A notification to one person, at each of their addresses. ``url`` is the page where the person signs in
+    and decides; opening the page changes nothing.
     """
 
     to: tuple[str, ...]

@@ -16,13 +16,13 @@ _PERMANENT = range(500, 600)
 
 
 class Email:
-    """Sends through the mail server in the settings, and reuses its connection."""
+    """Sends through the configured mail server, and reuses its connection."""
 
     def __init__(self) -> None:
         self._connection = get_connection()
 
     def send(self, message: Message) -> None:
-        """Send one email. Raises NotSent, or NotReached if no email can be sent now."""
+        """Send one email. Raises NotSent, or NotReached if no email can currently be sent."""
         mail = _mail(message)
         mail.connection = self._connection
         with _reaching():
@@ -35,7 +35,7 @@ class Email:
             raise
 
     def close(self) -> None:
-        """Close the connection. The next email opens another one."""
+        """Close the connection. The next email opens a new one."""
         self._connection.close()
 
 

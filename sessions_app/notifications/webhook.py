@@ -21,7 +21,7 @@ from broker.kernel.outgoing import Outgoing, Reply, Unreached, resolve_name
 from sessions_app.notifications.base import NotSent
 
 TOTAL_SECONDS = 15.0
-# The response body isn't used, so reading this much of it is enough.
+# The response body isn't used, so reading this much is enough.
 MOST_READ = 16 * 1024
 LONGEST_RETRY = 3600
 GONE = 410
@@ -29,14 +29,14 @@ GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A receiver's answer: its HTTP status, and how long it took in milliseconds."""
+    """A receiver's response: its HTTP status, and how many milliseconds it took."""
 
     status: int
     milliseconds: int
 
 
 class NotTaken(NotSent):
-    """The message was not accepted. ``status`` is the HTTP status of the answer, None if there was none.
+    """The message was not accepted. ``status`` is the HTTP status of the response, None if there was none.
     ``gone``: the receiver accepts no more messages.
     """
 
@@ -56,8 +56,8 @@ class Forbidden(NotTaken):
 def sign(*, key: str, timestamp: int, body: bytes, secrets: Sequence[bytes]) -> str:
     """Return the value of ``webhook-signature``.
 
-    For each secret, it has ``v1,`` and the base64 of HMAC-SHA256 of ``id.timestamp.body``, separated by
-    spaces (Standard Webhooks 1.0, "Signature scheme").
+    For each secret, the value has ``v1,`` and the base64 of HMAC-SHA256 of ``id.timestamp.body``, separated
+    by spaces (Standard Webhooks 1.0, "Signature scheme").
     """
     signed = f"{key}.{timestamp}.".encode() + body
     digests = (hmac.digest(secret, signed, hashlib.sha256) for secret in secrets)
@@ -86,9 +86,9 @@ class Post:
 
 
 class Webhook:
-    """Posts messages. ``allowed`` are private networks that may be reached, also over plain HTTP.
+    """Sends messages by POST. ``allowed`` lists private networks that Stint can reach, also over plain HTTP.
 
-    ``context`` is the TLS context; by default, it trusts the system's certificate authorities.
+    ``context`` is the TLS context; the default context trusts the system's certificate authorities.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Webhook:
         )
 
     def send(self, post: Post) -> Answer:
-        """Post one message and read its response.
+        """Send one message and read the response.
 
         Raises NotTaken for every status except 2xx, and Forbidden.
         """

@@ -1,4 +1,4 @@
-"""Authentication of an endpoint's caller."""
+"""Authenticates the caller of an OAuth endpoint."""
 
 from __future__ import annotations
 

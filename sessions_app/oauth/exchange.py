@@ -1,5 +1,5 @@
-"""Token exchange (RFC 8693): an issuer's token for an API token of Stint, and an API token for a token of a
-grant (RFC 9396).
+"""Token exchange (RFC 8693): a Stint API token for an issuer's token, or a grant's token for an API token
+(RFC 9396).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from sessions_app.policy.durations import parse_duration
 
 _TYPE = "urn:ietf:params:oauth:token-type:"
 ACCESS_TOKEN = f"{_TYPE}access_token"
-# GitHub and GitLab call theirs an ID token, but it is also a JWT.
+# GitHub and GitLab call their token an ID token, but it is also a JWT.
 ISSUED_ELSEWHERE = (f"{_TYPE}jwt", f"{_TYPE}id_token")
 _MEMBERS = {"type", "grant", "lifetime", "jkt"}
 
 
 def exchange(request: HttpRequest, form: Form) -> HttpResponse:
-    """Exchange a token for another one."""
+    """Exchange a token for another token."""
     if form.get("actor_token") or form.get("actor_token_type"):
         raise OAuthError(
             "invalid_request", "actor_token is not supported; grants are delegated by their holder."
@@ -49,7 +49,8 @@ def exchange(request: HttpRequest, form: Form) -> HttpResponse:
     if kind == ACCESS_TOKEN:
         return _of_grant(form)
     raise OAuthError(
-        "invalid_request", f"subject_token_type is one of: {', '.join((*ISSUED_ELSEWHERE, ACCESS_TOKEN))}."
+        "invalid_request",
+        f"subject_token_type must be one of: {', '.join((*ISSUED_ELSEWHERE, ACCESS_TOKEN))}.",
     )
 
 
@@ -66,11 +67,11 @@ def _of_issuer(request: HttpRequest, form: Form) -> HttpResponse:
     if form.get("authorization_details"):
         raise OAuthError(
             "invalid_authorization_details",
-            "Exchange this token first, then use the new one to name the grant.",
+            "Exchange this token for an API token first, then use the API token to name the grant.",
         )
     if len(form.audiences) > 1:
         # RFC 8693 section 2.1: one token would be valid for all audiences. Section 2.2.2 defines the error
-        # if that is not possible.
+        # for when that is not possible.
         raise OAuthError(
             "invalid_target",
             "A token is issued by one trust policy: send at most one audience.",
@@ -100,10 +101,10 @@ def _of_grant(form: Form) -> HttpResponse:
     if Scope.REQUEST not in subject.scopes:
         raise OAuthError("invalid_scope", "The subject token needs the request scope.")
     if form.scopes:
-        raise OAuthError("invalid_scope", "The scope of a grant is set by authorization_details only.")
+        raise OAuthError("invalid_scope", "The scope of a grant is determined only by authorization_details.")
     if form.audiences:
         raise OAuthError(
-            "invalid_target", "A grant token is for its cluster: remove audience and name the grant."
+            "invalid_target", "A grant token is for the grant's cluster: remove audience and name the grant."
         )
     wanted = _details(form.need("authorization_details"))
     grant = Grant.objects.visible_to(subject.identity).filter(ref=wanted["grant"]).first()
@@ -150,7 +151,7 @@ def _details(text: str) -> dict[str, str]:
     if not wanted.get("grant") or not all(isinstance(value, str) for value in wanted.values()):
         raise _unfit("Name the grant, such as GR-7F3K; every member must be a string.")
     if not all(map(is_storable, wanted.values())):
-        raise _unfit("It contains an invalid character.")
+        raise _unfit("A name contains an invalid character.")
     return dict(wanted)
 
 

@@ -1,5 +1,5 @@
-"""The base of all endpoints: form requests, JSON responses, and errors in the form of RFC 6749
-section 5.2.
+"""The base of all endpoints: form requests, JSON responses, and errors in the format of RFC 6749 section
+5.2.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ log = structlog.get_logger(__name__)
 
 _FORM = "application/x-www-form-urlencoded"
 _REPEATED = ("audience", "resource")
-# In bytes. A token of a CI service has two or three thousand characters.
+# In bytes. A CI service's token has two or three thousand characters.
 _LONGEST = 64 * 1024
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-# Errors that keep their code because an RFC defines it. All others become `invalid_request`.
+# Errors that keep their code because an RFC defines it. All other errors become `invalid_request`.
 KNOWN = frozenset(
     {
         "access_denied",
@@ -58,8 +58,8 @@ class OAuthError(Exception):
 class Form:
     """The parameters of one request.
 
-    Each can appear once, except audiences and resources. An empty parameter counts as missing (RFC 6749
-    section 3.2, RFC 8693 section 2.1, RFC 8707 section 2).
+    Each parameter can appear only once, except audiences and resources. An empty parameter counts as missing
+    (RFC 6749 section 3.2, RFC 8693 section 2.1, RFC 8707 section 2).
     """
 
     def __init__(self, sent: QueryDict) -> None:
@@ -95,7 +95,7 @@ View = Callable[[HttpRequest, Form], HttpResponse]
 def endpoint(*, per_minute: int) -> Callable[[View], Callable[[HttpRequest], HttpResponse]]:
     """Turn a view into an endpoint: POST with a form body, no caching, no cookies, no CSRF check.
 
-    At most ``per_minute`` requests per minute are accepted from one address, in each process.
+    Each process accepts at most ``per_minute`` requests per minute from one address.
     """
 
     def decorate(view: View) -> Callable[[HttpRequest], HttpResponse]:
@@ -123,7 +123,7 @@ def answer(value: dict[str, Any], status: int = 200) -> HttpResponse:
 
 
 def _brake(request: HttpRequest, name: str, per_minute: int) -> None:
-    """Limit the request rate, to slow down mistakes and guessing. This is not a quota. Raises OAuthError."""
+    """Limit the request rate, to slow down mistakes and guessing, not as a quota. Raises OAuthError."""
     calls, wait = recent.count(("oauth", name, source_of(address_of(request))), 60)
     if calls > per_minute:
         raise OAuthError(

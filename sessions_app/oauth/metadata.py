@@ -16,8 +16,8 @@ GRANT_DETAILS = "stint_grant"
 
 
 def issuer() -> str:
-    """Return the issuer identifier of this authorization server. It has a path, so that no client appends a
-    slash to it.
+    """Return the issuer identifier of this authorization server. The identifier has a path, so that no client
+    appends a slash.
     """
     return f"{settings.PUBLIC_URL}/oauth"
 
@@ -34,7 +34,7 @@ def server_metadata() -> dict[str, Any]:
         "device_authorization_endpoint": at("oauth_device_authorization"),
         "introspection_endpoint": at("oauth_introspect"),
         "revocation_endpoint": at("oauth_revoke"),
-        # There is no authorization endpoint: no flow redirects through a browser.
+        # There is no authorization endpoint, because no flow redirects through a browser.
         "response_types_supported": [],
         "grant_types_supported": [DEVICE_CODE, TOKEN_EXCHANGE],
         "authorization_details_types_supported": [GRANT_DETAILS],

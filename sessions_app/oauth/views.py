@@ -1,4 +1,4 @@
-"""The OAuth endpoints."""
+"""The views of the OAuth endpoints."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def token(request: HttpRequest, form: Form) -> HttpResponse:
 def introspect(request: HttpRequest, form: Form) -> HttpResponse:
     """Introspect a token (RFC 7662).
 
-    The response is the same for someone else's token and for one that does not exist.
+    The response is the same for another person's token and for an unknown one.
     """
     caller = caller_of(request)
     return answer(introspection(form.need("token"), caller.identity, clock.now()))

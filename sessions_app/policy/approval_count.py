@@ -21,8 +21,8 @@ class Standing(StrEnum):
 class CountedVerdict:
     """One verdict, with the current facts about its author.
 
-    ``person`` is the same for all accounts of a person. ``counts`` is false for people who may not decide
-    this request.
+    ``person`` is the same for all accounts of a person. ``counts`` is false for people who can't decide this
+    request.
     """
 
     person: str
@@ -67,8 +67,8 @@ def lacking(
 ) -> tuple[int, ...]:
     """Return how many people each clause lacks under the best assignment of ``people`` (bipartite matching).
 
-    Each person is given by their groups. ``fits`` tests whether someone in these groups counts for a clause
-    with those groups.
+    Each person is represented by their groups. ``fits`` returns whether someone in these groups counts for a
+    clause with those groups.
     """
     wanted = [frozenset(clause.groups) for clause in clauses]
     seats = [index for index, clause in enumerate(clauses) for _ in range(clause.count)]
@@ -92,8 +92,8 @@ def lacking(
 
 
 def at_least(after: Sequence[Clause], before: Sequence[Clause]) -> bool:
-    """Whether everyone who meets the clauses ``after`` also meets the clauses ``before``, each by a different
-    person.
+    """Whether all people who meet the clauses ``after`` also meet the clauses ``before``, with a different
+    person for each approval.
     """
     people = [frozenset(clause.groups) for clause in after for _ in range(clause.count)]
     return not any(lacking(before, people, frozenset.issubset))
@@ -102,8 +102,8 @@ def at_least(after: Sequence[Clause], before: Sequence[Clause]) -> bool:
 def short_of(clauses: Sequence[Clause], people: Sequence[frozenset[str]], one: str, many: str) -> str:
     """Return what is missing for these people to meet the clauses; empty if they can.
 
-    Each approval needs a different person. ``people`` are given by their groups. ``one`` and ``many`` are the
-    nouns for them. Example: `2 approvals from leads, but only 1 person is available`.
+    Each approval needs a different person. ``people`` are represented by their groups. ``one`` and ``many``
+    are the nouns for them. Example: `2 approvals from leads, but only 1 person is available`.
     """
     if not any(lacking(clauses, people)):
         return ""

@@ -1,4 +1,4 @@
-"""One request or grant, with everything that its evaluation depends on."""
+"""A request or a grant, with all data that its evaluation depends on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sessions_app.policy.rules import UNTOLD, Ask, Doing, Facts, WorkflowFacts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A request or a grant at one moment, `facts.now`.
+    """A request or a grant at one time, `facts.now`.
 
     ``policy`` is the document of its policy, with terms no wider than those that were approved, and
-    ``version`` the number of that document; 0 for a draft of a policy. ``counted`` is whether the workflow
-    counted as an approval when the request was submitted; None before that.
+    ``version`` the number of that document; 0 for a draft. ``counted`` is whether the workflow counted as an
+    approval when the request was submitted; None before that.
     """
 
     ask: Ask
@@ -25,7 +25,7 @@ class Case:
 
     @property
     def is_incident(self) -> bool:
-        """Whether this is on-call access for an incident."""
+        """Whether the case is on-call access for an incident."""
         return self.ask.incident is not None
 
     @property
@@ -42,14 +42,14 @@ class Case:
 
     @property
     def clauses(self) -> tuple[Clause, ...]:
-        """The approvals that it needs."""
+        """The approvals that the access needs."""
         return clauses_for(
             self.policy, break_glass=self.ask.break_glass, incident=self.is_incident, vouched=self.vouched
         )
 
     @property
     def review_within(self) -> int | None:
-        """Return the number of seconds within which someone else must review access that starts without
+        """Return the number of seconds within which another person must review access that starts without
         approval; None if no review is required.
         """
         terms = self.policy

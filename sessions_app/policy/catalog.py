@@ -25,7 +25,7 @@ from sessions_app.policy.webhooks import WebhookDocument
 
 FOLDERS = ("groups", "clusters", "command-sets", "webhooks", "workflow-sources", "policies", "trust-policies")
 _SCHEMA = "https://json-schema.org/draft/2020-12/schema"
-# A host key or CA key as in known_hosts or in a .pub file, without the host.
+# A host key or CA key as in a known_hosts or .pub file, without the host.
 HostKey = Annotated[
     str,
     StringConstraints(
@@ -80,7 +80,9 @@ class TargetDocument(_File):
 
     name: Name
     address: Address
-    port: int | None = Field(default=None, ge=1, le=65535, description="Default: the usual port of the kind")
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="Default: the usual port of the cluster's kind"
+    )
     account: Account | None = Field(default=None, description="For SSH. Default: stint")
     host_key: HostKey | None = None
 
@@ -95,7 +97,7 @@ class ClusterDocument(_File):
     risk: Literal["low", "medium", "high"]
     host_ca: HostKey | None = None
     connection: Mapping[str, Any] = Field(
-        default={}, description="How Stint logs in. The keys depend on the kind"
+        default={}, description="How Stint logs in. The keys depend on the cluster's kind"
     )
     targets: tuple[TargetDocument, ...] = Field(min_length=1, max_length=1000)
     requesters: Who | None = Field(
@@ -137,19 +139,20 @@ class SourceDocument(_File):
     provider: str = Field(min_length=1, max_length=32, description="pagerduty, github, gitlab or standard")
     summary: str = Field(default="", max_length=200)
     parameters: Mapping[str, Any] = Field(
-        default={}, description="How it is read. The keys depend on the provider"
+        default={}, description="How Stint reads the source. The keys depend on the provider"
     )
     webhook_secrets: tuple[str | Mapping[str, str], ...] | None = Field(
         default=None,
         max_length=5,
-        description="Secrets that its webhooks are signed with; two during a rotation",
+        description="Secrets with which the source's webhooks are signed; two during a rotation",
     )
     clusters: tuple[Name, ...] = Field(
-        default=(), max_length=200, description="Clusters of all its workflows"
+        default=(), max_length=200, description="Clusters of all the source's workflows"
     )
     services: Mapping[str, tuple[Name, ...]] = Field(
         default={},
-        description="Clusters for the workflows of each service, by its ID or name; instead of `clusters`",
+        description="Clusters for the workflows of each service, by the service's ID or name; instead of "
+        "`clusters`",
     )
     people: Literal["email", "username"] = Field(
         default="email", description="How people named by the source are matched to identities"
@@ -158,8 +161,8 @@ class SourceDocument(_File):
         default=(),
         max_length=50,
         description=(
-            "Systems such as monitoring, as the source names them. Workflows that they open count as opened "
-            "by someone else, so list only systems that no requester can trigger"
+            "Systems such as monitoring, as the source names them. Workflows that they open count as "
+            "opened by someone else, so list only systems that no requester can trigger"
         ),
     )
 
@@ -168,7 +171,7 @@ class SourceDocument(_File):
         if self.name == "stint":
             raise ValueError("name: `stint` is reserved for Stint's own workflows; choose another")
         if not self.clusters and not self.services:
-            raise ValueError("name the clusters of its workflows, under `clusters` or `services`")
+            raise ValueError("name the clusters of the source's workflows, under `clusters` or `services`")
         return self
 
 
@@ -214,8 +217,7 @@ def _catalog(found: Mapping[str, dict[str, Any]]) -> Catalog:
 def read_catalog(files: Mapping[str, str]) -> Catalog:
     """Return the catalog from files, given by relative path (`clusters/web.yaml`).
 
-    Raises DocumentError with every problem of every file. The path of each problem begins with the file's
-    name.
+    Raises DocumentError with the problems of all files. The path of each problem begins with the file's name.
     """
     found: dict[str, dict[str, Any]] = {folder: {} for folder in FOLDERS}
     problems: list[Problem] = []
@@ -237,7 +239,7 @@ def read_catalog(files: Mapping[str, str]) -> Catalog:
 
 
 def holds_for_nobody(catalog: Catalog) -> list[str]:
-    """Return a sentence for each policy whose held commands nobody could approve."""
+    """Return a sentence for each policy whose held commands no one could approve."""
     found = []
     for policy, _ in catalog.policies.values():
         clusters = [catalog.clusters.get(name) for name in policy.clusters]
@@ -254,8 +256,8 @@ def holds_for_nobody(catalog: Catalog) -> list[str]:
 
 
 def bodies_unseen(catalog: Catalog) -> list[str]:
-    """Return a sentence for each policy with requests that a cluster's proxy refuses because it does not send
-    bodies.
+    """Return a sentence for each policy with requests that a cluster's proxy refuses because the proxy does
+    not send bodies.
     """
     found = []
     for policy, _ in catalog.policies.values():

@@ -11,7 +11,7 @@ from sessions_app.policy.policies import Clause
 
 
 def say_utc(moment: dt.datetime) -> str:
-    """Format a time as in rule messages: `Saturday 28 November 01:00 UTC`."""
+    """Format a time for rule messages: `Saturday 28 November 01:00 UTC`."""
     return f"{moment.astimezone(dt.UTC):%A %d %B %H:%M} UTC"
 
 
@@ -24,9 +24,10 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """The rule denies the request: the reason, the fix, and values that would fix it in one click, if any.
+    """The rule denies the request. Includes the reason, the fix, and any values that would fix the request
+    with one click.
 
-    ``moments`` are the times that the text names through `say_utc`, so that a page can also show them in the
+    ``moments`` are the times that `say_utc` put into the text, so that a page can also show them in the
     reader's time zone.
     """
 
@@ -37,14 +38,14 @@ class Deny:
 
 
 class Tagged(Protocol):
-    """A rule, as its results name it."""
+    """A rule with the name under which its results appear."""
 
     tag: ClassVar[str]
 
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """The result of one rule, as pages and the API show it.
+    """The result of one rule, as shown by pages and the API.
 
     ``of`` is the rule's class, which identifies the result.
     """
@@ -63,7 +64,7 @@ class RuleResult:
 
 
 class Outcome(StrEnum):
-    """The outcome of the request if it were submitted now."""
+    """What would happen to the request if it were submitted now."""
 
     STARTS = "starts"
     NEEDS_APPROVAL = "needs_approval"
@@ -90,5 +91,5 @@ class Decision:
 
     @property
     def moments(self) -> tuple[dt.datetime, ...]:
-        """The times that these messages name."""
+        """The times that these messages mention."""
         return tuple(moment for result in self.refusals for moment in result.moments)

@@ -1,4 +1,4 @@
-"""Differences between two versions of any document of the catalog, in sentences."""
+"""Differences between two versions of any catalog document, as sentences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LABELS = {
     "allow": "examples to allow",
     "refuse": "examples to refuse",
 }
-# What one entry of a list is.
+# The noun for one entry of a list.
 _ENTRIES = {
     "allow": "allow",
     "approvals": "approval",
@@ -39,7 +39,7 @@ _ENTRIES = {
     "webhooks": "webhook",
     "windows": "window",
 }
-# The keys that identify an entry of a list, the first that it has.
+# The keys that identify an entry of a list. The first one that the entry has is used.
 _NAMES = ("name", "run", "request", "tool", "grant", "deny", "groups", "after")
 _CODE = {"run", "request", "tool", "grant", "deny"}
 _UNITS = {"s": "s", "m": "min", "h": "h", "d": "d", "w": "w"}
@@ -48,7 +48,9 @@ _LONGEST = 160
 
 
 def diff_any(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[Change]:
-    """Return the differences between two versions of a document as stored; None means that there is none."""
+    """Return the differences between two stored versions of a document; None means that there is no such
+    version.
+    """
     if before is None:
         return [Change("added", "", "created")]
     if after is None:
@@ -122,7 +124,7 @@ def _changed(key: str, name: str, was: Any, now: Any) -> Iterator[Change]:
 
 
 def _named(entries: Sequence[Any]) -> dict[str, Any]:
-    """Return entries by what identifies them. Repeated ones get a number."""
+    """Return entries by their identifying key. Repeated entries get a number."""
     found: dict[str, Any] = {}
     for entry in entries:
         name = text = _name(entry)
@@ -145,7 +147,7 @@ def _name(entry: Any) -> str:
 
 
 def _say(value: Any) -> str:
-    """Format a value in plain words, durations with their units apart."""
+    """Format a value in plain words, with durations spaced for reading."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):

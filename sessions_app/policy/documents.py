@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 _LOADER: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})(\.[0-9]{1,30}|(\.[0-9]{1,30})?[eE][-+]?[0-9]{1,3})")
-# YAML allows these as escapes, but they are invisible, and a database can't store all of them.
+# YAML allows these characters as escapes, but they are invisible, and a database can't store all of them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WORDS: Mapping[str, bool | None] = {
     "": None,
@@ -49,8 +49,8 @@ _WORDS: Mapping[str, bool | None] = {
 class Problem:
     """One problem in a document.
 
-    It has the path (`commands[2].run`; empty for the whole document), the problem with its fix, and the line,
-    from 1.
+    Contains the path (`commands[2].run`; empty for the whole document), a message with the problem and its
+    fix, and the line number, starting at 1.
     """
 
     path: str
@@ -76,7 +76,7 @@ class Problem:
 
     @property
     def of_key(self) -> str:
-        """Like ``said``, but without the line, for display next to the field."""
+        """The problem like ``said``, but without the line number, for display next to the field."""
         return self._of(self.path.rpartition(": ")[2])
 
     def _of(self, path: str) -> str:
@@ -92,7 +92,7 @@ class Problem:
 
 
 class DocumentError(ValueError):
-    """A document that can't be used. `problems` lists all of its problems, in the order of their lines."""
+    """A document that can't be used. `problems` lists all problems, sorted by line."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=_place))
@@ -103,7 +103,7 @@ def _place(problem: Problem) -> tuple[str, int]:
     return problem.path.rpartition(": ")[0], problem.line or 0
 
 
-# Message beginnings that can follow the name of the key.
+# The beginnings of messages that can follow the name of the key.
 _PREDICATES = (
     "is ",
     "are ",
@@ -178,7 +178,7 @@ def _events(text: str) -> Iterator[Any]:
         yield from yaml.parse(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it can't be parsed"
+        what = getattr(error, "problem", None) or getattr(error, "reason", None) or "the text can't be parsed"
         raise DocumentError(
             [Problem("", f"this is not valid YAML: {what}", mark.line + 1 if mark else None)]
         ) from None
@@ -223,7 +223,7 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             self._refuse(event, path, f"aliases (`*{event.anchor}`) are not allowed: write the value out")
         if event.anchor:
-            self._refuse(event, path, f"anchors (`&{event.anchor}`) are not allowed: remove it")
+            self._refuse(event, path, f"anchors (`&{event.anchor}`) are not allowed: remove the anchor")
         if event.tag:
             self._refuse(event, path, f"tags (`{event.tag}`) are not allowed: write a plain value")
         if isinstance(event, yaml.ScalarEvent) and (found := _CONTROL.search(event.value)):
@@ -237,7 +237,7 @@ class _Builder:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = self._key(event, path)
             if key in found:
-                self._refuse(event, (*path, key), f"the key `{key}` is written twice: keep one")
+                self._refuse(event, (*path, key), f"the key `{key}` is written twice: keep one of them")
             value = next(self._events)
             found[key] = self._value(value, (*path, key))
             self.lines[(*path, key)] = event.start_mark.line + 1
@@ -272,13 +272,13 @@ class _Builder:
 def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None) -> list[Problem]:
     """Convert pydantic's errors to plain language, with paths and lines of the document.
 
-    Returns at most 50.
+    Returns at most 50 problems.
     """
     found = []
     for detail in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]:
         path = _written_path(detail["loc"], data)
         if detail["type"] == "too_short" and _written(data, path):
-            # Its entries were invalid, and those errors are reported separately.
+            # The value's entries were invalid, and those errors are reported separately.
             continue
         message = plain_message(detail["type"], detail["msg"], detail.get("ctx", {}), _written(data, path))
         found.append(Problem(path_text(path), message, _line_of(path, lines or {})))
@@ -286,8 +286,8 @@ def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None
 
 
 def spelled(problems: Sequence[Problem], model: type[BaseModel], data: Any) -> list[Problem]:
-    """Return the problems with a suggestion for each misspelled key, which is then not reported as
-    missing.
+    """Return the problems, with a suggestion for each misspelled key. A key that was misspelled is then not
+    reported as missing.
     """
     unknown = [one.path for one in problems if one.message == UNKNOWN_KEY]
     meant = {path: key for path in unknown if (key := suggestion(model, path, data))}

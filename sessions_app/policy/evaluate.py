@@ -55,7 +55,7 @@ from sessions_app.policy.steps import STEPS, Step
 def evaluate(case: Case, step: Step) -> Decision:
     """Return the outcome of a case at a step, with the result of each rule.
 
-    Pure: changes nothing and reads nothing.
+    A pure function: changes nothing and reads nothing.
     """
     results = tuple(_results(case, step))
     if not all(result.permitted for result in results):
@@ -156,7 +156,7 @@ def _for_incidents(policy: PolicyDocument) -> list[Rule]:
 
 
 def _of_grant(case: Case) -> list[Rule]:
-    """Return the rules about what a grant was given for."""
+    """Return the rules about the reasons for which a grant was given."""
     anew = case.ask.extension is not None and bool(case.policy.extension_clauses)
     # Approvers of an extension approve the access again.
     given: list[Rule] = [] if anew else [ApprovalsStand(case.clauses), WorkflowStillVouches()]

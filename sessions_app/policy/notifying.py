@@ -1,4 +1,4 @@
-"""Whom a policy notifies: of requests and grants, and when no one has responded."""
+"""The people and webhooks that a policy notifies: of requests and grants, and when no one has responded."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sessions_app.policy.policy_part import Name, PolicyPart
 
 
 class Notify(PolicyPart):
-    """Who is notified of requests and grants under the policy: these groups of approvers first, and these
-    webhooks.
+    """The people and webhooks to notify of requests and grants under the policy: these groups of approvers
+    first, and these webhooks.
     """
 
     first: tuple[Name, ...] = Field(
@@ -22,7 +22,7 @@ class Notify(PolicyPart):
 
 
 class Next(PolicyPart):
-    """Who a step notifies."""
+    """The groups and webhooks that an escalation step notifies."""
 
     groups: tuple[Name, ...] = Field(
         default=(),
@@ -42,7 +42,7 @@ class Next(PolicyPart):
 
 
 class Step(PolicyPart):
-    """Who is notified if no one has responded for this long."""
+    """The groups and webhooks to notify if no one has responded for this long."""
 
     after: Duration = Field(description="How long the request has been undecided")
     notify: Next

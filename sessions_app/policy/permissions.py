@@ -1,7 +1,7 @@
 """Who can do what under a set of documents: policies, clusters, command sets and groups.
 
 The same functions compute the matrix of permissions, the difference between two times, and the effect of a
-draft, so that these always agree.
+draft, so that the three always agree.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An identity at a time. ``administers``: it is an administrator of Stint."""
+    """An identity at one time. ``administers``: the identity is a Stint administrator."""
 
     name: str
     is_active: bool = True
@@ -72,7 +72,7 @@ class Person:
 class Snapshot:
     """The documents and identities that were in effect at one time.
 
-    ``clusters`` have the keys of cluster documents, with ``commands``, the kind of their command sets.
+    Each of ``clusters`` has the keys of a cluster document, and ``commands``, the kind of its command sets.
     ``command_sets`` maps each name to its kind and the number of its published version.
     """
 
@@ -83,9 +83,7 @@ class Snapshot:
     people: Mapping[str, Person] = field(default_factory=dict)
 
     def fits(self, cluster: str, command_set: str) -> bool:
-        """Whether both exist and the command set, of which a version is published, is for the cluster's
-        kind.
-        """
+        """Whether the cluster and the published command set exist and are of the same kind."""
         there, kind = self.clusters.get(cluster), self.command_sets.get(command_set)
         return there is not None and kind is not None and there["commands"] == kind[0]
 
@@ -199,7 +197,7 @@ def _urgent(
 
 
 def needs_of(document: PolicyDocument) -> str:
-    """Return what planned access needs: `1 approval from leads, a change, up to 4 h`."""
+    """Return the requirements for planned access: `1 approval from leads, a change, up to 4 h`."""
     parts = [_approvals(document.clauses)]
     if document.workflow:
         kinds = [f"{'an' if kind == 'incident' else 'a'} {kind}" for kind in document.workflow.kinds]
@@ -243,9 +241,9 @@ def _named(who: Who | None, snapshot: Snapshot) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Change:
-    """The same change of several identities, on several clusters with several command sets.
+    """The same change for several identities, on several clusters, with several command sets.
 
-    ``before`` and ``after`` are what the access needed; empty if it did not exist.
+    ``before`` and ``after`` are the requirements for the access; empty if it did not exist.
     """
 
     permission: str
@@ -257,12 +255,12 @@ class Change:
 
     @property
     def kind(self) -> Literal["gained", "lost", "changed"]:
-        """Whether access was gained, lost, or now needs something else."""
+        """Whether access was gained or lost, or has different requirements now."""
         return "changed" if self.before and self.after else "gained" if self.after else "lost"
 
 
 def changes(before: Iterable[Entry], after: Iterable[Entry]) -> list[Change]:
-    """Return who gained and lost what, equal changes together. Another way to the same access is no
+    """Return who gained and lost what, with equal changes combined. Another path to the same access is no
     change.
     """
     old, new = _needs(before), _needs(after)
@@ -290,7 +288,7 @@ def _in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _needs(entries: Iterable[Entry]) -> dict[tuple[str, str, str, str], frozenset[str]]:
-    """Return what each access needs. Access that needs nothing else has the empty text."""
+    """Return the requirements for each access. Access without further requirements has an empty text."""
     found: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for entry in entries:
         permission = entry.permission

@@ -18,7 +18,7 @@ STALENESS = 900
 LATEST_REVIEW = 86400
 Person = Annotated[str, Field(min_length=1, max_length=100)]
 _Review = Annotated[
-    Duration, Field(le=LATEST_REVIEW, description="How soon someone else must review it, at most 24h")
+    Duration, Field(le=LATEST_REVIEW, description="How soon someone else must review the access, at most 24h")
 ]
 
 
@@ -59,7 +59,7 @@ class Extension(PolicyPart):
     times: int = Field(ge=1, le=10, description="How many times a grant can be extended")
     by: Duration = Field(description="The longest extension")
     approvals: Literal["none", "same"] = Field(
-        default="same", description="Whether it needs the policy's approvals"
+        default="same", description="Whether an extension needs the policy's approvals"
     )
 
 
@@ -76,10 +76,10 @@ class BreakGlass(PolicyPart):
 class Incident(PolicyPart):
     """Who can start immediately while an incident is open on the cluster. The access ends with the incident.
 
-    ``own`` applies to people who opened the incident themselves, or last changed its severity, urgency or
-    assignee, and to incidents for which this is unknown. With ``review``, they need a reason, and someone
-    else must review the access within ``review_within``, as with break-glass access. With ``forbid``, they
-    get no access. Machines never get access for such incidents.
+    ``own`` applies to people who opened the incident themselves or were the last to change its severity,
+    urgency or assignee. It also applies to incidents for which this is unknown. With ``review``, these people
+    need a reason, and another person must review the access within ``review_within``, as for break-glass
+    access. With ``forbid``, they get no access. Machines never get access for such incidents.
     """
 
     on_call: tuple[Name, ...] = Field(
@@ -87,7 +87,7 @@ class Incident(PolicyPart):
     )
     max_duration: Duration = Field(default=7200, description="The maximum duration of this access")
     approvals: Literal["none", "same"] = Field(
-        default="none", description="Whether it needs the policy's approvals"
+        default="none", description="Whether the access needs the policy's approvals"
     )
     own: Literal["review", "forbid"] = Field(
         default="review",
@@ -99,12 +99,13 @@ class Incident(PolicyPart):
 
 
 class WorkflowNeeded(PolicyPart):
-    """The workflow that access requires, and who can have access because of it.
+    """The workflow that access requires, and who can get access because of it.
 
-    ``sources`` are names of sources, with ``stint`` for Stint's own workflows. By default, any source is
+    ``sources`` lists names of sources, with ``stint`` for Stint's own workflows. By default, any source is
     accepted. ``staleness`` is in seconds: a workflow that could not be read for longer counts as closed. With
-    ``approvals: none``, access starts immediately for people who are assigned or on call, if someone else is
-    known to have opened the workflow, and they were not the last to change its severity, urgency or assignee.
+    ``approvals: none``, access starts immediately for people who are assigned or on call, if another person
+    is known to have opened the workflow and they were not the last to change its severity, urgency or
+    assignee.
     """
 
     kinds: tuple[Literal["incident", "change", "ticket", "task", "pipeline"], ...] = Field(
@@ -123,7 +124,7 @@ class WorkflowNeeded(PolicyPart):
         default=STALENESS, description="How long before an unreadable workflow counts as closed, 1m to 24h"
     )
     requester: Literal["anyone", "assignee", "member", "on_call"] = Field(
-        default="anyone", description="What the requester must be in the workflow"
+        default="anyone", description="The role that the requester must have in the workflow"
     )
     approvals: Literal["none", "same"] = Field(
         default="same", description="With `none`, access is immediate for people who are assigned or on call"
@@ -144,17 +145,17 @@ class WorkflowNeeded(PolicyPart):
 
 
 class Deviations(PolicyPart):
-    """How many refused commands are tolerated. At the limit, a machine's grant is ended, and a person's grant
-    is held until an approver releases it, or is ended.
+    """How many refused commands are tolerated. At the limit, a machine's grant ends, and a person's grant is
+    suspended until an approver releases it, or ends.
     """
 
     limit: Annotated[int, Field(ge=1, le=1000)] = Field(description="The number of refused commands")
     people: Literal["hold", "end"] = Field(
-        default="hold", description="Whether a person's grant is suspended or ended; a machine's is ended"
+        default="hold", description="Whether a person's grant is suspended or ends; a machine's always ends"
     )
 
 
-# The defaults. Each refusal is an entry in the record, so no grant may have an unlimited number of them.
+# The defaults. Each refusal is an entry in the record, so no grant can have an unlimited number of refusals.
 MACHINES_LIMIT = Deviations(limit=50)
 PEOPLES_LIMIT = Deviations(limit=500)
 
@@ -168,7 +169,7 @@ class Recordings(PolicyPart):
 
 
 class Delegation(PolicyPart):
-    """Who holders can delegate to, and through how many levels (person → pipeline → agent: 2)."""
+    """To whom holders can delegate, and through how many levels (person → pipeline → agent: 2)."""
 
     depth: int = Field(
         default=1, ge=1, le=5, description="Through how many levels: 2 for person → pipeline → agent"
@@ -195,7 +196,7 @@ class PolicyDocument(PolicyPart):
     )
     summary: str = Field(default="", max_length=200, description="What the policy is for, in one line")
     clusters: tuple[Name, ...] = Field(
-        min_length=1, description="The clusters that it covers", examples=[["web"]]
+        min_length=1, description="The clusters that the policy covers", examples=[["web"]]
     )
     command_sets: tuple[Name, ...] = Field(
         min_length=1, description="The command sets that can be requested", examples=[["restart-web"]]
@@ -209,8 +210,8 @@ class PolicyDocument(PolicyPart):
     )
     approvals: tuple[Clause, ...] | Literal["none"] = Field(
         description=(
-            "The approvals that a request needs. Each item needs different people. With `none`, every"
-            " requester starts immediately"
+            "The approvals that a request needs. Each item needs different people. With `none`, access "
+            "starts immediately for every requester"
         ),
         examples=[[{"count": 1, "from": ["leads"]}]],
     )
@@ -226,7 +227,7 @@ class PolicyDocument(PolicyPart):
     )
     ticket: Annotated[str, AfterValidator(_pattern)] | None = Field(
         default=None,
-        description="A request needs a ticket that matches this RE2 pattern",
+        description="A ticket that matches this RE2 pattern is required",
         examples=["CHG-[0-9]+"],
     )
     windows: tuple[Window, ...] | None = Field(
@@ -245,9 +246,10 @@ class PolicyDocument(PolicyPart):
         description="Who can start immediately while an incident is open on the cluster. Default: nobody",
     )
     deviations: Deviations | None = Field(
-        default=None, description="The most refused commands. Default: 500 for people, 50 for machines"
+        default=None,
+        description="The maximum number of refused commands. Default: 500 for people, 50 for machines",
     )
-    # Omitted from the stored document while unset, so that older policies keep their digest.
+    # Omitted from the stored document while unset, so that the digests of older policies stay the same.
     confirmation: Literal["required"] | None = Field(
         default=None,
         exclude_if=_is_unset,
@@ -270,7 +272,8 @@ class PolicyDocument(PolicyPart):
     workflow: WorkflowNeeded | None = Field(
         default=None,
         exclude_if=_is_unset,
-        description="The workflow that access requires, and whose closing ends it. Default: none is required",
+        description="The workflow that access requires. Access ends when it closes. Default: no workflow is "
+        "required",
     )
     heartbeat: Annotated[Duration, Field(ge=5, le=3600)] | None = Field(
         default=None,
@@ -280,7 +283,7 @@ class PolicyDocument(PolicyPart):
     delegation: Delegation | None = Field(
         default=None,
         exclude_if=_is_unset,
-        description="To whom holders can delegate a part of their grant. Default: to nobody",
+        description="To whom holders can delegate part of their grant. Default: to nobody",
     )
     recordings: Recordings | None = Field(
         default=None,
@@ -319,12 +322,12 @@ class PolicyDocument(PolicyPart):
 
     @property
     def terms(self) -> Terms:
-        """The terms that a request is approved with."""
+        """The terms with which a request is approved."""
         return Terms(**{key: getattr(self, key) for key in Terms.model_fields})
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Every group that the policy names, each once, in order."""
+        """Every group that the policy names, without duplicates, in order."""
         who = (self.requesters, self.viewers, self.administrators)
         named = [group for one in who if one for group in one.groups]
         named += self.approver_groups
@@ -335,7 +338,7 @@ class PolicyDocument(PolicyPart):
 
     @property
     def webhooks(self) -> tuple[str, ...]:
-        """Every webhook that the policy names, each once, in order."""
+        """Every webhook that the policy names, without duplicates, in order."""
         named = [*(self.notify.webhooks if self.notify else ())]
         named += [name for step in self.escalation for name in step.notify.webhooks]
         return tuple(dict.fromkeys(named))
@@ -357,5 +360,5 @@ class PolicyDocument(PolicyPart):
 
     @property
     def approver_groups(self) -> tuple[str, ...]:
-        """Every group that a clause names, each once, in order."""
+        """Every group that a clause names, without duplicates, in order."""
         return tuple(dict.fromkeys(group for clause in self.clauses for group in clause.groups))

@@ -13,13 +13,13 @@ _LONGEST = 13
 LONGEST_GRANT = len("GR-") + _LONGEST
 GRANT = f"GR-[0-9A-Z]{{4,{_LONGEST}}}"
 REQUEST = "REQ-[0-9]{1,9}"
-# The workflows that are opened in Stint, by kind.
+# The kinds of workflows that can be opened in Stint, by prefix.
 PREFIXES = {"incident": "INC", "change": "CHG", "ticket": "TKT", "task": "TSK"}
 INCIDENT = f"{PREFIXES['incident']}-[0-9]{{1,9}}"
 # The name of a cluster, target, command set, policy, group or source.
 NAME = "[a-z0-9][a-z0-9_-]{0,62}"
 # The reference of a workflow: one opened in Stint (`INC-101`), or the name of a source, a colon, and the ID
-# there.
+# in that source.
 WORKFLOW = f"(({'|'.join(PREFIXES.values())})-[0-9]{{1,9}}|{NAME}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{{0,124}})"
 
 _BEGINNING = re.compile(f"GR-[0-9A-Z]{{0,{_LONGEST}}}", re.IGNORECASE)
@@ -27,8 +27,8 @@ _TYPED = re.compile(f"(GR|REQ|{'|'.join(PREFIXES.values())})-?([0-9A-Z]+)", re.I
 
 
 def spelled(text: str) -> str:
-    """Return a possible reference in canonical spelling: `gr7f3k` becomes GR-7F3K, and `inc-0101` becomes
-    INC-101.
+    """Return text that may be a reference in canonical spelling: `gr7f3k` becomes GR-7F3K, and `inc-0101`
+    becomes INC-101.
     """
     typed = _TYPED.fullmatch(text)
     if typed is None:
@@ -49,5 +49,7 @@ def request_ref(number: int) -> str:
 
 
 def request_number(ref: str) -> int:
-    """Return the number of a request; 0, which no request has, if this is not a request's reference."""
+    """Return the number of a request; if the text is not a request's reference, return 0, which no request
+    has.
+    """
     return int(ref.removeprefix("REQ-")) if re.fullmatch(REQUEST, ref) else 0

@@ -14,7 +14,7 @@ from sessions_app.policy.policies import PolicyDocument, Who
 from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
 from sessions_app.policy.steps import Step
 
-# Returns the groups of each person, other than the requester, who could approve.
+# Returns the groups of each person, except the requester, who could approve.
 Approvers = Callable[["PastRequest"], tuple[frozenset[str], ...]]
 
 
@@ -46,7 +46,7 @@ class Changed:
 
 
 def named(who: Who, username: str, groups: Iterable[str]) -> bool:
-    """Whether a list of groups and identities includes someone."""
+    """Whether a list of groups and identities includes this identity."""
     spelled = {unicodedata.normalize("NFKC", one).strip().casefold() for one in who.identities}
     return username in spelled or not frozenset(groups).isdisjoint(who.groups)
 
@@ -64,7 +64,7 @@ def replay(
 
 
 def _needs(decision: Decision) -> tuple[Outcome, frozenset[tuple[int, frozenset[str]]]]:
-    """Return the parts of a decision to compare: the outcome, and the required approvals if there are any."""
+    """Return the parts of a decision to compare: the outcome, and any required approvals."""
     waits = decision.outcome is Outcome.NEEDS_APPROVAL
     clauses = decision.clauses if waits else ()
     return decision.outcome, frozenset((clause.count, frozenset(clause.groups)) for clause in clauses)

@@ -37,7 +37,7 @@ def sample_of(pattern: str) -> str | None:
 
 
 class _Reader:
-    """Reads a pattern from left to right and always takes the first alternative.
+    """Parses a pattern from left to right, always taking the first alternative.
 
     Raises IndexError if the pattern ends early.
     """
@@ -86,7 +86,7 @@ class _Reader:
         return self._pattern[self._at - 1]
 
     def _class(self) -> str:
-        """Return characters of a class, from its first part.
+        """Return some characters of a class, from its first part.
 
         For a negated class, return characters that are not in it.
         """

@@ -11,7 +11,7 @@ from sessions_app.policy.digests import digest_of
 
 
 class CannotWiden(ValueError):
-    """A reduction that exceeds the request, or leaves nothing. The message states which."""
+    """A reduction that exceeds the request, or leaves nothing. The message says which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Scope:
             [target.id, target.name, target.address, target.port, target.account, target.host_key]
             for target in sorted(self.targets, key=lambda target: target.id)
         ]
-        # Included only if set, so that approvals from before these fields keep their digest.
+        # Included only if set, so that the digests of approvals that predate these fields stay the same.
         named: dict[str, Any] = {} if self.workflow is None else {"workflow": self.workflow}
         if self.workflow_facts:
             named["workflow_facts"] = dict(self.workflow_facts)
@@ -93,9 +93,9 @@ class Extent:
     def narrowed(self, narrowing: Mapping[str, Any]) -> Extent:
         """Return the extent that remains after a narrowing.
 
-        It can contain `duration` (whole seconds), and `commands` and `targets` (lists of whole numbers).
-        Raises CannotWiden if it exceeds the request, leaves nothing, or contains anything else, so that no
-        approver believes that something was reduced when it was not.
+        A narrowing can contain `duration` (whole seconds), and `commands` and `targets` (lists of whole
+        numbers). Raises CannotWiden if it exceeds the request, leaves nothing, or contains anything else, so
+        that no approver believes that something was reduced when it was not.
         """
         if unknown := sorted(set(map(str, narrowing)) - {"duration", "commands", "targets"}):
             raise CannotWiden(f"Only duration, commands and targets can be reduced, not {unknown[0]}.")

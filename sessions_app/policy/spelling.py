@@ -15,10 +15,10 @@ Schema = Mapping[str, Any]
 
 
 def suggestion(model: type[BaseModel], path: str, data: Any) -> str:
-    """Return the known key that a misspelled one is closest to; empty if none is close.
+    """Return the known key that is closest to a misspelled one; empty if none is close.
 
-    ``path`` leads to the misspelled key (`incident.own_calls`) in the document ``data``. Keys beside it
-    aren't suggested.
+    ``path`` leads to the misspelled key (`incident.own_calls`) in the document ``data``. Keys that the same
+    mapping already has aren't suggested.
     """
     *parent, key = [int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", path)]
     for part in parent:

@@ -15,8 +15,8 @@ def policy_source(
     approvers: Sequence[str],
     hours: int = 4,
 ) -> str:
-    """Return the YAML of a policy: requesters, approvers and duration. Names are quoted, so each stays one
-    name.
+    """Return the YAML of a policy with requesters, approvers and duration. Names are quoted, so that each
+    remains one name.
     """
     approvals = f"\n  - {{count: 1, from: {json.dumps(list(approvers))}}}" if approvers else " none"
     return f"""\

@@ -1,4 +1,4 @@
-"""When access begins and ends, computed identically for the dry run, the pages, the notifications and the
+"""When access begins and ends, computed in the same way for the dry run, the pages, the notifications and the
 grant.
 """
 
@@ -12,7 +12,7 @@ def begins_at(
 ) -> dt.datetime:
     """Return when access begins if it is granted now.
 
-    This is the requested start, but not in the past and not before its workflow.
+    The result is the requested start, but never in the past and never before the workflow's start.
     """
     return max(moment for moment in (now, asked, workflow) if moment is not None)
 
@@ -20,7 +20,7 @@ def begins_at(
 def ends_at(begins: dt.datetime, seconds: int, *, workflow: dt.datetime | None = None) -> dt.datetime:
     """Return when access ends that begins at ``begins`` and lasts ``seconds``.
 
-    It never ends after its workflow.
+    Access never ends after its workflow.
     """
     end = begins + dt.timedelta(seconds=seconds)
     return end if workflow is None else min(end, workflow)

@@ -12,7 +12,7 @@ from sessions_app.policy.decision import Tagged
 class Step(Enum):
     """A stage of the access lifecycle.
 
-    At each stage, the rules are evaluated again to decide whether access may be granted or kept.
+    At each stage, the rules are evaluated again to decide whether access can be granted or kept.
     """
 
     REQUEST = auto()
@@ -24,11 +24,11 @@ class Step(Enum):
 
 _ALWAYS = frozenset(Step)
 _ON_GRANTS = frozenset({Step.START, Step.GO_ON, Step.EXTEND})
-# Only a request. No grant is refused because of its planned start time, or because of a review that its
-# holder has owed since then. Its approvals are counted again by a separate rule.
+# For requests only. A grant is not refused because of its planned start time, or because its holder has owed
+# a review since then. A separate rule counts its approvals again.
 _ON_REQUESTS = frozenset({Step.REQUEST, Step.APPROVE})
-# A request and the start. A running grant is not refused because of its time, or because a responder handed
-# over on-call duty. Access outside the planned time of its workflow ends when that time changes.
+# For a request and the start. A running grant is not refused because of its time, or because a responder
+# handed over on-call duty. Access outside the planned time of its workflow ends when that time changes.
 _UNTIL_THE_START = _ON_REQUESTS | {Step.START}
 _ON_EXTENSION = frozenset({Step.EXTEND})
 
@@ -61,11 +61,11 @@ STEPS: Mapping[type[Tagged], frozenset[Step]] = {
     rules.WorkflowFresh: _ALWAYS,
     rules.WithinWorkflow: _UNTIL_THE_START,
     rules.WorkflowVouches: _ON_REQUESTS,
-    # A planned end that moved does not refuse an extension: it moves for the extension.
+    # A planned end that has moved does not prevent an extension, because it was moved for the extension.
     rules.ScopeUnchanged: frozenset({Step.START, Step.GO_ON}),
     # An extension that people approve has its own approvals.
     rules.ApprovalsStand: _ON_GRANTS,
-    # Otherwise, someone who changes the workflow of a running grant could end it for others.
+    # Otherwise, a person who changes the workflow of a running grant could end it for others.
     rules.WorkflowStillVouches: frozenset({Step.START, Step.EXTEND}),
     rules.NotDelegated: _ON_EXTENSION,
     rules.MayExtend: _ON_EXTENSION,

@@ -21,22 +21,24 @@ from sessions_app.policy.durations import Duration
 from sessions_app.policy.policies import Person
 from sessions_app.policy.policy_part import Name
 
-# All verify with a public key (RFC 7518, RFC 9864). With a shared key, anyone who can verify tokens could
-# also create them.
+# All of these verify with a public key (RFC 7518, RFC 9864). With a shared key, anyone who can verify tokens
+# could also create them.
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"
 ]
-# These claims identify the repository or project itself. A name can be given up and taken by someone else.
+# These claims identify the repository or project itself. A name can be abandoned and then taken by another
+# owner.
 BY_ID = ("repository_id", "project_id")
 SCOPES = ("end", "read", "request")
-# The maximum clock skew of an issuer that is ahead.
+# The maximum amount by which an issuer's clock can be ahead.
 AHEAD = dt.timedelta(seconds=30)
 # The maximum age of a token under any trust policy.
 OLDEST = dt.timedelta(hours=1)
-# Events for changes that are only proposed: nobody has reviewed their code.
+# Events for changes that are only proposed, whose code no one has reviewed.
 _PROPOSED_EVENTS = re.compile(r"pull_request.*")
 _PROPOSED_PIPELINES = frozenset({"merge_request_event", "external_pull_request_event"})
-# Started by another pipeline, which the token does not describe. It may have run for a merge request.
+# The run was started by another pipeline, which the token does not describe. That pipeline may have run for a
+# merge request.
 _BEGUN_BY_ANOTHER = frozenset({"parent_pipeline", "pipeline"})
 _SAYS_FOR_WHAT = ("event_name", "pipeline_source", "ref_protected", "sub", "ref", "ref_path")
 _PROPOSED_REFS = ("refs/pull/", "refs/merge-requests/")
@@ -147,7 +149,7 @@ class Condition:
 
 
 def conditions(document: TrustPolicyDocument, claims: Claims, now: dt.datetime) -> list[Condition]:
-    """Check every condition on the claims of a token. The caller verifies its signature."""
+    """Check every condition on the claims of a token. The caller must verify the token's signature."""
     required = [_required(document, claim, claims) for claim in document.required_claims]
     return [
         _issuer(document, claims),
@@ -161,7 +163,7 @@ def conditions(document: TrustPolicyDocument, claims: Claims, now: dt.datetime) 
 
 
 def text_of(value: Any) -> str | None:
-    """Return a claim as text for comparison; None if it is not text, a whole number or a boolean.
+    """Return a claim as text for comparison; None if the claim is not text, a whole number or a boolean.
 
     Issuers may write the same number as 22 or as "22".
     """
@@ -206,7 +208,7 @@ def _times(document: TrustPolicyDocument, claims: Claims, now: dt.datetime) -> l
 
 
 def seconds_of(value: Any) -> float | None:
-    """Return a claim as a time in seconds since 1970; None if it is not one."""
+    """Return a claim as a time in seconds since 1970; None if the claim is not a time."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
     return float(value) if usable else None
 
@@ -224,9 +226,10 @@ def _required(document: TrustPolicyDocument, claim: str, claims: Claims) -> Cond
 
 
 def _reviewed(document: TrustPolicyDocument, claims: Claims) -> Condition:
-    """Refuse runs for proposed changes, unless the policy allows them.
+    """Return the condition that a run is not for a proposed change, unless the policy allows such runs.
 
-    Anyone can start a run for a proposed change from a fork, so it is not the project's own.
+    Anyone can start a run for a proposed change from a fork, so such a run can't be trusted like the
+    project's own.
     """
     said = {name: text_of(claims.get(name)) or "" for name in _SAYS_FOR_WHAT}
     proposed = (

@@ -1,4 +1,4 @@
-"""Outgoing webhooks: the document of an endpoint, the events that can be sent, and the form of messages."""
+"""Outgoing webhooks: the document of an endpoint, the events that can be sent, and the format of messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONGEST_URL = 500
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One event that can be sent: its meaning, and the facts of its entry that are sent, with their JSON
+    """One event that can be sent: its meaning, the facts of its entry that are sent, and their JSON
     Schema.
     """
 
@@ -161,8 +161,8 @@ class WebhookDocument(BaseModel):
     owners: Who | None = Field(
         default=None,
         description=(
-            "Notified when deliveries fail; can view, pause, replay and rotate the key. Default: Stint"
-            " administrators"
+            "Notified when deliveries fail; can view, pause and replay the webhook and rotate its key. "
+            "Default: Stint administrators"
         ),
     )
     secret: str | Mapping[str, str] | None = Field(
@@ -198,7 +198,7 @@ def secret_of_key(key: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """The object of an event, by its human-readable names. Empty if it has none."""
+    """The object of an event, by its human-readable names. Empty if the event has no object."""
 
     type: str
     ref: str
@@ -227,7 +227,7 @@ def message(
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
 
-# Names in messages about requests and grants. Each is present if the object has it.
+# Names in messages about requests and grants. Each name is present if the object has it.
 NAMES: Mapping[str, Mapping[str, Any]] = {
     "request": {**_TEXT, "description": "REQ-1042"},
     "grant": {**_TEXT, "description": "GR-7F3K"},
@@ -236,7 +236,7 @@ NAMES: Mapping[str, Mapping[str, Any]] = {
     "cluster": _TEXT,
     "command_set": {**_TEXT, "description": "restart-web v3"},
     "policy": _TEXT,
-    "workflow": {"type": ["string", "null"], "description": "The workflow that it is for"},
+    "workflow": {"type": ["string", "null"], "description": "The workflow that the access is for"},
     "starts_at": _TIME,
     "expires_at": _TIME,
 }

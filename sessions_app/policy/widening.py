@@ -1,4 +1,4 @@
-"""Whether a changed document may allow more than before. Any change that is not proven to narrow access
+"""Checks whether a changed document may allow more than before. A change that is not proven to narrow access
 counts as wider, including changes of unknown keys. Another administrator must publish a wider document.
 """
 
@@ -41,14 +41,14 @@ def wider_policy(before: PolicyDocument, after: PolicyDocument) -> list[str]:
 
 
 def within_terms(policy: PolicyDocument, terms: Terms) -> PolicyDocument:
-    """Return the policy with the terms that are wider than ``terms`` replaced by those in ``terms``."""
+    """Return the policy, with those of its terms that are wider than ``terms`` replaced."""
     return policy.model_copy(update={key: getattr(terms, key) for key in _wider(_POLICY, terms, policy)})
 
 
 def wider_cluster(before: ClusterDocument, after: ClusterDocument) -> list[str]:
-    """Return the keys of a cluster that may give more people a right on it.
+    """Return the keys of a cluster that may give more people a permission on the cluster.
 
-    Its location counts as unchanged.
+    The cluster's location counts as unchanged.
     """
     return _wider(_CLUSTER, before, after)
 
@@ -56,8 +56,8 @@ def wider_cluster(before: ClusterDocument, after: ClusterDocument) -> list[str]:
 def wider_commands(before: CommandSetDocument, after: CommandSetDocument) -> str | None:
     """Return, as a clause, why a command set may allow more than before; None if it never does.
 
-    A parameter has one value for the whole grant, which approvers see. Commands that use one must stay
-    unchanged.
+    A parameter has one value for the whole grant, which approvers see. Commands that use a parameter must
+    stay unchanged.
     """
     if before.parameters and not _same_places(before, after):
         return "its parameters changed, or commands that use them"
@@ -105,17 +105,17 @@ def _people(before: Who | None, after: Who | None) -> bool:
 
 
 def _stays(word: str) -> Narrows:
-    """Return whether a key has the strict value, or an unchanged one."""
+    """Return a check that a key has the strict value or is unchanged."""
     return lambda before, after: after in (word, before)
 
 
 def _added(before: Any, after: Any) -> bool:
-    """Whether a condition is unchanged or new."""
+    """Whether a condition is unchanged or newly added."""
     return before is None or before == after
 
 
 def _approvals(before: Any, after: Any) -> bool:
-    """Whether at least as many people must approve, and no others can.
+    """Whether at least as many people must approve as before, and no additional people can.
 
     Approvers also release, review and allow commands.
     """
@@ -134,9 +134,9 @@ def _windows(before: tuple[Window, ...] | None, after: tuple[Window, ...] | None
 
 
 def _in_window(inner: Window, outer: Window) -> bool:
-    """Whether it is the same window, on no additional days.
+    """Whether both are the same window, on no additional days.
 
-    Other times are not compared, because clocks change.
+    Different times are not compared, because clocks change.
     """
     same = (inner.start, inner.end, inner.zone) == (outer.start, outer.end, outer.zone)
     return same and set(inner.days) <= set(outer.days)
@@ -218,8 +218,7 @@ _POLICY: Mapping[str, Narrows] = {
     "heartbeat": _heartbeat,
     "delegation": _delegation,
 }
-# The location of a cluster, how Stint logs in, and who administers it are not editable by its administrators
-# at all.
+# A cluster's own administrators can't change its location, how Stint logs in, or who administers it.
 _CLUSTER: Mapping[str, Narrows] = {
     "summary": _any,
     "environment": _any,

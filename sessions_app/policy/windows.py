@@ -53,8 +53,8 @@ ClockTime = Annotated[
 
 
 class Window(BaseModel):
-    """A recurring window on these days, between these local times. A `to` at or before `from` is on the next
-    day.
+    """A recurring window on these days, between these local times. If `to` is at or before `from`, it is on
+    the next day.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -63,11 +63,12 @@ class Window(BaseModel):
         min_length=1, description="The days on which the window begins", examples=[["mon", "tue"]]
     )
     start: ClockTime = Field(
-        alias="from", description="The local time at which it begins, in quotes", examples=["02:00"]
+        alias="from", description="The local time at which the window begins, in quotes", examples=["02:00"]
     )
     end: ClockTime = Field(
         alias="to",
-        description="The local time at which it ends, in quotes. At or before `from`, it is on the next day",
+        description="The local time at which the window ends, in quotes. If at or before `from`, it is on "
+        "the next day",
         examples=["05:00"],
     )
     zone: Zone = Field(description="The IANA time zone of these times", examples=["Europe/Berlin"])
@@ -110,7 +111,7 @@ class Freeze(BaseModel):
         return self.start < end and start < self.end
 
 
-# Cached, because the same days and times recur with every evaluated request, and zone lookups dominate the
+# Cached, because the same days and times recur in every evaluated request, and zone lookups dominate the
 # cost.
 @functools.lru_cache(maxsize=8192)
 def _instants(day: dt.date, time: dt.time, zone: str) -> tuple[dt.datetime, dt.datetime]:
@@ -130,21 +131,21 @@ def upcoming(
 ) -> list[tuple[dt.datetime, dt.datetime]]:
     """Return the next occurrences that have not ended, merged where they touch, earliest first.
 
-    Looks ahead 60 days; a period that lasts longer is cut off (`is_cut_off`).
+    Looks ahead 60 days; a longer period is cut off (`is_cut_off`).
     """
     found = [pair for window in windows for pair in window.occurrences(after)]
     return _joined(sorted(found))[:count]
 
 
 def is_cut_off(period: tuple[dt.datetime, dt.datetime], after: dt.datetime) -> bool:
-    """Whether a period of `upcoming` may last longer than shown."""
+    """Whether a period from `upcoming` may last longer than shown."""
     return period[1] > after + dt.timedelta(days=_LOOK_AHEAD_DAYS - 1)
 
 
 def next_free(windows: Iterable[Window], after: dt.datetime, seconds: int) -> tuple[dt.datetime | None, int]:
     """Return the first time with ``seconds`` inside windows, and the longest available time in seconds.
 
-    The time is None if there is none. Looks ahead only as far as windows are listed.
+    The first value is None if there is no such time. Looks ahead only as far as windows are listed.
     """
     found = allowed(windows, after, after + dt.timedelta(days=_LOOK_AHEAD_DAYS))
     fitting = (opens for opens, closes in found if (closes - opens).total_seconds() >= seconds)
@@ -167,7 +168,7 @@ def allowed(
 
 
 def _joined(found: Iterable[tuple[dt.datetime, dt.datetime]]) -> list[tuple[dt.datetime, dt.datetime]]:
-    """Merge periods that touch. They must be sorted."""
+    """Merge periods that touch. The periods must be sorted."""
     joined: list[tuple[dt.datetime, dt.datetime]] = []
     for opens, closes in found:
         if joined and opens <= joined[-1][1]:

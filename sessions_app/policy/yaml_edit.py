@@ -1,5 +1,5 @@
-"""Changes single values in the text of a YAML document. Comments, order and style of everything else are
-kept.
+"""Changes single values in the text of a YAML document, keeping the comments, order and style of everything
+else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def changed(source: str, new: dict[str, Any]) -> str:
     parsed.
 
     A changed value is written on one line. If the text can't be edited in place, the whole value of its
-    top-level key is written anew, or else the whole document.
+    top-level key is rewritten, or else the whole document.
     """
     data = load_yaml(source)
     for path, value in _differences(data, new, ()):
@@ -38,7 +38,9 @@ def changed(source: str, new: dict[str, Any]) -> str:
 
 
 def _differences(old: Any, new: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield the changes that turn one value into another. Entries of lists are removed from the end."""
+    """Yield the changes that turn one value into another. Entries of lists are removed starting from the
+    end.
+    """
     if isinstance(old, dict) and isinstance(new, dict) and (new or not path):
         for key in [*old, *(key for key in new if key not in old)]:
             yield from _differences(old.get(key, REMOVED), new.get(key, REMOVED), (*path, key))
@@ -53,7 +55,9 @@ def _differences(old: Any, new: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _removed(old: list[Any], new: list[Any]) -> list[int]:
-    """Return the places of the entries without which a list is the other. Empty if there are none such."""
+    """Return the positions of the entries whose removal makes the old list equal to the new one. Empty if
+    there are no such entries.
+    """
     gone: list[int] = []
     for at, value in enumerate(old):
         if at - len(gone) >= len(new) or new[at - len(gone)] != value:
@@ -83,8 +87,8 @@ def _reads_as(text: str, data: Any) -> bool:
 
 
 def _edited(source: str, path: Path, value: Any) -> str:
-    """Return the text with one value set or removed, or an empty one. The caller checks that it reads as
-    expected.
+    """Return the text with one value set or removed, or an empty text. The caller checks that the result
+    parses as expected.
     """
     parent: Any = yaml.compose(source, Loader=yaml.SafeLoader)
     for part in path[:-1]:
@@ -109,8 +113,8 @@ def _edited(source: str, path: Path, value: Any) -> str:
 
 
 def _children(node: Any) -> list[tuple[str | int, Any, Any]]:
-    """Return the key, its node and the value's node of each entry. The entries of a list have their numbers
-    as keys.
+    """Return the key, its node and the value's node for each entry. Entries of lists have their numbers as
+    keys.
     """
     if isinstance(node, yaml.MappingNode):
         return [(key.value, key, value) for key, value in node.value]
@@ -118,7 +122,9 @@ def _children(node: Any) -> list[tuple[str | int, Any, Any]]:
 
 
 def _end(source: str, node: Any) -> int:
-    """Return the index after the last character of a value. Marks of blocks include what follows them."""
+    """Return the index after the last character of a value. The end marks of block values include what
+    follows them.
+    """
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(source, last[1] if isinstance(last, tuple) else last)
@@ -156,7 +162,9 @@ def _line_end(source: str, index: int) -> int:
 
 
 def _written(value: Any, column: int | None) -> str:
-    """Return a value as it follows its key: a list of mappings in a block has one line for each."""
+    """Return a value as it follows its key. A list of mappings in block style has one line for each
+    mapping.
+    """
     if (
         column is not None
         and isinstance(value, list)

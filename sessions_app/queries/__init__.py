@@ -1,1 +1,1 @@
-"""Read-only queries. Nothing here writes."""
+"""Read-only queries. This package never writes."""

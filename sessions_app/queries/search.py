@@ -1,4 +1,4 @@
-"""Search by a few letters."""
+"""Search for objects by part of their names."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Found:
 
 
 def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | None:
-    """Return the request, grant or workflow with this reference, if the reader may see it."""
+    """Return the request, grant or workflow with this reference, if the reader can see it."""
     ref = references.spelled(text)
     if number := references.request_number(ref):
         return AccessRequest.objects.visible_to(identity).filter(number=number).first()
@@ -82,12 +82,12 @@ def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | N
 
 
 def search(identity: Identity, text: str, *, runs: bool = True) -> Found:
-    """Return what matches the letters. Without ``runs``, commands that were tried are not searched.
+    """Return the objects that match the text. Without ``runs``, attempted commands are not searched.
 
-    They match anywhere in the names of clusters, command sets, policies and people, in titles of workflows,
-    in listed commands, and in commands that were tried. They match at the beginning of references and
+    The text matches anywhere in the names of clusters, command sets, policies and people, in titles of
+    workflows, in listed commands, and in attempted commands. It matches at the beginning of references and
     tickets. The newest requests and grants of matching people and targets are also found. Names that begin
-    with the letters come first.
+    with the text come first.
     """
     named = Q(name__icontains=text)
     people = list(
@@ -126,12 +126,12 @@ def search(identity: Identity, text: str, *, runs: bool = True) -> Found:
 
 
 def _others(text: str, name: str = "name") -> Case:
-    """Order names that begin with the letters before others."""
+    """Order names that begin with the text before others."""
     return Case(When(**{f"{name}__istartswith": text}, then=Value(0)), default=Value(1))
 
 
 def _commands(identity: Identity, text: str) -> list[Listed]:
-    """Return the commands of published sets that contain the letters, in the form that pages show."""
+    """Return the commands of published command sets that contain the text, in the format for pages."""
     sets = CommandSet.objects.live().visible_to(identity).order_by("name").prefetch_related("versions")
     listed = (
         Listed(one, view.text)
@@ -151,13 +151,13 @@ def _views(version: CommandSetVersion) -> Sequence[CommandView]:
 
 
 def _runs(identity: Identity, text: str) -> list[CommandRun]:
-    """Return the newest runs that contain the letters, either in the line as typed or in the arguments sent
-    to the target, regardless of quoting.
+    """Return the newest runs that contain the text, either in the line as typed or in the arguments sent to
+    the target, regardless of quoting.
     """
     newest = CommandRun.objects.order_by("-pk").values_list("pk", flat=True)
     floor = newest[MOST_RUNS - 1 : MOST_RUNS].first()
     near = CommandRun.objects.filter(pk__gte=floor) if floor else CommandRun.objects.all()
-    # In the form in which the database stores a list of strings.
+    # In the format in which the database stores a list of strings.
     words = '", "'.join(json.dumps(word, ensure_ascii=False)[1:-1] for word in text.split())
     near = near.annotate(words=Cast("argv", TextField()))
     found = near.filter(Q(line__icontains=text) | Q(words__icontains=words)).visible_to(identity)
@@ -172,7 +172,7 @@ def _workflows(identity: Identity, text: str) -> list[Workflow]:
 
 def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list[AccessRequest]:
     visible = with_names(AccessRequest.objects.visible_to(identity))
-    # Separate queries, because each has an index and an OR of them has none. Ordered by an expression, so
+    # Separate queries, because each has an index but an OR of them has none. Ordered by an expression, so
     # that the database does not scan all requests by number until it has found enough.
     by_ticket = visible.exclude(ticket="").filter(ticket__istartswith=text).order_by(0 - F("number"))[:MOST]
     by_number = visible.filter(number=int(text)) if _NUMBER.fullmatch(text) else []

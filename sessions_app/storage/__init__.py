@@ -1,1 +1,1 @@
-"""Adapters that store finished recordings and archives. This package imports no Django."""
+"""Adapters that store finished recordings and archives. This package doesn't import Django."""

@@ -1,4 +1,4 @@
-"""An object store in a folder, such as on a file system that several machines share."""
+"""An object store in a folder, for example on a file system that several machines share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from sessions_app.storage.base import StoredObject, StoreError, Stream
 
 
 class Folder:
-    """Objects as files below ``root``, which must exist: an unmounted file system is not an empty store."""
+    """Objects as files below ``root``. The folder must exist, because a file system that isn't mounted must
+    not be taken for an empty store.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -11,14 +11,14 @@ from sessions_app.storage.folder import Folder
 
 @functools.lru_cache(maxsize=8)
 def store_at(address: str) -> ObjectStore:
-    """Return the store at an address that the settings have validated, one for each process.
+    """Return the store at an address that was validated with the settings, one store for each process.
 
     Raises StoreError.
     """
     kind, _, place = address.partition("://")
     if kind == "file":
         return Folder(Path(place))
-    # Only processes that use it load the library, which takes half a second.
+    # The library takes half a second to load, so only processes that use it load it.
     from sessions_app.storage.s3 import S3  # noqa: PLC0415
 
     bucket, _, prefix = place.partition("/")

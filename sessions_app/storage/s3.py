@@ -1,6 +1,6 @@
 """An object store with the Amazon S3 API, using boto3.
 
-boto3 takes the credentials, the region and the address of the store from the environment: AWS_ACCESS_KEY_ID,
+boto3 gets the credentials, the region and the address of the store from the environment: AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3, or the machine's role.
 """
 
@@ -18,7 +18,7 @@ from s3transfer.exceptions import S3UploadFailedError
 
 from sessions_app.storage.base import StoredObject, StoreError, Stream
 
-# Seconds. An unresponsive store must not block queued work.
+# In seconds. An unresponsive store must not block queued work.
 _CONNECT_S, _READ_S = 3, 20
 _NOT_FOUND = ("404", "NoSuchKey", "NotFound")
 _TRANSFER = TransferConfig(multipart_threshold=64 * 2**20, multipart_chunksize=64 * 2**20, use_threads=False)
@@ -29,7 +29,7 @@ class S3:
 
     def __init__(self, bucket: str, prefix: str) -> None:
         self._bucket, self._prefix = bucket, prefix
-        # Its own session, because the default session is not thread-safe to create.
+        # A separate session, because creating clients with the default session is not thread-safe.
         with _asked():
             self._client: Any = boto3.session.Session().client(
                 "s3",
@@ -88,7 +88,7 @@ class S3:
 
 
 class _Body:
-    """The body of a response. Its errors are converted to store errors."""
+    """The body of a response. Errors during reading are converted to store errors."""
 
     def __init__(self, body: Any) -> None:
         self._body = body

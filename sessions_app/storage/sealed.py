@@ -1,5 +1,4 @@
-"""Encrypted objects: AES-256-GCM in chunks, so that a reader can begin anywhere and nothing altered is ever
-read.
+"""Encrypted objects: AES-256-GCM in chunks, so that a reader can begin anywhere and never reads altered data.
 
 In bytes, with ``||`` for concatenation::
 
@@ -75,7 +74,9 @@ def opened(store: ObjectStore, name: str, key: bytes) -> io.BufferedReader | Non
 
 
 class _Reader(io.RawIOBase):
-    """Decrypts chunk by chunk while reading. After a seek, it fetches again from the new offset."""
+    """Decrypts chunk by chunk while reading. After a seek, the object is fetched again from the new
+    offset.
+    """
 
     def __init__(self, store: ObjectStore, name: str, key: bytes, size: int) -> None:
         """Raise Altered if an encrypted object can't have this size, or is empty although its content was

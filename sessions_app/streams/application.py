@@ -1,22 +1,23 @@
-"""Live streams: `GET /streams/changes` notifies a signed-in browser by server-sent events when to refresh.
+"""Live streams: `GET /streams/changes` notifies a signed-in browser, through server-sent events, when to
+refresh.
 
-This stream carries no content, only nudges. Permissions are checked when the page fetches the content. One
-LISTEN connection serves all streams of the process. Source: WHATWG HTML, "Server-sent events".
+This stream has no content, only refresh signals. Permissions are checked when the page fetches the content.
+One LISTEN connection serves all streams of the process. Source: WHATWG HTML, "Server-sent events".
 
-**Resuming.** The id of each nudge is the number of the record's last entry. A client can send
-`Last-Event-ID`, or `?after=` if its page was hidden or has just been rendered. It gets a nudge at once if the
-record has grown since.
+**Resuming.** The id of each signal is the number of the record's last entry. A client can send
+`Last-Event-ID`, or `?after=` if its page was hidden or has just been rendered. If the record has grown since
+then, the client gets a signal immediately.
 
 **Limits.** The total number of streams is limited (503), and so is the number for each person (429). A
-refused page polls every few seconds, as it does when the database can't be reached. The nudges of a stream
-have a minimum gap, which grows with the number of streams. So all pages together never fetch more often than
-`NUDGES_PER_SECOND`. A browser that has stopped reading gets nothing more, and counts toward the limits until
-its connection is gone.
+refused page polls every few seconds, as it does when the database can't be reached. A stream's signals have a
+minimum interval, which grows with the number of streams. As a result, all pages together never fetch more
+often than `NUDGES_PER_SECOND`. A browser that has stopped reading gets no more signals, and counts toward the
+limits until its connection is gone.
 
-**How pages find it.** A proxy routes `/streams/` of the pages' own address here. Without a proxy (`manage.py
-up` on a developer's machine) this process listens on its own port, `settings.STREAMS_DIRECT_PORT`. Pages then
-connect to that port on the same host, so that the session cookie is sent along. Responses allow only the
-pages' origin (CORS).
+**How pages find the stream.** A proxy routes `/streams/` on the pages' own address to this process. Without a
+proxy (`manage.py up` on a developer's machine), this process listens on its own port,
+`settings.STREAMS_DIRECT_PORT`. Pages then connect to that port on the same host, so that the session cookie
+is sent along. Responses allow only the pages' origin (CORS).
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ log = structlog.get_logger(__name__)
 
 PATH, TERMINAL, METRICS = "/streams/changes", "/streams/terminal", "/metrics"
 RECORD = "stint_record"
-# Every change is an entry of the record, but grants still end when the record refuses entries. Some
-# notifications depend only on the clock.
+# Every change is an entry of the record, but grants still end when the record can't accept entries. Some
+# notifications depend only on the time.
 CHANNELS = (RECORD, "stint_grant", "stint_hold", "stint_order", "stint_notice")
 KEEP_ALIVE = 15.0
 # In seconds. How long a stream can stay open after its person was signed out or disabled.
@@ -93,7 +94,7 @@ class Streams:
                 return
 
     def stop(self) -> None:
-        """End every stream, so that the server does not wait for them.
+        """End every stream, so that the server does not wait for streams.
 
         Pages connect to another process, or poll.
         """
@@ -101,10 +102,10 @@ class Streams:
         self._wake(0)
 
     async def _listen(self) -> None:
-        """Wake every stream at each notification.
+        """Wake every stream at each database notification.
 
-        Without the database there are no streams: pages that poll get more than pages that wait for events
-        that can't arrive.
+        Without the database there are no streams, because polling pages stay more up to date than pages that
+        wait for events that can't arrive.
         """
         while True:
             try:
@@ -167,8 +168,8 @@ class Streams:
                 changed.set()
             await self._nudge(scope, changed, gone, send)
         except TimeoutError:
-            # Nothing more is written to it. It counts toward the limits until its connection is gone, so
-            # that nobody can accumulate stalled streams.
+            # No more data is written to this stream. It counts toward the limits until its connection is
+            # gone, so that no one can accumulate stalled streams.
             await gone
         finally:
             self._waiting.discard(changed)
@@ -209,17 +210,17 @@ class Streams:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _gap(self) -> float:
-        """Return a random number of seconds until a stream's next message, so that pages don't all fetch at
-        once.
+        """Return a random number of seconds until a stream's next signal, so that pages don't all fetch at
+        the same time.
         """
         gap = max(LEAST_GAP, len(self._waiting) / NUDGES_PER_SECOND)
         return gap * random.uniform(0.75, 1.25)  # noqa: S311 - spreads the load, keeps no secret
 
 
 def _after(scope: Scope) -> int | None:
-    """Return the number of the entry after which the browser wants nudges; None if it names none.
+    """Return the entry number from the client's request, after which it wants signals; None if it names none.
 
-    An invalid number counts as the oldest.
+    An invalid number counts as the oldest entry.
     """
     query = parse_qs(scope["query_string"].decode("latin-1"))
     said = header(scope, b"last-event-id") or query.get("after", [""])[-1]

@@ -1,4 +1,6 @@
-"""What all streams share: who asks, which pages may read them, and writing without waiting forever."""
+"""Functions that all streams share: identifying the caller, restricting the origin, and writing with a
+timeout.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ Headers = list[tuple[bytes, bytes]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# In seconds. A client that reads nothing for this long has stopped reading.
+# In seconds. A client that reads nothing for this long counts as stalled.
 PATIENCE = 10.0
 
 
@@ -48,18 +50,18 @@ async def answer(
 
 
 async def write(send: Send, body: bytes, *, patience: float | None = None) -> None:
-    """Write to a stream. Raises TimeoutError if the client has stopped reading, for ``patience`` seconds."""
+    """Write to a stream. Raises TimeoutError if the client reads nothing for ``patience`` seconds."""
     async with asyncio.timeout(patience or PATIENCE):
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 def header(scope: Scope, wanted: bytes) -> str:
-    """Return a header's value; empty without it."""
+    """Return a header's value; empty if the header is missing."""
     return b"; ".join(value for name, value in scope["headers"] if name == wanted).decode("latin-1")
 
 
 def cors(scope: Scope) -> Headers:
-    """Return the headers that let pages of the same host read the stream from its other port."""
+    """Return the headers that let pages of the same host read the stream from another port."""
     origin = header(scope, b"origin")
     headers = [(b"vary", b"Origin, Cookie")]
     if origin in settings.STREAMS_ORIGINS:
@@ -71,7 +73,7 @@ def cors(scope: Scope) -> Headers:
 
 
 async def signed_in(scope: Scope) -> int | None:
-    """Return the id of the caller if they are signed in and allowed to be; None otherwise."""
+    """Return the id of the caller if they are signed in and enabled; otherwise None."""
     key = session_key(scope)
     person = await in_thread(person_of, key) if key else None
     return person.pk if person else None
@@ -87,7 +89,7 @@ def session_key(scope: Scope) -> str:
 
 
 def person_of(key: str) -> Identity | None:
-    """Return the person of a session if they are signed in and allowed to be. Call it in a thread."""
+    """Return the person of a session if they are signed in and enabled. Call this in a thread."""
     request = HttpRequest()
     request.session = SessionStore(key)
     person = get_user(request)

@@ -1,13 +1,13 @@
-"""Live views: `POST /streams/terminal?run=N` streams the output of a running command to someone who may see
+"""Live views: `POST /streams/terminal?run=N` streams the output of a running command to a person who may see
 it.
 
-The gateway publishes the output, sealed, through the queue's server (`gateways/core/broadcast.py`). The view
-begins with its entry in the record: without one there is no stream. Every other second, the sign-in, the
-permission and the command are checked again. A watcher who loses one of them, stops reading or disconnects is
-cut then, and that is recorded too. Nothing here can delay or change the command.
+The gateway publishes the encrypted output through the queue's server (`gateways/core/broadcast.py`). A view
+begins with its entry in the record: without the entry, nothing is streamed. Every other second, the sign-in,
+the permission and the command are checked again. The view of a watcher who loses one of them, stops reading
+or disconnects is ended, which is also recorded. This process can't delay or change the command.
 
-The response is JSON, one array per line: what the gateway sends, `["watchers", [names]]`, and at the end
-`["over", reason]`. A POST, because it is recorded; pages of other sites can't send it.
+The response has one JSON array per line: what the gateway sends, `["watchers", [names]]`, and at the end
+`["over", reason]`. The method is POST, because the request is recorded; pages of other sites can't send it.
 """
 
 from __future__ import annotations
@@ -50,12 +50,13 @@ from sessions_app.streams.serving import (
 log = structlog.get_logger(__name__)
 
 MOST_EACH, MOST = 6, 100
-# Seconds: the longest silence of the gateway, for a client that does not read, and of one wait for output.
+# In seconds: the longest silence of the gateway, the patience with a client that does not read, and one wait
+# for output.
 SILENCE, PATIENCE, WAIT = 6.0, 5.0, 0.5
-# Seconds in which the queue's server must confirm a subscription.
+# In seconds. Within this time, the queue's server must confirm a subscription.
 CONFIRMS = 2.0
 UNAVAILABLE = b"The live view is not available now. The command continues, and is recorded.\n"
-# Why a view ended, as the record has it.
+# Why a view ended, in the wording of the record.
 LEFT, OVER, SIGNED_OUT, SLOW, SILENT = "left", "command ended", "signed out", "too slow", "unavailable"
 RESTARTS = "restarts"
 
@@ -107,7 +108,7 @@ class _View:
         try:
             async with client.pubsub() as pubsub:
                 await pubsub.subscribe(channel)
-                # The server's confirmation: from now on nothing is missed.
+                # The server's confirmation: after this, no output is missed.
                 if await pubsub.get_message(timeout=CONFIRMS) is None:
                     raise TimeoutError
                 await self._watch(run, channel, pubsub)
@@ -138,7 +139,7 @@ class _View:
         finally:
             await asyncio.shield(_ended(watching, reason))
         if reason == SLOW:
-            # Nothing more is written to it. It counts toward the limits until its connection is gone.
+            # No more data is written to this view. It counts toward the limits until its connection is gone.
             await self._gone
 
     async def _start(self) -> None:
@@ -150,7 +151,7 @@ class _View:
         ]
         self._begun = True
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        # Proxies and browsers pass on the head with the first byte.
+        # Proxies and browsers forward the response head only with the first byte of the body.
         await write(self._send, b"\n", patience=PATIENCE)
 
     async def _until_over(self, pubsub: Any, watching: Watching) -> str:
@@ -163,7 +164,7 @@ class _View:
             return SILENT
 
     async def _relay(self, pubsub: Any, watching: Watching) -> str:
-        """Pass on what the gateway sends, and return why that ended."""
+        """Forward what the gateway sends, and return why the output ended."""
         loop, receiver = asyncio.get_running_loop(), Receiver(watching.key)
         heard, check_at, ended = loop.time(), loop.time(), False
         while not self._gone.done():
@@ -171,12 +172,12 @@ class _View:
                 return RESTARTS
             if loop.time() >= check_at:
                 over = await self._check(watching)
-                # The gateway's own last message comes at about the same time.
+                # The gateway's own last message arrives at about the same time.
                 if over and (over != OVER or ended):
                     return over
                 check_at, ended = loop.time() + EVERY, bool(over)
             if (message := await pubsub.get_message(timeout=WAIT)) is None:
-                # The gateway or the queue's server is away.
+                # The gateway or the queue's server is unavailable.
                 if loop.time() > heard + SILENCE:
                     return SILENT
                 continue
@@ -186,7 +187,7 @@ class _View:
         return LEFT
 
     async def _pass(self, receiver: Receiver, message: dict[str, Any]) -> bool:
-        """Pass on one message. Return whether it was the last one."""
+        """Forward one message. Return whether it was the last one."""
         if message["type"] != "message":
             return False
         try:
@@ -202,7 +203,7 @@ class _View:
         return bool(kind == "end")
 
     async def _check(self, watching: Watching) -> str:
-        """Return why the view may not go on; empty if it may."""
+        """Return why the view may not continue; empty if it may."""
         try:
             kept = await in_thread(_keep, self._key, watching.id)
         except DatabaseError:
@@ -213,7 +214,7 @@ class _View:
             self._names = kept.watchers
             await self._line("watchers", self._names)
         else:
-            # A connection that is gone is noticed by what is written to it.
+            # A lost connection is noticed only when data is written to it.
             await write(self._send, b"\n", patience=PATIENCE)
         return ""
 
@@ -222,7 +223,7 @@ class _View:
 
 
 def _from_our_page(scope: Scope) -> bool:
-    """Whether a page of Stint sent the request: browsers state the origin of each POST."""
+    """Whether a page of Stint sent the request. Browsers name the origin of each POST."""
     origin, host = header(scope, b"origin"), header(scope, b"host")
     same = urlsplit(origin).hostname == urlsplit(f"//{host}").hostname
     return bool(origin) and (origin in settings.STREAMS_ORIGINS or same)
@@ -244,7 +245,7 @@ async def _ended(watching: Watching, reason: str) -> None:
     try:
         await in_thread(_end, watching.id, reason)
     except DatabaseError as error:
-        # A task ends it once nobody has confirmed it for a while.
+        # A background task ends the view once no process has confirmed it for a while.
         log.warning("watch.not_ended", error=str(error))
 
 

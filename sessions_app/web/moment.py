@@ -16,13 +16,13 @@ _read: ContextVar[Callable[[], dt.datetime]] = ContextVar("page_moment")
 
 
 def page_now() -> dt.datetime:
-    """Return the database's time, read once per page. Raises LookupError outside of a page."""
+    """Return the database's time, read once per page. Raises LookupError outside a page."""
     return _read.get()()
 
 
 @contextmanager
 def one_moment() -> Iterator[None]:
-    """Use one time within this block. It is read on first use."""
+    """Use a single time within this block, read on first use."""
     token = _read.set(cache(clock.now))
     try:
         yield

@@ -81,7 +81,7 @@ urlpatterns: list[URLPattern] = [
     path("notices/", notices.index, name="notices"),
     path("notices/read/", notices.read_all, name="notices_read"),
     path("notices/<int:notice>/read/", notices.read, name="notice_read"),
-    # Of allauth's pages, only these exist. allauth looks them up by these names.
+    # Only these pages of allauth exist. allauth looks them up by their names.
     path("sign-in/", provider.SignIn.as_view(), name="account_login"),
     path("sign-in/provider/", provider.begin, name="provider_sign_in"),
     path("sign-in/provider/answer/", provider.answer, name="provider_answer"),
@@ -109,7 +109,7 @@ urlpatterns: list[URLPattern] = [
     path("requests/<req:ref>/withdraw/", requests.withdraw, name="request_withdraw"),
     path("requests/<req:ref>/remind/", requests.remind, name="request_remind"),
     path("requests/<req:ref>/comment/", requests.comment, name="request_comment"),
-    # If two patterns have the same name, links use the last one that matches. So incidents have their own
+    # If two patterns have the same name, links use the last matching pattern. So incidents have their own
     # addresses.
     path("workflows/<workflow:ref>/", incidents.detail, name="incident"),
     path("workflows/", workflows.index, name="workflows"),

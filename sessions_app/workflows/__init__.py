@@ -1,4 +1,4 @@
-"""Adapters that read the workflows that justify access.
+"""Adapters that read the workflows for which access is granted.
 
-This package imports no Django: it takes and returns frozen data.
+This package doesn't import Django: its functions take and return frozen data.
 """

@@ -1,4 +1,4 @@
-"""Query a source over HTTPS, with a short timeout, no redirects, and a bounded response."""
+"""Query a source over HTTPS, with a short timeout, no redirects, and a limit on the response."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def ask(url: str, headers: Mapping[str, str]) -> Any:
     try:
         reply = _outgoing.exchange(url, headers=headers)
     except Unreached as error:
-        # The message contains no address, because an address may contain an ID.
-        raise SourceError(f"It does not respond. {error}") from error
+        # The message contains no address, because an address can contain an ID.
+        raise SourceError(f"The source does not respond. {error}") from error
     return _read(reply)
 
 
@@ -40,16 +40,16 @@ def _read(reply: Reply) -> Any:
         # ticket.
         raise InTrouble(f"it rejects Stint's token (status {status}). Enter a token with read access.")
     if status == _TOO_MANY:
-        raise SourceError("It is rate limiting Stint (status 429). Stint retries later.")
+        raise SourceError("The source is rate limiting Stint (status 429). Stint retries later.")
     if status >= _FIRST_FAULT:
         raise InTrouble(f"it responded with status {status}.")
     if status != 200:
-        raise OddAnswer(f"It responded with status {status}: check the address.")
+        raise OddAnswer(f"The source responded with status {status}: check the address.")
     if not reply.whole:
-        raise SourceError("Its response was cut off or too slow. Stint retries later.")
+        raise SourceError("The source's response was cut off or too slow. Stint retries later.")
     if len(reply.body) > MAX_ANSWER:
-        raise OddAnswer(f"Its response is larger than {MAX_ANSWER // 1024} KiB.")
+        raise OddAnswer(f"The source's response is larger than {MAX_ANSWER // 1024} KiB.")
     try:
         return json.loads(reply.body)
     except (ValueError, RecursionError) as error:
-        raise OddAnswer("Its response is not JSON: check the address.") from error
+        raise OddAnswer("The source's response is not JSON: check the address.") from error

@@ -1,6 +1,6 @@
-"""The contract of workflow sources: report the status of a workflow, and verify their own webhooks.
+"""The interface of workflow sources: report the status of a workflow, and verify the source's own webhooks.
 
-A webhook only ends access, so it is a hint that is always safe to follow. Starting or extending access calls
+A webhook can only end access, so acting on it is always safe. To start or extend access, Stint calls
 ``status``.
 """
 
@@ -25,9 +25,9 @@ CALL_SECONDS = 5.0
 MAX_ANSWER = 1024 * 1024
 MAX_DELIVERY = 1024 * 1024
 LONGEST_ID = 120
-# The maximum number of people that are read from one list.
+# The maximum number of people to read from one list.
 MOST_NAMES = 100
-# Nobody plans beyond these dates. Times far beyond them can't be shown in every time zone, or stored in the
+# No one plans beyond these dates. Times far beyond them can't be shown in every time zone, or stored in the
 # database.
 EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 LATEST = dt.datetime(2100, 12, 31, tzinfo=dt.UTC)
@@ -46,17 +46,17 @@ class SourceError(Exception):
 
 
 class OddAnswer(SourceError):
-    """A source gave no usable response about one workflow, which means nothing for others."""
+    """A source gave no usable response about one workflow. This says nothing about other workflows."""
 
 
 class InTrouble(SourceError):
     """A source failed or refused a query about one workflow.
 
-    Queries about others show whether the whole source is affected.
+    Queries about other workflows show whether the whole source is affected.
     """
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"It gave no status: {why}")
+        super().__init__(f"The source gave no status: {why}")
 
 
 class DeliveryRefused(Exception):
@@ -74,15 +74,15 @@ class NotAnId(ValueError):
 class Status:
     """A source's response about a workflow.
 
-    ``outside_id`` is the source's own ID of an open workflow, which may differ from the queried ID, such as a
-    number. ``assigned`` and ``on_call`` are email addresses or names in lowercase. ``services`` are IDs and
-    names of the affected services. ``values`` maps names to strings that commands can be bound to. ``reason``
-    states why it is not open.
+    ``outside_id`` is the source's own ID of an open workflow, for example a number, which may differ from the
+    queried ID. ``assigned`` and ``on_call`` are email addresses or names in lowercase. ``services`` are IDs
+    and names of the affected services. ``values`` maps names to strings that commands can be bound to.
+    ``reason`` is why the workflow is not open.
 
-    ``opened_by`` are those who opened it, and ``changed_by`` those who last changed its severity, urgency or
-    assignees, in the same form; systems by their ID. An empty ``opened_by``, or None in ``changed_by``, means
-    that the source does not report it. Neither may contain anything that a requester could choose, such as an
-    editable name.
+    ``opened_by`` are the people who opened it, and ``changed_by`` those who last changed its severity,
+    urgency or assignees, in the same format; systems are listed by ID. An empty ``opened_by``, or None in
+    ``changed_by``, means that the source does not report it. Neither may contain values that a requester
+    could choose, such as an editable name.
     """
 
     standing: Standing
@@ -104,7 +104,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A verified delivery. ``key`` is unique, because it is derived from what the sender signed."""
+    """A verified delivery. ``key`` is unique, because it is derived from the signed content."""
 
     key: str
     event: str = ""
@@ -114,7 +114,7 @@ class Delivery:
 class Hint:
     """A delivery's claim about one workflow.
 
-    With ``whole``, it covers all workflows whose outside ID begins with ``outside_id`` and a colon.
+    With ``whole``, the hint covers all workflows whose outside ID begins with ``outside_id`` and a colon.
     """
 
     outside_id: str
@@ -132,10 +132,10 @@ class SourceParameters(BaseModel):
 
 
 class Adapter(Protocol):
-    """Reads the workflows of one provider. Can be called from any number of threads."""
+    """Reads the workflows of one provider. Can be called from several threads."""
 
     def status(self, outside_id: str) -> Status:
-        """Query the source, for at most ``CALL_SECONDS`` per request.
+        """Query the source about one workflow, for at most ``CALL_SECONDS`` per request.
 
         Raises SourceError; OddAnswer if only this workflow is affected; InTrouble if it is unknown whether
         others are affected; and NotAnId for an invalid ID.
@@ -218,10 +218,10 @@ def id_of(value: Any, pattern: re.Pattern[str]) -> str:
 
 
 def moment_of(value: Any) -> dt.datetime | None:
-    """Return an ISO 8601 time with a time zone in UTC; None for anything else.
+    """Convert an ISO 8601 time with a time zone to UTC; return None for anything else.
 
-    A time beyond the planning limits becomes the limit. As None, it would start workflows early and keep
-    finished ones open.
+    A time beyond the planning limits becomes the limit. If it became None, workflows would start early, and
+    finished ones would stay open.
     """
     try:
         moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else None
@@ -229,7 +229,7 @@ def moment_of(value: Any) -> dt.datetime | None:
         return None
     if moment is None or moment.tzinfo is None:
         return None
-    # Compared before the conversion, which fails near the limits of datetime.
+    # Compare before the conversion, which fails near the limits of datetime.
     return min(max(moment, EARLIEST), LATEST).astimezone(dt.UTC)
 
 
@@ -258,7 +258,7 @@ def each(data: Any, *path: str | int) -> list[Any]:
 
 
 def event_of(body: bytes, *path: str) -> str:
-    """Return the event type at a path of a delivery; empty if it can't be parsed."""
+    """Return the event type at a path of a delivery; empty if the delivery can't be parsed."""
     try:
         return text_of(at(json.loads(body), *path), 100)
     except (ValueError, RecursionError):

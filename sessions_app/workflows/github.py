@@ -48,7 +48,7 @@ class Parameters(SourceParameters):
         default="https://api.github.com",
         description="The API URL; https://host/api/v3 for GitHub Enterprise Server",
     )
-    token: SecretStr = Field(description="A token with only read access to the Actions of the repositories")
+    token: SecretStr = Field(description="A token with read-only access to the Actions of the repositories")
 
 
 class GitHub:
@@ -73,9 +73,13 @@ class GitHub:
             return Status(standing=Standing.UNKNOWN, reason="The job belongs to another run.")
         status = text_of(at(job, "status"))
         if status == "completed":
-            return Status(standing=Standing.CLOSED, reason=f"It ended: {text_of(at(job, 'conclusion'))}.")
+            return Status(
+                standing=Standing.CLOSED, reason=f"The job ended: {text_of(at(job, 'conclusion'))}."
+            )
         if status != "in_progress":
-            return Status(standing=Standing.UNKNOWN, reason=f"It is not running: its status is “{status}”.")
+            return Status(
+                standing=Standing.UNKNOWN, reason=f"The job is not running: its status is “{status}”."
+            )
         own_id = id_of(f"{repository}:{run_id}:{attempt}:{text_of(at(job, 'id'))}", _ID)
         return self._running(own_id, job, self._ask(f"/repositories/{repository}/actions/runs/{run_id}"))
 
@@ -85,7 +89,7 @@ class GitHub:
         values = {
             "commit": text_of(at(run, "head_sha")),
             "branch": branch,
-            # For the `release` event, GitHub puts the release's tag here.
+            # For the `release` event, GitHub puts the release's tag in this field.
             "release": branch if event == "release" else "",
             "event": event,
             "repository": text_of(at(run, "repository", "full_name")),
@@ -100,7 +104,7 @@ class GitHub:
             url=text_of(at(job, "html_url"), 500),
             services=tuple(filter(None, (text_of(at(run, "repository", "id")), values["repository"]))),
             values={name: value for name, value in values.items() if value},
-            # Who started the run, and who ran this attempt. A job itself can't be changed.
+            # Who started the run, and who started this attempt. A job itself can't be changed.
             opened_by=_both(at(run, "actor", "login"), at(run, "triggering_actor", "login")),
             changed_by=(),
         )
@@ -125,7 +129,7 @@ class GitHub:
         return Delivery(key=body_key(body), event=text_of(headers.get("x-github-event"), 100))
 
     def parse(self, body: bytes) -> list[Hint]:
-        """Return a hint for a job or run that changed, or for a finished deployment of one."""
+        """Return a hint for a changed job or run, or for a finished deployment of one."""
         said = json.loads(body)
         repository = text_of(at(said, "repository", "id"))
         if job := at(said, "workflow_job"):
@@ -140,7 +144,7 @@ class GitHub:
 
 
 def _both(*logins: Any) -> tuple[str, ...]:
-    """Return the names; empty if one is missing, because it could be anyone's."""
+    """Return the names; empty if one is missing, because the missing name could be anyone's."""
     found = [text_of(login) for login in logins]
     return names_of(found) if all(found) else ()
 

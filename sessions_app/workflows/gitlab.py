@@ -70,9 +70,11 @@ class GitLab:
             return Status(standing=Standing.UNKNOWN, reason="GitLab has no such job.")
         status = text_of(at(job, "status"))
         if status in _OVER:
-            return Status(standing=Standing.CLOSED, reason=f"It ended: {status}.")
+            return Status(standing=Standing.CLOSED, reason=f"The job ended: {status}.")
         if status != "running":
-            return Status(standing=Standing.UNKNOWN, reason=f"It is not running: its status is “{status}”.")
+            return Status(
+                standing=Standing.UNKNOWN, reason=f"The job is not running: its status is “{status}”."
+            )
         return self._running(job, project)
 
     def _running(self, job: Any, project: str) -> Status:
@@ -93,7 +95,7 @@ class GitLab:
             url=text_of(at(job, "web_url"), 500),
             services=(project,),
             values={name: value for name, value in values.items() if value},
-            # Who started the pipeline, played the job, or ran it again. A job itself can't be changed.
+            # Who started the pipeline, and who started or retried the job. A job itself can't be changed.
             opened_by=names_of([at(job, "user", "username")]),
             changed_by=(),
         )

@@ -60,7 +60,7 @@ _NO_CHANGE = frozenset(
     )
 )
 _ACKNOWLEDGED = "acknowledge_log_entry"
-# The number of entries on one page of the log, and the maximum number of pages that are read.
+# The number of entries on one page of the log, and the maximum number of pages to read.
 _PAGE, _MOST_PAGES = 100, 5
 
 
@@ -74,7 +74,9 @@ class Parameters(SourceParameters):
 
 
 class PagerDuty:
-    """Reads incidents, who opened and changed each, and the people on call for its escalation policy."""
+    """Reads incidents, the people who opened and changed them, and the people on call for their escalation
+    policies.
+    """
 
     def __init__(self, parameters: Parameters) -> None:
         self._url = parameters.url
@@ -94,7 +96,7 @@ class PagerDuty:
         if status == "resolved":
             return Status(standing=Standing.CLOSED, reason="It is resolved.")
         if status not in _OPEN:
-            return Status(standing=Standing.UNKNOWN, reason=f"Its status is “{status}”.")
+            return Status(standing=Standing.UNKNOWN, reason=f"The incident's status is “{status}”.")
         return self._open(incident, status)
 
     def _open(self, incident: Any, status: str) -> Status:
@@ -130,7 +132,9 @@ class PagerDuty:
         return names_of([at(one, "user", "email") for one in each(answer, "oncalls")])
 
     def _changed_by(self, outside_id: str) -> tuple[str, ...] | None:
-        """Return who last changed an incident, for each kind of change; None if its log is too long."""
+        """Return who last changed an incident, for each kind of change; None if the incident's log is too
+        long.
+        """
         entries: list[Any] = []
         for page in range(_MOST_PAGES):
             answer = self._ask(f"/incidents/{outside_id}/log_entries?limit={_PAGE}&offset={page * _PAGE}")
@@ -183,8 +187,8 @@ class PagerDuty:
 def _changers(entries: Sequence[Any]) -> list[Any]:
     """Return the users who last made each kind of change.
 
-    PagerDuty's own changes, such as an escalation, are nobody's. A user who acknowledges an incident without
-    being assigned to it becomes its assignee.
+    PagerDuty's own changes, such as an escalation, belong to no one. A user who acknowledges an incident
+    without being assigned to it becomes its assignee.
     """
     assigned = {text_of(at(one, "id")) for entry in entries for one in each(entry, "assignees")}
     last: dict[str, tuple[dt.datetime, Any]] = {}

@@ -1,6 +1,6 @@
 """The registry of adapters, by provider.
 
-Third-party packages add one with an entry point in the group ``stint.workflows`` that names an
+Third-party packages add an adapter with an entry point in the group ``stint.workflows`` that names an
 ``AdapterType``.
 """
 
@@ -20,7 +20,7 @@ _types: dict[str, AdapterType] = {one.provider: one for one in (PAGERDUTY, GITHU
 
 
 def register(adapter_type: AdapterType) -> None:
-    """Register a type for its provider, replacing an earlier one."""
+    """Register a type for its provider, replacing an earlier type."""
     _types[adapter_type.provider] = adapter_type
 
 
@@ -30,7 +30,7 @@ def types() -> dict[str, AdapterType]:
 
 
 def find(provider: str) -> AdapterType | None:
-    """Return the type of a provider; None if there is no adapter for it, or no longer."""
+    """Return the type of a provider; None if no adapter is installed for it."""
     return types().get(provider)
 
 

@@ -2,8 +2,8 @@
 (https://www.standardwebhooks.com).
 
 A delivery is `{"type": …, "data": {"id": …, "status": …}}`. A response has the ID and the status at ``root``.
-It can also have `title`, `url`, `severity`, `assignees`, `on_call`, `service`, `starts_at`, `ends_at`,
-`opened_by`, `changed_by` and `facts`.
+The response can also have `title`, `url`, `severity`, `assignees`, `on_call`, `service`, `starts_at`,
+`ends_at`, `opened_by`, `changed_by` and `facts`.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ _MOST_FACTS = 50
 class Parameters(SourceParameters):
     """Connection settings for the system."""
 
-    url: Address = Field(description="URL of one workflow; {id} stands for its ID")
+    url: Address = Field(description="URL of one workflow; {id} is replaced by the workflow's ID")
     token: SecretStr | None = Field(default=None, description="Sent as `Authorization: Bearer …`")
     kind: Literal["incident", "change", "ticket", "task", "pipeline"] = Field(
-        default="ticket", description="Kind of its workflows"
+        default="ticket", description="Kind of the source's workflows"
     )
     root: str = Field(default="", description="Path to the workflow in the response, such as `result.0`")
     id: str = Field(default="id", description="Key of the ID, with the same value that webhooks send")
@@ -84,7 +84,7 @@ class Standard:
     def status(self, outside_id: str) -> Status:
         """Query one workflow. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
-            raise NotAnId("An ID may only contain letters, digits, _ and -.")
+            raise NotAnId("An ID can contain only letters, digits, _ and -.")
         token = self._with.token
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         answer = ask(self._with.url.replace("{id}", outside_id), {"Accept": "application/json", **headers})
@@ -95,9 +95,9 @@ class Standard:
             return Status(standing=Standing.UNKNOWN, reason="Workflow not found.")
         status = text_of(at(workflow, *self._with.status.split(".")))
         if status in self._with.closed:
-            return Status(standing=Standing.CLOSED, reason=f"Its status is “{status}”.")
+            return Status(standing=Standing.CLOSED, reason=f"The workflow's status is “{status}”.")
         if status not in self._with.open:
-            return Status(standing=Standing.UNKNOWN, reason=f"Its status is “{status}”.")
+            return Status(standing=Standing.UNKNOWN, reason=f"The workflow's status is “{status}”.")
         return self._open(workflow)
 
     def _open(self, workflow: dict[str, Any]) -> Status:

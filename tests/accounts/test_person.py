@@ -76,7 +76,7 @@ def test_a_key_and_a_token_are_added_to_somebody_who_is_there(world, key):
 
 
 REFUSED = [
-    (["alice"], "already exists. Pass --key or --token"),
+    (["alice"], "To add a key or a token, pass --key or --token"),
     (["alice", "--admin", "--token", "x"], "--admin applies only to new accounts"),
     (["no spaces"], "isn't a valid username"),
     (["robot-2", "--kind", "agent"], "needs --owner"),

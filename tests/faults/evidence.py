@@ -127,7 +127,7 @@ def _used_afterwards(lives: list[Life]) -> Iterator[tuple[str, str]]:
 
 
 def unsettled() -> list[str]:
-    """Return what has not ended yet, although nothing is used any more."""
+    """Return what has not ended yet, although nothing is used anymore."""
     from broker.audit.models import AuditBacklog
     from broker.kernel import clock
     from sessions_app.models import CommandRun, Grant, Session

@@ -44,7 +44,7 @@ def test_hands_and_eyes_are_not_disturbed(live_world, visit):
     bob.locator("#comment").focus()
     live_world.grant(who=live_world.deployer, now=now())
     expect(bob.locator("main")).to_contain_text(
-        "Deployer also has access to web then.", timeout=allow(10) * 1000
+        "Deployer also has access to web at that time.", timeout=allow(10) * 1000
     )
     expect(bob.locator("#comment")).to_have_value("Looks right, but")
     expect(bob.locator("#comment")).to_be_focused()

@@ -28,11 +28,14 @@ _ACTOR = Actor.system("person")
 
 
 class Command(StintCommand):
-    """Create the identity if it doesn't exist, then add the key and the token. The token is the last line of
-    the output.
+    """Create the identity if it doesn't exist, then add the key and the token. The token is on the last line
+    of the output.
     """
 
-    help = "Create a person, service or agent, or add an SSH key or a token to one. Each change is recorded."
+    help = (
+        "Create a person, service or agent, or add an SSH key or a token to an existing one. Each "
+        "change is recorded."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
@@ -46,7 +49,7 @@ class Command(StintCommand):
         )
         add("--group", action="append", default=[], help="group to join, created if missing; can be repeated")
         add("--kind", choices=Kind.values, default="", help="kind of a new identity (default: person)")
-        add("--owner", default="", help="person who is responsible for a service or an agent")
+        add("--owner", default="", help="person who is responsible for the service or agent")
         add("--password-stdin", action="store_true", help="read the password from standard input")
         add("--key", type=Path, help="file with one SSH public key, such as ~/.ssh/id_ed25519.pub")
         add("--token", metavar="LABEL", default="", help="create an API token with this label")
@@ -68,7 +71,7 @@ class Command(StintCommand):
         self.stdout.write("\n".join(done))
 
     def _done(self, options: dict[str, Any]) -> Iterator[str]:
-        """Make the changes, and yield a line of output for each."""
+        """Make the changes, and yield a line of output for each change."""
         identity = _there(options)
         if identity is None:
             identity = _created(options)
@@ -96,7 +99,9 @@ class Command(StintCommand):
 
 
 def _there(options: dict[str, Any]) -> Identity | None:
-    """Return the identity with that name, if it exists. The command can only add a key or a token to it."""
+    """Return the identity with that name, if it exists. For an existing identity, the command can only add a
+    key or a token.
+    """
     found = Identity.objects.filter(username=canonical_username(options["username"])).first()
     if found is None:
         return None
@@ -106,7 +111,9 @@ def _there(options: dict[str, Any]) -> Identity | None:
             " accounts. Change the account on its page instead."
         )
     if not (options["key"] or options["token"]):
-        raise CommandError(f"{found.username} already exists. Pass --key or --token to add one.")
+        raise CommandError(
+            f"{found.username} already exists. To add a key or a token, pass --key or --token."
+        )
     return found
 
 

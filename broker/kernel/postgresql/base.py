@@ -1,5 +1,5 @@
-"""A database backend that treats a read-only server (a standby or a demoted primary) as unreachable. It
-closes the connection, so that the next connection goes to the primary. It prepares the statements of
+"""A database backend that treats a read-only server (a standby or a demoted primary) as unreachable. The
+backend closes the connection, so that the next connection goes to the primary, and prepares the statements of
 operations that run often (`prepared`).
 
 Sources: PostgreSQL's documentation, "Error Codes" (25006, 0A000, 26000) and "Asynchronous Operations" (which
@@ -59,13 +59,13 @@ class _Errors(DatabaseErrorWrapper):
             raise OperationalError(*error.args).with_traceback(trace) from error
         if isinstance(error, psycopg.errors.FeatureNotSupported | psycopg.errors.InvalidSqlStatementName):
             # A prepared statement fails from now on if an upgrade changed the type of one of its columns, or
-            # if it could not be prepared.
+            # if preparing it failed.
             self._wrapper.is_outdated = True
         super().__exit__(kind, error, trace)
 
 
 class _Operations(DatabaseOperations):
-    """Django's operations, whose log of statements has prepared ones too."""
+    """Django's operations, extended so that the log of statements includes prepared ones."""
 
     def last_executed_query(self, cursor: Any, sql: Any, params: Any) -> str:
         """Return the text of the statement with its parameters."""
@@ -75,7 +75,9 @@ class _Operations(DatabaseOperations):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's connection, which is not usable if its server is read-only, or its statements are outdated."""
+    """Django's connection, which counts as unusable if its server is read-only or its statements are
+    outdated.
+    """
 
     ops_class = _Operations
     is_outdated = False
@@ -90,7 +92,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return made
 
     def create_cursor(self, name: str | None = None) -> Any:
-        """Return a cursor, which prepares its statements within `prepared`."""
+        """Return a cursor, which prepares its statements within a `prepared` block."""
         self.connection.cursor_factory = PreparingCursor if is_prepared() else base.Cursor
         return super().create_cursor(name)
 

@@ -1,8 +1,8 @@
-"""Statements of Django's that PostgreSQL plans once per connection, for operations that run often.
+"""Prepares Django statements that run often, so that PostgreSQL plans them once per connection.
 
-To plan such a statement takes longer than to run it. Within ``prepared``, each statement is sent with its
-parameters apart and prepared under a name. Django's own ``server_side_binding`` would do this for every
-statement, also for those whose plan depends on the values.
+Planning such a statement takes longer than running it. Within ``prepared``, each statement is sent separately
+from its parameters and prepared under a name. Django's own ``server_side_binding`` would do this for every
+statement, including those whose plan depends on the values.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _PLACE = re.compile("%[%s]")
 def prepared() -> Iterator[None]:
     """Prepare the statements of the block, or of the decorated function.
 
-    Only for statements that find their rows by keys: the plan is made without knowing the values, so it uses
-    no partial index whose condition a value would have to meet. Members of an ``Enum`` are constants of the
-    statement.
+    Use this only for statements that find their rows by keys: the plan is made without knowing the values, so
+    it uses no partial index whose condition depends on a value. Members of an ``Enum`` become constants of
+    the statement.
     """
     token = _within.set(True)
     try:
@@ -59,21 +59,21 @@ class PreparingCursor(ServerBindingCursor):
 class KeptStatements(PrepareManager):
     """The statements prepared on a connection, which outlive errors and rollbacks.
 
-    psycopg would drop all of them after a rollback, in case the transaction had replaced tables, and with
-    them those of `broker.kernel.statement`.
+    Otherwise, psycopg would drop all of them after a rollback, in case the transaction had replaced tables,
+    and also those of `broker.kernel.statement`.
     """
 
     def clear(self) -> bool:
-        """Keep everything."""
+        """Keep all prepared statements."""
         return False
 
     def validate(self, *_: object) -> None:
-        """Keep a statement whose execution failed: it is prepared."""
+        """Keep a statement whose execution failed, because it was prepared."""
         self._rotate()
 
 
 def _with_constants(query: str, params: Sequence[Any]) -> tuple[str, Sequence[Any]]:
-    """Return the statement with members of enumerations written into it, and the other parameters."""
+    """Return the statement with members of enumerations written into it, and the remaining parameters."""
     if not any(isinstance(value, Enum) for value in params):
         return query, params
     left, kept = iter(params), []

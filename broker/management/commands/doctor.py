@@ -17,7 +17,9 @@ _MARKS = {Level.OK: "ok", Level.WARNING: "WARN", Level.WRONG: "FAIL"}
 
 
 class Command(StintCommand):
-    """Print findings as they come. Exits with 1 if something is wrong; warnings alone are not a failure."""
+    """Print findings as they come. Exits with 1 if there is a problem; warnings alone don't count as
+    failure.
+    """
 
     help = "Check settings, servers, processes and targets, and print what is wrong and how to fix it."
 

@@ -25,7 +25,7 @@ EFFECTS = ("read", "change", "destructive")
 
 
 class TargetShape(Shape):
-    """One host."""
+    """One host or endpoint."""
 
     name = serializers.CharField()
     address = serializers.CharField()
@@ -35,7 +35,7 @@ class TargetShape(Shape):
 
 
 class ClusterShape(Shape):
-    """A named place with its targets."""
+    """A named system with its targets."""
 
     name = serializers.CharField()
     kind = serializers.CharField()
@@ -53,7 +53,7 @@ class ClusterShape(Shape):
 
 
 class FreeParameterShape(Shape):
-    """A value that can be chosen at each run."""
+    """A parameter whose value is chosen at each run."""
 
     name = serializers.CharField()
     kind = serializers.CharField()
@@ -74,7 +74,7 @@ class CommandShape(Shape):
     hold = serializers.BooleanField(help_text="Each run needs the approval of a second person.")
     finish_seconds = serializers.IntegerField(
         allow_null=True,
-        help_text="How long a run may continue after the grant ends; null: it is cut.",
+        help_text="How long a run may continue after the grant ends; null: the run is cut.",
     )
 
 
@@ -99,12 +99,12 @@ class CommandSetShape(Shape):
     versions = serializers.SerializerMethodField(help_text="The versions you can see.")
 
     def get_summary(self, command_set: CommandSet) -> str:
-        """Purpose of the command set; empty while nothing is published."""
+        """Purpose of the command set; empty if no version is published."""
         return str(command_set.published.document["summary"]) if command_set.published else ""
 
     @shown_as({"type": ["string", "null"], "enum": [*Risk.values, None]})
     def get_risk(self, command_set: CommandSet) -> str | None:
-        """Risk as the document states it."""
+        """Risk that the document states."""
         return command_set.published.document["risk"] if command_set.published else None
 
     @shown_as({"type": ["integer", "null"]})
@@ -136,7 +136,7 @@ class VersionShape(Shape):
 
     @shown_as(CommandShape(many=True))
     def get_commands(self, version: CommandSetVersion) -> Any:
-        """Commands with parameters left open."""
+        """Commands, with open parameters."""
         return CommandShape(describe(compile_open(document_of(version))), many=True).data
 
 
@@ -152,8 +152,8 @@ class PolicyShape(Shape):
 
 
 class ProposalShape(Shape):
-    """A version of a document that may allow more than the stored one, so another administrator must publish
-    it.
+    """A proposed version of a document that may allow more than the stored version, so another administrator
+    must publish it.
     """
 
     id = serializers.IntegerField()
@@ -174,7 +174,7 @@ class ProposalShape(Shape):
 
     @shown_as({"type": "string", "enum": ProposalState.values})
     def get_state(self, proposal: Proposal) -> str:
-        """State; a proposal also expires when its document changes."""
+        """State of the proposal. A proposal also expires when its document changes."""
         return standing_of(proposal, clock.now())
 
 
@@ -211,7 +211,7 @@ class ChangeShape(Shape):
 
 
 class PlanShape(Shape):
-    """What applying the files changes, in order."""
+    """The changes from applying the files, in order."""
 
     changes = ChangeShape(many=True)
     unused = serializers.ListField(

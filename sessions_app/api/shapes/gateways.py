@@ -15,7 +15,8 @@ class SshGatewayShape(Shape):
     host_keys = serializers.ListField(
         child=serializers.CharField(),
         help_text=(
-            "Algorithm and key of each, as `known_hosts` has them; empty while no gateway has run for a day."
+            "Algorithm and key of each host key, in the format of `known_hosts`; empty if no gateway "
+            "has run for a day."
         ),
     )
 
@@ -26,15 +27,15 @@ class WebGatewayShape(Shape):
     url = serializers.CharField()
     ca = serializers.CharField(
         help_text=(
-            "PEM certificates of the authorities that sign the gateways' certificates, two during a rotation;"
-            " empty if the administrator provides the gateways' certificates, and while no gateway has run"
-            " for a day."
+            "PEM certificates of the authorities that sign the gateways' certificates, two during a "
+            "rotation; empty if the administrator provides the gateways' certificates, or if no "
+            "gateway has run for a day."
         ),
     )
     fingerprints = serializers.ListField(
         child=serializers.CharField(),
         help_text=(
-            "SHA-256 of each of those certificates, or of the gateways' own; empty while no gateway has run"
-            " for a day."
+            "SHA-256 of each of those certificates, or of the gateways' own; empty if no gateway has "
+            "run for a day."
         ),
     )

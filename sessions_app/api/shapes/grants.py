@@ -28,13 +28,13 @@ class GrantShape(Shape):
     policy = serializers.CharField(source="policy.name")
     request = serializers.CharField(source="request.ref")
     workflow = serializers.CharField(
-        source="workflow.ref", allow_null=True, help_text="The workflow that it ends with."
+        source="workflow.ref", allow_null=True, help_text="The workflow whose end also ends the grant."
     )
     parent = serializers.CharField(  # type: ignore[assignment]  # shadows DRF's attribute
-        source="parent.ref", allow_null=True, help_text="The parent grant that it ends with."
+        source="parent.ref", allow_null=True, help_text="The parent grant whose end also ends the grant."
     )
     heartbeat_seconds = serializers.IntegerField(
-        allow_null=True, help_text="How often its holder must call `heartbeat`; null: never."
+        allow_null=True, help_text="How often the holder must call `heartbeat`; null: never."
     )
     heartbeat_due_at = Moment(allow_null=True, help_text="When the next heartbeat is due.")
     parameters = serializers.DictField(child=serializers.CharField())
@@ -50,12 +50,15 @@ class GrantShape(Shape):
     break_glass = serializers.BooleanField()
     own_incident = serializers.BooleanField(
         source="is_own_incident",
-        help_text="No one approved the access, and the holder opened or changed the incident, or may have.",
+        help_text="No one approved the access, and the holder opened or changed the incident, or may have "
+        "done so.",
     )
     starts_at = Moment()
     expires_at = Moment()
     activated_at = Moment(allow_null=True)
-    held_at = Moment(allow_null=True, help_text="When it was suspended after too many refused commands.")
+    held_at = Moment(
+        allow_null=True, help_text="When the grant was suspended after too many refused commands."
+    )
     revoking_at = Moment(allow_null=True)
     ended_at = Moment(allow_null=True, help_text="When the end was confirmed on all targets.")
     end_reason = Choice(choices=EndReason.values, allow_null=True)
@@ -73,10 +76,12 @@ class GrantShape(Shape):
 
 
 class GrantDetailShape(GrantShape):
-    """A grant with what it allows and how to use it."""
+    """A grant, with what it allows and how to use it."""
 
     commands = serializers.SerializerMethodField()
-    finish_seconds = serializers.IntegerField(help_text="The longest time a run may continue after the end.")
+    finish_seconds = serializers.IntegerField(
+        help_text="The longest time that a run may continue after the end."
+    )
     connect = serializers.SerializerMethodField(help_text="What to enter on each target.")
 
     @shown_as(CommandShape(many=True))
@@ -105,17 +110,17 @@ class HeartbeatShape(Shape):
     """The result of a heartbeat."""
 
     ref = serializers.CharField()
-    heartbeat_due_at = Moment(help_text="When the next heartbeat is due; without it the grant ends.")
+    heartbeat_due_at = Moment(help_text="When the next heartbeat is due. If it is missed, the grant ends.")
 
 
 class RunShape(Shape):
-    """One command that was tried."""
+    """One attempted command."""
 
     id = serializers.IntegerField()
     grant = serializers.CharField(source="grant.ref")
     holder = serializers.CharField(source="grant.holder.username")
     target = serializers.CharField(source="target.name")
-    client_address = serializers.CharField(help_text="The client's address; empty if it is not known.")
+    client_address = serializers.CharField(help_text="The client's address; empty if unknown.")
     line = serializers.CharField(help_text="The command as it was typed.")
     argv = serializers.ListField(child=serializers.CharField())
     effect = Choice(choices=EFFECTS, allow_null=True)
@@ -143,10 +148,10 @@ class RunShape(Shape):
 
 
 class OutputShape(Shape):
-    """A part of what a run printed."""
+    """A part of a run's output."""
 
     text = serializers.CharField()
-    next = serializers.CharField(allow_null=True, help_text="URL of the next part; null on the last one.")
+    next = serializers.CharField(allow_null=True, help_text="URL of the next part; null on the last part.")
 
 
 class SessionShape(Shape):
@@ -228,7 +233,7 @@ class ComparisonShape(Shape):
     targets = ComparedTargetShape(many=True)
     approved_seconds = serializers.IntegerField()
     used_seconds = serializers.IntegerField(help_text="How much of the granted time was used.")
-    refused = ComparedRefusedShape(many=True, help_text="The 20 most frequent ones.")
+    refused = ComparedRefusedShape(many=True, help_text="The 20 most frequent refused commands.")
     refused_times = serializers.IntegerField(
         allow_null=True, help_text="Null if the target does not report refusals."
     )
@@ -275,7 +280,7 @@ class ReceiptSessionShape(Shape):
 
 
 class ReceiptEndShape(Shape):
-    """How it ended."""
+    """How the grant ended."""
 
     reason = Choice(choices=EndReason.values)
     why = serializers.CharField()
@@ -283,14 +288,14 @@ class ReceiptEndShape(Shape):
     by = serializers.CharField(allow_null=True)
     began_at = Moment()
     proven_at = Moment(allow_null=True)
-    seconds = serializers.FloatField(help_text="How long the end took, until confirmation or until now.")
-    early_seconds = serializers.IntegerField(help_text="How much of the granted time was unused.")
+    seconds = serializers.FloatField(help_text="How long the end took, until its confirmation or until now.")
+    early_seconds = serializers.IntegerField(help_text="How much of the granted time was left.")
     last_error = serializers.CharField()
     attempts = serializers.IntegerField()
 
 
 class CredentialShape(Shape):
-    """The credential of a grant on a target. It is shown once."""
+    """The credential for using a grant on a target, which is shown once."""
 
     values = serializers.DictField(
         child=serializers.CharField(),
@@ -315,7 +320,7 @@ class ReceiptCheckShape(Shape):
 
 
 class ReceiptShape(Shape):
-    """What was approved, run and refused, how it ended, and what was verified."""
+    """What was approved, run and refused, how the grant ended, and what was verified."""
 
     grant = serializers.CharField()
     request = serializers.CharField()

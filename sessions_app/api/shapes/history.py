@@ -14,9 +14,11 @@ class DocumentVersionShape(Shape):
     number = serializers.IntegerField()
     at = Moment()
     by = serializers.CharField(help_text="Who changed it: a username, or `system:` and a component of Stint.")
-    digest = serializers.CharField(help_text="SHA-256 of the document in hex; empty if it was removed.")
+    digest = serializers.CharField(
+        help_text="SHA-256 of the document in hex; empty if the document was removed."
+    )
     document = serializers.DictField(
-        allow_null=True, help_text="The document with secrets masked; null if it was removed."
+        allow_null=True, help_text="The document with secrets masked; null if the document was removed."
     )
 
 
@@ -27,7 +29,7 @@ class HistoryShape(Shape):
 
 
 class DifferenceShape(Shape):
-    """What changed."""
+    """The differences between two versions."""
 
     lines = serializers.ListField(child=serializers.CharField(allow_blank=True))
 
@@ -38,8 +40,8 @@ class PermissionShape(Shape):
     identity = serializers.CharField()
     permission = serializers.ChoiceField(
         choices=(*RUN, *OVERSEE),
-        help_text="The first four let it run commands: as planned access, for an incident, as break-glass"
-        " access, or delegated by a holder.",
+        help_text="The first four let the identity run commands: as planned access, for an incident, as "
+        "break-glass access, or delegated by a holder.",
     )
     type = serializers.CharField(help_text="What gives the permission: `policy`, `cluster` or `stint`.")
     name = serializers.CharField(help_text="Empty: all of Stint.")
@@ -50,9 +52,11 @@ class PermissionShape(Shape):
     clusters = serializers.ListField(child=serializers.CharField())
     command_sets = serializers.ListField(
         child=serializers.CharField(),
-        help_text="On each cluster, those of its kind. Empty: the clusters themselves.",
+        help_text="On each cluster, the targets of that kind. Empty: the clusters themselves.",
     )
-    needs = serializers.CharField(help_text="What it requires, such as `1 approval from leads, up to 4 h`.")
+    needs = serializers.CharField(
+        help_text="What a request needs, such as `1 approval from leads, up to 4 h`."
+    )
 
 
 class PermissionsShape(Shape):

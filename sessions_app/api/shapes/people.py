@@ -89,14 +89,14 @@ class NoticeShape(Shape):
     event = serializers.CharField()
     subject = serializers.CharField()
     body = serializers.CharField()
-    path = serializers.CharField(help_text="The page it links to.")
+    path = serializers.CharField(help_text="The page that the notification links to.")
     count = serializers.IntegerField(
-        help_text="How many events it covers: related events are combined in one notification."
+        help_text="How many events the notification covers: related events are combined."
     )
     created_at = Moment()
     read_at = Moment(allow_null=True)
-    outcome = serializers.SerializerMethodField(help_text="The outcome, once it is settled; otherwise empty.")
+    outcome = serializers.SerializerMethodField(help_text="The outcome, once settled; otherwise empty.")
 
     def get_outcome(self, notice: Notice) -> str:
-        """Outcome of its subject."""
+        """Outcome for the object of the notification."""
         return outcome_of(notice, clock.now())

@@ -29,5 +29,5 @@ class EntryShape(Shape):
         return bytes(entry.hash).hex()
 
     def get_previous_hash(self, entry: AuditEntry) -> str:
-        """Hash that the entry is chained to, in hex."""
+        """Hash, in hex, of the previous entry in the chain."""
         return bytes(entry.prev_hash).hex()

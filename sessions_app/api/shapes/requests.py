@@ -16,7 +16,7 @@ from sessions_app.queries.requests.extents import left_duration
 
 
 class VersionRefShape(Shape):
-    """Which version of which command set."""
+    """A command set and the number of its version."""
 
     name = serializers.CharField(source="command_set.name")
     version = serializers.IntegerField(source="number")
@@ -38,14 +38,14 @@ class RequestShape(Shape):
     workflow = serializers.CharField(
         source="workflow.ref",
         allow_null=True,
-        help_text="The workflow that the grant ends with.",
+        help_text="The workflow whose end also ends the grant.",
     )
     grant = serializers.SerializerMethodField(help_text="The resulting grant.")
     parameters = serializers.DictField(child=serializers.CharField())
     starts_at = Moment(allow_null=True, help_text="Null: on approval.")
     duration = serializers.IntegerField(help_text="Seconds.")
     duration_left = serializers.SerializerMethodField(
-        help_text="Seconds left by the approvals so far; the granted duration, once approved."
+        help_text="Duration in seconds, as reduced by the approvals so far."
     )
     reason = serializers.CharField()
     ticket = serializers.CharField()
@@ -61,12 +61,12 @@ class RequestShape(Shape):
         return grant.ref if grant else None
 
     def get_duration_left(self, request: AccessRequest) -> int:
-        """Duration that the approvers left, in seconds."""
+        """Duration in seconds, as reduced by the approvers."""
         return left_duration(request)
 
 
 class GivenNarrowingShape(Shape):
-    """What an approver reduced; a missing member was not reduced."""
+    """What an approver reduced. Members that were not reduced are missing."""
 
     duration = serializers.IntegerField(required=False)
     commands = serializers.ListField(child=serializers.IntegerField(), required=False)
@@ -100,7 +100,9 @@ class ClauseShape(Shape):
     count = serializers.IntegerField()
     groups = serializers.ListField(child=serializers.CharField())
     missing = serializers.IntegerField()
-    approvers = serializers.ListField(child=serializers.CharField(), help_text="Who can give them.")
+    approvers = serializers.ListField(
+        child=serializers.CharField(), help_text="The people who can give the approvals."
+    )
 
 
 class YouShape(Shape):
@@ -118,19 +120,21 @@ class AcceptedShape(Shape):
 
 
 class RequestDetailShape(RequestShape):
-    """A request with everything that its approvers need."""
+    """A request with everything its approvers need."""
 
     targets = serializers.SerializerMethodField()
     commands = serializers.SerializerMethodField()
     accepted = serializers.SerializerMethodField()
-    targets_left = serializers.SerializerMethodField(help_text="The `targets` left by the approvals so far.")
+    targets_left = serializers.SerializerMethodField(
+        help_text="The `targets` that remain after the approvals so far."
+    )
     commands_left = serializers.SerializerMethodField(
-        help_text="The `index` of each command left by the approvals so far."
+        help_text="The `index` of each command that remains after the approvals so far."
     )
     approvals = serializers.SerializerMethodField()
     needed = serializers.SerializerMethodField()
     changed = serializers.SerializerMethodField(
-        help_text="Its targets or commands changed, so it can no longer be approved."
+        help_text="The targets or commands changed, so the request can no longer be approved."
     )
     you = serializers.SerializerMethodField()
 
@@ -144,7 +148,7 @@ class RequestDetailShape(RequestShape):
 
     @shown_as(CommandShape(many=True))
     def get_commands(self, request: AccessRequest) -> Any:
-        """Commands with the values of the request."""
+        """Commands with the parameter values of the request."""
         return CommandShape(self.detail.commands, many=True).data
 
     @shown_as(AcceptedShape(many=True))
@@ -190,11 +194,11 @@ class OfferShape(Shape):
     command_set = serializers.CharField()
     summary = serializers.CharField()
     policy = serializers.CharField()
-    approvals = serializers.IntegerField(help_text="How many are needed for planned access.")
+    approvals = serializers.IntegerField(help_text="The number of approvals needed for planned access.")
     longest = serializers.IntegerField(help_text="Seconds.")
     reason_required = serializers.BooleanField()
     parameters = serializers.DictField(
-        child=serializers.CharField(), help_text="Values taken from the command."
+        child=serializers.CharField(), help_text="Parameter values taken from the command."
     )
     missing = FreeParameterShape(many=True, help_text="Parameters you still have to set.")
     effect = Choice(choices=EFFECTS, allow_null=True, help_text="Effect of the command.")
@@ -207,7 +211,7 @@ class OffersShape(Shape):
 
 
 class OverlapShape(Shape):
-    """A grant of another holder on the same cluster at that time, which you can see."""
+    """Another holder's grant on the same cluster at that time, which you can see."""
 
     ref = serializers.CharField()
     holder = serializers.CharField(source="holder.username")
@@ -230,12 +234,12 @@ class PreviewShape(Shape):
     commands = CommandShape(many=True)
     starts_at = Moment()
     ends_at = Moment()
-    lapses_at = Moment(help_text="When it expires if not decided.")
+    lapses_at = Moment(help_text="When the request expires if no one decides.")
     digest = serializers.CharField()
     overlaps = OverlapShape(many=True)
     others = serializers.IntegerField(help_text="How many more overlapping grants you can't see.")
     already = serializers.CharField(
         source="already.ref",
         allow_null=True,
-        help_text="Your own grant that already covers it, if any.",
+        help_text="Your own grant that already gives the same access, if any.",
     )

@@ -23,12 +23,12 @@ class WebhookShape(Shape):
     both_until = Moment(
         source="previous_until",
         allow_null=True,
-        help_text="When the previous secret stops being used for signing.",
+        help_text="When messages stop being signed with the previous secret.",
     )
 
 
 class WebhookMessageShape(Shape):
-    """One message. `key` is its `webhook-id`, the same for each attempt."""
+    """One message. `key` is the `webhook-id`, the same for each attempt."""
 
     id = serializers.IntegerField()
     key = serializers.CharField()

@@ -1,1 +1,1 @@
-"""The endpoints. Each parses the input, calls one operation or query, and renders the result."""
+"""The endpoints. Each one parses the input, calls one operation or query, and renders the result."""

@@ -63,7 +63,7 @@ class CommandSets(Endpoint):
     @described(VersionShape, body=Draft, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Save YAML as a draft of the command set that it names. Administrators only."""
+        """Save YAML as a draft of the command set that the YAML names. Administrators only."""
         draft = save_draft(source=self.body(Draft)["source"], actor=self.identity, now=clock.now())
         place = f"/api/v1/command-sets/{draft.command_set.name}/versions/{draft.number}"
         return self.answer(VersionShape, draft, status=201, Location=place)
@@ -120,8 +120,8 @@ class CommandTry(Endpoint):
     @described(TriedShape, body=Try)
     @once
     def post(self, request: Request, name: str) -> Response:
-        """Test a command line as the gateway would decide it, with the closest allowed command. Nothing is
-        run.
+        """Test how the gateway would decide on a command line, and return the closest allowed command.
+        Nothing is run.
         """
         sent = self.body(Try)
         version = reads.version_of(self.identity, name, sent["version"])

@@ -28,5 +28,7 @@ class WebGateway(Endpoint):
 
     @described(WebGatewayShape)
     def get(self, request: Request) -> Response:
-        """Get the address and authority of the web gateways, so that no client has to trust on first use."""
+        """Get the address and certificate authority of the web gateways, so that no client has to trust on
+        first use.
+        """
         return self.answer(WebGatewayShape, web_gateway(clock.now()))

@@ -1,4 +1,4 @@
-"""Grants: what they allow, what was done with them, and how they end."""
+"""Grants: what they allow, what was done under them, and how they end."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ class GrantEnd(Endpoint):
     @described(GrantDetailShape, body=End)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """End a grant now: access closes at once, and what it left on targets is revoked and verified."""
+        """End a grant now: access closes immediately, and whatever it left on targets is revoked and
+        verified.
+        """
         sent = self.body(End)
         grant = stop_grant(grant_id=reads.any_grant(ref), actor=self.identity, now=clock.now(), **sent)
         return self.answer(GrantDetailShape, reads.grant_after(grant))
@@ -118,7 +120,7 @@ class GrantReview(Endpoint):
     @described(GrantDetailShape, body=Review)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Record what you found when you reviewed someone's break-glass access."""
+        """Record the findings of your review of another person's break-glass access."""
         sent = self.body(Review)
         grant_id = reads.id_of_grant(self.identity, ref)
         review_break_glass(grant_id=grant_id, reviewer=self.identity, note=sent["note"], now=clock.now())
@@ -183,7 +185,7 @@ class GrantDelegate(Endpoint):
     @described(GrantDetailShape, body=Delegate, status=201)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Delegate a part of your grant. The part allows no more than the grant, and ends with it."""
+        """Delegate part of your grant. The delegated grant allows no more than yours, and ends with it."""
         sent = self.body(Delegate)
         targets = sent.pop("targets")
         grant_id = reads.id_of_grant(self.identity, ref)
@@ -206,8 +208,8 @@ class GrantHeartbeat(Endpoint):
     @described(HeartbeatShape)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Send a heartbeat for your grant, if its policy requires one. After three missed heartbeats the
-        grant ends.
+        """Send a heartbeat for your grant, if its policy requires heartbeats. After three missed heartbeats,
+        the grant ends.
         """
         grant_id = reads.id_of_grant(self.identity, ref)
         return self.answer(HeartbeatShape, heartbeat(grant_id=grant_id, actor=self.identity, now=clock.now()))
@@ -218,7 +220,7 @@ class GrantReceipt(Endpoint):
 
     @described(ReceiptShape)
     def get(self, request: Request, ref: str) -> Response:
-        """What was approved, run and refused, how it ended, and what was verified."""
+        """Get what was approved, run and refused, how the grant ended, and what was verified."""
         return self.answer(ReceiptShape, receipt(reads.grant_of(self.identity, ref), clock.now()))
 
 
@@ -227,7 +229,7 @@ class GrantRuns(Endpoint):
 
     @described(paged(RunShape), query=OfRuns)
     def get(self, request: Request, ref: str) -> Response:
-        """List the commands tried with a grant, newest first."""
+        """List the commands attempted under a grant, newest first."""
         query = self.query(OfRuns)
         found = reads.runs(self.identity).filter(grant=reads.grant_of(self.identity, ref))
         return self.page(_in_state(found, query), RunShape, query)
@@ -249,8 +251,8 @@ class Runs(Endpoint):
 
     @described(paged(RunShape), query=OfRuns)
     def get(self, request: Request) -> Response:
-        """List the commands tried with grants that you can see, newest first. `state=held`: those waiting for
-        approval.
+        """List the commands attempted under grants that you can see, newest first. `state=held`: only
+        commands that wait for approval.
         """
         query = self.query(OfRuns)
         return self.page(_in_state(reads.runs(self.identity), query), RunShape, query)

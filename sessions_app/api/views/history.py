@@ -17,13 +17,13 @@ from sessions_app.queries.identities.all_permissions import permissions_seen_by
 
 
 class History(Endpoint):
-    """Every version of one object of the catalog."""
+    """Every version of one catalog object."""
 
     @described(HistoryShape)
     def get(self, request: Request, kind: str, name: str) -> Response:
         """List every version of a policy, cluster, command set, group, webhook, workflow source or trust
-        policy, newest first, with author and time, and with secrets masked. For administrators, and for
-        those who approve under or administer a policy or cluster.
+        policy, newest first, with author and time, and with secrets masked. The history of a policy or
+        cluster is visible to its approvers and administrators, other histories only to Stint administrators.
         """
         return self.answer(
             HistoryShape, {"versions": versions_of(kind.replace("-", " "), name, self.identity)}
@@ -35,7 +35,7 @@ class Difference(Endpoint):
 
     @described(DifferenceShape, query=OfDifference)
     def get(self, request: Request, kind: str, name: str) -> Response:
-        """Get a unified diff of the YAML of two versions; version 0 is empty."""
+        """Get a unified diff of the YAML of two versions. Version 0 is empty."""
         query = self.query(OfDifference)
         known = {one.number: one for one in versions_of(kind.replace("-", " "), name, self.identity)}
         to = query.get("to_version", max(known))
@@ -47,7 +47,7 @@ class Difference(Endpoint):
 
 def _of(known: dict[int, DocumentVersion], number: int) -> DocumentVersion | None:
     if number and number not in known:
-        raise NotFound(f"Version {number} does not exist.", hint=f"The latest is {len(known)}.")
+        raise NotFound(f"Version {number} does not exist.", hint=f"The latest version is {len(known)}.")
     return known.get(number)
 
 
@@ -58,7 +58,7 @@ class Permissions(Endpoint):
     def get(self, request: Request) -> Response:
         """List who can run, approve, view and administer what, and how, now or at a past time.
 
-        This covers you and your machines; for administrators, everyone.
+        The list covers you and your machines; for administrators, all identities.
         """
         moment = self.query(OfRights).get("at") or clock.now()
         return self.answer(PermissionsShape, {"permissions": permissions_seen_by(self.identity, moment)})

@@ -25,7 +25,7 @@ from sessions_app.operations.identities.disable_identity import disable_identity
 
 
 class Identities(Endpoint):
-    """Everyone for administrators; otherwise the caller and its machines."""
+    """All identities for administrators; otherwise the caller and its machines."""
 
     @described(paged(IdentityShape), query=OfIdentities)
     def get(self, request: Request) -> Response:
@@ -42,7 +42,7 @@ class Identities(Endpoint):
     def post(self, request: Request) -> Response:
         """Create a person, service or agent. Administrators only.
 
-        With a token, setting a password or creating an administrator returns `sign_in_needed`, because these
+        With a token, setting a password or creating an administrator returns `sign_in_needed`, because both
         would outlive the token.
         """
         self.administrators_only()
@@ -84,7 +84,7 @@ class IdentityDisable(Endpoint):
     def post(self, request: Request, username: str) -> Response:
         """Disable an identity.
 
-        All grants of the identity and its machines end at once. Administrators only.
+        All grants of the identity and its machines end immediately. Administrators only.
         """
         self.body(Nothing)
         identity = reads.identity_of(self.identity, username)
@@ -106,8 +106,8 @@ class IdentityEnable(Endpoint):
 
 
 class _Theirs(Credentials):
-    """Keys and tokens of an identity that the caller may see: itself, its machines, and for administrators
-    everyone. Administrators can revoke other people's.
+    """Keys and tokens of an identity that the caller can see: their own, their machines', and for
+    administrators everyone's. Administrators can revoke other people's keys and tokens.
     """
 
     def theirs(self, username: str) -> Identity:
@@ -154,7 +154,7 @@ class IdentityTokens(_Theirs):
     def post(self, request: Request, username: str) -> Response:
         """Create an API token for a machine that you own.
 
-        Its value is shown once. A token that was created with another token ends with it.
+        The token's value is shown once. A token that was created with another token ends with that token.
         """
         return self.make_token(self.theirs(username))
 

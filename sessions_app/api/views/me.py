@@ -31,7 +31,7 @@ class Me(Endpoint):
 
     @described(MeShape)
     def get(self, request: Request) -> Response:
-        """Get your identity and what your token can do."""
+        """Get your identity, and what your token allows."""
         return self.answer(MeShape, self.identity)
 
 
@@ -48,8 +48,8 @@ class MyKeys(Credentials):
     def post(self, request: Request) -> Response:
         """Add an SSH public key: ed25519, ECDSA, RSA with at least 3072 bits, or a security key.
 
-        This requires a browser session and a proof of identity from the last five minutes. Otherwise it
-        returns `proof_needed`, or `sign_in_needed` with a token.
+        Adding a key requires a browser session and a proof of identity from the last five minutes. Without
+        them, the response is `proof_needed`, or `sign_in_needed` for a token.
         """
         return self.add_key(self.identity)
 
@@ -59,7 +59,7 @@ class MyKey(Credentials):
 
     @described(None, status=204)
     def delete(self, request: Request, key_id: int) -> Response:
-        """Remove one of your keys. It can no longer be used."""
+        """Remove one of your keys. The key can no longer be used."""
         return self.remove_key(self.identity, key_id)
 
 
@@ -78,9 +78,9 @@ class MyTokens(Credentials):
     def post(self, request: Request) -> Response:
         """Create an API token.
 
-        Its value is shown once. A token that is created with another token can't have more scopes or a later
-        end, and is revoked with it. A browser session requires a proof of identity from the last five
-        minutes; otherwise it returns `proof_needed`.
+        The token's value is shown once. A token that is created with another token can't have more scopes or
+        a later end, and is revoked with it. A browser session requires a proof of identity from the last five
+        minutes; otherwise the response is `proof_needed`.
         """
         return self.make_token(self.identity)
 

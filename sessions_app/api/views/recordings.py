@@ -22,7 +22,7 @@ ASCIICAST = "application/x-asciicast"
 
 class _Watched(Endpoint):
     def file(self, run_id: int) -> tuple[str, io.BufferedReader]:
-        """Return the name and content of a recording that the caller may read, and record the read.
+        """Return the name and content of a recording that the caller can read, and record the access.
 
         Raises NotFound or Unavailable.
         """
@@ -30,9 +30,9 @@ class _Watched(Endpoint):
         file = readable(run)
         if file is None:
             gone = (
-                f"It was purged on {run.recording_purged_at:%Y-%m-%d}."
+                f"The recording was purged on {run.recording_purged_at:%Y-%m-%d}."
                 if run.recording_purged_at
-                else "Its file is not on this server."
+                else "The recording's file is not on this server."
             )
             raise NotFound("Recording not found.", hint=f"{gone} Its digest is in the record.")
         return f"{run.grant.ref}-{run.pk}.cast", file
@@ -43,7 +43,7 @@ class RunRecording(_Watched):
 
     @described_file(ASCIICAST)
     def get(self, request: Request, run_id: int) -> FileResponse:
-        """Get the recording of a run as an asciicast v2 file; `recording_sha256` of the run is its digest."""
+        """Get the recording of a run as an asciicast v2 file. `recording_sha256` of the run is its digest."""
         name, file = self.file(run_id)
         return FileResponse(file, content_type=ASCIICAST, filename=name, as_attachment=True)
 
@@ -53,7 +53,7 @@ class RunOutput(_Watched):
 
     @described(OutputShape, query=OfOutput)
     def get(self, request: Request, run_id: int) -> Response:
-        """Get the raw output of a run. Remove control sequences before you print it to a terminal."""
+        """Get the raw output of a run. Remove control sequences before you print the output to a terminal."""
         query = self.query(OfOutput)
         _, file = self.file(run_id)
         with file, said_unavailable():

@@ -31,7 +31,7 @@ class _Asking(Endpoint):
     scope: ClassVar[str] = Scope.REQUEST
 
     def ask(self) -> dry_run.NewRequest:
-        """Return the body in the form that operations take."""
+        """Return the body in the format that operations take."""
         sent = self.body(NewRequest)
         targets = sent.pop("targets")
         return dry_run.NewRequest(targets=None if targets is None else tuple(targets), **sent)
@@ -55,7 +55,7 @@ class Requests(_Asking):
     @described(RequestDetailShape, body=NewRequest, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Request access. If the policy needs no approval, the grant is created at once."""
+        """Request access. If the policy needs no approval, the grant is created immediately."""
         asked = request_access(requester=self.identity, ask=self.ask(), now=clock.now())
         return self.detail(asked, 201, Location=f"/api/v1/requests/{asked.ref}")
 
@@ -82,8 +82,8 @@ class RequestPreview(_Asking):
     @described(PreviewShape, body=NewRequest)
     @once
     def post(self, request: Request) -> Response:
-        """Dry run: return what would happen, with the result of each rule. Reads the workflow, and changes
-        nothing else.
+        """Return what would happen if you submitted the request, with the result of each rule. Reads the
+        workflow from its source, and changes nothing else.
         """
         now = clock.now()
         ask = read_its_workflow(self.identity, dry_run.for_its_workflow(self.identity, self.ask()), now)
@@ -123,7 +123,7 @@ class RequestVerdicts(_Asking):
     @described(RequestDetailShape, body=NewVerdict)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Approve or deny exactly what you read. An approval can reduce the scope, never widen it."""
+        """Approve or deny exactly what you read. An approval can reduce the scope, but never widen it."""
         sent = self.body(NewVerdict)
         narrowing = sent.pop("narrowing")
         if narrowing:
@@ -139,7 +139,7 @@ class RequestVerdicts(_Asking):
 
     @described(RequestDetailShape)
     def delete(self, request: Request, ref: str) -> Response:
-        """Withdraw your approval: for ten seconds, while the access has not started."""
+        """Withdraw your approval, within ten seconds and if access has not started."""
         withdraw_approval(request_id=reads.any_request(ref), approver=self.identity, now=clock.now())
         return self.detail(reads.request_of(self.identity, ref))
 

@@ -1,4 +1,4 @@
-"""Search for objects by a few letters."""
+"""Search for objects by part of their names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sessions_app.queries.search import Found, Listed, exact, search
 
 
 class Search(Endpoint):
-    """Searches everything that the caller may see."""
+    """Searches everything that the caller can see."""
 
     @described(FoundShape, query=OfSearch)
     def get(self, request: Request) -> Response:
-        """Search what you can see: names, people, commands, tickets, references. At most ten of each kind,
-        exact references first.
+        """Search what you can see: names, people, commands, tickets, references. Returns at most ten of each
+        kind, exact references first.
         """
         text = self.query(OfSearch)["q"].strip()
         hits = list(_hits(self.identity, text)) if text else []

@@ -33,7 +33,9 @@ class Webhooks(Endpoint):
 
     @described(paged(WebhookShape), query=ByName)
     def get(self, request: Request) -> Response:
-        """List the webhooks that you own, by name. They are created by catalog files or on their page."""
+        """List the webhooks that you own, by name. Webhooks are created by catalog files or in the web
+        interface.
+        """
         return self.page(reads.webhooks(self.identity), WebhookShape, self.query(ByName), key="name")
 
 
@@ -104,8 +106,8 @@ class WebhookSecret(Endpoint):
     @described(FreshSecretShape, body=Rotation)
     @once
     def post(self, request: Request, name: str) -> Response:
-        """Rotate the secret of a webhook. The new one is shown once; the previous one also signs
-        for a while.
+        """Rotate the secret of a webhook. The new secret is shown once; messages are also signed with the
+        previous one for a while.
         """
         overlap = dt.timedelta(seconds=self.body(Rotation)["overlap"])
         found = reads.webhook_of(self.identity, name)

@@ -75,7 +75,9 @@ class WorkflowClose(Endpoint):
     @described(WorkflowShape, body=CloseWorkflow)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Close a workflow permanently. All access bound to it ends at once, including running commands."""
+        """Close a workflow permanently. All access bound to the workflow ends immediately, including running
+        commands.
+        """
         sent = self.body(CloseWorkflow)
         found = reads.workflow_of(self.identity, ref)
         close_workflow(workflow_id=found.pk, actor=self.identity, now=clock.now(), **sent)

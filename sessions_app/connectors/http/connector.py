@@ -1,11 +1,11 @@
 """The connector for HTTP clusters.
 
-Nothing is created on a target. Stint decides at each request what a token allows: nothing, once its grant is
-over.
+Nothing is created on a target. Stint decides at each request what a token allows, which is nothing once the
+grant is over.
 
-Behind another proxy, what can be verified at the target is that access is closed: its proxy consults Stint,
+Behind another proxy, the connector can verify at the target that access is closed: the proxy consults Stint,
 and refuses requests without a valid token. Behind Stint's own gateway, holders never have a credential for
-the target, so there is nothing to verify there: only the gateway gave access, and it cut it.
+the target, so there is nothing to verify: only the gateway gave access, and the gateway has cut it.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class HTTPConnector:
         )
 
     def observe(self, place: TargetSpec) -> list[Observed]:
-        """Return an empty list once the target has responded. Stint creates nothing there."""
+        """Return an empty list once the target has responded, because Stint creates nothing there."""
         if parameters_of(place).own:
             _connect(place)
         else:
@@ -136,8 +136,8 @@ class HTTPConnector:
         return [*steps, _asks_stint(place, nonce, said, fix)]
 
 
-# Facts that need no request to the target, because without its credential it responds to everyone in the same
-# way.
+# Checks that need no request to the target, because without the credential it responds to everyone in the
+# same way.
 _BY_GATEWAY: Mapping[str, Json] = {
     "access": "gateway",
     "made": 0,
@@ -158,7 +158,7 @@ def _takes_connections(place: TargetSpec) -> CheckStep:
 
 
 def _access(statuses: Iterable[int]) -> str:
-    """Return what the statuses of requests without a valid token mean."""
+    """Return what the status codes of requests without a valid token mean."""
     seen = set(statuses)
     if seen <= set(_REFUSALS):
         return "refused by Stint"
@@ -175,9 +175,13 @@ def _asks_stint(place: TargetSpec, nonce: str, said: _Said, fix: str) -> CheckSt
     key = stored.get_secret_value() if stored else ""
     wanted = hmac.new(key.encode(), f"stint-probe:{nonce}".encode(), hashlib.sha256).hexdigest()
     if found is None:
-        return CheckStep("consults Stint", False, "it refuses requests, but not because of Stint", fix)
+        return CheckStep(
+            "consults Stint", False, "the target refuses requests, but not because of Stint", fix
+        )
     if not hmac.compare_digest(found[1], wanted):
-        return CheckStep("consults Stint", False, "it uses a different proxy key than the cluster", fix)
+        return CheckStep(
+            "consults Stint", False, "the proxy uses a different proxy key than the cluster", fix
+        )
     return CheckStep("consults Stint", True, "Stint refused the request, using the cluster's proxy key")
 
 
@@ -253,7 +257,7 @@ def _reported(place: TargetSpec) -> Iterator[None]:
 
 
 class _Named(http.client.HTTPSConnection):
-    """HTTPS to an address, verified against the name in the certificate."""
+    """An HTTPS connection to an address, verified against the name in the certificate."""
 
     def __init__(self, address: str, port: int, *, name: str, context: ssl.SSLContext) -> None:
         super().__init__(address, port, timeout=TIMEOUT_S, context=context)

@@ -64,13 +64,17 @@ class OAuth(BaseModel):
 class Injection(BaseModel):
     """The target's credential, which the gateway adds to each request and no holder sees.
 
-    Exactly one of header and query, with its value, basic, or oauth.
+    Exactly one of header (or query) with its value, basic, and oauth is set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    header: str | None = Field(default=None, max_length=64, description="Request header that carries it")
+    header: str | None = Field(
+        default=None, max_length=64, description="Request header that carries the credential"
+    )
     query: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9_.~-]{1,64}$", description="Query parameter that carries it"
+        default=None,
+        pattern=r"^[A-Za-z0-9_.~-]{1,64}$",
+        description="Query parameter that carries the credential",
     )
     value: SecretStr | None = Field(default=None, description="Value of the header or the query parameter")
     basic: Basic | None = Field(default=None, description="User name and password")

@@ -1,9 +1,9 @@
 """Configuration snippets that make a proxy consult Stint about every request to a cluster.
 
-All four do the same. They send Stint the method and the request target unchanged, and authenticate with the
-proxy key. They overwrite or drop headers that a client may have sent under the same names. They remove the
-token from what the application receives, and add the holder. They refuse every request when Stint does not
-respond.
+All four configurations do the same. They send Stint the method and the request target unchanged, and
+authenticate with the proxy key. They overwrite or drop headers that a client may have sent under the same
+names. They remove the token from the request to the application, and add the holder. They refuse every
+request when Stint does not respond.
 
 Sources: nginx.org, ngx_http_auth_request_module; doc.traefik.io, ForwardAuth; caddyserver.com, forward_auth;
 envoyproxy.io, ext_authz and header_mutation.
@@ -23,7 +23,7 @@ PROXIES = ("nginx", "traefik", "caddy", "envoy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """One target of a cluster as its proxy serves it.
+    """One target of a cluster, as its proxy serves it.
 
     ``origin`` is its public address (``https://api.example.com``). ``upstream`` is the application's address
     (``http://127.0.0.1:9000``). ``stint`` is Stint's address, as the proxy reaches it.
@@ -38,7 +38,7 @@ class Site:
 
     @property
     def host(self) -> str:
-        """The host name that the application receives, whatever the client sent."""
+        """The host name that the application receives, regardless of what the client sent."""
         return urlsplit(self.origin).netloc
 
     @property

@@ -1,7 +1,7 @@
 """Calls to an API server. Each call has a timeout, and all calls of a task share its deadline.
 
-Uses urllib3 directly. The generated client would add fourteen packages to send nine kinds of request, and has
-its own retry policy.
+Uses urllib3 directly. The generated client would add fourteen packages to send nine kinds of requests, and
+has its own retry policy.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Away(ConnectorError):
 def tls_context(ca: str) -> ssl.SSLContext:
     """Return a context that trusts only a cluster's CA certificate (PEM).
 
-    Raises ssl.SSLError or ValueError if it is invalid.
+    Raises ssl.SSLError or ValueError if the certificate is invalid.
     """
     context = ssl.create_default_context(cadata=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # From Python 3.13 this flag requires extensions that the CA certificates of many clusters lack.
+    # Since Python 3.13, this flag requires extensions that the CA certificates of many clusters lack.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
 
@@ -152,14 +152,15 @@ class Api:
         return ConnectorError(f"{self.name} did not respond to {path} as Kubernetes does. Stint retries.")
 
     def wait(self, seconds: float) -> bool:
-        """Wait if the task has enough time, and return whether it had."""
+        """Wait if the task has enough time left, and return whether it had."""
         if time.monotonic() + seconds > self._ends:
             return False
         time.sleep(seconds)
         return True
 
     def _send(self, method: str, url: str, body: Data | None) -> tuple[int, Data]:
-        """Send a call, and retry it once if the connection was dropped: API servers close idle connections.
+        """Send a call, and retry it once if the connection was dropped, because API servers close idle
+        connections.
 
         All of these calls are idempotent.
         """
@@ -245,7 +246,7 @@ class Api:
         said = "".join(char if char.isprintable() else " " for char in said[:600])
         if status == 401:
             return ConnectorError(
-                f"{self.name} rejects Stint's token (401). Create a new one and set token. {SETUP}",
+                f"{self.name} rejects Stint's token (401). Create a new token and set it as token. {SETUP}",
                 permanent=True,
             )
         if status == 403:

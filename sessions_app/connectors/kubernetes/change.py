@@ -17,8 +17,8 @@ _ROUNDS = 4
 def ensure(api: Api, plural: str, namespace: str, wanted: Data) -> bool:
     """Ensure that the object exists as wanted, and return whether an object with its name existed before.
 
-    A different object is deleted and created again. This requires no update permission, and a binding's role
-    can't be changed in any other way.
+    An object that differs is deleted and created again. This requires no update permission, and a binding's
+    role can't be changed in any other way.
     """
     if _made(api, plural, namespace, wanted):
         return False

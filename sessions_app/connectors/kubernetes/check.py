@@ -68,9 +68,11 @@ def _version(api: Api) -> CheckStep:
 def _token(api: Api, now: dt.datetime) -> CheckStep:
     ends = _end_of(api.parameters.token.get_secret_value())
     if ends is None:
-        return CheckStep("token", ok=True, detail="it is accepted and does not expire")
-    fix = "Create a new one before then and set token." if ends - now < _SOON else ""
-    return CheckStep("token", ok=True, detail=f"it is accepted until {ends:%Y-%m-%d %H:%M} UTC", fix=fix)
+        return CheckStep("token", ok=True, detail="the token is accepted and does not expire")
+    fix = "Create a new token before then and set it as token." if ends - now < _SOON else ""
+    return CheckStep(
+        "token", ok=True, detail=f"the token is accepted until {ends:%Y-%m-%d %H:%M} UTC", fix=fix
+    )
 
 
 def _end_of(token: str) -> dt.datetime | None:
@@ -83,8 +85,8 @@ def _end_of(token: str) -> dt.datetime | None:
 
 
 def _accounts(api: Api, apply: str) -> CheckStep:
-    """Check that Stint can create an account, as a dry run: this needs the namespace and the permission, and
-    creates nothing.
+    """Check with a dry run that Stint can create an account, which requires the namespace and the permission.
+    Creates nothing.
     """
     accounts = api.parameters.accounts
     body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "stint-check"}}
@@ -134,7 +136,10 @@ def _not_too_much(api: Api, apply: str) -> CheckStep:
     if held:
         detail = f"Stint may {'; '.join(map(str, held))}, which it does not need"
         return CheckStep(
-            "least privilege", ok=True, detail=detail, fix=f"Reduce the permissions of its account. {apply}"
+            "least privilege",
+            ok=True,
+            detail=detail,
+            fix=f"Reduce the permissions of Stint's account. {apply}",
         )
     return CheckStep("least privilege", ok=True, detail="Stint can't grant more than the cluster allows")
 
@@ -142,7 +147,7 @@ def _not_too_much(api: Api, apply: str) -> CheckStep:
 def _by_others(api: Api) -> CheckStep:
     """List the rights that others give to the accounts of grants.
 
-    Every holder has them too, and no grant's end removes them.
+    Every holder also has these permissions, and no grant's end removes them.
     """
     found = bindings_by_others(api)
     if not found:

@@ -67,7 +67,7 @@ class KubernetesConnector:
         for one in wanted:
             met.append(ensure(api, "roles", one.namespace, one.role()))
             met.append(ensure(api, "rolebindings", one.namespace, one.binding()))
-        if any(met):  # something existed before, so there may be excess objects
+        if any(met):  # an object existed before, so there may be excess objects
             _remove_others(api, spec.mark, {one.namespace for one in wanted})
         return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=_made(spec, wanted))
 
@@ -138,7 +138,7 @@ class KubernetesConnector:
         )
 
     def observe(self, place: TargetSpec) -> list[Observed]:
-        """Return all objects with a name that Stint gives, and bindings by others that refer to its
+        """Return all objects with a name that Stint gives, and other people's bindings that refer to Stint's
         accounts.
         """
         return look_around(Api(place))
@@ -243,7 +243,7 @@ def _remembered(lease: LeaseSpec) -> list[Ask]:
 
 
 def _not_cut(lease: LeaseSpec, found: Found, api: Api) -> list[Json]:
-    """Return what the end did not reach.
+    """Return the connections that the end did not cut.
 
     On a cluster reached through the gateway, the gateway cut everything that was open.
     """
@@ -300,7 +300,7 @@ def _credential(spec: GrantSpec, api: Api, token: str, expires: dt.datetime, sti
 def _token_id(token: str) -> str:
     """Return the `jti` of a token, or an empty string.
 
-    From 1.34 on, the API server's audit log has it with each use.
+    Since Kubernetes 1.34, the API server's audit log includes it for each use.
     """
     try:
         part = token.split(".")[1]

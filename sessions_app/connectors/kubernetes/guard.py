@@ -30,7 +30,7 @@ _LONGEST = 4096
 class CannotGuard(ConnectorError):
     """No guard can run in the container, so no command may run.
 
-    The message states what the container needs.
+    The message states what the container lacks.
     """
 
 
@@ -56,8 +56,8 @@ class Guard:
         await asyncio.shield(self._tasks[0])
 
     async def end(self, seconds: float = SWEEP_SECONDS) -> LeftInPod | None:
-        """Let it terminate everything that carries the mark, and return the result; None if there is none
-        within ``seconds``.
+        """Let the guard terminate everything that carries the mark, and return the result; None if no result
+        arrives within ``seconds``.
         """
         with contextlib.suppress(ConnectionError):
             await self._stream.send(END)
@@ -65,7 +65,7 @@ class Guard:
         return parse_left(line) if line else None
 
     async def close(self) -> None:
-        """Stop the tasks. A guard that was not ended sweeps when its stream closes."""
+        """Stop the tasks. A guard that was not ended terminates everything when its stream closes."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -115,8 +115,8 @@ async def guarded(
     Start the watched command inside the context, and leave by ``end``: a guard whose stream just closes also
     terminates everything, but reports nothing.
 
-    Raises CannotGuard if the container can't run one, and ConnectorError if the API server is away or
-    refuses.
+    Raises CannotGuard if the container can't run a guard, and ConnectorError if the API server is unavailable
+    or refuses.
     """
     async with exec_in(session, server, container, guard_argv(mark, seconds=seconds), stdin=True) as stream:
         guard = Guard(stream)

@@ -1,6 +1,6 @@
 """The kubeconfig of a grant's holder.
 
-It is written as JSON, which is valid YAML, so that every value is read as text. Source:
+The kubeconfig is written as JSON, which is valid YAML, so that every value is read as text. Source:
 https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 """
 
@@ -38,8 +38,9 @@ def exec_kubeconfig(
     kubectl runs ``command`` with the grant's reference, and the command requests the credential from Stint.
     Without ``ca`` (PEM), the system's authorities are trusted.
 
-    ``name`` is the cluster's. ``target`` selects one if the grant has several. ``stint_url`` is the URL of
-    Stint's API; without it, the holder's STINT_URL applies. The holder's own API token is in STINT_TOKEN.
+    ``name`` is the cluster's name. ``target`` selects a target if the grant has several. ``stint_url`` is the
+    URL of Stint's API; without it, the holder's STINT_URL applies. The holder's own API token is in
+    STINT_TOKEN.
     """
     plugin = {
         "apiVersion": "client.authentication.k8s.io/v1",

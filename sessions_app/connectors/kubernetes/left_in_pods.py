@@ -1,11 +1,12 @@
-"""The guard: a second program in a container that terminates what a command left there, and reports the
-result.
+"""The guard: a second program in a container that terminates the processes that a command left, and reports
+the result.
 
 Nothing in Kubernetes ends a process when its stream closes. So each command runs beside a guard, another exec
-in the same container that starts first. The gateway sends it a line every few seconds. The guard sweeps as
-soon as its input ends, a line requests it, no line arrived for ``SILENT_SECONDS``, or its time is over. If
-the gateway is killed, the kubelet closes the guard's input at once; if the network is down, the silence
-counts. The command's own input can't be used: it belongs to the holder, who may close it or never read it.
+in the same container that starts first. The gateway sends the guard a line every few seconds. The guard
+sweeps as soon as its input ends, a line requests it, no line has arrived for ``SILENT_SECONDS``, or its time
+is over. If the gateway is killed, the kubelet closes the guard's input immediately; if the network is down,
+the silence counts. The command's own input can't be used for this, because it belongs to the holder, who may
+close it or never read it.
 
 The guard needs POSIX sh, sleep and /proc; it uses grep if that supports ``-z``. It finds processes by a mark
 in their environment, like the sweep of SSH targets, and with the same limits: a command can't drop its mark
@@ -67,7 +68,7 @@ _ORPHANS = (
     "orphans() { kids=; for at in $reapers; do for list in /proc/$at/task/*/children; do more=; "
     'read -r more 2>/dev/null <"$list"; kids="$kids $more"; done; done; }; '
 )
-# A process that forks and exits at once is gone before its environment is read. Its oldest descendant is
+# A process that forks and exits immediately is gone before its environment is read. Its oldest descendant is
 # always a child of a reaper, so a new child that can't be read counts, and the scan is incomplete.
 _STRAYS = (
     'strays() { fleeting=0; orphans; for pid in $kids; do case " $known " in *" $pid "*) continue ;; esac; '
@@ -131,9 +132,9 @@ def hundredths(seconds: float) -> str:
 def guard_argv(mark: Mark, *, seconds: float) -> list[str]:
     """Return the argv of a guard for everything that carries a mark.
 
-    It sweeps after ``seconds`` at the latest; at once if that is 0.
+    The guard sweeps after ``seconds`` at the latest; immediately if that is 0.
 
-    It prints ``ready PID`` as soon as it watches, and the result when it ends.
+    The guard prints ``ready PID`` as soon as it watches, and the result when it ends.
     """
     return ["sh", "-c", _GUARD, "stint", str(mark), hundredths(seconds), hundredths(SILENT_SECONDS)]
 
@@ -146,9 +147,9 @@ _SUMMARY = re.compile(r"found=(\d+) left=(\d+) unread=(\d+) fleeting=(\d+) round
 class LeftInPod:
     """The result of a sweep.
 
-    ``found`` counts all processes that it found, ``left`` those in its last scan, ``unread`` those whose
-    environment it could not read, ``fleeting`` those that were gone before the last scan could read them, and
-    ``rounds`` its scans.
+    ``found`` counts all processes that were found, ``left`` those in the last scan, ``unread`` those whose
+    environment could not be read, ``fleeting`` those that were gone before the last scan could read them, and
+    ``rounds`` the scans.
     """
 
     found: int

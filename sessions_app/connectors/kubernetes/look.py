@@ -86,7 +86,7 @@ def look(api: Api, mark: str) -> Found:
 
 
 def look_around(api: Api) -> list[Observed]:
-    """Read everything that Stint created, for any grant, and bindings by others that refer to its
+    """Read everything that Stint created, for any grant, and other people's bindings that refer to Stint's
     accounts.
     """
     seen: dict[str, _Seen] = {}
@@ -173,7 +173,7 @@ def bindings_by_others(api: Api) -> list[str]:
     """Return a description of each binding by others to a grant account, or to a group that contains all of
     them.
 
-    Bindings that every cluster has by default are left out: its API server recreates them.
+    Bindings that every cluster has by default are left out, because the API server recreates them.
     """
     accounts = api.parameters.accounts
     groups = {group_of(accounts), "system:serviceaccounts", "system:authenticated"}

@@ -76,7 +76,7 @@ class Wanted:
         return {"name": name_of(self.mark), "labels": labels, "annotations": {f"{MARK}/holder": self.holder}}
 
     def account(self) -> Data:
-        """Return the ServiceAccount, whose token no pod mounts."""
+        """Return the ServiceAccount. No pod mounts its token."""
         return {
             "apiVersion": "v1",
             "kind": "ServiceAccount",
@@ -90,7 +90,7 @@ class Wanted:
         return self._rbac("Role" if self.namespace else "ClusterRole", {"rules": rules})
 
     def binding(self) -> Data:
-        """Return the binding of that role to this account alone."""
+        """Return the binding of that role to this account only."""
         kind = "Role" if self.namespace else "ClusterRole"
         subject = {"kind": "ServiceAccount", "name": name_of(self.mark), "namespace": self.accounts}
         reference = {"apiGroup": GROUP, "kind": kind, "name": name_of(self.mark)}

@@ -47,9 +47,9 @@ def ask_all(api: Api, mark: str, asks: Iterable[Ask], *, patience: float = PATIE
 
     A positive answer is queried again for up to ``patience`` seconds.
 
-    Only the account's own name is queried: what every account of the cluster may do is not part of the grant.
-    Without its groups, an API server that consults Stint first gets no opinion, so its other authorizers
-    decide.
+    Only the account's own name is queried, because what every account of the cluster may do is not part of
+    the grant. Without its groups, an API server that consults Stint first gets no opinion, so its other
+    authorizers decide.
     """
     user = user_of(api.parameters.accounts, mark)
     ends = time.monotonic() + patience
@@ -72,7 +72,8 @@ def _may(api: Api, user: str, ask: Ask) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A token of the account, requested just before its deletion for a test afterwards.
+    """A token of the account, requested just before the account is deleted, to test afterward that it is
+    refused.
 
     Empty if the account was already gone.
 

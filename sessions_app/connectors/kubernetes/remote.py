@@ -65,18 +65,18 @@ class Container:
 class Exec:
     """A program that runs in a container.
 
-    ``status`` is its exit status, once the API server has reported it.
+    ``status`` is the exit status, once the API server has reported it.
     """
 
     socket: aiohttp.ClientWebSocketResponse
     status: dict[str, Any] | None = None
 
     async def send(self, data: bytes) -> None:
-        """Write to its standard input. Raises ConnectionError if the stream is closed."""
+        """Write to the command's standard input. Raises ConnectionError if the stream is closed."""
         await self.socket.send_bytes(bytes([STDIN]) + data)
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        """Yield its output as the channel and the bytes, until it ends or the stream is closed."""
+        """Yield the command's output as the channel and the bytes, until it ends or the stream is closed."""
         async for message in self.socket:
             if message.type is not aiohttp.WSMsgType.BINARY or not message.data:
                 continue
@@ -102,7 +102,7 @@ def status_of(data: bytes) -> dict[str, Any] | None:
 
 
 def exit_code(status: dict[str, Any] | None) -> int | None:
-    """Return the exit status in a Status: 0 for success, otherwise from its causes; None if it has none."""
+    """Return the exit status in a Status: 0 for success, otherwise from its causes; None if there is none."""
     if not status:
         return None
     if status.get("status") == "Success":

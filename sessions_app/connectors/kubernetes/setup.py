@@ -1,9 +1,10 @@
-"""The one-time setup that a cluster's administrator applies: Stint's own account, with no more than it needs.
+"""The one-time setup that a cluster's administrator applies: Stint's own account, with no more permissions
+than it needs.
 
 An API server lets no one grant permissions that they do not have themselves, except with `escalate` and
-`bind`. These amount to all permissions on the cluster, and Stint has neither. Instead it has a ceiling: the
-union of what its command sets can grant. So the cluster itself refuses everything above it, even to someone
-who stole Stint's token.
+`bind`. These amount to all permissions on the cluster, and Stint has neither. Instead, Stint's account has a
+ceiling: the union of what its command sets can grant. So the cluster itself refuses everything above the
+ceiling, even to someone who stole Stint's token.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ _GIVE_EVERYWHERE = (PolicyRule(("create", "delete"), (GROUP,), ("clusterroles", 
 def ceiling(
     sets: Iterable[CompiledSet], namespaces: Sequence[str] | None = None
 ) -> dict[str, tuple[PolicyRule, ...]]:
-    """Return the union of what the sets can grant, by namespace ("": the whole cluster at once, `ANYWHERE`:
+    """Return the union of what the sets can grant, by namespace ("": the whole cluster, `ANYWHERE`:
     any one namespace).
 
     ``sets`` are compiled without values. An open name means any name. An open namespace means each of
-    ``namespaces``, or any namespace if there are none.
+    ``namespaces``, or any namespace if that is empty.
     """
     found: dict[str, dict[PolicyRule, None]] = {}
     for one in sets:
@@ -61,7 +62,7 @@ def _any_name(rule: PolicyRule) -> PolicyRule:
 def target_setup(rules: Rules, *, accounts: str = ACCOUNTS) -> str:
     """Return the YAML to apply, with instructions for reading the token.
 
-    ``rules`` is a `ceiling`. Applying it again is safe.
+    ``rules`` is the result of `ceiling`. The setup can be applied repeatedly.
     """
     spaces = sorted(namespace for namespace in rules if namespace not in ("", ANYWHERE))
     documents = [

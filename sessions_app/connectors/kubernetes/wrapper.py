@@ -3,10 +3,10 @@ terminates them.
 
 The shell starts the command with its marks, in the foreground, so that input, output and exit status are
 those of the command. Beside it, a watcher checks the container's clock and this command's guard
-(`left_in_pods.py`) every second. When the time is over or the guard is gone, it terminates everything with
-the command's mark. So the two back each other up: killing one leaves the other.
+(`left_in_pods.py`) every second. When the time is over or the guard is gone, the watcher terminates
+everything with the command's mark. The two back each other up: killing one leaves the other.
 
-It needs POSIX sh, sleep and /proc in the image.
+The wrapper needs POSIX sh, sleep and /proc in the image.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from sessions_app.connectors.marks import GRANT_MARK, CannotWrap, Mark, run_mark
 
 # The exit status if the command was never started, like that of `timeout` and `env`.
 NOT_STARTED = 125
-# A shell reacts to TERM at once only while it waits, so it waits for each sleep. A sweep that has begun is
-# not interrupted.
+# A shell reacts immediately to TERM only while it waits, so it waits for each sleep. A sweep that has begun
+# is not interrupted.
 _WATCH = (
     """watch() { trap 'kill "$nap"; wait "$nap"; exit' TERM; """
     'while kill -0 "$guard" && clock && [ "$now" -lt "$ends" ]; do sleep 1 & nap=$!; wait "$nap"; done; '
     "trap '' TERM; sweep; }; "
 )
-# On a terminal, Ctrl-C and Ctrl-\\ reach the shell as well. The program handles them, and they have no effect
+# On a terminal, Ctrl-C and Ctrl-\\ also reach the shell. The program handles them, and they have no effect
 # here.
 _HEED = "trap : INT QUIT; "
 # `exec` runs the program and no builtin of the same name. The shell's own message about a command that a

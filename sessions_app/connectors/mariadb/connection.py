@@ -1,7 +1,7 @@
 """Connections to a server, with limits on connecting, on each statement, on each lock, and on the whole call.
 
 The server enforces statement limits. They don't help if the server is stopped or the network drops packets,
-so each connection has a timer that cuts it at the deadline of the call.
+so each connection has a timer that closes it at the deadline of the call.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ class _Reading:
                 self.extra.append(f"{word} ON {'.'.join(names)}")
 
     def facts(self) -> AccountFacts:
-        """Return what was read."""
+        """Return the facts that were read."""
         return AccountFacts(
             self.exists, frozenset(self.privileges), tuple(sorted(self.extra)), tuple(sorted(self.roles))
         )
@@ -231,14 +231,14 @@ def faults(
     if not account.exists:
         yield "the account is missing"
     if row is None:
-        yield "Stint's own row for it is missing"
+        yield "Stint's own row for the grant is missing"
         return
     if not is_scheduled and row.until > now:
-        yield "the event that ends it is missing"
+        yield "the event that ends the grant is missing"
     given = {str(one) for one in account.privileges}
     if added := sorted(
         [*(given - set(row.privileges)), *account.extra, *map("role {}".format, account.roles)]
     ):
-        yield f"it has {', '.join(added)} in addition"
+        yield f"the account has {', '.join(added)} in addition"
     if lost := sorted(set(row.privileges) - given):
-        yield f"it lacks {', '.join(lost)}"
+        yield f"the account lacks {', '.join(lost)}"

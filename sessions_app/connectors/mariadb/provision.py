@@ -72,7 +72,7 @@ def grant_statement(names: GrantNames, one: Privilege) -> str:
 
 
 def clause(one: Privilege) -> str:
-    """Return a privilege as GRANT takes it, with each name in backticks."""
+    """Return a privilege in the syntax of GRANT, with each name in backticks."""
     names = [identifier(name) for name in one.plain_names]
     word = {"function": "FUNCTION ", "procedure": "PROCEDURE "}.get(one.kind, "TABLE ")
     columns = f" ({names[2]})" if one.kind == "column" else ""
@@ -94,7 +94,9 @@ def _wanted(server: Server, spec: GrantSpec) -> frozenset[Privilege]:
 
 
 def _as_stored(server: Server, wanted: Iterable[Privilege]) -> Iterable[Privilege]:
-    """Return privileges with names as the server stores them: some servers store table names in lowercase."""
+    """Return privileges with names as the server stores them, because some servers store table names in
+    lowercase.
+    """
     if not server.value("SELECT @@lower_case_table_names"):
         return wanted
     return (replace(one, names=tuple(name.lower() for name in one.plain_names)) for one in wanted)
@@ -108,7 +110,7 @@ def _refuse_expired(server: Server, spec: GrantSpec) -> None:
 
 
 def _give(server: Server, names: GrantNames, wanted: frozenset[Privilege]) -> None:
-    """Give the account exactly these privileges, and check that it has them."""
+    """Give the account exactly these privileges, and check the result."""
     found = facts.accounts(server, names.user)[names.user]
     for role in found.roles:
         server.run(f"REVOKE {identifier(role)} FROM {names.account}")

@@ -1,8 +1,8 @@
 """Remove the account of a grant, in an order that leaves no gap.
 
 First, new logins are refused. Then sessions are killed until there are none, and the account is dropped with
-its privileges, because a lock alone doesn't end sessions and privileges alone don't refuse logins. Finally,
-everything is read back.
+its privileges, because a lock alone doesn't end sessions and removing privileges alone doesn't refuse logins.
+Finally, everything is read back.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sessions_app.connectors.mariadb import facts
 from sessions_app.connectors.mariadb.connection import Budget, Server, connected
 from sessions_app.connectors.mariadb.names import TABLE, GrantNames, moment_text
 
-# Seconds between two looks at the sessions, and how long they may take to end.
+# Seconds between two checks of the sessions, and how long they may take to end.
 PAUSE, PATIENCE = 0.05, 15.0
 
 
@@ -39,7 +39,7 @@ def verify(lease: LeaseSpec, budget: Budget) -> Evidence:
 def expire(lease: LeaseSpec, budget: Budget) -> int:
     """Lock the account and kill its sessions if the server's own row says that its time is over.
 
-    The server's event does the same, unless its event scheduler is off. Return the number of sessions. Raises
+    The server's event does the same, unless the event scheduler is off. Return the number of sessions. Raises
     ConnectorError.
     """
     names = GrantNames(lease.mark)

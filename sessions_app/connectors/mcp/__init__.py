@@ -1,1 +1,1 @@
-"""MCP servers: Stint's client for them, and the checks before access to one starts."""
+"""MCP servers: Stint's client for them, and the checks before access to a server starts."""

@@ -1,9 +1,9 @@
 """The connector for MCP clusters.
 
-Nothing is created on a server. Only Stint's gateway has a credential for it, and Stint decides at each call
-what a token allows. Before access starts, the definitions of the grant's tools are read and stored as
-digests, so that a tool that changes later is not called. What can be verified at the target is whether it
-accepts requests without a token.
+Nothing is created on a server. Only Stint's gateway has a credential for the server, and Stint decides at
+each call what a token allows. Before access starts, the definitions of the grant's tools are read and stored
+as digests, so that a tool that changes later is not called. At the target, the connector can verify only
+whether the server accepts requests without a token.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class MCPConnector:
     def provision(self, spec: GrantSpec) -> LeaseSpec:
         """Read the definitions of the grant's tools and return their digests.
 
-        Digests from an earlier call stay, because reading again must not change what was approved.
+        Digests from an earlier call are kept, because reading again must not change what was approved.
         """
         if not isinstance(spec.commands, CompiledSet):
             raise ConnectorError("The grant's commands are not for MCP.", permanent=True)
         there = _run(spec.place, _tools)
         kept = _pinned(spec.made)
-        # A tool that did not exist when the grant started is not added later, because nobody would review it.
+        # A tool that did not exist when the grant started is not added later, because no one would review it.
         wanted = set(spec.commands.tools & there.keys()) if not kept else set(kept)
         if not wanted and spec.commands.tools:
             named = ", ".join(sorted(spec.commands.tools)[:5])
@@ -87,7 +87,7 @@ class MCPConnector:
         )
 
     def observe(self, place: TargetSpec) -> list[Observed]:
-        """Return an empty list once the server has responded. Stint creates nothing there."""
+        """Return an empty list once the server has responded, because Stint creates nothing there."""
         _run(place, _stranger)
         return []
 
@@ -106,13 +106,13 @@ class MCPConnector:
             CheckStep(
                 "refuses requests without a token",
                 True,
-                "a request without a token is refused" if shut else "it responds without a token",
+                "a request without a token is refused" if shut else "the server responds without a token",
                 (
                     ""
                     if shut
                     else (
-                        "Require a token, or allow only Stint to reach it. Otherwise agents can bypass"
-                        " grants."
+                        "Require a token, or allow only Stint to reach the server. Otherwise agents "
+                        "can bypass grants."
                     )
                 ),
             ),

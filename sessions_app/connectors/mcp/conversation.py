@@ -1,4 +1,4 @@
-"""Communicate with an MCP server in the protocol era that it supports."""
+"""Communicates with an MCP server in the protocol era that the server supports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SessionLost(ConnectorError):
 class Conversation:
     """One conversation with a server.
 
-    ``begin`` detects its era. ``close`` ends the session with a server of the older era.
+    ``begin`` detects the server's era. ``close`` ends the session with a server of the older era.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -73,7 +73,7 @@ class Conversation:
     async def ask(self, method: str, params: Mapping[str, Any]) -> Message:
         """Send a request and return its response, a result or an error.
 
-        Messages before it are ignored. Raises ConnectorError.
+        Messages that arrive before the response are ignored. Raises ConnectorError.
         """
         last: Message = {}
         async for message in self.call(method, params):
@@ -115,7 +115,9 @@ class Conversation:
         await self._send(told)
 
     async def decline(self, asked: Message) -> None:
-        """Decline a request from the server: it is not forwarded to the client. Raises ConnectorError."""
+        """Decline a request from the server, because it is not forwarded to the client. Raises
+        ConnectorError.
+        """
         error = {
             "code": wire.METHOD_NOT_FOUND,
             "message": "This gateway does not forward requests to the client.",

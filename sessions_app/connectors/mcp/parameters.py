@@ -10,7 +10,7 @@ from sessions_app.connectors.base import ConnectionParameters, ConnectorError, T
 
 
 class MCPParameters(ConnectionParameters):
-    """Connection settings for an MCP server. The caller's token is never sent to it."""
+    """Connection settings for an MCP server. The caller's token is never sent to the server."""
 
     path: str = Field(
         default="/mcp", max_length=200, pattern=r"^/[A-Za-z0-9_./-]*$", description="Path of the MCP endpoint"

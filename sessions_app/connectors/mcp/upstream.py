@@ -1,4 +1,4 @@
-"""HTTP/1.1 to one MCP server from an event loop.
+"""HTTP/1.1 to one MCP server, from an event loop.
 
 Each request has its own connection, so canceling the request also ends it at the server.
 
@@ -33,7 +33,7 @@ class Unreached(ConnectorError):
 class Endpoint:
     """The address of an MCP server, and how Stint authenticates to it.
 
-    ``idle`` is how long it may be silent, in seconds.
+    ``idle`` is how long the server may be silent, in seconds.
     """
 
     name: str

@@ -41,7 +41,7 @@ class BadMessage(ValueError):
 
 
 def message_of(data: bytes | str) -> Message:
-    """Parse one JSON-RPC message from a server. Raises BadMessage for a batch and for anything else."""
+    """Parse one JSON-RPC message from a server. Raises BadMessage for a batch or any other text."""
     try:
         found = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
@@ -70,7 +70,7 @@ def dump(message: Mapping[str, Any]) -> bytes:
 def digest_of(tool: Mapping[str, Any]) -> str:
     """Return the SHA-256, in hex, of the parts of a tool's definition that a model and its host receive.
 
-    These run from its name to its read-only hint. Equal definitions have equal digests.
+    These parts run from the tool's name to its read-only hint. Equal definitions have equal digests.
     """
     told = {key: tool.get(key) for key in _TOLD}
     text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -78,7 +78,7 @@ def digest_of(tool: Mapping[str, Any]) -> str:
 
 
 def header_value(value: str) -> str:
-    """Encode a value for a header: unchanged, or as marked base64 if a header can't contain it."""
+    """Encode a value for a header: unchanged, or as marked base64 if a header can't contain the value."""
     if _SAFE.fullmatch(value) and not _ENCODED.fullmatch(value):
         return value
     return f"=?base64?{base64.b64encode(value.encode('utf-8', 'surrogatepass')).decode()}?="
@@ -150,7 +150,7 @@ class Events:
         self._most, self._rest, self._data = most, b"", list[bytes]()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Consume one chunk and return the data of the events that it completes.
+        """Consume one chunk, and return the data of the events that are complete.
 
         Raises BadMessage for an event that is too large.
         """

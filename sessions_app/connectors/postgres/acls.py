@@ -31,10 +31,11 @@ _WORDS = {
     "server": "FOREIGN SERVER",
     "parameter acl": "PARAMETER",
 }
-# The objects that one of the roles owns or is named in, with their privileges. Those that all databases share
-# are listed in only one database. For owned tables all columns are read: a grant on a column is not recorded
-# under the owner. By default everyone can execute a function: these privileges are not stored, and are read
-# as if they were. ``like`` filters the kinds that can be very numerous, by the text of their privileges.
+# The objects that one of the roles owns or is named in, with their privileges. Objects that all databases
+# share are listed in only one database. For owned tables, all columns are read, because a grant on a column
+# is not recorded under the owner. By default, everyone can execute a function: these privileges are not
+# stored, and are read as if they were. ``like`` filters the kinds that can be very numerous, by the text of
+# their privileges.
 _MINE: LiteralString = """
 SELECT classid, objid, objsubid, refobjid, deptype FROM pg_shdepend
     WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s)
@@ -142,19 +143,19 @@ class Given:
 
     @property
     def text(self) -> str:
-        """A description of what was granted."""
+        """What was granted, as text."""
         return f"{self.giver} granted {self.privileges} on {self.type} {self.identity} to {self.grantee}"
 
     @property
     def taking(self) -> str:
-        """The SQL that revokes it, for the owner or for a superuser acting as the owner."""
+        """The SQL that revokes the privileges, for the owner or for a superuser acting as the owner."""
         word = grant_word(self.type)
         return (
             f"REVOKE {self.privileges} ON {word} {self.identity} FROM {grantee_word(self.grantee)} CASCADE;"
         )
 
     def revoke(self) -> str:
-        """Return the SQL that revokes it as the role that granted it."""
+        """Return the SQL that revokes the privileges as the role that granted them."""
         return f"SET ROLE {sql.Identifier(self.giver).as_string()}; {self.taking} RESET ROLE;"
 
 
@@ -173,7 +174,7 @@ def asking(there: Server, oids: Sequence[int]) -> dict[str, Any]:
 def given_by(names: Collection[str]) -> list[str]:
     """Return LIKE patterns for the text of privileges that one of the roles granted.
 
-    They may match others too.
+    The patterns may match other privileges too.
     """
     plain = [name.replace("_", r"\_") for name in names if _PLAIN.fullmatch(name)]
     return [f"%/{name}%" for name in plain] if len(plain) == len(names) else ["%"]
@@ -185,7 +186,7 @@ Gifts = Mapping[tuple[int, str, str], Sequence[Given]]
 def given(there: Server, roles: Mapping[int, str], fixed: Sequence[int] = ()) -> list[Given]:
     """Return what the roles granted to others in a database.
 
-    ``fixed`` are the built-in ones among them that could own something. Raises ConnectorError.
+    ``fixed`` contains the built-in roles among them that could own something. Raises ConnectorError.
     """
     values = {**asking(there, list(roles)), "like": given_by(list(roles.values())), "fixed": list(fixed)}
     rows = there.rows_by_names(_GIVEN.format(WITH_FIXED if fixed else ACLS), values)
@@ -204,7 +205,7 @@ def owner_fix(there: Server, type_: str, identity: str, gifts: Sequence[Given]) 
     """Return the SQL that gives an object to the keeper, after its owner's grants (``gifts``) on it are
     revoked.
 
-    A change of owner also changes the grantor: afterwards the grants would look like the keeper's own.
+    A change of owner also changes the grantor: afterward the grants would look like the keeper's own.
     """
     keeper = sql.Identifier(parameters_of(there.place).reassign_to).as_string()
     return " ".join([*(one.taking for one in gifts), f"ALTER {type_.upper()} {identity} OWNER TO {keeper};"])

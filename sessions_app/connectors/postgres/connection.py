@@ -35,7 +35,7 @@ _COLLISIONS = ("XX000", "40001", "40P01", "23505", "42710", "42704")
 # lock_not_available: a lock_timeout expired.
 _LOCKED = "55P03"
 ATTEMPTS = 25
-# Seconds. Pauses grow, because on a busy machine two that collided are at it for longer.
+# In seconds. Pauses grow, because on a busy machine two sessions that collided take longer to finish.
 PAUSE, LONGEST_PAUSE = 0.03, 0.3
 
 Row = tuple[Any, ...]
@@ -246,8 +246,8 @@ def said_by(place: TargetSpec) -> Iterator[None]:
 def repeated(budget: Budget, work: Callable[[], Result]) -> Result:
     """Repeat ``work``, which must be repeatable, until it no longer collides with other sessions.
 
-    PostgreSQL has no lock for this that others could not hold forever: anyone, including holders, can take
-    advisory locks.
+    PostgreSQL has no lock for this that others could not hold forever, because anyone, including holders, can
+    take advisory locks.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:

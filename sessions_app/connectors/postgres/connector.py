@@ -63,7 +63,7 @@ class PostgresConnector:
         return revoke.revoke(lease, Budget())
 
     def expire(self, lease: LeaseSpec) -> int:
-        """Terminate the grant's sessions if the server no longer admits its role."""
+        """Terminate the grant's sessions if the server no longer admits the grant's role."""
         return revoke.expire(lease, Budget())
 
     def verify(self, lease: LeaseSpec) -> Evidence:
@@ -151,7 +151,7 @@ def _tls(cluster: str, parameters: PostgresParameters) -> dict[str, str]:
 
 
 def _uri(spec: GrantSpec, who: str, tls: dict[str, str]) -> str:
-    """Return a connection URI. If it has no password, psql asks for one."""
+    """Return a connection URI. If the URI has no password, psql asks for one."""
     target, database = spec.place.target, parameters_of(spec.place).database
     host = f"[{target.address}]" if ":" in target.address else quote(target.address, safe="")
     return f"postgresql://{who}@{host}:{target.port}/{quote(database, safe='')}?{urlencode(tls)}"

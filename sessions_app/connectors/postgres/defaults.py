@@ -43,7 +43,7 @@ _LATER = {
 class Default:
     """A privilege that ``grantee`` will have on objects that ``owner`` creates.
 
-    ``schema`` None: in all schemas.
+    If ``schema`` is None, the privilege applies in all schemas.
     """
 
     owner: str
@@ -60,19 +60,19 @@ class Default:
 
     @property
     def text(self) -> str:
-        """A description of its effect."""
+        """The effect of the default privileges, as text."""
         where = self.schema or "every schema"
         return f"{self.owner} grants {self.privilege} on {self.things.lower()} of {where} to {self.grantee}"
 
     def grant(self) -> str:
-        """Return the SQL that grants it again."""
+        """Return the SQL that grants the privileges again."""
         option = " WITH GRANT OPTION" if self.grantable else ""
         return (
             f"{self._start} GRANT {self.privilege} ON {self.things} TO {grantee_word(self.grantee)}{option};"
         )
 
     def revoke(self, words: str = "") -> str:
-        """Return the SQL that revokes it, or only the part that ``words`` name."""
+        """Return the SQL that revokes the privileges, or only the part that ``words`` name."""
         return (
             f"{self._start} REVOKE {words}{self.privilege} ON {self.things} FROM"
             f" {grantee_word(self.grantee)};"
@@ -94,7 +94,7 @@ def grantee_word(name: str) -> str:
 
 
 def defaults(there: Server, oids: Collection[int]) -> list[Default]:
-    """Return what the roles grant to others on future objects, and what others grant them.
+    """Return what the roles grant to others on future objects, and what others grant to them.
 
     Raises ConnectorError.
     """
@@ -102,7 +102,7 @@ def defaults(there: Server, oids: Collection[int]) -> list[Default]:
 
 
 def could_stand(there: Server, lost: Sequence[Default]) -> list[Default]:
-    """Return those whose roles and schema still exist.
+    """Return the default privileges whose roles and schema still exist.
 
     The others disappeared with objects that only an administrator can drop. Raises ConnectorError.
     """

@@ -104,7 +104,7 @@ def left_of(server: Server, names: RoleNames, oids: Sequence[int]) -> dict[str, 
 
 
 def faults(names: RoleNames, found: Mapping[str, RoleFacts]) -> list[str]:
-    """Return the differences from what the comment describes; empty if there are none."""
+    """Return the differences between the roles and what the comment describes; empty if there are none."""
     login, rights = found.get(names.login), found.get(names.rights)
     if login is None or rights is None:
         return [f"the role {names.login if login is None else names.rights} is missing"]
@@ -121,7 +121,7 @@ def _login_faults(names: RoleNames, login: RoleFacts, said: Comment) -> list[str
     wanted = {names.rights, *said.roles}
     extra, missing = sorted(set(login.roles) - wanted), sorted(wanted - set(login.roles))
     tests = (
-        (not login.can_login, "it can't log in"),
+        (not login.can_login, "the login role can't log in"),
         (login.extra_attributes, "it has attributes that Stint does not set"),
         (login.until is None or abs(login.until - until) > 0.001, f"VALID UNTIL is not {said.until}"),
         (login.connections != said.connections, f"its connection limit is not {said.connections}"),

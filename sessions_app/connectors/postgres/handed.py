@@ -1,10 +1,10 @@
-"""Find privileges that could have been passed on, by comparing the states before a grant and after its end.
+"""Finds privileges that could have been passed on, by comparing the states before a grant and after its end.
 
 A grant's template roles can pass nothing on (see `reach`), but they may gain a privilege later. Some actions
 also need no ownership: a trigger on a table, or objects created in a template's name up to PostgreSQL 15. So
 everything that the roles could have created is compared: what they own, granted, and set as default
 privileges, memberships that they granted, their settings, and prepared transactions. Triggers on tables where
-they, or everyone, can create triggers are compared too. The state before is stored with the grant as short
+they, or everyone, can create triggers are compared too. The earlier state is stored with the grant as short
 digests, so that it is small and contains no names.
 
 DROP OWNED BY a template removes default privileges that others granted it, without needing any of their
@@ -106,8 +106,8 @@ class Thing:
 class _Seen:
     """What was found in one database.
 
-    ``defaults`` are the default privileges that name the roles. ``lost`` are those that existed before and
-    are gone.
+    ``defaults`` lists the default privileges that name the roles. ``lost`` lists those that existed before
+    and are gone.
     """
 
     things: list[Thing]
@@ -149,7 +149,7 @@ def appeared(
     Raises ConnectorError.
     """
     if not before:
-        return {"compared": "nothing: it never became usable"}, []
+        return {"compared": "nothing: the grant never became usable"}, []
     roles: dict[int, str] = {oid: name for name, oid in before["roles"].items()}
     had = {name: [Default(*row) for row in before["defaults"].get(name, ())] for name in before["databases"]}
     found = _look(server, roles, budget, had=had)
@@ -178,8 +178,8 @@ def _risen(server: Server, before: Mapping[str, Any], budget: Budget) -> Iterato
     """Yield grants by roles that a template has joined since, and then the membership itself, if they granted
     or own something.
 
-    It is unknown which of these are older than the grant. Once the membership is revoked, none of them is
-    compared anymore.
+    It is unknown which of these privileges are older than the grant. Once the membership is revoked, none of
+    them is compared anymore.
     """
     for role in above(server, before["templates"]):
         if role.oid in before["roles"].values():
@@ -224,7 +224,7 @@ def _look(
     triggers: bool = True,
     had: Mapping[str, Sequence[Default]] = MappingProxyType({}),
 ) -> dict[str, _Seen]:
-    """Return what the roles could have done, by database; shared things are under ``SHARED``.
+    """Return what the roles could have done, by database; shared objects are under ``SHARED``.
 
     ``had`` are the default privileges that named the roles before, for each database that was compared then.
     """
@@ -234,7 +234,7 @@ def _look(
     where |= dict(server.rows_by_names(_OPEN, {"oids": list(roles)}))
     for database, connectable in where.items():
         if not connectable:
-            continue  # nobody can connect to it, including the holder
+            continue  # no one can connect to this database, including the holder
         if database == server.connection.info.dbname:
             found[database] = _seen(server, roles, had.get(database, ()), triggers=triggers)
             continue

@@ -1,4 +1,4 @@
-"""A statement as the record stores it: without the passwords in it, but otherwise complete.
+"""A statement in the form in which the record stores it: without the passwords in it, but otherwise complete.
 
 Only text that the server reads as a string under every setting is replaced, so no holder can hide what a
 statement does. Source: PostgreSQL 18, chapter 4.1 (lexical structure) and src/backend/parser/scan.l.
@@ -52,7 +52,7 @@ def _parts(text: str) -> Iterator[str]:
         secret = token.kind in ("string", "unclear") and _is_secret(before)
         yield MASK if secret else token.text
         if token.kind == "unclear":
-            # The rest may or may not be a string, so it stays.
+            # The rest may or may not be a string, so it is kept.
             yield text[at:]
             return
         if token.text == ";":
@@ -103,7 +103,7 @@ def _comment(text: str, at: int) -> _Token | None:
 
 
 def _string(text: str, at: int) -> _Token | None:
-    """Return the string that begins here, or the rest of the text if it is not closed."""
+    """Return the string that begins at this position, or the rest of the text if the string is not closed."""
     if opening := _DOLLARS.match(text, at):
         end = text.find(opening[0], opening.end())
         return _Token("string", text[at:] if end < 0 else text[at : end + len(opening[0])])

@@ -1,9 +1,9 @@
 """The names of a grant's roles, and the comment on them.
 
-A grant has two roles. The holder logs in as ``stint_<mark>``, which has no privileges of its own. It is a
-member of the template roles, and of ``stint_<mark>_may``. That role can't log in, and has the individual
-privileges of the command set. So revoking one membership removes privileges in all databases at once,
-including those that can't be reached.
+A grant has two roles. The holder logs in as ``stint_<mark>``, which has no privileges of its own. That role
+is a member of the template roles, and of ``stint_<mark>_may``. The latter can't log in, and has the
+individual privileges of the command set. So revoking one membership removes privileges in all databases at
+the same time, including those that can't be reached.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def mark_of(role: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comment:
-    """The COMMENT ON ROLE of a grant's role: its grant, and how it was created.
+    """The COMMENT ON ROLE of a grant's role, which names the grant and how the role was created.
 
-    ``acls`` counts the objects whose privileges name the privilege role. ``slots`` are replication slots that
-    its sessions held at the end.
+    ``acls`` counts the objects whose privileges name the privilege role. ``slots`` lists replication slots
+    that the role's sessions held at the end.
     """
 
     grant: str
@@ -67,7 +67,7 @@ class Comment:
 
 
 def read_comment(text: str | None) -> Comment | None:
-    """Parse the comment on a role; None for one that Stint did not write."""
+    """Parse the comment on a role; return None for a comment that Stint did not write."""
     try:
         said = json.loads(text or "null")
         if not isinstance(said, Mapping) or said.get("stint") != 1:

@@ -1,12 +1,12 @@
-"""Remove what certainly comes from the holder and would outlive the grant's roles.
+"""Removes what certainly comes from the holder and would outlive the grant's roles.
 
 This covers what these roles granted to others, their code, and foreign keys from their tables, which prevent
 others from changing rows. Code means functions, procedures, aggregates and operators. Data that a holder
 copied is kept, and a function could expose it to everyone as the role that keeps it. Code with the name of a
 builtin runs as anyone who happens to call it, including superusers.
 
-All of it was done by roles that nobody else ever has, and depends on objects that they own. So it is removed
-without a review.
+All of it was created by roles that no one else ever has, and depends on objects that they own. So it is
+removed without a review.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ FROM acls, aclexplode(acl) a LEFT JOIN pg_roles e ON e.oid = a.grantee,
      pg_identify_object(classid, objid, 0) i
 WHERE a.grantor = ANY (%(oids)s) AND a.grantee <> ALL (%(oids)s) ORDER BY 3, 1, 2
 """).format(ACLS)
-# The owner of an extension can add code to it. It can then be dropped only with the extension, until it is
-# removed from it.
+# The owner of an extension can add code to it. That code can then be dropped only with the extension, until
+# it is removed from the extension.
 _CODE = sql.SQL("""
 WITH {}
 SELECT i.type, i.identity, quote_ident(x.extname) FROM mine m
@@ -84,7 +84,7 @@ ORDER BY 1, 2
 
 
 def revoke_onward(there: Server, oids: Sequence[int]) -> list[str]:
-    """Remove, in one database, what the roles left on objects of others or granted on their own.
+    """Remove, in one database, what the roles left on other owners' objects or granted themselves.
 
     Return descriptions.
 

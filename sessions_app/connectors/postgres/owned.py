@@ -1,7 +1,7 @@
 """What the roles of a grant own or were granted, in every database of a server.
 
 pg_shdepend is shared by all databases and lists each object that depends on a role; DROP ROLE itself relies
-on it. So one query finds the databases that contain something, and only these are visited.
+on it. So one query finds the databases that contain such objects, and only these are visited.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ AND NOT (c.relkind = 'S' AND EXISTS (
     AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i'))) ORDER BY 1
 """
 SHARED = "(shared)"
-# REASSIGN OWNED locks each table, view, sequence and index until it ends. More than this number could fill
+# REASSIGN OWNED locks each table, view, sequence and index until it ends. More objects than this could fill
 # the server's lock table, which would make other sessions fail too, so their owner is changed in batches.
 AT_ONCE, PART = 1000, 100
 # The maximum number of kinds of revoked privileges that are reported for each database.
@@ -52,9 +52,9 @@ def clean_databases(
 
     Return the result for each database.
 
-    What the roles granted to others is revoked first, and reported as `onward_revoked`. Raises ConnectorError
-    that names the databases where it failed, after all others are done; CollisionError if
-    another revoke may be the reason.
+    What the roles granted to others is revoked first, and reported as `onward_revoked`. Raises a
+    ConnectorError that names the databases where this failed, after all others are done; CollisionError if
+    another revocation may be the reason.
     """
     answers: dict[str, Json] = {}
     failed: list[ConnectorError] = []
@@ -69,8 +69,8 @@ def clean_databases(
         except ConnectorError as error:
             failed.append(error)
     if failed:
-        # After a collision, the caller looks again: whoever else revokes the grant may have dropped its
-        # roles.
+        # After a collision, the caller checks again, because another process that revokes the grant may have
+        # dropped its roles.
         collided = any(isinstance(error, CollisionError) for error in failed)
         raise (CollisionError if collided else ConnectorError)(
             " ".join(str(error) for error in failed), permanent=all(one.permanent for one in failed)
@@ -105,8 +105,8 @@ def _clean_there(
 ) -> list[Json]:
     # Anyone can create hundreds of thousands of large objects. One statement reassigns them all.
     there.run(sql.SQL("SET statement_timeout = {}").format(sql.Literal(f"{budget.left * 1000:.0f}ms")))
-    # Done even if the rest can't be reassigned: once someone else owns an object, nothing shows that a holder
-    # passed it on.
+    # Done even if the rest can't be reassigned, because once another role owns an object, nothing shows that
+    # a holder passed it on.
     taken = revoke_onward(there, oids)
     if owned:
         _give_in_parts(there, oids)
@@ -125,7 +125,7 @@ def _list(roles: Sequence[str]) -> sql.Composed:
 
 
 def _give_in_parts(there: Server, oids: Sequence[int]) -> None:
-    """Give the keeper tables, views and sequences in batches if there are very many.
+    """Give tables, views and sequences to the keeper in batches if there are very many.
 
     Each batch is a transaction.
     """
@@ -168,7 +168,7 @@ def _give_away(there: Server, roles: Sequence[str], owned: int) -> None:
 def _ensure_keeper(server: Server) -> None:
     """Ensure that the role that takes over holders' objects exists.
 
-    It has no rights, and the broker's role needs its privileges.
+    The keeper has no rights, and the broker's role needs its privileges.
     """
     keeper = parameters_of(server.place).reassign_to
     if not server.value("SELECT count(*) FROM pg_roles WHERE rolname = %s", (keeper,)):

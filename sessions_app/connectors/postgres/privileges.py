@@ -97,8 +97,8 @@ _QUESTIONS: Mapping[ObjectKind, Callable[[sql.Literal, Privilege, Sequence[sql.L
 
 
 def held(server: Server, role: str, wanted: Sequence[Privilege]) -> list[bool | None]:
-    """Return for each privilege whether the role has it, in this database; None if the object does
-    not exist.
+    """Return for each privilege whether the role has it in this database; None if the object does not
+    exist.
     """
     answers: list[bool | None] = []
     for start in range(0, len(wanted), CHUNK):
@@ -111,7 +111,7 @@ def held(server: Server, role: str, wanted: Sequence[Privilege]) -> list[bool | 
 
 
 def grant(role: str, one: Privilege) -> sql.Composed:
-    """Return the statement that grants the privilege to a role. There is none for a membership."""
+    """Return the statement that grants the privilege to a role. A membership has no such statement."""
     return sql.SQL("GRANT {} ON {} TO {}").format(_wanted(one), _object(one), sql.Identifier(role))
 
 

@@ -1,4 +1,4 @@
-"""Create or repair the roles of a grant, in one transaction: all or nothing."""
+"""Creates or repairs the roles of a grant in one transaction, either completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sessions_app.policy.commands.postgres.privileges import Privilege
 
 
 class NotIntactError(ConnectorError):
-    """The roles deviate from what they should be, and only recreating them can help."""
+    """The roles deviate from their expected state, and only recreating them can help."""
 
 
 def make(server: Server, spec: GrantSpec, budget: Budget) -> LeaseSpec:
@@ -132,9 +132,9 @@ def _join(server: Server, role: str, member: str) -> None:
 
 
 def _log_statements(server: Server, login: str) -> bool:
-    """Make the server log the holder's statements, if Stint can set that. Return whether it does.
+    """Make the server log the holder's statements, if Stint can set that. Return whether the server does.
 
-    The holder can't turn it off.
+    The holder can't turn the logging off.
     """
     if not server.value("SELECT has_parameter_privilege(current_user, 'log_statement', 'SET')"):
         return False

@@ -1,8 +1,8 @@
 """What a grant's template roles, and the roles above them, can pass on or destroy.
 
-This is what they own, what they can grant to others, and row-level security policies that name them. A holder
-of such a role could grant it to PUBLIC or another role, or drop the policy, and the effect would not end with
-the grant. So no grant gets one.
+This includes what they own, what they can grant to others, and row-level security policies that name them. A
+holder of such a role could grant it to PUBLIC or another role, or drop the policy, and the effect would not
+end with the grant. So no grant can include such a role.
 
 pg_shdepend, shared by all databases, lists each object that a role owns or whose privileges name it. So the
 cost of a check depends on what the roles have, not on the size of the system catalog. Predefined roles are
@@ -26,7 +26,7 @@ from sessions_app.connectors.postgres.defaults import defaults
 from sessions_app.connectors.postgres.policies import policies_naming
 from sessions_app.policy.commands.postgres.roles import SCHEDULERS, role_fault
 
-# The maximum number of faults reported per database. One is enough to refuse a role.
+# The maximum number of faults reported per database. A single fault is enough to refuse a role.
 MOST = 5
 
 _ABOVE: LiteralString = """
@@ -69,7 +69,7 @@ SELECT role, what, type, identity FROM (
 class Above:
     """A role that a template is a member of, or the template itself.
 
-    ``powerful``: it has server-wide attributes.
+    ``powerful``: the role has server-wide attributes.
     """
 
     template: str
@@ -80,7 +80,7 @@ class Above:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why no grant may have a template role, and the SQL that fixes it.
+    """Why no grant can include a template role, and the SQL that fixes it.
 
     ``role`` is the template or a role above it.
     """
@@ -128,7 +128,7 @@ def faults_of(server: Server, templates: Sequence[str], budget: Budget) -> list[
     ]
     for database, connectable in databases_of(server, list(known), [here]).items():
         if not connectable:
-            continue  # nobody can connect to it, including the holder
+            continue  # no one can connect to this database, including the holder
         found += _in_database(server, database, known, budget)
     return found
 

@@ -57,7 +57,7 @@ WHERE r.rolname = ANY (%s) AND r.rolvaliduntil <= clock_timestamp()
 
 @dataclass
 class _Work:
-    """One revoke in progress: what it found and did, and how many milliseconds each step took."""
+    """A revocation in progress: what was found and done, and how many milliseconds each step took."""
 
     server: Server
     lease: LeaseSpec
@@ -134,8 +134,8 @@ def verify(lease: LeaseSpec, budget: Budget) -> Evidence:
 
 
 def _unmade(work: _Work) -> dict[str, Json]:
-    """Remove everything, and return what is left. An error counts only if something is: otherwise, another
-    revoke was faster.
+    """Remove everything, and return what is left. An error counts only if something is left; otherwise,
+    another revocation was faster.
     """
     names = role_names(work.lease.mark)
     try:
@@ -175,8 +175,8 @@ def _unmake(work: _Work) -> None:
 def _forbid_login(work: _Work) -> ConnectorError | None:
     """Refuse new logins, and return the error if that fails.
 
-    A role that someone made more powerful than the broker's keeps its login. Its sessions and memberships are
-    ended before the error is raised.
+    A role that someone made more powerful than the broker's role keeps its login. Its sessions and
+    memberships are ended before the error is raised.
     """
     failed = None
     for role in work.roles:
@@ -193,10 +193,10 @@ def _forbid_login(work: _Work) -> ConnectorError | None:
 
 
 def _alter_no_login(work: _Work, role: str) -> None:
-    """Set NOLOGIN, ending whatever locks the row of the role.
+    """Set NOLOGIN, after ending whatever locks the role's row.
 
     A holder can change their own password and leave that transaction open, in a session or prepared, which
-    locks the row. Sessions that wait for the row get it before a new login does, so this terminates.
+    locks the row. Sessions that wait for the row get it before a new login does, so this loop ends.
     """
     for _ in range(LOCKED_ATTEMPTS):
         try:
@@ -251,7 +251,7 @@ def _signal(server: Server, oids: Sequence[int]) -> set[int]:
 def _leave_roles(work: _Work) -> int:
     """Revoke every membership of the roles, and return their number.
 
-    A membership that another role granted can't be revoked here; it ends with the role.
+    A membership that another role granted can't be revoked here. It ends with the role.
     """
     count = 0
     for facts in work.found.values():

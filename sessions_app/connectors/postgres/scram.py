@@ -18,7 +18,7 @@ PASSWORD_BYTES = 24
 def new_password() -> str:
     """Return a password with 192 random bits.
 
-    It contains letters, digits, `-` and `_`, so that SASLprep and URIs leave it unchanged.
+    The password contains letters, digits, `-` and `_`, so that SASLprep and URIs leave it unchanged.
     """
     return secrets.token_urlsafe(PASSWORD_BYTES)
 

@@ -118,7 +118,7 @@ def target_setup(
 def login_trigger() -> str:
     """Return the SQL of an event trigger that refuses logins of grant roles after their end.
 
-    It writes nothing.
+    The check writes nothing.
     """
     return _TRIGGER.format(pattern=_literal(PATTERN))
 

@@ -1,8 +1,8 @@
 """Replication slots that sessions of a grant's role hold.
 
-They outlive the session, and retain the server's WAL forever. The system catalog records no owner of a slot,
-only the session that uses it. So a slot is saved in the role's comment before that session is terminated, and
-looked up again at each attempt to end the grant.
+Replication slots outlive the session, and retain the server's WAL forever. The system catalog records no
+owner of a slot, only the session that uses it. So a slot is saved in the role's comment before that session
+is terminated, and looked up again at each attempt to end the grant.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class RunStatement:
 def statements(place: TargetSpec, lease: LeaseSpec, since: dt.datetime) -> list[RunStatement]:
     """Return the newest `MOST` statements that the holder of a lease ran since ``since``, oldest first.
 
-    Empty unless the cluster's parameters enable it. Raises ConnectorError.
+    Empty unless the cluster's parameters enable reading. Raises ConnectorError.
     """
     if not parameters_of(place).read_statements:
         return []
@@ -153,5 +153,5 @@ def _moment(text: str, zone: dt.tzinfo) -> dt.datetime:
 
 
 def _shown(text: str) -> str:
-    """Return the text as it is stored, masked because holders can change their own password."""
+    """Return the statement's text as it is stored, masked because holders can change their own password."""
     return masked(text[:LONGEST])

@@ -1,6 +1,6 @@
 """New connections: each gets a slot, and then TLS.
 
-A connection is counted before its handshake, so that those without a handshake are counted too.
+A connection is counted before its handshake, so that connections without a handshake are counted too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LIMITS = Limits()
 
 
 class ShareTaken(StintError):
-    """The grant has as many connections as one grant can have. Close some of them."""
+    """The grant has reached the maximum number of connections. Close some of them."""
 
     code = "too_many_connections"
     status = 429
@@ -54,7 +54,9 @@ class Slots:
         self._of_grants: Counter[int] = Counter()
 
     def take(self, address: str) -> Slot | None:
-        """Return a slot for a connection from an address; None, counted by the metrics, if there is none."""
+        """Return a slot for a connection from an address. If there is none, count that in the metrics and
+        return None.
+        """
         full = len(self._taken) >= self._limits.connections
         why = "too many" if full else self._unproven.arrive(address)
         if why:
@@ -92,7 +94,7 @@ class Slots:
 class Slot:
     """The slot of one connection, which has one request at a time.
 
-    It counts for the grant that used it last.
+    The slot counts for the grant that used it last.
     """
 
     def __init__(self, places: Slots, address: str) -> None:
@@ -199,7 +201,7 @@ class Arrivals:
 class _Arrival(asyncio.Protocol):
     """A connection that was just accepted.
 
-    asyncio does not expose the address between accept and handshake. So the socket is taken from its
+    asyncio does not expose the address between accept and handshake, so the socket is taken from its
     transport, which has read nothing yet.
     """
 

@@ -24,7 +24,7 @@ _THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="aside")
 async def aside(size: int, function: Callable[..., T], /, *given: Any, **named: Any) -> T:
     """Return the result of a function that reads or writes ``size`` bytes.
 
-    Canceling does not stop it once it runs.
+    Canceling does not stop a function that is already running.
     """
     work = partial(function, *given, **named)
     return work() if size <= SMALL else await asyncio.get_running_loop().run_in_executor(_THREADS, work)

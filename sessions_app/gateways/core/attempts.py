@@ -24,7 +24,9 @@ U = TypeVar("U", bound=TokenUse)
 
 
 class NotReleased(Exception):
-    """A held attempt may not run: `held` (nobody can approve it), `denied`, `lapsed` or `over`, and why."""
+    """A held attempt may not run. The state is `held` (no one can approve it), `denied`, `lapsed` or `over`,
+    with the reason.
+    """
 
     def __init__(self, state: str, message: str) -> None:
         self.state, self.message = state, message
@@ -40,10 +42,10 @@ async def attempt(
     decision: Allowed | Refused,
     too_late: Callable[[Tried], None],
 ) -> Tried:
-    """Record an attempt with its decision. Nothing may be sent before this has returned `allowed`.
+    """Record an attempt with its decision. Nothing may be sent before this function has returned `allowed`.
 
-    If this is canceled, the recording in progress finishes, and ``too_late`` is called with it. Raises
-    StintError.
+    If the call is canceled, the recording in progress finishes, and ``too_late`` is called with the result.
+    Raises StintError.
     """
     if session.id is None:
         raise AssertionError

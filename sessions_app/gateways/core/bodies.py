@@ -17,7 +17,7 @@ READ_S, SLOWEST = 30.0, 8 * 1024
 
 
 async def go_ahead(request: BaseRequest, framing: Framing) -> None:
-    """Ask a client that waits for it to send its body: 100 Continue. Source: RFC 9110 §10.1.1."""
+    """Ask a client that waits for permission to send its body: 100 Continue. Source: RFC 9110 §10.1.1."""
     if framing.waits:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # These bytes belong to no response. The response's size is counted from here.
@@ -27,7 +27,7 @@ async def go_ahead(request: BaseRequest, framing: Framing) -> None:
 def of_the_client(error: HeadRefused, request: BaseRequest) -> HeadRefused:
     """Return the error for a body that its sender sent incorrectly.
 
-    Raises it instead if the sender has disconnected.
+    Raises the error instead if the sender has disconnected.
     """
     if is_gone(request):
         raise error

@@ -13,7 +13,7 @@ MOST_OF_ONE, MOST_OF_ALL = 32 * 1024 * 1024, 256 * 1024 * 1024
 
 
 class BodiesTooLarge(StintError):
-    """The gateway holds as many request bodies as it can. Try again in a moment."""
+    """The gateway already holds the maximum number of request bodies. Try again in a moment."""
 
     code = "bodies_too_large"
     status = 503

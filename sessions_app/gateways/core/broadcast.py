@@ -1,9 +1,9 @@
 """Publishes the output of watched commands, sealed for each watcher.
 
-A command that nobody watches costs nothing. What a recorder wrote is queued in bounded memory and published
-behind the session's back: if the carrier is slow or away, output is left out, and a mark says how much.
-Messages are JSON: `["start", {…}]`, `["o", text]`, `["r", "80x24"]`, `["gap", characters]`, `["beat", ""]`
-while nothing is printed, and `["end", ""]`.
+A command that no one watches costs nothing. The recorder's output is queued in bounded memory and published
+independently of the session: if the carrier is slow or unavailable, output is left out, and a mark says how
+much. Messages are JSON: `["start", {…}]`, `["o", text]`, `["r", "80x24"]`, `["gap", characters]`, `["beat",
+""]` while nothing is printed, and `["end", ""]`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from sessions_app.queries.gateways.watches import OpenWatch, open_watches
 
 log = structlog.get_logger(__name__)
 
-# Characters: of one message, of what waits to be published, and bytes of a recording that a new watcher gets.
+# In characters: the maximum size of one message, and of the output that waits to be published. In bytes: the
+# size of a recording that a new watcher gets.
 LARGEST, MOST_WAITING, MOST_BEFORE = 64 * 1024, 256 * 1024, 512 * 1024
-# Seconds between two messages to one watcher, at least and at most; between two looks at the open views; and
-# after a message that failed.
+# In seconds: the minimum and maximum time between two messages to one watcher, between two checks of the open
+# views, and after a failed message.
 GAP, BEAT, LOOK, AGAIN = 0.1, 2.0, 2.0, 1.0
 
 Event = tuple[str, Any]
@@ -69,7 +70,7 @@ class Broadcast:
             self._recorder.followers.remove(self.take)
 
     async def run(self) -> None:
-        """Publish the recording so far, then what comes, until the command ends."""
+        """Publish the recording so far, then new output, until the command ends."""
         path, size = self._before
         for event in await asyncio.to_thread(_read_before, path, size):
             await self._send(event)
@@ -135,12 +136,14 @@ class Broadcasts:
         recorder.followers.append(closed)
 
     def heard(self, run_ids: Iterable[int]) -> None:
-        """Look at once: views of these runs began or ended. Runs of other gateways change nothing."""
+        """Check immediately, because views of these runs began or ended. Runs of other gateways change
+        nothing.
+        """
         if any(run_id in self._recorders for run_id in run_ids):
             self._news.set()
 
     def heard_nothing(self) -> None:
-        """Look at once: notifications may have been lost."""
+        """Check immediately, because notifications may have been lost."""
         if self._recorders:
             self._news.set()
 
@@ -153,7 +156,7 @@ class Broadcasts:
             self._news.clear()
             try:
                 await self._look()
-            except Exception as error:  # watching must not affect what is watched
+            except Exception as error:  # watching must not affect the watched command
                 log.exception("watch.failed", error=type(error).__name__)
 
     async def close(self) -> None:
@@ -207,8 +210,8 @@ def _left(broadcast: Broadcast, done: asyncio.Task[None]) -> None:
 
 
 def _read_before(path: Path, size: int) -> list[Event]:
-    """Return what a new watcher gets first: the terminal's size, and the last output before
-    ``size`` bytes.
+    """Return what a new watcher gets first: the terminal's size, and the last output before ``size``
+    bytes.
     """
     with path.open("rb") as file:
         head = json.loads(file.readline())

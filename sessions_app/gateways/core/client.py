@@ -24,7 +24,7 @@ CONNECT_S = 10.0
 HEAD_BYTES = 32 * 1024
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 CUT = (aiohttp.ClientError, OSError, TimeoutError)
-_UNKNOWN = "it may have carried out the request: check before you send it again"
+_UNKNOWN = "the target may have carried out the request: check before you send it again"
 
 
 class NotReached(Exception):
@@ -157,7 +157,7 @@ async def read_small(answer: Answer, most: int) -> bytes:
 
 
 async def _checked(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Pass a request on; this is a middleware.
+    """Pass a request on, as middleware.
 
     Raises what ``_sent_once`` raises, and HeadTooLarge. Raises WSServerHandshakeError instead of following a
     WebSocket's redirect, which leads to another address than was decided.
@@ -174,9 +174,7 @@ async def _checked(request: ClientRequest, handler: ClientHandlerType) -> Client
 
 
 def _identify(headers: CIMultiDict[str]) -> None:
-    """Add this request's ID and trace to its headers, unless the client sent ones that are allowed
-    through.
-    """
+    """Add this request's ID and trace to its headers, unless the client sent permitted ones."""
     if id_ := request_id.current():
         headers.setdefault(request_id.HEADER, id_)
     if parent := tracing.traceparent():
@@ -193,8 +191,8 @@ def _check_head(answer: ClientResponse | DirectAnswer) -> None:
 
 
 async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Prevent aiohttp from sending a request twice: after these errors it would repeat the requests that
-    RFC 9110 §9.2.2 calls idempotent, but an approval is for one request. Raises Dropped.
+    """Prevent aiohttp from sending a request twice. After these errors it would repeat the requests that RFC
+    9110 §9.2.2 calls idempotent, but an approval is for one request. Raises Dropped.
     """
     try:
         return await handler(request)

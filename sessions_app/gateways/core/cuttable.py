@@ -20,27 +20,27 @@ class Cuttable:
 
     @property
     def _begun(self) -> bool:
-        """Whether the use has started. One that has not started by the grant's end never starts."""
+        """Whether the use has started. A use that has not started by the grant's end never starts."""
         return False
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """The time until which it may run past the grant's end.
+        """Until when the use may run past the grant's end.
 
-        None if it is cut off then, or has not started.
+        None if the use is cut off at the end, or has not started.
         """
         return self._finish_by if self._begun else None
 
     @property
     def finish_seconds(self) -> int:
-        """The number of seconds that it may run past the grant's end.
+        """For how many seconds the use may run past the grant's end.
 
-        0 if it is cut off then, or has not started.
+        0 if the use is cut off at the end, or has not started.
         """
         return self._finish_seconds if self._begun else 0
 
     def stop(self, reason: str) -> None:
-        """Cut it at once: nothing more is sent to the target or the client."""
+        """Cut the use immediately: nothing more is sent to the target or the client."""
         if not self._stopped and self._task is not None:
             self._stopped = reason
             self._task.cancel()

@@ -1,6 +1,6 @@
 """Deadlines and warnings of open grants, kept by this process's own monotonic clock.
 
-They depend on no message.
+The deadlines depend on no message.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Enders:
     def apply_tokens(self, asked: Iterable[OpenSession[Any]], found: Mapping[int, TokenNow]) -> None:
         """Apply the state of the sessions' tokens. A token that is not in the database is not valid.
 
-        A token that ended with its grant is skipped, because the grant's end was applied then: a command may
-        be finishing.
+        A token that ended with its grant is skipped, because the grant's end was already applied: a command
+        may be finishing.
         """
         for session in asked:
             state = found.get(session.use.credential_id or 0)
@@ -75,7 +75,7 @@ class Enders:
                 self.watch_token(session)
 
     def apply(self, asked: Iterable[int], found: Mapping[int, GrantNow]) -> None:
-        """Apply the state of the requested grants. One that is not in the database has ended."""
+        """Apply the state of the requested grants. A grant that is not in the database has ended."""
         for grant_id in asked:
             grant = self._registry.grants.get(grant_id)
             if grant is None:

@@ -21,13 +21,14 @@ from broker.kernel.threads import Threads
 
 T = TypeVar("T")
 
-# Seconds. A connection that was idle for longer is tested before use: a network may have dropped it silently.
+# In seconds. A connection that was idle for longer is tested before use, because a network may have dropped
+# it silently.
 _FRESH = 2.0
 _used = threading.local()
 
 
 class NotTaken(StintError):
-    """The database refused the statement, and would refuse it again. The log has the reason."""
+    """The database refused the statement, and would refuse it again. The reason is in the log."""
 
     code = "not_taken"
     status = 500
@@ -43,7 +44,7 @@ class Database:
         self._pool = Threads(threads, name=name, keep=1)
 
     async def run(self, function: Callable[..., T], /, **arguments: Any) -> T:
-        """Return what the function returns. Canceling does not stop it in its thread."""
+        """Return the function's result. Canceling does not stop the function in its thread."""
         loop = asyncio.get_running_loop()
         # With the request's ID, which entries of the record contain as well.
         work = partial(contextvars.copy_context().run, guarded, function, **arguments)
@@ -58,7 +59,9 @@ class Database:
         return self._pool.submit(function, **arguments)
 
     async def warm(self) -> None:
-        """Open the connection of the thread that remains, so that the first use does not wait for it."""
+        """Open the connection of the thread that remains when idle, so that the first use does not wait for
+        it.
+        """
 
         def connect() -> None:
             # The connection belongs to the thread that looks it up.

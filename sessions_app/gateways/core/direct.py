@@ -57,7 +57,7 @@ class DirectAnswer:
         if connection is None:
             return
         if self.content.exception() is None:
-            # The pool drops the body with its connection, so nothing else would wake its reader.
+            # The pool drops the body with its connection, so nothing else would wake the reader.
             self.content.set_exception(aiohttp.ClientConnectionError("The connection was closed."))
         connection.close()
 

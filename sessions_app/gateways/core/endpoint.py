@@ -44,7 +44,7 @@ class Endpoint(Protocol):
         """Accept no new connections. Open ones continue."""
 
     async def close(self) -> None:
-        """Stop listening at once, and drop the remaining connections.
+        """Stop listening immediately, and drop the remaining connections.
 
         The node has already cut the sessions.
         """

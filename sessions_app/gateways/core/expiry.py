@@ -1,7 +1,7 @@
 """Deadlines on targets that people reach directly, while Stint's database is unavailable.
 
 Nothing can be revoked without the database. But a gateway keeps a list of access that is about to end, and
-the target has its deadline. So once the gateway has had no response from its database for a while, it
+the target has its deadline. So after the gateway has had no response from its database for a while, it
 requests each overdue end from the target.
 """
 
@@ -42,7 +42,7 @@ SELECT string_agg(id::text, ' ') FROM sessions_app_lease
 
 @dataclass(slots=True)
 class _Due:
-    """Access on one target. ``at`` is when it is tried next, by the monotonic clock."""
+    """Access on one target. ``at`` is the time of the next attempt, by the monotonic clock."""
 
     connector: Expirer
     lease: LeaseSpec

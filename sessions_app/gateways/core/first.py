@@ -34,9 +34,9 @@ async def try_first(
     too_late: Callable[[Tried], None],
 ) -> Tried:
     """Try a command in a session, and register the session if it is new. Nothing may be sent before this
-    returns `allowed`.
+    function returns `allowed`.
 
-    ``too_late`` is called with an attempt that was recorded after this had stopped waiting. Raises
+    ``too_late`` is called with an attempt that was recorded after the function had stopped waiting. Raises
     StintError.
     """
     async with session.lock:

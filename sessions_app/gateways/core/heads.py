@@ -99,7 +99,7 @@ class Framing:
 def read_framing(request: BaseRequest) -> Framing:
     """Return how a request is framed.
 
-    Raises HeadRefused if two servers could read different requests from it.
+    Raises HeadRefused if two servers could read different requests from the head.
     """
     headers = request.headers
     for name in _ONCE:
@@ -148,8 +148,8 @@ def check_handshake(request: BaseRequest) -> None:
 
 
 def said_in(request: BaseRequest) -> dict[str, str]:
-    """Return the headers of a request by lower-case name, without those of the connection. Repeated ones are
-    joined (RFC 9110 §5.3). Raises HeadRefused for a value that is not printable ASCII.
+    """Return the headers of a request by lower-case name, without those of the connection. Repeated headers
+    are joined (RFC 9110 §5.3). Raises HeadRefused for a value that is not printable ASCII.
     """
     named = _named_in_connection(request.headers)
     said: dict[str, str] = {}

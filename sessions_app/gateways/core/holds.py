@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-# Seconds. Notifications wake waiters at once; a lost one costs this long.
+# In seconds. Notifications wake waiters immediately; a lost notification delays them by this much.
 POLL = 2.0
 
 
 class Holds:
-    """Wakes those who wait for a run once it has been decided."""
+    """Wakes the tasks that wait for a run once the run has been decided."""
 
     def __init__(self) -> None:
         self._events: dict[int, asyncio.Event] = {}

@@ -20,16 +20,16 @@ from sessions_app.gateways.core.turns import Turns
 
 T = TypeVar("T")
 
-# How many token digests are kept, and the number of seconds that they are kept after their last use.
+# How many token digests are stored, and for how many seconds after their last use.
 MOST, KEPT_S = 20_000, 3600.0
-# Threads for unknown tokens at once.
+# The number of threads for unknown tokens.
 STRANGERS = 1
-# Requests with unknown tokens that may run or wait: from one address, and in all.
+# The maximum number of requests with unknown tokens that can run or wait: from one address, and in total.
 MOST_OF_ONE, MOST_OF_ALL = 50, 1000
 
 
 class Admissions:
-    """Schedules the checks of tokens. It affects only which checks wait, not their results."""
+    """Schedules the checks of tokens. Only the order of the checks is affected, not their results."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -73,8 +73,9 @@ class Admissions:
         /,
         **arguments: Any,
     ) -> T:
-        """Like ``ask``, but once for all requests with the same key that arrive before the query. Each gets a
-        result from after its arrival. A refusal is not shared, so that each one is recorded.
+        """Like ``ask``, but once for all requests with the same key that arrive before the query. Each
+        request gets a result that is newer than its arrival. A refusal is not shared, so that each one is
+        recorded.
 
         ``directly`` queries without a thread, and returns None if only ``function`` can decide.
         """

@@ -1,6 +1,6 @@
 """The gateway's lease from the database, renewed each second.
 
-After ten seconds without it, everything is cut.
+After ten seconds without a renewal, everything is cut.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LOST = "The gateway lost its database. Access is unavailable until it returns."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """What one renewal returned.
+    """The result of one renewal.
 
     ``reading`` is the database's time. ``grants`` and ``tokens`` are the states of open grants and of the
     tokens in use. ``removed_keys`` has the keys that were removed. ``answers`` has the results of the
@@ -91,7 +91,7 @@ class GatewayLease:
         self._deadline: asyncio.TimerHandle | None = None
         # The number of gateways, including this one.
         self.gateways = 1
-        # Called when a gateway has gone: others must take over its tasks.
+        # Called when a gateway has disappeared, because others must take over its tasks.
         self.on_fewer: Callable[[], None] = lambda: None
         # Why no grant can be used; empty while the lease is valid.
         self.lost = ""
@@ -122,14 +122,14 @@ class GatewayLease:
         self._registry.compare(sessions, renewal.renewed.open)
         if renewal.removed_keys:
             self._registry.stop_proven_by(renewal.removed_keys, "your SSH key was removed")
-        # From before the query, because the response may have taken long.
+        # Count from the start of the query, because the response may have taken long.
         self._hold_until(began + LEASE.total_seconds())
         for call in self.on_renewed:
             call()
         return renewal.renewed.id
 
     async def keep(self) -> None:
-        """Renew forever: once a second, or at once if the last renewal took longer."""
+        """Renew forever: once a second, or immediately if the last renewal took longer."""
         left = EVERY
         while True:
             await asyncio.sleep(left)
@@ -141,7 +141,7 @@ class GatewayLease:
             left = max(0.0, began + EVERY - self._loop.time())
 
     async def look(self, grant_ids: list[int]) -> None:
-        """Check some grants at once, because they may have ended."""
+        """Check some grants immediately, because they may have ended."""
         asked = [grant_id for grant_id in grant_ids if grant_id in self._registry.grants]
         if not asked:
             return

@@ -67,6 +67,6 @@ async def listen(
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it has ended. Does not raise the task's own exception."""
+    """Cancel a task and wait until it has ended. The task's own exception is not raised."""
     task.cancel()
     await asyncio.wait({task})

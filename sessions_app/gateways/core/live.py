@@ -9,7 +9,7 @@ from sessions_app.gateways.core.recording import FLUSH_AFTER, Recorder
 
 
 class Live:
-    """Output of one command. ``error`` is why it can't be recorded; ``failed`` is called then."""
+    """The output of one command. ``error`` is why it can't be recorded; ``failed`` is called in that case."""
 
     def __init__(self, recorder: Recorder | None, failed: Callable[[], None]) -> None:
         """Without a recorder, nothing is recorded."""
@@ -18,7 +18,9 @@ class Live:
         self.error: OSError | None = None
 
     def add(self, data: bytes, *, error: bool) -> None:
-        """Record output before it is shown. Raises OSError: output that can't be recorded is not shown."""
+        """Record output before it is shown. Raises OSError, because output that can't be recorded is not
+        shown.
+        """
         if self._recorder is None:
             return
         try:

@@ -1,8 +1,8 @@
 """One gateway in a process: its open sessions, its lease from the database, and its notifications.
 
 An endpoint registers its sessions (``OpenSession``) and their users (``User``), and the node cuts them: at a
-deadline by its own clock, by NOTIFY, by its query each second, and when it could not query the database for
-ten seconds.
+deadline by its own clock, after a NOTIFY, by its query each second, and when it could not query the database
+for ten seconds.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Node:
         self.on_order: list[Callable[[], None]] = []
         # Called after the cuts that a notification caused.
         self.on_heard: Callable[[], None] = _nothing
-        # Called when a task has failed: the node may have lost its lease or its listener, and must not
-        # continue.
+        # Called when a task has failed, because the node may have lost its lease or its listener, and must
+        # not continue.
         self.on_failed: Callable[[], None] = _nothing
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -92,7 +92,7 @@ class Node:
         self._tasks.append(task)
 
     async def close(self, reason: str) -> None:
-        """Cut everything, and wait briefly until it has ended."""
+        """Cut everything, and wait briefly for it to end."""
         self._stopping = True
         self.registry.stop_all(reason)
         with contextlib.suppress(TimeoutError):
@@ -146,4 +146,4 @@ def _stop(*, name: str) -> None:
 
 
 def _nothing(*_: object) -> None:
-    """Do nothing: this endpoint does not use it."""
+    """Do nothing, for endpoints that do not use this callback."""

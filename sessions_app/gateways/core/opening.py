@@ -1,4 +1,4 @@
-"""Opens the session of a token, so that its grant can't end unnoticed between admission and registration."""
+"""Opens the session of a token, so that the grant can't end unnoticed between admission and registration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def open_by_token(
 ) -> OpenSession[U]:
     """Register the use of a token from a client's address, and return its session.
 
-    ``good_until`` is when the token expires. Ends already reach the session before its row exists. Raises
+    ``good_until`` is when the token expires. Ends reach the session even before its row exists. Raises
     StintError.
     """
     proof = f"token {use.credential_id}"
@@ -36,7 +36,7 @@ async def open_by_token(
     try:
         await asyncio.shield(opening)
     except BaseException:
-        session.close("it could not be opened")
+        session.close("the session could not be opened")
         raise
     return session
 

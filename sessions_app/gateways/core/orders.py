@@ -1,6 +1,6 @@
 """Commands that holders start on a grant's page.
 
-They run like those from a terminal, but with no client connected.
+Orders run like commands from a terminal, but with no client connected.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sessions_app.queries.gateways.orders import orders_to_claim
 
 log = structlog.get_logger(__name__)
 
-# Seconds. Notifications wake this at once; a lost one costs this long, since any of many gateways finds the
-# order.
+# In seconds. Notifications wake this task immediately; a lost one costs this long, because any of many
+# gateways finds the order.
 POLL, POLL_OF_MANY = 1.0, 10.0
 # The proof of a session for an order: its holder is signed in to the pages.
 PROOF = "page"
@@ -31,7 +31,7 @@ FAILED = "Internal error. Nothing is running. See the gateway's log."
 
 
 class Orders:
-    """Claims orders of one kind and runs each once, whatever the number of gateways."""
+    """Claims orders of one kind and runs each once, regardless of the number of gateways."""
 
     def __init__(
         self, shared: Shared, kind: str, run: Callable[[Claimed], Coroutine[Any, Any, None]]

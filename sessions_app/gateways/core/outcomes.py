@@ -25,7 +25,7 @@ class Report:
 def failed_by(error: Exception, *, sent: bool) -> Report:
     """Return the outcome of a request that failed with an error.
 
-    ``sent``: its target may have received it.
+    ``sent``: the target may have received the request.
     """
     state: Literal["cut", "failed"] = "cut" if sent else "failed"
     if isinstance(error, StintError):

@@ -30,9 +30,9 @@ from sessions_app.operations.sessions.stop_gateway import stop_gateway
 
 log = structlog.get_logger(__name__)
 
-# One of them is for the sweeper's work besides ends.
+# One of them is for the sweeper's tasks other than ends.
 THREADS = 7
-# Seconds. The event loop must turn within this time to count as alive.
+# In seconds. The event loop must respond within this time to count as alive.
 _TURN_S = 5.0
 # Seconds between attempts while the database does not respond at startup.
 _AGAIN_S = 1.0
@@ -40,8 +40,8 @@ STOPPING = "the gateway is stopping"
 
 
 class CannotListen(StintError):
-    """A gateway can't listen at its address: it is taken, reserved, or not of this machine. Change it, or
-    stop what uses it.
+    """A gateway can't listen at its address: the address is taken, reserved, or not of this machine. Change
+    the address, or stop the process that uses it.
     """
 
     code = "cannot_listen"
@@ -50,7 +50,7 @@ class CannotListen(StintError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The gateway's name. ``metrics_port`` 0: no metrics endpoint of its own."""
+    """The gateway's name. ``metrics_port`` 0 means no separate metrics endpoint."""
 
     name: str
     metrics_port: int = 0
@@ -171,7 +171,7 @@ class Gateway:
 
 
 async def _first_of(*works: Coroutine[Any, Any, object]) -> None:
-    """Wait until one of them has ended, and cancel the others."""
+    """Wait until one of the tasks has ended, and cancel the others."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -196,7 +196,7 @@ async def _closed(endpoint: Endpoint) -> None:
 
 
 def _turns(loop: asyncio.AbstractEventLoop) -> Callable[[], bool]:
-    """Return a function for other threads that returns whether the event loop still turns."""
+    """Return a function for other threads that returns whether the event loop still runs."""
 
     def turns() -> bool:
         turned = threading.Event()
@@ -208,5 +208,5 @@ def _turns(loop: asyncio.AbstractEventLoop) -> Callable[[], bool]:
 
 def _set_up(*, name: str) -> None:
     clock.sync()
-    # All sessions of an earlier process of this name ended with it.
+    # All sessions of an earlier process with this name ended with that process.
     stop_gateway(name=name, now=clock.now(), reason="gateway restarted")

@@ -27,7 +27,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class ProofRefused(Exception):
-    """The proof does not match this key and request, or was used before. The message says why."""
+    """The proof does not match this key and request, or was used before. The message gives the reason."""
 
 
 def check_proof(*, proof: str, token: str, jkt: str, method: str, url: str, now: dt.datetime) -> None:
@@ -89,7 +89,7 @@ def _check_claims(claims: dict[str, Any], token: str, method: str, url: str, now
 
 
 def _plain(url: str) -> tuple[str, str, int | None, str] | None:
-    """Normalize a URL for comparison. Return None for an invalid one, which matches no configured URL."""
+    """Normalize a URL for comparison. Return None for an invalid URL, which matches no configured URL."""
     try:
         parts: SplitResult = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme.lower())

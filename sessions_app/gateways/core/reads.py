@@ -1,6 +1,6 @@
-"""Small, frequent reads on the event loop's own database connection, so that none of them needs a thread.
+"""Small, frequent reads on the event loop's own database connection, so that they need no thread.
 
-Many can be in progress at once. Source: PostgreSQL's documentation, "Pipeline Mode" (libpq).
+Many reads can be in progress at the same time. Source: PostgreSQL's documentation, "Pipeline Mode" (libpq).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from broker.kernel.statement import Answer, Statement
 
 log = structlog.get_logger(__name__)
 
-# Seconds. The connection is opened when reads come at shorter intervals, and closed after a longer one,
-# because a network may drop an idle connection without notice.
+# In seconds. The connection is opened when reads come at shorter intervals, and closed after a longer
+# interval, because a network may drop an idle connection without notice.
 BUSY_S = 2.0
-# Reads in progress at once, which fit into the connection's buffer. Others use threads.
+# The maximum number of reads in progress, which fit into the connection's buffer. Others use threads.
 MOST = 64
 _Connection = psycopg.AsyncConnection[Any]
 
@@ -51,8 +51,8 @@ class Reads:
         self._last = float("-inf")
 
     async def read(self, statement: Statement, values: Sequence[bytes | None]) -> Answer | None:
-        """Return the result of a read that starts now, with binary columns; None to read it in a thread
-        instead, because there is no connection or it failed.
+        """Return the result of a read that starts now, with binary columns; None if the caller must read in a
+        thread instead, because there is no connection or the read failed.
 
         Raises Unavailable once the database has been silent for as long as the statement's patience.
         """

@@ -62,15 +62,15 @@ class Recorder:
         with contextlib.suppress(OSError):
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         self._path, self._at = path, folder / path
-        # Called with each event after it was written (its kind and text), and with None after the last one.
+        # Called with each event after it was written (its kind and text), and with None after the last event.
         self.followers: list[Callable[[tuple[str, str] | None], None]] = []
         self._hash = hashlib.sha256()
         self._written = self._printed = 0
         self._room = room
         self._full = False
         self._began = time.monotonic()
-        # One for each stream: a character may be split across packets, with data of the other stream in
-        # between.
+        # One decoder for each stream, because a character may be split across packets, with data of the other
+        # stream in between.
         self._decoders = {error: codecs.getincrementaldecoder("utf-8")("replace") for error in (False, True)}
         width, height = size
         self._line(
@@ -105,7 +105,7 @@ class Recorder:
             self._event(f"{width}x{height}", kind="r")
 
     def so_far(self) -> tuple[Path, int]:
-        """Return the file, and how many of its bytes readers can rely on now. Raises OSError."""
+        """Return the file, and how many of its bytes readers can currently rely on. Raises OSError."""
         self._file.flush()
         return self._at, self._written
 

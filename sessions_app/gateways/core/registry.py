@@ -1,4 +1,4 @@
-"""The grants that are open at this gateway, their sessions, and the users of those."""
+"""The grants that are open at this gateway, their sessions, and the users of the sessions."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ class User(Protocol):
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """The time until which the running command may continue past the grant's end; None if it is cut off
-        then.
+        """Until when the running command may continue past the grant's end; None if it is cut off at the
+        end.
         """
 
     @property
     def finish_seconds(self) -> int:
-        """How many seconds at most its command may run past the end; 0 if it is cut off then."""
+        """For how many seconds the user's command may run past the end; 0 if it is cut off at the end."""
 
     def tell(self, text: str) -> None:
         """Show a line to the holder."""
 
     def stop(self, reason: str) -> None:
-        """Cut everything at once, and show the reason to the holder in a sentence."""
+        """Cut everything immediately, and show the reason to the holder in a sentence."""
 
 
 class OpenSession(Generic[U]):
     """The use of one grant by one connection or one token.
 
-    It is registered with its first command, and reported closed once. ``good_until`` is when its token
-    expires; None if the grant expires first.
+    The session is registered with its first command, and reported closed once. ``good_until`` is when its
+    token expires; None if the grant expires first.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class OpenSession(Generic[U]):
 
     @property
     def closed(self) -> bool:
-        """Whether no command can be run in it anymore."""
+        """Whether no more commands can be run in the session."""
         return bool(self._closing or self.grant.over)
 
     def check(self) -> None:
@@ -91,11 +91,13 @@ class OpenSession(Generic[U]):
         self._registry.registering[work] = self.use.grant_id
 
     def registered(self, work: asyncio.Future[Any]) -> None:
-        """Record that the registration has finished, whatever its outcome."""
+        """Record that the registration has finished, regardless of its outcome."""
         self._registry.registering.pop(work, None)
 
     def opened(self, session_id: int) -> None:
-        """Record that the session is registered. A row that no session here would close is closed at once."""
+        """Record that the session is registered. A row that no session here would close is closed
+        immediately.
+        """
         if self.id is None and not self._closed:
             self.id = session_id
             metrics.SESSIONS.inc()
@@ -195,8 +197,8 @@ class Registry:
         self.clock = clock
         self.watcher: Watcher | None = None
         self.grants: dict[int, OpenGrant] = {}
-        # Grants of sessions that are being registered: their rows may exist before this process gets the
-        # result.
+        # Grants of sessions that are being registered, because their rows may exist before this process gets
+        # the result.
         self.registering: dict[asyncio.Future[Any], int] = {}
         # Set when a user has left.
         self.left = asyncio.Event()
@@ -264,7 +266,7 @@ class Registry:
         rows = {row.session_id for row in found}
         for session in asked:
             if session.id not in rows:
-                session.close("its session was closed")
+                session.close("the session was closed")
         self._close_unheld(found)
 
     def _close_unheld(self, found: Iterable[OpenAtGateway]) -> None:

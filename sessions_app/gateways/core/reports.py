@@ -1,6 +1,6 @@
 """Reports of ends to the database.
 
-Ends never wait for it, and reports are repeated until it has accepted them.
+Ends never wait for the database, and reports are repeated until the database has accepted them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Reports:
     def send(
         self, chain: object, function: Callable[..., object], /, *, plain: Mapping[str, Any], **arguments: Any
     ) -> None:
-        """Call an operation in a thread, after earlier ones on the same chain, until the database has
+        """Call an operation in a thread, after earlier calls on the same chain, until the database has
         accepted it.
 
         ``plain`` replaces data from outside if the database refuses it. A report that is refused again is

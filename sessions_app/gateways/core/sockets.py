@@ -11,7 +11,7 @@ from aiohttp.web import BaseRequest
 
 GOODBYE_S = 0.4
 FORBIDDEN, BROKEN = 1008, 1011
-# A close frame has room for 125 bytes, two of them for its code.
+# A close frame has room for 125 bytes, two of which are for its code.
 MOST_REASON = 120
 _PROTOCOL = re.compile(r"[A-Za-z0-9!#$%&'*+./^_`|~-]{1,100}")
 
@@ -23,7 +23,7 @@ def protocols_of(request: BaseRequest) -> list[str]:
 
 
 async def say_goodbye(side: Any, code: int, reason: bytes) -> None:
-    """Close one side, without waiting long: it may not read."""
+    """Close one side, without waiting long, because the peer may not read."""
     sendable = code if 1000 <= code < 5000 and code not in (1004, 1005, 1006, 1015) else BROKEN
     with contextlib.suppress(TimeoutError, ConnectionError, RuntimeError):
         async with asyncio.timeout(GOODBYE_S):

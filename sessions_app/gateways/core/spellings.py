@@ -22,7 +22,9 @@ _Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Encoding:
-    """``unit`` matches one escape, and ``plain`` decodes its group 1. Each escape contains ``mark``."""
+    """An encoding. ``unit`` matches one escape, and ``plain`` decodes its group 1. Each escape contains
+    ``mark``.
+    """
 
     mark: str
     unit: re.Pattern[str]
@@ -38,7 +40,7 @@ class _Reading:
 
 
 def without(text: str, secrets: Iterable[str]) -> str:
-    """Return a string with each secret in it replaced, whatever its encoding."""
+    """Return a string with each secret in it replaced, regardless of its encoding."""
     octets, (shortest, wanted) = _octets(text), _wanted(tuple(secrets))
     # Decoding never makes a string longer.
     if len(octets) < shortest:

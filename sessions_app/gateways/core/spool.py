@@ -1,4 +1,6 @@
-"""Moves a gateway's recordings to the object store, if there is one. No session and no end waits for it."""
+"""Moves a gateway's recordings to the object store, if one is configured. No session and no end waits for
+this.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ class Spool:
             wait = EVERY if self._store() else min(2 * wait, LONGEST)
 
     def _store(self) -> bool:
-        """Store the finished recordings. Return False if this must be retried later."""
+        """Store the finished recordings. Return False if they must be retried later."""
         try:
             guarded(
                 lambda: store_recordings(folder=settings.RECORDINGS_DIR, store=object_store(), now=clock.now)

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import random
 
-# With up to this many gateways, each queries as often as a single one would. With more, they share that rate.
+# With up to this many gateways, each queries as often as a single gateway would. With more, they share that
+# rate.
 FEW = 8
 
 

@@ -1,7 +1,7 @@
-"""The gateway's own sweep: it ends due grants and revokes them on targets, without any other process.
+"""The gateway's own sweep, which ends due grants and revokes them on targets, without any other process.
 
-It sleeps until the next end is due, and notifications wake it. Any number of sweepers and workers may run:
-the more gateways there are, the longer each of them sleeps.
+The sweep sleeps until the next end is due, and notifications wake it. Any number of sweepers and workers can
+run: the more gateways there are, the longer each of them sleeps.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Sweeper:
                 if self._database.submit(_end_baseless).result():
                     self._wake.set()
             done = time.monotonic()
-            # Checked each second, because the other gateways may have gone.
+            # Checked each second, because the other gateways may have disappeared.
             while not self._stop.wait(LONGEST_SLEEP):
                 if time.monotonic() - done >= self._shared(BASELESS_EVERY, most=BASELESS_OF_MANY):
                     break
@@ -99,7 +99,7 @@ class Sweeper:
 
     def _sweep(self) -> float:
         """Sweep once and return the seconds until the next end is due."""
-        # Sweep and revocations write the record one at a time, and ends come before their confirmations.
+        # The sweep and revocations write the record one at a time, and ends come before their confirmations.
         with self._revokers.paused():
             report, left = self._look()
             revocations = report.revocations

@@ -1,10 +1,10 @@
-"""Allowed requests that only read. The first of each kind is recorded at once, and its repeats are counted
-before they are recorded together.
+"""Allowed requests that only read. The first of each kind is recorded immediately, and its repeats are
+counted before they are recorded together.
 
-No request is answered that will not be recorded: if the record refuses, the gateway is closed until it
-accepts the pending requests. A process that is killed loses only the counts of its last second, for requests
-that are already in the record. Requests that change something are never counted here. Each is recorded alone,
-before it is answered.
+No request is answered that will not be recorded: if the record can't accept entries, the gateway is closed
+until it accepts the pending requests. A process that is killed loses only the counts of its last second, for
+requests that are already in the record. Requests that change something are never counted here. Each of these
+is recorded separately, before it is answered.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from sessions_app.policy.commands.answers import Allowed
 log = structlog.get_logger(__name__)
 
 EVERY_S = 0.9
-# Seconds. A request whose last entry is older is recorded at once again.
+# In seconds. A request whose last entry is older is immediately recorded again.
 KNOWN_S = 600.0
-# The most distinct requests that are pending. The next request then writes them first.
+# The maximum number of distinct pending requests. The next request then writes them first.
 MOST = 20_000
-# The most requests in one call, during which the record is locked.
+# The maximum number of requests in one call, during which the record is locked.
 _AT_ONCE = 1000
 _Key = tuple[int, tuple[str, ...], str]
 # Arguments: the requests, whether they were answered, and the current time. Returns whether each was
@@ -75,7 +75,7 @@ class _First:
 class Tally:
     """Counts repeated requests, and records them every second from its own thread.
 
-    ``refusing``: the record does not accept them, so no request may be allowed.
+    ``refusing``: the record does not accept the requests, so no request may be allowed.
     """
 
     def __init__(self, write: Write = _write) -> None:
@@ -83,10 +83,10 @@ class Tally:
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._counts: dict[_Key, _Count] = {}
-        # Requests to be recorded at once, by the next writer.
+        # Requests that the next writer must record immediately.
         self._first: list[_First] = []
         self._writing = threading.Lock()
-        # When the record last accepted each of them, oldest first.
+        # When the record last accepted each request, oldest first.
         self._known: OrderedDict[_Key, float] = OrderedDict()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -96,8 +96,8 @@ class Tally:
         """Count one request, or record it if it is not a repeat. Return whether it may pass, because its
         token was still valid.
 
-        Raises the database's errors if it can't be recorded, or if too many requests are pending and can't
-        be.
+        Raises the database's errors if the request can't be recorded, or if too many requests are pending and
+        can't be recorded.
         """
         key = (session_id, decision.argv, use.client)
         with self._lock:
@@ -120,8 +120,8 @@ class Tally:
     def repeats(self, session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> bool:
         """Count one request that repeats an entry of the last ten minutes, without waiting for anything.
 
-        Return False if it is not a repeat, or if the record is behind. It must then be recorded before it
-        passes.
+        Return False if the request is not a repeat, or if the record is behind. It must then be recorded
+        before it passes.
         """
         key = (session_id, decision.argv, use.client)
         with self._lock:
@@ -163,14 +163,14 @@ class Tally:
         with self._lock:
             self._first.append(one)
         with self._writing:
-            # Another write may have included this one.
+            # Another write may have included this request.
             return self._write_first(one, now) if one.recorded is None else one.recorded
 
     def _write_first(self, mine: _First, now: dt.datetime) -> bool:
         with self._lock:
             taken = list(self._first)
-        # A request that is not recorded is not answered. This one stops waiting; each of the others tries by
-        # itself.
+        # A request that is not recorded is not answered. This request stops waiting, and each of the others
+        # retries.
         gone = [mine]
         try:
             recorded = self._write([one.request for one in taken], False, now)
@@ -195,7 +195,7 @@ class Tally:
     def flush(self) -> None:
         """Record the pending requests.
 
-        Raises what the write raised; those that were not written stay pending.
+        Raises what the write raised. Requests that were not written stay pending.
         """
         with self._flushing:
             with self._lock:

@@ -34,14 +34,14 @@ log = structlog.get_logger(__name__)
 # Seconds between checks whether the certificate must be renewed.
 LOOK_EVERY = 5.0
 RENEW_AFTER = dt.timedelta(days=1)
-# How many certificates are kept for public host names.
+# The number of cached certificates for public host names.
 _MOST_HOSTS = 1000
 # ALPN names. Source: RFC 7301 §6, and PostgreSQL's documentation, "SSL Session Encryption".
 HTTP, POSTGRESQL = "http/1.1", "postgresql"
 
 
 class GatewaySettings(StintError):
-    """The settings of the HTTPS gateways don't work. The message says which one to change."""
+    """The settings of the HTTPS gateways don't work. The message names the setting to change."""
 
     code = "gateway_settings"
     status = 500
@@ -51,7 +51,7 @@ class Source(Protocol):
     """A source of certificates.
 
     ``fingerprint`` is the SHA-256 of what clients trust: the authority's certificate, or the gateway's own
-    from files.
+    certificate from files.
     """
 
     fingerprint: str
@@ -60,7 +60,7 @@ class Source(Protocol):
         """Check whether the authority has changed. Raises StintError."""
 
     def fresh(self) -> Pair | None:
-        """Return the certificate to use from now on; None to keep the one in use. Raises GatewaySettings."""
+        """Return the certificate to use from now on; None to keep the current one. Raises GatewaySettings."""
 
     def used(self) -> None:
         """Record that the fresh certificate is in use."""
@@ -225,7 +225,7 @@ def new_context(protocol: str = HTTP) -> ssl.SSLContext:
 
 def use(context: ssl.SSLContext, pair: Pair) -> None:
     """Use a certificate for all new connections. Raises ssl.SSLError."""
-    # OpenSSL only reads files. A file from mkstemp is readable only by its owner, and is deleted at once.
+    # OpenSSL only reads files. A file from mkstemp is readable only by its owner, and is deleted immediately.
     with tempfile.NamedTemporaryFile(prefix=".stint-tls-") as file:
         file.write(pair.key + b"\n" + pair.certificate)
         file.flush()
@@ -254,7 +254,9 @@ def check(pair: Pair, now: dt.datetime) -> None:
 
 
 def names_of(options: WebOptions) -> list[str]:
-    """Return the names for the certificate: the URL's host, and this machine's own if only it can connect."""
+    """Return the names for the certificate: the URL's host, and this machine's own names if only this machine
+    can connect.
+    """
     host = urlsplit(options.url).hostname or ""
     own = ["localhost", "127.0.0.1", "::1"] if _is_loopback(options.host) else []
     return [host, *own]

@@ -1,4 +1,6 @@
-"""Limits how many tasks run at once, in total and of each kind, so that no kind blocks the others."""
+"""Limits how many tasks run at the same time, in total and of each kind, so that no kind blocks the
+others.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,13 @@ from weakref import WeakValueDictionary
 
 
 class Turns:
-    """Admits at most ``most`` tasks at once, and at most ``each`` of one kind; the others wait in order."""
+    """Admits at most ``most`` tasks at the same time, and at most ``each`` of one kind; the others wait in
+    order.
+    """
 
     def __init__(self, most: int, *, each: int = 1) -> None:
         self._all, self._each = asyncio.Semaphore(most), each
-        # One for each kind that has a turn or waits for one, and only for that time.
+        # One entry for each kind that has a turn or waits for one, and only for that time.
         self._own: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
@@ -23,6 +27,6 @@ class Turns:
         if own is None:
             own = self._own[kind] = asyncio.Semaphore(self._each)
         # Wait for the kind's turn first, so that no kind has more than its share of the tasks that wait for
-        # the other.
+        # the other limit.
         async with own, self._all:
             yield

@@ -17,13 +17,13 @@ class Unproven:
         self._counts: Counter[str] = Counter()
 
     def arrive(self, address: str) -> str:
-        """Count a new connection and return an empty string; or return why it is refused, without counting
-        it.
+        """Count a new connection and return an empty string. If the connection is refused, return the reason
+        without counting it.
         """
         place = source_of(address)
         theirs = self._counts[place]
         if theirs >= self._per_address:
-            return "too many from there"
+            return "too many from that address"
         if self._counts.total() >= self._most - (self._kept_free if theirs else 0):
             return "too many"
         self._counts[place] += 1

@@ -1,4 +1,5 @@
-"""The TLS listener that all web gateways share. It finds the site of a request, whatever the sites do.
+"""The TLS listener that all web gateways share. It finds the site for a request, regardless of what the sites
+do.
 
 Unauthenticated clients can open few connections, and each grant has a share of all connections (``Limits``).
 So a site that has accepted a request's token calls ``proven``: from then on, the connection counts for the
@@ -67,13 +68,13 @@ class Site(Protocol):
         """Release everything. No more requests come."""
 
     def claims(self, host: str) -> bool:
-        """Whether all requests to this public host name belong to it.
+        """Whether all requests to this public host name belong to this site.
 
         ``host`` is in lower case, without a port.
         """
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request. It is canceled when the client disconnects."""
+        """Answer one request. The task is canceled when the client disconnects."""
 
 
 class Web:
@@ -90,7 +91,7 @@ class Web:
         self._listener: asyncio.Server | None = None
 
     async def open(self, shared: Shared) -> None:
-        """Open the sites, then start to listen. Raises what they raise, GatewaySettings, and OSError."""
+        """Open the sites, then start to listen. Raises the sites' errors, GatewaySettings, and OSError."""
         tls = await Tls.begin(self._options, shared, claims=self._claims)
         for site in self._sites.values():
             await site.open(shared)
@@ -117,7 +118,7 @@ class Web:
             self._listener.close()
 
     async def close(self) -> None:
-        """Stop listening at once, drop every connection, and close the sites."""
+        """Stop listening immediately, drop every connection, and close the sites."""
         self.drain()
         if self._arrivals is not None:
             self._arrivals.close()
@@ -169,7 +170,7 @@ def proven(request: web.BaseRequest, use: AnyUse) -> None:
         request.protocol.proven(use.grant_id)
 
 
-# The keys of a request's ID, and of what ends with it.
+# The keys under which a request stores its ID, and what ends with it.
 _ID = web.RequestKey("request_id", str)
 _SPANS = web.RequestKey("spans", ExitStack)
 
@@ -229,7 +230,7 @@ class _Connection(web.RequestHandler):
     def unearned(self) -> bool:
         """Whether the connection counts for a grant, but its last request presented no valid token.
 
-        Its client may no longer have one.
+        The client may no longer have a valid token.
         """
         return self._ever_proven and not self._proven
 
@@ -239,7 +240,7 @@ class _Connection(web.RequestHandler):
         self._answering, self._proven = True, False
 
     def answered(self) -> None:
-        """Record that the request was handled. The next one can come."""
+        """Record that the request was handled, so that the next one can come."""
         self._answering = False
 
     def _await_head(self) -> None:

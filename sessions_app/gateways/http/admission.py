@@ -47,8 +47,8 @@ class NotAdmitted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What authentication needs of a request: credentials, target name, method, ``url`` (no query), and
-    ``line`` to record.
+    """The parts of a request that authentication needs: credentials, target name, method, ``url`` (no query),
+    and ``line`` to record.
     """
 
     authorization: str
@@ -122,7 +122,7 @@ def _dead(shown: Shown, digest: str) -> NotAdmitted:
         log.warning("http.unknown_token", name=shown.name[:63], client=shown.client)
     elif dead.held:
         return NotAdmitted(held(dead.grant_ref, now).as_problem())
-    why = "It expired, was revoked, or is for another server."
+    why = "The token expired, was revoked, or is for another server."
     return challenge("invalid_token", "The token is not valid here.", invalid=True, detail=why)
 
 

@@ -23,9 +23,9 @@ from sessions_app.policy.commands.http.limits import is_json
 from sessions_app.policy.commands.json_values.bodies import BodyRefused
 
 EVENTS = "text/event-stream"
-# Bytes of a response from which fields are selected. It is read in full.
+# The maximum size in bytes of a response from which fields are selected. Such a response is read in full.
 MOST_PICKED = 1_000_000
-# With `fields`, headers could carry what the body may not.
+# With `fields`, headers could carry data that the body must not contain.
 _PLAIN = ("age", "cache-control", "date", "expires", "last-modified", "retry-after", "vary")
 _LOCATIONS = ("location", "content-location")
 
@@ -79,7 +79,7 @@ def mapped(headers: CIMultiDict[str], place: TargetSpec, here: str) -> None:
 
 
 def _mapped(location: str, place: TargetSpec, here: str) -> str | None:
-    """Return where an address leads through the gateway; None if it would bypass the gateway."""
+    """Return where an address leads through the gateway; None if the address would bypass the gateway."""
     try:
         parts = urlsplit(location)
     except ValueError:

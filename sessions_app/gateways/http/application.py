@@ -97,7 +97,9 @@ def _asked(environ: Environ, method: str, uri: str, token: re.Match[str]) -> Ask
 
 
 def probe_answer(proxy_key: str, nonce: str) -> str:
-    """Return Stint's answer to a nonce sent through a proxy with this key. Only Stint can compute it."""
+    """Return Stint's answer to a nonce sent through a proxy with this key. Only Stint can compute the
+    answer.
+    """
     return hmac.new(proxy_key.encode(), f"stint-probe:{nonce}".encode(), hashlib.sha256).hexdigest()
 
 

@@ -77,7 +77,7 @@ class Asked:
 def read_asked(request: BaseRequest, *, name: str, target: str, here: str) -> Asked:
     """Return a request with only its head read.
 
-    Raises HeadRefused if two servers could read it differently.
+    Raises HeadRefused if two servers could read the head differently.
     """
     framing, websocket = read_framing(request), asks_for_websocket(request)
     if websocket and not framing.empty:

@@ -1,4 +1,4 @@
-"""Request bodies: read within their limits, and sent on as bytes serialized from the decided value."""
+"""Request bodies: read within their limits, and forwarded as bytes serialized from the decided value."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PARAMETER = re.compile(
 @dataclass(frozen=True, slots=True)
 class Media:
     """A media type without its parameters, and the boundary of a multipart form. ``name`` is empty if there
-    is none.
+    is no media type.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Media:
 
 
 def media_of(header: str) -> Media:
-    """Return the media type in a Content-Type; without one, that of bytes (RFC 9110 §8.3).
+    """Return the media type in a Content-Type; without one, the type for bytes (RFC 9110 §8.3).
 
     Raises HeadRefused if two servers could read the header differently.
     """
@@ -62,8 +62,8 @@ def media_of(header: str) -> Media:
 class Body(Protocol):
     """A body to decide (``content``) and to send on. ``size`` is the number of bytes to send.
 
-    ``sent`` and ``digest`` (SHA-256 in hexadecimal) are those of the last bytes that were sent. ``fault`` is
-    why the client did not send all of it; empty otherwise.
+    ``sent`` and ``digest`` (SHA-256 in hexadecimal) describe the last bytes that were sent. ``fault`` is why
+    the client did not send all of the body; empty otherwise.
     """
 
     content: Content
@@ -81,7 +81,7 @@ class Body(Protocol):
         """Return the bytes to send, or an iterator of them; None for no body."""
 
     def close(self) -> None:
-        """Delete what is stored of it."""
+        """Delete what is stored of the body."""
 
 
 class Nothing:
@@ -187,14 +187,14 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The most bytes that a body keeps until its request ends."""
+    """The maximum number of bytes that a body occupies until its request ends."""
 
     memory: int
     disk: int = 0
 
 
 def kept_of(framing: Framing, plan: Plan) -> Kept:
-    """Return the memory and disk space for a body read by this plan. A streamed body needs none."""
+    """Return the memory and disk space for a body that is read by this plan. A streamed body needs none."""
     if plan.reading == "none" or (plan.reading == "upload" and not plan.whole):
         return Kept(0)
     size = plan.most if framing.length is None else min(plan.most, framing.length)
@@ -206,7 +206,7 @@ def kept_of(framing: Framing, plan: Plan) -> Kept:
 async def read_carried(request: BaseRequest, framing: Framing, media: Media, plan: Plan) -> Body:
     """Return the body of a request that has one, read by the plan.
 
-    Raises BodyRefused for a body that can't be decided, and HeadRefused for one that does not arrive or is
+    Raises BodyRefused for a body that can't be decided, and HeadRefused for a body that does not arrive or is
     too large. A body that no command allows is left unread, and so is an upload that is streamed.
     """
     if "content-encoding" in request.headers:
@@ -239,7 +239,7 @@ def _json_of(data: bytes, media: str) -> Text:
 
 
 class Stored(Text):
-    """An upload that was read in one go, because its digest is part of the decision."""
+    """An upload that was read completely, because its digest is part of the decision."""
 
     def __init__(self, media: str, data: bytes) -> None:
         super().__init__(Upload(media, len(data), hashlib.sha256(data).hexdigest()), media, data)

@@ -19,10 +19,11 @@ from sessions_app.connectors.http.parameters import OAuth, parameters_of
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.http.upstream import Upstream
 
-# Seconds: how long before its expiry a token is no longer used, and how long one without an expiry is used.
+# In seconds: how long before its expiry a token is no longer used, and how long a token without an expiry is
+# used.
 EARLY_S, UNSAID_S = 30.0, 300.0
 LONGEST_S = 86_400.0
-# Seconds between two tokens that are fetched because one was refused.
+# Minimum seconds between two token requests that were caused by a refused token.
 KEPT_S = 10.0
 # A shorter secret would be found in headers by chance.
 SHORTEST = 6
@@ -67,8 +68,8 @@ class Credentials:
     def refused(self, place: TargetSpec, injected: Injected) -> bool:
         """Record that a target refused a token, and return whether the next request will have a new one.
 
-        A target that refuses every token gets the same one for a while, so that not every request fetches its
-        own.
+        A target that refuses every token gets the same token for a while, so that not every request fetches a
+        new one.
         """
         how = parameters_of(place).inject
         if how is None or how.oauth is None:
@@ -136,7 +137,8 @@ class Credentials:
             or str(kind).lower() != "bearer"
         ):
             raise NotReached(
-                f"the token for {place.target.name} can't be fetched: it is not a bearer token", sent=False
+                f"the token for {place.target.name} can't be fetched: the response has no bearer token",
+                sent=False,
             )
         return _Token(text, now + _seconds(said.get("expires_in")) - EARLY_S)
 

@@ -99,7 +99,7 @@ class Decider:
         self.tally = tally or Tally()
 
     def decide(self, asked: Asked) -> Answer:
-        """Decide one request. Never raises: after a failure no request passes."""
+        """Decide one request. Never raises, because after a failure no request may pass."""
         try:
             return self._decide(asked)
         except (DatabaseError, InterfaceError, StintError) as error:

@@ -25,7 +25,7 @@ GOOD_FOR = dt.timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denial:
-    """Why a request was refused, and what to request instead. ``context`` is AuthZEN's."""
+    """Why a request was refused, and what to request instead. ``context`` is in AuthZEN's format."""
 
     message: str
     context: dict[str, Any]
@@ -73,7 +73,9 @@ def deny(
 
 
 def held(grant_ref: str, now: dt.datetime) -> Denial:
-    """Return the denial for a suspended grant. There is nothing to request: an approver has to release it."""
+    """Return the denial for a suspended grant. There is nothing to request, because an approver must release
+    the grant.
+    """
     message = f"{grant_ref} is suspended after too many refused commands. An approver can release it."
     return Denial(
         message=message,

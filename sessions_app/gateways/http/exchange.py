@@ -1,4 +1,4 @@
-"""Decides and records one request, sends it on, and relays its response until it ends or is cut."""
+"""Decides and records one request, forwards it, and relays its response until it ends or is cut."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from sessions_app.queries.grants.tokens import ENDS_OF_TOKENS
 
 log = structlog.get_logger(__name__)
 
-# Bytes on disk, for one grant and for all.
+# In bytes on disk, for one grant and for all.
 FILES_OF_ONE, FILES_OF_ALL = 256 * 1024 * 1024, 2 * 1024 * 1024 * 1024
 # Seconds after which a repeated small read becomes a run, which can be seen and cut.
 SOON_S = 1.0
@@ -78,11 +78,11 @@ class NotMade(Exception):
 
 
 class Exchange(Cuttable):
-    """One request in a session. No part of it may run past the grant's end."""
+    """One request in a session. No part of the request may run past the grant's end."""
 
     def __init__(self, parts: Parts, session: OpenSession[GatewayUse], use: GatewayUse, asked: Asked) -> None:
-        """``use`` is this request's: the target's credential may have changed since the session's first
-        request.
+        """``use`` belongs to this request, because the target's credential may have changed since the
+        session's first request.
         """
         super().__init__()
         self._parts, self._session, self._use, self._asked = parts, session, use, asked
@@ -100,7 +100,7 @@ class Exchange(Cuttable):
         """Do nothing: a response has no place for messages from Stint."""
 
     async def run(self) -> web.StreamResponse:
-        """Return the response; one from the target has been sent in full.
+        """Return the response. A response from the target has already been sent in full.
 
         Raises StintError or HeadRefused.
         """
@@ -128,8 +128,8 @@ class Exchange(Cuttable):
             self._session.leave(self)
 
     async def _cut(self) -> web.StreamResponse:
-        """End with the reason where that is possible, and drop the connection to the client where
-        it is not.
+        """End the response with the reason where that is possible, and drop the connection to the client
+        where it is not.
         """
         ref, why = self._use.grant_ref, self._stopped
         over = why not in ENDS_OF_TOKENS
@@ -168,7 +168,7 @@ class Exchange(Cuttable):
         )
 
     def _ordinary(self, decision: Allowed) -> bool:
-        """Whether a request only reads, ends by itself, needs no approval, and has its whole body in its
+        """Whether the request only reads, ends by itself, needs no approval, and has its whole body in its
         line.
         """
         rule = decision.command.allows
@@ -177,9 +177,9 @@ class Exchange(Cuttable):
         return not (rule.hold or rule.stream or rule.websocket)
 
     async def _repeat(self, decision: Allowed) -> web.StreamResponse:
-        """Send on a repeated small read.
+        """Forward a repeated small read.
 
-        It is counted if its response turns out complete and small, and else becomes a run.
+        The request is counted if its response turns out complete and small; otherwise it becomes a run.
         """
         timer = asyncio.get_running_loop().call_later(SOON_S, self._begin_run, decision)
         try:
@@ -270,7 +270,7 @@ class Exchange(Cuttable):
         return " ".join((self._asked.line, *words_of(self._body.content, {})))
 
     async def _try(self, decision: Allowed | Refused) -> Tried:
-        """Record the attempt. Once this has started, it finishes even if the request is cut."""
+        """Record the attempt. Once recording has started, it finishes even if the request is cut."""
         line = decision.line if isinstance(decision, Allowed) else await aside(self._weight, self._line)
         return await attempt(
             self._parts.shared,
@@ -282,9 +282,7 @@ class Exchange(Cuttable):
         )
 
     def _too_late(self, tried: Tried) -> None:
-        """Report an attempt that was recorded after its caller had stopped waiting: nothing of it
-        was sent.
-        """
+        """Report an attempt that was recorded after its caller had stopped waiting: nothing was sent."""
         self._run_id = tried.run_id
         self._finish()
 
@@ -384,7 +382,7 @@ class Exchange(Cuttable):
             output_bytes=exchanged["answer_bytes"] if exchanged else 0,
             exchanged=exchanged,
             now=self._parts.shared.node.clock.now(),
-            plain={"reason": "its result could not be recorded"},
+            plain={"reason": "the result could not be recorded"},
         )
 
 
@@ -393,6 +391,6 @@ def refused_by(error: StintError) -> web.Response:
     body = problem(status=error.status, code=error.code, title=error.message, detail=error.hint)
     answer = answer_json(error.status, body, again(error))
     if again(error):
-        # Too many connections are open, and this is one of them.
+        # Too many connections are open, and this connection is one of them.
         answer.force_close()
     return answer

@@ -19,7 +19,7 @@ from sessions_app.queries.catalog.public_hosts import public_hosts
 
 log = structlog.get_logger(__name__)
 
-# Seconds; with many gateways, for each of them.
+# The most seconds between two reads, with a few gateways and with many.
 EVERY_S, EVERY_S_OF_MANY = 2.0, 10.0
 
 
@@ -32,18 +32,19 @@ class Hosts:
     def cluster_at(self, host: str) -> str | None:
         """Return the name of the cluster at a lower-case host name without a port; None if there is none.
 
-        The gateway's own host name leads to all of its endpoints, whatever clusters are configured with.
+        The gateway's own host name leads to all of its endpoints, whatever host names the clusters are
+        configured with.
         """
         if host == urlsplit(settings.GATEWAY_PUBLIC_URL).hostname:
             return None
         return self._clusters.get(host)
 
     async def read(self, database: Database) -> None:
-        """Read them once. Raises Unavailable."""
+        """Read the host names once. Raises Unavailable."""
         self._clusters = await database.run(public_hosts)
 
     async def keep(self, shared: Shared) -> None:
-        """Read them forever. While the database is unavailable, keep the last ones."""
+        """Read the host names repeatedly, forever. While the database is unavailable, keep the last ones."""
         while True:
             await asyncio.sleep(spread(EVERY_S, gateways=shared.node.lease.gateways, most=EVERY_S_OF_MANY))
             try:

@@ -117,8 +117,8 @@ class Relay:
 
     @property
     def _repeatable(self) -> bool:
-        """Whether it may be sent twice: a target may act before it answers 401, and an approval is for one
-        request.
+        """Whether the request may be sent twice: a target may act before it answers 401, and an approval is
+        for one request.
         """
         return self._asked.method in SAFE and not self._rule.hold and not isinstance(self._body, Passed)
 
@@ -195,7 +195,7 @@ class Relay:
         headers = answered(answer.headers, injected.secrets)
         mapped(headers, self._place, self._asked.here)
         if injected.secrets:
-            # It concerns the gateway's credential, not the client's.
+            # This response concerns the gateway's credential, not the client's.
             headers.popall("www-authenticate", None)
         if self._fields is not None:
             return await self._pass_fields(answer, headers, self._fields)

@@ -98,18 +98,18 @@ class Upstream:
                 timeout=aiohttp.ClientTimeout(total=seconds),
             ) as answer:
                 if answer.status != 200:
-                    raise NotReached(f"it answered with status {answer.status}", sent=False)
+                    raise NotReached(f"the server answered with status {answer.status}", sent=False)
                 if "content-encoding" in answer.headers:
-                    raise NotReached("its response is encoded", sent=False)
+                    raise NotReached("the response is encoded", sent=False)
                 return json.loads(await read_small(answer, MOST_TOKEN))
         except TooLarge as error:
             raise NotReached(str(error), sent=False) from None
         except (ValueError, RecursionError):
-            raise NotReached("its response is not JSON", sent=False) from None
+            raise NotReached("the response is not JSON", sent=False) from None
         except TimeoutError:
-            raise NotReached("it did not respond in time", sent=False) from None
+            raise NotReached("the server did not respond in time", sent=False) from None
         except CUT as error:
-            raise NotReached(f"it did not respond: {type(error).__name__}", sent=False) from error
+            raise NotReached(f"the server did not respond: {type(error).__name__}", sent=False) from error
 
     async def close(self) -> None:
         """Close all connections."""

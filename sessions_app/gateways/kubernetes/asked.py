@@ -55,7 +55,7 @@ class Asked:
 
     @property
     def negotiates(self) -> bool:
-        """Whether its body has an encoding that clients try first, before they fall back to JSON."""
+        """Whether the body has an encoding that clients try first, before they fall back to JSON."""
         return self.media in ("application/vnd.kubernetes.protobuf", "application/cbor")
 
     @property

@@ -1,4 +1,4 @@
-"""Request bodies: read in full, parsed once, and sent on as bytes serialized from the parsed value.
+"""Request bodies: read in full, parsed once, and forwarded as bytes serialized from the parsed value.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
@@ -76,7 +76,7 @@ def _read(data: bytes, media: str) -> Body:
         value = _parsed(data, media)
         return Body(media, value, json.dumps(value, allow_nan=False).encode())
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        said = str(error) if isinstance(error, _Unclear) else "it is not valid JSON or YAML"
+        said = str(error) if isinstance(error, _Unclear) else "the body is not valid JSON or YAML"
         raise HeadRefused(400, f"The body can't be read: {said}") from None
 
 
@@ -86,7 +86,7 @@ def _parsed(data: bytes, media: str) -> Any:
     if media != APPLY or text.lstrip().startswith(("{", "[")):
         value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
         if deeper_than(value, _DEEPEST):
-            raise _Unclear("it is nested too deeply")
+            raise _Unclear("the body is nested too deeply")
         return value
     if len(data) > MOST_YAML:
         raise HeadRefused(413, f"YAML is limited to {MOST_YAML} bytes: send JSON")
@@ -117,7 +117,7 @@ def _check_events(text: str) -> None:
             raise _Unclear("anchors and aliases are not allowed")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
-            raise _Unclear("it is nested too deeply")
+            raise _Unclear("the body is nested too deeply")
 
 
 class _Loader(yaml.CSafeLoader):
@@ -147,4 +147,4 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in value]
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    raise _Unclear("it has a value that JSON can't represent")
+    raise _Unclear("the body has a value that JSON can't represent")

@@ -113,8 +113,8 @@ D = TypeVar("D", bound=Decided)
 async def compared(
     reader: Reader, use: AtCluster, decide: Callable[[Standing], D], *, size: int, agent: str
 ) -> D:
-    """Return a decision, repeated with the cluster's objects if it needs them. ``size`` is the body's, in
-    bytes.
+    """Return the decision, repeated with the cluster's objects if a first decision needs them. ``size`` is
+    the body's, in bytes.
 
     Raises NotMade if reading the objects takes too long to start.
     """
@@ -129,7 +129,7 @@ async def compared(
 def still_allowed(now: Decided, before: Decided) -> Allowed:
     """Return a repeated decision if it is the same as before. Raises NotMade otherwise."""
     if isinstance(now.decision, Refused):
-        raise NotMade(403, f"It is no longer allowed: {now.decision.reason}.")
+        raise NotMade(403, f"The request is no longer allowed: {now.decision.reason}.")
     if (now.line, now.decision.index) != (before.line, getattr(before.decision, "index", None)):
         raise NotMade(409, "The object has been modified meanwhile. Try again.")
     return now.decision

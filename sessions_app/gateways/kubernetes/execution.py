@@ -22,8 +22,8 @@ from sessions_app.gateways.kubernetes.streams import Streams, stream_target
 from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 
-UNCONTAINED = "its processes were not contained, and may still run"
-UNKNOWN = "whether its processes in the container ended is unknown"
+UNCONTAINED = "the command's processes were not contained, and may still run"
+UNKNOWN = "whether the command's processes in the container ended is unknown"
 # Seconds, for what takes a guard two at most. A program that it watches can stop or kill it.
 _GUARD_S = 3.0
 
@@ -116,7 +116,9 @@ class Execution(Streams):
 
 
 async def killed(watch: Watch | None, *, started: bool) -> str:
-    """Terminate a command's processes in its container, and return a note for the record; empty for none."""
+    """Terminate a command's processes in its container, and return a note for the record; empty if there is
+    none.
+    """
     if watch is None:
         return UNCONTAINED if started else ""
     return await watch.end()
@@ -126,5 +128,8 @@ def _words(left: LeftInPod | None) -> str:
     if left is None:
         return UNKNOWN
     if not left.gone:
-        return f"{left.left} of its processes are left, and {left.unread + left.fleeting} could not be read"
-    return f"{left.found} of its processes were terminated" if left.found else ""
+        return (
+            f"{left.left} of the command's processes are left, and {left.unread + left.fleeting} could "
+            "not be read"
+        )
+    return f"{left.found} of the command's processes were terminated" if left.found else ""

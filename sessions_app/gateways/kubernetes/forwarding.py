@@ -148,8 +148,8 @@ class Forwarding:
 async def send_bound(
     send: Callable[[Body], Awaitable[Answer]], body: Body, again: Callable[[], Awaitable[Body]] | None
 ) -> Answer:
-    """Send a body, and send it again while others have modified the object that it was bound to, rebound by
-    ``again``.
+    """Send a body. While others have modified the object that it was bound to, let ``again`` bind it anew,
+    and resend it.
 
     Raises what ``send`` and ``again`` raise.
     """

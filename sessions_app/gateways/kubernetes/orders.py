@@ -49,7 +49,7 @@ from sessions_app.policy.commands.kubernetes.undoing import Undoes
 
 log = structlog.get_logger(__name__)
 
-STOPPED = "the gateway stopped it"
+STOPPED = "the gateway stopped the command"
 
 
 async def run_ordered(parts: Parts, claimed: Claimed) -> None:
@@ -68,10 +68,14 @@ class Carrier(Protocol):
     size: int | None
 
     async def run(self) -> Report:
-        """Carry it out, and return how it ended. Raises NotMade, NotReached, and connection errors."""
+        """Send the request or run the program, and return how it ended. Raises NotMade, NotReached, and
+        connection errors.
+        """
 
     async def kill(self) -> str:
-        """Terminate the processes that it left, and return a note for the record; empty for none."""
+        """Terminate the processes that the program left, and return a note for the record; empty if there is
+        none.
+        """
 
     def exchanged(self) -> dict[str, Any] | None:
         """Return what was sent each way, for the record."""
@@ -169,8 +173,8 @@ class Ordered(Cuttable):
         self._report = await self._carried_out(sending, decision, tried)
 
     async def _foreseen(self, sending: Sending, decision: Allowed) -> tuple[Allowed, str]:
-        """Return the decision on the object that a rollback restores, which its line does not show and an
-        approver must read.
+        """Return the decision on the object that a rollback restores: its line does not show that object, and
+        an approver must read it.
 
         If the object can't be read, return the decision on the line, without a hold, and why nothing is sent.
         """
@@ -185,9 +189,7 @@ class Ordered(Cuttable):
             raise
 
     def _too_late(self, tried: Tried) -> None:
-        """Report an attempt that was recorded after its caller had stopped waiting: nothing of it
-        was sent.
-        """
+        """Report an attempt that was recorded after its caller had stopped waiting: nothing was sent."""
         if not isinstance(tried.decision, Refused):
             self._run_id = tried.run_id
             self._finish()
@@ -195,7 +197,7 @@ class Ordered(Cuttable):
     # The API server
 
     async def _carried_out(self, sending: Sending, decision: Allowed, tried: Tried) -> Report:
-        """Send it and return how it ended. Every failure ends the run, and is in the report."""
+        """Send the request and return how it ended. Every failure ends the run, and is in the report."""
         try:
             self._recorder = await self._record(tried.run_id, decision.line)
             self._carrier = await self._carrier_of(sending, decision, tried, self._recorder)
@@ -252,8 +254,8 @@ class Ordered(Cuttable):
     async def _comparing(
         self, sending: Sending, agent: str
     ) -> tuple[str, Callable[[], Awaitable[DecidedOrder]]]:
-        """Return the API version of the request, and a function that decides it by the cluster's objects.
-        Raises NotMade.
+        """Return the API version of the request, and a function that decides the request by the cluster's
+        objects. Raises NotMade.
         """
         version = await self._parts.reader.version_of(self._use, sending.group, agent=agent)
         return version, partial(self._compared, sending, version, agent)
@@ -284,7 +286,7 @@ class Ordered(Cuttable):
             recording_bytes=recording.file_bytes,
             exchanged=carrier.exchanged() if carrier is not None else None,
             now=self._parts.shared.node.clock.now(),
-            plain={"reason": "its result could not be recorded", "exit_status": None},
+            plain={"reason": "the result could not be recorded", "exit_status": None},
         )
 
 

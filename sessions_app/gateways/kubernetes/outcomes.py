@@ -11,12 +11,12 @@ from sessions_app.gateways.kubernetes.streams import Streams
 
 log = structlog.get_logger(__name__)
 
-UNSAID = "the API server did not report how it ended"
+UNSAID = "the API server did not report how the command ended"
 
 
 def unrecorded(error: OSError) -> str:
-    """Return why a command was cut whose output can't be recorded."""
-    return f"its output can't be recorded: {error.strerror}"
+    """Return the reason for cutting a command whose output can't be recorded."""
+    return f"the output can't be recorded: {error.strerror}"
 
 
 def why_broken(carrier: object, error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""Decides and records one request, sends it on, and relays its response until it ends or is cut."""
+"""Decides and records one request, forwards it, and relays its response until it ends or is cut."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ class Passage(Cuttable):
             self._conclude()
 
     async def _cut(self, text: str) -> web.StreamResponse:
-        """End with the reason where that is possible, and drop the connection to the client where
-        it is not.
+        """End the response with the reason where that is possible, and drop the connection to the client
+        where it is not.
         """
         if self._carrier is not None and self._begun:
             return await self._carrier.cut(text)
@@ -199,12 +199,10 @@ class Passage(Cuttable):
             _counted, tally=self._parts.tally, session_id=self._session.id, use=self._use, decision=decision
         )
         if not recorded:
-            raise NotMade(403, ended(self._use.grant_ref, "it can't be used anymore"))
+            raise NotMade(403, ended(self._use.grant_ref, "the grant can't be used anymore"))
 
     def _too_late(self, tried: Tried) -> None:
-        """Report an attempt that was recorded after its caller had stopped waiting: nothing of it
-        was sent.
-        """
+        """Report an attempt that was recorded after its caller had stopped waiting: nothing was sent."""
         self._run_id = tried.run_id
         self._finish()
 
@@ -276,7 +274,7 @@ class Passage(Cuttable):
             )
         except OSError as error:
             self._report = Report("failed", unrecorded(error))
-            raise NotMade(503, "Its output can't be recorded, so nothing was run.") from error
+            raise NotMade(503, "The command's output can't be recorded, so nothing was run.") from error
         return self._recorder
 
     async def _carry(self, carrier: Carrier) -> web.StreamResponse:
@@ -330,7 +328,7 @@ class Passage(Cuttable):
     # The end
 
     def _conclude(self) -> None:
-        """Report the end once none of its processes can be left in a container."""
+        """Record the end once none of the command's processes can be left in a container."""
         if isinstance(self._carrier, Execution):
             self._parts.begin(self._clean_up(self._carrier))
         else:
@@ -372,7 +370,7 @@ class Passage(Cuttable):
             recording_bytes=recording.file_bytes,
             exchanged=exchanged,
             now=self._now(),
-            plain={"reason": "its result could not be recorded", "exit_status": None},
+            plain={"reason": "the result could not be recorded", "exit_status": None},
         )
 
     def _now(self) -> dt.datetime:

@@ -29,7 +29,7 @@ class Refusals:
             self._told.popitem(last=False)
 
     def taken(self, asked: Asked) -> str:
-        """Return once why the same request was refused as a WebSocket; empty if it was not, or too
+        """Return once why the same request was refused as a WebSocket; empty if it was not refused, or too
         long ago.
         """
         message, until = self._told.pop(_key(asked), ("", 0.0))

@@ -51,7 +51,7 @@ class BadFrame(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A stream that a client opens: its number, its headers, and the frame to send on if it is allowed."""
+    """A stream that a client opens: its number, its headers, and the frame to forward if it is allowed."""
 
     stream: int
     headers: dict[str, str]

@@ -29,7 +29,7 @@ from sessions_app.policy.commands.kubernetes.undoing import revisions_url
 
 # Bytes of a response, revisions of an object, and seconds for each response and for the wait before it.
 MOST_BYTES, MOST_REVISIONS, ASKED_S, TURN_S = 2 * 1024 * 1024, 100, 5.0, 10.0
-# Reads at once, in all and per target: a target that does not respond must not block the others.
+# Simultaneous reads, in all and per target: a target that does not respond must not block the others.
 MOST_AT_ONCE, MOST_OF_A_TARGET = 16, 4
 
 
@@ -111,7 +111,9 @@ class Reader:
         past, size = await self._get(use, revisions_url(request, target, MOST_REVISIONS), agent)
         metadata, items = past.get("metadata"), past.get("items")
         if isinstance(metadata, Mapping) and metadata.get("continue"):
-            raise _Unread(f"it has more than {MOST_REVISIONS} revisions, which are too many to compare")
+            raise _Unread(
+                f"the object has more than {MOST_REVISIONS} revisions, which are too many to compare"
+            )
         return tuple(one for one in items or () if isinstance(one, Mapping)), size
 
     async def _get(

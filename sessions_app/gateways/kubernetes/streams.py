@@ -186,7 +186,7 @@ _told: set[asyncio.Task[None]] = set()
 
 
 def _behind(work: Any) -> None:
-    """Send a message without waiting for it."""
+    """Start sending a message, and do not wait for the end."""
     task = asyncio.ensure_future(work)
     _told.add(task)
     task.add_done_callback(_told.discard)
@@ -233,4 +233,4 @@ def outcome_in(said: bytes) -> tuple[int | None, str]:
 def outcome_of(told: dict[str, Any]) -> tuple[int | None, str]:
     """Return the exit status in a Status, or None and the reason why there is none."""
     code = exit_code(told)
-    return code, "" if code is not None else str(told.get("message") or "it gave no reason")[:500]
+    return code, "" if code is not None else str(told.get("message") or "the API server gave no reason")[:500]

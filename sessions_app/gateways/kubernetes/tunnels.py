@@ -17,7 +17,7 @@ from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.operations.sessions.proofs.kubernetes import KubernetesUse
 
 PROTOCOL = "SPDY/3.1+portforward.k8s.io"
-# How many streams to other ports a client may open before it is cut.
+# How many streams to other ports a client may open before its connection is closed.
 MOST_STREAMS = 100
 
 

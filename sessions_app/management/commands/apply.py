@@ -54,7 +54,7 @@ class Command(StintCommand):
             for ref in change.ends:
                 self.stdout.write(f"    {'would end' if planned else 'ended'} {ref}")
         for unused in plan.unused:
-            self.stdout.write(f"  {unused} is in no file. It is kept; use --prune to remove it.")
+            self.stdout.write(f"  {unused} is in no file and was kept; use --prune to remove it.")
         for warning in plan.warnings:
             self.stdout.write(f"! {warning}")
         count = len(plan.changes)

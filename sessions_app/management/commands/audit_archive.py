@@ -22,7 +22,7 @@ from sessions_app.operations.record.store_archive import store_archive
 from sessions_app.storage.base import ObjectStore
 from sessions_app.storage.registry import store_at
 
-# The database refuses anything later.
+# The database rejects anything later.
 _LEAST_AGE = dt.timedelta(days=90)
 
 
@@ -30,9 +30,8 @@ class Command(StintCommand):
     """Archive entries, then remove their texts from the database as the owner of the schema."""
 
     help = (
-        "Archive old entries of the record, and remove their texts from the database. Hashes remain, so the"
-        " record can"
-        " still be verified. Run it with DATABASE_OWNER_URL, as `migrate`."
+        "Archive old entries of the record, and remove their texts from the database. Hashes remain, "
+        "so the record can still be verified. Like `migrate`, run this with DATABASE_OWNER_URL."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -43,9 +42,12 @@ class Command(StintCommand):
             help="archive entries signed before this month, such as 2026-08",
         )
         parser.add_argument(
-            "--file", help="archive to create, if STINT_RECORD_STORE is not set; it must not exist"
+            "--file",
+            help="archive file to create, if STINT_RECORD_STORE is not set; the file must not exist yet",
         )
-        parser.add_argument("--keep", action="store_true", help="only archive; remove no texts")
+        parser.add_argument(
+            "--keep", action="store_true", help="archive the entries without removing their texts"
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         store = store_at(settings.RECORD_STORE) if settings.RECORD_STORE else None
@@ -85,9 +87,8 @@ class Command(StintCommand):
             self.stdout.write(f"Removed {removed:,} texts up to entry {archive.until:,}.")
             return
         raise CommandError(
-            "No archive has only entries signed before this month. Set STINT_RECORD_STORE or use --file,"
-            " and check"
-            " that a checkpoint was signed by then."
+            "No archive contains only entries signed before this month. Set STINT_RECORD_STORE or use "
+            "--file, and check that a checkpoint was signed by then."
         )
 
 

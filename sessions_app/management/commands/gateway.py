@@ -1,4 +1,4 @@
-"""`manage.py gateway`: run all gateways, or some of them, as one process."""
+"""`manage.py gateway`: run all gateways, or some of them, in one process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sessions_app.gateways.endpoints import NAMES, POSTGRES, SSH, Addresses, end
 
 
 class Command(StintCommand):
-    """Serve until stopped. Stopping ends no grant."""
+    """Serve until stopped. Stopping a gateway ends no grant."""
 
     help = "Run the gateways."
 

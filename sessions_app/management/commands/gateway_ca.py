@@ -13,8 +13,8 @@ class Command(AuthorityCommand):
 
     purpose = GATEWAY_CA
     help = (
-        "List the certificate authorities of the web gateways. To rotate: `prepare` creates the next one;"
-        " have clients fetch all that are listed (`stint gateway --ca`, `stint kubectl-config`); `rotate`"
-        " signs with the next one, which running gateways use within seconds; `retire FINGERPRINT` removes"
-        " the old one."
+        "List the certificate authorities of the web gateways. To rotate: `prepare` creates the next "
+        "authority; have clients fetch all listed authorities (`stint gateway --ca`, `stint "
+        "kubectl-config`); `rotate` makes the next authority sign, within seconds also in running "
+        "gateways; `retire FINGERPRINT` removes the old one."
     )

@@ -18,13 +18,15 @@ from sessions_app.operations.targets.target_setup import UPSTREAM, http_sites
 
 
 class Command(StintCommand):
-    """Print the proxy configuration for each target. It contains the proxy key."""
+    """Print the proxy configuration for each target. The output contains the proxy key."""
 
-    help = "Print the proxy configuration for a cluster. It contains the cluster's proxy key."
+    help = "Print the proxy configuration for a cluster. The output contains the cluster's proxy key."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("cluster", nargs="?", help="name of the cluster")
-        parser.add_argument("--proxy", choices=PROXIES, help="proxy to use instead of the cluster's")
+        parser.add_argument(
+            "--proxy", choices=PROXIES, help="proxy software to use instead of the cluster's setting"
+        )
         parser.add_argument("--upstream", default=UPSTREAM, metavar="URL", help="address of the application")
         parser.add_argument(
             "--stint", default="", metavar="URL", help="address at which the proxy reaches Stint"
@@ -48,8 +50,8 @@ class Command(StintCommand):
             raise CommandError(error.message) from None
         if not sites:
             raise CommandError(
-                f"{cluster.name} uses Stint's own gateway (proxy: stint), so there is no proxy to set up. Put"
-                " its address and credential into the cluster's connection."
+                f"{cluster.name} uses Stint's own gateway (proxy: stint), so there is no proxy to set "
+                "up. Put the application's address and credential into the cluster's connection."
             )
         texts = [snippet(options["proxy"] or proxy, site) for proxy, site in sites]
         note_setup_shown(cluster=cluster.name, command="http_target_setup", has_secret=True, now=clock.now())

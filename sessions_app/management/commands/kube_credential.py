@@ -14,7 +14,7 @@ from sessions_app.connectors.kubernetes.plugin import main
 
 
 class Command(StintCommand):
-    """Print an ExecCredential. Needs STINT_URL and STINT_TOKEN, and no database."""
+    """Print an ExecCredential. Needs STINT_URL and STINT_TOKEN, but no database."""
 
     help = (
         "Print the credential of a grant for kubectl. Set STINT_URL to Stint's URL and STINT_TOKEN to an API"
@@ -27,7 +27,7 @@ class Command(StintCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         words = [word for word in (options["ref"], options["target"]) if word]
-        # Django's output wrappers have the write method of a file.
+        # Django's output wrappers have a file's write method.
         status = main(words, os.environ, self.stdout, self.stderr)  # type: ignore[arg-type]
         if status:
             sys.exit(status)

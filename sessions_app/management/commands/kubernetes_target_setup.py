@@ -24,8 +24,8 @@ class Command(StintCommand):
     """Print the manifests of Stint's service account on a cluster."""
 
     help = (
-        "Print the manifests for a Kubernetes cluster. They let Stint create service accounts for grants,"
-        " limited to what its command sets allow."
+        "Print the manifests for a Kubernetes cluster. They let Stint create service accounts for "
+        "grants, limited to what Stint's command sets allow."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,8 +36,8 @@ class Command(StintCommand):
             default=[],
             metavar="NAME",
             help=(
-                "command set that grants may use; can be repeated (default: the command sets of the cluster's"
-                " policies)"
+                "command set that grants can use; can be repeated (default: the command sets of the "
+                "cluster's policies)"
             ),
         )
         parser.add_argument(
@@ -70,8 +70,8 @@ class Command(StintCommand):
         if missing or not published:
             what = ", ".join(missing) or "any policy on the cluster"
             raise CommandError(
-                f"No published Kubernetes command set found for {what}. Publish one and pass it with"
-                " --command-set."
+                f"No published Kubernetes command set found for {what}. Publish a command set and pass "
+                "it with --command-set."
             )
         compiled = [compiled_open(version) for version in published.values() if version is not None]
         return [one for one in compiled if isinstance(one, CompiledSet)]

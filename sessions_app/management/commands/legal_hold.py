@@ -1,4 +1,4 @@
-"""`manage.py legal_hold add|remove|list`: keep things from being deleted or archived."""
+"""`manage.py legal_hold add|remove|list`: protect data from being deleted or archived."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Command(StintCommand):
     """Add, remove and list legal holds."""
 
     help = (
-        "Keep grants, requests, recordings, notifications and entries of the record from being deleted or"
-        " archived."
+        "Protect grants, requests, recordings, notifications and record entries from being deleted or "
+        "archived."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,13 +32,13 @@ class Command(StintCommand):
         add = verbs.add_parser("add", help="add a hold on one of these")
         what = add.add_mutually_exclusive_group(required=True)
         what.add_argument("--ref", default="", help="a grant or request, such as GR-7F3K")
-        what.add_argument("--identity", default="", help="everything of a person or machine")
+        what.add_argument("--identity", default="", help="all data of a person or machine")
         what.add_argument(
             "--period",
             nargs=2,
             type=_day,
             metavar=("FROM", "UNTIL"),
-            help="two days, in UTC; UNTIL is included",
+            help="first and last day, in UTC, both inclusive",
         )
         add.add_argument("--reason", required=True, help="reason, for the record")
         remove = verbs.add_parser("remove", help="remove a hold")

@@ -27,8 +27,8 @@ class Command(StintCommand):
         text = mariadb_target_setup(cluster) if cluster else ""
         if cluster is None or not text:
             raise CommandError(
-                f"MariaDB cluster {options['cluster']} with a target not found. Create it with"
-                " `manage.py apply`."
+                f"MariaDB cluster {options['cluster']} not found, or it has no target. Create it with "
+                "`manage.py apply`."
             )
         note_setup_shown(cluster=cluster.name, command="mariadb_target_setup", now=clock.now())
         self.stdout.write(text, ending="")

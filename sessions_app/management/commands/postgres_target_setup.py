@@ -33,8 +33,8 @@ class Command(StintCommand):
             "--login-trigger",
             action="store_true",
             help=(
-                "also print a login trigger (PostgreSQL 17 and newer), which refuses logins of ended grants"
-                " even where no password is required; create it in each database"
+                "also print a login trigger (PostgreSQL 17 and newer), which refuses logins of ended "
+                "grants even where no password is required; create the trigger in each database"
             ),
         )
 

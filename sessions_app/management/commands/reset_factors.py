@@ -1,5 +1,5 @@
-"""`manage.py reset_factors NAME --reason …`: reset two-factor authentication if no other
-administrator can.
+"""`manage.py reset_factors NAME --reason …`: reset two-factor authentication when no other administrator
+can.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sessions_app.operations.identities.reset_factors import reset_factors
 class Command(StintCommand):
     """Reset two-factor authentication for one person."""
 
-    help = "Reset a person's two-factor authentication. This ends all of their sessions."
+    help = "Reset a person's two-factor authentication, and end all their sessions."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username", help="username of the person")

@@ -1,4 +1,4 @@
-"""`manage.py restored --reason …`: continue after a deliberate restore of an older database backup."""
+"""`manage.py restored --reason …`: continue after an older database backup was restored on purpose."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Command(StintCommand):
     """End all access, and continue with the restored record."""
 
     help = (
-        "Continue after a restore from an older backup. Ends every grant, signs everyone out and reports what"
-        " was lost."
+        "Continue after a restore from an older backup. Ends every grant, signs everyone out and "
+        "reports what was lost."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -11,7 +11,7 @@ class Command(AuthorityCommand):
 
     purpose = SSH_USER_CA
     help = (
-        "List the SSH certificate authorities. To rotate: `prepare` creates the next one; install all that"
-        " are listed on every target (`ssh_target_setup`); `rotate` signs with the next one; `retire"
-        " FINGERPRINT` removes the old one."
+        "List the SSH certificate authorities. To rotate: `prepare` creates the next authority; "
+        "install all listed authorities on every target (`ssh_target_setup`); `rotate` makes the next "
+        "authority sign; `retire FINGERPRINT` removes the old one."
     )

@@ -25,9 +25,9 @@ class Command(AuthorityCommand):
     purpose = SSH_HOST_KEY
     in_use, before, coming = "used", "old", "next"
     help = (
-        "List the host keys of the SSH gateways. To rotate: `prepare` creates the next one, which gateways"
-        " announce to clients from then on; `rotate` uses it, after 14 days or with --now; `retire"
-        " FINGERPRINT` removes the old one."
+        "List the host keys of the SSH gateways. To rotate: `prepare` creates the next key, which "
+        "gateways then announce to clients; `rotate` switches to it, after 14 days or with --now; "
+        "`retire FINGERPRINT` removes the old key."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

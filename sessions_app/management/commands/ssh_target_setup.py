@@ -42,7 +42,7 @@ class Command(StintCommand):
             default=[],
             metavar="ADDRESS",
             type=_address,
-            help="source address of a gateway as targets see it; can be repeated (STINT_SSH_SOURCE_ADDRESS)",
+            help="source address of a gateway, as targets see it; can be repeated (STINT_SSH_SOURCE_ADDRESS)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -51,11 +51,11 @@ class Command(StintCommand):
         try:
             setup = cluster and ssh_setup(cluster, gateways=options["gateway"] or settings.SSH_SOURCE_ADDRESS)
         except NoSetup as error:
-            raise CommandError(f"{error} You can also pass it with --gateway.") from error
+            raise CommandError(f"{error} You can also pass the address with --gateway.") from error
         if not setup:
             raise CommandError(
-                f"SSH cluster {options['cluster']} not found, or it has no targets. Create it with `manage.py"
-                " apply`."
+                f"SSH cluster {options['cluster']} not found, or it has no targets. Create it with "
+                "`manage.py apply`."
             )
         note_setup_shown(cluster=options["cluster"], command="ssh_target_setup", now=clock.now())
         self.stdout.write(setup.script, ending="")

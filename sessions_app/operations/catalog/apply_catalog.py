@@ -1,4 +1,4 @@
-"""Apply files to the catalog in one transaction, or plan what that would change."""
+"""Apply files to the catalog in one transaction, or plan the changes without making them."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def apply_catalog(
     on_server: bool = False,
 ) -> Plan:
     """Make groups, clusters, command sets, webhooks, sources, policies and trust policies match the files,
-    and return what changed.
+    and return the changes.
 
-    ``files`` maps relative paths to contents. It applies everything or nothing. ``plan_only`` changes
+    ``files`` maps relative paths to contents. Either all files are applied or none. ``plan_only`` changes
     nothing. Rows that no file defines are kept, unless ``prune`` is set. With ``on_server``, files may refer
-    to secrets on the server, as for `manage.py apply`. Grants that lose their basis end. Raises InvalidInput,
-    which lists every problem.
+    to secrets on the server, as for `manage.py apply`. Grants that are no longer justified end. Raises
+    InvalidInput, which lists every problem.
     """
     try:
         catalog = read_catalog(files)
     except DocumentError as error:
         raise InvalidInput(
-            "The catalog can't be read. Nothing was changed.",
+            "The catalog files can't be read. Nothing was changed.",
             hint="\n".join(problem.said for problem in error.problems),
             fields={problem.path: [problem.message] for problem in error.problems},
         ) from error
@@ -61,7 +61,7 @@ def apply_catalog(
 
 
 def _lint(catalog: Catalog) -> dict[str, list[Finding]]:
-    """Return the linter's findings for each command set that is not yet published as in its file.
+    """Return the linter's findings for each command set that differs from its published version.
 
     Linting is slow, so it runs before the lock is taken.
     """
@@ -83,7 +83,7 @@ def _apply(
     on_server: bool,
 ) -> None:
     check_names(catalog, alone=prune)
-    # Apply this before the policies that name the rows, so that grants get the right end reason.
+    # Apply the removals before the policies that name the rows, so that grants get the right end reason.
     _remove(catalog, plan, actor, now, prune=prune)
     for group in catalog.groups.values():
         write_group(group, plan, actor, now)
@@ -113,7 +113,9 @@ def _refuse(fields: Mapping[str, list[str]]) -> None:
     """Raise InvalidInput with the problems by path, if there are any."""
     if fields:
         told = "\n".join(f"{path}: {texts[0]}" for path, texts in fields.items())
-        raise InvalidInput("The catalog can't be read. Nothing was changed.", hint=told, fields=dict(fields))
+        raise InvalidInput(
+            "The catalog files can't be read. Nothing was changed.", hint=told, fields=dict(fields)
+        )
 
 
 def _write_places(catalog: Catalog, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool) -> None:
@@ -156,7 +158,7 @@ def _remove(catalog: Catalog, plan: Plan, actor: Actor, now: dt.datetime, *, pru
 def _remove_groups(catalog: Catalog, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
     """Remove unused groups, or list them.
 
-    They are removed last, because the rows written before decide who may still request.
+    Groups are removed last, because the rows written earlier determine who can still request access.
     """
     for group in Group.objects.exclude(name__in=list(catalog.groups)).order_by("name"):
         if prune:

@@ -31,8 +31,8 @@ CLUSTER_PERMISSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A name in a document that does not exist: the document (`policies/web-work`), the type of object, and
-    the name.
+    """A name in a document that refers to nothing: the document (`policies/web-work`), the type of object,
+    and the name.
     """
 
     place: str
@@ -48,7 +48,7 @@ class Unknown:
 def unknown_names(catalog: Catalog, *, alone: bool = False) -> list[Unknown]:
     """Return every unknown name in the documents.
 
-    With ``alone``, the documents themselves must define everything except identities.
+    With ``alone``, the documents themselves must define every object except identities.
     """
     known = {canonical_username(name) for name in Identity.objects.values_list("username", flat=True)}
     clusters, sets, groups = set(catalog.clusters), set(catalog.command_sets), set(catalog.groups)
@@ -97,7 +97,7 @@ def _named_people(catalog: Catalog) -> Iterator[tuple[str, Who]]:
 
 
 def check_names(catalog: Catalog, *, alone: bool = False) -> None:
-    """Check that every name in the documents exists. Raises InvalidInput, which lists all that don't."""
+    """Check that every name in the documents exists. Raises InvalidInput, which lists all unknown names."""
     problems: dict[str, list[str]] = {}
     for unknown in unknown_names(catalog, alone=alone):
         problems.setdefault(unknown.place, []).append(unknown.message)

@@ -22,8 +22,8 @@ from sessions_app.operations.catalog.keep_versions import keep_versions
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.policy.digests import digest_of
 
-# Each change has its own record entry. The summary entry names at most this many changes; its digest covers
-# the type, name, number and digest of every version, in order.
+# Each change has its own record entry. The summary entry names at most this many changes, but its digest
+# covers the type, name, number and digest of every version, in order.
 MOST_TOLD = 200
 
 Action = Literal["create", "change", "remove"]
@@ -33,8 +33,8 @@ Action = Literal["create", "change", "remove"]
 class Change:
     """One object that is created, changed or removed.
 
-    ``diff`` has the lines of a unified diff, and ``ends`` the grants that end because of the change.
-    ``document`` is the new document, with secrets masked.
+    ``diff`` has the lines of a unified diff, and ``ends`` the grants that the change ends. ``document`` is
+    the new document, with secrets masked.
     """
 
     action: Action
@@ -50,8 +50,8 @@ class Plan:
     """The steps of a catalog change, in order.
 
     ``unused`` lists objects that are in the catalog but in no file. ``ending`` lists all grants that end.
-    ``warnings`` describe likely mistakes. ``wider`` has the keys that require another administrator to
-    publish the changes, and ``proposal`` is what that administrator publishes.
+    ``warnings`` describe likely mistakes. ``wider`` lists the keys that require another administrator to
+    publish the changes, and ``proposal`` is the version for that administrator to publish.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -68,7 +68,9 @@ class Plan:
 
 
 class MoreWouldEnd(Conflict):
-    """Grants that started since the change was shown would also end. Nothing was changed. Plan it again."""
+    """Grants that started since the change was shown would also end. Nothing was changed. Plan the change
+    again.
+    """
 
     code = "more_would_end"
 
@@ -82,10 +84,11 @@ def one_change(
     told: Collection[str] | None = None,
     **grants: Any,
 ) -> Iterator[Plan]:
-    """Run the block in one transaction that holds the catalog lock; with ``plan_only``, roll it back.
+    """Run the block in one transaction that holds the catalog lock; with ``plan_only``, roll the transaction
+    back.
 
-    ``grants`` filters the grants that may have to end. ``told`` are the grants that the caller was shown as
-    ending. If others would end too, it raises MoreWouldEnd and changes nothing.
+    ``grants`` filters the grants that may have to end. ``told`` lists the grants that the caller was shown as
+    ending. If other grants would end too, raises MoreWouldEnd and changes nothing.
     """
     plan = Plan()
     if plan_only:
@@ -104,8 +107,8 @@ def one_change(
 def _lock_live_grants(**which: Any) -> None:
     """Lock the grants that may have to end, before anything is recorded.
 
-    The first entry locks the record, and a transaction that holds a lock on a grant may be waiting for the
-    record.
+    The first entry locks the record, and a transaction that holds a lock on a grant may be waiting for that
+    lock.
     """
     live = Grant.objects.before_end().filter(**which)
     locked = (

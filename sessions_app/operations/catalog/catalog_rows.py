@@ -26,7 +26,7 @@ from sessions_app.queries.requests import facts
 def cluster_data(cluster: Cluster) -> dict[str, Any]:
     """Return a stored cluster in the format of its file.
 
-    If the row can't be read, return the error; applying the file again fixes it.
+    If the row can't be read, return the error. Applying the file again fixes the row.
     """
     try:
         return plain(cluster_document(cluster))
@@ -75,7 +75,7 @@ def cluster_row(cluster: Cluster) -> dict[str, Any]:
 def policy_data(policy: AccessPolicy) -> dict[str, Any]:
     """Return a stored policy in the format of its file.
 
-    If the row can't be read, return the error; applying the file again fixes it.
+    If the row can't be read, return the error. Applying the file again fixes the row.
     """
     try:
         return plain(facts.policy_document(policy))
@@ -84,7 +84,7 @@ def policy_data(policy: AccessPolicy) -> dict[str, Any]:
 
 
 def plain(document: ClusterDocument | PolicyDocument) -> dict[str, Any]:
-    """Return a document as plain data. Lists whose order has no meaning are sorted."""
+    """Return a document as plain data. Lists whose order is irrelevant are sorted."""
     data = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     if "targets" in data:
         data["targets"] = sorted(data["targets"], key=lambda target: str(target["name"]))

@@ -47,13 +47,13 @@ PAGES: dict[Kind, str] = {
 
 
 class ProposalOver(Conflict):
-    """The proposal was published, refused or withdrawn, or its document changed. Make a new one."""
+    """The proposal was published, denied or withdrawn, or its document changed. Propose the change again."""
 
     code = "proposal_over"
 
 
 def state_of(kind: Kind, name: str) -> str:
-    """Return a digest of what the catalog stores under the name; empty if there is nothing.
+    """Return a digest of what the catalog stores under the name; empty if the catalog has no such object.
 
     The digest covers a command set's draft.
     """
@@ -83,7 +83,7 @@ def state_of(kind: Kind, name: str) -> str:
 
 
 def standing_of(proposal: Proposal, now: dt.datetime) -> ProposalState:
-    """Return the state of a proposal. It expires after a few days, or when its document changes."""
+    """Return the state of a proposal. A proposal expires after a few days, or when its document changes."""
     state = ProposalState(proposal.state)
     if state is not ProposalState.PENDING:
         return state
@@ -93,8 +93,8 @@ def standing_of(proposal: Proposal, now: dt.datetime) -> ProposalState:
 
 
 def pending_proposal(*, proposal_id: int, actor: Identity, now: dt.datetime) -> Proposal:
-    """Return a pending proposal for a document that the actor administers, and lock it until the end of the
-    transaction.
+    """Return a pending proposal for a document that the actor administers, and lock the proposal until the
+    end of the transaction.
 
     Raises NotFound, ProposalOver.
     """
@@ -124,9 +124,9 @@ def settle_proposal(
     now: dt.datetime,
     comment: str = "",
 ) -> None:
-    """Store how a locked proposal was settled, and by whom.
+    """Store the outcome of a locked proposal, and who decided.
 
-    Notify its proposer, unless the proposer settled it.
+    Notify the proposer, unless the proposer decided.
     """
     proposal.state, proposal.decided_by, proposal.decided_at = state, actor, now
     proposal.comment = comment

@@ -33,9 +33,10 @@ def end_without_basis(grants: models.QuerySet[Grant], plan: Plan, now: dt.dateti
 
 
 def end_in(grant: Grant, plan: Plan, reason: EndReason, note: str, now: dt.datetime) -> None:
-    """End a grant as part of a plan. A dry run only notes that it would end."""
+    """End a grant as part of a plan. A dry run only adds the grant to the plan."""
     plan.ending.add(grant.ref)
-    # A dry run must not end it: that would lock the grant, so nobody else could end it meanwhile.
+    # A dry run must not end the grant: the grant would stay locked, so that no one else could end it
+    # meanwhile.
     if not rehearsing():
         end_grant(grant_id=grant.pk, actor=None, reason=reason, now=now, note=note)
 
@@ -44,4 +45,4 @@ def _why_not_stand(grant: Grant, now: dt.datetime) -> str:
     try:
         return why_not_start(grant, now)
     except (StintError, ValueError) as error:
-        return f"It can no longer be checked: {error}"
+        return f"The grant can no longer be checked: {error}"

@@ -18,8 +18,8 @@ def keep_versions(
 ) -> Sequence[DocumentVersion]:
     """Store the next version of each document, and return the versions.
 
-    ``documents`` are tuples of type, name and document; a document of None means that it was removed. Secrets
-    must be masked. Call it in the transaction of the change, with the catalog locked.
+    ``documents`` are tuples of type, name and document; a document of None means that the object was removed.
+    Secrets must be masked. Call this in the transaction of the change, with the catalog locked.
     """
     kept = [_next(type_, name, document, actor, now) for type_, name, document in documents]
     return DocumentVersion.objects.bulk_create(kept)

@@ -25,7 +25,7 @@ LASTS = dt.timedelta(days=7)
 
 
 class AlreadyProposed(Conflict):
-    """A proposal of someone else for this document is pending. Publish or deny it first."""
+    """Another person's proposal for this document is pending. Publish or deny that proposal first."""
 
     code = "already_proposed"
 
@@ -41,12 +41,12 @@ def propose_version(
     now: dt.datetime,
     accepted: Mapping[str, str] | None = None,
 ) -> Proposal:
-    """Store a checked document that may allow more than the stored one, until another administrator publishes
+    """Store a checked document that may allow more than the stored one. Another administrator then publishes
     or denies it.
 
-    ``wider`` are the keys that may allow more, ``diff`` the lines that differ, and ``accepted`` the accepted
-    warnings of a command set. Replaces the actor's own pending proposal. Call it with the catalog locked.
-    Raises AlreadyProposed.
+    ``wider`` lists the keys that may allow more, ``diff`` the lines that differ, and ``accepted`` the
+    accepted warnings of a command set. Replaces the actor's own pending proposal. Call this with the catalog
+    locked. Raises AlreadyProposed.
     """
     earlier = Proposal.objects.select_related("proposed_by").filter(
         kind=kind, name=name, state=ProposalState.PENDING
@@ -73,8 +73,8 @@ def propose_version(
         path=PAGES[kind].format(name),
         subject=f"{actor} proposes a change to the {NOUN[kind]} {name}",
         body=lambda say: (
-            f"It may allow more: {', '.join(wider)}.\nWithout a decision, it expires"
-            f" {say.moment(proposal.lapses_at)}."
+            f"The change may allow more: {', '.join(wider)}.\nWithout a decision, the proposal expires "
+            f"{say.moment(proposal.lapses_at)}."
         ),
     )
     return proposal
@@ -89,7 +89,7 @@ def _replace(earlier: Proposal, actor: Identity, now: dt.datetime) -> None:
         raise AlreadyProposed(
             f"{earlier.proposed_by} has already proposed another version of {earlier.name}. Nothing was"
             " saved.",
-            hint="Publish or deny that one first.",
+            hint="Publish or deny that proposal first.",
         )
     settle_proposal(
         proposal=earlier, state=ProposalState.WITHDRAWN, event=Event.PROPOSAL_WITHDRAWN, actor=actor, now=now

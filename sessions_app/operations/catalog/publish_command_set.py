@@ -27,9 +27,7 @@ from sessions_app.queries.catalog.widening import wider_set
 
 
 class NotFitToPublish(StintError):
-    """The linter found errors or warnings that are not accepted, or examples fail. ``fields`` names each
-    problem.
-    """
+    """The linter found errors or unaccepted warnings, or examples fail. ``fields`` names each problem."""
 
     code = "not_fit_to_publish"
     status = 422
@@ -42,10 +40,10 @@ def publish_command_set(
 
     ``accepted`` maps a warning's `code where` to the reason for accepting it, which approvers see.
 
-    Anyone who may write drafts of the set may publish them. If they are not Stint administrators and the
-    draft may allow more than the published version, it stays a draft, and another administrator must publish
-    the proposal. Existing grants keep the approved version. Raises OnlyAdministratorsSetUp, NotFound,
-    Conflict (already published), NotFitToPublish, AlreadyProposed.
+    Anyone who can edit the command set's drafts can publish them. If the actor is not a Stint administrator
+    and the draft may allow more than the published version, the draft stays unpublished until another
+    administrator publishes the proposal. Existing grants keep the approved version. Raises
+    OnlyAdministratorsSetUp, NotFound, Conflict (already published), NotFitToPublish, AlreadyProposed.
     """
     with transaction.atomic():
         lock_catalog()
@@ -60,7 +58,9 @@ def publish_command_set(
         if not may_set_up(actor, CommandSet.objects.filter(pk=version.command_set_id)):
             raise OnlyAdministratorsSetUp("Only administrators can publish command sets.")
         if version.published_at is not None:
-            raise Conflict(f"{version} is already published.", hint="Save a new draft to change it.")
+            raise Conflict(
+                f"{version} is already published.", hint="To change the command set, save a new draft."
+            )
         reasons = {key: checked_text(text, field="reason") for key, text in (accepted or {}).items()}
         version.accepted = {**version.accepted, **reasons}
         wider = [] if actor.is_superuser else wider_set(version.command_set.name, document_of(version))
@@ -100,7 +100,7 @@ def publish(
 ) -> CommandSetVersion:
     """Publish a locked draft whose accepted warnings are already stored.
 
-    This also restores a removed command set.
+    Publishing also restores a removed command set.
 
     Raises NotFitToPublish.
     """
@@ -145,7 +145,7 @@ class AcceptedFinding(NamedTuple):
 def accepted_findings(version: CommandSetVersion) -> list[AcceptedFinding]:
     """Return the warnings that were accepted when the version was published.
 
-    Approvers see them before they decide.
+    Approvers see these warnings before they decide.
     """
     return [
         AcceptedFinding(finding["message"], version.accepted[key])
@@ -161,7 +161,7 @@ def problems_of(version: CommandSetVersion) -> dict[str, list[str]]:
         if finding["severity"] == "error":
             problems.setdefault(finding["where"], []).append(f"{finding['message']} {finding['fix']}")
         elif not version.accepted.get(key_of(finding), "").strip():
-            ask = f'To accept it, add a reason under `accept: {{"{key_of(finding)}": reason}}`.'
+            ask = f'To accept the warning, add a reason under `accept: {{"{key_of(finding)}": reason}}`.'
             problems.setdefault(finding["where"], []).append(f"{finding['message']} {finding['fix']} {ask}")
     if unfit := unfit_where_used(version):
         problems["commands"] = unfit

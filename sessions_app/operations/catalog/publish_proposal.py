@@ -26,7 +26,7 @@ from sessions_app.queries.catalog.widening import may_not_publish
 
 
 class MayNotPublish(Forbidden):
-    """Another administrator must publish or deny the proposal. The message says why."""
+    """Another administrator must publish or deny the proposal. The message gives the reason."""
 
     code = "may_not_publish"
 
@@ -39,12 +39,12 @@ def publish_proposal(
     told: Collection[str] | None = None,
     plan_only: bool = False,
 ) -> Plan:
-    """Replace the document with the version that another administrator proposed, and return what changed.
+    """Replace the document with the version that another administrator proposed, and return the changes.
 
-    ``told`` are the grants that the caller was shown as ending. ``plan_only`` changes nothing.
+    ``told`` lists the grants that the caller was shown as ending. ``plan_only`` changes nothing.
 
-    The document must not have changed since the proposal, and its proposer must still administer it. Raises
-    NotFound, MayNotPublish, ProposalOver, MoreWouldEnd.
+    The document must be unchanged since the proposal, and the proposer must still administer the document.
+    Raises NotFound, MayNotPublish, ProposalOver, MoreWouldEnd.
     """
     asked = Proposal.objects.visible_to(actor).filter(pk=proposal_id).first()
     if asked is None:
@@ -55,7 +55,7 @@ def publish_proposal(
     ) as plan:
         proposal = pending_proposal(proposal_id=proposal_id, actor=actor, now=now)
         if why := may_not_publish(proposal, actor):
-            raise MayNotPublish(why, hint="Ask another administrator to decide it, or withdraw it.")
+            raise MayNotPublish(why, hint="Ask another administrator to decide, or withdraw the proposal.")
         try:
             catalog = _document(kind, proposal)
             check_names(catalog)
@@ -76,8 +76,8 @@ def publish_proposal(
 
 
 def _document(kind: Kind, proposal: Proposal) -> Catalog:
-    """Return the proposed document as a catalog, provided that its proposer may still change the
-    stored one.
+    """Return the proposed document as a catalog. Raises an error if the proposer can no longer change the
+    stored document.
     """
     proposer = Identity.objects.active().filter(pk=proposal.proposed_by_id).first()
     if proposer is None:

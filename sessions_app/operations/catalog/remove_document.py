@@ -39,10 +39,10 @@ def remove_document(
     told: Collection[str] | None = None,
     plan_only: bool = False,
 ) -> Plan:
-    """Remove a document from the catalog, like `manage.py apply --prune`, and return the plan, including the
-    grants that end. The document's history is kept.
+    """Remove a document from the catalog, like `manage.py apply --prune`, and return the plan with the grants
+    that end. The document's history is kept.
 
-    ``told`` are the grants that the caller was shown as ending. ``plan_only`` changes nothing. Only the
+    ``told`` lists the grants that the caller was shown as ending. ``plan_only`` changes nothing. Only the
     document's administrators may remove it. Raises NotFound, OnlyAdministratorsSetUp, MoreWouldEnd.
     """
     type_ = _TYPE[kind]

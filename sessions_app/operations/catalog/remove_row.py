@@ -71,7 +71,7 @@ _REMOVALS: Mapping[str, _Removal] = {
 
 
 def live_rows(type_: str) -> Any:
-    """Return the rows of one type that are not removed, by name."""
+    """Return the rows of one type that are not removed, sorted by name."""
     return _REMOVALS[type_].model.objects.live().order_by("name")
 
 
@@ -80,7 +80,7 @@ def remove_row(type_: str, row: Any, plan: Plan, actor: Actor, now: dt.datetime)
     removal = _REMOVALS[type_]
     removal.model.objects.filter(pk=row.pk).update(removed_at=now)
     if isinstance(row, WebhookEndpoint) and not rehearsing():
-        # A removed webhook can be created again under its name with another address and other owners.
+        # After removal, a new webhook with the same name can have another address and other owners.
         row.messages.all().delete()
     taken = revoke_issued_tokens(policy=row, actor=actor, now=now) if isinstance(row, TrustPolicy) else None
     ended = []

@@ -13,12 +13,13 @@ from sessions_app.queries.identities.machine_tokens import live_given
 
 
 def revoke_issued_tokens(*, policy: TrustPolicy, actor: Actor, now: dt.datetime) -> int:
-    """Revoke every valid token that machines got through the trust policy, and return their number.
+    """Revoke every valid token that machines received through the trust policy, and return the number of
+    tokens.
 
-    Call it in the transaction that changes the policy.
+    Call this in the transaction that changes the policy.
     """
-    # Lock first: a concurrent exchange then either has finished, so its token is found here, or sees the
-    # changed policy.
+    # Lock first. A concurrent token exchange has then either finished, so its token is found here, or sees
+    # the changed policy.
     TrustPolicy.objects.select_for_update(no_key=True).get(pk=policy.pk)
     given = list(
         live_given(policy, now)

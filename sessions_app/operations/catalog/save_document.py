@@ -48,7 +48,7 @@ from sessions_app.queries.requests import facts
 
 
 class ChangedMeanwhile(Conflict):
-    """Someone else changed the document since it was opened. Nothing was saved. Load it again."""
+    """Someone else changed the document after it was opened. Nothing was saved. Load the document again."""
 
     code = "changed_meanwhile"
 
@@ -64,17 +64,18 @@ def save_document(
     told: Collection[str] | None = None,
     plan_only: bool = False,
 ) -> Plan:
-    """Apply one YAML or JSON document to the catalog, as `manage.py apply` would, and return what changed.
+    """Apply one YAML or JSON document to the catalog, as `manage.py apply` would, and return the changes.
 
     A command set is also published.
 
-    ``name`` is the name that the document must have. ``based_on`` is the ``state_of`` when the writer loaded
-    it. ``told`` are the grants that the caller was shown as ending. ``plan_only`` changes nothing.
+    ``name`` is the name that the document must have. ``based_on`` is the ``state_of`` the document when the
+    author loaded it. ``told`` lists the grants that the caller was shown as ending. ``plan_only`` changes
+    nothing.
 
-    Stint administrators may save every document. Administrators of a cluster or policy may change it, but
-    they can't change where a cluster's connection points, nor add to a policy anything that they don't
-    administer. A change that may allow more is not applied: the plan has a ``proposal``, which another
-    administrator must publish. Raises CannotBeRead with line numbers, OnlyAdministratorsSetUp,
+    Stint administrators may save every document. Administrators of a cluster or policy may change that
+    object, but they can't change where a cluster's connection leads, or add objects to a policy that they
+    don't administer. A change that may allow more is not applied: the plan then has a ``proposal``, which
+    another administrator must publish. Raises CannotBeRead with line numbers, OnlyAdministratorsSetUp,
     ChangedMeanwhile, MoreWouldEnd, AlreadyProposed.
     """
     try:
@@ -107,7 +108,7 @@ def save_document(
 
 
 def grants_of(kind: Kind, name: str) -> dict[str, Any]:
-    """Return the filter for the grants that may end when the document changes."""
+    """Return the filter for the grants that may end because of a change to the document."""
     filters = {"clusters": "cluster__name", "policies": "policy__name", "groups": "holder__groups__name"}
     return {filters[kind]: name} if kind in filters else {"pk": None}
 
@@ -140,7 +141,7 @@ def _propose(
 
 
 def _documents(catalog: Catalog) -> Mapping[str, Any]:
-    """Return the documents of a catalog by name; there is one."""
+    """Return the documents of a catalog by name. The catalog has only one."""
     others = (
         catalog.clusters,
         catalog.command_sets,
@@ -224,8 +225,8 @@ def wider_than_stored(kind: Kind, catalog: Catalog, actor: Identity) -> list[str
 
 
 def _check_not_aimed(before: ClusterDocument, after: ClusterDocument) -> None:
-    """Prevent administrators of one cluster from sending Stint's credentials elsewhere: targets trust Stint,
-    not them.
+    """Prevent administrators of one cluster from sending Stint's credentials elsewhere, because targets trust
+    Stint, not these administrators.
     """
     if plain(after).get("administrators") != plain(before).get("administrators"):
         raise OnlyAdministratorsSetUp("Only Stint administrators can choose who administers a cluster.")
@@ -233,13 +234,14 @@ def _check_not_aimed(before: ClusterDocument, after: ClusterDocument) -> None:
         raise OnlyAdministratorsSetUp(
             "Only Stint administrators can change a cluster's address and how Stint logs in:"
             f" {', '.join(changed)}.",
-            hint="Ask one of them, or leave them unchanged. You can remove targets and replace secrets.",
+            hint="Ask a Stint administrator, or leave these settings unchanged. You can remove targets "
+            "and replace secrets.",
         )
 
 
 def _check_theirs(before: PolicyDocument, after: PolicyDocument, actor: Identity) -> None:
-    """Prevent administrators of one policy from giving access to what others administer, and from choosing
-    who else may change the policy.
+    """Prevent administrators of one policy from giving access to objects that others administer, and from
+    choosing who else can change the policy.
     """
     clusters = Cluster.objects.live().administered_by(actor).values_list("name", flat=True)
     sets = CommandSet.objects.live().administered_by(actor).values_list("name", flat=True)
@@ -249,7 +251,7 @@ def _check_theirs(before: PolicyDocument, after: PolicyDocument, actor: Identity
     ]
     if foreign:
         raise OnlyAdministratorsSetUp(
-            f"You can only add what you administer to a policy. You don't administer: {', '.join(foreign)}.",
+            f"You can add to a policy only what you administer. You don't administer: {', '.join(foreign)}.",
             hint="Ask a Stint administrator.",
         )
     if before.administrators != after.administrators:

@@ -31,7 +31,7 @@ class OnlyAdministratorsSetUp(Forbidden):
 
 
 class DraftReplaced(Conflict):
-    """Someone else saved another draft meanwhile. Load it again, and apply your changes to it."""
+    """Someone else saved another draft in the meantime. Load that draft, and apply your changes to it."""
 
     code = "draft_replaced"
 
@@ -52,18 +52,18 @@ def keep_name(name: str | None, found: str, what: str) -> None:
     """Reject a document that replaces another one but has a different name. Raises CannotBeRead."""
     if name is not None and found != name:
         raise CannotBeRead(
-            what, [Problem("name", f"must stay {name}: renaming it would create another {what}")]
+            what, [Problem("name", f"must stay {name}, because a new name would create another {what}")]
         )
 
 
 def save_draft(
     *, source: str, actor: Identity, now: dt.datetime, name: str | None = None, based_on: int | None = None
 ) -> CommandSetVersion:
-    """Save YAML as the draft of the command set that it names, replacing any earlier draft.
+    """Save YAML as the draft of the command set that the YAML names, replacing any earlier draft.
 
-    ``name`` is the name that it must have, if given. ``based_on``, if given, is the id of the draft that the
-    writer loaded; 0 if there was none. Only Stint administrators may create a command set. Raises
-    OnlyAdministratorsSetUp, DraftReplaced, and CannotBeRead with the problems and their lines.
+    ``name``, if given, is the name that the document must have. ``based_on``, if given, is the id of the
+    draft that the author loaded; 0 if there was none. Only Stint administrators may create a command set.
+    Raises OnlyAdministratorsSetUp, DraftReplaced, and CannotBeRead with the problems and their lines.
     """
     try:
         file = read_command_set(source)
@@ -93,9 +93,9 @@ def save_draft(
 
 
 def may_set_up(actor: Identity, command_sets: CommandSetQuerySet) -> bool:
-    """Whether the actor may write and publish these command sets.
+    """Whether the actor can edit and publish these command sets.
 
-    Stint administrators may, and so may people who administer every policy that names them.
+    True for Stint administrators, and for people who administer every policy that names the command sets.
     """
     return actor.is_superuser or command_sets.administered_by(actor).exists()
 
@@ -114,7 +114,7 @@ def write_draft(
 ) -> CommandSetVersion:
     """Store a checked file as the draft of its command set, and create the command set if needed.
 
-    ``findings`` are the linter's, if it has already run: linting is slow.
+    ``findings`` are the linter's findings, if available: linting is slow.
     """
     document = file.document
     command_set, _ = CommandSet.objects.get_or_create(

@@ -14,7 +14,7 @@ from sessions_app.operations.catalog.document_state import pending_proposal, set
 
 
 class NotItsProposer(Forbidden):
-    """Only the person who made a proposal can withdraw it."""
+    """Only the proposer can withdraw a proposal."""
 
     code = "not_its_proposer"
 
@@ -24,7 +24,7 @@ def withdraw_proposal(*, proposal_id: int, actor: Identity, now: dt.datetime) ->
     with transaction.atomic():
         proposal = pending_proposal(proposal_id=proposal_id, actor=actor, now=now)
         if proposal.proposed_by != actor:
-            raise NotItsProposer("Only the person who proposed it can withdraw it.", hint="Deny it instead.")
+            raise NotItsProposer("Only the proposer can withdraw the proposal.", hint="Deny it instead.")
         settle_proposal(
             proposal=proposal,
             state=ProposalState.WITHDRAWN,

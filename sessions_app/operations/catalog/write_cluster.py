@@ -89,7 +89,7 @@ def write_cluster(
 
 
 def _check_public_host(name: str, host: str | None) -> None:
-    """Check that a public host name is used by only one cluster, and not by Stint itself.
+    """Check that no other cluster uses a public host name, and that it is not Stint's own.
 
     Raises DocumentError.
     """
@@ -118,7 +118,7 @@ def _is_address(host: str) -> bool:
 
 
 def _renew_secrets(cluster: Cluster, document: ClusterDocument) -> None:
-    """Store the new secrets in open leases of the remaining targets, so that revocation uses them.
+    """Copy the new secrets to open leases of the remaining targets, so that revocation uses the new secrets.
 
     Removed targets get no new secret.
     """
@@ -133,10 +133,10 @@ def _renew_secrets(cluster: Cluster, document: ClusterDocument) -> None:
 
 
 def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> None:
-    """Write the targets.
+    """Create, update and remove targets to match the document.
 
-    A target keeps its row for as long as it keeps its name. A removed target is only marked, because grants
-    may have used it.
+    A target keeps its row as long as its name stays the same. A removed target is only marked as removed,
+    because grants may have used it.
     """
     wanted, type_ = {target.name: target for target in document.targets}, type_of(document.kind)
     cluster.targets.filter(removed_at__isnull=True).exclude(name__in=wanted).update(removed_at=now)

@@ -42,9 +42,9 @@ def write_command_set(
 ) -> None:
     """Publish the command set in the file, unless it is already published.
 
-    ``by`` is the person who publishes it, if any. ``findings`` are the linter's, if it has already run.
+    ``by`` is the person who publishes it, if any. ``findings`` are the linter's findings, if available.
 
-    Raises InvalidInput if it can't be published.
+    Raises InvalidInput if the command set can't be published.
     """
     command_set = CommandSet.objects.filter(name=file.name).prefetch_related("versions").first()
     if is_published(command_set, file):

@@ -25,7 +25,7 @@ from sessions_app.policy.catalog import (
 def write_group(document: GroupDocument, plan: Plan, actor: Actor, now: dt.datetime) -> None:
     """Update a group and its members to match the document.
 
-    Grants that removed members had only through the group end.
+    Grants that removed members held only through the group end.
     """
     group, made = Group.objects.get_or_create(name=document.name)
     before = [] if made else sorted(group.user_set.values_list("username", flat=True))
@@ -39,7 +39,7 @@ def write_group(document: GroupDocument, plan: Plan, actor: Actor, now: dt.datet
 
 
 def remove_group(group: Group, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Remove a group and its permissions. Grants that its members had only through the group end."""
+    """Remove a group and its permissions. Grants that its members held only through the group end."""
     before = sorted(group.user_set.values_list("username", flat=True))
     group.delete()
     ends = _end_of_members(before, plan, now)

@@ -27,7 +27,8 @@ from sessions_app.queries.requests.deciders import why_never_met
 def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor, now: dt.datetime) -> None:
     """Update a policy to match the document.
 
-    Grants that it no longer covers end. The plan gets a warning if the policy's approvals can never be given.
+    Grants that the policy no longer covers end. The plan gets a warning if the policy's approvals can never
+    be given.
     """
     if why := why_never_met(document):
         plan.warnings.append(f"policies/{document.name}: {why}")
@@ -69,7 +70,7 @@ def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor
 
 
 def _refuse_unfit(document: PolicyDocument) -> None:
-    """Reject command sets with a role that holders could grant to others on any of the policy's clusters.
+    """Reject command sets with a role that its members could grant to others on any of the policy's clusters.
 
     Raises DocumentError.
     """

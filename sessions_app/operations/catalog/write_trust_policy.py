@@ -21,9 +21,9 @@ def write_trust_policy(
     *, document: TrustPolicyDocument, source: str, plan: Plan, actor: Actor, now: dt.datetime
 ) -> None:
     """If the document differs from the row, update the row, record the change, and revoke the tokens issued
-    under it.
+    under the policy.
 
-    Call it within ``one_change``. Raises DocumentError if ``speaks_as`` is a person or unknown.
+    Call this within ``one_change``. Raises DocumentError if ``speaks_as`` is a person or unknown.
     """
     identity = Identity.objects.filter(username=canonical_username(document.speaks_as)).first()
     if identity is None or identity.is_person:

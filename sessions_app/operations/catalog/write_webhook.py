@@ -27,7 +27,7 @@ def write_webhook(
 ) -> None:
     """Update a webhook endpoint to match the document.
 
-    A new or restored endpoint receives only events from now on.
+    A new or restored endpoint receives only later events.
 
     With ``on_server``, the document may refer to a secret on the server. Raises DocumentError.
     """
@@ -36,7 +36,7 @@ def write_webhook(
     before = endpoint_data(live) if live else None
     check_address(document)
     secret = read_secret(document.secret, live, on_server=on_server)
-    # A restored endpoint reuses the row of the removed one, and nothing else of it.
+    # A restored endpoint reuses only the row of the removed one.
     endpoint = live or WebhookEndpoint(
         pk=stored.pk if stored else None, name=document.name, created_at=now, after=last_number()
     )
@@ -44,7 +44,7 @@ def write_webhook(
     endpoint.events, other = sorted(set(document.events)), secret is not None
     if secret is not None:
         put_secret(endpoint, secret)
-        # This ends a key rotation in progress: the previous key is no longer accepted.
+        # A key rotation in progress ends: the previous key is no longer accepted.
         endpoint.sealed_previous, endpoint.previous_until = b"", None
     endpoint.save()
     set_owners(endpoint, document.owners)

@@ -16,10 +16,10 @@ from sessions_app.operations.grants.errors import GrantIsOver
 
 
 def apply_extension(*, request: AccessRequest, seconds: int, actor: Actor, now: dt.datetime) -> Grant:
-    """Move the end of the grant that ``request`` extends. Call it in the approving transaction.
+    """Move the end of the grant that ``request`` extends. Call this in the transaction of the approval.
 
-    Sessions continue. A running command keeps the deadline that was sent to its target when it started.
-    Raises GrantIsOver, RecordContradicted.
+    Sessions continue. A running command keeps the deadline that its target received at the start. Raises
+    GrantIsOver, RecordContradicted.
     """
     check_stands()
     grant = Grant.objects.get(extensions=request)

@@ -33,8 +33,8 @@ WHERE sessions_app_commandrun.{of} = %s AND sessions_app_commandrun.state IN ('a
 def cut_unfinished(*, of: Grant | Session, reason: str, now: dt.datetime) -> list[CommandRun]:
     """Mark the runs of a grant or a session whose end was not reported as cut, and return them.
 
-    The caller must then write all other rows, and call ``record_finished`` for each run last, because the
-    first entry locks the record.
+    The caller must then write all other rows first and call ``record_finished`` for each run last, because
+    the first entry locks the record.
     """
     cut = _UNFINISHED_OF["grant_id" if isinstance(of, Grant) else "session_id"](of.pk)
     for run in cut:

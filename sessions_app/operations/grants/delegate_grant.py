@@ -53,8 +53,8 @@ class NotItsHolder(Forbidden):
 
 
 class NotWithin(StintError):
-    """The delegated part is not within the grant, or the policy does not allow delegation. The message says
-    what exceeds it.
+    """The delegated part exceeds the grant, or the policy does not allow delegation. The message names the
+    limit.
     """
 
     code = "not_within"
@@ -63,7 +63,7 @@ class NotWithin(StintError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """The delegated part, by names. ``targets`` None means all of the grant's targets. ``duration`` is in
+    """The part to delegate, by names. ``targets`` None means all of the grant's targets. ``duration`` is in
     seconds; None means until the grant's end.
     """
 
@@ -81,16 +81,17 @@ def _life_of(grant: Grant) -> Life:
 
 @begins("stint.delegate", _life_of)
 def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.datetime) -> Grant:
-    """Create a grant for another identity that allows no more than this one, and ends with it.
+    """Create a grant for another identity that allows no more than the original grant, and ends with it.
 
-    The policy sets who can receive it, and how many times a grant can be delegated. It needs no new approval,
-    because it allows nothing beyond what was approved. Its cluster and workflow are the same. Its targets,
-    commands and time are within those of the grant, and each command is at least as strict. Raises NotFound,
-    NotItsHolder, GrantIsOver, NotWithin, InvalidInput.
+    The policy determines who can receive delegated grants, and how many times a grant can be delegated. No
+    new approval is needed, because the new grant allows nothing beyond what was approved. It has the same
+    cluster and workflow, its targets, commands and time are within those of the original, and each command is
+    at least as strict. Raises NotFound, NotItsHolder, GrantIsOver, NotWithin, InvalidInput.
     """
     part = replace(part, reason=checked_text(part.reason, field="reason"))
     with transaction.atomic():
-        # With this lock, the end of the grant either waits for this transaction or has already happened.
+        # With this lock held, the end of the original grant either waits for this transaction or has already
+        # happened.
         parent = (
             Grant.objects.visible_to(actor)
             .select_for_update(no_key=True, of=("self",))
@@ -105,7 +106,7 @@ def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.dateti
         if why := why_not_on(parent, delegate, now):
             raise NotWithin(
                 why,
-                hint="The policy sets who can receive it, and how many times.",
+                hint="The policy determines who can receive it, and how many times.",
                 fields={"identity": [why]},
             )
         if delegate is None:
@@ -115,7 +116,8 @@ def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.dateti
 
 
 def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> str:
-    """Return why no part of this grant can be delegated to this identity now; empty if it can.
+    """Return why no part of this grant can currently be delegated to this identity; empty if delegation is
+    possible.
 
     Raises GrantIsOver.
     """
@@ -139,10 +141,10 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
 
 
 def _own_doing(delegate: Identity, grant: Grant) -> str:
-    """Return, without a period, how the workflow that let the grant start without approval may be the
+    """Return, without a period, why the workflow that let the grant start without approval may be the
     delegate's own.
 
-    Empty for people, and if the workflow is known to be another person's.
+    Empty for people, and if the workflow is known to belong to another person.
     """
     first = chain_of(grant)[0].request
     by_workflow = first.kind == RequestKind.INCIDENT or first.vouched
@@ -153,7 +155,7 @@ def _own_doing(delegate: Identity, grant: Grant) -> str:
 
 
 def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
-    """Return the identities that the holder can delegate part of a grant to now, by name."""
+    """Return the identities to which the holder can currently delegate part of a grant, sorted by name."""
     readable = facts.readable_document(parent.policy)
     terms = facts.approved_document(parent).delegation if readable else None
     if (
@@ -174,7 +176,7 @@ def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
 
 
 def why_not_within(parent: Grant, request: AccessRequest, now: dt.datetime) -> str:
-    """Return why a delegated grant is no longer within its parent; empty if it is."""
+    """Return why a delegated grant exceeds its parent grant; empty if it doesn't."""
     try:
         if why := why_not_on(parent, request.requester, now):
             return why
@@ -186,7 +188,7 @@ def why_not_within(parent: Grant, request: AccessRequest, now: dt.datetime) -> s
 
 
 def why_not_delegated(grant: Grant, now: dt.datetime) -> str:
-    """Return why a delegated grant may not start or continue, as a sentence; empty if it may."""
+    """Return a sentence about why a delegated grant may not start or continue; empty if it may."""
     request = AccessRequest.objects.select_related(
         "requester__owner",
         "cluster",
@@ -204,9 +206,10 @@ def why_not_delegated(grant: Grant, now: dt.datetime) -> str:
 
 
 def kept(parent: Grant, request: AccessRequest) -> list[int] | None:
-    """Return the indices of the commands that a delegation keeps of its command set.
+    """Return the indices of the commands that a delegated grant keeps from its command set.
 
-    For the parent's own set, these are the commands that approvers kept; for another set, None (all).
+    For the parent's command set, these are the commands that approvers kept; for another command set, None
+    (all commands).
     """
     same = parent.command_set_version_id == request.command_set_version_id
     return list(parent.commands) if same else None
@@ -245,7 +248,8 @@ def _request(parent: Grant, delegate: Identity, part: Part, now: dt.datetime) ->
     )
     if why := why_not_within(parent, request, now):
         raise NotWithin(
-            f"{parent.ref} does not cover it: {why}.", hint="Delegate fewer commands, or request new access."
+            f"{parent.ref} does not cover the requested commands: {why}.",
+            hint="Delegate fewer commands, or request new access.",
         )
     request.digest = facts.scope_of(request).digest()
     request.save()
@@ -254,7 +258,7 @@ def _request(parent: Grant, delegate: Identity, part: Part, now: dt.datetime) ->
 
 def _version(parent: Grant, name: str) -> CommandSetVersion:
     if parent.command_set_version.command_set.name == name:
-        # The set as it was approved, not as published since.
+        # Use the approved version of the command set, not a newer one.
         return parent.command_set_version
     found = commands.published_version(name)
     if found is None:
@@ -270,7 +274,7 @@ def _targets(parent: Grant, names: tuple[str, ...] | None) -> list[Target]:
     if not wanted or (names is not None and set(names) != {target.name for target in wanted}):
         raise NotWithin(
             f"{parent.ref} does not cover these targets.",
-            hint=f"It has: {', '.join(target.name for target in own)}.",
+            hint=f"Its targets are: {', '.join(target.name for target in own)}.",
         )
     return wanted
 
@@ -278,8 +282,8 @@ def _targets(parent: Grant, names: tuple[str, ...] | None) -> list[Target]:
 def _parameters(parent: Grant, version: CommandSetVersion, given: dict[str, str]) -> dict[str, str]:
     """Return the parameters.
 
-    Those taken from the workflow stay bound to it, and those of the grant's own set keep their values unless
-    given.
+    Parameters from the workflow keep their values. Parameters of the parent's command set keep their values
+    unless new ones are given.
     """
     workflow, taken = parent.workflow, facts.workflow_parameters(version)
     same = version.pk == parent.command_set_version_id
@@ -287,7 +291,7 @@ def _parameters(parent: Grant, version: CommandSetVersion, given: dict[str, str]
     for name, fact in taken.items():
         value = workflow.fact(fact) if workflow else ""
         if not value or kept_values.get(name, value) != value:
-            raise NotWithin(f"{name} comes from the workflow, where it is {value or 'not set'}.")
+            raise NotWithin(f"{name} comes from the workflow, where the value is {value or 'not set'}.")
         kept_values[name] = value
     return kept_values
 

@@ -1,4 +1,4 @@
-"""Revoke what a grant may have left on targets, and confirm that it is gone."""
+"""Revoke whatever a grant may have left on targets, and confirm that nothing remains."""
 
 from __future__ import annotations
 
@@ -46,31 +46,31 @@ log = structlog.get_logger(__name__)
 Answer = Future[Evidence | ConnectorError]
 
 DEPROVISIONER = Actor.system("deprovision")
-# If the process that claimed a grant died, another one takes over after this long, so that the end is still
-# confirmed within two seconds. A process that waits for targets renews its claim, but for no longer than any
-# call to a target takes.
+# If the process that claimed a grant died, another process takes over after this long, so that the end is
+# still confirmed within two seconds. A process that waits for targets renews its claim, but for no longer
+# than a call to a target takes.
 CLAIM, RENEWED = dt.timedelta(seconds=1.25), dt.timedelta(seconds=0.5)
-# The same limit once the targets have been silent for two seconds, because each renewal then takes a new
-# connection, and for a grant that was claimed so often that processes may be too slow to renew.
+# The same limit after the targets have been silent for two seconds, because each renewal then takes a new
+# connection. It also applies to a grant that was claimed so often that processes may be too slow to renew.
 SILENT = dt.timedelta(seconds=2)
 CLAIM_SILENT, RENEWED_SILENT = dt.timedelta(seconds=5), dt.timedelta(seconds=2)
 OFTEN = 8
-# What a process sent to a target before it died may still arrive for this long.
+# Data that a process sent to a target before it died may still arrive for this long.
 ARRIVES = dt.timedelta(seconds=5)
 LONGEST = dt.timedelta(seconds=CALL_SECONDS + 5)
 WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
-# A live gateway renews its lease each second and has cut everything long before this. One that has not
-# renewed it for longer is gone, frozen or disconnected, and is not waited for.
+# A live gateway renews its lease each second, and cuts all connections long before this limit. A gateway that
+# has not renewed its lease for longer is gone, frozen or disconnected, and revocation does not wait for it.
 PATIENCE = dt.timedelta(seconds=1)
 UNSEEN = dt.timedelta(seconds=1.5)
 LONGEST_BACKOFF = 60.0
-# Administrators are notified at the fourth failure, after about ten seconds, so that a short outage pages
-# nobody.
+# Administrators are notified at the fourth failure, after about ten seconds, so that a short outage alerts no
+# one.
 NOTIFY_AFTER = 3
-# How many grants can be revoked at once: in one cluster, at one host, and in one cluster at unreliable hosts
-# (those that failed, or have been silent for two seconds and have not answered since). Hanging targets then
-# occupy few workers and delay no others. Only one grant at a time calls an unreliable host. Retries are
-# counted separately, and may use half of the slots.
+# How many grants can be revoked at the same time: in one cluster, at one host, and in one cluster at
+# unreliable hosts (those that failed, or have been silent for two seconds and have not answered since).
+# Hanging targets then occupy few workers and delay no others. Only one grant at a time calls an unreliable
+# host. Retries are counted separately, and may use half of the slots.
 PLACES = 8
 PLACES_AT_HOST = 3
 PLACES_IN_DOUBT = 2
@@ -103,13 +103,15 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
     """Move a REVOKING grant to ENDED: wait until its sessions are reported closed, then query each used
     target.
 
-    A gateway that has not reported them after a second, or has not been seen for 1.5 seconds, is not waited
-    for. Nor is a process that is creating something for the grant. The targets are then called to remove what
-    is there, but the grant is not ENDED until all have confirmed again afterwards.
+    Revocation does not wait for a gateway that has not reported the sessions after a second or has not been
+    seen for 1.5 seconds, nor for a process that is still creating something for the grant. The targets are
+    then called to remove what exists, but the grant is ENDED only after all targets have confirmed again
+    afterward.
 
-    Only one process does this at a time; one that was overtaken changes nothing. If a target does not answer,
-    the grant stays REVOKING with the error. It is retried after 1 s, 2 s, 4 s … up to a minute, forever; the
-    other targets are revoked meanwhile. ``now`` is called repeatedly, because calls to targets take time.
+    Only one process does this at a time; a process whose claim was taken over changes nothing. If a target
+    does not answer, the grant stays REVOKING with the error, while the other targets are revoked. The target
+    is retried after 1 s, 2 s, 4 s … up to a minute, forever. ``now`` is called repeatedly, because calls to
+    targets take time.
     """
     began = now()
     grant = _claim(grant_id, began)
@@ -122,8 +124,8 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
         if not in_use and not (leases and _made_until(grant, now())):
             return _finish(grant, _revoke(leases, grant, now), now())
         if not in_use or _is_late(grant, now()):
-            # These answers are not conclusive yet: a hung gateway can't terminate commands, and an object
-            # that a process is creating may appear after the answer. So the targets are queried again later.
+            # These answers are not final: a hung gateway can't terminate commands, and an object that a
+            # process is creating may appear after the answer. So the targets are queried again later.
             _revoke(leases, grant, now)
         return _wait(grant, now())
     finally:
@@ -134,7 +136,7 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
 def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
     """Claim the grant for a limited time if its targets can be called now.
 
-    If not, return None; the sweep tries again.
+    Otherwise, return None; the sweep tries again.
 
     ``attempts`` numbers the claims, so that a stale claim can be recognized. No lock is held meanwhile, so a
     stopped or killed process blocks others for no longer than its claim lasts.
@@ -163,9 +165,9 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
 
 
 def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
-    """Return the time until which a process may be creating something for the grant; None if no process is.
+    """Return until when a process may be creating something for the grant; None if no process is.
 
-    What a dead process sent may still arrive for a while.
+    Data that a dead process sent may still arrive for a while.
     """
     making = grant.leases.filter(gone_at__isnull=True, making_until__gt=now)
     until: dt.datetime | None = making.aggregate(until=Max("making_until"))["until"]
@@ -176,9 +178,9 @@ def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
 
 
 def _wait(grant: Grant, now: dt.datetime) -> Grant:
-    """Schedule the next attempt for when the wait may be over.
+    """Schedule the next attempt for the time when waiting may no longer be necessary.
 
-    If the blocker finishes sooner, it reschedules the attempt, under the same lock.
+    If whatever blocks the revocation finishes sooner, it reschedules the attempt, under the same lock.
     """
     with transaction.atomic():
         if _own(grant).select_for_update(no_key=True).exists():
@@ -196,13 +198,13 @@ def _waits_for(grant: Grant, now: dt.datetime) -> tuple[dt.datetime, str]:
             again = min(grant.finish_until, now + dt.timedelta(seconds=1))
         return again, "Waiting for the gateway to report that its sessions are closed."
     until = _made_until(grant, now)
-    # The process that creates it may be killed in the meantime.
+    # The process that is creating the access may be killed in the meantime.
     again = min(until, now + ARRIVES) if until else now
-    return again, "Waiting for provisioning that is still running on its targets." if until else ""
+    return again, "Waiting for a process that is still creating access on the targets." if until else ""
 
 
 def _is_late(grant: Grant, now: dt.datetime) -> bool:
-    """Whether the sessions should have been closed by now, or can't be closed, and no command may finish."""
+    """Whether the sessions should already be closed, or can't be closed, and no command may finish."""
     if grant.revoking_at is None or (grant.finish_until is not None and grant.finish_until > now):
         return False
     if now - grant.revoking_at >= PATIENCE:
@@ -219,7 +221,7 @@ def _own(grant: Grant) -> GrantQuerySet:
 def _revoke(
     leases: list[Lease], grant: Grant, now: Callable[[], dt.datetime]
 ) -> list[tuple[Lease, Evidence | ConnectorError]]:
-    """Call all targets in parallel, so that a hanging one delays no others."""
+    """Call all targets in parallel, so that a hanging target delays no others."""
     if not leases:
         return []
     try:
@@ -244,16 +246,16 @@ def _revoke(
         for answer in _as_answered(asked, grant, now):
             result = answer.result()
             results.append((asked[answer], result))
-            # A target that has answered must not count as hanging, however long the others take.
+            # A target that has answered must not count as hanging, even if the other targets take long.
             said = "failed_at" if isinstance(result, ConnectorError) else "answered_at"
             Lease.objects.filter(pk=asked[answer].pk).update(**{"asked_at": None, said: now()})
     return sorted(results, key=lambda result: result[0].pk)
 
 
 def _as_answered(asked: Iterable[Answer], grant: Grant, now: Callable[[], dt.datetime]) -> Iterator[Answer]:
-    """Yield each answer as it arrives, and renew the claim on the grant meanwhile.
+    """Yield each answer as it arrives, while renewing the claim on the grant.
 
-    A long wait holds no database connection, because many targets may hang.
+    No database connection is held during a long wait, because many targets may hang.
     """
     began = renewed = now()
     waiting, every, lasts = set(asked), RENEWED, CLAIM
@@ -270,7 +272,7 @@ def _as_answered(asked: Iterable[Answer], grant: Grant, now: Callable[[], dt.dat
 
 
 def _renew(grant: Grant, now: dt.datetime, until: dt.datetime) -> None:
-    """Renew the claim, unless it has expired or was reset because something changed."""
+    """Renew the claim, unless it has expired or was reset by a change."""
     _own(grant).filter(next_attempt_at__gt=now).update(next_attempt_at=until)
 
 
@@ -318,7 +320,7 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
 
 
 def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt.datetime) -> str:
-    """Store a target's answer. Return the error; empty if there is none."""
+    """Store a target's answer. Return the error; empty if there was none."""
     if isinstance(result, Evidence) and result.gone:
         evidence = _storable(result)
         Lease.objects.filter(pk=lease.pk).update(
@@ -348,13 +350,13 @@ def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt
 
 
 def _storable(evidence: Evidence) -> dict[str, Json]:
-    """Return evidence with all text in a form that can be stored. A compromised target may send anything."""
+    """Return evidence with all text made safe to store, because a compromised target may send anything."""
     return {recordable(key): recorded(value) for key, value in evidence.detail.items()}
 
 
 def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime) -> Grant:
     text = "; ".join(errors)
-    # Full jitter would delay the first retries too much, so half of the wait is fixed.
+    # Half of the delay is fixed, because full jitter would delay the first retries too much.
     pause = min(LONGEST_BACKOFF, 2.0 ** min(failed_before, 10)) * (0.5 + random.random() / 2)  # noqa: S311  # spreads retries
     if text != grant.last_error:
         record_end(
@@ -375,7 +377,7 @@ def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime
             of=grant,
             path=f"/grants/{grant.ref}/",
             subject=f"Revocation of {grant.ref} is not confirmed on {grant.cluster}",
-            body=f"{text}\nNothing new can run. Stint retries until the target confirms.",
+            body=f"{text}\nNothing new can run. Stint retries until every target confirms.",
         )
     Grant.objects.filter(pk=grant.pk).update(
         last_error=text, next_attempt_at=now + dt.timedelta(seconds=pause)

@@ -1,4 +1,4 @@
-"""End all grants of one identity at once, without disabling the identity."""
+"""End all grants of one identity together, without disabling the identity."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ class NothingToEnd(NotFound):
 
 
 def end_all_of(*, identity_id: int, actor: Identity, now: dt.datetime, note: str = "") -> list[Grant]:
-    """End every grant of one identity that the actor can end, and return them. Running commands are cut.
+    """End every grant of one identity that the actor is allowed to end. Running commands are cut.
 
-    Machines of the identity keep their grants. Grants that the actor holds or owns end as RELEASED, all
-    others as REVOKED. Grants that are already ending but still let commands finish are cut as well. Raises
+    The identity's machines keep their grants. Grants that the actor holds or owns end as RELEASED, all others
+    as REVOKED. For grants that are already ending, commands that could still finish are also cut. Raises
     NothingToEnd, InvalidInput.
     """
     checked_text(note, field="note")
     with transaction.atomic():
         found = Grant.objects.endable_by(actor).not_ended().filter(holder=identity_id)
-        # Lock all grants before the first one ends: its entry locks the record until the commit.
+        # Lock all grants before the first one ends, because the entry about that end locks the record until
+        # the commit.
         lock_to_end(grant_ids=found.values_list("pk", flat=True))
         grants = list(Grant.objects.not_ended().filter(pk__in=found.values("pk")).order_by("pk"))
         holder = Identity.objects.filter(pk=identity_id).first()

@@ -1,4 +1,4 @@
-"""Begin the end of a grant, for any reason: a button, the API, the deadline, a disabled identity, a changed
+"""Begin the end of a grant. The cause can be a button, the API, the deadline, a disabled identity, a changed
 policy or a removed cluster.
 """
 
@@ -27,8 +27,8 @@ from sessions_app.operations.notifications.notify_of_end import notify_of_end
 from sessions_app.queries.grants.lives import life_of_grant
 
 _OVER = (GrantState.REVOKING, GrantState.ENDED)
-# Records an end intent for the grant and all grants below it that could not be locked. An existing intent is
-# repeated only to cut more.
+# Stores an end intent for the grant and for each delegated grant that could not be locked. An existing intent
+# is changed only to also cut commands.
 _INTEND = """
 WITH RECURSIVE tree AS (
     SELECT id, state, finish_until FROM sessions_app_grant WHERE id = %(grant)s
@@ -66,15 +66,15 @@ def end_grant(
     cut: bool = True,
     patience: dt.timedelta = PATIENCE,
 ) -> Grant:
-    """Close access at once.
+    """Close a grant's access immediately.
 
-    What the grant left on targets is then revoked, and confirmed gone before the grant is ENDED.
+    Whatever the grant left on targets is then revoked, and the grant is ENDED once its absence is confirmed.
 
     With ``cut`` false, running commands with the end policy `finish` may continue for the time that approvers
-    saw. A grant that is already ending does not change, except that a cut overrides a `finish` in progress.
-    Everything delegated from it, at any depth, ends in the same transaction. If others hold a lock on a grant
-    for longer than ``patience``, the grant is over all the same, and its row is updated later (`EndIntent`).
-    ``actor`` None is the clock or another part of Stint. Raises NotFound.
+    saw. A grant that is already ending does not change, except that ``cut`` overrides a `finish` in progress.
+    All grants delegated from it, at any depth, end in the same transaction. If another transaction holds a
+    lock on a grant for longer than ``patience``, access ends nevertheless, and the row is updated later
+    (`EndIntent`). ``actor`` None means the clock or another part of Stint. Raises NotFound.
     """
     with transaction.atomic():
         grant = _GRANT.first(grant_id)
@@ -82,7 +82,7 @@ def end_grant(
             raise NotFound("Grant not found.")
         if grant.state == GrantState.ENDED or (grant.state == GrantState.REVOKING and not cut):
             return grant
-        # Lock all descendants before the first entry, which locks the record until the commit.
+        # Lock all delegated grants before the first entry, which locks the record until the commit.
         locked = lock_to_end(grant_ids=[grant_id], patience=patience)
         settle(locked, now)
         for one in _LOCKED(list(locked)):
@@ -92,15 +92,15 @@ def end_grant(
             else:
                 _end_one(one, actor, EndReason.PARENT_ENDED, grant.ref, now, cut=cut)
         _intend(grant, locked, actor, reason, note, now, cut=cut)
-        # A grant that others hold locked is over by our intent, by theirs, or by an end that they have
-        # committed.
+        # A grant that another transaction holds locked is over because of our intent, because of theirs, or
+        # because of an end that they have committed.
         return grant if grant_id in locked else Grant.objects.get(pk=grant_id)
 
 
 def settle(locked: Collection[int], now: dt.datetime) -> None:
-    """Update the rows of locked grants to the ends that were intended for them.
+    """Update the rows of locked grants to reflect their intended ends.
 
-    The record shows who ended them and when, when that took effect, and when the row was updated.
+    The record shows who ended each grant and when, when the end took effect, and when the row was updated.
     """
     intents = _INTENTS(list(locked))
     if not intents:
@@ -112,7 +112,7 @@ def settle(locked: Collection[int], now: dt.datetime) -> None:
         own = [intent for intent in intents if intent.grant_id == grant.pk]
         above = ended.get(grant.parent_id)
         if above and not own:
-            # In the meantime, another process that held the row of the parent grant has delegated from it.
+            # In the meantime, another process that had locked the parent grant's row has delegated from it.
             own = [_handed_down(above, grant)]
         for intent in own:
             _follow(grant, intent, now, first=grant.pk not in ended)
@@ -144,7 +144,7 @@ def _follow(grant: Grant, intent: EndIntent, now: dt.datetime, *, first: bool) -
             grant, intent.by, EndReason(intent.reason), intent.note, intent.at, cut=intent.cut, more=moments
         )
         return
-    # The intent took effect before the grant ended another way, such as at its deadline.
+    # The intent took effect before the grant ended in another way, for example at its deadline.
     if intent.cut:
         _cut_now(grant, intent.at)
     _record(grant, intent.by, intent.reason, intent.note, cut=intent.cut, now=intent.at, more=moments)
@@ -162,7 +162,7 @@ def _end_one(
 ) -> None:
     """End a locked grant, with ``more`` details for the record.
 
-    If it is already ending, only cut what may still finish.
+    If the grant is already ending, only cut commands that could still finish.
     """
     if grant.state in _OVER:
         if cut and _cut_now(grant, now):
@@ -190,7 +190,7 @@ def _end_one(
 
 
 def _cut_now(grant: Grant, now: dt.datetime) -> bool:
-    """Cut the commands that an ending grant lets finish, and return whether there were any."""
+    """Cut the commands that could still finish under an ending grant, and return whether there were any."""
     if grant.state != GrantState.REVOKING or grant.finish_until is None or grant.finish_until <= now:
         return False
     Grant.objects.filter(pk=grant.pk).update(finish_until=now, next_attempt_at=now)

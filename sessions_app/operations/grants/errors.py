@@ -1,4 +1,4 @@
-"""Errors that keep a grant from being used or changed."""
+"""Errors that prevent a grant from being used or changed."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ class NotItsHolder(Forbidden):
 
 
 def heartbeat_due(grant: Grant, now: dt.datetime) -> dt.datetime | None:
-    """Return when the next heartbeat must have arrived, counted from ``now``; None if the grant
-    needs none.
+    """Return the deadline for the next heartbeat, counted from ``now``; None if the grant needs no
+    heartbeats.
     """
     if grant.heartbeat_seconds is None:
         return None
@@ -40,8 +40,8 @@ def heartbeat_due(grant: Grant, now: dt.datetime) -> dt.datetime | None:
 def heartbeat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     """Extend the deadline for the next heartbeat of an active grant.
 
-    A grant that missed its heartbeats, or was delegated from one that did, remains over, even if it has
-    not been ended yet. Heartbeats are not recorded, but missed ones are. Raises NotFound, NotItsHolder,
+    A grant that missed its heartbeats, or was delegated from such a grant, is over even if no process has
+    ended it yet. Heartbeats are not recorded, but missed ones are. Raises NotFound, NotItsHolder,
     NoHeartbeat, GrantIsOver.
     """
     grant = Grant.objects.visible_to(actor).filter(pk=grant_id).first()
@@ -51,7 +51,7 @@ def heartbeat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         raise NotItsHolder("Only the holder of a grant can send heartbeats.")
     if grant.heartbeat_seconds is None:
         raise NoHeartbeat(
-            f"{grant.ref} needs no heartbeat.", hint="It ends when it expires, or when you end it."
+            f"{grant.ref} needs no heartbeat.", hint="The grant ends when it expires, or when you end it."
         )
     alive = Grant.objects.filter(
         all_above_usable(now),

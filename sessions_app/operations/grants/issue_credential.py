@@ -1,4 +1,4 @@
-"""Issue the credential for using a grant on a target. It is shown once and stored nowhere."""
+"""Issue the credential for using a grant on a target. The credential is shown once and stored nowhere."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ AUTHORITY_FILE = "stint-ca.pem"
 
 
 class TargetDidNotAnswer(StintError):
-    """The target did not issue a credential: it can't be reached, or refused. The message says why."""
+    """The target did not issue a credential: it can't be reached, or it refused. The message gives the
+    reason.
+    """
 
     code = "target_did_not_answer"
     status = 503
@@ -46,19 +48,19 @@ def issue_credential(
 ) -> Credential:
     """Return a new credential for one target of an active grant.
 
-    The previous one stops working for new logins.
+    The previous credential stops working for new logins.
 
-    The actor must be the holder, or the owner of the machine that is the holder. ``target`` None means the
-    only target. ``jkt`` binds an HTTP token to a key of the holder (RFC 9449). The credential is recorded
-    before the target is called. Raises NotFound, GrantIsOver, InvalidInput, TargetDidNotAnswer, and
-    RuntimeError if called in a transaction.
+    The actor must be the holder, or own the machine that is the holder. ``target`` None means the only
+    target. ``jkt`` binds an HTTP token to a key of the holder (RFC 9449). The credential is recorded before
+    the target is called. Raises NotFound, GrantIsOver, InvalidInput, TargetDidNotAnswer, and RuntimeError if
+    called in a transaction.
     """
     grant = _usable(grant_id, actor, now)
     if takes_tokens(grant):
         return _token(grant, actor, target, jkt, now)
     lease = _lease(grant, target)
-    # Durable: within a caller's transaction the entry would not be committed, and the record would stay
-    # locked during the call to the target.
+    # Durable, because within a caller's transaction the entry would not be committed, and the record would
+    # stay locked during the call to the target.
     with transaction.atomic(durable=True):
         record(
             event=Event.CREDENTIAL_ISSUED,
@@ -105,12 +107,12 @@ def _lease(grant: Grant, target: str | None) -> Lease:
     raise InvalidInput(
         f"{grant.ref} does not cover this target." if target else f"{grant.ref} has several targets.",
         hint=f"Choose one of {names}.",
-        fields={"target": ["Choose one of its targets."]},
+        fields={"target": ["Choose one of the grant's targets."]},
     )
 
 
 def _token(grant: Grant, actor: Identity, target: str | None, jkt: str, now: dt.datetime) -> Credential:
-    """Return one token for all targets. Each request names its target."""
+    """Return one token for all targets. Each request names the target it is for."""
     if grant.cluster.kind == "mcp":
         return _agent_token(grant, actor, jkt, now)
     if grant.cluster.kind == "kubernetes":
@@ -125,7 +127,9 @@ def _token(grant: Grant, actor: Identity, target: str | None, jkt: str, now: dt.
 
 
 def _agent_token(grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credential:
-    """Return a token for Stint's own gateway. The server behind it accepts no tokens from holders."""
+    """Return a token for Stint's own gateway. The MCP server behind the gateway accepts no tokens from
+    holders.
+    """
     _, text = issue_http_token(grant_id=grant.pk, actor=actor, jkt=jkt, now=now)
     url = mcp_address(grant.cluster)
     entry = {grant.cluster.name: {"type": "http", "url": url, "headers": {"Authorization": f"Bearer {text}"}}}
@@ -135,7 +139,7 @@ def _agent_token(grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> C
 
 
 def _kubectl_token(lease: Lease, grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credential:
-    """Return a token for Stint's own gateway, with a kubeconfig that contains no secret.
+    """Return a token for Stint's own gateway, and a kubeconfig without secrets.
 
     The cluster itself does not accept the token.
     """
@@ -209,8 +213,8 @@ def _quoted(value: str) -> str:
 
 
 def _origins(grant: Grant) -> Sequence[str]:
-    """Return the origins of the targets; none if the cluster can't be read, so that the token is still
-    returned.
+    """Return the origins of the targets. If the cluster can't be read, return none, so that the token is
+    still returned.
     """
     found = []
     targets = list(grant.targets.select_related("cluster").order_by("name"))

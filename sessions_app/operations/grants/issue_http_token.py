@@ -1,4 +1,4 @@
-"""Issue the token for using a grant at a gateway that accepts tokens."""
+"""Issue a grant's token for a gateway that accepts tokens."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class NotItsHolder(Forbidden):
 
 
 class NotOverHTTP(InvalidInput):
-    """The grant is on a cluster of another kind, which needs no token."""
+    """The grant's cluster is of another kind, which needs no token."""
 
     code = "not_over_http"
 
@@ -58,10 +58,10 @@ def issue_http_token(
 
     The previous token is revoked.
 
-    For kinds whose clients request a token each time they start, the existing token is returned instead if it
-    is valid. ``jkt`` binds the token to a key of the holder: the SHA-256 thumbprint (RFC 7638) in base64url.
-    With a ``lifetime``, the token can expire before its grant ends, never after. Raises NotFound,
-    NotItsHolder, NotOverHTTP, GrantIsOver, InvalidInput.
+    For kinds whose clients request a token each time they start, a valid existing token is returned instead.
+    ``jkt`` binds the token to a key of the holder: the SHA-256 thumbprint (RFC 7638) in base64url. With a
+    ``lifetime``, the token can expire before its grant ends, but never after. Raises NotFound, NotItsHolder,
+    NotOverHTTP, GrantIsOver, InvalidInput.
     """
     if jkt and _THUMBPRINT.fullmatch(jkt) is None:
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""Lock the grants that were delegated from others."""
+"""Lock the grants that were delegated from other grants."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _DEEPEST = 10
 
 
 def lock_descendants(*, grant_ids: Iterable[int]) -> list[Grant]:
-    """Lock every grant that was delegated from these, at any depth, and is not over.
+    """Lock every grant that was delegated from these grants, at any depth, and is not over.
 
-    Return them, nearest first.
+    Return the locked grants, nearest first.
 
-    Call it in the transaction that ends them, before anything is recorded.
+    Call this in the transaction that ends them, before anything is recorded.
     """
     found: list[Grant] = []
     above = list(grant_ids)
     for _ in range(_DEEPEST):
-        # A grant in between may be over while one below it still lets commands finish.
+        # A delegated grant may be over while a grant delegated from it still lets commands finish.
         above = list(Grant.objects.filter(parent__in=above).values_list("pk", flat=True))
         if not above:
             break

@@ -41,14 +41,15 @@ def make_grant(
     actor: Actor,
     now: dt.datetime,
 ) -> Grant:
-    """Create a SCHEDULED grant for what approvers left of the request. Call it in the approving transaction.
+    """Create a SCHEDULED grant for the scope that approvers left of the request. Call this in the transaction
+    of the approval.
 
     ``document`` is the policy's document, with terms no wider than those of the request. ``review_within`` is
-    in seconds: someone else must review the access within that time; None: no review.
+    the time in seconds within which another person must review the access; None means no review.
 
     Waiting for approval does not use up the granted time. The grant begins at the requested start or now,
-    whichever is later, but not before its workflow's planned start. It ends no later than the planned end of
-    its workflow. Raises RecordContradicted.
+    whichever is later, but not before its workflow's planned start. It ends no later than its workflow's
+    planned end. Raises RecordContradicted.
     """
     check_stands()
     starts_at, expires_at = _span(request, extent, now)
@@ -112,21 +113,23 @@ def _record(grant: Grant, request: AccessRequest, targets: list[str], actor: Act
 
 
 def as_words(parameters: Mapping[str, str]) -> list[str]:
-    """Return parameters as the record stores them: as a list of values, because a parameter could be named
-    `token`.
+    """Return parameters in the form in which the record stores them: as a list of values, because a parameter
+    could be named `token`.
     """
     return [f"{name}={value}" for name, value in sorted(parameters.items())]
 
 
 def workflow_fact(request: AccessRequest) -> dict[str, str]:
-    """Return the workflow of a request as the record stores it; empty if the request names none."""
+    """Return the request's workflow in the form in which the record stores it; empty if the request names
+    none.
+    """
     return {"workflow": request.workflow.ref} if request.workflow else {}
 
 
 def _insert(**fields: object) -> Grant:
     """Insert a grant under a new reference.
 
-    Short references are tried first, because people read them aloud.
+    Short references are tried first, because people read references aloud.
     """
     for attempt in range(_TRIES):
         length = 4 if attempt < _TRIES // 2 else 8

@@ -1,5 +1,5 @@
-"""Create what a grant needs on its targets: at its start, after an extension, and when it was removed or
-changed.
+"""Create what a grant needs on its targets: at the grant's start, after an extension, and after access was
+removed or changed on a target.
 """
 
 from __future__ import annotations
@@ -33,29 +33,30 @@ from sessions_app.queries.grants.revocation import to_make
 log = structlog.get_logger(__name__)
 
 PREPARER = Actor.system("provision")
-# No call takes longer, so what a process began to create has either arrived by then or never will. Includes a
+# No call takes longer. What a process began to create has either arrived by then or never will. Includes a
 # margin for delays in the process itself.
 MAKING = dt.timedelta(seconds=CALL_SECONDS + 5)
-# After this many temporary failures, about a minute, the grant ends and the holder is notified that it could
-# not be started.
+# After this many temporary failures, within about a minute, the grant ends, and the holder is notified that
+# it could not be started.
 TRIES = 6
 PLACES = 8
 PLACES_IN_CLUSTER = 2
 SOON = dt.timedelta(seconds=1)
 _LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE)
-# Arbitrary numbers that nothing else in the database uses for two-key advisory locks.
+# Arbitrary numbers that no other two-key advisory lock in the database uses.
 _PLACES_LOCK, _MAKES = 7_403, 7_405
 
 
 @traced("stint.provision", life_of_grant)
 def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
-    """Create what a PROVISIONING or ACTIVE grant lacks, on all its targets in parallel.
+    """Create what is missing for a PROVISIONING or ACTIVE grant, on all its targets in parallel.
 
     A PROVISIONING grant then becomes ACTIVE.
 
-    A target that fails is retried a few times. After that, or after a permanent failure, a grant that has not
-    started ends. If it is revoked in the meantime, what was created is revoked as well. A process that was
-    overtaken changes nothing. ``now`` is called repeatedly, because calls to targets take time.
+    Failed targets are retried a few times. After that, or after a permanent failure, a grant that has not
+    started ends. If the grant is revoked in the meantime, what was created is revoked as well. A process
+    whose claim was taken over changes nothing. ``now`` is called repeatedly, because calls to targets take
+    time.
     """
     with shown(*maker_of(grant_id)):
         return _prepare(grant_id, now)
@@ -90,9 +91,9 @@ def _claim(grant_id: int, now: dt.datetime) -> list[Lease] | None:
     """Return the leases to create, marked as in progress; None if there are none or they can't be created
     now.
 
-    They can't if another process is working on the grant, or too many grants of the cluster are being
-    prepared. The mark distinguishes this claim from a later one. No lock is held meanwhile, so a stopped
-    process blocks nobody for longer than its claim lasts.
+    They can't be created while another process is working on the grant, or while too many grants of the
+    cluster are being prepared. The mark distinguishes this claim from later ones. No lock is held meanwhile,
+    so a stopped process blocks others for no longer than its claim lasts.
     """
     with transaction.atomic():
         grant = Grant.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=grant_id).first()
@@ -118,7 +119,7 @@ def _is_crowded(grant: Grant, now: dt.datetime) -> bool:
     workers.
     """
     with connection.cursor() as cursor:
-        # Otherwise, two processes that count at the same moment would both take the last slot.
+        # Otherwise, two processes that count at the same time would both take the last slot.
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_PLACES_LOCK, grant.cluster_id % 2**31])
     busy = (
         Lease.objects.filter(making_until__gt=now, grant__cluster=grant.cluster_id).values("grant").distinct()
@@ -129,7 +130,7 @@ def _is_crowded(grant: Grant, now: dt.datetime) -> bool:
 def _make(
     leases: Sequence[Lease], grant: Grant, now: Callable[[], dt.datetime]
 ) -> list[tuple[Lease, Made | ConnectorError]]:
-    """Call all targets, several at once, so that a hanging one delays only a few others."""
+    """Call all targets, several in parallel, so that a hanging target delays only a few others."""
     if not leases:
         return []
     try:
@@ -147,17 +148,20 @@ def _make(
                 asked[pool.submit(_ask, connector, grant, lease)] = lease
             else:
                 results.append(
-                    (lease, ConnectorError("It was not called, because the grant or its claim ended."))
+                    (
+                        lease,
+                        ConnectorError("The target was not called, because the grant or its claim ended."),
+                    )
                 )
         return results + [(lease, answer.result()) for answer, lease in asked.items()]
 
 
 def _begin(leases: Sequence[Lease], now: dt.datetime) -> bool:
-    """Renew the claim on the target that is called next, and on those queued after it.
+    """Renew the claim on the next target to call, and on those queued after it.
 
-    Return False if it must not be called, because the grant has ended or the claim has expired: another
-    process may already have confirmed that nothing is there. A call ends before a claim expires, so the
-    queued ones keep theirs.
+    Return False if the target must not be called, because the grant has ended or the claim has expired:
+    another process may already have confirmed that nothing is there. A call ends before a claim expires, so
+    the queued targets keep their claims.
     """
     claimed, until = leases[0].making_until, now + MAKING
     live = Grant.objects.filter(state__in=_LIVE)
@@ -233,8 +237,8 @@ def recorded(made: Json) -> Json:
 
 def _go_on(grant: Grant, errors: Sequence[ConnectorError], now: dt.datetime) -> None:
     if grant.state in (GrantState.REVOKING, GrantState.ENDED):
-        # Revoke what was created meanwhile. A process that is calling the targets right now may get answers
-        # from before that creation, so its claim is canceled.
+        # Revoke what was created in the meantime. A process that is calling the targets right now may get
+        # answers from before that creation, so its claim is canceled.
         Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING).update(
             next_attempt_at=now, attempts=F("attempts") + 1
         )

@@ -1,4 +1,4 @@
-"""Start a grant when it is due, after checking again whether it may start."""
+"""Start a grant when it is due, after checking again whether it can start."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sessions_app.queries.requests.case import case_of_grant
 from sessions_app.queries.workflows.workflows import is_fresh, staleness_of
 
 PROVISIONER = Actor.system("provision")
-# A message that no worker took is sent again after this long.
+# A queue message that no worker took is sent again after this long.
 ASK_AGAIN = dt.timedelta(seconds=5)
 AT_ONCE = dt.timedelta(minutes=1)
 
@@ -49,9 +49,9 @@ _FREE = Rows(
 @traced("stint.start", life_of_grant)
 @prepared()
 def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
-    """Move a due grant to ACTIVE, or end it if it may no longer start. Safe to call repeatedly.
+    """Move a due grant to ACTIVE, or end it if it is no longer allowed to start. Safe to call repeatedly.
 
-    Verdicts are counted and the policy evaluated again, and the scope must still have the approved digest.
+    Verdicts are counted and the policy is evaluated again, and the scope must still have the approved digest.
     """
     with transaction.atomic():
         grant = _FREE.first(grant_id)
@@ -82,9 +82,9 @@ def _begin(grant: Grant, now: dt.datetime) -> Grant:
             Grant.objects.filter(pk=grant.pk).update(next_attempt_at=now + ASK_AGAIN)
             enqueue("grants.prepare", grant_id=grant.pk)
         else:
-            # Over SSH, nothing is created on a target before the first use: the target trusts the
-            # certificate authority, and each command uses its own certificate. So the grant can be used as
-            # soon as it is allowed.
+            # Over SSH, nothing is created on a target before the first use: the target trusts the certificate
+            # authority, and each command uses its own certificate. So the grant can be used as soon as its
+            # start is allowed.
             activate(grant, now)
     except StaleGrant:
         grant.refresh_from_db()
@@ -95,11 +95,11 @@ def _begin(grant: Grant, now: dt.datetime) -> Grant:
 
 
 def _must_be_read(grant: Grant, now: dt.datetime) -> bool:
-    """Whether the start must wait until the workflow has been read from its source, because the last reading
-    is too old.
+    """Whether the start must wait until the workflow has been read from its source, because the last read is
+    too old.
 
-    It is not read here, because other grants are waiting to start. The policy rejects a workflow that has
-    been unread for too long.
+    The source is not called here, because other grants are waiting to start. The policy rejects a workflow
+    whose last read is too old.
     """
     workflow = grant.workflow
     if workflow is None or workflow.state == WorkflowState.CLOSED or is_fresh(workflow, now):
@@ -116,7 +116,7 @@ def _must_be_read(grant: Grant, now: dt.datetime) -> bool:
 
 
 def write_leases(grant: Grant, now: dt.datetime) -> None:
-    """Store where something is about to be created, before any target is called. Raises GrantIsOver."""
+    """Store where access is about to be created, before any target is called. Raises GrantIsOver."""
     for target in grant.targets.select_related("cluster"):
         write_lease(
             grant_id=grant.pk,
@@ -146,7 +146,7 @@ def activate(grant: Grant, now: dt.datetime) -> None:
 
 
 def _notify_of_start(grant: Grant, now: dt.datetime) -> None:
-    """Notify the holder, unless the notification of the approval a moment ago already announced the start."""
+    """Notify the holder, unless the recent notification of the approval already announced the start."""
     decided = grant.request.decided_at
     if decided is None or now - decided < AT_ONCE:
         return
@@ -157,7 +157,7 @@ def _notify_of_start(grant: Grant, now: dt.datetime) -> None:
         path=f"/grants/{grant.ref}/",
         subject=f"{grant.ref} has started: {grant.command_set_version.command_set} on {grant.cluster}",
         body=lambda say: (
-            f"It ends automatically {say.moment(grant.expires_at)}. The page explains how to use it."
+            f"The grant ends automatically {say.moment(grant.expires_at)}. Its page explains how to use it."
         ),
     )
 
@@ -165,14 +165,14 @@ def _notify_of_start(grant: Grant, now: dt.datetime) -> None:
 def _could_be_ended(now: dt.datetime) -> bool:
     """Whether a process that ends access is running.
 
-    If not, the grant waits: a sweep first reports that it is running, then starts the grant.
+    If none is, the grant waits: a sweep first reports that it is running, then starts the grant.
     """
     silence = facts.sweeper_silence(now)
     return silence is not None and silence <= SWEEPER_SILENCE
 
 
 def why_not_start(grant: Grant, now: dt.datetime) -> str:
-    """Return why a grant may not start, or may not continue if it is active, as a sentence; empty if it may.
+    """Return a sentence about why a grant may not start, or, if active, may not continue; empty if it may.
 
     Raises Unreadable.
     """

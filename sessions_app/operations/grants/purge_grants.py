@@ -1,4 +1,4 @@
-"""Delete grants and requests whose retention time is over. The record keeps their entries."""
+"""Delete grants and requests whose retention time is over. The record keeps the entries about them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from broker.audit.record import record_many
 from sessions_app.policy.references import request_ref
 
 PURGER = Actor.system("retention")
-# The maximum number of rows per transaction, and of transactions in one run.
+# The maximum number of rows per transaction, and of transactions per run.
 BATCH, ROUNDS = 100, 20
 
 
@@ -22,11 +22,11 @@ def purge_grants(*, now: dt.datetime) -> int:
     """Delete grants that ended more than STINT_GRANTS_DAYS ago, and requests that ended as long ago without a
     grant.
 
-    Return how many of both; 0 if they are kept forever.
+    Return the number of deleted rows of both kinds; 0 if they are kept forever.
 
-    With a grant, its request, extensions, sessions, runs, leases, tokens and notices are deleted. A grant is
-    kept while its end or review is pending, or while a recording of it, or a grant delegated from it, is
-    kept. Each deletion has an entry in the record.
+    Along with a grant, its request, extensions, sessions, runs, leases, tokens and notifications are deleted.
+    A grant is kept while its end or review is pending, or while one of its recordings, or a grant delegated
+    from it, is kept. Each deletion has an entry in the record.
     """
     if not settings.GRANTS_DAYS:
         return 0

@@ -26,15 +26,15 @@ class NotHeld(Conflict):
 
 
 class MayNotRelease(Forbidden):
-    """Only an approver can release a suspended grant, and never its own holder."""
+    """Only an approver can release a suspended grant, and never the grant's own holder."""
 
     code = "may_not_release"
 
 
 def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.datetime) -> Grant:
-    """Allow commands to run again.
+    """Allow commands under a suspended grant again.
 
-    Earlier refusals no longer count, including those of grants delegated from it.
+    Earlier refusals no longer count, including those under grants delegated from it.
 
     Raises NotFound, MayNotRelease, NotHeld.
     """

@@ -1,4 +1,4 @@
-"""Retry an unconfirmed revocation at once, instead of at its next scheduled attempt."""
+"""Retry an unconfirmed revocation immediately, instead of at its next scheduled attempt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sessions_app.models import Grant, GrantState
 
 
 def retry_revoke(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
-    """Retry the revocation of an ending grant on its targets at once.
+    """Retry the revocation of an ending grant on its targets immediately.
 
     A grant that has ended does not change. Raises NotFound.
     """
@@ -25,7 +25,7 @@ def retry_revoke(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         if grant is None:
             raise NotFound("Grant not found, or you can't end it.")
         waits = Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, next_attempt_at__gt=now)
-        # Only if no process is calling the targets, because that process would lose its claim.
+        # Only if no process is calling the targets, because that process would otherwise lose its claim.
         if not grant.leases.filter(asked_at__isnull=False).exists() and waits.update(next_attempt_at=now):
             record(
                 event=Event.GRANT_REVOKE_FAILING,

@@ -1,4 +1,4 @@
-"""Revoke the token of a grant by its text (RFC 7009). The grant continues."""
+"""Revoke a grant's token, identified by its text (RFC 7009). The grant continues."""
 
 from __future__ import annotations
 

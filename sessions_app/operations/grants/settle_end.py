@@ -1,4 +1,4 @@
-"""Update the rows of grants that were ended while others held the rows locked."""
+"""Update the rows of grants that were ended while other transactions held the rows locked."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sessions_app.operations.grants.lock_to_end import AT_ONCE, lock_to_end
 
 log = structlog.get_logger(__name__)
 
-# How long a process may keep a row locked without a database query. Nothing in Stint waits within a
+# How long a transaction may hold a row lock without running a database query. Nothing in Stint waits within a
 # transaction.
 IDLE = dt.timedelta(seconds=1)
-# `xmax` is the transaction that holds the row.
+# `xmax` is the transaction that holds the row lock.
 _END_IDLE = """
 SELECT g.ref, a.pid, pg_terminate_backend(a.pid)
   FROM sessions_app_endintent e
@@ -30,8 +30,8 @@ SELECT g.ref, a.pid, pg_terminate_backend(a.pid)
 
 
 def settle_end(*, grant_id: int, now: dt.datetime) -> bool:
-    """Carry out the ends intended for a grant and those delegated from it (`EndIntent`), if nobody else has
-    them locked. Return whether they were unlocked.
+    """Carry out the intended ends (`EndIntent`) of a grant and those delegated from it, if no other
+    transaction has them locked. Return whether they were unlocked.
 
     Safe to call repeatedly.
     """
@@ -42,11 +42,11 @@ def settle_end(*, grant_id: int, now: dt.datetime) -> bool:
 
 
 def settle_ends(failed: dict[str, str], now: dt.datetime) -> int:
-    """Carry out the intended ends of all unlocked grants, and return their number. Failures are added to
-    ``failed``.
+    """Carry out the intended ends of all unlocked grants, and return the number of grants. Failures are added
+    to ``failed``.
 
-    Targets are called only afterwards. So a process that holds a row without doing anything, such as a
-    stopped one, loses its database connection.
+    Targets are called only afterward. A process that holds a row lock without doing anything, for example
+    because it is stopped, loses its database connection.
     """
     waiting = Grant.objects.filter(pk__in=EndIntent.objects.order_by().values("grant")).order_by("pk")
     settled = each_free(waiting, lambda grant_id: settle_end(grant_id=grant_id, now=now), failed=failed)

@@ -18,9 +18,9 @@ def stop_grant(
 ) -> Grant:
     """End a grant that the actor holds, owns, approves or administers.
 
-    ``kill`` also cuts commands that may otherwise finish.
+    ``kill`` also cuts commands that could otherwise finish.
 
-    Raises NotFound for grants that the actor can't end, and InvalidInput for the note.
+    Raises NotFound for grants that the actor can't end, and InvalidInput for an invalid note.
     """
     note = checked_text(note, field="note")
     found = Grant.objects.endable_by(actor).filter(pk=grant_id).values_list("holder", "holder__owner")

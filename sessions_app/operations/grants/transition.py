@@ -1,4 +1,4 @@
-"""Change the state of a grant. Nothing else does, except the sweep's SQL function."""
+"""Change the state of a grant. Only this module and the sweep's SQL function do this."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ AND state = %s AND id <> ALL(ARRAY(SELECT grant_id FROM sessions_app_endintent))
 
 
 class StaleGrant(Overtaken):
-    """The grant changed meanwhile. Nothing was written. Read it again."""
+    """The grant changed in the meantime. Nothing was written. Read the grant again."""
 
     code = "stale_grant"
 
@@ -46,17 +46,17 @@ def transition(
     data: dict[str, Json] | None = None,
     **changes: Any,
 ) -> Grant:
-    """Move the grant from the state and version in which it was read, and record that in the same
-    transaction.
+    """Move a grant to another state if it is still in the state and version that was read, and record the
+    transition in the same transaction.
 
-    Raises StaleGrant if another writer was first, and RecordContradicted for a start. The database refuses
+    Raises StaleGrant if another process was faster, and RecordContradicted for a start. The database rejects
     transitions that are not allowed.
     """
     if not _move(grant, to, changes):
         if to in _STARTS:
             check_stands()
         raise StaleGrant(f"{grant.ref} is no longer {grant.state}.", hint="Reload the grant.")
-    # An end proceeds even if the record refuses; a start does not.
+    # An end proceeds even if the record can't accept an entry; a start does not.
     write = record_end if to in (GrantState.REVOKING, GrantState.ENDED) else record
     write(
         event=_EVENT[to],
@@ -88,10 +88,10 @@ def _move(grant: Grant, to: GrantState, changes: Mapping[str, Any]) -> bool:
 
 
 def end_together(*, grants: Sequence[Grant], reason: EndReason, note: str, now: dt.datetime) -> None:
-    """Begin the end of many grants, as ``transition`` would for each, in one statement, so that all end at
-    the same time. Running commands are cut.
+    """Begin the end of many grants with one SQL statement, as ``transition`` would for each, so that all end
+    at the same time. Running commands are cut.
 
-    The grants must be locked, and PROVISIONING or ACTIVE. Raises StaleGrant if one of them changed.
+    The grants must be locked and either PROVISIONING or ACTIVE. Raises StaleGrant if one of them changed.
     """
     moved = Grant.objects.filter(
         pk__in=[grant.pk for grant in grants], revoking_at__isnull=True, ended_at__isnull=True

@@ -9,12 +9,13 @@ from django.db import connection, transaction
 
 from sessions_app.models import ProofUsed
 
-# Each use deletes a few expired proofs, so no other cleanup is needed.
+# Each use also deletes a few expired proofs, so no other cleanup is needed.
 _SOME = 20
 
 
 def use_proof(*, jkt: str, jti: str, expires_at: dt.datetime, now: dt.datetime) -> bool:
-    """Return whether this proof of a key is used for the first time, and store it until ``expires_at``.
+    """Return whether this proof for a key is used for the first time, and store the proof until
+    ``expires_at``.
 
     Source: RFC 9449 §11.1.
     """

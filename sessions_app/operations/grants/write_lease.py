@@ -1,4 +1,4 @@
-"""Store that something of a grant may be on a target."""
+"""Store that something created for a grant may be on a target."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def write_lease(
     now: dt.datetime,
     ahead: bool = False,
 ) -> None:
-    """Store a target's address and how to log in to it, before it is called.
+    """Store a target's address and how to log in, before the target is called.
 
     A lease that was confirmed gone is reopened.
 
-    ``login`` is `facts.login_of` for the target's cluster, for kinds whose connector logs in. ``ahead`` means
-    that the grant has not started yet. Raises GrantIsOver if the target has moved since the grant used it,
-    because the old address would be lost.
+    ``login`` is the value of `facts.login_of` for the target's cluster, for kinds whose connector logs in.
+    ``ahead`` means that the grant has not started yet. Raises GrantIsOver if the target has moved since the
+    grant used it, because the old address would be lost.
     """
     there = {
         "address": target.address,

@@ -25,7 +25,7 @@ MOST = 20
 
 
 class TooManyPasskeys(Conflict):
-    """The person has as many passkeys as one can have. Remove one first."""
+    """The person already has the maximum number of passkeys. Remove one first."""
 
     code = "too_many_passkeys"
 
@@ -33,10 +33,10 @@ class TooManyPasskeys(Conflict):
 def add_passkey(
     *, answer: str, state: State | None, name: str, actor: Identity, now: dt.datetime
 ) -> tuple[Authenticator, list[str]]:
-    """Add the passkey that a browser created for ``state``. Every other session of the person ends.
+    """Add the passkey that a browser created for ``state``. All other sessions of the person end.
 
-    Also return recovery codes if these are the person's first. They are shown only once. Raises InvalidInput
-    (no name), BadPasskey, TooManyPasskeys, Forbidden (a machine), SignInEnded.
+    Also return recovery codes if they are the person's first. The codes are shown only once. Raises
+    InvalidInput (no name), BadPasskey, TooManyPasskeys, Forbidden (a machine), SignInEnded.
     """
     name = checked_text(name, field="name", longest=60)
     if not name:

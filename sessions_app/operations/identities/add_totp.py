@@ -28,17 +28,20 @@ class AppThere(Conflict):
 
 
 def add_totp(*, secret: str, code: str, actor: Identity, now: dt.datetime) -> list[str]:
-    """Add the authenticator app that has the secret, as proven by the code.
+    """Add an authenticator app. The code proves that the app has the secret.
 
-    Every other session of the person ends.
+    All other sessions of the person end.
 
-    Return recovery codes if these are the person's first. They are shown only once. Raises AppThere,
+    Return recovery codes if they are the person's first. The codes are shown only once. Raises AppThere,
     WrongCode, Forbidden, SignInEnded.
     """
     with transaction.atomic():
         identity = lock_self(actor)
         if Authenticator.objects.filter(user=identity, type=Authenticator.Type.TOTP).exists():
-            raise AppThere("You already have an authenticator app.", hint="Remove it before you add another.")
+            raise AppThere(
+                "You already have an authenticator app.",
+                hint="Remove the existing app before you add another.",
+            )
         step = step_of(secret, code, now)
         if step is None:
             raise WrongCode(

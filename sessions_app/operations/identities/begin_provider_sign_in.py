@@ -1,4 +1,4 @@
-"""Begin a sign-in through the company's identity provider, or confirm a person's identity there."""
+"""Begin a sign-in through the identity provider, or confirm a person's identity there."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class ProviderDoesNotAnswer(Unavailable):
 def begin_provider_sign_in(*, confirms: bool = False) -> tuple[str, Asked]:
     """Return the URL to send the browser to, and what the response must match.
 
-    Keep the latter only in the browser's session.
+    Keep the expected values only in the browser's session.
 
-    With ``confirms``, the provider must authenticate the person again. Otherwise, it may remember them for as
-    long as a sign-in to Stint lasts. Raises NotFound (no provider is configured), ProviderDoesNotAnswer.
+    With ``confirms``, the provider must authenticate the person again. Otherwise, the provider may remember
+    the person for as long as a sign-in to Stint lasts. Raises NotFound (no provider is configured),
+    ProviderDoesNotAnswer.
     """
     asked = Asked.anew()
     try:
@@ -40,7 +41,7 @@ def begin_provider_sign_in(*, confirms: bool = False) -> tuple[str, Asked]:
 
 
 def provider() -> Provider:
-    """Return the provider in the settings. Raises NotFound."""
+    """Return the configured provider. Raises NotFound."""
     if not settings.OIDC_ISSUER:
         raise NotFound("No identity provider is configured.", hint="Sign in with your password.")
     client = Client(
@@ -54,12 +55,12 @@ def provider() -> Provider:
 
 @functools.lru_cache(maxsize=1)
 def _provider(client: Client, networks: tuple[str, ...]) -> Provider:
-    """Return the provider, cached for this process with its endpoints and keys."""
+    """Return the provider, cached in this process with its endpoints and keys."""
     return Provider(client, allowed=[ipaddress.ip_network(text) for text in networks])
 
 
 def no_answer(error: CannotFetch) -> ProviderDoesNotAnswer:
-    """Log the reason and return the error for the page.
+    """Log the reason, and return the error for the page.
 
     The page omits the reason, which is for administrators.
     """

@@ -1,4 +1,4 @@
-"""Common steps of every change to a person's second factors: lock the person, record the change, and notify
+"""Steps that every change to a person's second factors shares: lock the person, record the change, and notify
 them.
 """
 
@@ -43,8 +43,8 @@ class SignInEnded(Forbidden):
 def lock_self(actor: Identity) -> Identity:
     """Lock the acting person, who is changing their own second factors. Raises Forbidden, SignInEnded.
 
-    A request that waited while an administrator disabled the person or reset their factors must not add one
-    afterwards.
+    If an administrator disabled the person or reset their factors while the request waited for the lock, the
+    request must not add a factor.
     """
     identity = lock_person(actor.pk)
     if not identity.is_active or identity.get_session_auth_hash() != actor.get_session_auth_hash():
@@ -62,7 +62,9 @@ def end_sign_ins(identity: Identity) -> None:
 
 
 def first_codes(identity: Identity) -> list[str]:
-    """Create recovery codes for a locked person who has none, and return them. They are shown only once."""
+    """Create recovery codes for a locked person who has none, and return the codes, which are shown only
+    once.
+    """
     if Authenticator.objects.filter(user=identity, type=Authenticator.Type.RECOVERY_CODES).exists():
         return []
     codes = Authenticator(user=identity, type=Authenticator.Type.RECOVERY_CODES, data={"used_mask": 0})

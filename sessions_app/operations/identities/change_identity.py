@@ -25,16 +25,16 @@ _WORDS = {"name": "name", "email": "mail address"}
 
 
 class WouldBeOnePerson(Conflict):
-    """Someone else has that address, and accounts with one address count as one person. Use another
-    address.
+    """Another person already has that address, and accounts with the same address count as one person. Use
+    another address.
     """
 
     code = "would_be_one_person"
 
 
 class WouldBeTwoPeople(Conflict):
-    """Without the address, accounts of one person would count as two, who could approve each other's
-    requests. Keep it.
+    """Without the address, accounts of one person would count as two people, who could approve each other's
+    requests. Keep the address.
     """
 
     code = "would_be_two_people"
@@ -51,12 +51,13 @@ def change_identity(
 ) -> Identity:
     """Set the name of an identity and, for a person, the email address.
 
-    The affected people are notified at the old and the new address.
+    The affected people are notified at both the old and the new address.
 
-    Accounts with the same address count as one person, and none of them can decide another's requests. So
-    that no person is split in two, all accounts with the old address get the new one. Using an address that
-    someone else already has needs ``one_person``, because it is irreversible. Raises OnlyAdministrators,
-    NotFound, InvalidInput, WouldBeOnePerson, WouldBeTwoPeople, Conflict (changed meanwhile).
+    Accounts with the same address count as one person, and none of them can decide another's requests. To
+    keep a person's accounts together, all accounts with the old address get the new one. Using an address
+    that another person already has needs ``one_person``, because joining accounts is irreversible. Raises
+    OnlyAdministrators, NotFound, InvalidInput, WouldBeOnePerson, WouldBeTwoPeople, Conflict (changed
+    meanwhile).
     """
     if not actor.is_superuser:
         raise OnlyAdministrators("Only administrators can change names and email addresses.")
@@ -95,7 +96,7 @@ def _checked_email(email: str) -> str:
     except (ValidationError, ValueError) as error:
         raise InvalidInput(
             "This is not an email address.",
-            hint="Use the form alice@example.com, or leave it empty.",
+            hint="Use the form alice@example.com, or leave the field empty.",
             fields={"email": ["Not an email address."]},
         ) from error
     return email
@@ -107,7 +108,7 @@ def _load(identity_id: int) -> tuple[Identity, list[Identity]]:
     if known is None:
         raise NotFound("Identity not found.")
     wanted = Q(pk=identity_id) | (Q(email__iexact=known.email) if known.email else Q())
-    # This lock still permits foreign keys to the rows, from notices and grants.
+    # This lock still lets other rows, such as notices and grants, refer to these rows.
     locked = Identity.objects.select_for_update(no_key=True, of=("self",)).select_related("owner")
     found = {one.pk: one for one in locked.filter(wanted).order_by("pk")}
     identity = found.pop(identity_id)
@@ -127,14 +128,14 @@ def _check_who_they_are(
         raise InvalidInput(
             "Machines have no email address; their owner is notified.",
             hint="Change the owner's address.",
-            fields={"email": ["Only people have one."]},
+            fields={"email": ["Only people have an email address."]},
         )
     others = [one for one in same if one.owner_id != identity.pk]
     if others and not email:
         raise WouldBeTwoPeople(
-            f"{_names(others)} and {identity.username} count as one person because they share this address. "
-            "Without it, they would count as two.",
-            hint="Give them another address, or disable the accounts that are not needed.",
+            f"{_names(others)} and {identity.username} count as one person because they share this "
+            "address. Without the address, they would count as two.",
+            hint="Enter another address, or disable the accounts that are not needed.",
             fields={"email": ["Required."]},
         )
     having = Identity.objects.filter(email__iexact=email) if email else Identity.objects.none()
@@ -143,7 +144,8 @@ def _check_who_they_are(
         raise WouldBeOnePerson(
             f"That address is already used by {_names(joined)}. These accounts and {identity.username} would"
             " count as one person, so none of them could decide another's requests.",
-            hint="Confirm that they are one person (can't be undone), or enter another address.",
+            hint="Confirm that all accounts belong to one person (this can't be undone), or enter "
+            "another address.",
             fields={"email": ["Already in use."]},
         )
     return joined

@@ -1,4 +1,4 @@
-"""Disable an identity, and end all of its access at once."""
+"""Disable an identity, and end all its access immediately."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
     Its sessions and tokens end permanently. Its grants and those of its machines end, and their pending
     requests are withdrawn.
 
-    Raises OnlyAdministrators, NotFound, InvalidInput (oneself).
+    Raises OnlyAdministrators, NotFound, InvalidInput (the actor's own identity).
     """
     with transaction.atomic():
         identity = _load(identity_id, actor)
@@ -39,7 +39,8 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
         if not identity.is_active:
             return identity
         identity.is_active, identity.disabled_at = False, now
-        # Enabling it again must not restore a session or token that may have been stolen meanwhile.
+        # Enabling the identity again must not restore a session or token that may have been stolen in the
+        # meantime.
         identity.sign_ins_ended += 1
         identity.save(update_fields=["is_active", "disabled_at", "sign_ins_ended"])
         own = list(
@@ -88,7 +89,7 @@ def _withdraw(request: AccessRequest, identity: Identity, actor: Identity, now: 
 def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
     """Enable an identity again.
 
-    Its ended access, sessions and tokens stay ended. Raises OnlyAdministrators, NotFound.
+    Access, sessions and tokens that ended are not restored. Raises OnlyAdministrators, NotFound.
     """
     with transaction.atomic():
         identity = _load(identity_id, actor)
@@ -109,7 +110,7 @@ def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> I
 def _load(identity_id: int, actor: Identity) -> Identity:
     if not actor.is_superuser:
         raise OnlyAdministrators("Only administrators can disable and enable identities.")
-    # This lock still permits foreign keys to the identity, from notices and grants.
+    # This lock still lets other rows, such as notices and grants, refer to the identity.
     identity = Identity.objects.select_for_update(no_key=True, of=("self",)).filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("Identity not found.")

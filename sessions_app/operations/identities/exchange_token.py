@@ -44,13 +44,13 @@ _KEPT = (
 
 
 class TokenNotAccepted(InvalidInput):
-    """The token is not accepted. The reason is in the record, where administrators can read it."""
+    """The token was not accepted. The reason is in the record, where administrators can read it."""
 
     code = "invalid_request"
 
 
 class ScopeNotGiven(InvalidInput):
-    """The trust policy does not give the requested scope. Ask for another, or change the policy."""
+    """The trust policy does not allow the requested scope. Request another scope, or change the policy."""
 
     code = "invalid_scope"
 
@@ -75,9 +75,9 @@ def exchange_token(
     """Issue a token to the machine that a trust policy names, bound to the run that the issuer's token is
     for.
 
-    The first of the issuer's trust policies, by name, whose conditions are all met applies; ``audience``
-    selects one. Each jti is accepted once. All refusals get the same response, and the record has the reason.
-    Raises TokenNotAccepted, ScopeNotGiven.
+    Of the issuer's trust policies, the first by name whose conditions are all met applies; ``audience``
+    selects a specific one. Each jti is accepted once. All refusals return the same response, and the record
+    has the reason. Raises TokenNotAccepted, ScopeNotGiven.
     """
     try:
         unproven = read_unproven(subject_token)
@@ -91,7 +91,8 @@ def exchange_token(
         try:
             document = facts.trust_document(policy)
         except facts.Unreadable:
-            # A policy that can't be read accepts no token, but must not keep another one from accepting it.
+            # A policy that can't be read accepts no token, but must not keep other policies from accepting
+            # it.
             unmet.append(f"{policy.name}: can't be read")
             continue
         missing = [
@@ -124,12 +125,12 @@ def _given(
         )
     workflow = workflow_key(document, unproven.claims) or ""
     with transaction.atomic():
-        # Locked, so that a machine disabled in the meantime gets no token.
+        # Locked, so that a machine that was disabled in the meantime gets no token.
         machine = lock_active(policy.identity_id).get(policy.identity_id)
         why = (
             "" if machine is not None and not machine.is_person else f"{policy.name}: the machine is disabled"
         )
-        # The policy is locked too: a change to it revokes only tokens that were already issued.
+        # The policy is locked too, because a change to it revokes only tokens that were already issued.
         same = TrustPolicy.objects.live().filter(pk=policy.pk, version=policy.version)
         if not why and not same.select_for_update(no_key=True).exists():
             why = f"{policy.name}: changed in the meantime"
@@ -143,7 +144,7 @@ def _given(
 
 
 def _first_use(document: TrustPolicyDocument, unproven: Unproven, now: dt.datetime) -> bool:
-    # By then, it is too old for every trust policy of the issuer.
+    # By then, the token is too old for every trust policy of the issuer.
     kept = OLDEST + 2 * AHEAD
     return use_proof(jkt=document.issuer, jti=str(unproven.claims["jti"]), expires_at=now + kept, now=now)
 

@@ -1,4 +1,4 @@
-"""Update a person's groups to those that the identity provider reports."""
+"""Update a person's groups to match those that the identity provider reports."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sessions_app.policy.catalog import GroupDocument
 def follow_provider_groups(
     *, identity_id: int, named: Collection[str], governed: Collection[str], now: dt.datetime
 ) -> None:
-    """Add a person to the governed groups that the provider named, and remove them from all other governed
+    """Add a person to the governed groups that the provider reports, and remove them from all other governed
     groups.
 
-    This has the same effect as a change by an administrator: access that depended on a removed group ends.
-    Groups that the provider does not govern do not change.
+    The effect is the same as for changes by an administrator: access that depended on a removed group ends.
+    Groups that the provider does not govern stay unchanged.
     """
     wanted = {name: name in named for name in governed}
     if not _different(identity_id, wanted):
@@ -36,8 +36,8 @@ def follow_provider_groups(
 
 
 def _different(identity_id: int, wanted: dict[str, bool]) -> list[str]:
-    """Return the groups in which membership differs from ``wanted``, sorted, so that all processes lock them
-    in the same order.
+    """Return the groups in which membership differs from ``wanted``, sorted, so that all processes lock
+    groups in the same order.
     """
     inside = set(Group.objects.filter(user=identity_id).values_list("name", flat=True))
     return sorted(name for name, should in wanted.items() if should != (name in inside))

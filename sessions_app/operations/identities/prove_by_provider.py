@@ -1,4 +1,4 @@
-"""Confirm a person's identity at the company's identity provider."""
+"""Confirm a person's identity through the identity provider."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def prove_by_provider(*, identity_id: int, answer: Answer, address: str, now: dt
     """Return when a person without a second factor in Stint last authenticated at the provider, which must be
     within the last few minutes.
 
-    Links no account and changes no groups. A failure is recorded as a failed sign-in of the person. Raises
+    Neither account links nor groups change. A failure is recorded as a failed sign-in of the person. Raises
     NotFound (no provider is configured, no such identity), ProviderDoesNotAnswer, NotSignedIn, NotConfirmed.
     """
     identity = Identity.objects.active().filter(pk=identity_id).first()
@@ -47,7 +47,9 @@ def _refusal(
     name, issuer = settings.OIDC_NAME, settings.OIDC_ISSUER
     own = ProviderLink.objects.filter(identity=identity, issuer=issuer, subject=claims["sub"])
     if not own.exists():
-        return NotConfirmed(f"This is not your account at {name}.", hint="Use the one that you sign in with.")
+        return NotConfirmed(
+            f"This is not your account at {name}.", hint="Use the account that you sign in with."
+        )
     if factors_of(identity).any:
         return NotConfirmed(
             f"You have a second factor in Stint, so {name} can't confirm your identity.",
@@ -60,6 +62,6 @@ def _refusal(
 
 def _not_said() -> NotConfirmed:
     return NotConfirmed(
-        f"{settings.OIDC_NAME} did not say when you signed in there.",
-        hint="Its ID token needs `auth_time`. Contact the provider's administrator.",
+        f"{settings.OIDC_NAME} did not report when you signed in there.",
+        hint="The provider's ID token needs the claim `auth_time`. Contact the provider's administrator.",
     )

@@ -20,7 +20,7 @@ from sessions_app.operations.identities.change_factors import NOT_YOU, lock_pers
 
 
 class WrongCode(InvalidInput):
-    """The code is not the current one, or was already used. Enter the next one."""
+    """The code is not the current one, or was already used. Enter the next code."""
 
     code = "wrong_code"
 
@@ -28,7 +28,7 @@ class WrongCode(InvalidInput):
 def prove_code(*, identity_id: int, code: str, address: str, now: dt.datetime) -> Authenticator:
     """Return the factor that the code belongs to.
 
-    Each code is accepted once; a wrong one is recorded as a failed sign-in.
+    Each code is accepted once; a wrong code is recorded as a failed sign-in.
 
     Raises WrongCode, NotFound, Forbidden (a machine).
     """
@@ -46,7 +46,7 @@ def prove_code(*, identity_id: int, code: str, address: str, now: dt.datetime) -
 
 
 def step_of(secret: str, code: str, now: dt.datetime, after: int = 0) -> int | None:
-    """Return the time step (RFC 6238) of a code if it is the current or an adjacent step, and later than
+    """Return the time step (RFC 6238) of a code if it is the current or an adjacent step and later than
     ``after``.
 
     Adjacent steps are accepted because typing takes time and phone clocks are not exact.

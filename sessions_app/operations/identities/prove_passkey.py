@@ -16,10 +16,10 @@ from accounts.passkeys import BadPasskey, State, check_shown, passkeys_of, whose
 def prove_passkey(
     *, identity_id: int | None, answer: str, state: State | None, address: str, now: dt.datetime
 ) -> Authenticator:
-    """Return the passkey with which a browser answered ``state``.
+    """Return the passkey with which a browser answered the challenge in ``state``.
 
-    ``identity_id`` is the person who must own it. If None, the passkey is the only factor, so the device
-    must have verified the user. People who can't sign in with a password, because the provider
+    ``identity_id`` is the person who must own the passkey. If None, the passkey is the only factor, so the
+    device must have verified the user. People who can't sign in with a password, because the provider
     authenticates them, can't sign in with a passkey alone either. A wrong answer for a known person is
     recorded as a failed sign-in. Raises BadPasskey.
     """
@@ -47,7 +47,7 @@ def _use(
         return None
     if alone and not (use.is_user_verified() and (settings.PASSWORD_SIGN_IN or identity.is_superuser)):
         return None
-    # On devices with a signature counter, a counter that does not increase indicates a cloned passkey.
+    # If a device has a signature counter that does not increase, the passkey was probably cloned.
     if max(use.counter, passkey.data["counter"]) and use.counter <= passkey.data["counter"]:
         return None
     passkey.data["counter"], passkey.last_used_at = use.counter, now

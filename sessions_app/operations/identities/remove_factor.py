@@ -17,7 +17,7 @@ from sessions_app.operations.identities.change_factors import end_sign_ins, lock
 
 
 class LastFactor(Conflict):
-    """It is the person's last second factor, and one is required. Add another one first."""
+    """The person's last second factor can't be removed, because one is required. Add another factor first."""
 
     code = "last_factor"
 
@@ -33,7 +33,7 @@ def own_factor(factor_id: int, identity: Identity) -> Authenticator:
 def remove_factor(*, factor_id: int, actor: Identity, now: dt.datetime) -> Authenticator:
     """Remove an authenticator app or a passkey.
 
-    When the last one is removed, so are the recovery codes. Every other session of the person ends.
+    When the last factor is removed, the recovery codes are removed too. All other sessions of the person end.
 
     Raises NotFound, LastFactor, Forbidden (a machine), SignInEnded.
     """

@@ -16,13 +16,13 @@ from sessions_app.operations.identities.change_factors import first_codes, lock_
 
 
 class NothingToRecover(Conflict):
-    """There is no second factor that recovery codes could replace. Add one first."""
+    """There is no second factor that recovery codes could replace. Add a factor first."""
 
     code = "nothing_to_recover"
 
 
 def renew_codes(*, actor: Identity, now: dt.datetime) -> list[str]:
-    """Return new recovery codes, to be shown once. The previous codes become invalid.
+    """Return new recovery codes, which are shown once. The previous codes become invalid.
 
     Raises NothingToRecover, Forbidden (a machine), SignInEnded.
     """

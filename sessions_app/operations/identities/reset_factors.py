@@ -1,4 +1,4 @@
-"""Reset two-factor authentication for people who can no longer use their second factors."""
+"""Reset two-factor authentication for a person who can no longer use their second factors."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class NoFactor(Conflict):
 
 
 def reset_factors(*, identity_id: int, reason: str, actor: Identity | Actor, now: dt.datetime) -> Identity:
-    """Remove all second factors and recovery codes of a person, who then signs in with only the password.
+    """Remove all second factors and recovery codes of a person, who can then sign in with only the password.
 
-    All of their sessions end.
+    All sessions of the person end.
 
-    ``actor`` is an administrator, who does this for others, or an ``Actor`` for someone with a shell on the
+    ``actor`` is an administrator acting for another person, or an ``Actor`` for someone with a shell on the
     server. Raises Forbidden, NotFound, InvalidInput (oneself, no reason), NoFactor.
     """
     if isinstance(actor, Identity) and not actor.is_superuser:

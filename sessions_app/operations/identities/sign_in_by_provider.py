@@ -1,4 +1,4 @@
-"""Identify the person who returns from the company's identity provider."""
+"""Identify the person who returns from the identity provider."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ logger = structlog.get_logger(__name__)
 
 
 class NotSignedIn(Forbidden):
-    """The identity provider's answer can't be used to sign in. Try again, or ask an administrator."""
+    """The identity provider's response can't be used to sign in. Try again, or ask an administrator."""
 
     code = "not_signed_in"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response that a browser brought back from the provider to the sign-in that ``asked``: `code`, `iss`
-    and `error`.
+    """The response to the sign-in ``asked`` that a browser brought back from the provider: `code`, `iss` and
+    `error`.
     """
 
     asked: Asked
@@ -48,8 +48,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
-    """The person that the provider identified, and since when this proves their identity; None if it does
-    not.
+    """The person whom the provider identified, and when they last authenticated there; None if the time
+    is not proven.
     """
 
     person: Identity
@@ -57,10 +57,11 @@ class Vouched:
 
 
 def sign_in_by_provider(*, answer: Answer, address: str, now: dt.datetime) -> Vouched:
-    """Redeem the provider's response, and return the person that the provider identified.
+    """Redeem the provider's response, and return the person whom the provider identified.
 
-    The person may be disabled; the code that all sign-ins share rejects them. Otherwise, their governed
-    groups are updated to those that the provider names. Failures are recorded with the ``address``.
+    The person may be disabled; the code that all sign-ins share rejects disabled people. Otherwise, their
+    governed groups are updated to those that the provider reports. Failures are recorded with the
+    ``address``.
 
     Raises NotFound (no provider is configured), ProviderDoesNotAnswer, NotSignedIn, NotLinked, and the errors
     of changing groups.
@@ -80,8 +81,8 @@ def sign_in_by_provider(*, answer: Answer, address: str, now: dt.datetime) -> Vo
         except StintError as refused:
             note_failed_sign_in(name=person.username, address=address, reason=refused.message, now=now)
             raise
-    # A person with a second factor in Stint must use that one: the provider's password, like Stint's, is not
-    # enough.
+    # A person with a second factor in Stint must use that factor: the provider's password, like Stint's, is
+    # not enough.
     return Vouched(person, None if factors_of(person).any else authenticated_at(claims, now))
 
 
@@ -111,7 +112,7 @@ def claims_of(*, answer: Answer, name: str, address: str, now: dt.datetime) -> M
 
 def authenticated_at(claims: Mapping[str, Any], now: dt.datetime) -> dt.datetime | None:
     """Return when the person last authenticated at the provider, which may be long before this sign-in; None
-    if the provider does not report it.
+    if the provider does not report the time.
 
     Source: `auth_time`, OpenID Connect Core 1.0 section 2.
     """
@@ -127,7 +128,8 @@ def _verified_address(claims: Mapping[str, Any]) -> str | None:
 
 
 def _groups(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names in the groups claim; none if it is missing, because providers omit an empty one.
+    """Return the names in the groups claim; none if the claim is missing, because providers omit an empty
+    claim.
 
     Raises NotSignedIn.
     """

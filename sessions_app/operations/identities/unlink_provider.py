@@ -18,7 +18,7 @@ from sessions_app.operations.notifications.notify import notify
 def unlink_provider(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
     """Remove a person's link to the provider, end all of their sessions, and notify them.
 
-    The next sign-in matches them by email address again, so disable people who must not sign in. Raises
+    The next sign-in matches the person by email address again, so disable people who must not sign in. Raises
     Forbidden (only administrators), NotFound (no link).
     """
     if not actor.is_superuser:

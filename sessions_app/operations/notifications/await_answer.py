@@ -1,4 +1,4 @@
-"""Store that something is waiting for a person's answer, so that it is escalated if there is none."""
+"""Store that an item is waiting for a person's decision, so that it is escalated if no one decides."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from sessions_app.policy.policies import PolicyDocument
 def await_answer(
     *, of: AccessRequest | CommandRun | Grant, document: PolicyDocument, now: dt.datetime
 ) -> None:
-    """Start waiting for the verdict on a request, the decision on a held command, or the review of
-    break-glass access.
+    """Start the escalation timer for a request, a held command, or the review of break-glass access.
 
-    Does nothing unless the policy has escalation steps. A wait that has already started stays unchanged. Call
-    it in the transaction of the act.
+    Does nothing unless the policy has escalation steps. A timer that has already started stays unchanged.
+    Call this in the transaction that creates the wait.
     """
     if not document.escalation:
         return

@@ -18,9 +18,10 @@ from sessions_app.policy.webhooks import DIGEST_EVENT, Subject, message
 def combine_webhooks(
     *, endpoint: WebhookEndpoint, found: Iterable[WebhookMessage], now: dt.datetime
 ) -> list[WebhookMessage]:
-    """Return the messages to send separately: up to three an hour for each sender, and all without a sender.
+    """Return the messages to send separately: up to three an hour for each sender, and all messages without a
+    sender.
 
-    The others are added to the sender's digest. Call it with the endpoint locked.
+    The other messages are added to the sender's digest. Call this with the endpoint locked.
     """
     sent = endpoint.messages.filter(sender__isnull=False, created_at__gt=now - PERIOD)
     told = Counter(sent.exclude(event=DIGEST_EVENT).values_list("sender__person", "urgent"))
@@ -38,8 +39,8 @@ def combine_webhooks(
 
 
 def _add(one: WebhookMessage, sender: Identity, now: dt.datetime) -> None:
-    """Add a message to the sender's open digest, or create one. A digest that was already tried isn't
-    changed.
+    """Add a message to the sender's open digest, or create a digest. A digest whose delivery was already
+    attempted isn't changed.
     """
     gathering = WebhookMessage.objects.filter(
         endpoint=one.endpoint,

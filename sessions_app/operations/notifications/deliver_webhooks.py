@@ -25,21 +25,22 @@ WAITS = tuple(
     dt.timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 )
 JITTER = 0.2
-# An endpoint that accepted no message for this long is paused until someone resumes it.
+# An endpoint that accepted no message for this long is paused until a person resumes it.
 DEAD_AFTER = dt.timedelta(days=3)
 # Backoff after a failure, so that a long queue overloads neither this endpoint nor the others.
 FIRST_REST, LONGEST_REST = dt.timedelta(seconds=5), dt.timedelta(minutes=5)
-# Seconds that one batch may take, so that other endpoints don't wait long. If its process dies, another one
-# takes over after CLAIM.
+# Seconds that one batch may take, so that other endpoints don't wait long. If its process dies, another
+# process takes over after CLAIM.
 TURN = 20.0
 CLAIM = dt.timedelta(minutes=2)
 WATCHER = Actor.system("webhooks")
 
 
 def deliver_webhooks(*, endpoint_id: int, now: Callable[[], dt.datetime]) -> int:
-    """Send an endpoint's due messages one by one, until one is not accepted. Return the number accepted.
+    """Send an endpoint's due messages one by one, until the receiver does not accept one. Return the number
+    of accepted messages.
 
-    Only one process at a time does this. No transaction is open while waiting for a receiver. Each message is
+    Only one process does this at a time. No transaction is open while waiting for a receiver. Each message is
     sent at least once.
     """
     if not _claim(endpoint_id, now()):
@@ -56,7 +57,7 @@ def deliver_webhooks(*, endpoint_id: int, now: Callable[[], dt.datetime]) -> int
 
 
 def due_endpoints(*, now: dt.datetime) -> list[int]:
-    """Return the endpoints with due messages, the longest waiting first."""
+    """Return the endpoints with due messages, longest waiting first."""
     waiting = WebhookMessage.objects.filter(state=WebhookState.PENDING, next_attempt_at__lte=now)
     free = _free(now).filter(pk__in=waiting.values("endpoint"))
     return list(free.order_by(F("sent_at").asc(nulls_first=True), "pk").values_list("pk", flat=True))
@@ -73,8 +74,8 @@ def _claim(endpoint_id: int, now: dt.datetime) -> bool:
 
 
 def _next(endpoint_id: int, now: dt.datetime) -> WebhookMessage | None:
-    """Return the next message. The attempt is counted before it is made, so that a message that crashes the
-    process is not retried forever.
+    """Return the next message. The attempt is counted before the message is sent, so that a message that
+    crashes the process is not retried forever.
     """
     due = WebhookMessage.objects.filter(
         endpoint=endpoint_id,
@@ -88,7 +89,7 @@ def _next(endpoint_id: int, now: dt.datetime) -> WebhookMessage | None:
         return None
     counted = {"attempts": message.attempts + 1, "tried_at": now, "next_attempt_at": now + CLAIM}
     if not WebhookMessage.objects.filter(pk=message.pk).update(**counted):
-        # Its endpoint was removed in the meantime.
+        # The endpoint was removed in the meantime.
         return None
     message.attempts += 1
     return message
@@ -109,7 +110,7 @@ def _post(message: WebhookMessage, now: dt.datetime) -> Answer:
     try:
         keys = signing_keys(endpoint, now)
     except CannotDecrypt as error:
-        raise NotTaken(f"Its signing key can't be read: {error}") from error
+        raise NotTaken(f"The webhook's signing key can't be read: {error}") from error
     post = Post(
         url=endpoint.url,
         key=message.key,
@@ -153,7 +154,7 @@ def _not_taken(message: WebhookMessage, error: NotTaken, now: dt.datetime) -> No
         endpoint.failing_since = endpoint.failing_since or now
         endpoint.rest_until = now + _rest(endpoint.failures, error)
         endpoint.save(update_fields=["failures", "failing_since", "rest_until"])
-        # No message was accepted between the first and the last attempt of this one.
+        # No message was accepted between the first and the last attempt at this one.
         dead = over and endpoint.failures >= message.attempts
         if endpoint.paused_at is None and (error.gone or dead or now - endpoint.failing_since >= DEAD_AFTER):
             why = error.message if error.gone else f"Deliveries failed for days. Last error: {error.message}"

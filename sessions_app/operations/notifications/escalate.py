@@ -36,15 +36,15 @@ log = structlog.get_logger(__name__)
 
 WATCHER = Actor.system("escalation")
 BATCH = 200
-# If an escalation fails, for example because its entry can't be recorded, it is retried after this time. It
-# delays no other.
+# If an escalation fails, for example because its entry can't be recorded, it is retried after this long. The
+# other escalations are not delayed.
 PUT_OFF = dt.timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
-    """An item that waits for an answer, with the text of its notification. ``waits`` is False if it was
-    answered or has ended.
+    """An item that waits for a decision, with the text of its notification. ``waits`` is False after a
+    decision or an end.
     """
 
     event: Event
@@ -59,9 +59,9 @@ class _Waiting:
 
 
 def escalate(*, now: dt.datetime) -> int:
-    """Run the due escalation steps of each policy for requests, held commands and reviews without an answer.
+    """Run the due escalation steps of each policy for requests, held commands and reviews without a decision.
 
-    Each step runs once. Return the number of escalations sent. Run it every few seconds, in any number of
+    Each step runs once. Return the number of escalations sent. Run this every few seconds, in any number of
     processes.
     """
     due = Escalation.objects.filter(due_at__lte=now).order_by("due_at").values_list("pk", flat=True)[:BATCH]

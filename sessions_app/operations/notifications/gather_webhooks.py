@@ -1,7 +1,8 @@
 """Queue record entries for the endpoints that subscribe to them.
 
-The record is read from the last position. An entry is written in the transaction of its act, and entries are
-in commit order. So no event is missed, no event is sent that didn't happen, and no act waits for this.
+The record is read from the last position. An entry is written in the transaction of the action, and entries
+are in commit order. So no event is missed, no event is sent for an action that didn't happen, and no action
+waits for webhooks.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ _PAGES = {"request": "requests", "grant": "grants", "workflow": "incidents", "id
 
 
 def gather_webhooks(*, now: dt.datetime) -> int:
-    """Write a message for each new entry that an endpoint subscribes to. Return their number. Run it every
-    second.
+    """Write a message for each new entry that an endpoint subscribes to. Return the number of messages. Run
+    this every second.
 
     Messages of a paused endpoint wait in the queue.
     """
@@ -71,7 +72,9 @@ def _behind(head: int) -> QuerySet[WebhookEndpoint, int]:
 
 
 def _guarded(endpoint_id: int, head: int, now: dt.datetime) -> int:
-    """Gather for one endpoint. A failure, such as a row that can't be read, delays no other endpoint."""
+    """Gather entries for one endpoint. A failure, such as a row that can't be read, delays no other
+    endpoint.
+    """
     try:
         return _gather(endpoint_id, head, now)
     except (StintError, DatabaseError, ValueError):
@@ -93,7 +96,7 @@ def _gather(endpoint_id: int, head: int, now: dt.datetime) -> int:
             log=MAIN_LOG, seq__gt=endpoint.after, seq__lte=head, event__in=endpoint.events
         )
         entries = list(wanted.order_by("seq")[:BATCH])
-        # Entries after a full batch are read in the next run.
+        # If the batch is full, the next run reads the later entries.
         seen = entries[-1].seq if len(entries) == BATCH else head
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(after=seen)
         return len(queue(endpoint, entries, now, combine=endpoint.scope == WebhookScope.POLICIES))
@@ -148,7 +151,7 @@ def _message(
 
 
 class _Things:
-    """The requests and grants that entries are about, read in one go."""
+    """The requests and grants that entries are about, loaded together."""
 
     def __init__(self, entries: Sequence[AuditEntry]) -> None:
         refs = {
@@ -169,7 +172,9 @@ class _Things:
         return found.policy if found else None
 
     def sender_of(self, entry: AuditEntry) -> tuple[Identity | None, bool]:
-        """Return the person whose entry asks approvers to decide, if it does, and whether it is urgent."""
+        """Return the person whose entry asks approvers to decide, if the entry does, and whether it is
+        urgent.
+        """
         found = self._found.get(entry.object_ref)
         if found is None or entry.event not in _ASKING:
             return None, False

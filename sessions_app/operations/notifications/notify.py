@@ -1,7 +1,6 @@
-"""Notify people: a notice on their page for each, and an email sent by the worker.
+"""Notify people: each gets a notification in the app, and an email that the worker sends.
 
-Outgoing webhooks follow the record instead (``gather_webhooks``), which also has the acts that no one is
-notified of.
+Webhooks follow the record instead (``gather_webhooks``), which also contains actions without notifications.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Asks, CommandRun, Grant, Notice
 from sessions_app.policy.policies import PolicyDocument
 
-# Either a string that is the same for everyone or, if it contains a time, a function that renders it in a
+# Either a string that is the same for everyone or, for a text with a time, a function that renders it in a
 # person's time zone.
 Words = str | Callable[[Sayer], str]
 _NAMES = {AccessRequest: "request", CommandRun: "run", Grant: "grant"}
@@ -34,11 +33,12 @@ def notify(
     of: AccessRequest | CommandRun | Grant | None = None,
     also_to: str = "",
 ) -> None:
-    """Write one notice for each person. The row is also the mail queue. Machines are notified through their
-    owners.
+    """Write one notification for each person. The row is also the mail queue. For a machine, its owner is
+    notified.
 
-    ``asks`` is what the notice asks for, and ``of`` what it is about: the page shows it as settled once that
-    was done, has expired or has ended. ``also_to`` is the person's previous email address.
+    ``asks`` is what the person should do, and ``of`` the object concerned. The page shows the notification as
+    settled after the action was taken, or after the object has expired or ended. ``also_to`` is the person's
+    previous email address.
     """
     about = {} if of is None else {_NAMES[type(of)]: of}
     wanted = {told.pk: told.time_zone for told in (person.owner or person for person in people)}
@@ -60,12 +60,12 @@ def notify(
 
 
 def said(words: Words, time_zone: str) -> str:
-    """Return the string with its times in a time zone."""
+    """Return the text with its times in a time zone."""
     return words if isinstance(words, str) else words(Sayer.of(time_zone))
 
 
 def notified_first(people: Collection[Identity], document: PolicyDocument) -> Collection[Identity]:
-    """Return the deciders that the policy notifies first; all deciders if none of them is among those."""
+    """Return the deciders whom the policy notifies first; all deciders if none of them is among those."""
     if document.notify is None or not document.notify.first:
         return people
     first = set(people_in(document.notify.first, but=()).values_list("person", flat=True))

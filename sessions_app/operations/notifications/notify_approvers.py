@@ -1,4 +1,4 @@
-"""Notify approvers of what waits for them, and limit the mail about one person."""
+"""Notify approvers of items that wait for them, and limit the mail caused by one person."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sessions_app.models import AccessRequest, Asks, CommandRun, Notice
 from sessions_app.operations.notifications.notify import Words, said
 
 # Within this time, news about the same request, or more held commands of the same grant, update the existing
-# notice.
+# notification.
 A_WHILE = dt.timedelta(minutes=10)
-# After this many notices about one person within the period, an approver gets the others as a digest.
+# After this many notifications about one person within the period, an approver gets the others as a digest.
 MOST, PERIOD = 3, dt.timedelta(hours=1)
-# How long a digest collects before it is mailed. Notices of incidents and break-glass access have a digest of
-# their own, mailed sooner.
+# How long a digest collects items before it is mailed. Incidents and break-glass access have their own
+# digest, which is mailed sooner.
 GATHERS, GATHERS_URGENT = dt.timedelta(minutes=15), dt.timedelta(minutes=2)
 LISTED = 10
 _LONGEST = 4000
@@ -48,12 +48,12 @@ def notify_approvers(
     now: dt.datetime,
     again: bool = False,
 ) -> None:
-    """Notify people of a request or a held command, with one notice for each request and one for all held
-    commands of a grant.
+    """Notify people of a request or a held command, with one notification for each request and one for all
+    held commands of a grant.
 
-    News within a short time updates that notice and isn't mailed again, unless it is a reminder (``again``).
-    After three notices within an hour about one person, including their accounts and machines, the others
-    become a digest. Call it in the transaction of the act.
+    News within a short time updates that notification and isn't mailed again, unless it is a reminder
+    (``again``). After three notifications within an hour about one person, including their accounts and
+    machines, the others become a digest. Call this in the transaction of the action.
     """
     told = {person.pk: person for person in people}
     urgent = (of if isinstance(of, AccessRequest) else of.grant.request).is_urgent
@@ -100,7 +100,7 @@ def _others_wait(run: CommandRun, now: dt.datetime) -> bool:
 
 
 def _same(mine: Sequence[Notice], fresh: Notice, now: dt.datetime) -> Notice | None:
-    """Return the recent notice of the same request, or of held commands of the same grant."""
+    """Return the recent notification about the same request, or about held commands of the same grant."""
     lately = (one for one in mine if one.asks == fresh.asks and one.created_at > now - A_WHILE)
     return next(
         (one for one in lately if (one.request_id, one.grant_id) == (fresh.request_id, fresh.grant_id)), None
@@ -129,7 +129,7 @@ def _digest(fresh: Notice, asker: Identity, now: dt.datetime) -> Notice:
 
 
 def _merge(kept: Notice, fresh: Notice) -> None:
-    """Merge a new notice into an existing one, which becomes unread again."""
+    """Merge a new notification into an existing one, which becomes unread again."""
     if kept.asks == Asks.VERDICT:
         kept.event, kept.subject, kept.path = fresh.event, fresh.subject, fresh.path
         kept.body = f"{fresh.body}\n\n{kept.body}"[:_LONGEST]

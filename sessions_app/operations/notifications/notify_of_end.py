@@ -19,8 +19,8 @@ TOLD_ALREADY = (EndReason.RELEASED, EndReason.WORKFLOW_CLOSED)
 
 
 def notify_of_end(*, grant: Grant, now: dt.datetime) -> None:
-    """Notify the holder that the grant has ended and why, unless they ended it themselves. If it started
-    without approval, notify the approvers under its policy that it needs their review.
+    """Notify the holder of the grant's end and its reason, unless they ended it themselves. If the grant
+    started without approval, notify the policy's approvers that a review is needed.
     """
     what = f"{grant.command_set_version.command_set} on {grant.cluster}"
     path = f"/grants/{grant.ref}/"
@@ -44,7 +44,7 @@ def notify_of_end(*, grant: Grant, now: dt.datetime) -> None:
             asks=Asks.REVIEW,
             of=grant,
             subject=f"{grant.ref} needs a review: {how_it_began(grant)} on {grant.cluster}",
-            body=lambda say: f"{_what_to_read(grant)} It is due by {say.moment(due)}.",
+            body=lambda say: f"{_what_to_read(grant)} The review is due by {say.moment(due)}.",
         )
         if document := facts.readable_document(grant.policy):
             await_answer(of=grant, document=document, now=now)

@@ -1,4 +1,4 @@
-"""Notify the people who may allow a held command."""
+"""Notify the people who can allow a held command."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sessions_app.queries.requests.deciders import deciders_in
 
 
 def notify_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
-    """Notify everyone who may allow the command. Return whether there is anyone.
+    """Notify everyone who can allow the command. Return whether there is anyone.
 
-    While the same command is waiting, trying it again notifies no one.
+    While the same command is waiting, another attempt notifies no one.
     """
     people = deciders_in(run.grant)
     same = CommandRun.objects.waiting(now).filter(grant=run.grant, target=run.target, line=run.line)

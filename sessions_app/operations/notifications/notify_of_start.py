@@ -16,7 +16,7 @@ from sessions_app.queries.workflows.doings import doing_of
 def notify_of_start(
     *, request: AccessRequest, document: PolicyDocument, grant: Grant, now: dt.datetime
 ) -> None:
-    """Notify all approvers under the policy or, if it has none, its administrators. The holder is never
+    """Notify all approvers of the policy or, if there are none, its administrators. The holder is never
     notified.
     """
     groups = document.approver_groups or (document.administrators or document.requesters).groups
@@ -27,7 +27,11 @@ def notify_of_start(
         subject=f"{how_it_began(grant)} on {request.cluster}",
         body=lambda say: "\n".join(
             filter(
-                None, [request.reason, f"Review it by {say.moment(due)}, after it has ended." if due else ""]
+                None,
+                [
+                    request.reason,
+                    f"Review the access by {say.moment(due)}, after it has ended." if due else "",
+                ],
             )
         ),
         path=f"/grants/{grant.ref}/",

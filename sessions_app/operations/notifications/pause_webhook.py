@@ -34,7 +34,7 @@ def pause_webhook(*, endpoint_id: int, actor: Identity, now: dt.datetime) -> Web
         endpoint = lock_endpoint(endpoint_id, actor)
         if endpoint.paused_at is not None:
             raise PausedAlready(
-                f"{endpoint} is already paused.", hint="Resume it when the receiver works again."
+                f"{endpoint} is already paused.", hint="Resume the webhook when the receiver works again."
             )
         pause(endpoint, actor=actor_of(actor), reason=f"by {actor.username}", now=now)
     return endpoint

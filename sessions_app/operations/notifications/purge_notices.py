@@ -14,8 +14,8 @@ BATCH = 5000
 
 
 def purge_notices(*, now: dt.datetime) -> int:
-    """Delete notifications older than STINT_NOTICES_DAYS, up to 5,000 at a time, and return how many; 0 if
-    they are kept forever. Notifications that are still to be mailed, or under legal hold, stay.
+    """Delete notifications older than STINT_NOTICES_DAYS, up to 5,000 at a time, and return the number; 0 if
+    they are kept forever. Notifications that are not mailed yet, or are under legal hold, stay.
     """
     if not settings.NOTICES_DAYS:
         return 0

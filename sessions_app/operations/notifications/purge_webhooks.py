@@ -11,7 +11,7 @@ BATCH = 5000
 
 
 def purge_webhooks(*, now: dt.datetime) -> int:
-    """Delete messages older than 30 days, up to 5,000 at a time, and return how many. Their events stay in
+    """Delete messages older than 30 days, up to 5,000 at a time, and return the number. Their events stay in
     the record.
     """
     old = WebhookMessage.objects.filter(created_at__lt=now - KEPT).order_by("created_at")

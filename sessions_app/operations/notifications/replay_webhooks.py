@@ -22,7 +22,7 @@ MOST = 10_000
 
 
 class TooMuchToReplay(InvalidInput):
-    """More happened since that time than can be sent again at once. Choose a later time."""
+    """Too many events happened since that time to send them all again. Choose a later time."""
 
     code = "too_much_to_replay"
 
@@ -35,13 +35,16 @@ def replay_webhooks(
     message_id: int | None = None,
     since: dt.datetime | None = None,
 ) -> int:
-    """Send one message again, or all events since a time, including those never queued; return how many.
+    """Send one message again, or all events since a time, including those never queued. Return the number of
+    messages.
 
-    Each message keeps its id, so that a receiver can recognize it. Raises NotFound, InvalidInput,
+    Each message keeps its id, so that a receiver can recognize duplicates. Raises NotFound, InvalidInput,
     TooMuchToReplay.
     """
     if (message_id is None) == (since is None):
-        raise InvalidInput("Choose a message or a start time.", fields={"since": ["Choose one of these."]})
+        raise InvalidInput(
+            "Choose a message or a start time.", fields={"since": ["Choose a message or a start time."]}
+        )
     with transaction.atomic():
         endpoint = lock_endpoint(endpoint_id, actor)
         count = _again(endpoint, now, pk=message_id) if since is None else _since(endpoint, since, now)
@@ -60,7 +63,7 @@ def replay_webhooks(
 
 
 def _again(endpoint: WebhookEndpoint, now: dt.datetime, **which: object) -> int:
-    """Reset messages to their first attempt, in any state."""
+    """Reset messages in any state to their first attempt."""
     return WebhookMessage.objects.filter(endpoint=endpoint, **which).update(
         state=WebhookState.PENDING, next_attempt_at=now, attempts=0, last_error="", last_status=None
     )

@@ -29,7 +29,7 @@ def resume_webhook(*, endpoint_id: int, actor: Identity, now: dt.datetime) -> We
     with transaction.atomic():
         endpoint = lock_endpoint(endpoint_id, actor)
         if endpoint.paused_at is None:
-            raise NotPaused(f"{endpoint} is not paused.", hint="Open it to see its status.")
+            raise NotPaused(f"{endpoint} is not paused.", hint="Open the webhook to see its status.")
         endpoint.paused_at, endpoint.pause_reason = None, ""
         endpoint.failing_since, endpoint.failures, endpoint.rest_until = None, 0, None
         endpoint.save(update_fields=["paused_at", "pause_reason", "failing_since", "failures", "rest_until"])

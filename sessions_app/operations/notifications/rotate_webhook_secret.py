@@ -25,10 +25,10 @@ LONGEST_OVERLAP = dt.timedelta(days=7)
 def rotate_webhook_secret(
     *, endpoint_id: int, actor: Identity, now: dt.datetime, overlap: dt.timedelta = OVERLAP
 ) -> str:
-    """Create a new secret for an endpoint that the actor owns, and return it. It is shown only once.
+    """Create a new secret for an endpoint that the actor owns, and return it. The secret is shown only once.
 
-    The old secret also signs for ``overlap``, at most 7 days, so that the receiver can switch. Zero revokes
-    it immediately. Raises NotFound, InvalidInput.
+    During ``overlap``, at most 7 days, messages are also signed with the old secret, so that the receiver can
+    switch. An overlap of zero retires the old secret immediately. Raises NotFound, InvalidInput.
     """
     if not dt.timedelta() <= overlap <= LONGEST_OVERLAP:
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""Send the emails of notices that are due."""
+"""Send the emails of notifications that are due."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from sessions_app.queries.notifications.notices import digest_waits
 log = structlog.get_logger(__name__)
 
 MAILER = Actor.system("mail")
-# After about a day of attempts, the notice is shown only in the app.
+# After attempts for about a day, the notification is shown only in the app.
 MOST_ATTEMPTS = 12
-# A small batch, so that the claims of a process that died are soon retried.
+# A small batch, so that notices claimed by a process that died are soon retried.
 BATCH = 10
-# Longer than the mail server's timeouts. After this, another process takes over from one that died.
+# Longer than the mail server's timeouts. After this, another process takes over from a process that died.
 CLAIM = dt.timedelta(minutes=5)
 FIRST_WAIT = dt.timedelta(minutes=1)
 # The backend that the settings choose without a mail server.
@@ -40,15 +40,15 @@ TOLD_AGAIN = dt.timedelta(days=1)
 
 
 def send_notices(*, now: Callable[[], dt.datetime]) -> int:
-    """Mail due notices in small batches, longest waiting first, until none is left or the server can't be
-    reached. Return how many were mailed.
+    """Mail due notifications in small batches, longest waiting first, until none is left or the server can't
+    be reached. Return the number of mails sent.
 
-    Without an email address or a mail server, a notice is only in the app. Mailing is given up if the server
-    refuses permanently, if the address is invalid, or after a dozen failures. Administrators are then
-    notified. A digest isn't mailed if none of its items still waits.
+    Without an email address or a mail server, a notification is only in the app. Stint stops mailing it if
+    the server refuses permanently, if the address is invalid, or after a dozen failures, and then notifies
+    administrators. A digest isn't mailed if none of its items still waits.
 
-    Any number of processes can run this at once: each claims its own notices. No transaction is open while
-    waiting for the server.
+    Any number of processes can run this at the same time: each claims its own notifications. No transaction
+    is open while waiting for the server.
     """
     if settings.EMAIL_BACKEND == _NO_SERVER:
         _drop(now())
@@ -81,7 +81,7 @@ def _due(now: dt.datetime) -> QuerySet[Notice]:
 
 
 def _claim(now: dt.datetime) -> list[Notice]:
-    """Claim a few unclaimed notices, each with the time at which it was due."""
+    """Claim a few unclaimed notifications, each with the time at which it was due."""
     with transaction.atomic():
         free = (
             _due(now)
@@ -94,17 +94,17 @@ def _claim(now: dt.datetime) -> list[Notice]:
 
 
 def _give_back(batch: Sequence[Notice]) -> None:
-    """Release the claims on notices that were not tried."""
+    """Release the claims on notifications that were not tried."""
     for notice in batch:
         _tried(notice).update(next_attempt_at=notice.next_attempt_at)
 
 
 def _mail(notice: Notice, email: Email, now: Callable[[], dt.datetime]) -> int:
-    """Try to mail one notice, and return how many were mailed. Raises NotReached if the others needn't be
-    tried now.
+    """Try to mail one notification, and return the number of mails sent. Raises NotReached if trying the
+    others would be pointless now.
     """
     if notice.asks == Asks.DIGEST and not digest_waits(notice, now()):
-        # Its items were decided, or its reader has seen it in the app.
+        # The items were decided, or the reader has seen the notification in the app.
         _tried(notice).update(next_attempt_at=None)
         return 0
     if not _begin(notice, now()):
@@ -151,9 +151,9 @@ def _send(notice: Notice, email: Email) -> None:
 
 
 def _begin(notice: Notice, now: dt.datetime) -> bool:
-    """Count the attempt before it is made, and renew the claim. Return whether the attempt may be made."""
+    """Count the attempt before mailing, and renew the claim. Return whether the attempt may be made."""
     if notice.attempts >= MOST_ATTEMPTS:
-        _give_up(notice, "Sending it repeatedly crashed the mail process.", now)
+        _give_up(notice, "Sending this mail repeatedly crashed the mail process.", now)
         return False
     if not _tried(notice).update(attempts=F("attempts") + 1, next_attempt_at=now + CLAIM):
         return False
@@ -162,7 +162,7 @@ def _begin(notice: Notice, now: dt.datetime) -> bool:
 
 
 def _tried(notice: Notice) -> QuerySet[Notice]:
-    """Return the notice only if no other process has tried it since."""
+    """Return the notification only if no other process has tried it since."""
     return Notice.objects.to_mail().filter(pk=notice.pk, attempts=notice.attempts)
 
 
@@ -187,7 +187,7 @@ def _give_up(notice: Notice, why: str, now: dt.datetime) -> None:
 
 def _was_told_of(person: Identity, now: dt.datetime) -> bool:
     """Whether administrators were recently notified that the person can't be reached. This also stops a loop
-    if the person is one of them.
+    if the person is an administrator.
     """
     lately = Notice.objects.filter(event=Event.IDENTITY_MAIL_FAILED, created_at__gt=now - TOLD_AGAIN)
     return lately.filter(path=_page(person)).exists()

@@ -17,10 +17,10 @@ BATCH = 200
 
 
 def warn_holders(*, now: dt.datetime) -> int:
-    """Notify the holders of grants that end within 15 minutes, once each; return how many. Run it every few
-    seconds.
+    """Notify the holders of grants that end within 15 minutes, once each, and return the number. Run this
+    every few seconds.
 
-    After an extension, they are notified again of the new end.
+    After an extension, holders are notified again before the new end.
     """
     with transaction.atomic():
         due = list(

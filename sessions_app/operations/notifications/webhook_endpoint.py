@@ -32,7 +32,7 @@ def inner_networks() -> list[Network]:
 
 
 def check_address(document: WebhookDocument) -> None:
-    """Refuse an address that webhooks may never reach. Raises DocumentError."""
+    """Reject an address that webhooks must never reach. Raises DocumentError."""
     try:
         check_url(document.url, inner_networks())
     except Forbidden as error:
@@ -56,9 +56,10 @@ def keep_previous(endpoint: WebhookEndpoint) -> None:
 
 
 def read_secret(given: Any, before: WebhookEndpoint | None, *, on_server: bool) -> str | None:
-    """Return the new signing secret of a document; None if the stored one stays.
+    """Return the new signing secret of a document; None to keep the stored one.
 
-    No secret, or ``(stored)``, keeps the stored one; a new endpoint gets a new one. Raises DocumentError.
+    A missing secret, or ``(stored)``, keeps the stored one; a new endpoint gets a generated one. Raises
+    DocumentError.
     """
     if given is None or given == STORED:
         return None if before is not None and before.sealed_secret else new_secret()
@@ -96,7 +97,7 @@ def signing_keys(endpoint: WebhookEndpoint, now: dt.datetime) -> Sequence[bytes]
 
 
 def endpoint_data(endpoint: WebhookEndpoint) -> dict[str, Any]:
-    """Return a stored endpoint in the form of its file, with ``(stored)`` as the secret."""
+    """Return a stored endpoint in the format of its file, with ``(stored)`` as the secret."""
     groups = sorted(endpoint.owner_groups.values_list("name", flat=True))
     people = sorted(endpoint.owner_people.values_list("username", flat=True))
     owners = {key: names for key, names in (("groups", groups), ("identities", people)) if names}
@@ -121,8 +122,8 @@ def set_owners(endpoint: WebhookEndpoint, who: Who | None) -> None:
 
 
 def owners_of(endpoint: WebhookEndpoint) -> list[Identity]:
-    """Return the people who are notified about the state of an endpoint: its owners or, if it has none,
-    administrators of Stint.
+    """Return the people to notify about the state of an endpoint: its owners or, if there are none, Stint
+    administrators.
     """
     people = Identity.objects.active()
     own = people.filter(groups__in=endpoint.owner_groups.all()) | people.filter(

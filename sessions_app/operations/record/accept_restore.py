@@ -28,14 +28,14 @@ from sessions_app.operations.grants.end_grant import end_grant
 
 
 class NothingWasRestored(Conflict):
-    """The record matches the checkpoints outside the database, so nothing has to be accepted."""
+    """The record matches the checkpoints outside the database, so there is no restore to accept."""
 
     code = "nothing_was_restored"
 
 
 class NothingIsKept(Conflict):
-    """The record contradicts the checkpoints, and this process does not see the ones that show it. Run this
-    where they are.
+    """The record contradicts the checkpoints, but this process has no access to the checkpoints that show it.
+    Run the command where they are stored.
     """
 
     code = "nothing_is_kept"
@@ -46,8 +46,8 @@ class Restored:
     """The outcome of accepting a restore: what was lost, as far as checkpoints show, and what was ended.
 
     ``kept`` is the last checkpoint that was signed before the restore, and ``kept_at`` its time. ``agreed``
-    and ``agreed_at`` are the size and time of the last one that also belongs to this record; 0 and None if
-    there is none. ``head`` is the number of the record's last entry. ``grants`` are the grants that were
+    and ``agreed_at`` are the size and time of the last checkpoint that also matches this record; 0 and None
+    if there is none. ``head`` is the number of the record's last entry. ``grants`` lists the grants that were
     ended.
     """
 
@@ -62,8 +62,8 @@ class Restored:
 
     @property
     def lost(self) -> int:
-        """Return the minimum number of lost entries: those that were signed and are missing from
-        this record.
+        """Return the minimum number of lost entries: those that were signed but are missing from this
+        record.
         """
         return self.kept.size - self.agreed
 
@@ -72,9 +72,9 @@ def accept_restore(*, reason: str, now: dt.datetime) -> Restored:
     """End every grant and every session, record what was lost, archive the earlier checkpoints, and sign this
     record.
 
-    Everything that was revoked, disabled or removed since the backup is back in its earlier state. Grants end
-    because it is unknown which of them had ended. Everything else must be reviewed. Raises InvalidInput,
-    NothingWasRestored, NothingIsKept, and the errors of ``make_checkpoint``.
+    Access that was revoked, disabled or removed since the backup is back in its earlier state. Grants end
+    because it is unknown which of them had already ended. Everything else must be reviewed by a person.
+    Raises InvalidInput, NothingWasRestored, NothingIsKept, and the errors of ``make_checkpoint``.
     """
     reason = checked_text(reason, field="reason")
     if not reason:
@@ -114,15 +114,14 @@ def accept_restore(*, reason: str, now: dt.datetime) -> Restored:
         write_standing("")
     set_aside(restored.aside)
     make_checkpoint(now=now)
-    # Replaces a verdict from before, in which entries were missing. The worker verifies the rest of a long
-    # record.
+    # Replaces an earlier verdict that found entries missing. The worker verifies the rest of a long record.
     verify_part(connection=connection, actor=Actor.system("restored"), now=now)
     enqueue("record.verify")
     return restored
 
 
 def _compare(now: dt.datetime) -> dict[str, Any]:
-    """Return the last kept checkpoint, and the last one that belongs to this record. Raises NothingIsKept."""
+    """Return the last stored checkpoint, and the last one that matches this record. Raises NothingIsKept."""
     notes = all_kept()
     if not notes:
         raise NothingIsKept(

@@ -26,13 +26,14 @@ def add_legal_hold(
     reason: str,
     now: dt.datetime,
 ) -> LegalHold:
-    """Keep a grant or request, all of an identity, or all of a period from being deleted or archived.
+    """Protect a grant or request, all data of an identity, or all data of a period from being deleted or
+    archived.
 
     Exactly one of ``ref``, ``identity`` and ``period`` (start inclusive, end exclusive) is given.
     Raises InvalidInput, NotFound.
     """
     if bool(ref) + bool(identity) + bool(period) != 1:
-        raise InvalidInput("Give a grant or request, or an identity, or a period.")
+        raise InvalidInput("Give a grant or request, an identity, or a period.")
     if period and period[0] >= period[1]:
         raise InvalidInput("The period ends before it starts.")
     if not reason.strip():
@@ -68,7 +69,9 @@ def add_legal_hold(
 
 
 def _known(ref: str) -> str:
-    """Return the reference of the grant that a reference is about, or that of a request without one."""
+    """Return the reference of the grant that the given reference leads to, or the reference itself for a
+    request without a grant.
+    """
     ref = spelled(ref.strip())
     request = AccessRequest.objects.filter(number=request_number(ref)).select_related("extends").first()
     if request is not None:

@@ -24,10 +24,10 @@ FINDER = Actor.system("recordings")
 def recover_recording(*, run: CommandRun, folder: Path, now: dt.datetime) -> bool:
     """Store the recording's digest and size in the run and the record.
 
-    Return whether there was anything to recover.
+    Return whether there was a recording to recover.
 
-    Skips a file that may still be being written, or that another process has already recovered. Removes an
-    empty file. Raises OSError.
+    Skips a file that may still be written to, or that another process has already recovered. Removes an empty
+    file. Raises OSError.
     """
     path = recording_path(run.grant.ref, run.pk)
     file = folder / path
@@ -57,8 +57,8 @@ def recover_recording(*, run: CommandRun, folder: Path, now: dt.datetime) -> boo
 def take_recording(
     *, run: CommandRun, path: str, digest: str, file_bytes: int, output_bytes: int, now: dt.datetime
 ) -> None:
-    """Add a recording to a run that ended without one, in the caller's transaction. From then on, limits
-    count it.
+    """Add a recording to a run that ended without one, in the caller's transaction. From then on, the
+    recording counts toward limits.
     """
     run.recording, run.recording_digest = path, digest
     run.recording_bytes, run.output_bytes = file_bytes, output_bytes

@@ -1,4 +1,4 @@
-"""Remove the texts of old entries from the database, once they are archived."""
+"""Remove the texts of old entries from the database after they have been archived."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sessions_app.storage.base import ObjectStore
 
 
 class NotArchived(Conflict):
-    """No archive has these entries, or an archive can't be read. Nothing was removed."""
+    """No archive contains these entries, or an archive can't be read. Nothing was removed."""
 
     code = "not_archived"
 
@@ -34,12 +34,13 @@ def remove_archived(
     now: dt.datetime,
     owner: BaseDatabaseWrapper | None = None,
 ) -> int:
-    """Remove the texts of archived entries up to number ``until``, the end of an archive, and return how
-    many.
+    """Remove the texts of archived entries up to number ``until``, the end of an archive, and return the
+    number of entries.
 
-    Entries under legal hold keep theirs. Hashes and columns remain, so the record can still be verified. Each
-    archive in the store is first compared with the record. ``owner`` is the connection of the schema's owner,
-    None if that is the default one. Raises NotArchived, AltersArchive, OSError, and the database's errors.
+    Entries under legal hold keep their texts. Hashes and columns remain, so the record can still be verified.
+    Each archive in the store is first compared with the record. ``owner`` is the connection of the schema's
+    owner; None means the default connection. Raises NotArchived, AltersArchive, OSError, and the database's
+    errors.
     """
     if not AuditArchive.objects.filter(log=MAIN_LOG, until=until).exists():
         raise NotArchived(f"No archive ends with entry {until:,}.", hint="Archive these entries first.")
@@ -63,12 +64,13 @@ def remove_archived(
 
 
 def _compare(until: int, store: ObjectStore | None) -> None:
-    """Compare the archives in the store whose texts are still in the database."""
+    """Compare the archives in the store with the record, as far as the texts are still in the database."""
     archives = AuditArchive.objects.filter(log=MAIN_LOG, until__lte=until, until__gt=last_removed())
     for archive in archives.exclude(object="").order_by("until"):
         if store is None:
             raise NotArchived(
-                f"The archive {archive.object} is in a store that is not set.", hint="Set STINT_RECORD_STORE."
+                f"The archive {archive.object} is in an object store that is not configured.",
+                hint="Set STINT_RECORD_STORE.",
             )
         with tempfile.TemporaryFile() as file:
             _fetch(store, archive.object, file)

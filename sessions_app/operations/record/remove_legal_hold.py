@@ -15,7 +15,7 @@ from sessions_app.models import LegalHold
 
 
 def remove_legal_hold(*, actor: Actor, number: int, reason: str, now: dt.datetime) -> None:
-    """Let retention and archives apply again to what the hold with this number covers.
+    """Let retention and archiving apply again to the data that the hold with this number protects.
 
     Raises InvalidInput, NotFound.
     """

@@ -1,4 +1,4 @@
-"""Write the signed part of the record that is not archived yet to an archive."""
+"""Write the part of the record that is signed but not archived yet to an archive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from broker.audit.record import record
 from sessions_app.storage.base import ObjectStore
 
 ARCHIVER = Actor.system("archive")
-# The prefix of archives' objects in the store.
+# The prefix of archive objects in the store.
 FOLDER = "record"
 # How often the worker archives new entries.
 EVERY = dt.timedelta(days=1)
@@ -26,18 +26,18 @@ _LOCK = 7_421
 
 
 def archive_is_due(*, now: dt.datetime) -> bool:
-    """Whether nothing was archived for a day."""
+    """Whether no archive was written in the last day."""
     return not AuditArchive.objects.filter(log=MAIN_LOG, at__gt=now - EVERY).exists()
 
 
 def store_archive(
     *, into: ObjectStore | BinaryIO, before: dt.datetime | None = None, now: dt.datetime
 ) -> AuditArchive | None:
-    """Archive all entries after the last archive up to the last checkpoint, or the last one signed earlier
+    """Archive all entries after the last archive, up to the last checkpoint or the last one signed earlier
     than ``before``. Return the archive, or None if there are no such entries.
 
     In a store, the object's name is the SHA-256 of its content. A file must be open for reading and writing.
-    An archive is recorded in the transaction that adds it. Raises OSError, and the database's errors.
+    An archive is recorded in the transaction that adds its row. Raises OSError, and the database's errors.
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -70,7 +70,9 @@ def _unarchived(before: dt.datetime | None) -> Part | None:
 
 
 def _written(part: Part, into: ObjectStore | BinaryIO) -> tuple[str, str]:
-    """Write an archive, and return its SHA-256 and the name of its object; without a store, no name."""
+    """Write an archive, and return its SHA-256 and the name of its object; without a store, the name is
+    empty.
+    """
     if not hasattr(into, "put"):
         return write_archive(part, into), ""
     with tempfile.TemporaryFile() as file:

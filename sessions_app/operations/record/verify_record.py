@@ -16,7 +16,7 @@ from broker.kernel.errors import NotFound, StintError
 
 
 class CheckpointsUnreadable(StintError):
-    """The process can't read the file with the checkpoints. Check ``STINT_CHECKPOINTS_FILE`` and its
+    """The process can't read the checkpoint file. Check ``STINT_CHECKPOINTS_FILE`` and the file's
     permissions.
     """
 
@@ -31,13 +31,13 @@ class NotForYou(NotFound):
 
 
 def verify_record(*, actor: Identity, now: dt.datetime) -> Verdict | None:
-    """Verify what was appended since the last verification, and return the verdict.
+    """Verify the entries that were appended since the last verification, and return the verdict.
 
     The worker then verifies the whole record, a part at a time.
 
-    Both compare it with the last signed checkpoint. Return None if there is nothing to continue from, or too
-    much to read while the caller waits; then only the worker verifies. Raises NotForYou,
-    CheckpointsUnreadable.
+    Both compare the record with the last signed checkpoint. Return None if there is no verification to
+    continue from, or too much to read while the caller waits; then only the worker verifies. Raises
+    NotForYou, CheckpointsUnreadable.
     """
     if not actor.is_superuser:
         raise NotForYou("Only administrators can verify the record.")

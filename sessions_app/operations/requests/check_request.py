@@ -49,8 +49,8 @@ class NewRequest:
 
     ``duration`` is in seconds. ``targets`` None means all targets of the cluster.
 
-    ``workflow`` is the reference of the workflow that the access is for, and ends with. ``once`` identifies
-    one submission of a form, so that a repeated submission creates only one request.
+    ``workflow`` is the reference of the workflow that the access is for. Access ends when the workflow ends.
+    ``once`` identifies one submission of a form, so that a repeated submission creates only one request.
     """
 
     cluster: str
@@ -96,7 +96,7 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
         )
     targets = _targets(cluster, ask.targets)
     workflow = workflow_for(requester, ask.workflow) if ask.workflow else None
-    # If the workflow does not exist, the rules report what is wrong with its reference.
+    # If the workflow does not exist, the rules report the error in its reference.
     named = workflow.ref if workflow else ask.workflow or ""
     wanted = {
         "kind": ask.kind,
@@ -125,9 +125,9 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
 
 
 def for_its_workflow(requester: Identity, ask: NewRequest) -> NewRequest:
-    """Return the request with the workflow that the requester's token is bound to, if any, filled in.
+    """Return the request with the workflow that the requester's token is bound to, if any.
 
-    Raises BoundToOtherWorkflow if it names another.
+    Raises BoundToOtherWorkflow if the request names another workflow.
     """
     if not requester.bound_to:
         return ask
@@ -152,7 +152,7 @@ def _policies(
 
 
 def _readable(policies: list[AccessPolicy]) -> list[tuple[AccessPolicy, PolicyDocument]]:
-    """Return the readable policies: an unreadable one must not hide others.
+    """Return the readable policies. An unreadable policy must not hide others.
 
     Raises Unreadable if none is readable.
     """
@@ -169,13 +169,13 @@ def _readable(policies: list[AccessPolicy]) -> list[tuple[AccessPolicy, PolicyDo
 
 
 def _check_form(ask: NewRequest, now: dt.datetime) -> None:
-    """Reject values that no rule could evaluate. The limits far exceed what any policy allows."""
+    """Reject values that no rule could evaluate. These limits far exceed what any policy allows."""
     checked_text(ask.reason, field="reason")
     checked_text(ask.ticket, field="ticket", longest=MAX_TICKET)
     if ask.kind not in RequestKind.values:
         raise InvalidInput(
             "Unknown kind of request.",
-            fields={"kind": [f"One of: {', '.join(RequestKind.values)}."]},
+            fields={"kind": [f"Use one of: {', '.join(RequestKind.values)}."]},
         )
     if type(ask.duration) is not int or abs(ask.duration) > FARTHEST.total_seconds():
         raise InvalidInput(
@@ -193,8 +193,8 @@ def _check_form(ask: NewRequest, now: dt.datetime) -> None:
 
 
 def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | None) -> dict[str, str]:
-    """Return the parameters, including those that the command set takes from the workflow, which must match
-    the named one.
+    """Return the parameters, including those that the command set takes from the workflow. Given values of
+    these must match the workflow's.
 
     Raises InvalidInput if no workflow is named, if it lacks the fact, or if another value was given.
     """
@@ -207,7 +207,10 @@ def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | Non
             raise InvalidInput(
                 f"{name} comes from the workflow, but the request names no open workflow.",
                 hint="Name an open incident, change, ticket, task or pipeline run.",
-                fields={"workflow": ["Required."], f"parameters.{name}": ["Comes from the workflow."]},
+                fields={
+                    "workflow": ["Required."],
+                    f"parameters.{name}": ["The value comes from the workflow."],
+                },
             )
         if not value:
             raise InvalidInput(
@@ -222,7 +225,7 @@ def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | Non
                     if fact not in ("id", "ref")
                     else f"{name} comes from the workflow, which is {value}."
                 ),
-                hint=f"Use {value}, or name the other workflow.",
+                hint=f"Use {value}, or name the workflow that has this value.",
                 fields={f"parameters.{name}": [f"Must be {value}."]},
             )
     return {**ask.parameters, **{name: value for name, (_, value) in taken.items()}}
@@ -283,7 +286,7 @@ def _preview(draft: AccessRequest, case: Case, targets: list[Target], now: dt.da
 def _lapses_at(
     draft: AccessRequest, document: PolicyDocument, ends_at: dt.datetime, now: dt.datetime
 ) -> dt.datetime:
-    """Return when the request expires: no later than the end of the requested time, or of the workflow."""
+    """Return when the request expires: no later than the end of the requested time or of the workflow."""
     limits = [now + dt.timedelta(seconds=document.decision_time)]
     if draft.starts_at:
         limits.append(ends_at)
@@ -296,7 +299,7 @@ def _compiled(draft: AccessRequest, decision: Decision) -> CompiledSet:
     compiled = _filled(draft.command_set_version, draft.parameters, decision)
     if why := compiled.off_limits(draft.cluster.connection):
         raise InvalidInput(
-            f"The command set {why}. No grant can include this.",
+            f"The command set {why}. No grant can include this command set.",
             hint="Use other values, or choose another command set.",
             fields={f"parameters.{name}": [f"The command set {why}."] for name in draft.parameters},
         )
@@ -312,7 +315,7 @@ def _filled(version: CommandSetVersion, parameters: dict[str, str], decision: De
             hint="An administrator must publish it again.",
         ) from error
     except CompileError as error:
-        # Also report what the rules deny, so that several problems can be fixed at once.
+        # Also report what the rules deny, so that the requester can fix several problems together.
         fields = {**error.fields, **decision.faults}
         raise InvalidInput(str(error), fields=fields, moments=decision.moments) from error
 

@@ -1,4 +1,4 @@
-"""Comment in the thread of a request, with a question or an answer."""
+"""Add a question or an answer to the thread of a request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST = 200
 
 
 class ThreadIsFull(Conflict):
-    """The request has as many comments as it can have."""
+    """The request has reached the maximum number of comments."""
 
     code = "thread_is_full"
 
@@ -31,7 +31,7 @@ def comment_request(*, request_id: int, author: Identity, text: str, now: dt.dat
     """Add a comment to the thread of a request that the author can see, and notify the other side.
 
     A comment by the requester, or by the requester's owner, is sent to everyone who commented before, or to
-    the approvers if nobody did. Any other comment is sent to the requester. Comments do not approve or deny.
+    the approvers if no one did. Any other comment is sent to the requester. Comments do not approve or deny.
     Raises NotFound, InvalidInput, ThreadIsFull.
     """
     text = checked_text(text, field="text", longest=LONGEST)

@@ -52,19 +52,21 @@ from sessions_app.queries.workflows.workflows import why_over
 
 
 class MayNotDecide(Forbidden):
-    """Your verdict would not count, for example because it is your own request. The message says why."""
+    """Your verdict would not count, for example because the request is your own. The message gives the
+    reason.
+    """
 
     code = "may_not_decide"
 
 
 class ScopeChanged(Conflict):
-    """The request changed after you read it, so your verdict was not counted. Read it again."""
+    """The request changed after you read it, so your verdict was not counted. Read the request again."""
 
     code = "scope_changed"
 
 
 class AlreadyDecided(Conflict):
-    """The request is no longer pending. Read it again to see who decided it."""
+    """The request is no longer pending. Open it to see who decided."""
 
     code = "already_decided"
 
@@ -82,13 +84,14 @@ def decide_request(
     left: str = "",
     now: dt.datetime,
 ) -> AccessRequest:
-    """Record a verdict on exactly the scope with this digest. If that settles the request, apply the outcome.
+    """Record a verdict on exactly the scope with this digest. If the verdict settles the request, apply the
+    outcome.
 
     ``narrowing`` can reduce what an approval allows: ``duration`` in seconds, and the ``commands`` (indices)
-    and ``targets`` (ids) to keep. ``left`` is the digest of what other approvers had left of the request when
-    it was read (`left_digest`). An approval is not counted if another approver has reduced the request since
-    then. A denial settles the request at once and needs a comment. Repeating a verdict on the same scope,
-    with the same reduction, changes nothing.
+    and ``targets`` (ids) to keep. ``left`` is the digest of the scope that earlier approvers had left when
+    the request was read (`left_digest`). An approval is not counted if another approver has reduced the
+    request since then. A denial settles the request immediately, and needs a comment. Repeating a verdict on
+    the same scope, with the same reduction, changes nothing.
 
     Raises NotFound, MayNotDecide, AlreadyDecided, ProofNeeded, SignInNeeded, ScopeChanged, InvalidInput,
     RequestRefused, and for extensions MayNotExtend and GrantIsOver.
@@ -98,7 +101,7 @@ def decide_request(
         request = lock_request(request_id, approver, workflow, extends)
         why_not = may_not_decide(request, approver)
         if why_not:
-            raise MayNotDecide(why_not, hint="Another approver must decide it.")
+            raise MayNotDecide(why_not, hint="Another approver must decide.")
         narrowing = {name: value for name, value in (narrowing or {}).items() if value is not None}
         given = given_by(request, approver)
         if given is not None and _is_repeated(request, given, verdict, digest, narrowing):
@@ -122,7 +125,7 @@ def decide_request(
         resolution = _counted(approval)
         approved = resolution.standing is Standing.APPROVED
         case = _judged(request, targets, extent, now) if approved else None
-        # Everything was checked above. From here on, it is written.
+        # All checks were made above. The rest writes the outcome.
         if given is not None:
             given.voided_at = now
             given.save(update_fields=["voided_at"])
@@ -134,10 +137,10 @@ def decide_request(
 def _bound_to(
     request_id: int, approver: Identity, verdict: str, now: dt.datetime
 ) -> tuple[int | None, int | None]:
-    """Return the ids of a request's workflow and of the grant that it extends, which can't change.
+    """Return the ids of a request's workflow and of the grant that it extends. Neither can change.
 
-    Before an extension is approved, its workflow is read from the source: an extension takes effect with the
-    verdict. Everything else takes effect at its start, which reads the workflow again.
+    Before an extension is approved, its workflow is read from the source, because an extension takes effect
+    with the verdict. Other requests take effect at their start, when the workflow is read again.
     """
     bound = ask("SELECT workflow_id, extends_id FROM sessions_app_accessrequest WHERE id = %s", request_id)
     workflow, extends = next(iter(bound), (None, None))
@@ -163,8 +166,8 @@ _LOCKED = Rows(
 def lock_request(
     request_id: int, approver: Identity, workflow: int | None, extends: int | None
 ) -> AccessRequest:
-    """Lock a request that the approver may see, with its verdicts. Raises NotFound."""
-    # The same lock order as for closing a workflow and ending a grant: first these, then what is bound to
+    """Lock a request that the approver can see, with its verdicts. Raises NotFound."""
+    # The same lock order as for closing a workflow and ending a grant: these first, then the rows bound to
     # them.
     if workflow is not None:
         Workflow.objects.select_for_update(no_key=True, of=("self",)).filter(pk=workflow).first()
@@ -178,7 +181,7 @@ def lock_request(
 
 
 def given_by(request: AccessRequest, approver: Identity) -> Approval | None:
-    """Return the verdict of this account that counts, if there is one. Uses prefetched verdicts."""
+    """Return this account's verdict that currently counts, if there is one. Uses prefetched verdicts."""
     standing = (one for one in request.approvals.all() if one.voided_at is None)
     return next((one for one in standing if one.approver_id == approver.pk), None)
 
@@ -186,11 +189,12 @@ def given_by(request: AccessRequest, approver: Identity) -> Approval | None:
 def _is_repeated(
     request: AccessRequest, given: Approval, verdict: str, digest: str, narrowing: dict[str, Any]
 ) -> bool:
-    """Whether this verdict is already recorded, as after a double click or a resubmitted form.
+    """Whether this verdict is already recorded, for example after a double click or when a form was submitted
+    again.
 
-    If not, it replaces the earlier one. Raises AlreadyDecided if it can't. Until the request is settled, an
-    approver can still change an approval into a denial. An approval can't be replaced by one with another
-    reduction: other approvers may have relied on the first one.
+    A different verdict replaces the earlier one. Raises AlreadyDecided if that is not allowed. Until the
+    request is settled, an approver can change an approval into a denial. An approval can't be replaced by one
+    with another reduction, because other approvers may have relied on the first one.
     """
     same = given.verdict == verdict and given.digest == digest
     if same and (verdict == Verdict.DENY or given.narrowing == narrowing):
@@ -200,7 +204,7 @@ def _is_repeated(
     if same:
         raise AlreadyDecided(
             "You have already approved this request with another scope, which still counts.",
-            hint="Deny the request if less must be allowed.",
+            hint="If the scope must be smaller, deny the request.",
         )
     raise AlreadyDecided("You have already decided this request.", hint="Open the request to see its status.")
 
@@ -209,10 +213,10 @@ def _check_open(request: AccessRequest, now: dt.datetime) -> None:
     if request.state != RequestState.PENDING:
         raise AlreadyDecided(
             f"{request.ref} is already {RequestState(request.state).label.lower()}.",
-            hint="Open it to see who decided.",
+            hint="Open the request to see who decided.",
         )
     if request.lapses_at <= now:
-        raise AlreadyDecided(f"{request.ref} has expired.", hint="The requester can submit a new one.")
+        raise AlreadyDecided(f"{request.ref} has expired.", hint="The requester can submit a new request.")
     if request.workflow is not None and (over := why_over(request.workflow, now)):
         raise AlreadyDecided(
             f"{request.ref} has expired: {over}.",
@@ -224,10 +228,10 @@ def _check_scope(request: AccessRequest, targets: list[Target], digest: str) -> 
     current = facts.scope_of(request, targets).digest()
     if digest != request.digest or current != request.digest:
         raise ScopeChanged(
-            "The request, or its targets or commands, changed since you read it.",
+            "The request, its targets or its commands changed after you read it.",
             hint=(
-                "Reload it and read it again. If it can no longer be approved, ask the requester to submit a"
-                " new one."
+                "Reload and review it again. If it can no longer be approved, ask the requester to "
+                "submit a new one."
             ),
         )
 
@@ -241,7 +245,7 @@ def _check_left(request: AccessRequest, verdict: str, left: str) -> None:
 
 
 def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict[str, Any]) -> Extent:
-    """Return what is left of the request after this verdict."""
+    """Return the scope that is left of the request after this verdict."""
     if verdict not in Verdict.values:
         raise InvalidInput("A verdict is `approve` or `deny`.", fields={"verdict": ["Unknown verdict."]})
     if verdict == Verdict.DENY:
@@ -255,7 +259,7 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
     if request.kind == RequestKind.EXTENSION and set(narrowing) - {"duration"}:
         raise InvalidInput(
             "Only the duration of an extension can be reduced.",
-            hint="Deny it and ask the holder to submit a new request.",
+            hint="Deny the extension and ask the holder to submit a new request.",
         )
     try:
         given = extent_of(request).narrowed(narrowing)
@@ -268,7 +272,9 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
     try:
         return left_of(request).meet([given])
     except CannotWiden as error:
-        raise InvalidInput(str(error), hint="Agree on a scope with the other approver, or deny.") from error
+        raise InvalidInput(
+            str(error), hint="Agree on a scope with the other approver, or deny the request."
+        ) from error
 
 
 def _counted(approval: Approval) -> Resolution:
@@ -301,7 +307,7 @@ def _settle(
 ) -> None:
     """Write the consequences of a verdict.
 
-    ``case`` is that of the approved request; None if it is not approved.
+    ``case`` belongs to the approved request; None if the request is not approved.
     """
     request, comment, now = approval.request, approval.comment, approval.created_at
     if resolution.standing is Standing.DENIED:
@@ -377,7 +383,7 @@ def _what(request: AccessRequest, left: Extent, now: dt.datetime, say: Sayer) ->
     start = say.moment(later) if later else "immediately"
     less = say_reduction(request, left)
     what = f"{what}\n{less}" if less else what
-    return what if request.extends else f"{what}\nIt starts {start} and ends automatically."
+    return what if request.extends else f"{what}\nAccess starts {start} and ends automatically."
 
 
 def _notify_requester(

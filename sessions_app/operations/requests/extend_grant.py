@@ -41,8 +41,8 @@ class MayNotExtend(Forbidden):
 def extend_grant(
     *, grant_id: int, requester: Identity, seconds: int, reason: str = "", now: dt.datetime
 ) -> AccessRequest:
-    """Request a later end for an active grant of the requester. If the policy needs no approval, extend it at
-    once.
+    """Request a later end for one of the requester's active grants. If the policy needs no approval, extend
+    the grant immediately.
 
     Sessions continue meanwhile. Raises NotFound (not the requester's grant), GrantIsOver, MayNotExtend,
     InvalidInput, TooManyOpenRequests.
@@ -92,9 +92,9 @@ def extend_grant(
 
 
 def read_workflow_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
-    """Read the workflows of grants that are about to be extended from their source.
+    """Read the workflows of grants that are about to be extended from their sources.
 
-    Later checks end what is no longer justified.
+    Later checks end grants that are no longer justified.
 
     Raises MayNotExtend if the source does not report a workflow's status.
     """
@@ -103,13 +103,13 @@ def read_workflow_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
         try:
             read_workflow(ref=ref, now=now)
         except (SourceUnreadable, UnknownWorkflow) as error:
-            raise MayNotExtend(error.message, hint="Try again when the source answers.") from error
+            raise MayNotExtend(error.message, hint="Try again when the workflow source answers.") from error
 
 
 def check_extension(
     *, grant: Grant, seconds: int, now: dt.datetime, deciding: AccessRequest | None = None
 ) -> Case:
-    """Return the case of an extension that is allowed now.
+    """Return the case of an extension that is currently allowed.
 
     ``deciding`` is the extension request that is about to be approved.
 
@@ -117,7 +117,7 @@ def check_extension(
     """
     case = case_of_grant(grant, now, extension=seconds, deciding=deciding)
     if refused := refusal(case, Step.EXTEND):
-        # The hint of a rule about requests is about changing a request, so it does not fit here.
+        # The rule's hint is about changing a request, so it does not apply here.
         hint = "Request new access." if Step.REQUEST in STEPS[refused.of] else refused.fix
         raise MayNotExtend(refused.message, hint=hint, moments=refused.moments)
     return case

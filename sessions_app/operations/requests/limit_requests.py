@@ -36,11 +36,11 @@ class TooManyOpenRequests(StintError):
 
 
 def limit_requests(*, requester: Identity, urgent: bool, now: dt.datetime) -> None:
-    """Reject another request of a person, by any account or machine of theirs, if the maximum number is
+    """Reject a person's request if the maximum number of requests by all their accounts and machines is
     already waiting.
 
     Urgent requests (`AccessRequest.is_urgent`) are counted separately, so that neither kind blocks the other.
-    Call it in the transaction that saves the request. Raises TooManyOpenRequests.
+    Call this in the transaction that saves the request. Raises TooManyOpenRequests.
     """
     lock_person(identity=requester)
     persons = list(persons_of(requester))
@@ -53,5 +53,5 @@ def limit_requests(*, requester: Identity, urgent: bool, now: dt.datetime) -> No
     which = f", such as {', '.join(seen)}" if seen else ""
     raise TooManyOpenRequests(
         f"{count} requests from you and your machines are waiting for approval, which is the limit.",
-        hint=f"Withdraw one that you no longer need{which}, or wait until one is decided.",
+        hint=f"Withdraw a request that you no longer need{which}, or wait until one is decided.",
     )

@@ -22,7 +22,7 @@ PAUSE = dt.timedelta(minutes=10)
 
 
 class MayNotRemind(Conflict):
-    """Approvers were notified less than a minute ago, or nobody can be notified. Wait, and try again."""
+    """Approvers were notified less than a minute ago, or there is no one to notify. Wait, and try again."""
 
     code = "may_not_remind"
 
@@ -30,7 +30,7 @@ class MayNotRemind(Conflict):
 def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> AccessRequest:
     """Notify the approvers who can still decide a request, at most once every 10 minutes.
 
-    The request must be the actor's, or that of a machine that the actor owns. Raises NotFound,
+    The request must belong to the actor, or to a machine that the actor owns. Raises NotFound,
     AlreadyDecided, MayNotRemind.
     """
     with transaction.atomic():
@@ -43,7 +43,9 @@ def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> Acc
         if request is None:
             raise NotFound("Request not found.")
         if request.state != RequestState.PENDING or request.lapses_at <= now:
-            raise AlreadyDecided(f"{request.ref} is no longer pending.", hint="Open it to see its status.")
+            raise AlreadyDecided(
+                f"{request.ref} is no longer pending.", hint="Open the request to see its status."
+            )
         people = _people(request, now)
         request.reminded_at = now
         request.save(update_fields=["reminded_at"])

@@ -45,7 +45,7 @@ LONGEST_ONCE = 64
 
 class RequestRefused(StintError):
     """A policy does not allow the request. ``rules`` has the result of each rule, and what to change. Through
-    a gateway, the status is 403 for a command that the grant does not allow, and 429 if too many of them
+    a gateway, the status is 403 for a command that the grant does not allow, and 429 if too many commands
     wait for approval.
     """
 
@@ -64,9 +64,9 @@ class RequestRefused(StintError):
 
 
 def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessRequest:
-    """Request one command set on one cluster. If no approval is needed, the grant is created at once.
+    """Request one command set on one cluster. If no approval is needed, the grant is created immediately.
 
-    A repeated submission of a form returns the request that the first one created. Raises NotRequestable,
+    When a form is submitted again, the request from the first submission is returned. Raises NotRequestable,
     InvalidInput, RequestRefused, TooManyOpenRequests.
     """
     if ask.kind == RequestKind.EXTENSION:
@@ -119,17 +119,16 @@ def _ask(requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessReques
 
 
 class RequestRefusedKind(StintError):
-    """Requests of this kind can't be submitted directly. Use the action of the grant."""
+    """Requests of this kind can't be submitted directly. Use the corresponding action of the grant."""
 
     code = "invalid"
     status = 400
 
 
 def read_its_workflow(requester: Identity, ask: NewRequest, now: dt.datetime) -> NewRequest:
-    """Read the named workflow from its source, and return the request with its reference.
+    """Read the named workflow from its source, and return the request with the workflow's reference.
 
-    The rules deny a workflow that the source does not know.
-    Raises SourceUnreadable.
+    The rules deny a workflow that the source does not know. Raises SourceUnreadable.
     """
     if not ask.workflow:
         return ask
@@ -140,9 +139,9 @@ def read_its_workflow(requester: Identity, ask: NewRequest, now: dt.datetime) ->
 
 
 def _hold_workflow(ask: NewRequest) -> None:
-    """Lock the workflow, so that it can't close between the check and the grant.
+    """Lock the workflow, so that it can't close between the check and the creation of the grant.
 
-    Closing ends only existing grants.
+    Closing a workflow ends only grants that exist by then.
     """
     if ask.workflow:
         list(Workflow.objects.select_for_update(no_key=True).filter(ref=ask.workflow).order_by("pk"))
@@ -179,7 +178,7 @@ def _save(actor: Actor, ask: NewRequest, preview: Preview, now: dt.datetime) -> 
 
 def _doing_fact(preview: Preview) -> dict[str, str]:
     """Return, for the record, whether the workflow was the requester's own, because the decision relied on
-    it.
+    this.
     """
     if preview.workflow is None:
         return {}

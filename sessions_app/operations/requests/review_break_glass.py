@@ -18,15 +18,15 @@ from sessions_app.queries.requests.deciders import may_not_review
 
 
 class StillInUse(Conflict):
-    """Break-glass access can be reviewed only after it has ended. End it first."""
+    """Break-glass access can be reviewed only after it has ended. End the grant first."""
 
     code = "still_in_use"
 
 
 def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.datetime) -> Grant:
-    """Record a review.
+    """Record a review of break-glass access.
 
-    The reviewer is an administrator or a person who could have approved the access, but not its own holder.
+    The reviewer is an administrator or a person who could have approved the access, but not its holder.
 
     Access that has not ended can't be reviewed, because it may still be used. Raises NotFound, MayNotDecide,
     StillInUse, AlreadyDecided, InvalidInput (no note).
@@ -45,7 +45,7 @@ def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.
             raise MayNotDecide(why_not, hint="Another approver must review it.")
         if grant.state not in (GrantState.REVOKING, GrantState.ENDED):
             raise StillInUse(
-                f"{grant.ref} is still active.", hint="Review it after it has ended, or end it now."
+                f"{grant.ref} is still active.", hint="Review the access after it has ended, or end it now."
             )
         if grant.reviewed_at is not None:
             raise AlreadyDecided("This access has already been reviewed.")

@@ -25,12 +25,13 @@ class TooManyBookmarks(Conflict):
 def save_bookmark(*, identity: Identity, page: str, name: str, query: str, now: dt.datetime) -> Bookmark:
     """Save a page's query string for the identity. Saving under an existing name replaces it.
 
-    A bookmark gives no access and is private, so it is not recorded. Raises InvalidInput, TooManyBookmarks.
+    A bookmark gives no access and is private, so saving it is not recorded. Raises InvalidInput,
+    TooManyBookmarks.
     """
     name = checked_text(name, field="name", longest=LONGEST_NAME)
     if len(query) > LONGEST_QUERY:
         raise InvalidInput(
-            "The bookmark is too long to save.", fields={"query": ["Shorten it and save again."]}
+            "The bookmark is too long to save.", fields={"query": ["Shorten the filters and save again."]}
         )
     query = checked_text(query, field="query", longest=LONGEST_QUERY)
     if not name:

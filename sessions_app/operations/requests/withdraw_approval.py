@@ -18,16 +18,18 @@ from sessions_app.queries.requests.undo import why_final
 
 
 class TooLateToWithdraw(Conflict):
-    """Your approval can't be withdrawn anymore. The message says why. Deny the request, or end the grant."""
+    """Your approval can't be withdrawn anymore. The message gives the reason. Deny the request, or end the
+    grant.
+    """
 
     code = "too_late_to_withdraw"
 
 
 def withdraw_approval(*, request_id: int, approver: Identity, now: dt.datetime) -> AccessRequest:
-    """Withdraw the approver's own approval, seconds after it was given and before anything started.
+    """Withdraw the approver's own approval, within seconds and before anything has started.
 
-    A pending request is then as if the approval had never been given. If it was already approved for a later
-    start, its grant ends before it starts. Raises NotFound, TooLateToWithdraw.
+    A pending request is then in the same state as if the approval had never been given. If the request was
+    already approved for a later start, its grant ends before it starts. Raises NotFound, TooLateToWithdraw.
     """
     # The database rejects changes to either.
     bound = AccessRequest.objects.filter(pk=request_id).values_list("workflow_id", "extends_id").first()

@@ -1,9 +1,9 @@
 """Decide whether a grant can be used here and now, and for what.
 
-Every entry point calls this, whatever its proof. It is one prepared statement over partial indexes, sent and
-read in libpq's own formats. The deadline is part of the statement, so access ends by the clock, even if no
-worker runs. A listing, a session or an earlier answer never authorizes anything. It runs for every command,
-call and request, so it must be cheap.
+Every entry point calls this, regardless of the kind of proof. The decision is one prepared statement over
+partial indexes, sent and read in libpq's own formats. The deadline is part of the statement, so access ends
+on time even if no worker runs. A listing, a session or an earlier answer never authorizes anything. The
+statement runs for every command, call and request, so it must be fast.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from sessions_app.queries.catalog.command_sets import compiled_by_digest
 log = structlog.get_logger(__name__)
 
 Row = tuple[bytes | None, ...]
-# The errors that a proof raises for a grant's row that can't be read.
+# The errors that a proof raises for a grant row that can't be read.
 UNREADABLE = (ValueError, CannotDecrypt, ConnectorError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnyUse:
-    """One grant on one target, of any kind, ready to be used: what may run there, until when, and how to
-    reach it.
+    """One grant on one target, of any kind, ready to use: what may run there, until when, and how to reach
+    the target.
 
-    ``credential_id`` is the grant's token in use; None if there is none. ``client`` is the address of the
-    client; empty if it is not known.
+    ``credential_id`` is the grant's token in use; None if there is none. ``client`` is the client's address;
+    empty if unknown.
     """
 
     grant_id: int
@@ -60,8 +60,8 @@ class AnyUse:
 
     @property
     def login(self) -> Mapping[str, Any]:
-        """Return what the lease stores about reaching the target, for kinds whose connector calls it without
-        a key of the grant.
+        """Return what the lease stores about reaching the target, for kinds whose connector uses no key of
+        the grant.
         """
         return {}
 
@@ -71,7 +71,7 @@ class TokenUse(AnyUse):
     """One grant on one target that is used with a token.
 
     ``good_until`` is when the token expires, which can be before its grant ends. ``jkt`` is the thumbprint of
-    the key that each request must prove; empty if none.
+    the key that each request must prove; empty if there is none.
     """
 
     credential_id: int
@@ -81,17 +81,17 @@ class TokenUse(AnyUse):
 
 
 def life_of_use(use: AnyUse, *_: object, **__: object) -> Life:
-    """Return the life of a use's grant, for traces."""
+    """Return the lifetime of a use's grant, for traces."""
     return Life(use.request_id, use.grant_ref)
 
 
 def holder_of(use: AnyUse) -> Actor:
-    """Return the actor that the record names for a use."""
+    """Return the actor to name in the record for a use."""
     return Actor(name=use.holder, id=use.holder_id, kind=use.holder_kind)
 
 
 def place_of(use: AnyUse) -> dict[str, str]:
-    """Return the client address of a use, as record entries have it."""
+    """Return the client address of a use in the format of record entries."""
     return {"from": use.client} if use.client else {}
 
 
@@ -100,30 +100,30 @@ Used = TypeVar("Used", bound=AnyUse)
 
 
 class Proof(Protocol[Used_co]):
-    """A caller's proof at an entry point, with the target or cluster that it was presented for."""
+    """A caller's proof at an entry point, with the target or cluster for which it was presented."""
 
     def values(self) -> Sequence[str | None]:
-        """Return the values for its statement."""
+        """Return the values for the proof's SQL statement."""
 
     def ask(self, values: Sequence[bytes | None]) -> Answer:
         """Run the proof's statement, whose second column is the grant's reference."""
 
     def use(self, row: Row) -> Used_co | None:
-        """Return the use in a row; None if the proof is not sufficient.
+        """Return the use described by a row; None if the proof is not sufficient.
 
         Raises ValueError if the grant can't be read.
         """
 
 
 def used_from(use: Used, client: str) -> Used:
-    """Return a use with the address of its client."""
+    """Return a use with the client's address."""
     return replace(use, client=client[:64])
 
 
 def authorize_use(*, by: Proof[Used]) -> list[Used]:
-    """Return what a proof currently authorizes, the latest deadline first. An empty list allows nothing.
+    """Return what a proof currently authorizes, latest deadline first. An empty list allows nothing.
 
-    A grant that can't be read is left out, so that it allows nothing and hides no others. Raises
+    A grant that can't be read is left out: it then allows nothing and doesn't hide others. Raises
     RecordContradicted, and the database's errors.
     """
     asked = values_of(by)
@@ -158,7 +158,7 @@ def rows_in(answer: Answer) -> Iterator[Row]:
 
 
 def only(uses: list[Used]) -> Used | None:
-    """Return the only use of a token; None if it has none, or if several make it ambiguous."""
+    """Return the only use of a token; None if there is none, or if several uses make it ambiguous."""
     return uses[0] if len(uses) == 1 else None
 
 
@@ -169,10 +169,11 @@ COLUMNS = """
 
 
 def live(at: str = "") -> str:
-    """Return the SQL condition that a grant and all those above it are usable now, by their active holders,
-    while the record is not contradicted.
+    """Return the SQL condition that a grant, and all grants it was delegated from, are usable now by their
+    active holders, while the record is not contradicted.
 
-    ``at`` is a time as a SQL expression. The grant must be usable both then and when the statement runs.
+    ``at`` is a time as an SQL expression. The grant must be usable both at that time and when the statement
+    runs.
     """
     clock = "clock_timestamp()"
     late = f"greatest({at}, {clock})" if at else clock
@@ -242,7 +243,7 @@ def fields_of(row: Row, digest: str, kind: type[_Compiled]) -> dict[str, Any]:
 
 
 def _bound(data: Any) -> dict[str, str]:
-    """Return stored parameters. Raises ValueError for anything that this code never stores."""
+    """Return stored parameters. Raises ValueError for data that this code never stores."""
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
         raise ValueError("The parameters must map names to strings.")
     return data
@@ -251,7 +252,7 @@ def _bound(data: Any) -> dict[str, str]:
 def _kept(data: Any) -> list[int]:
     """Return the stored indices of commands.
 
-    Raises ValueError, also for null, which elsewhere could mean all commands.
+    Raises ValueError, also for null, which could mean "all commands" elsewhere.
     """
     if not isinstance(data, list) or not all(type(index) is int for index in data):
         raise ValueError("The commands are not a list of numbers.")

@@ -1,4 +1,4 @@
-"""Record a call that is not made, because the tool changed, its server does not answer, or its client
+"""Record a call that is not made because the tool changed, its server does not answer, or its client
 disconnected.
 """
 
@@ -23,7 +23,7 @@ from sessions_app.operations.sessions.try_command import MAX_REASON
 def bar_call(*, use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime) -> int:
     """Record a call that was never sent, and return its run's id. It does not count as a deviation.
 
-    Raises GrantIsOver, but the attempt is recorded even then.
+    Raises GrantIsOver, but the attempt is recorded even in that case.
     """
     try:
         return _bar(use, session_id, line, reason, now)

@@ -1,4 +1,4 @@
-"""Let a gateway claim an order, once."""
+"""Let a gateway claim an order exactly once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Claimed:
 
 
 def claim_order(*, order_id: int, gateway_id: int, now: dt.datetime) -> Claimed | None:
-    """Claim an order that is unclaimed and has not expired. Return None for any other.
+    """Claim an order that is unclaimed and has not expired. Return None for any other order.
 
     The holder's access is checked again, because the order may have waited.
     """

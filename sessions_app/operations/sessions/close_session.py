@@ -1,4 +1,4 @@
-"""Close a session when a grant is no longer used in it."""
+"""Close a session when the grant is no longer used in it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WHERE sessions_app_session.id = %s AND sessions_app_session.closed_at IS NULL
 def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
     """Record that a session has no connections left. A session that is already closed does not change.
 
-    If the grant is ending and this was its last session, its revocation continues at once.
+    If the grant is ending and this was its last session, its revocation continues immediately.
     """
     reason = recordable(reason)
     with transaction.atomic():
@@ -59,7 +59,7 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
 def _hurry_end(grant: Grant, now: dt.datetime) -> None:
     if is_in_use(grant):
         return
-    # If the grant's end waits for its row, the process that updates the row continues the revocation.
+    # If the grant's end waits for a row lock, the process that updates the row continues the revocation.
     if Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, revoking_at__isnull=False).update(
         next_attempt_at=now
     ):

@@ -41,7 +41,7 @@ def decide_hold(
         if run is None:
             raise NotFound("Command not found.")
         if why_not := may_not_decide_in(run.grant, actor):
-            raise MayNotDecide(why_not, hint="Another approver must decide it.")
+            raise MayNotDecide(why_not, hint="Another approver must decide.")
         if not run.waits(now):
             raise AlreadyDecided("The command is no longer waiting.", hint="The holder can try it again.")
         if for_grant and run.grant.cluster.kind != "mcp":

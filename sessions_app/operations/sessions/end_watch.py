@@ -12,12 +12,14 @@ from broker.audit.events import Event
 from sessions_app.models import Watch
 from sessions_app.operations.sessions.watch_run import NOTIFIES
 
-# A view whose process has not confirmed it for this long has ended with that process.
+# A live view that its process has not confirmed for this long has ended with that process.
 LOST_AFTER = dt.timedelta(seconds=30)
 
 
 def end_watch(*, watch_id: int, reason: str, now: dt.datetime) -> None:
-    """End a live view. The gateway publishes nothing more for it. One that has ended does not change."""
+    """End a live view. The gateway stops publishing output for it. A view that has already ended does not
+    change.
+    """
     with transaction.atomic():
         watch = (
             Watch.objects.select_for_update(no_key=True, of=("self",))
@@ -42,7 +44,7 @@ def end_watch(*, watch_id: int, reason: str, now: dt.datetime) -> None:
 
 
 def end_lost_watches(*, now: dt.datetime) -> int:
-    """End the views of processes that were lost, and return how many."""
+    """End the live views of processes that died, and return the number of views."""
     lost = list(Watch.objects.filter(seen_at__lt=now - LOST_AFTER).values_list("pk", flat=True)[:100])
     for pk in lost:
         end_watch(watch_id=pk, reason="lost", now=now)

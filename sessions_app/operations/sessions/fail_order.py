@@ -13,7 +13,7 @@ from sessions_app.models import CommandOrder
 
 
 def fail_order(*, order_id: int, error: str, now: dt.datetime) -> None:
-    """Record why nothing was run. An order that already has a run or an error does not change."""
+    """Record why an order did not run. An order that already has a run or an error does not change."""
     with transaction.atomic():
         order = (
             CommandOrder.objects.select_for_update(no_key=True, of=("self",))

@@ -92,6 +92,6 @@ def finish_run(
 def _is_late(run: CommandRun, digest: str) -> bool:
     """Whether a gateway that was considered lost reports its recording late.
 
-    What was recovered in the meantime may be shorter.
+    A recording that was recovered in the meantime may be shorter.
     """
     return run.state == RunState.CUT and run.recording_purged_at is None and run.recording_digest != digest

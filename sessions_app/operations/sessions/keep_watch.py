@@ -1,4 +1,4 @@
-"""Check every other second that a live view may go on."""
+"""Check every other second whether a live view may continue."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ EVERY = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Whether a view may go on. ``over`` is why it can't; ``watchers`` are the names of all who watch the run
-    now.
+    """Whether a view may continue. ``over`` is the reason if it can't; ``watchers`` lists the names of
+    everyone who watches the run now.
     """
 
     over: str
@@ -24,9 +24,9 @@ class Kept:
 
 
 def keep_watch(*, watch_id: int, actor: Identity, now: dt.datetime) -> Kept:
-    """Return whether a view may go on, and confirm it to the gateway if so.
+    """Return whether a view may continue. If so, confirm the view to the gateway.
 
-    A view ends with the command, and as soon as its watcher may no longer see it.
+    A view ends with the command, and as soon as the watcher may no longer see the command.
     """
     watch = Watch.objects.filter(pk=watch_id, watcher=actor).first()
     run = CommandRun.objects.visible_to(actor).filter(pk=watch.run_id).first() if watch else None

@@ -15,10 +15,10 @@ from sessions_app.models.request import URGENT_KINDS
 
 
 def limit_holds(*, grant: Grant, now: dt.datetime) -> str:
-    """Return why no other command of a locked grant may wait for approval now; empty if one may.
+    """Return why no other command of a locked grant can wait for approval now; empty if one can.
 
-    There is one limit for a grant, and one for all accounts and machines of its holder. Urgent grants
-    (`AccessRequest.is_urgent`) are counted separately. Call it in the transaction that saves the run.
+    There is one limit for each grant, and one for all accounts and machines of its holder. Urgent grants
+    (`AccessRequest.is_urgent`) are counted separately. Call this in the transaction that saves the run.
     """
     waiting = CommandRun.objects.waiting(now)
     if waiting.filter(grant=grant).count() >= settings.WAITING_COMMANDS_PER_GRANT:

@@ -1,5 +1,5 @@
-"""Count the refused commands of a grant and its tree of delegations, and suspend or end the grant when there
-are too many.
+"""Count the refused commands of a grant and its tree of delegations. If there are too many, suspend or end
+the grant.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ SELECT id FROM sessions_app_grant
 def lock_watched(*, grant_id: int) -> None:
     """Lock all grants in the tree of delegations that a grant belongs to.
 
-    Call it before any other lock, and before the refusal is recorded. Ending a grant locks the grant, then
-    those delegated from it, then the record. With another order here, the two could deadlock.
+    Call this before any other lock, and before the refusal is recorded. Ending a grant locks the grant, then
+    those delegated from it, then the record. With another lock order here, the two could deadlock.
     """
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [grant_id, grant_id])
 
 
 def note_deviation(*, grant_id: int, now: dt.datetime) -> Grant:
-    """Check whether a grant and its tree of delegations have reached the limit on refused commands, set by
-    its policy or else by Stint's default.
+    """Check whether a grant and its tree of delegations have reached the limit on refused commands, which is
+    set by the policy or else is Stint's default.
 
-    If so, the grant at the top is suspended or ends, as the policy sets, and grants delegated from it end. If
-    a person holds the top grant and only the limit for machines is reached, the machine's grant below it ends
-    instead. Approvers are notified of the refused commands. Call it in the transaction of a refusal that
-    began with ``lock_watched``.
+    If so, the grant at the top is suspended or ends, depending on the policy, and grants delegated from it
+    end. If a person holds the top grant and only the limit for machines is reached, the machine's delegated
+    grant ends instead. Approvers are notified of the refused commands. Call this in the transaction of a
+    refusal that began with ``lock_watched``.
     """
     grant = Grant.objects.select_related("policy", "holder", "cluster").get(pk=grant_id)
     if grant.state != GrantState.ACTIVE or grant.held_at is not None:
@@ -73,7 +73,7 @@ def note_deviation(*, grant_id: int, now: dt.datetime) -> Grant:
 
 
 def _reached(grant: Grant) -> tuple[Grant | None, CommandRunQuerySet, int]:
-    """Return the grant whose limit is reached, if any, with the refused runs that count, and their number."""
+    """Return the grant whose limit is reached, if any, the refused runs that count, and their number."""
     chain = chain_of(grant)
     tried = CommandRun.objects.filter(
         grant__in=in_tree_of(grant), state=RunState.REFUSED, pk__gt=chain[0].deviations_after
@@ -91,14 +91,16 @@ def _terms(grant: Grant) -> Deviations:
 
 
 def _is_held(grant: Grant) -> bool:
-    """Whether too many refused commands suspend the grant until an approver has reviewed it, instead of
-    ending it.
+    """Whether too many refused commands suspend the grant until an approver reviews it, instead of ending the
+    grant.
     """
     return grant.holder.is_person and _terms(grant).people == "hold"
 
 
 def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
-    """Suspend the grant, and end those delegated from it, because its holder could continue through them."""
+    """Suspend the grant, and end the grants delegated from it, because its holder could otherwise continue
+    through them.
+    """
     for part in lock_descendants(grant_ids=[grant.pk]):
         end_grant(
             grant_id=part.pk,

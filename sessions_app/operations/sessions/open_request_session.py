@@ -1,4 +1,4 @@
-"""Open a session at the first request with a token to a target."""
+"""Open a session when a token is first used for a request to a target."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from sessions_app.operations.sessions.open_session import lock_live
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.queries.requests.facts import login_of, target_facts
 
-# Requests hold no connection, so there is nothing to cut when the process that answers them is gone.
+# Requests hold no connection, so there is nothing to cut if the process that answers them dies.
 NODE = "http"
 
 
 def open_request_session(*, use: RequestUse, client_address: str, now: dt.datetime) -> int:
-    """Record that a token is used and that its target must be queried at the end. Return the session's id.
+    """Record that a token is used, and that its target must be queried at the end of the grant. Return the
+    session's id.
 
-    There is one session per token and target: a second call returns the same id. The session counts as
+    Each pair of token and target has one session: a second call returns the same id. The session counts as
     closed, because each request is authorized separately. Raises GrantIsOver.
     """
     with transaction.atomic():

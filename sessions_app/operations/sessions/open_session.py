@@ -51,7 +51,7 @@ _ENDS = "SELECT 1 FROM sessions_app_endintent WHERE grant_id = %s LIMIT 1"
 
 
 def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
-    """Lock the grant, and the token in use, against ending until the surrounding transaction is over.
+    """Lock the grant and the token in use, so that they can't end before the surrounding transaction does.
 
     A use is then either registered before the end, which cuts it, or sees the end and does not begin. Raises
     GrantIsOver, GrantIsHeld, TokenIsOver, RecordContradicted.
@@ -96,10 +96,11 @@ def _lock_token(use: AnyUse, now: dt.datetime) -> None:
 
 
 def lock_open(use: AnyUse, session_id: int) -> None:
-    """Lock an open session of the use against closing until the surrounding transaction is over.
+    """Lock an open session of the use, so that the session can't close before the surrounding transaction
+    ends.
 
-    Raises SessionIsOver. An end waits only for open sessions, so nothing may begin in a closed one. A session
-    is closed by its gateway, or on behalf of a gateway that was unresponsive for too long.
+    Raises SessionIsOver. The end of a grant waits only for open sessions, so nothing may begin in a closed
+    session. A session is closed by its gateway, or on behalf of a gateway that was unresponsive for too long.
     """
     mine = Session.objects.filter(
         pk=session_id, grant=use.grant_id, target=use.target.id, closed_at__isnull=True
@@ -113,7 +114,7 @@ def lock_open(use: AnyUse, session_id: int) -> None:
 def check_proof(fingerprint: str) -> SSHPublicKey | None:
     """Return the key that authenticated the holder, if it is registered.
 
-    Raises SessionIsOver if it was removed meanwhile.
+    Raises SessionIsOver if the key was removed in the meantime.
     """
     key = registered_key(fingerprint)
     if key is not None and key.removed_at is not None:

@@ -38,8 +38,8 @@ class LineRefused(Forbidden):
 
 
 class TooManyOrders(Conflict):
-    """The grant has as many running or waiting commands as can be started from its page. Wait for one to
-    finish.
+    """The grant already has the maximum number of commands that were started on its page and are running or
+    waiting. Wait for one to finish.
     """
 
     code = "too_many_orders"
@@ -55,13 +55,12 @@ def order_command(
     client_address: str = "",
     now: dt.datetime,
 ) -> CommandOrder:
-    """Order a gateway to run command ``index`` of a grant of the actor, with ``values`` for its free
-    parameters.
+    """Order a gateway to run command ``index`` of one of the actor's grants, with ``values`` for the
+    command's free parameters.
 
-    The line is quoted and checked by the command language, and the gateway checks it again. A line that is
-    not allowed is ordered as well, so that the gateway refuses and records it like any other; then
-    LineRefused is raised. Also raises NotFound (not the actor's grant), GrantIsOver, InvalidInput,
-    TooManyOrders.
+    The command language quotes and checks the line, and the gateway checks it again. A line that is not
+    allowed is also ordered, so that the gateway refuses and records it like any other; then LineRefused is
+    raised. Also raises NotFound (not the actor's grant), GrantIsOver, InvalidInput, TooManyOrders.
     """
     use, forms = _use(grant_id, actor, target, now)
     decision = forms.lines_for(use.compiled, index, values)
@@ -110,7 +109,7 @@ def _use(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> tuple
         raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")
     raise InvalidInput(
         f"{grant.ref} does not cover this target.",
-        hint="Choose one of its targets.",
+        hint="Choose one of the grant's targets.",
         fields={"target": ["Not in the grant."]},
     )
 
@@ -118,7 +117,7 @@ def _use(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> tuple
 def _line(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str]) -> str:
     """Return the line as a person would have typed it, even if it is not allowed.
 
-    Raises InvalidInput if nobody could type it.
+    Raises InvalidInput if the line could not be typed.
     """
     try:
         line = forms.line_of(use.compiled, index, values)
@@ -139,19 +138,19 @@ def _line(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str]) -> s
 
 
 def _check_length(line: str, values: Mapping[str, str]) -> None:
-    """Raise InvalidInput if a line is too long to store in full: the gateway runs what is stored."""
+    """Raise InvalidInput if a line is too long to store in full, because the gateway runs the stored line."""
     if len(line) > MAX_STORED:
         says = f"The command is longer than {MAX_STORED} characters."
         longest = max(values, key=lambda name: len(values[name]), default="line")
         raise InvalidInput(
-            says, hint="Shorten its values, or run it from a terminal.", fields={longest: [says]}
+            says, hint="Shorten its values, or run the command from a terminal.", fields={longest: [says]}
         )
 
 
 def _make_room(grant_id: int, now: dt.datetime) -> None:
     """Raise TooManyOrders if no more commands can be ordered now.
 
-    Locks the grant's orders until the transaction is over.
+    Locks the grant's orders until the end of the transaction.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('stint_order', %s))", [grant_id])

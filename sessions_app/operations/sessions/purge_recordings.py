@@ -22,11 +22,11 @@ from sessions_app.queries.record.holds import run_held
 from sessions_app.queries.record.recording_content import object_store
 from sessions_app.queries.record.recording_files import QUIET, kept_bytes, recordings_trouble, too_old
 
-# The most files per round and policy, and the most in one record entry.
+# The maximum number of files per round and policy, and per record entry.
 BATCH = 500
 # Administrators are notified again after this long.
 AGAIN = dt.timedelta(days=1)
-# For this long after a run was cut, its recording is searched for here. `reconcile_recordings` finds later
+# For this long after a run was cut, this module looks for its recording. `reconcile_recordings` finds later
 # ones.
 LATELY = dt.timedelta(days=1)
 
@@ -34,12 +34,14 @@ log = structlog.get_logger(__name__)
 
 
 def purge_recordings(*, folder: Path, now: dt.datetime) -> int:
-    """Delete recordings in ``folder``, and in the object store, that are older than their policies keep them.
+    """Delete recordings, in ``folder`` and in the object store, whose retention time under their policies is
+    over.
 
-    Return how many were deleted. First recovers recordings whose gateway was lost, so that they count toward
-    limits and expire as well. Each deletion is recorded beforehand, so that a crash leaves no unrecorded
-    file. What is under legal hold stays. Notifies administrators, once a day, when space is running out. Does
-    nothing without a folder or a store, because another machine has the folder.
+    Return the number of deleted recordings. Recordings of lost gateways are recovered first, so that they
+    count toward limits and expire as well. Each deletion is recorded beforehand, so that no file disappears
+    without an entry after a crash. Recordings under legal hold stay. Administrators are notified, once a day,
+    when space is running out. Without a folder or a store, nothing is done, because the folder is on another
+    machine.
     """
     if not folder.is_dir() and not settings.RECORDINGS_STORE:
         return 0
@@ -111,7 +113,7 @@ def _delete(run: CommandRun, folder: Path) -> bool:
 
 
 def _delete_object(stored: StoredRecording) -> None:
-    """Delete an object and its key. Raises OSError."""
+    """Delete an object and its encryption key. Raises OSError."""
     if stored.object:
         object_store().delete(stored.object)
     stored.delete()

@@ -1,5 +1,5 @@
-"""Read back the statements that a grant's holder ran on a database, if the cluster's administrator
-allows it.
+"""Read the statements that a grant's holder ran on a database back from the server, if the cluster's
+administrator allows this.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sessions_app.models import (
 from sessions_app.operations.targets.connect import lease_of
 
 NODE = "postgres"
-# The server's log is still read for this long after the end, because the last statements may be missing.
+# The server's log is still read for this long after the end, because the last statements may arrive late.
 AFTER_THE_END = dt.timedelta(minutes=1)
 LONGEST = 4000
 
@@ -47,9 +47,10 @@ def leases_to_read(*, now: dt.datetime) -> list[int]:
 
 
 def read_statements(*, lease_id: int, now: Callable[[], dt.datetime]) -> int:
-    """Record the statements that the server reports since the last read, each once. Return how many were new.
+    """Record the statements that the server reports since the last read, each once. Return the number of new
+    statements.
 
-    This only observes: the server enforces what may be run. Raises ConnectorError.
+    This only observes: the server enforces what is allowed. Raises ConnectorError.
     """
     lease = Lease.objects.select_related("grant__cluster", "grant__holder", "target").get(pk=lease_id)
     grant = lease.grant
@@ -106,9 +107,9 @@ def _write(lease: Lease, grant: Grant, fresh: Sequence[RunStatement], now: dt.da
 
 
 def _session(lease: Lease, grant: Grant, now: dt.datetime) -> Session:
-    """Return the session that represents the use of a role.
+    """Return the session that represents the use of a database role.
 
-    Connections to the server come and go, and Stint holds none.
+    Connections to the server come and go, and Stint holds none of them.
     """
     node, _ = GatewayNode.objects.get_or_create(
         name=NODE, defaults={"started_at": now, "seen_at": now, "stopped_at": now}

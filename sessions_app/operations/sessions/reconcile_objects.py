@@ -17,15 +17,15 @@ from sessions_app.operations.record.recover_recording import FINDER
 from sessions_app.operations.sessions.store_recordings import FOLDER
 from sessions_app.storage.base import ObjectStore, StoredObject
 
-# The most objects per database query.
+# The maximum number of objects per database query.
 BATCH = 1000
 
 
 def reconcile_objects(*, store: ObjectStore, now: dt.datetime) -> int:
-    """Delete objects that no row names, once they are older than the retention time of recordings.
+    """Delete objects that no row refers to, once they are older than the retention time of recordings.
 
-    Return the number of deleted objects. They can exist after a backup of the database was restored. Each
-    gets an entry in the record before it is deleted. Raises StoreError.
+    Return the number of deleted objects. Such objects can exist after a backup of the database was restored.
+    Each one gets an entry in the record before it is deleted. Raises StoreError.
     """
     before = now - dt.timedelta(days=settings.RECORDINGS_DAYS)
     objects, removed = store.objects(FOLDER), 0
@@ -46,7 +46,7 @@ def _unknown(objects: Sequence[StoredObject]) -> list[StoredObject]:
 @transaction.atomic
 def _record_purge(one: StoredObject, now: dt.datetime) -> None:
     """Record that an object is about to be removed, unless a process that died before the removal already
-    recorded it.
+    recorded this.
     """
     said = AuditEntry.objects.filter(
         object_ref=one.name, object_type="recording", event=Event.RECORDING_PURGED.value

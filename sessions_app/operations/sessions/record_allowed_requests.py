@@ -1,4 +1,4 @@
-"""Record allowed requests, many in one call."""
+"""Record many allowed requests in one call."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class AllowedRequests:
 def record_allowed_requests(
     *, requests: Sequence[AllowedRequests], answered: bool, now: dt.datetime
 ) -> list[bool]:
-    """Store each as one run with its count, and append it to the record.
+    """Store each group of identical requests as one run with its count, and append it to the record.
 
     Return for each whether it was recorded. Requests that are not ``answered`` yet are recorded only if their
-    token is still valid once the record is locked. So each is either in the record before its access ends, or
-    must be refused.
+    token is still valid once the record is locked. So each request is either recorded before its access ends,
+    or must be refused.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         until = {} if answered else lock_requests(one.use for one in requests)
@@ -65,7 +65,7 @@ def _row(one: AllowedRequests) -> dict[str, object]:
         "target": use.target.name,
         "line": " ".join(argv),
         "argv": argv,
-        # Requests that are allowed without a command have none.
+        # Requests that are allowed without a command have no command.
         "command": decision.index if decision.index >= 0 else None,
         "effect": decision.effect,
         "times": one.times,

@@ -1,4 +1,4 @@
-"""Record a refused request before it is answered."""
+"""Record a refused request before the response is sent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNKNOWN = "this use is not allowed"
 def record_refused_request(
     *, use: RequestUse, session_id: int, line: str, reason: str, code: str, now: dt.datetime
 ) -> int:
-    """Record a request that an active grant does not allow, and return its run's id."""
+    """Record a request that an active grant does not allow, and return the run's id."""
     line = recordable_line(line)
     with transaction.atomic():
         lock_watched(grant_id=use.grant_id)
@@ -108,9 +108,9 @@ def record_dead_token(
 
 
 def _fault(credential: GrantCredential, target_name: str, now: dt.datetime) -> str:
-    """Return why the token can't be used, other than a suspension; empty if it can.
+    """Return why the token can't be used, apart from a suspension; empty if it can.
 
-    Called only if the hot path found nothing.
+    Called only if the fast path found nothing.
     """
     if credential.revoked_at is not None:
         return "the token was replaced"
@@ -121,7 +121,7 @@ def _fault(credential: GrantCredential, target_name: str, now: dt.datetime) -> s
 
 
 def why_over(grant: Grant, now: dt.datetime) -> str:
-    """Return why a grant is over or has not started, as a clause; empty if neither."""
+    """Return, as a clause, why a grant is over or has not started; empty if it is active."""
     if grant.state != GrantState.ACTIVE:
         return f"the grant is {grant.state}"
     if grant.expires_at <= now:

@@ -1,4 +1,4 @@
-"""Record an access review of an API server that denied the account of a grant.
+"""Record an access review in which an API server asked about a grant's account and got a denial.
 
 A review only checks access, as `kubectl auth can-i` does, so it is not a run and does not count as a
 deviation.
@@ -22,7 +22,7 @@ from sessions_app.operations.sessions.try_command import MAX_REASON
 def record_refused_review(
     *, mark: str, cluster: str, line: str, reason: str, code: str, now: dt.datetime
 ) -> None:
-    """Record a denied review of the account with this mark. A review of an unknown mark is not recorded."""
+    """Record a denied review for the account with this mark. A review for an unknown mark is not recorded."""
     grant = Grant.objects.select_related("holder").filter(mark=mark).first()
     if grant is None:
         return
@@ -45,7 +45,9 @@ def record_refused_review(
 
 @dataclass(frozen=True, slots=True)
 class DeadAccount:
-    """The grant of an account that has no access now, the cluster that sent the review, and the reason."""
+    """The grant of an account that currently has no access, the cluster that sent the review, and the
+    reason.
+    """
 
     grant_ref: str
     holder_id: int
@@ -56,10 +58,10 @@ class DeadAccount:
 def record_dead_account(
     *, mark: str, clusters: Mapping[int, str], line: str, now: dt.datetime
 ) -> DeadAccount | None:
-    """Record a review of an account whose grant can't be used on these clusters.
+    """Record a review for an account whose grant can't be used on these clusters.
 
-    Return None for an unknown mark. ``clusters`` maps ids to names of the clusters that the review may be
-    from.
+    Return None for an unknown account. ``clusters`` maps ids to names of the clusters that may have sent the
+    review.
     """
     grant = Grant.objects.filter(mark=mark).first()
     if grant is None:

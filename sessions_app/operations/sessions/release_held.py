@@ -25,20 +25,20 @@ class StillHeld(Conflict):
 def release_held(*, use: AnyUse, run_id: int, line: str, decision: Allowed, now: dt.datetime) -> Tried:
     """Move an allowed held command to running, once.
 
-    Raises GrantIsOver, SessionIsOver, TokenIsOver, StillHeld. ``line`` and its ``decision`` are those of the
-    held attempt, or of an identical one. If they differ from the row that the approver saw, nothing runs.
+    Raises GrantIsOver, SessionIsOver, TokenIsOver, StillHeld. ``line`` and ``decision`` belong to the held
+    attempt, or to an identical one. If they differ from the row that the approver saw, nothing runs.
     """
     with transaction.atomic():
         grant = lock_live(use, now)
         allowed = CommandRun.objects.allowed_once(now).filter(pk=run_id, grant_id=use.grant_id)
-        # Lock the session before its run, in the same order as closing a session.
+        # Lock the session before its run, in the same order as closing a session does.
         for session_id in allowed.values_list("session_id", flat=True):
             lock_open(use, session_id)
         run = allowed.select_for_update(no_key=True, of=("self",)).first()
         if run is None:
             raise StillHeld("The command has not been allowed.", hint="Ask an approver to allow it.")
         if (line, list(decision.argv)) != (run.line, run.argv):
-            raise StillHeld("Another command was allowed.", hint="Ask an approver to allow this one.")
+            raise StillHeld("Another command was allowed.", hint="Ask an approver to allow this command.")
         run.deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
         run.state, run.started_at = RunState.RUNNING, now
         run.client_address = use.client or run.client_address

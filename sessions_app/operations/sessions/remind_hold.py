@@ -28,8 +28,8 @@ class RemindedAlready(Conflict):
 def remind_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
     """Notify everyone who can allow a held command again, at most once a minute.
 
-    The command must be the actor's, or belong to a machine that the actor owns. Raises NotFound (it is
-    neither), AlreadyDecided (it is no longer waiting), RemindedAlready.
+    The command must belong to the actor, or to a machine that the actor owns. Raises NotFound (no such
+    command), AlreadyDecided (no longer waiting), RemindedAlready.
     """
     with transaction.atomic():
         run = lock_own_hold(run_id, actor, now)

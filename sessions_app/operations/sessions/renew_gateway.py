@@ -29,7 +29,7 @@ class Renewed:
     """The state of the database at a renewal.
 
     ``at`` is the database's time. ``gateways`` is the number of gateways with a lease. ``open`` has the
-    sessions that are open at this gateway according to their rows. The gateway may have fewer, because the
+    sessions that are open at this gateway according to their rows. The gateway may know fewer, because the
     response to an opening can be lost. ``keys`` changes when a key that gateways share was created, rotated
     or retired.
     """
@@ -46,8 +46,9 @@ def renew_gateway(
 ) -> Renewed:
     """Renew a gateway's lease, creating its row the first time.
 
-    It runs in its own transaction, which does not wait for the disk. ``host_key`` is the gateway's public
-    host key. ``tls_fingerprint`` is the SHA-256 of the certificate that clients of its web gateways trust.
+    The renewal runs in its own transaction, which does not wait for the disk. ``host_key`` is the gateway's
+    public host key. ``tls_fingerprint`` is the SHA-256 of the certificate that clients of the gateway's web
+    endpoints trust.
     """
     ((number, at, gateways, opened, keys),) = ask(_RENEW, name, version, host_key, tls_fingerprint, now)
     rows = json.loads(opened) if isinstance(opened, str) else opened

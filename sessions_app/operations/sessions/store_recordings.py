@@ -20,7 +20,7 @@ from sessions_app.queries.record.recording_files import recording_files
 from sessions_app.storage.base import ObjectStore, StoreError
 from sessions_app.storage.sealed import encrypt, new_key
 
-# The prefix of recordings' objects in the store.
+# The prefix of recording objects in the store.
 FOLDER = "recordings"
 
 log = structlog.get_logger(__name__)
@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 def store_recordings(*, folder: Path, store: ObjectStore, now: Callable[[], dt.datetime]) -> int:
     """Store every finished recording in ``folder`` encrypted, and remove its file.
 
-    Return how many were stored. Any number of processes may do this for one folder. It first recovers the
-    recordings of lost gateways, and removes files that no run needs. Skips files that a gateway still has
-    open. If the store fails, raises StoreError, and the remaining files wait.
+    Return the number of stored recordings. Any number of processes may do this for one folder. First,
+    recordings of lost gateways are recovered, and files that no run needs are removed. Files that a gateway
+    still has open are skipped. If the store fails, StoreError is raised, and the remaining files wait.
     """
     if not folder.is_dir():
         return 0
@@ -46,7 +46,7 @@ def store_recordings(*, folder: Path, store: ObjectStore, now: Callable[[], dt.d
 
 
 def _note_waiting(runs: list[CommandRun], now: dt.datetime) -> None:
-    """Save how many recordings wait, and for how long, before the store is called."""
+    """Save how many recordings wait to be stored, and for how long, before the store is called."""
     StoredRecording.objects.bulk_create(
         [StoredRecording(run=run, waits_since=now) for run in runs], ignore_conflicts=True
     )
@@ -55,7 +55,7 @@ def _note_waiting(runs: list[CommandRun], now: dt.datetime) -> None:
 def _store(run: CommandRun, folder: Path, store: ObjectStore, now: Callable[[], dt.datetime]) -> bool:
     try:
         with (folder / run.recording).open("rb") as file:
-            # A gateway locks the file while it writes, and another process while it stores it.
+            # A gateway locks the file while writing, and another process locks it while storing.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return _move(run, file, folder, store, now)
     except (FileNotFoundError, BlockingIOError):
@@ -81,7 +81,7 @@ def _move(
             key = new_key()
             name = f"{FOLDER}/{encrypt(file, key, sealed)}"
             if row.object:
-                # Remove what a process that died left behind.
+                # Remove files left behind by a process that died.
                 store.delete(row.object)
             if not _intend(row, name, key):
                 return False
@@ -92,15 +92,15 @@ def _move(
             return False
     path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        # Only if it was the grant's last recording.
+        # Only if this was the grant's last recording.
         path.parent.rmdir()
     return True
 
 
 def _intend(row: StoredRecording, name: str, key: bytes) -> bool:
-    """Save where the object will be, before it is uploaded.
+    """Save the name of the object before it is uploaded.
 
-    Return False if its recording was purged meanwhile.
+    Return False if the recording was purged in the meantime.
     """
     sealed_key = seal(key, place=place_of(row, "sealed_key"))
     rows = StoredRecording.objects.filter(run=row.run_id)
@@ -108,6 +108,6 @@ def _intend(row: StoredRecording, name: str, key: bytes) -> bool:
 
 
 def _settle(row: StoredRecording, name: str, size: int, now: dt.datetime) -> bool:
-    """Save that the object was uploaded. Return False if its recording was purged meanwhile."""
+    """Save that the object was uploaded. Return False if the recording was purged in the meantime."""
     rows = StoredRecording.objects.filter(run=row.run_id, object=name)
     return bool(rows.update(stored_at=now, file_bytes=size))

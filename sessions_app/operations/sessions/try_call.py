@@ -1,4 +1,4 @@
-"""Allow, hold or refuse one call of a tool, and record it before anything is sent."""
+"""Allow, hold or refuse one tool call, and record the decision before anything is sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from sessions_app.queries.grants.earlier_results import seen_by, untrusted_call
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A call that is waiting for approval, or was denied. ``by`` is who denied it; empty while it waits."""
+    """A call that is waiting for approval, or was denied. ``by`` is the person who denied it; empty while the
+    call waits.
+    """
 
     run_id: int
     by: str
@@ -30,7 +32,7 @@ class Waiting:
 
 @traced("stint.command", lambda *, use, **_: life_of_use(use))
 def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
-    """Record one call with its decision. Nothing may be sent before this has returned `allowed`.
+    """Record one call with its decision. Nothing may be sent before this function has returned `allowed`.
 
     A call that must be held is answered at once. If an approver allows it meanwhile and the same call is made
     again, it runs once, or each time if it was allowed for the rest of the grant. While it waits, and for
@@ -96,7 +98,7 @@ def _as_allowed_before(use: CallUse, decision: Allowed) -> Allowed:
 
 
 def _before(use: CallUse, decision: Allowed, now: dt.datetime) -> CommandRun | None:
-    """Return the newest run of the same call, if it still counts."""
+    """Return the newest run of the same call, if that run still counts."""
     runs = CommandRun.objects.filter(
         grant=use.grant_id, target=use.target.id, argv=list(decision.argv), tried_at__gt=now - 2 * HOLD_LASTS
     )
@@ -112,6 +114,6 @@ def _again(use: CallUse, run: CommandRun, line: str, decision: Allowed, now: dt.
         try:
             return release_held(use=use, run_id=run.pk, line=line, decision=decision, now=now)
         except StillHeld:
-            # An identical call came first, and an approval is valid for one run.
+            # An identical call was first, and an approval is valid for one run.
             return Waiting(run_id=run.pk, by="")
     return Waiting(run_id=run.pk, by=str(run.decided_by) if run.state == RunState.HOLD_DENIED else "")

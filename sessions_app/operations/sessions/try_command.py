@@ -28,7 +28,7 @@ NOBODY_MAY_ALLOW = (
     "This command needs approval, and no approver is available. Ask an administrator to name "
     "approvers for the cluster."
 )
-# The code of a refusal because too many commands wait for approval. Another grant would not help.
+# The error code if too many commands wait for approval. Another grant would not help.
 TOO_MANY_WAITING = "too_many_waiting"
 # In characters. A reason may quote the line, and both must fit in one record entry.
 MAX_REASON = 1000
@@ -45,10 +45,10 @@ class NotDecidedHere(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """The outcome of a line, with the ``line`` as it is stored.
+    """The outcome of an attempted line. ``line`` is the line as stored.
 
     ``deadline`` is the latest time at which the command ends. ``serial`` identifies its certificate.
-    ``approvable``: someone can approve it, if it is held.
+    ``approvable``: someone can approve the command, if it is held.
     """
 
     run_id: int
@@ -76,13 +76,13 @@ def try_command(
     order_id: int | None = None,
     now: dt.datetime,
 ) -> Tried:
-    """Record the attempt of a line with its decision, and the lease on the target, in one transaction.
+    """Record an attempted line with its decision, and the lease on the target, in one transaction.
 
-    What a grant allows never changes, so a decision stays valid for as long as its grant does. Whether the
-    grant is still active is read here, under its lock. ``session`` is the id of an open session, or says how
-    to open one. ``order_id`` is the order that the attempt answers; it gets the run. Nothing may be sent to
-    the target before this has returned `allowed`. Raises GrantIsOver, SessionIsOver, TokenIsOver,
-    NotDecidedHere.
+    The commands that a grant allows never change, so a decision stays valid as long as its grant does.
+    Whether the grant is still active is read here, under its lock. ``session`` is the id of an open session,
+    or describes how to open one. ``order_id`` is the order that led to the attempt; the order gets the run.
+    Nothing may be sent to the target before this function has returned `allowed`. Raises GrantIsOver,
+    SessionIsOver, TokenIsOver, NotDecidedHere.
     """
     decision = _storable(decision, line, ordered=order_id is not None)
     with transaction.atomic():
@@ -118,7 +118,7 @@ def try_command(
 
 
 def _storable(decision: Allowed | Refused, line: str, *, ordered: bool) -> Allowed | Refused:
-    """Return the decision, or a refusal if the line has to be stored until it runs, but can't be stored
+    """Return the decision, or a refusal if the line must be stored until it runs but can't be stored
     unchanged.
     """
     if isinstance(decision, Refused):
@@ -147,13 +147,13 @@ def _tried(
 
 
 def explain(refused: Refused) -> str:
-    """Return a refusal as text, with the nearest allowed command."""
+    """Return the text of a refusal, with the nearest allowed command."""
     nearest = f" Nearest: {refused.nearest}" if refused.nearest else ""
     return f"{refused.reason}.{nearest}" if not refused.reason.endswith(".") else f"{refused.reason}{nearest}"
 
 
 def lease(use: AnyUse, now: dt.datetime) -> None:
-    """Store that something of the grant may be on the target, and the target's address.
+    """Store that something created for the grant may be on the target, and the target's address.
 
     Raises GrantIsOver.
     """
@@ -192,7 +192,7 @@ def _about(run: CommandRun, decision: Allowed) -> dict[str, Json]:
 def _put_off(
     use: AnyUse, session_id: int, line: str, why: str, now: dt.datetime, order_id: int | None
 ) -> Tried:
-    """Refuse a line that may be tried again later. The refusal does not count as a deviation."""
+    """Refuse a line that can be tried again later. The refusal does not count as a deviation."""
     run = _save(use, session_id, line, RunState.FAILED, now, reason=why)
     run.ended_at = now
     run.save(update_fields=["ended_at"])

@@ -14,13 +14,13 @@ from broker.audit.record import record
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun
 
-# Everything that one person opens of one recording within this time is one visit: the page, the file, a
+# All parts of one recording that a person opens within this time count as one viewing: the page, the file, a
 # search, a position.
 VISIT = dt.timedelta(minutes=10)
 
 
 def watch_recording(*, run_id: int, actor: Identity, now: dt.datetime, running: bool = False) -> CommandRun:
-    """Return a run whose recording the actor may watch, after recording that they do, once per visit.
+    """Return a run whose recording the actor may watch, after recording the viewing once.
 
     With ``running``, the run has no recording yet, and its output so far is read. Raises NotFound for a run
     that the actor can't see, or that has no recording.
@@ -48,9 +48,9 @@ def watch_recording(*, run_id: int, actor: Identity, now: dt.datetime, running: 
 
 
 def _visiting(run: CommandRun, actor: Identity, now: dt.datetime) -> bool:
-    """Whether the record already has this visit.
+    """Whether the record already has an entry for this viewing.
 
-    The page and the player send requests at the same time, so one waits for the other.
+    The page and the player send requests at the same time, so one of them waits for the other.
     """
     with connection.cursor() as cursor:
         cursor.execute(

@@ -16,9 +16,9 @@ from broker.kernel.errors import NotFound, StintError
 from broker.kernel.sealed_channel import new_key
 from sessions_app.models import CommandRun, RunState, Watch
 
-# The gateway seals and publishes the output once for each.
+# The gateway encrypts and publishes the output once for each watcher.
 MOST_WATCHERS = 8
-# Gateways listen to this channel of the database. The payload is the run's id.
+# Gateways listen on this database channel. The payload is the run's id.
 NOTIFIES = "stint_watch"
 
 
@@ -30,7 +30,7 @@ class NotRunning(StintError):
 
 
 class TooManyWatchers(StintError):
-    """As many people as possible already watch this command. Wait until one of them stops."""
+    """The maximum number of people already watch this command. Wait until one of them stops."""
 
     code = "too_many_watchers"
     status = 429
@@ -47,8 +47,8 @@ class Watching:
 def watch_run(*, run_id: int, actor: Identity, channel: str, now: dt.datetime) -> Watching:
     """Record that a person begins to watch a running command, and request its output on a channel.
 
-    Subscribe to ``channel`` first: the gateway publishes as soon as this is committed. Raises NotFound for a
-    run that the actor can't see, NotRunning and TooManyWatchers.
+    Subscribe to ``channel`` first, because the gateway starts publishing as soon as this is committed. Raises
+    NotFound for a run that the actor can't see, NotRunning and TooManyWatchers.
     """
     key = new_key()
     with transaction.atomic():
@@ -81,7 +81,9 @@ def _running(run_id: int, actor: Identity) -> CommandRun:
 
 
 def _limit(run: CommandRun, now: dt.datetime) -> None:
-    """Refuse one watcher too many. Those who begin at once wait for each other, and for nothing else."""
+    """Reject a watcher above the limit. People who begin at the same time wait for each other, and for
+    nothing else.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('watches', %s))", [run.pk])
     if run.watches.confirmed(now).count() >= MOST_WATCHERS:

@@ -16,10 +16,10 @@ from sessions_app.operations.requests.decide_request import AlreadyDecided
 
 
 def withdraw_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
-    """Withdraw a command that is waiting for approval. It can no longer be allowed.
+    """Withdraw a command that is waiting for approval. The command can no longer be allowed.
 
-    The command must be the actor's, or belong to a machine that the actor owns. Raises NotFound (it is
-    neither), AlreadyDecided (it is no longer waiting).
+    The command must belong to the actor, or to a machine that the actor owns. Raises NotFound (no such
+    command), AlreadyDecided (no longer waiting).
     """
     with transaction.atomic():
         run = lock_own_hold(run_id, actor, now)
@@ -57,5 +57,7 @@ def lock_own_hold(run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
     if run is None:
         raise NotFound("Command not found.")
     if not run.waits(now):
-        raise AlreadyDecided("The command is no longer waiting.", hint="The holder can try it again.")
+        raise AlreadyDecided(
+            "The command is no longer waiting.", hint="The holder can run the command again."
+        )
     return run

@@ -1,4 +1,4 @@
-"""Count each day's ends by the time until they were confirmed."""
+"""Count each day's grant ends by the time until they were confirmed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import connection
 from sessions_app.models import EndCause, EndReason, EndsOfDay
 from sessions_app.queries.status.end_latency import BUCKET_GROWTH, BUCKET_S, DAYS, PROMISE_S
 
-# An end that was written before midnight may be committed after it.
+# An end that was written before midnight may be committed after midnight.
 _SETTLED = dt.timedelta(minutes=10)
 # Computes the same time as `seconds_to_prove`.
 _COUNT = """
@@ -30,7 +30,7 @@ SELECT cause, bucket, count(*), count(*) FILTER (WHERE took > %(promise)s), max(
 
 
 def count_ends(*, now: dt.datetime) -> None:
-    """Count today's ends, and those of days in the window that are not fully counted."""
+    """Count today's ends, and those of earlier days in the window that are not fully counted."""
     today = now.astimezone(dt.UTC).date()
     first = today - dt.timedelta(days=DAYS - 1)
     last = EndsOfDay.objects.filter(day__gte=first).order_by("-day").values_list("day", flat=True).first()
@@ -46,7 +46,7 @@ def count_ends(*, now: dt.datetime) -> None:
 
 
 def _counted(day: dt.date) -> list[EndsOfDay]:
-    """Return the counts of one day, for both causes."""
+    """Return the counts for one day, for both causes."""
     rows = {cause: EndsOfDay(day=day, cause=cause, total=0, late=0, longest=0.0) for cause in EndCause.values}
     since = dt.datetime.combine(day, dt.time.min, dt.UTC)
     with connection.cursor() as cursor:

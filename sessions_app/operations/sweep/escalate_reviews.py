@@ -20,9 +20,10 @@ log = structlog.get_logger(__name__)
 
 
 def escalate_reviews(now: dt.datetime) -> int:
-    """Notify administrators of each overdue review once, and return how many were escalated.
+    """Notify administrators of each overdue review once, and return the number of reviews.
 
-    The holder's own accounts are not notified. A review that concerns every administrator stays due.
+    The holder's own accounts are not notified. If every administrator is such an account, the escalation
+    stays due.
     """
     escalated = 0
     with transaction.atomic():
@@ -39,7 +40,7 @@ def escalate_reviews(now: dt.datetime) -> int:
         for grant in due:
             told = administrators(but=holders_of(grant))
             if not told:
-                # It stays due, so that the next administrator who becomes available is notified.
+                # The escalation stays due, so that the next available administrator is notified.
                 log.warning("review.nobody_to_tell", grant=grant.ref)
                 continue
             escalated += 1
@@ -61,8 +62,8 @@ def escalate_reviews(now: dt.datetime) -> int:
                 of=grant,
                 subject=f"The review of {grant.ref} is overdue",
                 body=(
-                    f"{how_it_began(grant)} on {grant.cluster}. The holder can't do this again until it is"
-                    " reviewed."
+                    f"{how_it_began(grant)} on {grant.cluster}. The holder can't get such access again "
+                    "until it is reviewed."
                 ),
             )
     return escalated

@@ -1,4 +1,4 @@
-"""Do everything that is due, in batches. Celery beat runs this each second, and so does every gateway."""
+"""Do everything that is due, in batches. Celery beat and every gateway run this each second."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ from sessions_app.queries.workflows.workflows import staleness_of, why_over
 log = structlog.get_logger(__name__)
 
 SWEEPER = Actor.system("sweep")
-# A row that can't be read is postponed by this time, so that it blocks no others.
+# A row that can't be read is postponed by this time, so that it blocks no other rows.
 PUT_OFF = dt.timedelta(seconds=30)
-# No policy allows a workflow to be unread for a shorter time.
+# No policy allows a shorter limit on the time since a workflow was last read.
 SHORTEST_STALENESS = dt.timedelta(minutes=1)
 _OF_REQUEST = (
     "requester__owner",
@@ -85,21 +85,22 @@ class SweepReport:
 
 
 def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> SweepReport:
-    """End, start and expire what is due, and return whether grants must be revoked on targets.
+    """End, start and expire what is due, and return whether there are grants to revoke on targets.
 
-    Never calls a target. ``now`` is called again for each batch, so that a long sweep does not use an old
-    time. Any number of processes can sweep at once: rows that another one has locked are skipped.
+    Never calls a target. ``now`` is called again for each batch, so that a long sweep does not use an
+    outdated time. Any number of processes can sweep at the same time: rows that another process has locked
+    are skipped.
     """
     found = due_now(now(), name)
     due = found.steps
     failed: dict[str, str] = {}
-    # Ends come first, so that no other failure keeps an end from being carried out.
+    # Ends come first, so that no other failure prevents them.
     ended = 0
     if "ends" in due:
         ended = _end_due(now, limit) + _guarded("intended", partial(settle_ends, failed), now(), failed)
     with _impatient() if {"standing", "seen", "silent"} & due else nullcontext():
         if "standing" in due:
-            # Nothing can be used or start before this. The result is stored in the database.
+            # Grants can't be used or started before this. The result is stored in the database.
             _guarded("standing", lambda _: stands(), now(), failed)
         if "seen" in due:
             _guarded("seen", partial(_say_seen, name), now(), failed)
@@ -129,7 +130,9 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """Wait at most a second for each lock: its holder may be stopped, and the next ends may become due."""
+    """Wait at most a second for each lock: the process that holds it may be stopped, and the next ends may
+    become due.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '1s'")
     try:
@@ -140,7 +143,7 @@ def _impatient() -> Iterator[None]:
 
 
 def _guarded(what: str, step: Callable[[dt.datetime], int], now: dt.datetime, failed: dict[str, str]) -> int:
-    """Run one housekeeping step. Only the loss of the database stops the steps that follow."""
+    """Run one housekeeping step. Only losing the database connection stops the steps that follow."""
     try:
         return step(now)
     except (StintError, DatabaseError, ValueError) as error:
@@ -154,10 +157,10 @@ def _guarded(what: str, step: Callable[[dt.datetime], int], now: dt.datetime, fa
 def end_baseless(*, now: dt.datetime) -> int:
     """End grants that are no longer justified.
 
-    Run it every few seconds, as the safety net for operations that do so at once. It covers holders that were
-    disabled; clusters, policies and command sets that were removed; and workflows that are closed, over, or
-    unread for too long. Requests expire with their workflow, and sessions of lost gateways are closed. What
-    is locked or fails is left for the next time.
+    Run this every few seconds, as the safety net for operations that do so immediately. It covers disabled
+    holders; removed clusters, policies and command sets; and workflows that are closed, over, or unread for
+    too long. Requests expire with their workflow, and sessions of lost gateways are closed. Rows that are
+    locked or fail are left for the next run.
     """
     due = baseless_now(now, silent=now - LOST_AFTER, unread=now - SHORTEST_STALENESS, kinds=types())
     if not due:
@@ -247,7 +250,7 @@ def _end_over(failed: dict[str, str], now: dt.datetime) -> int:
     bound = live.filter(workflow__isnull=False).select_related("workflow__source", "policy")
     closed = Q(workflow__state=WorkflowState.CLOSED) | Q(workflow__source__removed_at__isnull=False)
     unread = Q(workflow__source__isnull=False, workflow__read_at__lt=now - SHORTEST_STALENESS)
-    # Check all of them, so that many that may be unread for longer don't hide those that may not.
+    # Check all workflows, so that those with a longer limit don't hide those with a shorter one.
     found = {grant.pk: _why_over(grant, now) for grant in bound.filter(closed | unread)}
     ended = 0
     for why in sorted({why for why in found.values() if why}):
@@ -276,7 +279,7 @@ def _why_over(grant: Grant, now: dt.datetime) -> str:
 def _say_seen(name: str, now: dt.datetime) -> int:
     """Record that this sweeper is running.
 
-    A locked row is being updated by another process of the same name.
+    If the row is locked, another process with the same name is updating it.
     """
     free = Sweeper.objects.select_for_update(skip_locked=True, no_key=True).filter(name=name)
     with transaction.atomic():
@@ -297,7 +300,9 @@ def _end_due(now: Callable[[], dt.datetime], limit: int) -> int:
 
 
 def _end_silent(failed: dict[str, str], now: dt.datetime) -> int:
-    """End grants whose holder missed three heartbeats. One whose heartbeat arrives meanwhile continues."""
+    """End grants whose holder missed three heartbeats. A grant whose heartbeat arrives in the meantime
+    continues.
+    """
     silent = Grant.objects.filter(state=GrantState.ACTIVE, heartbeat_due_at__lte=now).order_by(
         "heartbeat_due_at"
     )
@@ -370,7 +375,7 @@ def _lapse_requests(now: dt.datetime) -> int:
 
 
 def _lapse_holds(now: dt.datetime) -> int:
-    # A command that was allowed but not started in time expires as well.
+    # A command that was allowed but not started in time also expires.
     with transaction.atomic():
         due = list(
             CommandRun.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))

@@ -15,17 +15,18 @@ from sessions_app.operations.targets.look_at_target import is_right, kept, recor
 
 # How long queue messages may take before a check counts as lost.
 PATIENCE = dt.timedelta(seconds=3)
-# An arbitrary number that nothing else in the database uses for two-key advisory locks.
+# An arbitrary number that no other two-key advisory lock in the database uses.
 _CHECKS = 7_401
 # In seconds. A process that was silent for longer than the two calls of a check can take was stopped.
 SILENT = 2 * CALL_SECONDS + 15
 
 
 def carry_out_check(*, check_id: int, now: Callable[[], dt.datetime]) -> TargetCheck | None:
-    """Carry out one check and return it; None if there is nothing to do or another process is doing it.
+    """Carry out one check and return it; None if there is nothing to do or another process is carrying out
+    the check.
 
-    During the calls to the target, the only thing held in the database is a lock, which ends with this
-    process or if it is stopped.
+    During the calls to the target, the process holds only one lock in the database. The lock is released when
+    the process ends or is stopped.
     """
     with held(_CHECKS, check_id % 2**31, silent=SILENT) as mine:
         check = (

@@ -11,12 +11,12 @@ from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import Forbidden, NotFound
 from sessions_app.models import Cluster, Target, TargetCheck
 
-# A check that has waited or run for this long is considered lost, and another one is created.
+# A check that has waited or run for this long is considered lost, and a new check is created.
 GIVEN_UP = dt.timedelta(minutes=2)
 
 
 class OnlyAdministratorsCheck(Forbidden):
-    """Only administrators of the cluster can check its targets, because a check logs in to them."""
+    """Only administrators of the cluster can check its targets, because a check logs in to the target."""
 
     code = "only_administrators"
 

@@ -1,5 +1,5 @@
-"""A cluster's connection, which is how Stint logs in to its targets: its form in documents, and its stored
-form.
+"""A cluster's connection, which defines how Stint logs in to its targets: its form in documents, and its
+stored form.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from sessions_app.workflows.registry import types as source_types
 
 log = structlog.get_logger(__name__)
 
-# Replaces stored secrets in documents. When it is submitted again, it stands for the stored secret.
+# Replaces stored secrets in documents. If submitted again, it means the stored secret.
 STORED = "(stored)"
 LONGEST_SECRET = 64 * 1024
 _FIELD = "sealed_connection"
 
 
 def names_secrets(document: ClusterDocument) -> bool:
-    """Whether the document contains a secret itself, as opposed to keeping the stored one."""
+    """Whether the document itself contains a secret, instead of keeping the stored one."""
     given = document.connection
     return any(
         nested.has(given, name) and nested.at(given, name) != STORED
@@ -74,7 +74,7 @@ def read_connection(
 ) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
     """Return a connection's public values, its secrets by path, and its form in documents.
 
-    ``{env: NAME}`` and ``{file: PATH}`` refer to the server that Stint runs on, so they are read only with
+    ``{env: NAME}`` and ``{file: PATH}`` refer to the server on which Stint runs, so they are read only with
     ``on_server``. Otherwise, anyone who edits a cluster on a page could send the server's files to a host of
     their own. Raises DocumentError.
     """
@@ -189,7 +189,7 @@ def stored_secrets(sealed: bytes | memoryview[int], *, cluster_id: int) -> dict[
 def key_digest(sealed: bytes, name: str, *, cluster_id: int) -> bytes:
     """Return the SHA-256 digest of the named key in a cluster's encrypted connection.
 
-    If there is none, return a digest that matches no key.
+    If there is no such key, return a digest that matches no key.
     """
     try:
         key = stored_secrets(sealed, cluster_id=cluster_id).get(name, "")
@@ -217,7 +217,8 @@ def _validated(
 ) -> ConnectionParameters:
     """Return the parameters.
 
-    Raises DocumentError with ``problems``, those of secrets, and with the problems of other values.
+    Raises DocumentError with ``problems``, which come from the secrets, and with the problems of other
+    values.
     """
     known = {problem.path for problem in problems}
     try:
@@ -232,7 +233,7 @@ def _validated(
 
 
 def _moved(document: ClusterDocument, before: Cluster, secrets: frozenset[str]) -> bool:
-    """Whether a stored secret would be sent to an address that has not received it before."""
+    """Whether a stored secret would be sent to an address that has never received it."""
     known = set(before.targets.filter(removed_at__isnull=True).values_list("address", "port"))
     port = _type(document).default_port
     wanted = {(target.address, target.port or port) for target in document.targets}
@@ -246,10 +247,10 @@ def _moved(document: ClusterDocument, before: Cluster, secrets: frozenset[str]) 
 
 
 def aimed_elsewhere(before: ClusterDocument, after: ClusterDocument) -> list[str]:
-    """Return, as text, what ``after`` changes about where a cluster's commands and secrets go; empty if
-    nothing.
+    """Return, as text, what ``after`` changes about where a cluster's commands and secrets are sent; empty if
+    nothing changes.
 
-    A removed target receives nothing, and a new secret for the same address gives access to nothing new.
+    A removed target receives nothing, and a new secret for the same address gives no new access.
     """
     type_ = find(before.kind)
     if type_ is None or after.kind != before.kind:
@@ -277,7 +278,7 @@ def _aimed_elsewhere(before: TargetDocument | None, after: TargetDocument, type_
 
 
 def secret_of(given: Any, stored: str | None, *, on_server: bool, moved: bool) -> str:
-    """Return the secret that a document refers to. Raises ValueError with what to do."""
+    """Return the secret that a document refers to. Raises ValueError with instructions."""
     if given == STORED:
         if stored is None:
             raise ValueError("no secret is stored: enter it")
@@ -290,7 +291,7 @@ def secret_of(given: Any, stored: str | None, *, on_server: bool, moved: bool) -
 def secret_of_server(given: Any, *, on_server: bool) -> str:
     """Return the value that a document gives, either directly or as ``{env: NAME}`` or ``{file: PATH}``.
 
-    These two are read only with ``on_server``. Raises ValueError with what to do.
+    These two forms are read only with ``on_server``. Raises ValueError with instructions.
     """
     if isinstance(given, str):
         return given

@@ -1,4 +1,4 @@
-"""Compare what was seen on targets with what should be there, and restore missing access."""
+"""Compare what was observed on targets with what should exist there, and restore missing access."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from sessions_app.models import Drift, DriftKind, Grant, GrantState, Lease, Obse
 from sessions_app.queries.grants.revocation import installation_mark
 
 RECONCILER = Actor.system("reconcile")
-# Represents all marks on a target that belong to no grant: a holder can make up any number of them.
+# Represents all marks on a target that belong to no grant, because a holder could invent any number of them.
 UNKNOWN = "unknown"
 EXAMPLES = 3
-# Grants that are being provisioned or revoked right now are compared the next time.
+# Grants that are being provisioned or revoked right now are compared in the next round.
 SETTLED = dt.timedelta(seconds=30)
 
 
@@ -32,14 +32,14 @@ SETTLED = dt.timedelta(seconds=30)
 class Found:
     """One difference: its kind, its grant, and a description.
 
-    All unknown marks of a target are one difference.
+    All unknown marks on a target count as one difference.
     """
 
     kind: DriftKind
     mark: str
     grant_ref: str = ""
     detail: str = ""
-    # What has to be removed, if something is left over.
+    # What must be removed, if anything is left over.
     marks: tuple[str, ...] = ()
 
 
@@ -52,10 +52,10 @@ class Seen:
 
 
 def compare_targets(*, seen: Sequence[tuple[Target, Seen]], now: dt.datetime) -> list[tuple[Target, Found]]:
-    """Store what was seen on targets, and how it differs from what should be there.
+    """Store what was observed on targets, and how it differs from what should exist.
 
-    Return what is left over, which the caller must have removed. The worker creates what active grants lack
-    again. The number of queries does not depend on the number of targets.
+    Return the leftovers, which the caller must have removed. The worker creates missing access of active
+    grants again. The number of queries does not depend on the number of targets.
     """
     if not seen:
         return []
@@ -77,7 +77,7 @@ def compare_targets(*, seen: Sequence[tuple[Target, Seen]], now: dt.datetime) ->
 
 
 def note_unseen(errors: Mapping[Target, str], now: dt.datetime) -> None:
-    """Store why targets could not be seen."""
+    """Store why targets could not be observed."""
     rows = [
         Observation(target=target, tried_at=now, error=recordable(error)) for target, error in errors.items()
     ]
@@ -85,7 +85,7 @@ def note_unseen(errors: Mapping[Target, str], now: dt.datetime) -> None:
 
 
 def note_removed(*, target: Target, orphan: Found, error: str, now: dt.datetime) -> None:
-    """Store that something left over was removed, or the ``error`` if it was not."""
+    """Store that a leftover was removed, or the ``error`` if it was not."""
     drift = Drift.objects.filter(target=target, kind=DriftKind.ORPHAN, mark=orphan.mark, gone_at__isnull=True)
     if error:
         drift.update(error=error)
@@ -151,13 +151,11 @@ def _lacking(leases: Iterable[Lease], there: Mapping[str, Observed]) -> Iterable
 def _orphans(
     there: Mapping[str, Observed], grants: Mapping[str, Grant], ours: str, now: dt.datetime
 ) -> Iterable[Found]:
-    """Yield what should not be there: what belongs to unknown grants, or to grants that were
-    confirmed gone.
-    """
+    """Yield leftovers: objects that belong to unknown grants, or to grants that were confirmed gone."""
     for mark in there:
         if mark in grants and _is_over(grants[mark], now):
             yield Found(DriftKind.ORPHAN, mark, grants[mark].ref, recordable(there[mark].detail), (mark,))
-    # Ignore what another installation created on the same target.
+    # Ignore objects that another Stint installation created on the same target.
     unknown = [seen for mark, seen in there.items() if mark not in grants and mark.startswith(ours)]
     if unknown:
         yield _unknown(unknown)
@@ -214,16 +212,16 @@ def _record(event: Event, target: Target, kind: str, grant_ref: str, detail: str
 
 
 def _unmake(target: Target, lacking: Sequence[Found]) -> None:
-    """Mark what active grants lack on a target, so that it is created again."""
+    """Mark the missing access of active grants on a target, so that it is created again."""
     marks = [one.mark for one in lacking]
     Lease.objects.filter(target=target, grant__mark__in=marks, gone_at__isnull=True).update(made_until=None)
 
 
 def _have_made(cluster_ids: Iterable[int], now: dt.datetime) -> None:
-    """Queue incomplete grants to be completed.
+    """Queue incomplete grants for completion.
 
-    They are incomplete after a change on a target, an extension, or a lost message: nothing was created, or
-    it does not last as long as the grant.
+    A grant is incomplete after a change on a target, an extension, or a lost message: its access was not
+    created, or does not last as long as the grant.
     """
     short = Q(leases__made_until__isnull=True) | Q(leases__made_until__lt=F("expires_at"))
     unmade = Grant.objects.filter(state=GrantState.ACTIVE, cluster__in=cluster_ids, expires_at__gt=now)

@@ -33,7 +33,7 @@ def connector_for(kind: str) -> Connector:
 
 
 def place_of_target(target: Target) -> TargetSpec:
-    """Return a target of the catalog in the form that connectors need. Raises ConnectorError."""
+    """Convert a catalog target to the form that connectors need. Raises ConnectorError."""
     cluster = target.cluster
     return _place(
         cluster, target_facts(target), cluster.host_ca, cluster.connection, cluster.sealed_connection
@@ -71,7 +71,7 @@ def lease_of(
     as_root: bool = False,
     unfinished: Sequence[str] = (),
 ) -> LeaseSpec:
-    """Return a stored lease in the form that connectors need. Raises ConnectorError."""
+    """Convert a stored lease to the form that connectors need. Raises ConnectorError."""
     return LeaseSpec(
         grant_ref=grant.ref,
         mark=grant.mark,
@@ -87,11 +87,13 @@ def lease_of(
 
 
 def spec_of(lease: Lease, grant: Grant) -> GrantSpec:
-    """Return a grant in the form that connectors need, for the target of one lease. Raises ConnectorError."""
+    """Convert a grant to the form that connectors need, for the target of one lease. Raises
+    ConnectorError.
+    """
     try:
         commands = compiled(grant.command_set_version, grant.parameters, grant.commands)
     except ValueError as error:
-        raise ConnectorError(f"Its commands can't be read: {error}", permanent=True) from error
+        raise ConnectorError(f"The grant's commands can't be read: {error}", permanent=True) from error
     return GrantSpec(
         grant_ref=grant.ref,
         mark=grant.mark,
@@ -135,7 +137,7 @@ def _database_clock() -> Callable[[], float]:
 
 
 def _kubernetes() -> Connector:
-    # Also large, and needed by few processes.
+    # This import is also large, and few processes need it.
     from sessions_app.connectors.kubernetes.connector import KubernetesConnector  # noqa: PLC0415
 
     now = _database_clock()

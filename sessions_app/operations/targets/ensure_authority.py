@@ -1,4 +1,4 @@
-"""Ensure that there is a certificate authority."""
+"""Ensure that a certificate authority exists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sessions_app.queries.gateways.keys import active_authority
 
 
 def ensure_authority(purpose: str, *, now: dt.datetime) -> SigningKey:
-    """Return the active authority, and create the first one if there is none.
+    """Return the active authority. Create the first one if there is none.
 
     Safe to call from many processes at once.
     """

@@ -12,9 +12,10 @@ from broker.audit.record import record
 
 
 def note_setup_shown(*, cluster: str, command: str, has_secret: bool = False, now: dt.datetime) -> None:
-    """Record that a management command is about to print the setup of a cluster's targets.
+    """Record that a management command is about to print the setup instructions of a cluster's targets.
 
-    ``has_secret``: it contains a key. Raises the database's errors, in which case nothing may be printed.
+    ``has_secret``: the instructions contain a key. Raises the database's errors, in which case nothing may be
+    printed.
     """
     with transaction.atomic():
         record(

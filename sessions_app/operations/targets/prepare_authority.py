@@ -30,7 +30,7 @@ class AlreadyPrepared(Conflict):
 
 
 def prepare_authority(purpose: str, *, actor: Actor, now: dt.datetime) -> SigningKey:
-    """Create an authority that is trusted from now on, and signs after ``rotate_authority``.
+    """Create an authority that is trusted from now on, and signs only after ``rotate_authority``.
 
     Raises AlreadyPrepared.
     """
@@ -84,7 +84,7 @@ class _Made:
 
 
 def _for_ssh(now: dt.datetime) -> _Made:
-    """Create an Ed25519 key. The fingerprint is as ssh-keygen(1) prints it."""
+    """Create an Ed25519 key. The fingerprint has the format of ssh-keygen(1)."""
     private = Ed25519PrivateKey.generate()
     public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
@@ -96,7 +96,7 @@ def _for_ssh(now: dt.datetime) -> _Made:
 
 
 def _for_web(now: dt.datetime) -> _Made:
-    """Create a certificate. The fingerprint is as the column stores it: 64 hex digits without colons."""
+    """Create a certificate. The fingerprint has the format of the column: 64 hex digits without colons."""
     made = make_authority(f"Stint gateway CA {now:%Y-%m-%d}", now=now)
     digest = fingerprint(made.certificate).replace(":", "").lower()
     return _Made(made.certificate.decode("ascii"), digest, made.key)

@@ -1,4 +1,4 @@
-"""Observe every target, compare it with what should be there, and repair the differences."""
+"""Observe every target, compare what exists with what should exist, and repair the differences."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ from sessions_app.queries.catalog.unenforceable import sets_of_kind
 
 log = structlog.get_logger(__name__)
 
-# In seconds. While a reconciling process waits for targets, it reports this often that it is running. One
-# that was silent for longer than any call can take was stopped.
+# In seconds. While a reconciling process waits for targets, it reports this often that it is running. A
+# process that was silent for longer than any call can take was stopped.
 BEAT = 5
 SILENT = CALL_SECONDS + 15
-# An arbitrary number that nothing else in the database uses for two-key advisory locks.
+# An arbitrary number that no other two-key advisory lock in the database uses.
 _ROUND = 7_404
 # Observations are compared once there are this many, or after this many seconds.
 BATCH, BATCH_S = 200, 0.5
@@ -55,12 +55,12 @@ _threads = Threads(MOST, name="reconcile")
 
 
 def reconcile_all(*, now: Callable[[], dt.datetime]) -> None:
-    """Observe every target of every cluster, and store what was seen.
+    """Observe every target of every cluster, and store the observations.
 
-    What an active grant lacks is created again, and what is left of a grant that is over is removed. Each
+    Missing access of active grants is created again, and leftovers of grants that are over are removed. Each
     difference is recorded when it is first seen and when it is resolved. Clusters take turns, with a few
-    targets at once. Targets that did not answer the last time come last, and hanging targets delay no others.
-    One process at a time does this. If it is stopped halfway, another one takes over.
+    targets in parallel. Targets that did not answer the last time come last, and hanging targets delay no
+    others. Only one process does this at a time. If it is stopped halfway, another process takes over.
     """
     with held(_ROUND, 0, silent=SILENT) as mine:
         if mine:
@@ -135,7 +135,7 @@ class _Round:
         note_unseen({target: error.message for target, error in silent}, self.now())
         try:
             self._remove(compare_targets(seen=seen, now=self.now()))
-        except Exception as error:  # what can't be compared must not hide the others
+        except Exception as error:  # one failed comparison must not hide the others
             if not is_connected():
                 raise
             log.exception("reconcile.failed", targets=len(seen))
@@ -163,7 +163,7 @@ class _Round:
 def _in_turn() -> list[Cluster]:
     """Return the clusters, each with its ``live_targets``, in the order of reconciliation.
 
-    Those with targets that did not answer come last; the others are sorted by how long they have waited,
+    Clusters with targets that did not answer come last; the others are sorted by how long they have waited,
     longest first.
     """
     targets = Target.objects.filter(removed_at__isnull=True).select_related("cluster", "observation")
@@ -196,7 +196,7 @@ def _look(connector: Connector, target: Target, sets: Sequence[CompiledSet]) -> 
 
 
 def _removed(connector: Connector, target: Target, orphan: Found) -> str:
-    """Remove what is left over. Return why it still exists, as a sentence; empty if it is gone."""
+    """Remove a leftover. Return a sentence about why it still exists; empty if it is gone."""
     try:
         return recordable(_revoke(connector, orphan, place_of_target(target)))
     except ConnectorError as error:
@@ -207,9 +207,9 @@ def _removed(connector: Connector, target: Target, orphan: Found) -> str:
 
 
 def _revoke(connector: Connector, orphan: Found, place: TargetSpec) -> str:
-    """Remove what is left over.
+    """Remove a leftover.
 
-    Return what still exists, as a sentence; empty if nothing does. Raises ConnectorError.
+    Return a sentence about what still exists; empty if nothing does. Raises ConnectorError.
     """
     if isinstance(connector, Sweeper):
         answers = [connector.sweep(place, orphan.marks)]
@@ -219,5 +219,5 @@ def _revoke(connector: Connector, orphan: Found, place: TargetSpec) -> str:
             for mark in for_a_while(orphan.marks)
         ]
         if len(answers) < len(orphan.marks):
-            return "More is left than could be removed in one run. The rest is removed within a minute."
+            return "More objects are left than one run can remove. The rest will be removed within a minute."
     return next((answer.left for answer in answers if not answer.gone), "")

@@ -21,7 +21,7 @@ class StillSigns(Conflict):
 
 
 def retire_authority(purpose: str, *, fingerprint: str, actor: Actor, now: dt.datetime) -> SigningKey:
-    """Remove an authority from the trusted ones, and delete its private key.
+    """Stop trusting an authority, and delete its private key.
 
     An authority that is already retired does not change. Raises NotFound or StillSigns.
     """
@@ -30,11 +30,12 @@ def retire_authority(purpose: str, *, fingerprint: str, actor: Actor, now: dt.da
         key = SigningKey.objects.filter(purpose=purpose, fingerprint=fingerprint).first()
         if key is None:
             raise NotFound(
-                f"Unknown authority {fingerprint}.", hint="Run the same command without a step to list them."
+                f"Unknown authority {fingerprint}.",
+                hint="Run the same command without a step to list the authorities.",
             )
         if key.is_active:
             raise StillSigns(
-                f"{fingerprint} is the active signing key.", hint="Prepare another and rotate first."
+                f"{fingerprint} is the active signing key.", hint="Prepare another key and rotate first."
             )
         if key.retired_at is None:
             key.retired_at, key.sealed_private_key = now, b""

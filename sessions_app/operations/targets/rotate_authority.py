@@ -1,4 +1,4 @@
-"""Activate the prepared key: the next certificate authority, or the next host key of gateways."""
+"""Activate the prepared key, which is the next certificate authority or the gateways' next host key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NotPrepared(Conflict):
 
 
 class TooSoon(Conflict):
-    """Clients have not had the time to learn the next key. Wait, or force it with ``--now``."""
+    """Clients have not had enough time to learn the next key. Wait, or force the rotation with ``--now``."""
 
     code = "too_soon"
 
@@ -31,9 +31,9 @@ class TooSoon(Conflict):
 def rotate_authority(
     purpose: str, *, actor: Actor, now: dt.datetime, announced: dt.timedelta = dt.timedelta()
 ) -> SigningKey:
-    """Make the prepared authority the active one. The old one stays trusted until it is retired.
+    """Make the prepared authority the active one. The old authority stays trusted until it is retired.
 
-    ``announced`` is how long it must have been prepared. Raises NotPrepared or TooSoon.
+    ``announced`` is the minimum time since it was prepared. Raises NotPrepared or TooSoon.
     """
     with transaction.atomic():
         in_turn(purpose)
@@ -41,7 +41,7 @@ def rotate_authority(
         if fresh is None:
             raise NotPrepared(
                 "No new authority is prepared.",
-                hint="Prepare one, install both everywhere, then rotate.",
+                hint="Prepare a new authority, install both everywhere, then rotate.",
             )
         if now - fresh.created_at < announced:
             raise TooSoon(

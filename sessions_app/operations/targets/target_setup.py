@@ -1,6 +1,4 @@
-"""The one-time setup for the targets of a cluster, generated from the cluster's settings and its command
-sets.
-"""
+"""The one-time setup for a cluster's targets, generated from the cluster's settings and command sets."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ UPSTREAM = "http://127.0.0.1:9000"
 
 @dataclass(frozen=True, slots=True)
 class SetupText:
-    """One text to run or to install: its title, its content, and instructions."""
+    """A text to run or to install: its title, its content, and instructions."""
 
     title: str
     says: str
@@ -66,10 +64,11 @@ def setup_texts(cluster: Cluster) -> list[SetupText]:
 
 
 def ssh_setup(cluster: Cluster, *, gateways: Sequence[str]) -> Setup | None:
-    """Return the setup of an SSH cluster's targets, including what its published command sets run as root;
-    None without targets.
+    """Return the setup of an SSH cluster's targets, including what the cluster's published command sets run
+    as root; None without targets.
 
-    ``gateways`` are the addresses or networks from which targets see gateways connect. Raises NoSetup.
+    ``gateways`` lists the addresses or networks from which gateways connect, as targets see them. Raises
+    NoSetup.
     """
     targets = Target.objects.live().filter(cluster=cluster)
     accounts = sorted(set(targets.values_list("account", flat=True)))
@@ -112,8 +111,8 @@ def _postgres(cluster: Cluster) -> list[SetupText]:
 
 def _mariadb(cluster: Cluster) -> list[SetupText]:
     says = (
-        "Run once on each server, as an administrator, and again when a command set allows more. Creates the"
-        " account that Stint logs in as, with what it may grant."
+        "Run once on each server, as an administrator, and again when a command set allows more. "
+        "Creates the account that Stint logs in as, with the privileges it can grant."
     )
     text = mariadb_target_setup(cluster)
     return [SetupText("Stint's account", says, text)] if text else []
@@ -140,7 +139,7 @@ def mariadb_target_setup(cluster: Cluster) -> str:
 
 
 def template_roles(sets: Iterable[CompiledSet]) -> list[str]:
-    """Return the template roles that command sets name, each once."""
+    """Return the template roles that command sets name, without duplicates."""
     found = (
         privilege.names[0]
         for one in sets
@@ -156,9 +155,9 @@ def _http(cluster: Cluster) -> list[SetupText]:
     return [
         SetupText(
             f"{site.target} behind {proxy}",
-            f"Add this to the proxy's configuration, with the proxy key in place of {HIDDEN_KEY} and the"
-            f" application's address in place of {UPSTREAM}. Then reload the proxy. `manage.py"
-            " http_target_setup` prints it with the key.",
+            f"Add this to the proxy's configuration. Replace {HIDDEN_KEY} with the proxy key and "
+            f"{UPSTREAM} with the application's address, then reload the proxy. To print the "
+            "configuration with the key, run `manage.py http_target_setup`.",
             snippet(proxy, replace(site, proxy_key=HIDDEN_KEY)),
         )
         for proxy, site in http_sites(cluster)
@@ -166,10 +165,11 @@ def _http(cluster: Cluster) -> list[SetupText]:
 
 
 def http_sites(cluster: Cluster, *, upstream: str = UPSTREAM, stint: str = "") -> list[tuple[str, Site]]:
-    """Return the proxy and the site of each target of an HTTP cluster; empty behind Stint's own gateway.
+    """Return the proxy and site configurations for each target of an HTTP cluster; empty behind Stint's own
+    gateway.
 
-    A site includes the proxy key. ``stint`` is Stint's address as the proxy reaches it; empty means its
-    public one. Raises ConnectorError.
+    A site includes the proxy key. ``stint`` is Stint's address as the proxy reaches it; if empty, Stint's
+    public address is used. Raises ConnectorError.
     """
     found: list[tuple[str, Site]] = []
     for place in _places(cluster):
@@ -194,8 +194,8 @@ def _kubernetes(cluster: Cluster) -> list[SetupText]:
         return []
     text = kubernetes_setup(ceiling(sets, parameters.namespaces), accounts=parameters.accounts)
     says = (
-        "Run `kubectl apply -f -`. Creates Stint's service account, which can grant no more than these"
-        " command sets allow."
+        "Run `kubectl apply -f -`. Creates Stint's service account, which can grant no more than these "
+        "command sets allow."
     )
     return [SetupText("Stint's account", says, text)]
 
@@ -215,8 +215,8 @@ def _mcp(cluster: Cluster) -> list[SetupText]:
     return [
         SetupText(
             "The server",
-            "Stint installs nothing on it. Require a token, give it only to Stint, and allow only Stint to"
-            " reach the server: an agent that can call it directly needs no grant.",
+            "Stint installs nothing on the MCP server. Require a token, give it only to Stint, and "
+            "allow only Stint to reach the server: an agent that can call it directly needs no grant.",
             "\n".join(
                 f"{place.target.name}: {place.target.address}:{place.target.port}"
                 for place in _places(cluster)
@@ -224,7 +224,7 @@ def _mcp(cluster: Cluster) -> list[SetupText]:
         ),
         SetupText(
             "The agent's client",
-            "Replace ${TOKEN} with the token of a grant, from its page or the API.",
+            "Replace ${TOKEN} with the token of a grant, from the grant's page or the API.",
             json.dumps({"mcpServers": entry}, indent=2),
         ),
     ]

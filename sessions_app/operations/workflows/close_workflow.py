@@ -33,12 +33,12 @@ SOURCE = Actor.system("workflows")
 
 
 def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime, note: str = "") -> Workflow:
-    """Close a workflow that the actor may see.
+    """Close a workflow that the actor can see.
 
-    No other permission is needed, because closing only ends access. ``actor`` None: its source closed it, or
-    its planned end has come. In the same transaction, every grant bound to it starts to end, running commands
-    are cut, and pending requests expire. Closing a closed workflow changes nothing. Raises NotFound,
-    InvalidInput (the note).
+    No other permission is needed, because closing only ends access. ``actor`` None means that its source
+    closed it, or that its planned end has come. In the same transaction, every grant bound to the workflow
+    starts to end, running commands are cut, and pending requests expire. Closing a closed workflow changes
+    nothing. Raises NotFound, InvalidInput (invalid note).
     """
     note = checked_text(note, field="note")
     with transaction.atomic():
@@ -89,8 +89,8 @@ def _end(
 ) -> None:
     """End all grants bound to the workflow, and those delegated from them.
 
-    A source can end many at once: these end in one statement, except for grants that others were delegated
-    from.
+    A source can end many grants at the same time. They end in one statement, except for grants with delegated
+    grants.
     """
     running = (GrantState.PROVISIONING, GrantState.ACTIVE)
     below = Grant.objects.not_ended().filter(parent__in=grants)

@@ -16,9 +16,9 @@ from sessions_app.operations.workflows.close_workflow import close_workflow
 
 log = structlog.get_logger(__name__)
 
-# By then, the process that was handling a pending delivery must have died.
+# After this long, the process that was handling a pending delivery must have died.
 LOST_AFTER = dt.timedelta(seconds=3)
-# An ignored delivery would be ignored again if it was repeated, so it can be deleted.
+# An ignored delivery would be ignored again if repeated, so it can be deleted.
 KEPT = dt.timedelta(days=30)
 BATCH = 2000
 
@@ -26,9 +26,9 @@ BATCH = 2000
 def handle_delivery(*, delivery_id: int, now: dt.datetime) -> InboundDelivery:
     """Close the open workflows that the delivery reports as closed, and end all access bound to them.
 
-    Workflows that it reports as open are read from the source by the worker. Unknown workflows are ignored.
-    One that can't be closed now stops no other; its error is raised at the end, and the delivery stays
-    pending.
+    The worker reads workflows that the delivery reports as open from the source. Unknown workflows are
+    ignored. If a workflow can't be closed now, the others are still closed; the error is raised at the end,
+    and the delivery stays pending.
     """
     delivery = InboundDelivery.objects.select_related("source").get(pk=delivery_id)
     if delivery.state != DeliveryState.RECEIVED:
@@ -48,12 +48,12 @@ def handle_delivery(*, delivery_id: int, now: dt.datetime) -> InboundDelivery:
 
 
 def _close(delivery: InboundDelivery, workflow_id: int, now: dt.datetime) -> None:
-    """Close one workflow in its own transaction, so that one that can't be closed stops no other."""
+    """Close one workflow in its own transaction, so that a failure affects no other workflow."""
     with transaction.atomic():
         waiting = _lock(delivery)
         if waiting is None or not Workflow.objects.open().filter(pk=workflow_id).exists():
             return
-        note = f"{delivery.source.name} reports it as closed."
+        note = f"{delivery.source.name} reports the workflow as closed."
         close_workflow(workflow_id=workflow_id, actor=None, now=now, note=note)
         waiting.closed += 1
         waiting.save(update_fields=["closed"])
@@ -72,9 +72,9 @@ def _finish(delivery: InboundDelivery, now: dt.datetime) -> None:
 
 
 def _lock(delivery: InboundDelivery, *, skip_locked: bool = False) -> InboundDelivery | None:
-    """Lock a delivery; None if it was handled meanwhile.
+    """Lock a delivery; None if it was handled in the meantime.
 
-    Its source is not locked, so that it can deliver more.
+    The delivery's source is not locked, so that further deliveries can arrive.
     """
     rows = InboundDelivery.objects.select_for_update(skip_locked=skip_locked, no_key=True)
     return rows.filter(pk=delivery.pk, state=DeliveryState.RECEIVED).first()

@@ -15,14 +15,14 @@ from sessions_app.models import Workflow, WorkflowState
 
 
 class WorkflowClosed(Conflict):
-    """The workflow is closed, and stays closed. Open a new one."""
+    """The workflow is closed permanently. Open a new workflow."""
 
     code = "workflow_closed"
 
 
 def join_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime) -> Workflow:
-    """Make the actor a member of an open workflow that it may see. Joining twice changes nothing. Raises
-    NotFound, WorkflowClosed.
+    """Make the actor a member of an open workflow that the actor can see. Joining twice changes nothing.
+    Raises NotFound, WorkflowClosed.
     """
     with transaction.atomic():
         visible = Workflow.objects.visible_to(actor)
@@ -30,7 +30,7 @@ def join_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime) -> Wor
         if workflow is None:
             raise NotFound("Workflow not found.")
         if workflow.state == WorkflowState.CLOSED:
-            raise WorkflowClosed(f"{workflow.ref} is closed.", hint="Open a new one.")
+            raise WorkflowClosed(f"{workflow.ref} is closed.", hint="Open a new workflow.")
         if not workflow.members.filter(pk=actor.pk).exists():
             workflow.members.add(actor)
             record(

@@ -1,4 +1,4 @@
-"""Expire a request whose workflow ends before the request is decided."""
+"""Expire a request whose workflow ends before a decision."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def lapse_request(
     """Expire a pending, locked request with its workflow. Notify its requester and approvers, with the reason
     ``why``.
 
-    ``but`` is the person who ended the workflow, who isn't notified.
+    ``but`` is the person who ended the workflow and isn't notified.
     """
     request.state, request.decided_at = RequestState.LAPSED, now
     request.save(update_fields=["state", "decided_at"])
@@ -64,7 +64,7 @@ def lapse_request(
 def _approvers(request: AccessRequest) -> list[Identity]:
     """Return the people who can still decide the request, or already have.
 
-    Empty if the policy can't be read: nothing may block an end.
+    Empty if the policy can't be read, because nothing may prevent an end.
     """
     if facts.readable_document(request.policy) is None:
         return []

@@ -35,18 +35,18 @@ def open_workflow(
     ends_at: dt.datetime | None = None,
     assignee: str = "",
 ) -> Workflow:
-    """Open a workflow on clusters that the actor may see, under the next free reference (INC-12, CHG-3,
+    """Open a workflow on clusters that the actor can see, under the next free reference (INC-12, CHG-3,
     TKT-7, TSK-2).
 
-    An incident has a severity. A change has a planned start and end, which limit access for it. Every kind
-    but incidents can have an assignee, given by username. Only its source can open a pipeline. Raises
+    An incident has a severity. A change has a planned start and end, which limit access for it. All kinds
+    except incidents can have an assignee, given by username. Only a source can open a pipeline run. Raises
     InvalidInput, which names the field, and BoundToOtherWorkflow for a token that is bound to a workflow,
-    because it could not see the new one.
+    because such a token could not see the new workflow.
     """
     if actor.bound_to:
         raise BoundToOtherWorkflow(
             f"This token is bound to {actor.bound_to} and can't open other workflows.",
-            hint="Use a token that is not bound.",
+            hint="Use a token that is not bound to a workflow.",
         )
     title = _checked_title(kind, title)
     if kind not in PREFIX:
@@ -78,7 +78,7 @@ def _checked_title(kind: str, title: str) -> str:
         raise InvalidInput(
             "Describe the problem in a few words."
             if kind == WorkflowKind.INCIDENT
-            else "Describe it in a few words.",
+            else "Describe the workflow in a few words.",
             fields={"title": ["Required."]},
         )
     return title
@@ -158,13 +158,13 @@ def _clusters(names: Sequence[str], actor: Identity) -> list[Cluster]:
         unknown = ", ".join(sorted(set(names) - set(found)))
         raise InvalidInput(
             f"Unknown cluster {unknown}." if unknown else "Select the affected clusters.",
-            fields={"clusters": [f"Unknown: {unknown}." if unknown else "Choose at least one."]},
+            fields={"clusters": [f"Unknown: {unknown}." if unknown else "Choose at least one cluster."]},
         )
     return sorted(found.values(), key=lambda cluster: cluster.name)
 
 
 def _one_of(values: Sequence[str]) -> str:
-    return f"One of: {', '.join(values)}."
+    return f"Use one of: {', '.join(values)}."
 
 
 def _next_number() -> int:

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 # The minimum interval between two reads of one workflow.
 EVERY = dt.timedelta(seconds=30)
-# One process at a time reads from a source, for at most this long. The rest is read next time.
+# Only one process at a time reads from a source, for at most this long. The rest is read in the next run.
 AT_ONCE = dt.timedelta(seconds=25)
 STARTING = [GrantState.SCHEDULED, GrantState.PROVISIONING]
 
@@ -36,8 +36,8 @@ def sources_to_ask() -> list[int]:
 def poll_source(*, source_id: int, now: Callable[[], dt.datetime]) -> int:
     """Read each due workflow in turn, and return how many were read.
 
-    After two failures, the source is skipped until next time. If another process is already reading from it,
-    do nothing.
+    After two failures, the source is skipped until the next run. If another process is already reading from
+    the source, do nothing.
     """
     if not _claim(source_id, now()):
         return 0
@@ -56,7 +56,8 @@ def _claim(source_id: int, now: dt.datetime) -> bool:
 def _poll(source: WorkflowSource, now: Callable[[], dt.datetime]) -> int:
     began, asked, failed = now(), 0, 0
     due = resting_on_sources().filter(source=source).order_by("asked_at", "pk")
-    # Load each row separately, so that one that can't be loaded does not keep the others from being read.
+    # Load each row separately, so that a row that can't be loaded does not prevent the others from being
+    # read.
     for pk, ref, asked_at in list(due.values_list("pk", "ref", "asked_at")):
         moment = now()
         if failed > 1 or moment - began > AT_ONCE:
@@ -79,7 +80,7 @@ def reread_workflow(*, workflow_id: int, now: Callable[[], dt.datetime]) -> None
 
 
 def _read(pk: int, ref: str, now: dt.datetime) -> SourceUnreadable | None:
-    """Return why the workflow could not be read, which its row also stores; None if the source gave its
+    """Return why the workflow could not be read, which its row also stores; None if the source reported the
     status.
     """
     try:
@@ -90,7 +91,7 @@ def _read(pk: int, ref: str, now: dt.datetime) -> SourceUnreadable | None:
         log.info("work.unread", ref=ref, error=str(error))
         return error
     except DataError as error:
-        # This workflow waits its turn, like other unread ones.
+        # This workflow is read in turn, like other unread ones.
         log.exception("work.unloadable", ref=ref)
         Workflow.objects.filter(pk=pk).update(
             asked_at=now, read_error=f"{type(error).__name__}: {error}", read_failed=False

@@ -30,32 +30,34 @@ from sessions_app.workflows.base import (
 
 __all__ = ["SourceUnreadable", "UnknownWorkflow", "WorkflowUnreadable", "read_workflow"]
 
-# A failed source is not queried again for this long. Neither is a workflow for which it fails while it
-# answers for others. Otherwise, requests that wait for it would occupy every process.
+# A failed source is not queried again for this long. This also applies to a single workflow for which the
+# source fails while answering for others. Otherwise, requests that wait for the source would occupy every
+# process.
 RESPITE = dt.timedelta(seconds=5)
 # The minimum interval between two updates of the time of the source's last answer.
 NOTED_EVERY = dt.timedelta(seconds=10)
 
 
 class UnknownWorkflow(NotFound):
-    """The workflow is not known, or its source does not report it as open. Check its reference."""
+    """The workflow is unknown, or its source does not report it as open. Check the reference."""
 
     code = "unknown_workflow"
 
 
 class WorkflowUnreadable(SourceUnreadable):
-    """The source answers, but not with the status of this workflow. It may for others."""
+    """The source answers, but not with the status of this workflow. It may answer for other workflows."""
 
 
 def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
-    """Return the workflow of a reference with its current status at its source; Stint's own as it is stored.
+    """Return the workflow with this reference and its current status at its source. Stint's own workflows are
+    returned as stored.
 
-    The row is created, under the source's own id, when the source reports the workflow as open, and updated
-    when it changes. When the source reports the workflow as closed, it is closed and all access bound to it
-    ends. Grants that no longer fit its new facts end. The source is queried outside of a transaction.
+    When the source reports the workflow as open, its row is created under the source's own id, or updated.
+    When the source reports the workflow as closed, it is closed and all access bound to it ends. Grants that
+    no longer match its new facts end. The source is queried outside of a transaction.
 
     Raises UnknownWorkflow. Raises WorkflowUnreadable if the source does not report the workflow's status, and
-    SourceUnreadable if it does not answer.
+    SourceUnreadable if the source does not answer.
     """
     name, outside_id = split_ref(ref)
     known = workflow_named(ref)
@@ -65,7 +67,7 @@ def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
         return known
     source = known.source if known else WorkflowSource.objects.live().filter(name=name).first()
     if source is None or source.removed_at is not None:
-        raise UnknownWorkflow("Workflow not found.", hint="Its source is not configured.")
+        raise UnknownWorkflow("Workflow not found.", hint="The workflow's source is not configured.")
     outside_id = known.outside_id if known else outside_id
     status = _ask(source, outside_id, now, known)
     if status.standing is Standing.OPEN:
@@ -83,20 +85,20 @@ def _own_id(
 ) -> str:
     """Return the source's own id of an open workflow.
 
-    Under any other id, a second row would stay open when webhooks or people close the first. Raises
-    WorkflowUnreadable if the source reports no id, or another id than for the workflow that is already open.
+    Under any other id, a second row would stay open after a webhook or a person closed the first. Raises
+    WorkflowUnreadable if the source reports no id, or not the id of the workflow that is already open.
     """
     own = status.outside_id
     if own == asked:
         return own
     if known is not None and known.state == WorkflowState.OPEN:
-        why = f"Its id there is now {own}." if own else "The answer has no id."
+        why = f"The source now reports the id {own}." if own else "The source's answer has no id."
         _note_silence(source, asked, why, now)
         raise WorkflowUnreadable(f"{source.name} does not report the status of {known.ref}.", hint=why)
     if not 0 < len(own) <= LONGEST_ID:
         raise WorkflowUnreadable(
             f"{source.name} does not report the id of {asked}.",
-            hint="An administrator must set which key of its response has the id.",
+            hint="An administrator must configure which key of the response has the id.",
         )
     return own
 
@@ -110,15 +112,15 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workf
         )
     try:
         if len(outside_id) > LONGEST_ID:
-            raise NotAnId("The ID is too long.")
+            raise NotAnId("The id is too long.")
         status = adapter_of(source).status(outside_id)
     except NotAnId as error:
         raise UnknownWorkflow(
             f"{source.name} has no such workflow.", hint=str(error), fields={"ref": ["Not found there."]}
         ) from error
     except OddAnswer as error:
-        # Anyone can request any id, so this must not stop other reads from the source, or leave other
-        # people's workflows unread.
+        # Anyone can request any id, so a failure here must not stop other reads from the source, or leave
+        # other people's workflows unread.
         return Status(standing=Standing.UNKNOWN, reason=str(error))
     except SourceError as error:
         raise _failure(source, outside_id, error, now) from error
@@ -129,10 +131,10 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workf
 def _failure(
     source: WorkflowSource, outside_id: str, error: SourceError, now: dt.datetime
 ) -> SourceUnreadable:
-    """Note that a source failed for a workflow, and return the error to raise.
+    """Store that a source failed for a workflow, and return the error to raise.
 
-    Only failures for open workflows show that the whole source fails. Anyone can request any other id,
-    including one that the source rejects or takes too long for.
+    Only failures for open workflows show that the whole source fails. For other ids, anyone can request an id
+    that the source rejects or answers slowly.
     """
     in_trouble = isinstance(error, InTrouble)
     known = _note_silence(source, outside_id, str(error), now, failed=in_trouble)
@@ -163,7 +165,9 @@ def _note_answer(source: WorkflowSource, now: dt.datetime) -> None:
 def _note_silence(
     source: WorkflowSource, outside_id: str, why: str, now: dt.datetime, *, failed: bool = False
 ) -> bool:
-    """Store why the source reported no status for a workflow. Return whether it is open here."""
+    """Store why the source reported no status for a workflow. Return whether the workflow is open in
+    Stint.
+    """
     open_ = Workflow.objects.open().filter(source=source, outside_id=outside_id)
     return bool(open_.update(asked_at=now, read_error=why, read_failed=failed))
 
@@ -176,7 +180,7 @@ def _close(
             workflow_id=workflow.pk, actor=None, now=now, note=f"{source.name}: {status.reason}"
         )
     if known is None:
-        raise UnknownWorkflow(f"{source.name} reports it as closed.", hint=status.reason)
+        raise UnknownWorkflow(f"{source.name} reports the workflow as closed.", hint=status.reason)
     return known
 
 
@@ -195,7 +199,8 @@ def _learn(
         if workflow is None:
             _check_not_outrun(source, outside_id, known, now)
             return _make(source, outside_id, status, wanted, clusters, now)
-        # Whoever opened it never changes: the source may let others edit that field later.
+        # The stored person who opened the workflow never changes, because the source may let others edit that
+        # field later.
         wanted["named_openers"] = workflow.named_openers or wanted["named_openers"]
         changed = [name for name, value in wanted.items() if getattr(workflow, name) != value]
         for name, value in wanted.items():
@@ -223,14 +228,16 @@ def _learn(
 def _check_not_outrun(
     source: WorkflowSource, outside_id: str, known: Workflow | None, now: dt.datetime
 ) -> None:
-    """Reject an answer from before a webhook closed the workflow, so that it is not reopened.
+    """Reject an answer that dates from before a webhook closed the workflow, so that the workflow is not
+    reopened.
 
     Raises WorkflowUnreadable.
     """
     closed = Workflow.objects.filter(source=source, outside_id=outside_id, closed_at__gt=now).exists()
     if closed or (known is not None and known.state == WorkflowState.OPEN):
         raise WorkflowUnreadable(
-            f"It was closed while {source.name} was being read.", hint="If it was reopened, try again."
+            f"The workflow was closed while {source.name} was being read.",
+            hint="If the workflow was reopened, try again.",
         )
 
 
@@ -238,7 +245,7 @@ def _wanted(source: WorkflowSource, status: Status) -> dict[str, Any]:
     window = (status.starts_at, status.ends_at)
     if window[0] and window[1] and window[0] >= window[1]:
         raise WorkflowUnreadable(
-            f"{source.name} reports an end before its start.", hint="Fix the planned time there."
+            f"{source.name} reports an end before its start.", hint="Fix the planned time in the source."
         )
     return {
         "title": status.title or "Untitled",
@@ -256,7 +263,7 @@ def _wanted(source: WorkflowSource, status: Status) -> dict[str, Any]:
 
 def _clusters(source: WorkflowSource, status: Status) -> list[Cluster]:
     """Return the workflow's clusters: those that the source's document maps its services to, or else the
-    source's own.
+    source's own clusters.
     """
     services = source.document.get("services", {})
     by_service = [name for service in status.services for name in services.get(service, ())]
@@ -287,7 +294,7 @@ def _make(
                 **wanted,
             )
     except IntegrityError:
-        # Another process created it at the same moment.
+        # Another process created the row at the same time.
         return Workflow.objects.get(source=source, outside_id=outside_id, state=WorkflowState.OPEN)
     workflow.clusters.set(clusters)
     record(
@@ -309,14 +316,16 @@ def _make(
 
 
 def _people_of(workflow: Workflow) -> dict[str, Any]:
-    """Return who opened and last changed it, for the record: decisions rely on what the source reports."""
+    """Return who opened and last changed the workflow, for the record, because decisions rely on what the
+    source reports.
+    """
     return {"opened_by": workflow.named_openers, "changed_by": workflow.named_changers}
 
 
 def _free_ref(source: WorkflowSource, outside_id: str) -> str:
     """Return `source:id`, or `source:id~2` if an earlier workflow with this id was closed.
 
-    The closed one stays closed, and its grants stay ended.
+    The closed workflow stays closed, and its grants stay ended.
     """
     times = Workflow.objects.filter(source=source, outside_id=outside_id).count()
     ref = f"{source.name}:{outside_id}"
@@ -324,7 +333,7 @@ def _free_ref(source: WorkflowSource, outside_id: str) -> str:
 
 
 def _end_without_room(workflow: Workflow, clusters: list[Cluster], now: dt.datetime) -> list[str]:
-    """End grants on clusters that the workflow no longer includes, and grants that no longer fit into its
+    """End grants on clusters that the workflow no longer includes, and grants that no longer fit in its
     planned time.
     """
     kept = {cluster.pk for cluster in clusters}
@@ -335,7 +344,7 @@ def _end_without_room(workflow: Workflow, clusters: list[Cluster], now: dt.datet
         .select_for_update(no_key=True, of=("self",))
     )
     lost = {grant: why for grant in live if (why := _why_no_room(grant, workflow, kept, now))}
-    # As when a workflow is closed, lock all of them before the first entry.
+    # As when closing a workflow, lock all grants before the first entry.
     lock_descendants(grant_ids=[grant.pk for grant in lost])
     for grant, why in lost.items():
         end_grant(

@@ -36,7 +36,7 @@ class NotFromSource(StintError):
 
 
 class DeliveryTooLarge(StintError):
-    """The webhook delivery is too large. Have the source send less."""
+    """The webhook delivery is too large. Configure the source to send less."""
 
     code = "delivery_too_large"
     status = 413
@@ -45,13 +45,14 @@ class DeliveryTooLarge(StintError):
 def receive_delivery(
     *, source: str, headers: Mapping[str, str], body: bytes | None, now: dt.datetime
 ) -> InboundDelivery:
-    """Store a delivery whose signature over the raw bytes is valid, and close at once the workflows that it
-    reports as closed.
+    """Store a delivery whose signature over the raw bytes is valid, and immediately close the workflows that
+    it reports as closed.
 
-    ``headers`` have lowercase names. ``body`` is None if it was too large to be read. A repeated delivery
-    changes nothing. If a delivery can't be handled now, the worker handles it later, because the row is the
-    queue. Rejected deliveries are counted, and recorded once a minute. A delivery never creates workflows or
-    starts access. Raises NotFound, DeliveryTooLarge, NotFromSource, InvalidInput (no JSON), SourceUnreadable.
+    ``headers`` have lowercase names. ``body`` is None if the body was too large to be read. A repeated
+    delivery changes nothing. If a delivery can't be handled now, the worker handles it later, because the
+    stored row is the queue. Rejected deliveries are counted, and recorded once a minute. A delivery never
+    creates workflows or starts access. Raises NotFound, DeliveryTooLarge, NotFromSource, InvalidInput (no
+    JSON), SourceUnreadable.
     """
     kept = WorkflowSource.objects.live().filter(name=source).first()
     if kept is None:
@@ -107,8 +108,8 @@ def _handled(delivery: InboundDelivery, now: dt.datetime) -> InboundDelivery:
     try:
         return handle_delivery(delivery_id=delivery.pk, now=now)
     except (StintError, DatabaseError) as error:
-        # It is stored, and the worker handles it within seconds, so the source does not have to send it
-        # again.
+        # The delivery is stored, and the worker handles it within seconds, so the source does not have to
+        # send it again.
         log.exception("hook.put_off", source=delivery.source.name, error=type(error).__name__)
         return delivery
 
@@ -117,7 +118,7 @@ def _note_refused(source: WorkflowSource, reason: str, now: dt.datetime) -> None
     WorkflowSource.objects.filter(pk=source.pk).update(refused=F("refused") + 1)
     long_ago = Q(refused_recorded_at__isnull=True) | Q(refused_recorded_at__lte=now - RECORDED_EVERY)
     with transaction.atomic():
-        # Deliveries of the source can be stored concurrently only with `no_key`.
+        # Deliveries from the source can be stored concurrently only with `no_key`.
         rows = WorkflowSource.objects.select_for_update(skip_locked=True, no_key=True)
         row = rows.filter(long_ago, pk=source.pk).first()
         if row is None:

@@ -16,14 +16,14 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import WorkflowSource
 from sessions_app.operations.workflows.workflow_sources import Secrets, sealed, secrets_of
 
-# The new and the previous secret are both accepted, so that the source can be updated meanwhile.
+# Both the new and the previous secret are accepted, so that the source can be updated in the meantime.
 KEPT = 2
 
 
 def rotate_source_secret(*, name: str, actor: Identity, now: dt.datetime) -> str:
     """Return a new secret, shown only once, that verifies deliveries from now on.
 
-    The previous one stays valid until the next rotation. Only Stint administrators may do this. Raises
+    The previous secret stays valid until the next rotation. Only Stint administrators may do this. Raises
     NotFound, CannotDecrypt.
     """
     with transaction.atomic():

@@ -18,13 +18,13 @@ from sessions_app.policy.documents import DocumentError, Problem, problems_of, s
 from sessions_app.workflows.base import Adapter, AdapterType, secret_fields
 from sessions_app.workflows.registry import find, types
 
-# Anyone could sign with an empty secret, for example from an unset variable.
+# Anyone could sign with an empty secret, which could come from an unset variable.
 SHORTEST_SECRET = 8
 
 
 class SourceUnreadable(Unavailable):
-    """The workflow source can't be reached, or gave no usable answer. The message says why. Try again in a
-    moment.
+    """The workflow source can't be reached, or gave no usable answer. The message gives the reason. Try again
+    in a moment.
     """
 
     code = "source_unreadable"
@@ -32,8 +32,8 @@ class SourceUnreadable(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The encrypted part of a source: its secret parameters by name, and the secrets that its webhooks are
-    signed with.
+    """The encrypted part of a source: its secret parameters by name, and the secrets that verify its
+    webhooks.
     """
 
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -70,7 +70,7 @@ def adapter_of(source: WorkflowSource) -> Adapter:
     except (CannotDecrypt, ValidationError) as error:
         raise SourceUnreadable(
             f"The stored parameters of {source.name} can't be read.",
-            hint="An administrator must save it again.",
+            hint="An administrator must save the source again.",
         ) from error
 
 
@@ -121,9 +121,7 @@ def read_secrets(
 def _webhook(
     document: SourceDocument, stored: Secrets, problems: list[Problem], *, on_server: bool
 ) -> list[str]:
-    """Return the secrets that webhooks are signed with: the given ones, or the stored ones if none
-    are given.
-    """
+    """Return the secrets that verify webhooks: the given ones, or the stored ones if none are given."""
     if document.webhook_secrets is None:
         return list(stored.webhook)
     found = []

@@ -11,10 +11,10 @@ from sessions_app.policy.documents import Problem
 
 
 class CompileError(ValueError):
-    """Values or a selection of commands that don't fit the command set.
+    """Values or a selection of commands that don't match the command set.
 
-    ``problems`` lists each problem. The exception's text joins them as sentences, and `fields` groups the
-    sentences by path.
+    ``problems`` lists each problem. The exception's text joins the problems as sentences, and `fields` groups
+    the sentences by path.
     """
 
     def __init__(self, problems: Collection[Problem]) -> None:
@@ -23,7 +23,7 @@ class CompileError(ValueError):
 
     @property
     def fields(self) -> dict[str, list[str]]:
-        """The problems as sentences, by the path of their value."""
+        """The problems as sentences, by the path of the value."""
         return {problem.path: [_sentence(problem)] for problem in self.problems}
 
 
@@ -78,7 +78,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class FreeParameter:
-    """A value that the holder chooses at each run.
+    """A parameter whose value the holder chooses at each run.
 
     `limits` states exactly which values are accepted; `wanted` is the hint for the person who enters one.
     `choices`, `low` and `high` configure the form field.
@@ -148,7 +148,7 @@ class CompiledSet:
 
 
 def free_parameter(name: str, type_: ParameterType) -> FreeParameter:
-    """Return a parameter in the form that a form field needs."""
+    """Convert a parameter to the form that a form field needs."""
     choices = type_.choices if isinstance(type_, Choice) else ()
     low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else (None, None)
     return FreeParameter(name, type_.kind, type_.limits, type_.wanted, choices, low, high)

@@ -1,4 +1,4 @@
-"""Bind a grant's parameters and check the commands that its approvers kept. Shared by all kinds."""
+"""Bind a grant's parameters, and check the commands that approvers kept. Shared by all kinds."""
 
 from collections.abc import Collection, Mapping
 

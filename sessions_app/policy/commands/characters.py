@@ -42,7 +42,7 @@ def hidden_at(text: str) -> int | None:
 
 
 def show(char: str) -> str:
-    """Format a character readably: quoted, or as its code point and name if it is invisible."""
+    """Format a character readably: quoted or, if invisible, as its code point and name."""
     if hidden_at(char) is None:
         return f"“{char}”"
     name = _NAMES.get(char) or unicodedata.name(char, "").lower()

@@ -1,4 +1,4 @@
-"""The codes of the linter's findings, but for those in the table of programs. Texts are Markdown."""
+"""The codes of the linter's findings, except those in the table of programs. Texts are Markdown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CODES: Mapping[str, Code] = {
     "unused": Code(
         "warning",
         "No command uses the parameter.",
-        "Remove it, or use it in a command.",
+        "Remove the parameter, or use it in a command.",
     ),
     "look_alike": Code(
         "warning",
@@ -39,7 +39,7 @@ CODES: Mapping[str, Code] = {
     "overlap": Code(
         "warning",
         "A line can match two commands of the set. The stricter one decides; for HTTP, either one allows it.",
-        "Remove one, or narrow its values so that nothing matches both.",
+        "Remove one of the two, or narrow the values so that nothing matches both.",
     ),
     "effect": Code(
         "error or warning",
@@ -49,7 +49,7 @@ CODES: Mapping[str, Code] = {
     "secret": Code(
         "warning",
         "The command names a place that usually contains passwords or keys.",
-        "Remove it, or accept that the holder and reviewers of recordings can read it.",
+        "Remove the command, or accept that the holder and reviewers of recordings can read them.",
     ),
     "broad_pattern": Code(
         "error or warning",
@@ -68,12 +68,12 @@ CODES: Mapping[str, Code] = {
     ),
     "free_path": Code(
         "error or warning",
-        "The path can be any file below a folder that also contains files that are not intended.",
+        "The path can be any file below a folder that also contains unintended files.",
         "Set the intended folder.",
     ),
     "writable_path": Code(
         "error or warning",
-        "Other accounts can write to the place, and so decide what is read, changed or run there.",
+        "Other accounts can write to the place, and so determine what is read, changed or run there.",
         "Use a folder that only the administrator can write to.",
     ),
     "kernel_file": Code(
@@ -89,52 +89,52 @@ CODES: Mapping[str, Code] = {
     "as_root": Code(
         "error",
         "A command with `as: root` can't be contained, or can't be listed in sudoers.",
-        "Do what the finding says: remove `contain: group`, or list the values with `choice`.",
+        "Follow the finding: remove `contain: group`, or list the values with `choice`.",
     ),
     "uncontained": Code(
         "warning",
         "A process can leave its process group, or nothing ends what the program starts.",
-        "Remove `contain`. Accept the finding for targets or images without what containment needs.",
+        "Remove `contain`. Accept the finding for targets or images that lack what containment needs.",
     ),
     "unknown_program": Code(
         "error or warning",
-        "The linter does not know the program, which could do anything. It is an error if the effect is"
-        " `read`.",
-        "Check what it does, and accept the finding with that as the reason.",
+        "The linter does not know the program, which could do anything. This is an error if the effect "
+        "is `read`.",
+        "Check what the program does, and accept the finding with that as the reason.",
     ),
     "unknown_option": Code(
         "error or warning",
-        "The linter does not know the option. It is an error if the effect is `read`.",
-        "Remove it, or check what it does and accept the finding with that as the reason.",
+        "The linter does not know the option. This is an error if the effect is `read`.",
+        "Remove the option, or check what it does and accept the finding with that as the reason.",
     ),
     "unknown_word": Code(
         "error or warning",
-        "The linter does not know a word of the command. It is an error if the effect is `read`.",
-        "Remove it, or check what it does and accept the finding with that as the reason.",
+        "The linter does not know a word of the command. This is an error if the effect is `read`.",
+        "Remove the word, or check what it does and accept the finding with that as the reason.",
     ),
     "unknown_verb": Code(
         "error or warning",
-        "The linter does not know this command of the program. It is an error if the effect is `read`.",
-        "Check what it does, and accept the finding with that as the reason.",
+        "The linter does not know this command of the program. This is an error if the effect is `read`.",
+        "Check what the command does, and accept the finding with that as the reason.",
     ),
     "unknown_variable": Code(
         "error or warning",
-        "The linter does not know the environment variable, which may decide what a program loads.",
-        "Remove it, or check what it does and accept the finding with that as the reason.",
+        "The linter does not know the environment variable, which may determine what a program loads.",
+        "Remove the variable, or check what it does and accept the finding with that as the reason.",
     ),
     "free_option": Code(
         "error",
-        "A parameter is in the place of an option, so the option is not fixed.",
+        "A parameter takes the place of an option, so the option is not fixed.",
         "Write out the option.",
     ),
     "free_verb": Code(
         "error",
-        "A parameter is in the place of the program or its verb, so what the command does is not fixed.",
+        "A parameter takes the place of the program or its verb, so the action of the command is not fixed.",
         "Write one command for each verb, or use `choice`.",
     ),
     "free_name": Code(
         "error or warning",
-        "A parameter can name any object, including ones that are created later.",
+        "A parameter can name any object, including objects that are created later.",
         "List the intended values with `choice`, or begin the word with fixed text: `web-{name}`.",
     ),
     "free_code": Code(
@@ -150,12 +150,12 @@ CODES: Mapping[str, Code] = {
     "system": Code(
         "error",
         "System schemas contain functions that read files and end other sessions.",
-        "Remove it: every role already has the harmless privileges there.",
+        "Remove the privilege: every role already has the harmless privileges on these schemas.",
     ),
     "scheduler": Code(
         "error",
         "Scheduled jobs run after the grant ends, and users of the schema can add jobs.",
-        "Put the task into a function in another schema, and grant EXECUTE on that.",
+        "Put the task into a function in another schema, and grant EXECUTE on that function.",
     ),
     "definer": Code(
         "warning",
@@ -165,7 +165,7 @@ CODES: Mapping[str, Code] = {
     "role": Code(
         "error",
         "The role can do more than its privileges say, for example because it can log in or create roles.",
-        "Create a template role with the needed privileges, and name that.",
+        "Create a template role with the needed privileges, and name that role.",
     ),
     "wide_role": Code(
         "warning",
@@ -175,12 +175,12 @@ CODES: Mapping[str, Code] = {
     "free_role": Code(
         "error",
         "The requester could choose any role of the server.",
-        "Write the role, or a `choice` of roles.",
+        "Write out the role, or use a `choice` of roles.",
     ),
     "free_schema": Code(
         "error",
         "The requester could choose any schema, including system schemas.",
-        "Write the schema, or a `choice` of schemas.",
+        "Write out the schema, or use a `choice` of schemas.",
     ),
     "root": Code(
         "warning",
@@ -205,12 +205,12 @@ CODES: Mapping[str, Code] = {
     "free_body": Code(
         "warning",
         "The body is not limited.",
-        "Limit it with `body` or `form`.",
+        "Limit the body with `body` or `form`.",
     ),
     "deny_body": Code(
         "warning",
         "A proxy that does not send the body denies this path for any body.",
-        "Limit the body where the request is allowed instead.",
+        "Limit the body in the allowed request instead.",
     ),
     "websocket": Code(
         "warning",
@@ -235,17 +235,17 @@ CODES: Mapping[str, Code] = {
     "runs": Code(
         "warning",
         "The tool's name suggests that it runs whatever it is given.",
-        "Allow tools that each do one thing, or limit its arguments.",
+        "Allow tools that each do one thing, or limit this tool's arguments.",
     ),
     "takes_out": Code(
         "warning",
-        "The tool's name suggests that it exports a lot at once.",
-        "Check what it returns, and bind its arguments to the grant.",
+        "The tool's name suggests that it exports a lot of data.",
+        "Check what the tool returns, and bind its arguments to the grant.",
     ),
     "free_text": Code(
         "warning",
         "The text is not limited in content or length.",
-        "Limit its length and characters with `pattern`.",
+        "Limit the length and characters with `pattern`.",
     ),
     "free_sink": Code(
         "error",
@@ -301,7 +301,7 @@ CODES: Mapping[str, Code] = {
     ),
     "wildcard": Code(
         "error",
-        "A wildcard also covers everything that is added to the cluster later.",
+        "A wildcard also covers everything that is later added to the cluster.",
         "List the intended verbs, groups or resources.",
     ),
     "off_limits": Code(
@@ -311,34 +311,34 @@ CODES: Mapping[str, Code] = {
     ),
     "secrets": Code(
         "warning",
-        "What is read from secrets is still known after the grant ends, and lists show their full content.",
-        "Allow only `get` on the one that is needed, with `names`.",
+        "Data read from secrets remains known after the grant ends, and lists show its full content.",
+        "Allow only `get` on the secret that is needed, with `names`.",
     ),
     "into_pods": Code(
         "warning",
-        "The subresource enters a pod: it runs programs there or opens its ports.",
-        "Remove it, or name one object with `names` and accept the finding with a reason.",
+        "The subresource gives access to the inside of a pod: it runs programs there or opens its ports.",
+        "Remove the subresource, or name one object with `names` and accept the finding with a reason.",
     ),
     "past_rbac": Code(
         "warning",
         "The resource gives access that RBAC rules don't limit any further.",
-        "Remove it, or name one object with `names` and accept the finding with a reason.",
+        "Remove the resource, or name one object with `names` and accept the finding with a reason.",
     ),
     "decides_more": Code(
         "warning",
         "Changing or deleting the resource changes what others can do, or what runs elsewhere.",
-        "Remove it, or name one object with `names` and accept the finding with a reason.",
+        "Remove the resource, or name one object with `names` and accept the finding with a reason.",
     ),
     "workload": Code(
         "warning",
         "The holder can run any image, as any service account of the namespace.",
-        "Use `scale`, `set image` or `apply` with the fields that may be set.",
+        "Use `scale`, `set image` or `apply` with the fields that can be set.",
     ),
     "unknown_resource": Code(
         "warning",
         "The linter does not know what the resource does to the cluster: it may run pods or grant"
         " permissions.",
-        "Check what its controller does, and accept the finding with that as the reason.",
+        "Check what the resource's controller does, and accept the finding with that as the reason.",
     ),
     "whole_cluster": Code(
         "warning",
@@ -352,12 +352,13 @@ CODES: Mapping[str, Code] = {
     ),
     "leaves_container": Code(
         "error",
-        "A field lets the pod leave its container, for example by a host path or privileges.",
+        "A field lets the pod escape its container, for example with a host path or privileges.",
         "Remove the field.",
     ),
     "free_image": Code(
         "warning",
-        "The holder chooses the image at each run, and so the program that runs as the pod.",
-        "Move it to `parameters`, take it from the workflow with `from`, or list the images with `choice`.",
+        "The holder chooses the image at each run, and so the program that runs in the pod.",
+        "Move the image to `parameters`, take it from the workflow with `from`, or list the images "
+        "with `choice`.",
     ),
 }

@@ -1,4 +1,4 @@
-"""Differences between two versions of a command set, in sentences for its approvers and publishers."""
+"""Differences between two versions of a command set, as sentences for approvers and publishers."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sessions_app.policy.commands.document import CommandSetDocument
 
 Action = Literal["added", "removed", "changed"]
-# The most important fields of a command, in display order. Others follow.
+# The most important fields of a command, in display order. Other fields follow.
 _FIRST = ("effect", "hold", "end", "as", "contain", "where")
 
 
@@ -26,7 +26,7 @@ class Change:
 def diff_documents(old: CommandSetDocument, new: CommandSetDocument) -> list[Change]:
     """Return the differences in the set itself, its parameters, its commands and its examples.
 
-    The order of commands has no meaning and is not compared. Commands with the same text are the same
+    The order of commands has no meaning and is not compared. Commands with the same text count as the same
     command.
     """
     before = old.model_dump(mode="json", by_alias=True)
@@ -41,7 +41,7 @@ def diff_documents(old: CommandSetDocument, new: CommandSetDocument) -> list[Cha
 
 
 def _by_text(data: Mapping[str, Any], document: CommandSetDocument) -> dict[str, Any]:
-    """Return the commands by their text, with the set's defaults applied. Repeated ones get a number."""
+    """Return the commands by their text, with the set's defaults applied. Repeated commands get a number."""
     found: dict[str, Any] = {}
     for written, rule in zip(data["commands"], document.commands, strict=True):
         key, count = rule.text, 2

@@ -15,7 +15,7 @@ from sessions_app.policy.commands.parameters import Parameter, ParameterType
 from sessions_app.policy.documents import Problem
 
 Effect = Literal["read", "change", "destructive"]
-# Strictest first, so that the effect is never understated if several commands match.
+# Strictest first, so that the effect is not understated if several commands match.
 EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
 Risk = Literal["low", "medium", "high", "critical"]
 
@@ -49,7 +49,7 @@ def _closed_without_from(schema: dict[str, Any]) -> None:
 
 
 class RuleRefused(ValueError):
-    """A command that its kind can't parse. `reason` is a sentence for its author."""
+    """A command that its kind can't parse. `reason` is a sentence for the author."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -57,8 +57,8 @@ class RuleRefused(ValueError):
 
 
 class CommandRule(BaseModel):
-    """The part of an allowed command that all kinds share. `WRITTEN` names the field that contains the
-    command.
+    """The part of an allowed command that all kinds share. `WRITTEN` is the name of the field that contains
+    the command.
     """
 
     model_config = FROZEN
@@ -75,13 +75,13 @@ class CommandRule(BaseModel):
     def text(self) -> str:
         """Return the command as written, on one line.
 
-        Differences and findings use it as the command's name.
+        Differences and findings use this text as the command's name.
         """
         raise NotImplementedError
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the parameters that it uses, each once.
+        """Return the command's parameters, without duplicates.
 
         Raises RuleRefused for a command that can't be parsed.
         """
@@ -94,12 +94,12 @@ class CommandRule(BaseModel):
 
     @property
     def finish_seconds(self) -> int | None:
-        """Return how many seconds a run may continue after the grant's end; None if it is cut off."""
+        """Return for how many seconds a run may continue after the grant's end; None if it is cut off."""
         return None
 
 
 class Examples(BaseModel):
-    """Lines that a version must allow, and lines that it must refuse, before it can be published."""
+    """Lines that a version must allow and lines that it must refuse, as a condition for publishing."""
 
     model_config = FROZEN
     allow: tuple[StrictStr, ...] = Field(default=(), max_length=200, description="Lines that must be allowed")
@@ -111,7 +111,7 @@ class Examples(BaseModel):
 class CommandSetDocument(BaseModel):
     """A named list of allowed commands of one kind. A published version never changes.
 
-    Each kind's document sets `kind` to its name and `commands` to its own rules.
+    Each kind's document class sets `kind` to its name and `commands` to its own rules.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="Command set")
@@ -119,10 +119,10 @@ class CommandSetDocument(BaseModel):
         description="The name of the command set: lowercase letters, digits and `-`", examples=["restart-web"]
     )
     kind: str = Field(
-        description="The kind of its commands: `ssh`, `postgres`, `mariadb`, `http`, `kubernetes` or `mcp`"
+        description="The kind of the commands: `ssh`, `postgres`, `mariadb`, `http`, `kubernetes` or `mcp`"
     )
     summary: Visible = Field(min_length=1, max_length=200, description="Summary in one line")
-    risk: Risk = Field(description="How much harm its commands can do, for approvers")
+    risk: Risk = Field(description="How much harm the commands can do, for approvers")
     parameters: Mapping[ParameterName, Parameter] = Field(
         default={},
         max_length=MAX_PARAMETERS,

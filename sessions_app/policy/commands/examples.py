@@ -23,8 +23,8 @@ class ExampleFailure:
 def check_examples(document: CommandSetDocument) -> list[ExampleFailure]:
     """Return the examples that fail. If there are none, the version may be published.
 
-    A line under `allow` must be allowed by a grant with some values. A line under `refuse` must not be
-    allowed with any values.
+    A line under `allow` must be allowed by a grant with some parameter values. A line under `refuse` must not
+    be allowed with any values.
     """
     return [
         *_check(document, "allow", document.examples.allow),

@@ -13,7 +13,8 @@ Severity = Literal["error", "warning"]
 class Finding:
     """One concern about a document. An error blocks publishing; a warning can be accepted with a reason.
 
-    `where` is a path (`commands[2].run`). `message` says what is wrong and why, and `fix` what to do.
+    `where` is a path (`commands[2].run`). `message` describes the problem and its cause, and `fix` the
+    solution.
     """
 
     severity: Severity
@@ -24,7 +25,7 @@ class Finding:
 
 
 def document_findings(document: CommandSetDocument) -> Iterator[Finding]:
-    """Check what applies to every kind: a command is listed, examples exist, and parameters are used."""
+    """Check rules for every kind: a command is listed, examples exist, and parameters are used."""
     if not document.commands:
         yield Finding(
             "error",
@@ -49,5 +50,5 @@ def document_findings(document: CommandSetDocument) -> Iterator[Finding]:
                 "unused",
                 f"parameters.{name}",
                 "no command uses this parameter",
-                "remove it, or use it in a command",
+                "remove the parameter, or use it in a command",
             )

@@ -1,4 +1,4 @@
-"""The contract of a kind of command. Each subpackage exports one as its ``KIND``."""
+"""The interface of a kind of command. Each subpackage exports one as its ``KIND``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Forms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandKind:
-    """One kind. Its functions take only documents and compiled sets of this kind.
+    """One kind of command. Its functions take only documents and compiled sets of this kind.
 
     ``name`` is the word under ``kind`` in documents, ``title`` the name on pages. ``starters`` are documents
     to start from, most useful first. ``hint`` is an example of input for the tester: ``systemctl restart
@@ -48,7 +48,7 @@ class CommandKind:
       at each run.
     - ``lint(document)``: all findings, errors first.
 
-    ``forms`` is how its commands are run from a page; None if they can't be.
+    ``forms`` describes how the commands are run from a page; None if they can't be.
     """
 
     name: str

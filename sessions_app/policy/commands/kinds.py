@@ -1,6 +1,6 @@
 """The kinds of command: how each parses its documents, decides a command and displays it.
 
-Each kind is a package beside this module, and its ``KIND`` is registered here. The gateways, the tester, the
+Each kind is a package next to this module, and its ``KIND`` is registered here. The gateways, the tester, the
 pages and the API call these functions, so they all get the same result.
 """
 
@@ -110,7 +110,7 @@ def compile_set(
 def compile_open(document: CommandSetDocument) -> CompiledSet:
     """Return the set with no values bound.
 
-    Parameters are free within their types, so it allows whatever any grant could.
+    Parameters are free within their types, so the set allows whatever any grant could allow.
     """
     return _KINDS[document.kind].open(document)
 
@@ -130,14 +130,12 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """Return the commands of a grant in document order, with bound values and the values that are free at
-    each run.
-    """
+    """Return the commands of a grant in document order, with their bound and free values."""
     return _KINDS[compiled.kind].describe(compiled)
 
 
 def forms_of(compiled: CompiledSet) -> Forms | None:
-    """Return how the commands of a set are run from a page; None if they can't be."""
+    """Return how the commands of a set are run from a page; None if they can't be run from there."""
     return _KINDS[compiled.kind].forms
 
 

@@ -1,8 +1,8 @@
-"""Whether some text matches two patterns at once.
+"""Whether some text matches two patterns at the same time.
 
 RE2 can't decide this. So both patterns are parsed into automata, and the pairs of states that a common string
 can reach are searched. The answer is True if in doubt: for a pattern with unsupported parts, such as `(?i)`,
-and for one that is too large. A wide count, as in `[a-z]{1,40}`, is treated as unbounded above.
+and for a pattern that is too large. A wide count, as in `[a-z]{1,40}`, is treated as having no upper limit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sessions_app.policy.commands.patterns import compile_pattern
 
 ANYTHING = ".*"
 
-# The printable ASCII characters, and one that stands for all others.
+# The printable ASCII characters, and one that represents all others.
 _LETTERS = "".join(map(chr, range(0x20, 0x7F))) + "é"
 _ALL = (1 << len(_LETTERS)) - 1
 _MOST_STATES, _MOST_PAIRS, _DEEPEST, _WIDEST = 5_000, 10_000, 50, 8
@@ -36,7 +36,7 @@ def can_meet(one: str, other: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def of_glob(glob: str) -> str:
-    """Return the pattern that is equivalent to a glob, as fnmatch reads it: `*`, `?` and `[...]`."""
+    """Return the pattern that is equivalent to a glob as fnmatch interprets it: `*`, `?` and `[...]`."""
     return "".join(map(_of_part, re.findall(r"\[(?:!.|[^!])[^\]]*\]|.", glob)))
 
 
@@ -62,7 +62,7 @@ class _Automaton:
         self.last = self.state()
 
     def state(self, *before: int) -> int:
-        """Add a state that is reachable from these without a character, and return it."""
+        """Add a state that these states reach without a character, and return it."""
         if len(self.steps) > _MOST_STATES:
             raise _Unread
         self.steps.append([])
@@ -72,7 +72,7 @@ class _Automaton:
         return len(self.steps) - 1
 
     def step(self, before: int, characters: int) -> int:
-        """Add a state that is reachable from this one by one of these characters, and return it."""
+        """Add a state that this state reaches with one of these characters, and return it."""
         after = self.state()
         self.steps[before].append((characters, after))
         return after
@@ -93,14 +93,14 @@ def _automaton(pattern: str) -> _Automaton | None:
 class _Reader:
     """A parser that reads a pattern from left to right.
 
-    Each method continues from a state, and returns the one where its part ends.
+    Each method continues from a state, and returns the state in which its part ends.
     """
 
     def __init__(self, pattern: str) -> None:
         self.pattern, self.at, self.built = pattern, 0, _Automaton()
 
     def choices(self, start: int, depth: int) -> int:
-        """Parse to the end, or to the parenthesis that closes the group."""
+        """Parse to the end of the pattern, or to the parenthesis that closes the group."""
         if depth > _DEEPEST:
             raise _Unread
         ends = [self._sequence(start, depth)]
@@ -158,7 +158,7 @@ class _Reader:
         return end
 
     def _characters(self, char: str) -> int:
-        """Parse one character, or a set of them."""
+        """Parse one character or a character set."""
         found = _CLASS.match(self.pattern, self.at) if char == "[" else None
         length = len(found[0]) if found else 2 if char == "\\" else 1
         text = self.pattern[self.at : self.at + length]
@@ -181,7 +181,7 @@ def _bounds(count: re.Match[str]) -> tuple[int, int | None]:
 
 @lru_cache(maxsize=4096)
 def _set_of(text: str) -> int:
-    """Return the characters that a class, an escape or a single character matches.
+    """Return the characters that a class, an escape or a single character matches, as a bit set.
 
     Bit n is the nth of `_LETTERS`.
     """

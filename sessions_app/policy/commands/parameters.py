@@ -1,10 +1,10 @@
 """Typed parameters: the values that a command set accepts.
 
-A parameter is written with the key that names its type: `{choice: [nginx, haproxy]}`, `{int: [1, 1000]}`,
+A parameter is defined by the key that names its type: `{choice: [nginx, haproxy]}`, `{int: [1, 1000]}`,
 `{pattern: "v[0-9.]+"}` (RE2, the whole value), `{path: /var/log}` (below it), `{name: 64}` (maximum length),
-`{cidr: [10.0.0.0/8]}` (inside one of them), `{duration: [1s, 5m]}`. With `from: workflow.id` its value is
-taken from the workflow, and `{from: workflow.id}` alone is a name. No value is empty, begins with `-` (except
-a negative number within its range), or contains an invisible character.
+`{cidr: [10.0.0.0/8]}` (inside one of them), `{duration: [1s, 5m]}`. With `from: workflow.id`, the value is
+taken from the workflow; `{from: workflow.id}` alone is a name. A value can't be empty, begin with `-` (except
+a negative number within its range), or contain an invisible character.
 """
 
 import posixpath
@@ -42,8 +42,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class ValueRefused(ValueError):
-    """A value outside its type. The message is a clause: "needs a number from 1 to 1000". ``name`` is the
-    parameter in it.
+    """A value that its type refuses. The message is a clause: "needs a number from 1 to 1000". ``name`` is
+    the parameter in the value.
     """
 
     def __init__(self, message: str, name: str = "") -> None:
@@ -86,14 +86,12 @@ class ParameterType(BaseModel):
 
     @property
     def limits(self) -> str:
-        """A description of the type: "a number from 1 to 1000"."""
+        """The type as text: "a number from 1 to 1000"."""
         raise NotImplementedError
 
     @property
     def wanted(self) -> str:
-        """A hint for what to enter: a description of the type, or an example if a pattern would be hard to
-        read.
-        """
+        """A hint for what to enter: the type as text, or an example if a pattern would be hard to read."""
         return self.limits
 
     def normalize(self, value: str) -> str:
@@ -145,7 +143,7 @@ class Choice(ParameterType):
         for choice in choices:
             _or_value_error(choice)
         if len(set(choices)) < len(choices):
-            raise ValueError("lists a value twice: keep one")
+            raise ValueError("lists a value twice: keep one of them")
         return choices
 
     @property
@@ -285,7 +283,7 @@ class Name(ParameterType):
 
 
 class WorkflowValue(ParameterType):
-    """A workflow value without a type of its own: a name of at most 64 characters."""
+    """A workflow value without its own type: a name of at most 64 characters."""
 
     kind: ClassVar[str] = "name"
     source: str = Field(alias="from", pattern=r"^workflow\.[a-z][a-z0-9_]{0,62}$", examples=["workflow.id"])
@@ -339,7 +337,7 @@ class Duration(ParameterType):
     @classmethod
     def _ordered(cls, bounds: tuple[str, str]) -> tuple[str, str]:
         if seconds_of(bounds[0]) > seconds_of(bounds[1]):
-            raise ValueError("needs the shortest first and the longest second")
+            raise ValueError("needs the shortest duration first and the longest second")
         return bounds
 
     @property

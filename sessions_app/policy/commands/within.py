@@ -1,6 +1,7 @@
-"""Whether the open values of one grant are within those of another. If unproven, the answer is no.
+"""Whether the open values of one grant are within those of another. If this can't be proven, the answer is
+no.
 
-Each kind of command has its own rule (`covers`). This module has the shared parts.
+Each kind of command has its own rule (`covers`). This module contains the shared parts.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sessions_app.policy.commands.parameters import (
 )
 
 _WORKFLOW_NAME = 64
-# The reason if a `read` command is refused because the parent might classify the same use as a `change`.
+# The reason why a `read` command is refused if the parent might classify the same use as a `change`.
 UNDERSTATED = "would be shown with a weaker effect than it can have"
 
 
@@ -57,7 +58,7 @@ def type_within(inner: ParameterType, outer: ParameterType) -> bool:
     if isinstance(inner, Duration) and isinstance(outer, Duration):
         (low, high), (least, most) = map(seconds_of, inner.bounds), map(seconds_of, outer.bounds)
         return least <= low and high <= most
-    # In general, it can't be determined whether one pattern matches everything that another one does.
+    # In general, it is undecidable whether one pattern matches everything that another one matches.
     return False
 
 
@@ -72,19 +73,19 @@ def longest_of(type_: Name | WorkflowValue) -> int:
 
 
 class Names:
-    """The counterparts of the outer command's parameters in the inner command: a value or a parameter. Each
-    parameter has one counterpart.
+    """Maps the outer command's parameters to their counterparts in the inner command: a value or a parameter.
+    Each parameter has one counterpart.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, object]] = {}
 
     def value(self, name: str, text: str) -> bool:
-        """Whether an outer parameter can have this value as its counterpart."""
+        """Whether this value can be the counterpart of an outer parameter."""
         return self._same(name, ("value", text))
 
     def place(self, name: str, inner: object) -> bool:
-        """Whether an outer parameter can have this inner parameter as its counterpart."""
+        """Whether this inner parameter can be the counterpart of an outer parameter."""
         return self._same(name, ("place", inner))
 
     def _same(self, name: str, what: tuple[str, object]) -> bool:

@@ -1,6 +1,6 @@
 """The rules, each a frozen dataclass that returns Permit or Deny. A rule denies if facts are missing.
 
-To change a rule, only add fields that have a default. A new meaning requires a new rule.
+To change a rule, only add fields with a default. A rule with a new meaning requires a new class.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class KindsFit:
 
 @dataclass(frozen=True, slots=True)
 class HasTargets:
-    """Requires at least one target. A removed target voids the request."""
+    """Requires at least one target. If a target is removed, the request becomes void."""
 
     tag: ClassVar[str] = "has_targets"
 
@@ -130,7 +130,9 @@ class Ticket:
             return Permit(f"Ticket {ask.ticket.strip()} has the required format.")
         sample = sample_of(self.pattern)
         wanted = (
-            f"Enter one like {sample}." if sample else "Enter one in the format that the policy requires."
+            f"Enter a ticket like {sample}."
+            if sample
+            else "Enter a ticket in the format that the policy requires."
         )
         if not ask.ticket.strip():
             return Deny("A ticket is required.", wanted)
@@ -139,7 +141,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class SweeperAlive:
-    """Requires a running process that can end access; otherwise nothing new starts."""
+    """Requires that a process that can end access is running. Otherwise, nothing new starts."""
 
     tag: ClassVar[str] = "sweeper_alive"
 
@@ -165,7 +167,7 @@ def nobody_else(facts: Facts) -> Deny:
 
 @dataclass(frozen=True, slots=True)
 class EnoughApprovers:
-    """Refuses a request immediately, with the reason, if nobody could ever approve it."""
+    """Refuses a request immediately, with the reason, if no one could ever approve it."""
 
     tag: ClassVar[str] = "enough_approvers"
     clauses: tuple[Clause, ...]

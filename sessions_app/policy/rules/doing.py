@@ -1,4 +1,6 @@
-"""Who opened or changed a workflow. It replaces an approval or a review only if that was another person."""
+"""Who opened or changed a workflow. A workflow replaces an approval or a review only if that was another
+person.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from enum import StrEnum
 
 
 class Whose(StrEnum):
-    """Who is responsible for a workflow, as seen by the requester: themselves, someone else, or unknown."""
+    """Who is responsible for a workflow, relative to the requester: themselves, another person, or
+    unknown.
+    """
 
     OWN = "own"
     OTHER = "other"
@@ -15,7 +19,7 @@ class Whose(StrEnum):
 
 
 class Act(StrEnum):
-    """An action on a workflow, worded to precede its reference."""
+    """An action on a workflow, as a phrase that precedes its reference."""
 
     OPENED = "opened"
     CHANGED = "last changed the severity, urgency or assignee of"
@@ -27,8 +31,8 @@ class Doing:
     requester.
 
     ``by`` is the person or system as the source names them, or a username for Stint's own workflows; empty if
-    nobody is named. Actions through the requester's owner, machine, or another account count as the
-    requester's own. Without facts it is unknown, which also counts as their own.
+    no one is named. Actions by the requester's owner, machine, or other accounts count as the requester's
+    own. Without facts, the person is unknown, which also counts as the requester's own.
     """
 
     whose: Whose = Whose.UNKNOWN
@@ -37,15 +41,16 @@ class Doing:
 
     @property
     def is_others(self) -> bool:
-        """Whether someone else is known to have opened it, and the requester is known not to have
+        """Whether another person is known to have opened the workflow, and the requester is known not to have
         changed it.
         """
         return self.whose is Whose.OTHER
 
     def said(self, workflow: str, who: str = "You") -> str:
-        """Return who opened or changed the workflow with this reference, as a sentence without a period.
+        """Return a sentence, without its period, about who opened or changed the workflow with this
+        reference.
 
-        ``who`` stands for the requester.
+        ``who`` is the name to use for the requester.
         """
         if self.whose is Whose.OWN:
             return f"{who} {self.act} {workflow}"

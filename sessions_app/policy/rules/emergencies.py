@@ -16,7 +16,7 @@ _INCIDENT = "incident"
 
 @dataclass(frozen=True, slots=True)
 class MayBreakGlass:
-    """Limits break-glass access to the people that the policy names."""
+    """Limits break-glass access to the people whom the policy names."""
 
     tag: ClassVar[str] = "may_break_glass"
     policy: str
@@ -45,7 +45,7 @@ class BreakGlassReviewed:
 
 @dataclass(frozen=True, slots=True)
 class IncidentOpen:
-    """Requires an open incident, and no other kind of workflow. Closed incidents never reopen."""
+    """Requires an open incident, and no other kind of workflow. Closed incidents are never reopened."""
 
     tag: ClassVar[str] = "incident_open"
 
@@ -82,7 +82,7 @@ class IncidentOnCluster:
 
 @dataclass(frozen=True, slots=True)
 class OnCall:
-    """Limits incident access to the people that the policy puts on call for incidents."""
+    """Limits incident access to the people whom the policy puts on call for incidents."""
 
     tag: ClassVar[str] = "on_call"
     policy: str
@@ -101,7 +101,9 @@ class OnCall:
 
 @dataclass(frozen=True, slots=True)
 class AtOnce:
-    """Requires an immediate start: incident access and break-glass access have no start time of their own."""
+    """Requires an immediate start, because incident access and break-glass access have no start time of their
+    own.
+    """
 
     tag: ClassVar[str] = "at_once"
 
@@ -118,7 +120,7 @@ class OwnIncident:
     approval.
 
     The policy can forbid access for incidents that are, or may be, the requester's own. Machines never get
-    it.
+    such access.
     """
 
     tag: ClassVar[str] = "own_incident"
@@ -168,9 +170,9 @@ def _reviewed(ask: Ask, facts: Facts, kind: str) -> Permit | Deny:
         them = " and ".join(facts.overdue_reviews)
         return Deny(
             f"The review of {them}, which started without approval, is overdue.",
-            "Ask an approver to review it first.",
+            "Ask an approver to review that access first.",
             {"review": list(facts.overdue_reviews)},
         )
     if not ask.reason.strip():
         return Deny(f"{kind} requires a reason.", "Describe the problem in a few words.")
-    return Permit("All approvers are notified, and someone else reviews it.")
+    return Permit("All approvers are notified, and someone else reviews the access.")

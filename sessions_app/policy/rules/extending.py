@@ -17,7 +17,7 @@ _NO_GRANT = Deny("No grant is named.", "Open the grant to extend it.")
 
 @dataclass(frozen=True, slots=True)
 class NotDelegated:
-    """Refuses to extend a delegated grant, which ends with its parent grant."""
+    """Refuses to extend a delegated grant, because such a grant ends with its parent grant."""
 
     tag: ClassVar[str] = "not_delegated"
 
@@ -29,7 +29,7 @@ class NotDelegated:
                 f"{facts.grant.ref} was delegated to you and ends with its parent grant.",
                 "Ask the person who delegated it.",
             )
-        return Permit("It was not delegated.")
+        return Permit("The grant was not delegated.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,10 @@ class OneExtension:
         if facts.grant is None:
             return _NO_GRANT
         if facts.grant.waiting:
-            return Deny("An extension is already waiting for approval.", "Wait for it, or withdraw it.")
+            return Deny(
+                "An extension is already waiting for approval.",
+                "Wait for the decision, or withdraw the extension.",
+            )
         return Permit("No other extension is pending.")
 
 
@@ -122,7 +125,7 @@ class ExtensionInWindow:
             return Permit("The new end is in the allowed window.")
         return Deny(
             "The extension would leave the allowed time window.",
-            "Shorten it, or request access in another window.",
+            "Shorten the extension, or request access in another window.",
         )
 
 

@@ -1,4 +1,4 @@
-"""The inputs of rules: the ask and the facts."""
+"""The inputs of rules: the request and the facts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sessions_app.policy.starts import begins_at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """The request, in the form that rules evaluate.
+    """The request, in the format that rules evaluate.
 
-    ``duration`` is in seconds. Without ``starts_at`` the time starts with the approval. ``incident`` is the
+    ``duration`` is in seconds. Without ``starts_at``, the time starts on approval. ``incident`` is the
     reference of the incident, empty if none is named, and None for other kinds of access. ``workflow`` is the
     reference of the named workflow, for any kind of request. ``extension`` is the number of seconds by which
-    to extend a grant; None if nothing is to be extended.
+    to extend a grant; None if no grant is to be extended.
     """
 
     requester: str
@@ -41,9 +41,9 @@ class Ask:
 class WorkflowFacts:
     """The facts of the named workflow.
 
-    ``roles`` are the requester's: `assignee`, `member` and `on_call`. ``silence`` is the time in seconds
-    since its source last confirmed that it is open; None for Stint's own workflows. ``doing`` is who opened
-    or changed it.
+    ``roles`` are the requester's roles: `assignee`, `member` and `on_call`. ``silence`` is the time in
+    seconds since the source last confirmed that the workflow is open; None for Stint's own workflows.
+    ``doing`` is who opened or changed the workflow.
     """
 
     kind: str
@@ -60,10 +60,11 @@ class WorkflowFacts:
 class GrantFacts:
     """The facts of a grant.
 
-    ``holder`` is the display name. ``unchanged``: its targets, commands and workflow are those that were
-    approved. ``verdicts`` are all that count on its request, whose digest is ``digest``. ``by_workflow``: it
-    was given because of its workflow, without approvals. ``reviewed``: someone else has reviewed it, or must.
-    ``extended`` counts its approved extensions, and ``waiting`` is whether another extension is pending.
+    ``holder`` is the display name. ``unchanged``: targets, commands and workflow are those that were
+    approved. ``verdicts`` are all verdicts that count on the grant's request, whose digest is ``digest``.
+    ``by_workflow``: the grant was given because of its workflow, without approvals. ``reviewed``: another
+    person has reviewed it, or must. ``extended`` counts its approved extensions, and ``waiting`` is whether
+    another extension is pending.
     """
 
     ref: str
@@ -81,7 +82,7 @@ class GrantFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The facts just before the evaluation. For an unknown fact, pass the value that denies."""
+    """The facts, read just before the evaluation. For an unknown fact, pass the value that denies."""
 
     now: dt.datetime
     requester_enabled: bool
@@ -106,10 +107,10 @@ class Facts:
     kinds_fit: bool = False
     # Whether the requester is a person, not a machine.
     is_person: bool = False
-    # Whether approvers can be verified to be other people: the requester, and the owner of a machine, have an
-    # email address.
+    # Whether approvers can be verified to be other people, which is possible if the requester (for a machine,
+    # also its owner) has an email address.
     is_known: bool = False
-    # The grant being evaluated. None for a request.
+    # The grant being evaluated; None for a request.
     grant: GrantFacts | None = None
 
 
@@ -119,14 +120,14 @@ class Rule(Protocol):
     tag: ClassVar[str]
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        """Decide on one ask, using only the facts."""
+        """Decide on one request, using only the facts."""
         ...
 
 
 def start_of(ask: Ask, facts: Facts) -> dt.datetime:
     """Return the start of the requested time.
 
-    If the request sets none, it starts when the workflow does, or immediately.
+    If the request sets no start, the time starts with the workflow, or immediately.
     """
     return ask.starts_at or begins_at(
         facts.now, workflow=facts.workflow.starts_at if facts.workflow else None
@@ -134,9 +135,9 @@ def start_of(ask: Ask, facts: Facts) -> dt.datetime:
 
 
 def said_of(doing: Doing, ask: Ask, facts: Facts) -> str:
-    """Return who opened or changed the named workflow, without a period.
+    """Return who opened or changed the named workflow, as a sentence without its period.
 
-    For a machine, this may also be its owner.
+    For a machine, the named person may also be its owner.
     """
     return doing.said(
         ask.workflow or ask.incident or "the workflow",

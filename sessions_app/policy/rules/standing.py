@@ -1,4 +1,4 @@
-"""Rules about a grant: whether the reasons for it still apply."""
+"""Rules about a grant, which check that the reasons for it still apply."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AGAIN = "Request new access, which is approved or reviewed."
 
 @dataclass(frozen=True, slots=True)
 class ScopeUnchanged:
-    """Requires the targets, the commands and the facts of the workflow that were approved."""
+    """Requires that the targets, the commands and the facts of the workflow are those that were approved."""
 
     tag: ClassVar[str] = "scope_unchanged"
 
@@ -28,7 +28,9 @@ class ScopeUnchanged:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalsStand:
-    """Requires the approvals that the policy requires now, by people who could give them now."""
+    """Requires the approvals that the policy currently requires, from people who could currently give
+    them.
+    """
 
     tag: ClassVar[str] = "approvals_stand"
     clauses: tuple[Clause, ...]
@@ -40,8 +42,8 @@ class ApprovalsStand:
         if grant is not None:
             counted = resolve(clauses=self.clauses, verdicts=grant.verdicts, digest=grant.digest)
             if counted.standing is Standing.APPROVED:
-                return Permit("Its approvals are valid.")
-        return Deny("Its approvals are no longer valid.", _AGAIN)
+                return Permit("The grant's approvals are valid.")
+        return Deny("The grant's approvals are no longer valid.", _AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class WorkflowStillVouches:
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         grant, doing = facts.grant, facts.workflow.doing if facts.workflow else UNTOLD
         if grant is not None and (not grant.by_workflow or grant.reviewed):
-            return Permit("It does not depend on who opened its workflow.")
+            return Permit("The grant does not depend on who opened its workflow.")
         if grant is not None and doing.is_others:
             return Permit(f"{doing.said(ask.workflow)}.")
         return Deny(f"{doing.said(ask.workflow, grant.holder if grant else ask.requester)}.", _AGAIN)

@@ -13,7 +13,7 @@ from sessions_app.policy.starts import begins_at
 from sessions_app.policy.windows import Freeze, Window, covering, next_free
 
 _TOLERANCE = dt.timedelta(minutes=1)
-# Seconds. Anything shorter is useless.
+# In seconds. A shorter duration is useless.
 _SHORTEST = 60
 
 
@@ -36,7 +36,7 @@ class MaxDuration:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Requires a start that is not in the past, and not further ahead than the policy allows."""
+    """Requires a start that is not in the past, and no further ahead than the policy allows."""
 
     tag: ClassVar[str] = "start"
     horizon: int
@@ -46,20 +46,18 @@ class Start:
         if start + _TOLERANCE < facts.now:
             return Deny("The start is in the past.", "Choose a later start.", {"starts_at": None})
         if start > facts.now + dt.timedelta(seconds=self.horizon):
-            # A start time in the request can be moved earlier; the start of a workflow can't.
+            # A start time in the request can be moved earlier, but the start of a workflow can't.
             latest = (facts.now + dt.timedelta(seconds=self.horizon)).replace(second=0, microsecond=0)
             return Deny(
                 f"The start is more than {say_duration(self.horizon)} ahead.",
-                f"Request it within {say_duration(self.horizon)} of the start.",
+                f"Submit the request within {say_duration(self.horizon)} of the start.",
                 {"starts_at": latest.isoformat()}
                 if ask.starts_at and not _before_workflow(latest, facts)
                 else {},
             )
         if ask.starts_at is not None:
-            return Permit("Starts at the requested time.")
-        return Permit(
-            f"Starts with {ask.workflow}." if start > facts.now else "Starts as soon as it is approved."
-        )
+            return Permit("Access starts at the requested time.")
+        return Permit(f"Starts with {ask.workflow}." if start > facts.now else "Access starts on approval.")
 
 
 def _before_workflow(moment: dt.datetime, facts: Facts) -> bool:
@@ -106,7 +104,7 @@ class InWindow:
             )
         return Deny(
             f"No allowed window is long enough for {say_duration(ask.duration)}.",
-            f"The longest is {say_duration(longest)}.",
+            f"The longest allowed window is {say_duration(longest)}.",
             {"duration": longest},
         )
 

@@ -15,7 +15,7 @@ _PARTS = {"assignee": "assigned to", "member": "a member of", "on_call": "on cal
 
 @dataclass(frozen=True, slots=True)
 class WorkflowOpen:
-    """Requires that the named workflow is open. A closed workflow never reopens."""
+    """Requires that the named workflow is open. A closed workflow is never reopened."""
 
     tag: ClassVar[str] = "workflow_open"
 
@@ -108,7 +108,7 @@ class RoleInWorkflow:
 class WorkflowVouches:
     """Reports whether the workflow replaces approvals under the policy.
 
-    If the workflow may be the requester's own, people approve, so this rule never denies.
+    If the workflow may be the requester's own, people must approve instead, so this rule never denies.
     """
 
     tag: ClassVar[str] = "workflow_vouches"
@@ -154,7 +154,7 @@ class WithinWorkflow:
         if opens is not None and start < opens:
             return Deny(
                 f"{ask.workflow} begins {say_utc(opens)}.",
-                "Start with it, or remove the start time.",
+                "Start with the workflow, or remove the start time.",
                 {"starts_at": None},
                 (opens,),
             )
@@ -162,14 +162,16 @@ class WithinWorkflow:
             return Permit(
                 f"{ask.workflow} has no planned end."
                 if opens is None
-                else f"Starts no earlier than {ask.workflow}."
+                else f"Access starts no earlier than {ask.workflow}."
             )
         left = int((closes - start).total_seconds())
         if left <= 0:
-            return Deny(f"The planned time of {ask.workflow} has passed.", "Reschedule it, then try again.")
+            return Deny(
+                f"The planned time of {ask.workflow} has passed.", "Reschedule the workflow, then try again."
+            )
         if ask.duration > left:
             return Deny(
-                f"It would end after {ask.workflow}, which ends {say_utc(closes)}.",
+                f"Access would end after {ask.workflow}, which ends {say_utc(closes)}.",
                 f"Choose at most {say_duration(left)}.",
                 {"duration": left},
                 (closes,),

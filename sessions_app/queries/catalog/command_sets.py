@@ -24,12 +24,13 @@ _compiled: OrderedDict[tuple[str, tuple[tuple[str, str], ...], frozenset[int] | 
 
 
 def document_of(version: CommandSetVersion) -> CommandSetDocument:
-    """Return the checked document of a stored version. Raises DocumentError if the row can't be read."""
+    """Return the validated document of a stored version. Raises DocumentError if the row can't be read."""
     return _document(version.pk, version.digest)
 
 
 def compiled_open(version: CommandSetVersion) -> CompiledSet:
-    """Return a version compiled with open parameters: it allows everything that a grant of it could allow.
+    """Return a version compiled with open parameters: it allows everything that any grant of the version
+    could allow.
 
     Raises DocumentError.
     """
@@ -57,7 +58,9 @@ def published_version(name: str) -> CommandSetVersion | None:
 
 
 def published_sets(cluster: Cluster) -> list[CompiledSet]:
-    """Return the published command sets of the cluster's policies. Sets that can't be read are left out."""
+    """Return the published command sets that the cluster's policies name. Unreadable command sets are left
+    out.
+    """
     found = CommandSet.objects.live().filter(
         kind=cluster.kind, policies__clusters=cluster, policies__removed_at=None
     )
@@ -74,9 +77,10 @@ def published_sets(cluster: Cluster) -> list[CompiledSet]:
 def compiled(
     version: CommandSetVersion, parameters: Mapping[str, str], keep: Iterable[int] | None = None
 ) -> CompiledSet:
-    """Return a version with its parameters bound, reduced to the commands in ``keep`` (None: all).
+    """Return a version compiled with the given parameter values, reduced to the commands in ``keep`` (None:
+    all commands).
 
-    Each combination is compiled once. Raises CompileError for invalid bindings, and DocumentError.
+    Each combination is compiled only once. Raises CompileError for invalid values, and DocumentError.
     """
     return compiled_by_digest(version.pk, version.digest, parameters, keep)
 
@@ -84,7 +88,7 @@ def compiled(
 def asked(request: AccessRequest) -> CompiledSet:
     """Return the commands that a request is for.
 
-    For an extension, these are only the commands that approvers left of its grant.
+    For an extension, these are only the commands that approvers left of the extended grant.
     """
     keep = request.extends.commands if request.extends else None
     return compiled(request.command_set_version, request.parameters, keep)
@@ -93,9 +97,9 @@ def asked(request: AccessRequest) -> CompiledSet:
 def compiled_by_digest(
     version_id: int, digest: str, parameters: Mapping[str, str], keep: Iterable[int] | None
 ) -> CompiledSet:
-    """Return the same as ``compiled``, for a version whose id and digest alone were read.
+    """Return the same as ``compiled``, for a version of which only the id and the digest were read.
 
-    The rest is read once.
+    The rest of the version is read only once.
     """
     key = (digest, tuple(sorted(parameters.items())), None if keep is None else frozenset(keep))
     found = _compiled.get(key)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from django.db import connection
 
-# Any number that no other part of the database uses for an advisory lock.
+# An arbitrary number that no other advisory lock in the database uses.
 CATALOG = 7_400_100
 
 
 def freeze_catalog() -> bool:
-    """Lock the catalog against changes until the transaction ends. Return False if it is being changed right
-    now.
+    """Lock the catalog against changes until the transaction ends. Return False if a change is in progress.
 
     Without the lock, a grant could be checked against the old catalog and start under the new one.
     """

@@ -14,16 +14,16 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import AccessPolicy, Cluster, DocumentVersion
 
 TYPES = ("policy", "cluster", "command set", "group", "webhook", "workflow source", "trust policy")
-# How many versions a form lists to choose from.
+# How many versions a form offers as choices.
 MOST_VERSIONS = 30
 
 
 def versions_of(type_: str, name: str, reader: Identity) -> Sequence[DocumentVersion]:
-    """Return every version of one document, newest first. Raises NotFound if there is none, or the reader may
-    not see it.
+    """Return every version of one document, newest first. Raises NotFound if there is none, or the reader
+    can't see it.
 
-    Administrators and approvers of a policy or cluster may read its history. The rest is for administrators
-    of Stint.
+    Administrators and approvers of a policy or cluster can read its history. Other histories are only for
+    Stint administrators.
     """
     found = list(DocumentVersion.objects.filter(type=type_, name=name).order_by("-number"))
     if not found or not (reader.is_superuser or _answers_for(type_, name, reader)):
@@ -57,7 +57,7 @@ def _lines(document: Any) -> list[str]:
 
 
 class Version(NamedTuple):
-    """A version of a document whose time can be compared with."""
+    """A version of a document, offered as a time to compare with."""
 
     key: str
     label: str
@@ -65,9 +65,7 @@ class Version(NamedTuple):
 
 
 def recent_versions(reader: Identity) -> list[Version]:
-    """Return the latest versions of policies, clusters and groups, newest first, for administrators of
-    Stint.
-    """
+    """Return the latest versions of policies, clusters and groups, newest first, for Stint administrators."""
     if not reader.is_superuser:
         return []
     found = DocumentVersion.objects.filter(type__in=("policy", "cluster", "group")).order_by("-at", "-pk")

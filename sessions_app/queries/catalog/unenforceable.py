@@ -1,4 +1,4 @@
-"""Why command sets can't be granted on a cluster: what its connection can't enforce, and roles seen on its
+"""Why command sets can't be granted on a cluster: rules that the connection can't enforce, and roles seen on
 targets.
 """
 
@@ -14,25 +14,23 @@ from sessions_app.queries.catalog.command_sets import compiled_open
 
 
 def sets_of_kind(kind: str) -> list[CompiledSet]:
-    """Return the newest version of every command set of a kind, published or not, except those that can't be
-    read.
-    """
+    """Return the newest version of every command set of a kind, published or not, except unreadable ones."""
     found = CommandSet.objects.live().filter(kind=kind).prefetch_related("versions")
     newest = (max(one.versions.all(), key=lambda version: version.number, default=None) for one in found)
     return list(_readable(version for version in newest if version is not None))
 
 
 def unfit_where_used(version: CommandSetVersion) -> list[str]:
-    """Return the reasons, as sentences, why a version can't be used on the clusters of the policies that name
-    its command set.
+    """Return sentences about why a version can't be used on the clusters of the policies that name its
+    command set.
     """
     policies = AccessPolicy.objects.live().filter(command_sets=version.command_set_id)
     return unfit([version], list(policies.values_list("clusters__name", flat=True)))
 
 
 def unfit(versions: Iterable[CommandSetVersion], clusters: Iterable[str]) -> list[str]:
-    """Return the reasons, as sentences, why these versions can't be granted on these clusters; empty if none
-    is known.
+    """Return sentences about why these versions can't be granted on these clusters; empty if no reason is
+    known.
     """
     sets = list(_readable(versions))
     live = Cluster.objects.live().filter(name__in=list(clusters)).order_by("name")
@@ -40,8 +38,8 @@ def unfit(versions: Iterable[CommandSetVersion], clusters: Iterable[str]) -> lis
 
 
 def unenforced_on(cluster: Cluster) -> list[str]:
-    """Return the reasons, as sentences, why published command sets can't be used on a cluster whose policies
-    name them.
+    """Return sentences about why published command sets can't be used on a cluster whose policies name
+    them.
     """
     policies = AccessPolicy.objects.live().filter(clusters=cluster)
     used = CommandSet.objects.live().filter(kind=cluster.kind, policies__in=policies).distinct()

@@ -1,4 +1,4 @@
-"""What a changed document may allow that the stored one does not, and who may publish it."""
+"""What a changed document may allow that the stored one does not, and who can publish the change."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from sessions_app.queries.catalog.command_sets import document_of
 
 
 def wider_set(name: str, document: CommandSetDocument) -> list[str]:
-    """Return the parts of a command set that may allow more than its published version; empty if none does.
+    """Return the parts of a command set that may allow more than its published version; empty if there are
+    none.
 
-    A command set that is new, removed or can't be read allows nothing yet.
+    A new, removed or unreadable command set allows nothing so far.
     """
     command_set = CommandSet.objects.live().filter(name=name).prefetch_related("versions").first()
     published = command_set.published if command_set else None
@@ -33,8 +34,8 @@ def wider_set(name: str, document: CommandSetDocument) -> list[str]:
 
 
 def may_not_publish(proposal: Proposal, person: Identity) -> str:
-    """Return why this identity, which administers the document, may not publish the proposal; empty if it
-    may.
+    """Return why this identity, which administers the document, can't publish the proposal; empty if it
+    can.
     """
     if are_same_person(proposal.proposed_by, person):
         return "You can't publish or deny your own proposal."
@@ -42,7 +43,7 @@ def may_not_publish(proposal: Proposal, person: Identity) -> str:
 
 
 def publishers_of(proposal: Proposal) -> list[Identity]:
-    """Return the people who may publish a proposal, one account per person: Stint administrators, and
+    """Return the people who can publish a proposal, one account per person: Stint administrators, and
     administrators of the document.
     """
     people = Identity.objects.active().filter(kind=Kind.PERSON)

@@ -18,14 +18,14 @@ from sessions_app.queries.gateways.keys import (
     trusted_authorities,
 )
 
-# A gateway keeps its certificate when it restarts. One that has been gone for this time is ignored.
+# A gateway keeps its certificate when it restarts. A gateway that has been gone for this long is ignored.
 _KNOWN_FOR = dt.timedelta(days=1)
-# A gateway that has not renewed its lease for this time is gone, whatever its row says.
+# A gateway that has not renewed its lease for this long is gone, regardless of its row.
 _RUNS_FOR = dt.timedelta(minutes=1)
 
 
 def ssh_host_keys() -> list[str]:
-    """Return the public host keys of the SSH gateways, current and announced, in known_hosts format, oldest
+    """Return the current and announced public host keys of the SSH gateways in known_hosts format, oldest
     first. Empty until the first SSH gateway has started.
     """
     return [public_line(key) for key in trusted_authorities(SSH_HOST_KEY)]
@@ -46,11 +46,11 @@ class WebGateway:
 
 
 def web_gateway(now: dt.datetime) -> WebGateway:
-    """Return the address of the web gateways and the certificates that clients trust, as the gateways report
-    them.
+    """Return the address of the web gateways, and the certificates that clients trust, as reported by the
+    gateways.
     """
     known = GatewayNode.objects.filter(seen_at__gt=now - _KNOWN_FOR).exclude(tls_fingerprint="")
-    # Only the running ones, if any: others may have had another certificate.
+    # Only running gateways, if there are any: others may have had another certificate.
     running = known.filter(stopped_at__isnull=True, seen_at__gt=now - _RUNS_FOR)
     said = set((running if running.exists() else known).values_list("tls_fingerprint", flat=True))
     trusted = {
@@ -74,7 +74,7 @@ def postgres_address() -> tuple[str, int]:
 
 def http_address(cluster: Cluster, target: str = "") -> str:
     """Return the URL of a cluster at Stint's own HTTP gateway; empty for a cluster behind another proxy or of
-    another kind. ``target`` is needed if the cluster has several.
+    another kind. ``target`` is required if the cluster has several targets.
     """
     if cluster.kind != "http" or cluster.connection.get("proxy") != "stint":
         return ""

@@ -1,5 +1,5 @@
-"""Keys that all gateways share: the authorities that targets (SSH) and clients (TLS) trust, and the host key
-of the SSH gateways.
+"""Keys that all gateways share: the certificate authorities that targets (SSH) and clients (TLS) trust, and
+the host key of the SSH gateways.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def active_authority(purpose: str) -> SigningKey | None:
 
 
 def trusted_authorities(purpose: str) -> list[SigningKey]:
-    """Return all authorities that are not retired, oldest first. All of them should be trusted."""
+    """Return all authorities that are not retired, oldest first. Clients should trust all of them."""
     return list(
         SigningKey.objects.filter(purpose=purpose, retired_at__isnull=True).order_by("created_at", "pk")
     )
@@ -36,7 +36,7 @@ def private_key_of(key: SigningKey) -> bytes:
 
 
 def public_line(key: SigningKey) -> str:
-    """Return the public half of an SSH key in known_hosts form: algorithm and key, without a comment."""
+    """Return the public half of an SSH key in known_hosts format: algorithm and key, without a comment."""
     algorithm, data, *_ = key.public_key.split()
     return f"{algorithm} {data}"
 

@@ -16,7 +16,7 @@ _STREAMED = (["exec"], ["attach"])
 
 @dataclass(frozen=True, slots=True)
 class OpenWatch:
-    """A view that gets the output of a run, and how: on which channel, sealed under which key."""
+    """A live view that receives the output of a run, with its channel and its encryption key."""
 
     id: int
     run_id: int
@@ -25,7 +25,7 @@ class OpenWatch:
 
 
 def open_watches(run_ids: Iterable[int], now: dt.datetime) -> list[OpenWatch]:
-    """Return the confirmed views of these runs. One whose key can't be decrypted gets nothing."""
+    """Return the confirmed views of these runs. A view whose key can't be decrypted gets no output."""
     return [
         opened for watch in Watch.objects.confirmed(now).filter(run__in=run_ids) if (opened := _opened(watch))
     ]

@@ -44,7 +44,7 @@ from sessions_app.queries.status.settled import Known
 class Granted(NamedTuple):
     """The grants of one part of a period on one cluster, by id. ``to_review`` need a review, or had one.
 
-    ``ended`` started and ended; ``unused`` of these had no session.
+    ``ended`` counts grants that started and ended; ``unused`` counts those of them without a session.
     """
 
     day: dt.date
@@ -65,7 +65,7 @@ class Reviews(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The refused commands of one part of a period on one cluster, by id."""
+    """The refused commands on one cluster in one part of a period, by id."""
 
     day: dt.date
     cluster: int
@@ -73,9 +73,9 @@ class Refused(NamedTuple):
 
 
 class Confirmed(NamedTuple):
-    """How long ends took to be confirmed. Times in seconds; None without ends.
+    """How long it took to confirm that access ended. Times are in seconds; None if no access ended.
 
-    ``day`` is None if it covers the whole period.
+    ``day`` is None if the figures cover the whole period.
     """
 
     day: dt.date | None
@@ -98,14 +98,12 @@ _OVER = Q(state=GrantState.ENDED, activated_at__isnull=False)
 
 
 def created_in(period: Period) -> Q:
-    """Match what was created in the period."""
+    """Match objects that were created in the period."""
     return Q(created_at__gte=period.since, created_at__lt=period.until)
 
 
 def took() -> Latest:
-    """Return the time from when a grant's end was due to its confirmation, as `seconds_to_prove` computes
-    it.
-    """
+    """Return the time between a grant's due end and its confirmation, as `seconds_to_prove` computes it."""
     due = Earliest("expires_at", "revoking_at", output_field=DateTimeField())
     finished = Latest(due, "finish_until", output_field=DateTimeField())
     late = ExpressionWrapper(F("ended_at") - finished, output_field=DurationField())
@@ -177,9 +175,9 @@ def _own(reader: Identity, condition: Q) -> GrantQuerySet:
 
 
 def confirmed(reader: Identity, period: Period, *, whole: bool) -> list[Confirmed]:
-    """Return how long revocations took to be confirmed, by part, or for the whole period.
+    """Return how long the confirmation of revocations took, for each part or for the whole period.
 
-    Ends at the deadline aren't revocations.
+    Ends at the deadline don't count as revocations.
     """
     found = (
         Grant.objects.visible_to(reader)

@@ -18,20 +18,20 @@ USED = (RunState.ALLOWED, RunState.RUNNING, RunState.DONE, RunState.CUT)
 # Finished with a nonzero exit status, a signal or an error.
 FAILED = Q(state=RunState.DONE) & (~Q(exit_status=0) | ~Q(signal="") | ~Q(reason=""))
 REFUSED = (RunState.REFUSED, RunState.HOLD_DENIED, RunState.HOLD_LAPSED)
-# These never ran. A command that its holder withdrew does not count as refused.
+# These commands never ran. A command that its holder withdrew does not count as refused.
 NEVER_RAN = (*REFUSED, RunState.HOLD_WITHDRAWN)
-# The maximum number of different refused commands that are listed; ``refused_times`` counts all.
+# The maximum number of different refused commands that are listed; ``refused_times`` counts all of them.
 MOST_REFUSED = 20
 OVER = (GrantState.REVOKING, GrantState.ENDED)
 
 
 def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
-    """Return a comparison as plain data: the uses of each approved command and target, the used part of the
-    approved time, and what was refused.
+    """Return a comparison as plain data: how often each approved command and target was used, how much of the
+    approved time was used, and what was refused.
 
-    Times are in seconds. ``sentence`` summarizes the comparison. The cost does not depend on how much was
-    run. Unknown values are None: which command was used if the target enforces, and a count of zero if the
-    target reports nothing.
+    Times are in seconds. ``sentence`` summarizes the comparison. The cost does not depend on how many
+    commands ran. Unknown values are None: which command was used, if the target enforces the commands, and a
+    count of zero, if the target reports nothing.
     """
     views = [
         view
@@ -82,7 +82,8 @@ def _uses(grant: Grant, by: str) -> Mapping[Any, _Uses]:
 
 def _commands(grant: Grant, views: Sequence[CommandView]) -> list[dict[str, Any]]:
     uses = _uses(grant, "command_index")
-    # If the target itself enforces, runs are read back without the command that allowed them, or not at all.
+    # If the target itself enforces the commands, runs are read back without the command that allowed them, or
+    # not at all.
     unused = 0 if grant.cluster.observed == Observed.ALL else None
     return [
         {
@@ -143,13 +144,13 @@ def sentence(
     used: int,
     refused: int | None,
 ) -> str:
-    """Return the sentence, such as "3 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 2
+    """Return the summary, such as "3 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 2
     commands were refused". A value of None means that the target does not report it.
     """
     unit, name = (60, "minute") if approved >= 120 else (1, "second")
     time = f"{_round(used, unit)} of {_many(_round(approved, unit), name)}"
     if None in targets and refused is None and not any(targets):
-        return f"Access for {time}; what was run or refused is not observed here."
+        return f"Access for {time}. Stint does not observe what was run or refused here."
     parts = []
     if None not in commands:
         count = sum(1 for times in commands if times)

@@ -1,4 +1,4 @@
-"""Counts of grants and of the commands tried in them, for lists."""
+"""Counts of grants, and of the commands attempted under them, for lists."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING)
 
 
 class Counts(NamedTuple):
-    """The number of commands tried under a grant, and how many were refused."""
+    """The number of commands attempted under a grant, and how many of them were refused."""
 
     runs: int
     refused: int
 
 
 def run_counts(ids: Sequence[int]) -> dict[int, Counts]:
-    """Return how many commands were tried and refused, by grant id."""
+    """Return how many commands were attempted and refused, by grant id."""
     rows = (
         CommandRun.objects.filter(grant__in=ids)
         .values_list("grant")
@@ -32,10 +32,10 @@ def run_counts(ids: Sequence[int]) -> dict[int, Counts]:
 
 
 def how_many_live(field: str) -> Coalesce:
-    """Return an expression that counts the grants in use of each row.
+    """Return an expression that counts, for each row, the grants in use.
 
-    ``field`` is the grant's field for the row. It is a subquery per row, because a join would read every
-    grant that ever existed.
+    ``field`` is the grant's foreign key to the row. The count is a subquery per row, because a join would
+    read every grant that ever existed.
     """
     live = Grant.objects.filter(state__in=LIVE, **{field: OuterRef("pk")}).order_by().values(field)
     return Coalesce(Subquery(live.annotate(count=Count("pk")).values("count")), 0)

@@ -19,10 +19,10 @@ TIME_OVER = why_over(EndReason.EXPIRED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantNow:
-    """The state of a grant.
+    """The current state of a grant.
 
     ``cut``: running commands may not finish. ``finish_until`` is their deadline. ``over_at`` is when the
-    grant's end began; None if it has not.
+    grant's end began; None if it has not begun.
     """
 
     ref: str
@@ -37,7 +37,8 @@ class GrantNow:
 def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
     """Return the state of each grant. Grants that do not exist are left out.
 
-    A grant is not live if its holder is disabled or missed a heartbeat, or if a grant above it is not usable.
+    A grant is not live if its holder is disabled or missed a heartbeat, or if a grant that it was delegated
+    from is not usable.
     """
     fit = {
         "held_by_active": Q(holder__is_active=True) & ~Q(holder__owner__is_active=False),
@@ -48,7 +49,7 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
         .annotate(**{name: ExpressionWrapper(one, output_field=BooleanField()) for name, one in fit.items()})
         .values_list("pk", "ref", "state", "expires_at", *fit)
     )
-    # The end of a grant may still be waiting for its row.
+    # The end of a grant may still be waiting for a row lock.
     over = Grant.objects.in_bulk(
         [row[0] for row in rows if row[2] in (GrantState.REVOKING, GrantState.ENDED)]
     )
@@ -59,7 +60,8 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
             expires_at=expires_at,
             finish_until=over[pk].finish_until if pk in over else None,
             end_reason=over[pk].end_reason if pk in over else "",
-            # At the deadline, heartbeats stop and the parent grants are over too; commands may still finish.
+            # At the deadline, heartbeats stop and the parent grants are over too, but commands may still
+            # finish.
             cut=(
                 not _may_finish(over[pk], now) if pk in over else not held or (not heard and expires_at > now)
             ),
@@ -88,7 +90,7 @@ class HoldNow:
 
 
 def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
-    """Return the state of a held command; `over` if it is unknown."""
+    """Return the state of a held command; `over` if the command is unknown."""
     run = CommandRun.objects.select_related("decided_by", "grant").filter(pk=run_id).first()
     if run is None:
         return HoldNow("over", "", "Command not found.")
@@ -151,21 +153,21 @@ SELECT id FROM line ORDER BY place * CASE WHEN again THEN 4 ELSE 1 END, again, n
 
 
 def to_revoke_now(now: dt.datetime, limit: int = BATCH) -> tuple[int, ...]:
-    """Return the ids of grants whose targets can be called now, in turns by host: the first in line at each
-    host, then the second at each, and so on.
+    """Return the ids of grants whose targets can be called now, alternating between hosts: the first in line
+    at each host, then the second at each, and so on.
 
-    A busy host with many waiting grants thus delays no other. At each host, one retry follows every four
-    first attempts.
+    As a result, a busy host with many waiting grants delays no other host. At each host, one retry follows
+    every four first attempts.
     """
     found = _TO_REVOKE([str(value).encode() for value in (now, limit)])
     return tuple(number(found.get_value(row, 0)) for row in range(found.ntuples))
 
 
 def overdue(now: dt.datetime) -> tuple[int, float]:
-    """Return the number of grants that should be over but are not confirmed to be, and by how many seconds
-    the most overdue one is late.
+    """Return the number of grants whose end is due but not confirmed, and by how many seconds the most
+    overdue one is late.
 
-    The time counts from the deadline or, if earlier, from when the end began. Grants whose end has not begun
+    Lateness counts from the deadline or, if earlier, from when the end began. Grants whose end has not begun
     also count.
     """
     due = Grant.objects.not_ended().annotate(due=Least("expires_at", "revoking_at", "end_intents__at"))

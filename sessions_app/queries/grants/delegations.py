@@ -11,7 +11,9 @@ _DEEPEST = 10
 
 
 def chain_of(grant: Grant) -> list[Grant]:
-    """Return the grants that a grant was delegated from, the original first, followed by the grant itself."""
+    """Return the chain of grants that a grant was delegated from, starting with the original and ending with
+    the grant itself.
+    """
     found = [grant]
     while found[0].parent_id is not None and len(found) <= _DEEPEST:
         above = Grant.objects.select_related("holder__owner", "policy", "cluster").get(pk=found[0].parent_id)
@@ -20,16 +22,18 @@ def chain_of(grant: Grant) -> list[Grant]:
 
 
 def in_tree_of(grant: Grant) -> RawSQL:
-    """Return the ids of all grants in the tree of delegations that a grant belongs to, including itself."""
+    """Return the ids of all grants in the tree of delegations that a grant belongs to, including the grant
+    itself.
+    """
     # The SQL text is constant; the grant is a parameter.
     return RawSQL("SELECT unnest(stint_tree(%s))", (grant.pk,), output_field=models.BigAutoField())
 
 
 def tree_below(grant: Grant) -> list[tuple[int, Grant]]:
-    """Return all grants that were delegated from a grant, directly or indirectly, each with its depth below
-    it, in tree order.
+    """Return all grants that were delegated from a grant, directly or indirectly, each with its depth, in
+    tree order.
 
-    Anyone who may see the grant may see these.
+    Anyone who can see the grant can see these.
     """
     level, by_parent = [grant.pk], dict[int, list[Grant]]()
     for _ in range(_DEEPEST):

@@ -1,4 +1,4 @@
-"""Preview the effect of ending grants on the commands that are running in them."""
+"""Preview how ending grants would affect their running commands."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MOST = 50
 class Ending(NamedTuple):
     """The effect of ending a grant.
 
-    ``cut`` are the commands that the end cuts, and ``finish`` those that may finish, for at most ``seconds``.
-    ``below`` is the number of delegated grants that end with it.
+    ``cut`` lists the commands that the end cuts, and ``finish`` those that may finish, for at most
+    ``seconds``. ``below`` is the number of delegated grants that end with it.
     """
 
     cut: Sequence[CommandRun]
@@ -30,8 +30,8 @@ class Ending(NamedTuple):
 
 
 def goes_on(now: dt.datetime) -> Q:
-    """Return the condition for commands that would be cut if their grant ended: they are running, or held and
-    can still run.
+    """Return the condition for commands that would be cut if their grant ended: they are running, or are held
+    and can still run.
     """
     return Q(state__in=(RunState.ALLOWED, RunState.RUNNING)) | may_yet_run(now)
 

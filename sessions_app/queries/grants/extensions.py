@@ -12,14 +12,14 @@ HALF_AN_HOUR = 1800
 
 
 class Extension(NamedTuple):
-    """The seconds by which a grant can be extended, and whether this needs approval."""
+    """An extension: by how many seconds a grant can be extended, and whether this needs approval."""
 
     seconds: int
     approval: bool
 
 
 def extensions(grant: Grant, now: dt.datetime) -> list[Extension]:
-    """Return the extensions that the policy allows now: half an hour and the longest one, or none."""
+    """Return the extensions that the policy allows now: half an hour and the maximum, or none."""
     document = approved_document(grant) if readable_document(grant.policy) else None
     running = grant.state == GrantState.ACTIVE and grant.expires_at > now
     if document is None or document.extension is None or grant.review_due_at or not running:
@@ -32,5 +32,5 @@ def extensions(grant: Grant, now: dt.datetime) -> list[Extension]:
 
 
 def longest_extension(grant: Grant, now: dt.datetime) -> Extension | None:
-    """Return the longest extension that is possible at once; None if the grant can't be extended."""
+    """Return the longest extension that can be requested now; None if the grant can't be extended."""
     return max(extensions(grant, now), default=None)

@@ -1,4 +1,4 @@
-"""The receipt of a grant: what was approved, what was run and refused, how it ended, and what was checked."""
+"""The receipt of a grant: what was approved, run and refused, how the grant ended, and what was verified."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sessions_app.queries.grants.comparisons import NEVER_RAN, comparison
 def receipt(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     """Return the receipt as plain data.
 
-    Before the end, it has the current state. Times are ISO 8601, durations in seconds.
+    Before the end, the receipt shows the current state. Times are ISO 8601, durations in seconds.
     """
     runs = list(grant.runs.select_related("target").order_by("pk"))
     return {

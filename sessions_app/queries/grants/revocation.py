@@ -1,5 +1,5 @@
-"""The clusters of grants that are being revoked or provisioned, and the leases that still need to
-be created.
+"""The clusters of grants that are being revoked or provisioned, and the leases that still need to be
+created.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SELECT id, cluster_id FROM sessions_app_grant
 
 
 def clusters_to_revoke(grant_ids: Iterable[int], now: dt.datetime) -> dict[int, int]:
-    """Return the cluster id of each given grant that is due to be revoked, in the given order: not one that
-    another process has claimed.
+    """Return the cluster id of each given grant that is due for revocation, in the given order. Grants that
+    another process has claimed are left out.
     """
     wanted = list(grant_ids)
     found = dict(ask(_DUE, wanted, now))
@@ -38,7 +38,7 @@ def clusters_to_revoke(grant_ids: Iterable[int], now: dt.datetime) -> dict[int, 
 
 
 def clusters_to_make(grant_ids: Iterable[int]) -> dict[int, int]:
-    """Return the cluster id of each given grant for which something may have to be created, earliest start
+    """Return the cluster id of each given grant for which access may have to be created, earliest start
     first.
     """
     making = Grant.objects.filter(state__in=[GrantState.PROVISIONING, GrantState.ACTIVE])
@@ -83,7 +83,7 @@ SELECT l.address, l.port, g.mark FROM sessions_app_lease l JOIN sessions_app_gra
 
 
 def neighbors_of(grant: Grant, leases: Sequence[Lease]) -> dict[tuple[str, int], list[str]]:
-    """Return the marks of other grants that may have something at the hosts of these leases, by address and
+    """Return the marks of other grants that may have access at the hosts of these leases, by address and
     port.
     """
     marks: dict[tuple[str, int], list[str]] = {(lease.address, lease.port): [] for lease in leases}
@@ -117,7 +117,7 @@ def _uploads(grant: Grant) -> bool:
 
 def how_commands_ran(grant: Grant) -> dict[str, bool]:
     """Return how a grant's commands ran: whether all were ``contained`` in namespaces of their own, which end
-    with them, and whether any ran ``as_root``.
+    with the commands, and whether any ran ``as_root``.
 
     If the commands can't be read, the worst case is assumed.
     """

@@ -24,7 +24,7 @@ ENDS_OF_TOKENS = frozenset((REPLACED, RAN_OUT))
 class TokenNow:
     """The state of a token and its grant.
 
-    ``why`` is why it is not valid, or will not be after ``expires_at``.
+    ``why`` is the reason why the token is not valid, or will become invalid after ``expires_at``.
     """
 
     live: bool

@@ -1,6 +1,6 @@
 """The permissions of everyone at any time, and the effect of a draft.
 
-They are computed from the versions of catalog documents and the record's entries about identities.
+Permissions are computed from the versions of catalog documents and the record's entries about identities.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Scope:
     identities: frozenset[str] = frozenset()
 
     def shows(self, entry: Entry) -> bool:
-        """Whether the reader may see the entry."""
+        """Whether the reader can see the entry."""
         return (
             self.clusters is None
             or entry.cluster in self.clusters
@@ -70,7 +70,7 @@ def scope_of(reader: Identity) -> Scope:
 
 
 def _own(reader: Identity) -> frozenset[str]:
-    """Return the reader and their machines; none for a token that is bound to a workflow."""
+    """Return the names of the reader and their machines; none for a token that is bound to a workflow."""
     if reader.bound_to:
         return frozenset()
     return frozenset((reader.username, *reader.machines.values_list("username", flat=True)))
@@ -79,8 +79,8 @@ def _own(reader: Identity) -> frozenset[str]:
 def permissions_seen_by(reader: Identity, moment: dt.datetime) -> Sequence[Permission]:
     """Return the permissions at a given time that the reader may see.
 
-    Stint administrators see all, others their own and those of their machines. A token that is bound to a
-    workflow sees none.
+    Stint administrators can see all, others their own and those of their machines. With a token that is bound
+    to a workflow, none are visible.
     """
     found = permissions_at(moment)
     if reader.is_superuser:
@@ -98,7 +98,7 @@ def permissions_at(moment: dt.datetime) -> Sequence[Permission]:
 
 
 def entries_at(moment: dt.datetime, scope: Scope) -> list[Entry]:
-    """Return who could do what on each cluster at a given time, as far as the scope shows it."""
+    """Return who could do what on each cluster at a given time, limited to the scope."""
     return entries_in(snapshot_at(moment), scope)
 
 
@@ -108,13 +108,13 @@ def entries_in(snapshot: Snapshot, scope: Scope) -> list[Entry]:
 
 
 def changes_between(before: dt.datetime, after: dt.datetime, scope: Scope) -> list[Change]:
-    """Return who gained and lost what between two times."""
+    """Return who gained and lost which permissions between two times."""
     return changes(entries_at(before, scope), entries_at(after, scope))
 
 
 def effect_of(document: PolicyDocument | None, name: str, now: dt.datetime) -> list[Change]:
-    """Return who would gain and lose what if the policy of that name became the document; None: if it were
-    removed.
+    """Return who would gain and lose which permissions if the document replaced the named policy or, with
+    None, if the policy were removed.
     """
     snapshot = snapshot_at(now)
     stored = snapshot.policies.get(name)
@@ -146,7 +146,7 @@ def _documents(moment: dt.datetime) -> Iterator[Any]:
 
 
 def _policies(documents: Iterable[Mapping[str, Any]]) -> Iterator[PolicyDocument]:
-    """Yield the policies that can be read. The others allow nothing."""
+    """Yield the readable policies. Unreadable ones allow nothing."""
     for row in documents:
         if row["type"] == "policy" and row["document"]:
             try:
@@ -156,8 +156,8 @@ def _policies(documents: Iterable[Mapping[str, Any]]) -> Iterator[PolicyDocument
 
 
 def _clusters(moment: dt.datetime) -> Iterator[Any]:
-    """Yield each cluster's name, kind, environment, risk and people. Its targets, which can be many, are not
-    read.
+    """Yield each cluster's name, kind, environment, risk and people. Targets are not read, because there can
+    be many.
     """
     past = DocumentVersion.objects.filter(at__lte=moment, type="cluster")
     newest = past.order_by("name", "-number").distinct("name")
@@ -170,7 +170,7 @@ def _clusters(moment: dt.datetime) -> Iterator[Any]:
 
 
 def _command_sets(moment: dt.datetime) -> dict[str, tuple[str, int]]:
-    """Return the kind and the published version of each command set that was not removed since then."""
+    """Return the kind and the published version of each command set, except those removed by then."""
     removals = DocumentVersion.objects.filter(
         type="command set", document__isnull=True, at__lte=moment, name=OuterRef("command_set__name")
     )
@@ -211,7 +211,7 @@ class _Known:
     active: bool = True
 
     def as_person(self, people: Mapping[str, _Known]) -> Person:
-        """Return the identity. A machine is active only while its owner is."""
+        """Return the identity as a person or machine. A machine is active only while its owner is."""
         owner = people.get(self.owner)
         active = self.active and (owner is None or owner.active)
         return Person(self.name, active, self.is_machine, self.administers)

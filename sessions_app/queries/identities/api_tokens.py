@@ -13,10 +13,11 @@ from sessions_app.models import Grant
 
 
 def outlived_token(text: str, ref: str, now: dt.datetime) -> APIToken | None:
-    """Return a run's token that has expired while a grant requested with it is still active; otherwise None.
+    """Return a run's token that has expired while a grant requested with the token is still active; otherwise
+    None.
 
     A run's token is short-lived, but its job may take long. Until the grant's deadline, the expired token can
-    still send the grant's heartbeats, read it and end it, and nothing else.
+    still read the grant, send its heartbeats and end it, and nothing else.
     """
     token = bound_token(text)
     if token is None:
@@ -26,14 +27,15 @@ def outlived_token(text: str, ref: str, now: dt.datetime) -> APIToken | None:
 
 
 def live_tokens(now: dt.datetime) -> QuerySet[APIToken]:
-    """Return the tokens that are still of use: valid ones, and those that `outlived_token` accepts for a
+    """Return the tokens that are still usable: valid ones, and those that `outlived_token` accepts for a
     grant.
 
     For the latter, ``kept_until`` is the latest deadline of their grants.
     """
     grants = _requested_with(OuterRef("identity"), OuterRef("workflow"), OuterRef("expires_at"), now)
     deadline = Subquery(grants.order_by("-expires_at").values("expires_at")[:1], output_field=DateTimeField())
-    # The list of workflows is read once, so that a machine's many expired tokens are not checked one by one.
+    # The list of workflows is read only once, so that a machine's many expired tokens are not checked one by
+    # one.
     runs = Grant.objects.filter(expires_at__gt=now, workflow__isnull=False).values("workflow__ref")
     outlived = Q(workflow__in=runs) & Q(Exists(grants))
     found = APIToken.objects.filter(revoked_at__isnull=True).filter(Q(expires_at__gt=now) | outlived)

@@ -16,8 +16,8 @@ _INACTIVE = {"active": False}
 def introspection(text: str, reader: Identity, now: dt.datetime) -> dict[str, Any]:
     """Return the introspection response for a token.
 
-    Unknown, revoked and hidden tokens get the same answer: `{"active": false}`. People may read their own
-    tokens and those of their machines. Administrators may read more, and so may people who see a grant.
+    Unknown, revoked and hidden tokens get the same response: `{"active": false}`. People can read their own
+    tokens and those of their machines. Administrators can read more, and so can people who can see a grant.
     """
     token = valid_token(text, now)
     if token is not None:

@@ -12,6 +12,6 @@ from sessions_app.queries.identities.api_tokens import live_tokens
 
 
 def live_given(policy: TrustPolicy, now: dt.datetime) -> QuerySet[APIToken]:
-    """Return the tokens that machines got through the policy and that are still of use."""
+    """Return the tokens that machines received under the policy and that are still usable."""
     given = live_tokens(now).filter(identity=policy.identity_id, label__startswith=f"{policy.name} ")
     return given.exclude(workflow="")

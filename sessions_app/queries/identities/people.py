@@ -1,4 +1,4 @@
-"""The identities that a reader may see."""
+"""The identities that a reader can see."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from sessions_app.models import AccessPolicy, AccessRequest, Cluster
 
 
 def known_people(identity: Identity) -> QuerySet[Identity]:
-    """Return the identities that the reader may see: itself, its machines, and the requesters of requests
-    that it may see.
+    """Return the identities that the reader can see: itself, its machines, and the requesters of visible
+    requests.
 
-    Holders are covered, because each has requested their grant.
+    This includes the holders of visible grants, because each holder has requested their grant.
     """
     if identity.is_superuser:
         return Identity.objects.all()
@@ -21,7 +21,7 @@ def known_people(identity: Identity) -> QuerySet[Identity]:
     asked = (
         AccessRequest.objects.visible_to(identity).filter(requester=OuterRef("pk")).order_by().values("pk")
     )
-    # Not EXISTS: PostgreSQL would collect all requests to look up the fifty people of a page in them.
+    # Not EXISTS, because PostgreSQL would collect all requests to look up the fifty people of a page in them.
     looked_up: QuerySet[Identity] = Identity.objects.alias(asked=Subquery(asked[:1]))
     return looked_up.filter(answered_for_by(identity) | Q(asked__isnull=False))
 

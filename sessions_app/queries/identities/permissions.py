@@ -20,7 +20,7 @@ from sessions_app.models import (
 @dataclass(frozen=True, slots=True, order=True)
 class Way:
     """One way to hold a permission: through a group (empty: by name), on the policy itself or on a cluster
-    that it covers.
+    that the policy covers.
     """
 
     group: str
@@ -32,7 +32,7 @@ class Way:
 
 
 class _Held(NamedTuple):
-    """A permission on one object, held by one identity through a group (empty: by name)."""
+    """A permission on one object that one identity holds through a group (empty: by name)."""
 
     thing: int
     group: str
@@ -42,7 +42,8 @@ class _Held(NamedTuple):
 def ways_of(identity: Identity, permission: str, policies: Iterable[AccessPolicy]) -> dict[int, list[Way]]:
     """Return how the identity holds a permission (`request`, `approve` …) on each policy, by policy id.
 
-    Policies on which it does not hold it are left out. The clusters of the policies must be prefetched.
+    Policies on which the identity does not hold the permission are left out. The clusters of the policies
+    must be prefetched.
     """
     on_policy, on_cluster = defaultdict(set), defaultdict(set)
     for held in _on_policies(permission, {"group__user": identity}, {"user": identity}):

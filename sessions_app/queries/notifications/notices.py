@@ -48,8 +48,8 @@ DECISIONS = frozenset((Asks.VERDICT, Asks.DECISION, Asks.DIGEST, Asks.RELEASE, A
 
 
 def unread_of(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
-    """Return the unread notifications of an identity that are still relevant, newest first: those that need
-    no action, and those whose action is still possible.
+    """Return an identity's unread notifications that are still relevant, newest first: those that need no
+    action, and those whose action is still possible.
     """
     newest = Notice.objects.filter(identity=identity, read_at__isnull=True).order_by("-pk")
     found = Notice.objects.filter(pk__in=newest.values("pk")[:NEWEST])
@@ -57,7 +57,7 @@ def unread_of(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
 
 
 def unread_ids(identity: Identity, now: dt.datetime) -> list[int]:
-    """Return the ids of ``unread_of``, by a prepared statement."""
+    """Return the ids of ``unread_of``, using a prepared statement."""
     (found,) = _UNREAD(identity, now)
     return list(found)
 
@@ -66,13 +66,13 @@ _UNREAD = Composed("stint_unread", lambda reader, now: [values_of(unread_of(read
 
 
 def _decidable(identity: Identity, now: dt.datetime) -> Q:
-    """Return the condition that a notification requests a decision that this identity may still make.
+    """Return the condition that a notification asks for a decision that this identity can still make.
 
-    Each notification is looked up among the items that may be decided. The other way around, every item that
-    may be decided would be checked on each page.
+    Each notification is looked up among the items to decide. The other way around, every page would check
+    every item that can be decided.
     """
     requests, holds = deciders.requests_for(identity, now), deciders.holds_for(identity, now)
-    # Those that came after the notification, up to the newest that it covers.
+    # Items that came after the notification, up to the newest one that it covers.
     told = holds.filter(
         grant=OuterRef("grant"), pk__lte=OuterRef("run"), tried_at__gte=OuterRef("created_at")
     )
@@ -86,9 +86,9 @@ def _decidable(identity: Identity, now: dt.datetime) -> Q:
 
 
 def _asks(what: Asks, condition: Q) -> Q:
-    """Return the condition for notifications that request this.
+    """Return the condition for notifications that ask for this action.
 
-    PostgreSQL evaluates it in this order, so not for other notifications.
+    PostgreSQL evaluates the parts in this order, so it skips ``condition`` for other notifications.
     """
     return Q(asks=what) & condition
 
@@ -100,16 +100,14 @@ def _among(rows: QuerySet[Any], what: str) -> Exists:
 def _sent_by(whose: str, rows: QuerySet[Any]) -> Q:
     """Return the condition that one of these rows belongs to the sender of a notification.
 
-    ``whose`` is the name of its account field.
+    ``whose`` is the name of the account field.
     """
     behind = Coalesce(f"{whose}__owner__person", f"{whose}__person")
     return Q(sender__person__in=rows.order_by().annotate(behind=behind).values("behind"))
 
 
 def digest_waits(notice: Notice, now: dt.datetime) -> bool:
-    """Whether anything that a digest's sender requested still waits for a decision, and the digest
-    is unread.
-    """
+    """Whether any request by a digest's sender still waits for a decision, and the digest is unread."""
     requests = AccessRequest.objects.filter(state=RequestState.PENDING, lapses_at__gt=now)
     waits = _sent_by("requester", requests) | _sent_by("grant__holder", CommandRun.objects.waiting(now))
     return Notice.objects.filter(waits, pk=notice.pk, read_at__isnull=True).exists()
@@ -127,7 +125,7 @@ def combined(identity: Identity, now: dt.datetime) -> dict[str, int]:
 def _combined(identity: Identity, now: dt.datetime) -> list[Part]:
     found = unread_of(identity, now).filter(Q(asks=Asks.DIGEST) | Q(asks=Asks.DECISION, count__gt=1))
     told = Case(When(asks=Asks.DIGEST, then=0), default=1)
-    # In the same form as `str(identity)`.
+    # In the same format as `str(identity)`.
     sender = Coalesce(NullIf("sender__name", Value("")), "sender__username")
     pair = Func(sender, F("count") - told, function="json_build_array", output_field=JSONField())
     return [values_of(found.annotate(pair=pair).values("pair"))]
@@ -137,8 +135,8 @@ _COMBINED = Composed("stint_combined", _combined)
 
 
 def _open(now: dt.datetime) -> Q:
-    """Return the condition that a notification requests something other than a decision, which can still be
-    done.
+    """Return the condition that a notification asks for an action other than a decision, which is still
+    possible.
     """
     pending = Q(request__state=RequestState.PENDING, request__lapses_at__gt=now)
     live = Q(grant__state=GrantState.ACTIVE, grant__expires_at__gt=now)
@@ -175,7 +173,7 @@ def with_outcomes(notices: NoticeQuerySet, identity: Identity, now: dt.datetime)
 def outcome_of(notice: Notice, now: dt.datetime) -> str:
     """Return the outcome of the action that a notification asks for.
 
-    Empty if the action is still open, or if the notification asks for none.
+    Empty if the action is still possible, or if the notification asks for none.
     """
     if said := _outcome(notice, now):
         return said
@@ -187,7 +185,7 @@ def _outcome(notice: Notice, now: dt.datetime) -> str:
     if notice.asks == Asks.AGAIN:
         return "Requested again" if vars(notice)["asked_again"] else ""
     if notice.asks == Asks.DIGEST or (notice.asks == Asks.DECISION and notice.count > 1):
-        return "" if vars(notice)["decidable"] else "None is waiting for you"
+        return "" if vars(notice)["decidable"] else "No item is waiting for you"
     if notice.request:
         return _of_request(notice, notice.request, now)
     if notice.run:

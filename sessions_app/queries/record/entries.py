@@ -1,9 +1,9 @@
-"""The record entries that a reader may see: those about objects that they may see, and those of their own
+"""The record entries that a reader can see: those about objects that they can see, and those about their own
 actions.
 
-For a reader who may see few grants and requests, entries are selected by these objects. For a reader who may
-see many, the newest entries are read backwards, and each is looked up by its object. Either way, the cost
-does not depend on the length of the record.
+For a reader with few visible grants and requests, entries are selected by these objects. For a reader with
+many, the newest entries are read backwards, and the object of each is looked up. Either way, the cost does
+not depend on the length of the record.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet
 from sessions_app.policy import references
 
 FEW = 2_000
-# How many entries are checked for one page if each must be read to determine whether it matches.
+# How many entries are checked for one page if each entry must be read to determine whether it matches.
 WINDOW = 20_000
 SIZE = 50
 
@@ -43,7 +43,7 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """What one identity may see: whose grants and requests, under which policies, on which clusters, and
+    """What one identity can see: whose grants and requests, under which policies, on which clusters, and
     other objects by name.
     """
 
@@ -80,7 +80,7 @@ class _Sight:
 def visible_entries(entries: QuerySet[AuditEntry], identity: Identity) -> QuerySet[AuditEntry]:
     """Filter for the entries that the identity may see.
 
-    Administrators see all, and everyone sees verifications. For a page of the newest ones, use
+    Administrators see all, and everyone sees verifications. For a page of the newest entries, use
     ``newest_visible``, whose cost is bounded.
     """
     return entries if identity.is_superuser else _seen(entries, _sight(identity))
@@ -95,12 +95,11 @@ def newest_visible(
     text: str = "",
     cluster: str = "",
 ) -> Newest:
-    """Return the newest of the entries that the identity may see, numbered below ``before``, that contain the
-    text.
+    """Return the newest entries that the identity can see, numbered below ``before``, that contain the text.
 
-    With ``cluster``, only entries about the cluster of that name, or a grant or request on it, count. If
-    entries have to be read one by one, at most 20,000 are. The page may then be short; ``looked_to`` is how
-    far the search got.
+    With ``cluster``, only entries about the named cluster, or about grants and requests on it, count. If
+    entries must be read one by one, at most 20,000 are. The page may then be short; ``looked_to`` is how far
+    the search got.
     """
     newer = before is not None
     found = entries.order_by("-seq") if before is None else entries.filter(seq__lt=before).order_by("-seq")
@@ -122,8 +121,8 @@ def _page(rows: list[AuditEntry], size: int, newer: bool, floor: int | None) -> 
 
 
 def _with(found: QuerySet[AuditEntry], text: str, cluster: str) -> QuerySet[AuditEntry]:
-    """Filter for entries whose hashed text contains the text, JSON-escaped and ignoring case, and for those
-    about a cluster.
+    """Filter for entries whose hashed text contains the text (JSON-escaped, ignoring case) and that are about
+    the cluster.
     """
     if text:
         found = found.filter(body__icontains=json.dumps(text, ensure_ascii=False)[1:-1])
@@ -144,7 +143,7 @@ def _looked_up(
 ) -> QuerySet[AuditEntry]:
     """Look up each entry's grant or request among the given ones, by its reference.
 
-    In an OR, `IN` would read all of them.
+    Within an OR, `IN` would read all of them.
     """
     number = Case(
         When(
@@ -153,7 +152,7 @@ def _looked_up(
             then=Cast(Substr("object_ref", 5), BigIntegerField()),
         )
     )
-    # With the collation of grants' references, because their index does not work with another one.
+    # With the collation of grant references, because their index does not work with another collation.
     label = Collate(Case(When(object_type="grant", then=F("object_ref"))), "default")
     known = found.alias(about_number=number, about_label=label)
     grant = grants.filter(ref=OuterRef("about_label")).values("pk")
@@ -205,8 +204,8 @@ def _few(sight: _Sight) -> dict[str, list[str]] | None:
 def _of_few(
     found: QuerySet[AuditEntry], sight: _Sight, few: dict[str, list[str]], most: int
 ) -> list[AuditEntry]:
-    """Return the newest entries from three queries, each with an index of its own: own acts, verifications,
-    and entries about the few objects.
+    """Return the newest entries from three queries, each with its own index: the identity's own actions,
+    verifications, and entries about the few objects.
     """
     named = {**sight.names, **few}
     about = Q()
@@ -216,8 +215,8 @@ def _of_few(
     sorts = (
         found.filter(sight.acts()),
         found.filter(object_type="log"),
-        # Not ordered by the key itself: PostgreSQL would scan the record backwards, expecting to find them
-        # soon.
+        # Not ordered by the key itself, because PostgreSQL would then scan the record backwards, expecting to
+        # find matches soon.
         found.filter(about, object_ref__in=every).order_by((F("seq") + 0).desc()),
     )
     newest = {entry.seq: entry for sort in sorts for entry in sort[:most]}

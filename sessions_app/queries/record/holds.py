@@ -12,13 +12,13 @@ from sessions_app.models import AccessRequest, Grant, LegalHold
 
 
 def run_held() -> Func:
-    """Return the SQL expression that a hold covers a run."""
+    """Return the SQL expression for whether a hold covers a run."""
     return _held("grant__ref", "grant__request__number", "grant__holder_id", "ended_at")
 
 
 def notice_held() -> Func:
-    """Return the SQL expression that a hold covers a notification. Some are linked to their grant or request
-    only by the path of its page.
+    """Return the SQL expression for whether a hold covers a notification. Some notifications are linked to
+    their grant or request only by the path of its page.
     """
     named = Func(F("path"), Value("/"), Value(3), function="split_part", output_field=CharField())
     ref = Coalesce("grant__ref", "run__grant__ref", "request__grant__ref", named)
@@ -33,8 +33,8 @@ def _held(grant: Coalesce | str, request: str, person: str, at: str) -> Func:
 
 
 def held_entries() -> Held:
-    """Return which entries of the record are under hold. An identity's are those that name it, and those
-    about its requests and grants.
+    """Return which entries of the record are under hold. A hold on an identity covers entries that name the
+    identity, and those about its requests and grants.
     """
     refs: set[str] = set()
     texts: list[str] = []

@@ -1,4 +1,4 @@
-"""Read the content of a recording.
+"""Reads the content of recordings.
 
 Source: asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/.
 """
@@ -22,16 +22,16 @@ from sessions_app.storage.base import ObjectStore, StoreError
 from sessions_app.storage.registry import store_at
 from sessions_app.storage.sealed import opened
 
-# How many bytes of a file are read at once. Its lines are far shorter.
+# How many bytes of a file are read at a time. Its lines are far shorter.
 CHUNK_BYTES = 256 * 1024
 
 log = structlog.get_logger(__name__)
 
 
 def object_store() -> ObjectStore:
-    """Return the store of recordings.
+    """Return the object store for recordings.
 
-    Raises StoreError, including when there is no store and recordings stay in RECORDINGS_DIR.
+    Raises StoreError, also if no store is configured and recordings stay in RECORDINGS_DIR.
     """
     if not settings.RECORDINGS_STORE:
         raise StoreError("STINT_RECORDINGS_STORE is not set")
@@ -39,11 +39,11 @@ def object_store() -> ObjectStore:
 
 
 def open_recording(run: CommandRun) -> io.BufferedReader | None:
-    """Return the recording of a run, to read and seek in; None if it is neither on this machine nor in the
+    """Return the recording of a run as a seekable file; None if it is neither on this machine nor in the
     store.
 
-    Raises CannotDecrypt or OSError, also while it is read: StoreError if the store does not answer, Altered
-    if the stored object was altered.
+    Opening and reading raise CannotDecrypt or OSError: StoreError if the store does not answer, Altered if
+    the stored object was altered.
     """
     return open_file(run.recording) or _open_stored(run)
 
@@ -59,7 +59,9 @@ def readable(run: CommandRun) -> io.BufferedReader | None:
 
 @contextmanager
 def said_unavailable() -> Iterator[None]:
-    """Convert an OSError while a recording is read into Unavailable, which every entry point can return."""
+    """Convert an OSError during the reading of a recording to Unavailable, which every entry point can
+    return.
+    """
     try:
         yield
     except OSError as error:

@@ -20,7 +20,7 @@ from sessions_app.models import AccessPolicy, CommandRun, StoredRecording
 from sessions_app.policy import references
 from sessions_app.queries.requests.facts import readable_document
 
-# How long, in seconds, a process caches the total size of all recordings. The size for a grant is read each
+# For how many seconds a process caches the total size of all recordings. The size for a grant is read each
 # time.
 _TOTAL_HOLDS_S = 60.0
 # Beyond these shares, administrators are warned: of the limit for recordings, and of the disk's free space.
@@ -33,14 +33,16 @@ _GRANT, _FILE = re.compile(references.GRANT), re.compile(r"([1-9][0-9]{0,17})\.c
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The space left for a recording in bytes, and a description of the limit that sets it."""
+    """The space left for a recording in bytes, and a description of the limit that determines it."""
 
     bytes: int
     limit: str
 
 
 def recording_path(grant_ref: str, run_id: int) -> str:
-    """Return the path where the gateway writes the recording of a run, relative to the recordings folder."""
+    """Return the path to which the gateway writes the recording of a run, relative to the recordings
+    folder.
+    """
     return f"{grant_ref}/{run_id}.cast"
 
 
@@ -50,7 +52,7 @@ def run_of(path: str) -> int:
 
 
 def recording_files(folder: Path) -> Iterator[str]:
-    """Yield the paths below ``folder`` of all files that are named like recordings. Raises OSError."""
+    """Yield the paths, below ``folder``, of all files that are named like recordings. Raises OSError."""
     with os.scandir(folder) as grants:
         for grant in grants:
             if _GRANT.fullmatch(grant.name) and grant.is_dir(follow_symlinks=False):
@@ -92,8 +94,8 @@ class Rooms:
         )
 
     def in_all(self) -> int:
-        """Return the size of all stored recordings, cached for up to a minute, because counting reads every
-        one.
+        """Return the size of all stored recordings, cached for up to a minute because counting reads every
+        row.
         """
         if time.monotonic() - self._asked > _TOTAL_HOLDS_S:
             self._total, self._asked = kept_bytes(CommandRun.objects.all()), time.monotonic()
@@ -127,7 +129,7 @@ def kept_bytes(runs: QuerySet[CommandRun]) -> int:
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """The recordings that wait for the object store: their number, their size in bytes, and the time since
-    which the first has waited.
+    which the oldest has waited.
     """
 
     count: int
@@ -150,14 +152,14 @@ def recordings_trouble(kept: int) -> str:
     most = settings.RECORDINGS_BYTES
     if kept >= most * _NEARLY_FULL:
         return (
-            f"recordings take {_mib(kept)} of {_mib(most)}; output beyond that is not recorded: "
+            f"recordings take {_mib(kept)} of {_mib(most)}, and output beyond that is not recorded: "
             "keep recordings for a shorter time, or raise STINT_RECORDINGS_MIB"
         )
     disk = free_disk()
     if disk is not None and disk.free < disk.reserve:
         return (
-            f"the disk with the recordings has {_mib(disk.free)} left, and commands are cut when it is full:"
-            " free some space"
+            f"the disk with the recordings has {_mib(disk.free)} left, and commands are cut when the "
+            "disk is full: free some space"
         )
     return ""
 
@@ -187,7 +189,7 @@ def free_disk() -> Disk | None:
 def too_old(policy: AccessPolicy, now: dt.datetime) -> dt.datetime:
     """Return the time before which recordings under a policy are too old to be kept.
 
-    A policy that can't be read, or sets nothing, uses the default.
+    A policy that is unreadable or sets no retention time uses the default.
     """
     document = readable_document(policy)
     asked = document.recordings if document else None

@@ -1,4 +1,4 @@
-"""Load a case: everything that the evaluation of a request or a grant depends on, read right before it."""
+"""Loads a case: everything that the evaluation of a request or a grant depends on, read right before it."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def case_of_draft(
 ) -> Case:
     """Return the case of a request that is not stored, under this document.
 
-    ``named`` is the given reference if that workflow does not exist: the rules report what is wrong with it.
-    With ``offering``, open workflows that the policy would accept are looked up, if it requires another one.
-    ``like`` is the case of the same request under another policy; what does not depend on the policy is taken
-    from it. ``may_request`` is whether the requester may request under this policy, if the caller has just
-    read that.
+    ``named`` is the given reference if that workflow does not exist: the rules report the error in it. With
+    ``offering``, open workflows that the policy would accept are looked up if the policy requires another
+    one. ``like`` is the case of the same request under another policy; values that do not depend on the
+    policy are taken from it. ``may_request`` is whether the requester can request access under this policy,
+    if the caller has just read that.
     """
     ask, facts = (like.ask, like.facts) if like else _requested(draft, targets, now, named=named)
     facts = _under(document, draft, facts, may_request=may_request, asked=True)
@@ -68,10 +68,11 @@ def case_of_draft(
 
 
 def case_of_request(request: AccessRequest, targets: Sequence[Target], now: dt.datetime) -> Case:
-    """Return the case of a pending request. ``targets`` are its targets that still exist. Raises Unreadable.
+    """Return the case of a pending request. ``targets`` are the request's targets that still exist. Raises
+    Unreadable.
 
-    A start that has passed means "at once". The wait for a verdict may have used up part of the workflow's
-    planned time, with which the grant ends.
+    A start time in the past means an immediate start. Waiting for a verdict may have used up part of the
+    workflow's planned time, with which the grant ends.
     """
     duration, workflow = request.duration, request.workflow
     if workflow is not None and workflow.ends_at is not None:
@@ -97,8 +98,8 @@ def case_of_grant(
     request, decided = _request_of(grant)
     targets = targets_of(request)
     unchanged = scope_of(request, targets).digest() == request.digest
-    # Evaluated for the grant's time, not for now: a start that is a moment late still fits its window, and a
-    # reduced duration counts as reduced. An extension is not part of what was requested.
+    # Evaluated for the grant's time, not for now: a start that is slightly late still fits its window, and a
+    # reduced duration counts as reduced. An extension is not part of the original request.
     span = min(request.duration, int((grant.expires_at - grant.starts_at).total_seconds()))
     starts_at = grant.expires_at - dt.timedelta(seconds=span)
     ask, facts = _read(request, targets, now)
@@ -137,8 +138,8 @@ _REQUESTS = Rows(
 
 
 def _request_of(grant: Grant) -> tuple[AccessRequest, bool]:
-    """Return the request of a grant, with the related rows that are needed, and whether anyone gave a verdict
-    on it.
+    """Return the request of a grant, with the necessary related rows, and whether anyone gave a verdict on
+    it.
     """
     (found,) = _REQUESTS(grant.request_id)
     read_verdicts(found)
@@ -146,7 +147,7 @@ def _request_of(grant: Grant) -> tuple[AccessRequest, bool]:
 
 
 def _extensions(grant: Grant, deciding: AccessRequest | None) -> tuple[str, ...]:
-    """Return the states of the approved and pending extensions of a grant, except the one that is being
+    """Return the states of the approved and pending extensions of a grant, except the extension that is being
     decided.
     """
     found = grant.extensions.filter(state__in=[RequestState.APPROVED, RequestState.PENDING])
@@ -178,16 +179,16 @@ def _requested(
 def _read(
     request: AccessRequest, targets: Sequence[Target], now: dt.datetime, *, named: str = ""
 ) -> tuple[Ask, Facts]:
-    """Return a request, stored or not, in the form that the rules need, and the facts that all rules share.
+    """Return a request, stored or not, in the format that the rules need, and the facts that all rules share.
 
-    Other facts keep the values that deny.
+    All other facts have values that deny.
     """
     enabled, groups = enabled_and_groups(request.requester)
     return _ask(request, groups, named), _facts(request, targets, now, enabled=enabled)
 
 
 def _ask(request: AccessRequest, groups: frozenset[str], named: str) -> Ask:
-    """Return a request, stored or not, in the form that the rules need when it is submitted."""
+    """Return a request, stored or not, in the format that the rules need when it is submitted."""
     workflow = request.workflow.ref if request.workflow else named
     return Ask(
         requester=request.requester.username,
@@ -240,7 +241,7 @@ def _under(
 ) -> Facts:
     """Return the facts, including those that depend on the policy.
 
-    ``asked``: a request is evaluated, which needs approvers.
+    ``asked``: a request is being evaluated, which needs approvers.
     """
     policy, requester = request.policy, request.requester
     if may_request is None:
@@ -255,7 +256,7 @@ def _under(
 
 
 def _workflow(request: AccessRequest, now: dt.datetime) -> tuple[WorkflowFacts | None, bool, bool]:
-    """Return the facts of the named workflow, read again, and whether it is open, and includes the
+    """Return the facts of the named workflow, read again, whether it is open, and whether it includes the
     cluster.
     """
     if request.workflow_id is None:
@@ -270,7 +271,7 @@ def _workflow(request: AccessRequest, now: dt.datetime) -> tuple[WorkflowFacts |
 
 
 def _workflow_facts(workflow: Workflow, requester: Identity, now: dt.datetime) -> WorkflowFacts:
-    """Return a workflow in the form that the rules need for one requester."""
+    """Return a workflow in the format that the rules need for one requester."""
     silence = (now - (workflow.read_at or workflow.opened_at)).total_seconds() if workflow.source else None
     return WorkflowFacts(
         kind=workflow.kind,
@@ -285,7 +286,7 @@ def _workflow_facts(workflow: Workflow, requester: Identity, now: dt.datetime) -
 
 
 def _offered_workflows(draft: AccessRequest, document: PolicyDocument) -> tuple[str, ...]:
-    """Return the references of open workflows that a planned request could name, if its policy requires
+    """Return the references of open workflows that a planned request could name if its policy requires
     another one.
     """
     terms = document.workflow
@@ -299,7 +300,7 @@ def _offered_workflows(draft: AccessRequest, document: PolicyDocument) -> tuple[
 
 def _overdue_reviews(identity: Identity, now: dt.datetime) -> tuple[str, ...]:
     """Return the references of grants that started without approval and whose review is overdue, oldest
-    first. All accounts of the person count.
+    first. Grants of all the person's accounts count.
     """
     overdue = Grant.objects.filter(
         holder__in=Identity.objects.filter(same_person(identity)),

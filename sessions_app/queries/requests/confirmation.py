@@ -19,14 +19,14 @@ def must_confirm(request: AccessRequest, approver: Identity, now: dt.datetime) -
 
 
 def check_confirmed(request: AccessRequest, approver: Identity, verdict: str, now: dt.datetime) -> None:
-    """Raise ProofNeeded for an approval without the required confirmation, and SignInNeeded for one with a
-    token, which can't confirm anything.
+    """Raise ProofNeeded for an approval without the required confirmation, and SignInNeeded for an approval
+    with a token, because tokens can't confirm anything.
     """
     if verdict != Verdict.APPROVE or not must_confirm(request, approver, now):
         return
     if approver.proven_at is None:
         raise SignInNeeded(
             f"Under {request.policy.name}, approvers confirm their identity.",
-            hint=f"Approve it on its page: {settings.PUBLIC_URL}/approvals/{request.ref}/.",
+            hint=f"Approve the request on its page: {settings.PUBLIC_URL}/approvals/{request.ref}/.",
         )
     ensure_recently_proven(approver, now)

@@ -1,11 +1,11 @@
-"""Who may decide what, defined once: as lists for a person, as people for a request or grant, and as a check
+"""Who can decide what, defined once: as lists for a person, as people for a request or grant, and as a check
 with a reason.
 
-Nobody decides what is their own, through any account or machine. That includes what they or their machines
-request or hold, actions of other accounts of the same person, and everything delegated from a grant of any of
-these. Machines decide nothing. People count, not accounts: a person who has decided with one account has
-decided. Accounts of people without an email address could belong to anyone, so they decide nothing, and
-nobody decides for them.
+People can't decide on their own access through any account or machine. Their own access includes what they or
+their machines request or hold, actions of their other accounts, and everything delegated from such a grant.
+Machines decide nothing. People count, not accounts: a person who has decided with one account has decided. An
+account of a person without an email address could belong to anyone, so it can't decide, and no one can decide
+on its access.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ OVER = (GrantState.REVOKING, GrantState.ENDED)
 
 # Requests.
 
-# The verdicts on a request, with the columns of their approvers that are needed. Prefetching them reads them
-# once for everything that counts them.
+# The verdicts on a request, with the necessary columns of their approvers. Prefetching reads them once for
+# all code that counts them.
 VERDICTS = Prefetch(
     "approvals", Approval.objects.select_related("approver__owner").prefetch_related("approver__groups")
 )
@@ -105,7 +105,7 @@ def _read_groups(verdicts: Iterable[Approval]) -> None:
 
 
 def may_not_decide(request: AccessRequest, person: Identity) -> str:
-    """Return why this identity's verdict does not count on this request; empty if it counts."""
+    """Return why this identity's verdict on this request does not count; empty if it counts."""
     if why := _barred(person, [request.requester], "You can't decide your own request."):
         return why
     wanted = facts.policy_document(request.policy).approver_groups
@@ -113,11 +113,11 @@ def may_not_decide(request: AccessRequest, person: Identity) -> str:
         return f"Only people in {' or '.join(wanted) or 'no group'} can decide under {request.policy.name}."
     given = (one.approver for one in _standing(request) if one.approver.person == person.person)
     other = next((one for one in given if one.pk != person.pk), None)
-    return f"You have already decided it as {other.username}." if other else ""
+    return f"You have already decided the request as {other.username}." if other else ""
 
 
 def requests_for(person: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that are waiting for a verdict of this person, and on which it would count."""
+    """Return the requests that wait for a verdict of this person, and on which that verdict would count."""
     if not _decides(person):
         return AccessRequest.objects.none()
     given = Approval.objects.filter(
@@ -156,9 +156,9 @@ def eligible_approvers(clause: Clause, requester: Identity) -> list[Identity]:
 
 
 def counted_verdicts(request: AccessRequest, *, adding: Approval | None = None) -> list[CountedVerdict]:
-    """Return the verdicts on a request, each with whether its approver may decide it now.
+    """Return the verdicts on a request, each with whether its approver can currently decide the request.
 
-    ``adding`` is a verdict that is not stored yet. It replaces an earlier one by the same account.
+    ``adding`` is a verdict that is not stored yet. It replaces an earlier verdict by the same account.
     """
     read_verdicts(request)
     given = [one for one in request.approvals.all() if one.voided_at is None]
@@ -199,15 +199,15 @@ def why_never_met(document: PolicyDocument) -> str:
     )
     people = Identity.objects.active().filter(groups__name__in=groups, person=UNKNOWN)
     nameless = people.distinct().order_by("username").values_list("username", flat=True)
-    unknown = f"; {', '.join(nameless)}: without an email address, nobody counts" if nameless else ""
+    unknown = f"; {', '.join(nameless)}: without an email address, no approval counts" if nameless else ""
     return f"no request could be approved: it needs {said}{twins}{unknown}"
 
 
-# Decisions within a grant: held commands, and whether a suspended grant may continue.
+# Decisions within a grant: on held commands, and on whether a suspended grant may continue.
 
 
 def may_not_decide_in(grant: Grant, person: Identity) -> str:
-    """Return why this identity may not decide within a grant; empty if it may."""
+    """Return why this identity can't make decisions within a grant; empty if it can."""
     if why := _barred(person, holders_of(grant), "You hold this grant, or delegated it."):
         return why
     by_policy = group_names(person).intersection(facts.policy_document(grant.policy).approver_groups)
@@ -271,22 +271,22 @@ def _stands_behind(grant_id: str, person: Identity) -> Q:
 
 
 def may_not_review(grant: Grant, person: Identity) -> str:
-    """Return why this identity may not review the grant after its end; empty if it may.
+    """Return why this identity can't review the grant after its end; empty if it can.
 
-    People who could have approved it may review it, and so may administrators, in case a policy has no
-    approvers.
+    People who could have approved the access can review it, and so can administrators, in case a policy has
+    no approvers.
     """
     if why := _barred(person, holders_of(grant), "You can't review your own access."):
         return why
     wanted = facts.policy_document(grant.policy).approver_groups
     if person.is_superuser or group_names(person).intersection(wanted):
         return ""
-    return f"Only people in {' or '.join(wanted) or 'no group'} and administrators can review it."
+    return f"Only people in {' or '.join(wanted) or 'no group'} and administrators can review this access."
 
 
 def reviewers(grant: Grant) -> list[Identity]:
-    """Return the people who are asked to review a grant, one account per person: its approvers or, if it has
-    none, administrators.
+    """Return the people who are asked to review a grant, one account per person: its approvers or, if there
+    are none, administrators.
     """
     holders = holders_of(grant)
     groups = facts.policy_document(grant.policy).approver_groups
@@ -300,7 +300,7 @@ def administrators(*, but: Iterable[Identity]) -> list[Identity]:
 
 
 def to_be_reviewed_by(person: Identity) -> GrantQuerySet:
-    """Return the grants, ended or not, that started without approval and that this person may review."""
+    """Return the grants, ended or not, that started without approval and that this person can review."""
     if not _decides(person):
         return Grant.objects.none()
     found = Grant.objects.filter(
@@ -321,8 +321,8 @@ def _decides(person: Identity) -> bool:
 
 
 def _barred(person: Identity, behind: Iterable[Identity], own: str) -> str:
-    """Return why an identity may decide nothing, or nothing that concerns the people in ``behind``; empty if
-    it may.
+    """Return why an identity can't decide anything, or nothing that concerns the people in ``behind``; empty
+    if it can.
     """
     if not person.is_person:
         return "Machines can request access; only people can decide."

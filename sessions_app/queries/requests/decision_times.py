@@ -17,7 +17,7 @@ DECIDED = (RequestState.APPROVED, RequestState.DENIED)
 
 
 class Asked(NamedTuple):
-    """The requests of one part of a period, and how many of them expired."""
+    """The requests in one part of a period, and how many of them expired."""
 
     day: dt.date
     total: int
@@ -25,8 +25,8 @@ class Asked(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """The requests of one part of a period, or of all of it (None), that people decided. ``denied`` are among
-    them. Times in seconds; None without any.
+    """The requests in one part of a period, or in all of it (None), that people decided, including the
+    ``denied`` ones. Times are in seconds; None if there are no requests.
     """
 
     day: dt.date | None
@@ -54,7 +54,7 @@ def asked(known: Known) -> list[Asked]:
 
 
 def decided(reader: Identity, period: Period, *, whole: bool) -> list[Decided]:
-    """Return how long the requests of the period waited for people's decisions, by part, or for the whole
+    """Return how long the period's requests waited for people's decisions, by part or for the whole
     period.
     """
     wait = ExpressionWrapper(F("decided_at") - F("created_at"), output_field=DurationField())

@@ -19,8 +19,8 @@ def held_already(
 ) -> Grant | None:
     """Return the grant that already gives the same access at the requested start; None if there is none.
 
-    It has the same version of the command set with all of its commands, the same parameters, and all of the
-    targets. Of several, the one that ends last is returned.
+    The grant has the same version of the command set with all of its commands, the same parameters, and all
+    of the targets. If there are several, the grant that ends last is returned.
     """
     found = Grant.objects.before_end().filter(
         holder=holder,
@@ -45,9 +45,9 @@ def held_already(
 def held_by_others(
     requester: Identity, cluster: Cluster, starts_at: dt.datetime, ends_at: dt.datetime
 ) -> GrantQuerySet:
-    """Return the grants of others on the cluster during that time.
+    """Return other holders' grants on the cluster during that time.
 
-    Show holders only to people who may see the grants.
+    Show the holders only to people who can see the grants.
     """
     return (
         Grant.objects.not_ended()

@@ -1,4 +1,4 @@
-"""The extent of a request, and what its approvers have left of it so far."""
+"""The extent of a request, as requested and as reduced by its approvers so far."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def extent_of(request: AccessRequest) -> Extent:
 
 
 def left_of(request: AccessRequest) -> Extent:
-    """Return what all approvers so far left of a request.
+    """Return a request's extent as reduced by all approvers so far.
 
     Approvals that would leave nothing are not accepted. Uses prefetched approvals.
     """
@@ -29,21 +29,21 @@ def left_of(request: AccessRequest) -> Extent:
 
 
 def left_duration(request: AccessRequest) -> int:
-    """Return the seconds that all approvers so far left of a request, like ``left_of``, but without reading
-    its commands.
+    """Return a request's duration in seconds, as reduced by all approvers so far, without reading its
+    commands.
     """
     left = [approval.narrowing.get("duration") or request.duration for approval in _counted(request)]
     return min(left, default=request.duration)
 
 
 def left_digest(request: AccessRequest) -> str:
-    """Return the digest of what all approvers so far left of a request."""
+    """Return the digest of a request's extent as reduced by all approvers so far."""
     left = left_of(request)
     return digest_of([left.duration, sorted(left.commands), sorted(left.targets)])
 
 
 def say_reduction(request: AccessRequest, left: Extent) -> str:
-    """Return a sentence about what approvers left of a request; empty if they left all of it."""
+    """Return a sentence about how approvers reduced a request; empty if they did not."""
     whole = extent_of(request)
     parts = [
         (

@@ -43,7 +43,7 @@ class Unreadable(StintError):
 
 
 def policy_document(policy: AccessPolicy) -> PolicyDocument:
-    """Return the checked document of a stored policy. Raises Unreadable."""
+    """Return the validated document of a stored policy. Raises Unreadable."""
     try:
         return _checked(json.dumps(policy.document))
     except ValueError as error:
@@ -57,7 +57,7 @@ def policy_document(policy: AccessPolicy) -> PolicyDocument:
 def _checked(text: str) -> PolicyDocument:
     """Return the document in a string.
 
-    The cache key is the text itself, so any change to a row is checked again.
+    The cache key is the text itself, so any changed row is validated again.
     """
     return PolicyDocument.model_validate(json.loads(text))
 
@@ -72,7 +72,7 @@ def document_in(text: str) -> PolicyDocument | None:
 
 
 def terms_of(document: PolicyDocument) -> dict[str, Any]:
-    """Return the terms of a policy in the form that a request stores."""
+    """Return the terms of a policy in the format that a request stores."""
     return document.terms.model_dump(mode="json", exclude_none=True)
 
 
@@ -86,7 +86,7 @@ def approved_document(of: AccessRequest | Grant) -> PolicyDocument:
 
 
 def trust_document(policy: TrustPolicy) -> TrustPolicyDocument:
-    """Return the checked document of a stored trust policy. Raises Unreadable."""
+    """Return the validated document of a stored trust policy. Raises Unreadable."""
     try:
         return TrustPolicyDocument.model_validate(policy.document)
     except ValueError as error:
@@ -163,7 +163,7 @@ def login_of(cluster: Cluster) -> dict[str, Any]:
 
 
 def lease_facts(lease: Lease) -> TargetFacts:
-    """Return a target as it was when its lease was created, because what was created is still at that
+    """Return a target as it was when its lease was created, because the created access is still at that
     address.
     """
     return TargetFacts(
@@ -177,9 +177,10 @@ def lease_facts(lease: Lease) -> TargetFacts:
 
 
 def scope_of(request: AccessRequest, targets: Sequence[Target] | None = None) -> Scope:
-    """Return the exact scope of a request from its current rows. Its digest shows whether anything changed.
+    """Return the exact scope of a request from its current rows. The scope's digest shows whether anything
+    changed.
 
-    ``targets`` are ``targets_of(request)``, if they were just read.
+    ``targets`` is the result of ``targets_of(request)``, if it was just read.
     """
     return Scope(
         requester=request.requester.username,
@@ -203,13 +204,13 @@ def scope_of(request: AccessRequest, targets: Sequence[Target] | None = None) ->
 
 
 def bound_facts(workflow: Workflow, version: CommandSetVersion) -> dict[str, str]:
-    """Return the facts of the workflow that an approval is bound to: its planned time, and the facts that
+    """Return the facts of the workflow that an approval is bound to: the planned time, and the facts that
     commands use.
     """
     times = {"starts_at": workflow.starts_at, "ends_at": workflow.ends_at}
     found = {name: moment.astimezone(dt.UTC).isoformat() for name, moment in times.items() if moment}
     for fact in workflow_parameters(version).values():
-        # The reference and the id at the source identify the workflow, which is in the scope anyway.
+        # The reference and the id at the source identify the workflow, which is part of the scope anyway.
         if fact not in ("id", "ref"):
             found[f"workflow.{fact}"] = workflow.fact(fact)
     return found

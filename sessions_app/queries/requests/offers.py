@@ -1,4 +1,4 @@
-"""Offers: the command sets that an identity may request on each cluster, or only those that would allow one
+"""Offers: the command sets that an identity can request on each cluster, or only those that would allow one
 command.
 """
 
@@ -36,8 +36,8 @@ class Offer:
     """One command set on one cluster, under the policy with the fewest approvals.
 
     ``approvals`` is a count; ``longest`` is in seconds. ``parameters`` are those that the command itself
-    sets. ``missing`` are those that the requester still has to choose. ``effect`` is the command's; None
-    without a command.
+    determines. ``missing`` are those that the requester still has to choose. ``effect`` is the command's
+    effect; None without a command.
     """
 
     cluster: str
@@ -66,10 +66,10 @@ def offers(
     line: str | None = None,
     question: Question | None = None,
 ) -> list[Offer]:
-    """Return what the identity may request, fewest approvals first, at most 200.
+    """Return what the identity can request, fewest approvals first, at most 200 offers.
 
-    ``cluster`` and ``target`` filter by name. ``line`` keeps only the offers that would allow that command,
-    and ``question`` those that it accepts. Policies and command sets that can't be read are left out.
+    ``cluster`` and ``target`` filter by name. ``line`` keeps only offers that would allow that command, and
+    ``question`` those that accept the question. Policies and command sets that can't be read are left out.
     """
     if line is not None:
         question = functools.partial(decide, line=line)

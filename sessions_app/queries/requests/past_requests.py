@@ -118,7 +118,8 @@ def _doings(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[int, int], Doing]:
 def _workflow(row: Mapping[str, Any], doings: Mapping[tuple[int, int], Doing]) -> WorkflowFacts | None:
     """Return the workflow that a request named, in its current state.
 
-    The roles at that time are not stored, so the requester gets all roles that a policy can require.
+    The roles at the time of the request are not stored, so the requester gets all roles that a policy can
+    require.
     """
     if not row["workflow__ref"]:
         return None

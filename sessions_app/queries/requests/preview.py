@@ -30,9 +30,10 @@ class Preview:
     """The outcome that a request would have: its decision, policy and exact scope, and who else has access at
     that time.
 
-    ``draft`` is the request as it would be stored, without a number. Its rules and digest are those of any
-    request. ``parameters`` include those taken from the workflow. ``starts_later``: access would not start at
-    once if it were approved now. Values that only people need are queried when they are read.
+    ``draft`` is the request as it would be stored, without a number. Its rules and digest are the same as for
+    any request. ``parameters`` include those taken from the workflow. ``starts_later``: if the request were
+    approved now, access would not start immediately. Values that only people need are queried when they are
+    read.
     """
 
     case: Case
@@ -58,7 +59,7 @@ class Preview:
 
     @property
     def reviewed(self) -> bool:
-        """Whether the access needs no approval, so that someone else has to review it."""
+        """Whether the access needs no approval, so that another person has to review it."""
         return self.case.review_within is not None
 
     @cached_property
@@ -71,25 +72,25 @@ class Preview:
 
     @cached_property
     def overlaps(self) -> tuple[Grant, ...]:
-        """Grants of others at that time, as far as the requester can see them; at most 20."""
+        """Other holders' grants at that time, if the requester can see them; at most 20."""
         seen = self.by_others().visible_to(self.draft.requester)
         return tuple(seen.select_related("holder", "command_set_version__command_set")[:20])
 
     @cached_property
     def others(self) -> int:
-        """The number of further grants of others."""
+        """The number of other holders' grants that are not in ``overlaps``."""
         there = self.by_others()
         return there.exclude(pk__in=there.visible_to(self.draft.requester).values("pk")).count()
 
     @cached_property
     def already(self) -> Grant | None:
-        """The requester's own grant that gives the same access."""
+        """The requester's own grant that already gives the same access."""
         return held_already(
             self.draft.requester, self.cluster, self.version, self.parameters, self.targets, self.starts_at
         )
 
     def by_others(self) -> GrantQuerySet:
-        """Return the grants of others on the cluster at that time, even those that the requester
-        may not see.
+        """Return other holders' grants on the cluster at that time, even those that the requester can't
+        see.
         """
         return held_by_others(self.draft.requester, self.cluster, self.starts_at, self.ends_at)

@@ -1,4 +1,4 @@
-"""Find what an identity could request to have a refused HTTP request allowed."""
+"""Find what an identity could request so that a refused HTTP request would be allowed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from sessions_app.queries.catalog.command_sets import compiled_open, document_of
 
 @dataclass(frozen=True, slots=True)
 class Requestable:
-    """The names to request access with, and the parameters that the refused request itself sets."""
+    """The names to use in the access request, and the parameters that the refused request itself
+    determines.
+    """
 
     policy: str
     command_set: str
@@ -35,9 +37,9 @@ def requestable(
     headers: Mapping[str, str] | None = None,
 ) -> Requestable | None:
     """Return the first command set that would allow the request, among the policies under which the identity
-    may request access.
+    can request access.
 
-    ``body`` and ``headers`` are as for `decide_request`.
+    ``body`` and ``headers`` have the same format as for `decide_request`.
     """
     for policy, version in _versions(identity, cluster):
         try:

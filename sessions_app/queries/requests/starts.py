@@ -15,7 +15,7 @@ def would_run(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt
     """Return the start and end of a request's access if it were granted now, for the duration that approvers
     have left.
 
-    An extension begins where its grant ends. If the workflow's time is over, a moment is left.
+    An extension begins where its grant ends. If the workflow's time is over, the result is a very short time.
     """
     start, workflow = _start(request, now), request.workflow
     end = ends_at(start, left_duration(request), workflow=workflow.ends_at if workflow else None)
@@ -23,7 +23,7 @@ def would_run(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt
 
 
 def later_start(request: AccessRequest, now: dt.datetime) -> dt.datetime | None:
-    """Return when the access of a request would begin if it were granted now; None if at once."""
+    """Return when the access would begin if the request were granted now; None if immediately."""
     start = _start(request, now)
     return start if start > now else None
 

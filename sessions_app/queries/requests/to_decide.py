@@ -1,4 +1,4 @@
-"""What a decision needs, as the subject and the text of a notification."""
+"""The facts that a decision needs, as the subject and text of a notification."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from sessions_app.queries.requests.existing_access import held_by_others
 from sessions_app.queries.requests.starts import later_start, would_run
 
 ROOT = "root"
-# More commands and targets than this are only counted.
+# If there are more commands and targets than this, they are only counted.
 MOST_COMMANDS, MOST_TARGETS = 5, 5
 
 
 def subject_of(request: AccessRequest, targets: Sequence[Target] | None = None) -> str:
-    """Return who requests what, where and as whom: `REQ-1042: Alice requests restart-web on web as root`."""
+    """Return who requests what, where and as which account: `REQ-1042: Alice requests restart-web on web as
+    root`.
+    """
     who, where = request.requester, request.cluster
     if request.extends_id:
         return f"{request.ref}: {who} requests {say_duration(request.duration)} more on {where}"
@@ -38,10 +40,10 @@ def facts_to_decide(
     compiled: CompiledSet | None = None,
     others: GrantQuerySet | None = None,
 ) -> Callable[[Sayer], str]:
-    """Return a function that says, in a reader's time zone, the facts that a decision needs, one per line.
+    """Return a function that lists the facts a decision needs, one per line, in a reader's time zone.
 
-    ``targets``, ``compiled`` and the grants of ``others`` at that time are read if they are not given. Other
-    holders are only counted, because not every reader may see their grants.
+    ``targets``, ``compiled`` and the grants of ``others`` at that time are read if not given. Other holders
+    are only counted, because not every reader can see their grants.
     """
     targets = facts.targets_of(request) if targets is None else targets
     views = describe(commands.asked(request) if compiled is None else compiled)
@@ -61,7 +63,9 @@ def facts_to_decide(
             "Start": sayer.moment(start) if start else "as soon as it is approved",
             "Reason": request.reason,
             "Ticket": request.ticket,
-            "Overlaps": f"{_many(count, 'other holder')} on {request.cluster} then" if count else "none",
+            "Overlaps": f"{_many(count, 'other holder')} on {request.cluster} at that time"
+            if count
+            else "none",
             "Expires": f"{sayer.moment(request.lapses_at)}, if not decided",
         }
         return "\n".join(f"{name}: {value}" for name, value in said.items() if value)

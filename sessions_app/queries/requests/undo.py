@@ -12,8 +12,8 @@ WITHIN = dt.timedelta(seconds=10)
 def why_final(request: AccessRequest, approval: Approval, grant: Grant | None, now: dt.datetime) -> str:
     """Return why an approval can't be withdrawn; empty if it can.
 
-    It can be withdrawn for ten seconds while nothing has started: while the request is pending, or its
-    ``grant`` waits for a later start. A denial is final, because its requester may have acted on it. Uses
+    An approval can be withdrawn for ten seconds while nothing has started: while the request is pending, or
+    its ``grant`` waits for a later start. A denial is final, because its requester may have acted on it. Uses
     prefetched verdicts.
     """
     if approval.verdict != Verdict.APPROVE:

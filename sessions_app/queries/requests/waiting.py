@@ -29,7 +29,7 @@ from sessions_app.queries.statements.related_names import OF_GRANT, with_names
 
 
 def holds_for(identity: Identity, now: dt.datetime) -> QuerySet[CommandRun]:
-    """Return the held commands that wait for the identity's decision, the soonest to expire first."""
+    """Return the held commands that wait for the identity's decision, soonest to expire first."""
     found = deciders.holds_for(identity, now).select_related("grant__holder", "grant__cluster", "target")
     own = ("line", "argv", "effect", "hold_lapses_at", "target__name")
     return found.only(*own, *OF_GRANT).order_by("hold_lapses_at")
@@ -41,7 +41,7 @@ def pending(identity: Identity) -> QuerySet[AccessRequest]:
 
 
 def requests_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that wait for the identity's verdict, the soonest to expire first."""
+    """Return the requests that wait for the identity's verdict, soonest to expire first."""
     found = (
         deciders.requests_for(identity, now)
         .annotate(risk=KeyTextTransform("risk", "command_set_version__document"))
@@ -51,12 +51,12 @@ def requests_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest
 
 
 def reviews_for(identity: Identity) -> QuerySet[Grant]:
-    """Return ended access without approval that waits for the identity's review, most urgent first."""
+    """Return the ended access without approval that waits for the identity's review, most urgent first."""
     return with_names(deciders.reviews_for(identity)).order_by("review_due_at")
 
 
 def live_glass_for(identity: Identity) -> QuerySet[Grant]:
-    """Return active access without approval that the identity will have to review, newest first."""
+    """Return the active access without approval that the identity will have to review, newest first."""
     return (
         with_names(deciders.to_be_reviewed_by(identity).before_end())
         .select_related("request")
@@ -65,14 +65,14 @@ def live_glass_for(identity: Identity) -> QuerySet[Grant]:
 
 
 def releases_for(identity: Identity, now: dt.datetime) -> QuerySet[Grant]:
-    """Return suspended grants of others that the identity may release."""
+    """Return other people's suspended grants that the identity can release."""
     return with_names(deciders.releases_for(identity, now)).order_by("held_at")
 
 
 def questions_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return pending requests of the identity and its machines whose last comment is by someone else.
+    """Return pending requests of the identity and its machines whose last comment is by another person.
 
-    ``said`` has the comments of each, oldest first.
+    ``said`` has each request's comments, oldest first.
     """
     said = Prefetch("comments", Comment.objects.select_related("author").order_by("pk"), to_attr="said")
     return with_names(_questions(identity, now)).prefetch_related(said).order_by("lapses_at")
@@ -93,8 +93,8 @@ def _questions(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
 
 
 class Waiting(NamedTuple):
-    """The numbers of held commands, requests, reviews, suspended grants and questions that wait for
-    someone.
+    """The numbers of held commands, requests, reviews, suspended grants and questions that wait for a
+    person.
     """
 
     holds: int = 0
@@ -132,7 +132,7 @@ def parts_waiting(identity: Identity, now: dt.datetime) -> list[Part]:
 
 
 def break_glass_policies(identity: Identity) -> QuerySet[AccessPolicy]:
-    """Return the policies with break-glass access, for any group, under which the identity may request
+    """Return the policies with break-glass access, for any group, under which the identity can request
     access.
     """
     asked = requestable(identity).filter(cluster__removed_at__isnull=True).values("accesspolicy")
@@ -142,7 +142,7 @@ def break_glass_policies(identity: Identity) -> QuerySet[AccessPolicy]:
 def unread_for(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
     """Return the unread notifications that need the identity's action.
 
-    The approval of its own request needs none.
+    A notification that the identity's own request was approved needs no action.
     """
     told = Q(asks=Asks.NOTHING) | Q(asks=Asks.LIVE, event=Event.REQUEST_APPROVED)
     return unread_of(identity, now).exclude(told)

@@ -1,7 +1,7 @@
 """Statements that Django composes once for each kind of reader, and PostgreSQL prepares once per connection.
 
-Every page runs the same queries for its reader. Django takes longer to compose these conditions than the
-database takes to answer them, and the database would plan them each time. So they are composed with the
+Every page runs the same queries for its reader. Composing these conditions takes Django longer than answering
+them takes the database, and the database would plan them each time. So they are composed once, with the
 functions that filter lists, for a reader with placeholder values, and these values become parameters.
 """
 
@@ -50,7 +50,7 @@ Part = tuple[str, Sequence[Any]]
 
 
 def how_many(rows: QuerySet[Any], *, most: int | None = None) -> Part:
-    """Return the SQL expression for the number of these rows, at most ``most``."""
+    """Return the SQL expression for the number of these rows, counting at most ``most``."""
     return _part("(SELECT count(*) FROM ({}) found)", rows.order_by().values("pk")[:most], "0")
 
 
@@ -78,10 +78,10 @@ def _part(around: str, rows: QuerySet[Any], nothing: str) -> Part:
 
 
 class Composed:
-    """One statement with a value for each part, in JSON's types.
+    """One statement with a value for each part, as JSON types.
 
-    ``compose`` returns the parts for a reader and a time. It may check the reader's kind and whether they are
-    enabled, administer Stint and have an email address. It may only compare the reader's id and person, and
+    ``compose`` returns the parts for a reader and a time. It can check the reader's kind and whether they are
+    enabled, administer Stint and have an email address. It can only compare the reader's id and person, and
     the time, with columns, or compute with them in the database.
     """
 
@@ -107,7 +107,7 @@ class Composed:
         anyone = Identity(pk=_ME, kind=kind, is_active=enabled, is_superuser=administers)
         anyone.person = _PERSON if known else UNKNOWN
         parts = ", ".join(_filled(*part) for part in self._compose(anyone, _NOW))
-        # Each parameter has to occur in the statement, even if this kind of reader needs it nowhere.
+        # Each parameter must occur in the statement, even if this kind of reader doesn't need it.
         used = ", ".join(parameter for _, parameter in _PARAMETERS)
         return f"SELECT json_build_array({parts})::text FROM (VALUES ({used})) used"  # noqa: S608  # composed by Django
 
@@ -124,8 +124,8 @@ def _filled(sql: str, values: Sequence[Any]) -> str:
 
 
 def _filled_in(value: object) -> str:
-    """Return a parameter for a value that differs between readers, and otherwise a constant, which partial
-    indexes need.
+    """Return a parameter for a value that differs between readers, and otherwise a constant, because partial
+    indexes need constants.
     """
     for mark, parameter in _PARAMETERS:
         if type(mark) is type(value) and mark == value:

@@ -32,7 +32,7 @@ _SHOWN: dict[str, tuple[str, ...]] = {
 }
 
 
-# The columns that a grant's bar in a chart shows, or is placed by.
+# The columns that a grant's bar in a chart shows, or that determine its position.
 BAR = (
     "ref",
     "state",
@@ -57,7 +57,7 @@ _WHERE = ("cluster__name", "command_set_version__number", "command_set_version__
 
 
 def with_bars(grants: QuerySet[Grant]) -> QuerySet[Grant]:
-    """Add the columns that charts show to grants, and read nothing else."""
+    """Load the columns of grants that charts show, and no others."""
     named = grants.select_related("holder", "cluster", "command_set_version__command_set")
     return named.only(*BAR, *(f"holder__{name}" for name in WHOSE), *_WHERE)
 

@@ -1,4 +1,4 @@
-"""The row counts of several lists, in one statement."""
+"""The row counts of several lists, from one statement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 
 def counted(lists: Iterable[QuerySet[Any]]) -> list[int]:
-    """Return the number of rows of each list."""
+    """Return the number of rows in each list."""
     parts = [_count(found) for found in lists]
     with connection.cursor() as cursor:
         cursor.execute(

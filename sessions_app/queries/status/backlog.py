@@ -32,11 +32,10 @@ def last_given_up(identity: Identity) -> Notice | None:
 
 
 def longest_unreconciled() -> dt.datetime | None:
-    """Return the time of the reconciliation of the target that was reconciled longest ago; None if there is
-    no target.
+    """Return when the target with the oldest reconciliation was reconciled; None if there is no target.
 
-    For a target that was never reconciled, it is the creation time of its cluster. A new target is reconciled
-    within a minute.
+    For a target that was never reconciled, the creation time of its cluster counts. A new target is
+    reconciled within a minute.
     """
     live = Q(targets__removed_at__isnull=True)
     seen = Coalesce("targets__observation__seen_at", "created_at")

@@ -10,8 +10,8 @@ from broker.kernel.postgresql.rows import ask
 from broker.kernel.statement import Statement, text
 from sessions_app.queries.grants.current import NEXT_DUE, due_at
 
-# PostgreSQL does not know the time when it plans this, and assumes that a third of all rows are before it. So
-# that it uses the index of due reviews, the condition says that there is a time.
+# When PostgreSQL plans this, it does not know the time, and assumes that a third of all rows are earlier. The
+# condition that there is a time makes it use the index of due reviews.
 _DUE = Statement(
     "stint_due",
     f"""

@@ -1,8 +1,8 @@
-"""How long ends took to be confirmed, and how much of the error budget is left.
+"""How long the confirmation of ends took, and how much of the error budget is left.
 
 An end is due at the deadline or, if it began earlier, when it began; if commands may finish, at their
-deadline. An end that its targets confirmed within `PROMISE_S` of the time when it was due was in time. The
-objective is that the share `OBJECTIVE` of all ends is in time.
+deadline. An end is in time if its targets confirmed it within `PROMISE_S` of the due time. The objective is
+that the share `OBJECTIVE` of all ends is in time.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from sessions_app.models import EndCause, EndReason, EndsOfDay, Grant
 
 PROMISE_S = 2.0
 OBJECTIVE = 0.999
-# The window of the objective, including today.
+# The time window of the objective, including today.
 DAYS = 30
 CAUSES = tuple(EndCause.values)
-# Each bucket is a tenth wider than the one before; bucket 0 goes up to a millisecond.
+# Each bucket is a tenth wider than the previous one; bucket 0 goes up to a millisecond.
 BUCKET_S, BUCKET_GROWTH = 0.001, 1.1
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The ends of some days.
+    """The ends on some days.
 
-    ``buckets`` has their numbers by bucket, and ``longest`` the longest time in seconds.
+    ``buckets`` has the number of ends in each bucket, and ``longest`` the longest time in seconds.
     """
 
     total: int
@@ -37,8 +37,8 @@ class Ends:
     buckets: dict[int, int]
 
     def within(self, share: float) -> float | None:
-        """Return the seconds within which this share of the ends was confirmed, rounded to a tenth; None if
-        there are no ends.
+        """Return the time in seconds within which this share of the ends was confirmed, rounded to a tenth;
+        None if there are no ends.
         """
         if not self.total:
             return None
@@ -53,17 +53,17 @@ class Ends:
 
     @property
     def kept(self) -> float:
-        """The share that was confirmed in time; 1 if there are no ends."""
+        """The share of ends that were confirmed in time; 1 if there are no ends."""
         return 1 - self.late / self.total if self.total else 1.0
 
     @property
     def allowed(self) -> float:
-        """The number of ends that may be late without breaking the objective."""
+        """The number of ends that can be late without missing the objective."""
         return round(self.total * (1 - OBJECTIVE), 6)
 
     @property
     def budget_left(self) -> float:
-        """The share of the error budget that is left: 1 all, 0 none, negative if it is overspent."""
+        """The share of the error budget that is left: 1 all, 0 none, negative if overspent."""
         return 1 - self.late / self.allowed if self.total else 1.0
 
 
@@ -94,7 +94,7 @@ def cause_of(grant: Grant) -> EndCause:
 
 
 def seconds_to_prove(grant: Grant) -> float:
-    """Return how many seconds after its end was due a grant was confirmed over; 0.0 if it was confirmed
+    """Return how many seconds passed between a grant's due end and its confirmation; 0.0 if it was confirmed
     earlier.
     """
     if grant.ended_at is None:

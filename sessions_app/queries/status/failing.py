@@ -1,4 +1,4 @@
-"""What currently fails, as lists. Metrics count them, and the Status page shows them."""
+"""What is currently failing, as lists. Metrics count them, and the Status page shows them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def failing_ends() -> GrantQuerySet:
 
 
 def observed_targets() -> QuerySet[Observation]:
-    """Return the last observation of each target that is reconciled."""
+    """Return the latest observation of each target that is reconciled."""
     return Observation.objects.filter(
         target__removed_at__isnull=True, target__cluster__removed_at__isnull=True
     )
 
 
 def failing_targets() -> QuerySet[Observation]:
-    """Return the last observations of targets that could not be read."""
+    """Return the latest observations of targets that could not be read."""
     return observed_targets().exclude(error="")
 
 
@@ -41,7 +41,7 @@ def unresolved_drift() -> QuerySet[Drift]:
 
 
 def failing_sources() -> QuerySet[WorkflowSource]:
-    """Return the workflow sources that did not answer when last asked."""
+    """Return the workflow sources that did not answer the last query."""
     return WorkflowSource.objects.live().exclude(last_error="")
 
 

@@ -17,7 +17,7 @@ MOST_DAYS = 31
 
 
 class Percentile(Aggregate):
-    """The value below which a share of the durations lies, interpolated, as PostgreSQL's percentile_cont."""
+    """The value below which a share of the durations lies, interpolated like PostgreSQL's percentile_cont."""
 
     function = "percentile_cont"
     template = "%(function)s(%(share)s) WITHIN GROUP (ORDER BY %(expressions)s)"
@@ -28,13 +28,13 @@ class Percentile(Aggregate):
 
 
 class Earliest(Func):
-    """The earlier of two times. One that is missing doesn't count (PostgreSQL's LEAST)."""
+    """The earlier of two times. Missing times are ignored (PostgreSQL's LEAST)."""
 
     function = "LEAST"
 
 
 class Latest(Func):
-    """The later of several times or durations. Missing ones don't count (PostgreSQL's GREATEST)."""
+    """The latest of several times or durations. Missing values are ignored (PostgreSQL's GREATEST)."""
 
     function = "GREATEST"
 
@@ -71,12 +71,12 @@ class Period:
 
     @property
     def by_week(self) -> bool:
-        """Whether its parts are weeks, from Monday to Sunday."""
+        """Whether the parts are weeks, from Monday to Sunday."""
         return self.days > MOST_DAYS
 
     @property
     def parts(self) -> Sequence[Part]:
-        """The days, or the weeks with the days of them that are in the period, oldest first."""
+        """The days, or the weeks limited to the days in the period, oldest first."""
         days = [self.first + dt.timedelta(days=number) for number in range(self.days)]
         if not self.by_week:
             return [Part(day, day) for day in days]

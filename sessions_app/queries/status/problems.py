@@ -18,12 +18,12 @@ from sessions_app.queries.status.backlog import longest_unreconciled, oldest_unm
 
 # Jobs that run every minute or every second count as stopped if they are this many seconds late.
 LATE_S = 300.0
-# A gateway renews its lease each second. One that has been gone for a day was shut down on purpose.
+# A gateway renews its lease each second. A gateway that has been gone for a day was shut down on purpose.
 GATEWAY_SILENCE, GATEWAY_GONE = dt.timedelta(seconds=15), dt.timedelta(days=1)
 
 
 def troubles(now: dt.datetime) -> list[str]:
-    """Return the current problems, each with what to do, without paths, addresses or system errors.
+    """Return the current problems, each with instructions, without paths, addresses or system errors.
 
     Recordings are not checked, because that would read every row.
     """
@@ -32,12 +32,12 @@ def troubles(now: dt.datetime) -> list[str]:
 
 
 def age(since: dt.datetime | None, now: dt.datetime) -> float:
-    """Return the seconds since a moment; 0.0 if there is none."""
+    """Return the number of seconds since a moment; 0.0 if there is no moment."""
     return max(0.0, (now - since).total_seconds()) if since else 0.0
 
 
 def _long(seconds: float) -> str:
-    """Format a delay, with only as much precision as matters."""
+    """Format a delay, only as precisely as necessary."""
     for unit, size, least in (("d", 86400, 2), ("h", 3600, 2), ("min", 60, 5)):
         if seconds >= least * size:
             return f"{seconds // size:.0f} {unit}"
@@ -50,8 +50,8 @@ def _sweepers(now: dt.datetime) -> str:
         return ""
     since = " yet" if silence is None else f" for {_long(silence)}"
     return (
-        f"no process that ends access has run{since}, so no new access can start: start the worker or a"
-        " gateway"
+        f"no process that ends access has run{since}, so no new access can start: start the worker or "
+        "a gateway"
     )
 
 
@@ -69,8 +69,8 @@ def _gateways(now: dt.datetime) -> Iterator[str]:
 def _record(now: dt.datetime) -> Iterator[str]:
     if standing().contradiction:
         yield (
-            "the record contradicts the checkpoints kept outside, so nothing can be used: restore the newer"
-            " database, or run `manage.py restored`"
+            "the record contradicts the checkpoints stored outside the database, so nothing can be "
+            "used: restore the newer database, or run `manage.py restored`"
         )
     if trouble := checkpoint_trouble():
         since = _long(age(trouble.since, now))
@@ -87,7 +87,7 @@ def _mail(now: dt.datetime) -> str:
 
 def _targets(now: dt.datetime) -> str:
     behind = age(longest_unreconciled(), now)
-    late = f"the targets of a cluster have not been reconciled for {_long(behind)}: see its page"
+    late = f"the targets of a cluster have not been reconciled for {_long(behind)}: see the cluster's page"
     return late if behind > LATE_S else ""
 
 

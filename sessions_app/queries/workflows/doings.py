@@ -1,8 +1,8 @@
-"""Whose a workflow is, from a requester's point of view.
+"""Whether a workflow belongs to a requester, to another person, or to an unknown person.
 
-People whom a source names are matched to accounts by email address or username, as its document sets. Only a
-confirmed email address proves that an account belongs to someone else. A name that can't be matched could be
-anyone's.
+People whom a source names are matched to accounts by email address or username, as the source's document
+specifies. Only a confirmed email address proves that an account belongs to another person. A name that can't
+be matched could be anyone's.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from sessions_app.policy.rules import UNTOLD, Act, Doing, Whose
 
 
 def doing_of(identity: Identity, workflow: Workflow | None) -> Doing:
-    """Return whether a workflow is the identity's own, someone else's, or unknown.
+    """Return whether a workflow is the identity's own, another person's, or unknown.
 
-    Unknown without a workflow.
+    Without a workflow, the result is unknown.
     """
     return Doings([workflow]).of(identity, workflow) if workflow else UNTOLD
 
 
 def people_by(source: WorkflowSource) -> str:
-    """Return how the people of a source are matched: by `email` or `username`."""
+    """Return how a source's people are matched: by `email` or `username`."""
     return str(source.document.get("people", "email"))
 
 
 def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
     """Return an identity's roles in a workflow.
 
-    People that a source names are matched by email address, or by username if the source's document says so.
-    Machines match nobody, and neither do unconfirmed addresses.
+    People whom a source names are matched by email address, or by username if the source's document specifies
+    this. Machines match nobody, and neither do unconfirmed addresses.
     """
     by = people_by(workflow.source) if workflow.source else "email"
     confirmed = "" if identity.email_unconfirmed else identity.email
@@ -56,9 +56,9 @@ def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
 
 
 class Doings:
-    """Whether each of several workflows is an identity's own.
+    """Determines whether each of several workflows is an identity's own.
 
-    The accounts of the people whom their sources name are read once.
+    The accounts of the people whom the sources name are read once.
     """
 
     def __init__(self, workflows: Iterable[Workflow]) -> None:
@@ -66,10 +66,10 @@ class Doings:
         self._accounts = _accounts(names)
 
     def of(self, identity: Identity, workflow: Workflow) -> Doing:
-        """Return whether one of the workflows is the identity's own, someone else's, or unknown.
+        """Return whether one of the workflows is the identity's own, another person's, or unknown.
 
-        The identity's own part in it takes precedence over anything unknown, and both over having been opened
-        by someone else.
+        The identity's own role in a workflow takes precedence over unknown people, and both take precedence
+        over the fact that another person opened it.
         """
         source = workflow.source
         acts = (
@@ -99,9 +99,9 @@ class Doings:
 
 
 def _in_stint(identity: Identity, workflow: Workflow) -> Doing:
-    """Return whether a workflow that was opened in Stint is the identity's own or someone else's.
+    """Return whether a workflow that was opened in Stint is the identity's own or another person's.
 
-    This does not change after it was opened.
+    The result never changes after the workflow was opened.
     """
     opener = workflow.opened_by
     if opener is None:
@@ -119,8 +119,8 @@ def _trusted(source: WorkflowSource) -> frozenset[str]:
 
 
 def _accounts(names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[Identity]]:
-    """Return the accounts that have one of the names, keyed by the matching field and the
-    case-folded name.
+    """Return the accounts that have one of the names, keyed by the matching field and the case-folded
+    name.
     """
     wanted = list(names)
     if not wanted:
@@ -136,7 +136,7 @@ def _accounts(names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[Id
 
 
 def _stored(address: str) -> str:
-    """Return an address in the form in which the database compares it: Identity.person."""
+    """Return an address in the format in which the database compares it: Identity.person."""
     try:
         return canonical(address).upper()
     except ValueError:

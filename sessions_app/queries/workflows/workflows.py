@@ -31,9 +31,9 @@ def split_ref(ref: str) -> tuple[str, str]:
 
 
 def workflow_named(ref: str) -> Workflow | None:
-    """Return the workflow of a reference.
+    """Return the workflow with a reference.
 
-    If its source reopened one that is closed here, return the open one.
+    If its source reopened a workflow that is closed in Stint, return the open one.
     """
     found = Workflow.objects.select_related("source").filter(ref=ref).first()
     if found is None or found.source is None or found.closed_at is None:
@@ -43,7 +43,7 @@ def workflow_named(ref: str) -> Workflow | None:
 
 
 def workflow_for(identity: Identity, ref: str) -> Workflow | None:
-    """Return the workflow of a reference, if the identity may see it."""
+    """Return the workflow with a reference, if the identity can see it."""
     found = workflow_named(ref)
     if found is None or not Workflow.objects.visible_to(identity).filter(pk=found.pk).exists():
         return None
@@ -51,8 +51,8 @@ def workflow_for(identity: Identity, ref: str) -> Workflow | None:
 
 
 def sources_for(identity: Identity) -> list[WorkflowSource]:
-    """Return the sources that Stint may query for the identity, by name: those whose workflows can be on a
-    cluster that it may see.
+    """Return the sources that Stint can query for the identity, by name: those whose workflows can be on a
+    cluster that the identity can see.
     """
     sources = list(WorkflowSource.objects.live().order_by("name"))
     if not sources:
@@ -67,15 +67,15 @@ def _clusters_of(source: WorkflowSource) -> set[str]:
 
 
 def source_for(identity: Identity, name: str) -> WorkflowSource | None:
-    """Return the source of a name, if Stint may query it for the identity."""
+    """Return the source with a name, if Stint can query it for the identity."""
     return next((source for source in sources_for(identity) if source.name == name), None)
 
 
 def is_unread(identity: Identity, ref: str) -> bool:
     """Whether a reference may name an open workflow that was not read yet.
 
-    Stint may query its source for the identity, and it is not known to be open. Reading it determines its
-    status.
+    This is the case if Stint can query the source for the identity and the workflow is not known to be open.
+    Reading the workflow determines its status.
     """
     name, outside_id = split_ref(ref)
     if not name or not outside_id:
@@ -86,7 +86,7 @@ def is_unread(identity: Identity, ref: str) -> bool:
 
 
 def fitting(terms: WorkflowNeeded) -> Q:
-    """Return the condition for workflows that have a kind, source and severity that a policy requires."""
+    """Return the condition for workflows with a kind, source and severity that a policy requires."""
     fits = Q(kind__in=terms.kinds)
     if terms.sources is not None:
         kept = Q(source__name__in=terms.sources)
@@ -107,14 +107,14 @@ def takes(terms: WorkflowNeeded, workflow: Workflow) -> bool:
 
 
 def open_workflows(identity: Identity, cluster: Cluster, fits: Q) -> QuerySet[Workflow]:
-    """Return the open workflows on a cluster that match and that the identity may see, newest first."""
+    """Return the matching open workflows on a cluster that the identity can see, newest first."""
     found = Workflow.objects.visible_to(identity).filter(fits, state=WorkflowState.OPEN, clusters=cluster)
     return found.exclude(source__removed_at__isnull=False).distinct().order_by("-pk")
 
 
 def why_over(workflow: Workflow, now: dt.datetime) -> str:
-    """Return why nothing could be granted for a workflow at ``now``, as a sentence without its period; empty
-    if it could.
+    """Return why no access could be granted for a workflow at ``now``, as a sentence without its period;
+    empty if it could.
     """
     if workflow.closed_at is not None and workflow.closed_at <= now:
         return f"{workflow.ref} is closed"
@@ -130,7 +130,7 @@ def why_over(workflow: Workflow, now: dt.datetime) -> str:
 
 
 def is_fresh(workflow: Workflow, now: dt.datetime) -> bool:
-    """Whether the known state of the workflow is recent enough to start something for it."""
+    """Whether the known state of the workflow is recent enough to start access for it."""
     return workflow.source_id is None or (workflow.read_at is not None and now - workflow.read_at <= FRESH)
 
 
@@ -144,6 +144,6 @@ def resting_on_sources() -> QuerySet[Workflow]:
 
 
 def staleness_of(grant: Grant) -> int:
-    """Return how many seconds a grant's workflow may remain unread."""
+    """Return for how many seconds a grant's workflow can remain unread."""
     document = facts.readable_document(grant.policy)
     return document.workflow.staleness if document and document.workflow else STALENESS

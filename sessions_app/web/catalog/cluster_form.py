@@ -1,6 +1,4 @@
-"""The cluster form: converts what was typed into the document of a file, and shows each fault at
-its field.
-"""
+"""The cluster form: converts what was typed into a catalog document, and shows each error at its field."""
 
 from __future__ import annotations
 
@@ -30,8 +28,8 @@ _OF_TARGET = re.compile(r"targets\[(\d+)\](?:\.(\w+))?")
 
 @dataclass(frozen=True, slots=True)
 class ClusterForm:
-    """A cluster as typed. ``groups`` and ``people`` may allow held commands there. ``kept`` are the fields
-    that can be edited only as text.
+    """A cluster as typed. ``groups`` and ``people`` may allow held commands on the cluster. ``kept`` contains
+    the fields that can be edited only as text.
     """
 
     kind: str = "ssh"
@@ -71,7 +69,7 @@ class ClusterForm:
 
     @property
     def type_(self) -> ConnectorType:
-        """The connector type of its kind. Raises ConnectorError."""
+        """The cluster's connector type. Raises ConnectorError."""
         return type_of(self.kind)
 
     @property
@@ -85,7 +83,7 @@ class ClusterForm:
 
     @property
     def few(self) -> bool:
-        """Whether the targets are so few that each can be shown with its labels on a narrow screen."""
+        """Whether there are few enough targets to show each with its labels on a narrow screen."""
         return len(self.targets) <= 2
 
     @property
@@ -94,8 +92,8 @@ class ClusterForm:
         return [(row.name, row.fingerprint) for row in self.targets if row.fingerprint]
 
     def with_problems(self, problems: Sequence[Problem]) -> ClusterForm:
-        """Return the form with each fault at its field, in the order of the fields. Faults without a field go
-        above the form.
+        """Return the form with each error at its field, in field order. Errors without a field go above the
+        form.
         """
         if self.faults.at:
             return self
@@ -108,8 +106,8 @@ class ClusterForm:
         return replace(self, faults=Faults(at, ("Not saved.", above) if above else count_of(at)))
 
     def _field_of(self, problem: Problem) -> str:
-        """Return the form field of a problem. A problem of several targets has no path, but its message names
-        them.
+        """Return the form field of a problem. A problem that concerns several targets has no path, but its
+        message names them.
         """
         if problem.path:
             return _field_of(problem.path)
@@ -154,7 +152,7 @@ def _field_of(path: str) -> str:
 
 
 def form_of(document: ClusterDocument) -> ClusterForm:
-    """Return the form for a document."""
+    """Convert a document to a form."""
     who = document.approvers
     secrets = {name for name, value in leaves(document.connection).items() if value == STORED}
     return ClusterForm(
@@ -179,8 +177,8 @@ def form_of(document: ClusterDocument) -> ClusterForm:
 
 
 def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
-    """Return the submitted form for a cluster of a kind, without rows that are empty or marked for removal,
-    and with those that were pasted. It has at least one row.
+    """Convert submitted data to a cluster form with at least one row. Empty rows and rows marked for removal
+    are dropped, and pasted targets are added.
     """
 
     def said(name: str) -> str:
@@ -211,7 +209,7 @@ def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
 
 
 def _data_of(row: TargetRow) -> dict[str, Any]:
-    """Return a row as it would appear in a file."""
+    """Return a row in the format of a catalog file."""
     port: int | str = int(row.port) if row.port.isdecimal() and len(row.port) < 9 else row.port
     said = {"port": port, "account": row.account, "host_key": row.host_key}
     return {"name": row.name, "address": row.address, **{key: value for key, value in said.items() if value}}

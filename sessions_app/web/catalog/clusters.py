@@ -31,7 +31,7 @@ from sessions_app.web.layout.views import ACT, FORM, back, page, who
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the clusters that the reader may see."""
+    """List the clusters that the reader can see."""
     rows, step = reads.listed(who(request)), unfinished(who(request))
     return list_documents(request, "clusters", rows, "catalog/clusters.html", first_steps=rows and step)
 
@@ -50,14 +50,14 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 
 @page()
 def checks(request: HttpRequest, name: str) -> HttpResponse:
-    """Show the progress of the connection checks."""
+    """Show the progress of the cluster's connection checks."""
     found = administered(request, Cluster.objects.live(), name)
     return render(request, "ui/_checks.html", {"checks": reads.checks_of(found, clock.now())})
 
 
 @page(ACT)
 def check(request: HttpRequest, name: str) -> HttpResponse:
-    """Start a connection check of one target, or of all."""
+    """Start a connection check of one target or of all targets."""
     found = administered(request, Cluster.objects.live(), name)
     targets = found.targets.filter(removed_at__isnull=True)
     if wanted := request.POST.get("target", ""):
@@ -73,7 +73,7 @@ def check(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def authority(request: HttpRequest, name: str) -> HttpResponse:
-    """Create the certificate authority that targets trust, unless there is one already."""
+    """Create the certificate authority that targets trust, unless the cluster already has one."""
     administered(request, Cluster.objects.live(), name)
     ensure_authority(SSH_USER_CA, now=clock.now())
     messages.success(request, "Certificate authority created. Install its key on each target.")
@@ -90,12 +90,12 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @page(FORM)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """Edit a cluster and its targets, as a form or, when it has many targets, as text."""
+    """Edit a cluster and its targets, as a form or, for many targets, as text."""
     return _form(request, administered(request, Cluster.objects.live(), name))
 
 
 def _read(cluster: Cluster | None) -> tuple[ClusterDocument | None, str]:
-    """Return a cluster as a document and as text. If its rows aren't a valid document, return only
+    """Return a cluster as a document and as text. If the stored values aren't a valid document, return only
     the text.
     """
     if cluster is None:
@@ -151,8 +151,8 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
 
 
 def _tabs(cluster: Cluster | None, kind: str, *, as_text: bool) -> list[tuple[str, str, bool]]:
-    """Return the tabs of the editor, each with its address and whether it is selected. An existing cluster
-    has one for each way to edit it, a new one has one for each kind.
+    """Return the editor's tabs, each with its address and whether it is selected. An existing cluster has a
+    tab for each way to edit it; a new cluster has a tab for each kind.
     """
     if cluster:
         return [
@@ -166,11 +166,11 @@ def _tabs(cluster: Cluster | None, kind: str, *, as_text: bool) -> list[tuple[st
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Show which grants end when a cluster is removed. With ``confirm``, remove it."""
+    """Show which grants end if a cluster is removed. With ``confirm``, remove the cluster."""
     policies = (
         administered(request, Cluster.objects.live(), name)
         .policies.filter(removed_at__isnull=True)
         .order_by("name")
     )
-    removal = Removal("clusters", "All access to it ends.")
+    removal = Removal("clusters", "All access to the cluster ends.")
     return press_remove(request, removal, name, policies=list(policies))

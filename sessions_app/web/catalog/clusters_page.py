@@ -1,4 +1,4 @@
-"""Data for the pages of clusters."""
+"""Data for the cluster pages."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from sessions_app.queries.grants.counts import LIVE, how_many_live
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.states import Look, health_look, in_order, plural
 
-# The slowest check takes half a minute. A check that takes longer is waiting for a worker.
+# The slowest check takes 30 seconds. A check that takes longer is waiting for a worker.
 LATE = dt.timedelta(seconds=40)
 # After this long, the page stops waiting for a check.
 PATIENCE = dt.timedelta(minutes=2)
 
 
 def clusters(identity: Identity) -> QuerySet[Cluster]:
-    """Return the live clusters that the identity may see, with their numbers of targets and of
+    """Return the live clusters that the identity can see, each with the number of its targets and of the
     grants in use.
     """
     return (
@@ -58,7 +58,7 @@ class Health:
 
 
 def look_of(health: Health) -> Look:
-    """Return the look of a cluster's connection."""
+    """Return the display style of a cluster's connection status."""
     return health_look(health.targets, health.failing, health.unchecked)
 
 
@@ -87,14 +87,14 @@ def health_of(cluster_ids: Iterable[int]) -> dict[int, Health]:
 
 @dataclass(frozen=True, slots=True)
 class ListedCluster:
-    """One row of the list."""
+    """One row of the cluster list."""
 
     cluster: Cluster
     look: Look
 
 
 def listed(identity: Identity) -> list[ListedCluster]:
-    """Return the clusters that the identity may see, each with its health."""
+    """Return the clusters that the identity can see, each with its health."""
     found = list(clusters(identity))
     health = health_of(cluster.pk for cluster in found)
     return [ListedCluster(one, look_of(health.get(one.pk, Health()))) for one in found]
@@ -102,8 +102,8 @@ def listed(identity: Identity) -> list[ListedCluster]:
 
 @dataclass(frozen=True, slots=True)
 class CheckedTarget:
-    """A target with its latest finished check and the one in progress. ``is_late``: no worker has started
-    that one yet.
+    """A target with its latest finished check and any check in progress. ``is_late``: no worker has started
+    the check in progress.
     """
 
     target: Target
@@ -113,7 +113,7 @@ class CheckedTarget:
 
     @property
     def wrong(self) -> int:
-        """The number of steps that need fixing."""
+        """The number of check steps that need fixing."""
         return sum(1 for step in self.check.steps if not step["ok"]) if self.check else 0
 
 
@@ -166,14 +166,14 @@ def _is_ssh(cluster: Cluster) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SetupLines:
-    """The setup lines to paste on a target. ``missing`` is what must be done before there are any."""
+    """Setup commands to paste on a target. ``missing`` is the reason why there are none yet."""
 
     lines: Setup | None
     missing: str = ""
 
 
 def setup_lines(cluster: Cluster) -> SetupLines | None:
-    """Return the setup of an SSH cluster's targets; None if it has no targets."""
+    """Return the setup commands for an SSH cluster's targets; None if the cluster has no targets."""
     try:
         lines = ssh_setup(cluster, gateways=settings.SSH_SOURCE_ADDRESS)
         return SetupLines(lines) if lines else None
@@ -183,7 +183,7 @@ def setup_lines(cluster: Cluster) -> SetupLines | None:
 
 @dataclass(frozen=True, slots=True)
 class ListedTarget:
-    """One target on a cluster's page, and how Stint verifies its identity."""
+    """One target on a cluster's page, with how Stint verifies the target's identity."""
 
     target: Target
     known: Look
@@ -191,7 +191,7 @@ class ListedTarget:
 
 @dataclass(frozen=True, slots=True)
 class SeenTarget:
-    """The findings of reconciliation on one target."""
+    """What reconciliation found on one target."""
 
     name: str
     grants: str
@@ -201,14 +201,14 @@ class SeenTarget:
 
 @dataclass(frozen=True, slots=True)
 class DriftNote:
-    """One difference found on a target, with its look."""
+    """One difference found on a target, with its display style."""
 
     drift: Drift
     look: Look
 
     @property
     def title(self) -> str:
-        """Where the difference was found, and what it is."""
+        """Where the difference was found, and what differs."""
         ref = f" ({self.drift.grant_ref})" if self.drift.grant_ref else ""
         return f"{self.drift.target.name}: {self.drift.get_kind_display()}{ref}."
 
@@ -237,12 +237,12 @@ class ClusterPage:
 
     @property
     def look(self) -> Look:
-        """The look of its connection."""
+        """The display style of the connection status."""
         return look_of(self.health)
 
     @property
     def kind_says(self) -> str:
-        """The title of its connector, and the number of its targets."""
+        """The title of the cluster's connector, and the number of targets."""
         title = self.kind.title if self.kind else f"{self.cluster.kind}: no connector available"
         return f"{title}, {plural(len(self.targets), 'target')}"
 
@@ -253,12 +253,12 @@ class ClusterPage:
 
     @property
     def unseen_says(self) -> str:
-        """The number of targets that did not respond; empty when all did."""
+        """The number of targets that did not respond; empty if all responded."""
         return f"{plural(self.unseen, 'target')} not responding" if self.unseen else ""
 
     @property
     def kind(self) -> ConnectorType | None:
-        """The type of its connector; None if its kind no longer has a connector."""
+        """The cluster's connector type; None if no connector supports the cluster's kind anymore."""
         return find(self.cluster.kind)
 
     @property
@@ -268,7 +268,7 @@ class ClusterPage:
 
 
 def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> ClusterPage:
-    """Return a cluster with its targets, the policies that cover it, and the grants in use there."""
+    """Return a cluster with its targets, the policies that cover it, and the grants in use on it."""
     policies = AccessPolicy.objects.live().visible_to(reader).filter(clusters=cluster)
     targets = _targets_of(cluster)
     may_set_up = Cluster.objects.administered_by(reader).filter(pk=cluster.pk).exists()
@@ -295,7 +295,9 @@ def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> Cluste
 
 
 def _known(target: Target, cluster: Cluster) -> Look:
-    """Return how Stint verifies a target's identity. A target that it can't verify is refused."""
+    """Return how Stint verifies a target's identity. Stint refuses to connect to a target that it can't
+    verify.
+    """
     if target.host_key or cluster.host_ca:
         return Look("ok", "key", "host key" if target.host_key else "host CA")
     return Look("bad", "alert", "refused: no host key")
@@ -314,7 +316,9 @@ def _drift_look(drift: Drift) -> Look:
 
 
 def _texts(cluster: Cluster) -> list[SetupText]:
-    """Return the setup instructions. A cluster that can't be read has none; its page shows how to fix it."""
+    """Return the setup instructions. A cluster with an unreadable configuration has none; its page shows how
+    to fix it.
+    """
     try:
         return setup_texts(cluster)
     except ConnectorError:
@@ -329,12 +333,12 @@ def drift_of(cluster: Cluster, now: dt.datetime) -> list[Drift]:
 
 
 def document_of(cluster: Cluster) -> ClusterDocument:
-    """Return a stored cluster as the document of its file. Raises Unreadable."""
+    """Return a stored cluster as a catalog document. Raises Unreadable."""
     return cluster_document(cluster)
 
 
 def text_of_row(cluster: Cluster) -> str:
-    """Return the rows of a cluster as YAML, so that a cluster that can't be read can be fixed."""
+    """Return a cluster's stored values as YAML, so that an unreadable configuration can be fixed."""
     data = {name: value for name, value in cluster_row(cluster).items() if value}
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200)
 

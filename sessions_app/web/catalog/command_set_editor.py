@@ -1,4 +1,6 @@
-"""The command set editor: parses, lints, runs the examples, and shows the effects of publishing."""
+"""The command set editor: parses and lints the text, runs its examples, and shows the effects of
+publishing.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,14 @@ from sessions_app.web.catalog.command_sets_page import Difference, Finding, Tab,
 from sessions_app.web.display.states import Linked, plural
 
 ACCEPT = "accept."
-ANOTHER = "It may allow more than the published version, so another administrator must publish it."
+ANOTHER = "The draft may allow more than the published version, so another administrator must publish it."
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The result of checking a document before it is saved.
+    """The result of checking a document before saving.
 
-    If there is no document, ``problems`` has the reasons.
+    If the text is not a valid document, ``problems`` has the reasons.
     """
 
     problems: Sequence[Problem] = ()
@@ -67,7 +69,7 @@ def check_source(source: str, before: CommandSetVersion | None) -> Checked:
 
 
 def schema_of(source: str) -> Mapping[str, Any]:
-    """Return the JSON schema of a document's kind. Empty if its kind can't be read."""
+    """Return the JSON schema for a document's kind. Empty if the kind can't be determined."""
     try:
         kind = load_yaml(source).get("kind")
     except DocumentError:
@@ -78,8 +80,8 @@ def schema_of(source: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The effects of a new version: policies that name the set, grants on an older version, and pending
-    requests.
+    """The effects of publishing a version: policies that list the command set, grants on older versions, and
+    pending requests.
     """
 
     policies: Sequence[AccessPolicy]
@@ -88,7 +90,7 @@ class Use:
 
 
 def use_of(command_set: CommandSet) -> Use:
-    """Return where a command set is in use."""
+    """Return where a command set is used."""
     grants = Grant.objects.not_ended().filter(command_set_version__command_set=command_set)
     waiting = AccessRequest.objects.filter(
         state=RequestState.PENDING, command_set_version__command_set=command_set
@@ -98,7 +100,9 @@ def use_of(command_set: CommandSet) -> Use:
 
 
 class ToAccept(NamedTuple):
-    """A warning to accept before the set is published: its field, its message, and the reason as typed."""
+    """A warning to accept before the command set is published: its field name, its message, and the reason as
+    typed.
+    """
 
     name: str
     message: str
@@ -107,7 +111,7 @@ class ToAccept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """The effects of publishing a set's draft. ``refusal`` is the reason that it can't be published yet."""
+    """The effects of publishing a draft. ``refusal`` is the reason why it can't be published yet."""
 
     refusal: str = ""
     button: str = ""
@@ -126,7 +130,7 @@ def publishing(
     typed: Mapping[str, str],
     writer: Identity,
 ) -> Publishing:
-    """Return the content of the box beside the editor. ``saved``: the text is the saved draft. ``typed`` are
+    """Return what the publishing panel shows. ``saved``: the text equals the saved draft. ``typed`` contains
     the reasons for accepting warnings.
     """
     if draft is None:
@@ -169,7 +173,7 @@ def _consequences(use: Use, draft: CommandSetVersion, before: CommandSetVersion 
 
 
 def templates(chosen: str) -> list[tuple[str, Sequence[Tab]]]:
-    """Return the templates of command sets, by kind. By default, the first one is chosen."""
+    """Return the command set templates by kind. By default, the first template is selected."""
     found = kinds()
     chosen = chosen or found[0].starters[0].key
     return [

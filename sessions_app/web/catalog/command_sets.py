@@ -34,14 +34,14 @@ PROPOSED = (
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the command sets that the reader may see."""
+    """List the command sets that the reader can see."""
     rows = reads.command_sets(who(request))
     return list_documents(request, "command-sets", rows, "catalog/command_sets.html")
 
 
 @page()
 def detail(request: HttpRequest, name: str) -> HttpResponse:
-    """Show one version of a command set: the requested one, or else the newest published one."""
+    """Show one version of a command set: the requested version, or otherwise the newest published version."""
     found, version = _version(request, name, request.GET.get("version", ""))
     return _detail(request, found, version, {"parameters": {}})
 
@@ -49,7 +49,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 def _detail(
     request: HttpRequest, found: CommandSet, version: CommandSetVersion, tried: dict[str, Any]
 ) -> HttpResponse:
-    """Render one version. ``tried`` has the values and the result of the form that tries a command."""
+    """Render one version. ``tried`` has the values and the result of the "Try a command" form."""
     me = who(request)
     shown = reads.command_set_page(found, version, me)
     context = {
@@ -62,7 +62,7 @@ def _detail(
 
 
 def _version(request: HttpRequest, name: str, number: str) -> tuple[CommandSet, CommandSetVersion]:
-    """Return a command set and one of its versions. Drafts are visible only to people who may write them."""
+    """Return a command set and one of its versions. Drafts are visible only to people who can edit them."""
     me = who(request)
     found = get_object_or_404(CommandSet.objects.live().visible_to(me).distinct(), name=name)
     versions = found.versions.all()
@@ -80,7 +80,7 @@ def _version(request: HttpRequest, name: str, number: str) -> tuple[CommandSet, 
 
 @page(ACT)
 def try_command(request: HttpRequest, name: str) -> HttpResponse:
-    """Show how the gateways would decide on a line. Nothing runs."""
+    """Show how the gateways would decide on a command line. Nothing runs."""
     found, version = _version(request, name, request.POST.get("version", ""))
     line, values = _tried(request)
     result = reads.try_line(version, line, values) if line.strip() else None
@@ -91,7 +91,7 @@ def try_command(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _tried(request: HttpRequest) -> tuple[str, dict[str, str]]:
-    """Return the line to try, and the values of its parameters."""
+    """Return the command line to try, and its parameter values."""
     given = {
         key.removeprefix(PARAMETER): request.POST[key] for key in request.POST if key.startswith(PARAMETER)
     }
@@ -108,7 +108,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @page(FORM)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """Edit a draft: check it, try it and save it."""
+    """Edit a draft: check, try and save it."""
     return _editor(request, administered(request, CommandSet.objects.live(), name))
 
 
@@ -187,15 +187,13 @@ def _save(
 
 
 def _begin(request: HttpRequest, version: CommandSetVersion | None) -> str:
-    """Return the initial text of the editor: the draft, the published version or a template, in
-    this order.
-    """
+    """Return the editor's initial text: the draft, or else the published version, or else a template."""
     return version.source if version else starter(request.GET.get("start", "")).source
 
 
 @page(ACT)
 def publish(request: HttpRequest, name: str) -> HttpResponse:
-    """Publish the draft that was shown, with the reasons for accepting its warnings."""
+    """Publish the draft that the page showed, with the reasons for accepting its warnings."""
     found = administered(request, CommandSet.objects.live(), name)
     shown = request.POST.get("version", "")
     version = found.versions.filter(pk=int(shown) if shown.isdecimal() and len(shown) < 19 else 0).first()
@@ -223,7 +221,7 @@ def publish(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Show which grants end when a command set is removed. With ``confirm``, remove it."""
+    """Show which grants end if a command set is removed. With ``confirm``, remove the command set."""
     policies = editor.use_of(administered(request, CommandSet.objects.live(), name)).policies
-    removal = Removal("command-sets", "Access granted with it ends.")
+    removal = Removal("command-sets", "Access granted with the command set ends.")
     return press_remove(request, removal, name, policies=policies)

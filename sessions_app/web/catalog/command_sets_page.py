@@ -1,4 +1,4 @@
-"""Data for the pages of command sets."""
+"""Data for the command set pages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sessions_app.web.display.states import Look, plural
 
 
 def command_sets(identity: Identity) -> QuerySet[CommandSet]:
-    """Return the live command sets that the identity may see, with their versions."""
+    """Return the live command sets that the identity can see, with their versions."""
     return (
         CommandSet.objects.live()
         .visible_to(identity)
@@ -35,7 +35,7 @@ def command_sets(identity: Identity) -> QuerySet[CommandSet]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The changes since the previous version, as sentences and line by line."""
+    """The changes since the previous version, as sentences and as diff lines."""
 
     against: CommandSetVersion
     changes: Sequence[Change]
@@ -52,7 +52,7 @@ class Tab(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding of the linter, the reason for accepting it, and its line in the text that is being edited."""
+    """A linter finding, the reason for accepting it, and its line in the edited text."""
 
     key: str
     severity: str
@@ -64,21 +64,21 @@ class Finding:
 
     @property
     def tone(self) -> str:
-        """The tone of the note."""
+        """The tone of the note that shows the finding."""
         if self.severity == "error":
             return "bad"
         return "ok" if self.accepted else "warn"
 
 
 def found(one: Mapping[str, str], accepted: Mapping[str, str], line: int | None = None) -> Finding:
-    """Return a finding as pages show it. ``accepted`` maps the keys of findings to reasons."""
+    """Convert a linter finding for display. ``accepted`` maps the keys of findings to reasons."""
     key = key_of(one)
     return Finding(
         key, one["severity"], one["message"], one["fix"], one["where"], accepted.get(key, ""), line
     )
 
 
-# The maximum number of versions with a tab.
+# The maximum number of versions that are shown as tabs.
 TABS = 6
 
 
@@ -99,7 +99,7 @@ class CommandSetPage:
 
     @property
     def tabs(self) -> Sequence[Tab]:
-        """The tabs of the newest versions."""
+        """The tabs for the newest versions."""
         return [
             Tab(
                 f"v{one.number}{'' if one.published_at else ' draft'}",
@@ -111,29 +111,29 @@ class CommandSetPage:
 
     @property
     def heading(self) -> str:
-        """The number of commands."""
+        """The number of commands, as a heading."""
         return plural(len(self.views), "command")
 
     @property
     def edit_label(self) -> str:
-        """The label of the button that edits it."""
+        """The label of the button that opens the editor."""
         return "Edit" if self.version.published_at else "Edit or publish"
 
     @property
     def findings(self) -> Sequence[Finding]:
-        """The linter's findings from when the version was saved."""
+        """The linter's findings at the time the version was saved."""
         return [found(one, self.version.accepted) for one in self.version.findings]
 
     @property
     def parameters(self) -> str:
-        """The parameters that a request chooses: `unit is nginx or haproxy; lines is a number from 1 to
+        """The parameters that a requester chooses: `unit is nginx or haproxy; lines is a number from 1 to
         1000`.
         """
         return "; ".join(f"{name} is {type_.limits}" for name, type_ in self.document.parameters.items())
 
     @property
     def examples(self) -> str:
-        """The results of its examples."""
+        """The results of the version's examples."""
         if not self.example_count:
             return "No examples."
         if self.failures:
@@ -167,12 +167,12 @@ def command_set_page(command_set: CommandSet, version: CommandSetVersion, reader
 
 
 def may_write(command_set: CommandSet, reader: Identity) -> bool:
-    """Whether the reader may write and publish drafts of the set."""
+    """Whether the reader can edit and publish drafts of the command set."""
     return CommandSet.objects.administered_by(reader).filter(pk=command_set.pk).exists()
 
 
 def difference(before: CommandSetVersion, document: CommandSetDocument, source: str) -> Difference:
-    """Return the changes of a document since a published version, as sentences and as lines of a diff."""
+    """Return the changes between a published version and a document, as sentences and as diff lines."""
     lines = difflib.unified_diff(before.source.splitlines(), source.splitlines(), lineterm="", n=2)
     return Difference(before, diff_documents(commands.document_of(before), document), list(lines)[2:])
 
@@ -183,7 +183,7 @@ def newest_published(command_set: CommandSet) -> CommandSetVersion | None:
 
 
 def try_text(source: str, line: str, values: dict[str, str]) -> TryResult:
-    """Return how the gateways would decide on a line if the text were published."""
+    """Return how the gateways would decide on a command line if the text were published."""
     try:
         return _try(read_command_set(source).document, line, values)
     except DocumentError:
@@ -192,8 +192,8 @@ def try_text(source: str, line: str, values: dict[str, str]) -> TryResult:
 
 @dataclass(frozen=True, slots=True)
 class TriedParameter:
-    """A parameter in the form that tries a command: the value as typed, and the values to choose from, if
-    any.
+    """A parameter in the "Try a command" form: the value as typed, and the possible values, if they are
+    limited.
     """
 
     name: str
@@ -202,7 +202,7 @@ class TriedParameter:
 
 
 def tried_parameters(document: CommandSetDocument | None, values: Mapping[str, str]) -> list[TriedParameter]:
-    """Return the parameters of a document for the form that tries a command."""
+    """Return a document's parameters for the "Try a command" form."""
     parameters = document.parameters if document else {}
     return [
         TriedParameter(name, values.get(name, ""), list(getattr(type_, "choices", ())))
@@ -212,7 +212,7 @@ def tried_parameters(document: CommandSetDocument | None, values: Mapping[str, s
 
 @dataclass(frozen=True, slots=True)
 class TryResult:
-    """The gateway's decision on one line."""
+    """The gateway's decision on one command line."""
 
     line: str
     allowed: bool
@@ -222,15 +222,15 @@ class TryResult:
 
     @property
     def look(self) -> Look:
-        """The outcome: a tone, an icon and a word."""
+        """The outcome as a tone, an icon and a word."""
         if not self.allowed:
             return Look("bad", "x", "refused")
         return Look("ok", "check", "held" if self.hold else "allowed")
 
 
 def try_line(version: CommandSetVersion, line: str, values: dict[str, str]) -> TryResult:
-    """Return how the gateways would decide on a line. Unless every parameter has a value, parameters match
-    anything that their types allow.
+    """Return how the gateways would decide on a command line. If a parameter has no value, all parameters
+    match any value of their types.
     """
     return _try(commands.document_of(version), line, values)
 

@@ -16,8 +16,8 @@ PREFIX = "connection."
 
 @dataclass(frozen=True, slots=True)
 class ConnectionField:
-    """One field. ``value`` is as typed, and empty for a secret. ``stored``: a secret is stored, and kept if
-    the field is left empty.
+    """One form field. ``value`` is as typed, and empty for a secret. ``stored``: a secret is already stored
+    and is kept if the field is left empty.
     """
 
     name: str
@@ -48,7 +48,7 @@ def _label(name: str) -> str:
 def fields_of(
     type_: ConnectorType, values: Mapping[str, str], stored: frozenset[str]
 ) -> list[ConnectionField]:
-    """Return the fields in the order in which the connector declares them.
+    """Return the fields in the order that the connector declares.
 
     ``values`` maps names to strings.
     """
@@ -73,7 +73,7 @@ def fields_of(
 
 
 def data_of(type_: ConnectorType, values: Mapping[str, str], stored: frozenset[str]) -> dict[str, Any]:
-    """Return what was typed as values of a document, without fields that were left empty."""
+    """Return the typed values as document values, without empty fields."""
     secrets = secret_fields(type_.parameters)
     data: dict[str, Any] = {}
     for name, (about, plain, _) in _properties(type_).items():
@@ -89,7 +89,7 @@ def data_of(type_: ConnectorType, values: Mapping[str, str], stored: frozenset[s
 
 
 def texts_of(connection: Mapping[str, Any]) -> dict[str, str]:
-    """Return a document's values as strings for fields."""
+    """Return a document's values as strings, for use in form fields."""
     return {name: _text(value) for name, value in leaves(connection).items()}
 
 
@@ -97,7 +97,7 @@ _Property = tuple[Mapping[str, Any], Mapping[str, Any], bool]
 
 
 def _properties(type_: ConnectorType) -> dict[str, _Property]:
-    """Return the schema of each field by its path, without its null alternative, and whether it is
+    """Return each field's schema by its path, without the null alternative, and whether the field is
     required.
     """
     schema = type_.parameters.model_json_schema()
@@ -117,7 +117,7 @@ def _inside(
 
 
 def _plain(about: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the schema of a field, for an optional field without its null alternative."""
+    """Return a field's schema; for an optional field, without its null alternative."""
     for choice in about.get("anyOf", ()):
         if choice.get("type") != "null":
             return _plain(choice, definitions)
@@ -135,7 +135,7 @@ def _shape(plain: Mapping[str, Any], about: Mapping[str, Any]) -> str:
 def _value(shape: str, text: str) -> Any:
     if shape == "array":
         return text.replace(",", " ").split()
-    # The connector refuses anything but a number, with its own message.
+    # The connector rejects anything but a number, with its own message.
     return int(text) if shape == "integer" and text.isdecimal() and len(text) < 19 else text
 
 

@@ -1,4 +1,4 @@
-"""Catalog history: versions, and what changed."""
+"""Views for the catalog history: versions and their differences."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sessions_app.web.layout.views import page, who
 
 @page()
 def history(request: HttpRequest, type_: str, name: str) -> HttpResponse:
-    """Show every version of one document, and the difference between two: those requested, or else the last
-    two.
+    """Show every version of one document, and the difference between two versions: the requested two, or else
+    the last two.
     """
     found = versions_of(type_.replace("-", " "), name, who(request))
     shown = history_page(name, found, older=_number(request, "from"), newer=_number(request, "to"))

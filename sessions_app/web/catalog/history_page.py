@@ -1,4 +1,4 @@
-"""The history page: every version of one document in the catalog, and the difference between two of them."""
+"""The history page: every version of one catalog document, and the difference between two versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEW_LINES = 40
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """One version in the list: whether it is the one shown, the query that shows it, and who created it."""
+    """One version in the list: whether it is selected, the query that selects it, and who created it."""
 
     version: DocumentVersion
     current: bool
@@ -30,8 +30,8 @@ class VersionRow:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """The versions of one document, newest first, and the lines that differ between two, each with
-    its style.
+    """The versions of one document, newest first, and the diff lines between two versions, each with its
+    style.
     """
 
     name: str
@@ -44,7 +44,7 @@ class HistoryPage:
 
     @property
     def short(self) -> bool:
-        """Whether it is short enough to show in full."""
+        """Whether the diff is short enough to show in full."""
         return len(self.lines) <= FEW_LINES
 
     @property
@@ -63,7 +63,7 @@ class HistoryPage:
 
     @property
     def crumbs(self) -> Sequence[Linked]:
-        """The breadcrumbs. A removed document no longer has a page."""
+        """The breadcrumbs. A removed document has no page to link to."""
         newest = self.versions[0]
         place = PLACE_OF_NOUN.get(newest.type)
         if place is None:
@@ -77,8 +77,8 @@ class HistoryPage:
 def history_page(
     name: str, versions: Sequence[DocumentVersion], *, older: int | None, newer: int | None
 ) -> HistoryPage:
-    """Return the history of a document. It compares the versions with the given numbers, or else the last
-    two.
+    """Return the history of a document, with the diff between the versions with the given numbers, or else
+    the last two.
     """
     by_number = {version.number: version for version in versions}
     after = by_number.get(newer or 0, versions[0])
@@ -91,7 +91,7 @@ def history_page(
         older=before,
         newer=after,
         changes=diff_any(before.document if before else None, after.document),
-        # Leave out the diff's header with the names of the two versions: the heading has them.
+        # Leave out the diff's file header, because the page's heading names the versions.
         lines=[(line_style(line), line) for line in difference(before, after)[2:]],
         rows=[
             VersionRow(

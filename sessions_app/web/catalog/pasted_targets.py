@@ -26,18 +26,18 @@ class TargetRow:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was typed in the row."""
+        """Whether the row is blank."""
         return not (self.name or self.address or self.port or self.account or self.host_key)
 
     @property
     def fingerprint(self) -> str:
-        """The key's fingerprint, to compare with the target's. Empty if the text isn't a key."""
+        """The fingerprint of the host key, to compare with the target's. Empty if the text isn't a key."""
         return fingerprint_of(self.host_key)
 
 
 def with_pasted(rows: Iterable[TargetRow], text: str) -> tuple[TargetRow, ...]:
-    """Return the rows with those of a pasted text. A line about an address and port that a row has fills in
-    its empty fields instead.
+    """Return the rows with the pasted targets. If a row with the same address and port exists, a pasted line
+    fills in that row's empty fields instead.
     """
     found = [row for row in rows if not row.is_empty]
     for pasted in _rows(text):
@@ -67,7 +67,9 @@ def _rows(text: str) -> Iterator[TargetRow]:
 
 
 def _free(address: str, taken: set[str]) -> str:
-    """Return a name for a host that no other target has: its first label, or its address with hyphens."""
+    """Return an unused target name for a host: the first label of its address, or the address with
+    hyphens.
+    """
     label = address if re.fullmatch(r"[0-9.]+|.*:.*", address) else address.partition(".")[0]
     name = re.sub(r"[^a-z0-9_-]+", "-", label.lower()).strip("-_")[:56] or "target"
     names = (name if n == 1 else f"{name}-{n}" for n in range(1, len(taken) + 2))

@@ -31,7 +31,7 @@ NEW_POLICY = "A new policy has no past requests to replay."
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the policies that the reader may see."""
+    """List the policies that the reader can see."""
     return list_documents(request, "policies", reads.policies(who(request)), "catalog/policies.html")
 
 
@@ -49,7 +49,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 
 @page()
 def simulate(request: HttpRequest, name: str) -> HttpResponse:
-    """Show how the policy would decide a request of a given person for a cluster and time."""
+    """Show how the policy would decide a given person's request for a cluster and time."""
     found = get_object_or_404(reads.simulated_by(who(request)), name=name)
     document = facts.policy_document(found)
     context = {"policy": found, **_simulation(request, document, found, asked="s.person" in request.GET)}
@@ -61,7 +61,7 @@ def simulate(request: HttpRequest, name: str) -> HttpResponse:
 def _simulation(
     request: HttpRequest, document: PolicyDocument | None, policy: AccessPolicy | None, *, asked: bool
 ) -> dict[str, Any]:
-    """Return the simulator's form. If it was submitted, add the decision, or why there is none."""
+    """Return the simulator's form. If it was submitted, add the decision, or the reason why there is none."""
     question = simulating.question_of(request.POST if request.method == "POST" else request.GET)
     context: dict[str, Any] = {"question": question, "options": simulating.options(document)}
     if document and asked and question.person:
@@ -82,7 +82,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @page(FORM)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """Edit a policy: check it, simulate it, replay past requests against it and save it."""
+    """Edit a policy: check it, simulate it, replay past requests against it, and save it."""
     return _editor(request, administered(request, AccessPolicy.objects.live(), name))
 
 
@@ -119,7 +119,7 @@ def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
 
 
 def _begin(policy: AccessPolicy | None) -> str:
-    """Return the initial text of the editor: the policy's own, or a template for a new one."""
+    """Return the editor's initial text: the policy's text, or a template for a new policy."""
     if policy:
         return reads.text_of(policy)
     clusters = Cluster.objects.live().order_by("name").values_list("name", flat=True)[:1]
@@ -135,7 +135,7 @@ def _begin(policy: AccessPolicy | None) -> str:
 
 
 def _replayed(policy: AccessPolicy | None, document: PolicyDocument | None) -> dict[str, Any]:
-    """Return how the draft would have decided past requests. A new policy has none."""
+    """Return how the draft would have decided past requests. A new policy has no past requests."""
     if policy is None or document is None:
         return {"replay_missing": NEW_POLICY if document else UNREADABLE}
     try:
@@ -146,7 +146,7 @@ def _replayed(policy: AccessPolicy | None, document: PolicyDocument | None) -> d
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Show which grants end when a policy is removed. With ``confirm``, remove it."""
+    """Show which grants end if a policy is removed. With ``confirm``, remove the policy."""
     administered(request, AccessPolicy.objects.live(), name)
-    removal = Removal("policies", "Access granted under it ends.")
+    removal = Removal("policies", "Access granted under the policy ends.")
     return press_remove(request, removal, name)

@@ -1,4 +1,4 @@
-"""Data for the pages of policies."""
+"""Data for the policy pages."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def _list(names: Sequence[str], last: str = "and") -> str:
 
 
 def policies(reader: Identity) -> QuerySet[AccessPolicy]:
-    """Return the policies that the reader may see, sorted by name."""
+    """Return the policies that the reader can see, sorted by name."""
     found = AccessPolicy.objects.live().visible_to(reader).distinct()
     return found.prefetch_related("clusters", "command_sets").order_by("name")
 
 
 def sentences(document: PolicyDocument) -> list[Sentence]:
-    """Return a policy as plain sentences: who, what, when, and with which approvals."""
+    """Return a policy as plain sentences: who can request what, when, and with which approvals."""
     found = [
         Sentence("people", f"{_people(document.requesters)} can request access."),
         Sentence("cmd", f"For {_list(document.command_sets, 'or')} on {_list(document.clusters, 'or')}."),
@@ -93,7 +93,7 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
     if document.viewers:
         found.append(Sentence("eye", f"{_people(document.viewers)} can view requests and grants under it."))
     who_sets_up = _people(document.administrators) if document.administrators else "Stint administrators"
-    found.append(Sentence("policy", f"{who_sets_up} can change it and end grants under it."))
+    found.append(Sentence("policy", f"{who_sets_up} can change the policy and end grants under it."))
     return found
 
 
@@ -141,7 +141,7 @@ def _approvals(document: PolicyDocument) -> str:
 
 
 def _notifying(document: PolicyDocument) -> list[str]:
-    """Return who is notified, in order. Defaults that the policy doesn't set are left out."""
+    """Return who is notified, in order, as sentences. Default settings are not mentioned."""
     found = []
     if document.notify and document.notify.first:
         found.append(f"Approvers notified first: {_list(document.notify.first)}.")
@@ -200,7 +200,7 @@ class PolicyPage:
 
     @property
     def ask_query(self) -> str:
-        """The query that fills the form for a new request."""
+        """The query that prefills the request form."""
         first = {"cluster": self.document.clusters[:1], "set": self.document.command_sets[:1]}
         return urlencode({"policy": self.policy.name, **first}, doseq=True)
 
@@ -223,8 +223,8 @@ def policy_page(policy: AccessPolicy, reader: Identity, now: dt.datetime) -> Pol
 
 
 def simulated_by(reader: Identity) -> QuerySet[AccessPolicy]:
-    """Return the policies that the reader may simulate for other people. People who may only request see the
-    outcome in the request form.
+    """Return the policies that the reader can simulate for other people. People who can only request access
+    see the outcome in the request form.
     """
     live = AccessPolicy.objects.live()
     if reader.is_superuser:
@@ -234,8 +234,8 @@ def simulated_by(reader: Identity) -> QuerySet[AccessPolicy]:
 
 @dataclass(frozen=True, slots=True)
 class CheckedPolicy:
-    """The result of checking a document before it is saved: its sentences and windows, or why it can't be
-    read.
+    """The result of checking a policy before saving: its sentences and windows, or the reason why it can't be
+    parsed.
     """
 
     problems: Sequence[Problem] = ()
@@ -260,10 +260,10 @@ def check_source(source: str, now: dt.datetime) -> CheckedPolicy:
 def _next_windows(
     document: PolicyDocument, now: dt.datetime, most: int
 ) -> list[tuple[dt.datetime, dt.datetime]]:
-    """Return the next windows, without one that doesn't close in the time that is listed."""
+    """Return the next windows. A window that doesn't close within the listed period is left out."""
     return [one for one in upcoming(document.windows or (), now, most) if not is_cut_off(one, now)]
 
 
 def text_of(policy: AccessPolicy) -> str:
-    """Return a policy's source text, or its document as YAML if it has none."""
+    """Return a policy's source text; if there is none, its document as YAML."""
     return policy.source or yaml.safe_dump(policy.document, sort_keys=False, allow_unicode=True, width=200)

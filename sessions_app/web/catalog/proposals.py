@@ -19,7 +19,7 @@ from sessions_app.web.layout.views import ACT, page, who
 
 @page(ACT)
 def publish(request: HttpRequest, proposal: int) -> HttpResponse:
-    """Publish a proposal. If grants would end, list them first."""
+    """Publish a proposal. If grants would end, list them before publishing."""
     found, me = _found(request, proposal), who(request)
     told = request.POST.get("told", "").split()
     try:

@@ -1,4 +1,4 @@
-"""The proposed version of a document, for the document's page."""
+"""The proposed version of a document, for display on the document's page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.web.forms.documents import PLACES
 
 @dataclass(frozen=True, slots=True)
 class ShownProposal:
-    """A pending proposal for one reader."""
+    """A pending proposal as one reader sees it."""
 
     proposal: Proposal
     may_decide: bool
@@ -23,18 +23,18 @@ class ShownProposal:
 
     @property
     def wider(self) -> str:
-        """The keys whose change may allow more."""
+        """The document keys whose change may allow more."""
         return ", ".join(self.proposal.wider)
 
     @property
     def lines(self) -> list[tuple[str, str]]:
-        """The lines of the diff, each with its style, without the header."""
+        """The diff lines, each with its style, without the file header."""
         return [(line_style(line), line) for line in self.proposal.diff[2:]]
 
 
 def proposal_for(kind: Kind, name: str, reader: Identity, now: dt.datetime) -> ShownProposal | None:
-    """Return the pending proposal for a document if the reader administers the document; None if there is
-    none.
+    """Return the pending proposal for a document, for readers who administer the document; otherwise, and
+    without a proposal, None.
     """
     seen = Proposal.objects.visible_to(reader).filter(kind=kind, name=name, state=ProposalState.PENDING)
     proposal = seen.select_related("proposed_by__owner").first()
@@ -44,5 +44,5 @@ def proposal_for(kind: Kind, name: str, reader: Identity, now: dt.datetime) -> S
 
 
 def url_of(proposal: Proposal) -> str:
-    """Return the address of the page of a proposal's document."""
+    """Return the address of the page of the proposed document."""
     return next(place.url_of(proposal.name) for place in PLACES.values() if place.kind == proposal.kind)

@@ -1,4 +1,4 @@
-"""Replaying the requests of the last 90 days against a draft of a policy."""
+"""Replays the requests of the last 90 days against a draft of a policy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ChangedDecision:
 
     @property
     def then(self) -> str:
-        """The state that the request came to."""
+        """The state that the request ended in."""
         past = self.changed.past
         return (BREAK_GLASS if past.ask.break_glass else REQUEST[past.state]).word
 
@@ -44,7 +44,9 @@ class ChangedDecision:
 
     @property
     def reasons(self) -> Sequence[RuleResult]:
-        """The refusals that changed the decision: those of the draft, or those that no longer apply."""
+        """The refusals that changed the decision: those by the draft's rules, or those by current rules that
+        the draft drops.
+        """
         return self.changed.after.refusals or self.changed.before.refusals
 
     @property
@@ -87,7 +89,7 @@ class Replayed:
 
     @property
     def left_out(self) -> str:
-        """A note that older requests were not replayed; empty when all were."""
+        """A note that older requests were not replayed; empty if all were replayed."""
         return f"Only the newest {self.looked:,} requests were replayed." if self.more else ""
 
     @property
@@ -97,7 +99,7 @@ class Replayed:
 
     @property
     def unlisted(self) -> str:
-        """A note that not all counted changes are listed; empty when all are."""
+        """A note that some counted changes are not listed; empty if all are listed."""
         listed = len(self.changes)
         return f"The newest {listed:,} are listed." if self.total > listed else ""
 

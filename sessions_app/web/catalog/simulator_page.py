@@ -1,4 +1,4 @@
-"""The policy simulator: how a policy, or a draft of one, would decide someone's request."""
+"""The policy simulator: shows how a policy or a draft would decide someone's request."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ KINDS = (
     (RequestKind.INCIDENT, "Incident"),
     (RequestKind.BREAK_GLASS, "Break-glass access"),
 )
-# The maximum number of approvers named for a clause. The others are counted.
+# The maximum number of approvers named for a clause. Further approvers are counted.
 NAMED = 8
 PERMITTED, DENIED = Look("ok", "check", "Yes"), Look("bad", "x", "No")
-# The name of the workflow that the simulator assumes.
+# The name of the workflow that a simulation assumes.
 SUPPOSED, SUPPOSED_INCIDENT = "The workflow", "The incident"
 SUPPOSED_OPENER = "assumed"
 NO_SEVERITY = "none"
-# The roles that the requester can have in the workflow, and what each includes.
+# The roles that the requester can have in the workflow. A role can include other roles.
 PARTS = (
     ("assignee", "Assignee"),
     ("member", "Member"),
@@ -105,7 +105,7 @@ class Question:
 
 
 def question_of(data: QueryDict) -> Question:
-    """Return the question in a submitted form or a link."""
+    """Read the simulator's input from a submitted form or a link."""
     names = (
         "person",
         "cluster",
@@ -136,7 +136,7 @@ def question_of(data: QueryDict) -> Question:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The choices of the simulator."""
+    """The choices that the simulator offers."""
 
     people: Sequence[Identity]
     clusters: Sequence[str]
@@ -156,7 +156,7 @@ class Options:
 
     @property
     def start_hint(self) -> str:
-        """How the start applies to each kind of request."""
+        """A hint about how the start time applies to each kind of request."""
         when = "with the workflow or on approval" if self.workflows else "on approval"
         return (
             "A planned request is submitted now, any other kind at its start. Leave both fields empty to"
@@ -170,7 +170,9 @@ class Options:
 
 
 def options(document: PolicyDocument | None) -> Options:
-    """Return the choices for a document. The people are suggestions: any other name can be typed."""
+    """Return the simulator's choices for a document. The people are suggestions: any other name can be
+    typed.
+    """
     people = Identity.objects.active()
     if document:
         groups = [*document.requesters.groups, *(document.incident.on_call if document.incident else ())]
@@ -186,7 +188,7 @@ def options(document: PolicyDocument | None) -> Options:
 
 
 def _workflow_options(document: PolicyDocument | None) -> dict[str, Any]:
-    """Return the choices for the assumed workflow: first those that the policy requires, then the rest."""
+    """Return the choices for the assumed workflow: those that the policy requires first, then the rest."""
     terms = document.workflow if document else None
     if terms is None:
         return {}
@@ -202,7 +204,7 @@ def _workflow_options(document: PolicyDocument | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """The decision on a question, the person it is for, and who could approve."""
+    """The decision on a simulated request, the requester, and the possible approvers."""
 
     person: Identity
     decision: Decision
@@ -210,7 +212,7 @@ class Simulated:
 
     @property
     def look(self) -> Look:
-        """The outcome: a tone, an icon and a word."""
+        """The outcome as a tone, an icon and a word."""
         if self.decision.outcome == "refused":
             return Look("bad", "x", "Refused")
         if self.decision.outcome == "starts":
@@ -230,7 +232,7 @@ class Simulated:
 
     @property
     def answers(self) -> Sequence[tuple[RuleResult, Look]]:
-        """The result of each rule, with its look."""
+        """The result of each rule, with its display style."""
         return [(result, PERMITTED if result.permitted else DENIED) for result in self.decision.results]
 
 
@@ -242,10 +244,10 @@ def _named(people: Sequence[Identity]) -> str:
 def simulate(
     question: Question, document: PolicyDocument, policy: AccessPolicy | None, now: dt.datetime
 ) -> Simulated:
-    """Answer a question with the same evaluation as a real request. Changes nothing. Raises InvalidInput.
+    """Evaluate a simulated request in the same way as a real one. Changes nothing. Raises InvalidInput.
 
-    ``policy`` is the stored row whose ``document`` is evaluated. It is None for a draft, whose document
-    defines who may request.
+    ``policy`` is the stored row whose ``document`` is evaluated. For a draft, ``policy`` is None, and the
+    document's own rules define who can request.
     """
     person = _person(question.person)
     cluster = Cluster.objects.live().filter(name=question.cluster).first()
@@ -284,7 +286,7 @@ def _draft(
     at: dt.datetime | None,
     now: dt.datetime,
 ) -> AccessRequest:
-    """Return the request that the question is about, without targets. Raises InvalidInput."""
+    """Return the simulated request, without targets. Raises InvalidInput."""
     try:
         seconds = parse_duration(question.duration)
     except ValueError as error:
@@ -294,7 +296,7 @@ def _draft(
     planned = (at, *_planned(question, document)) if question.incident else (at,)
     if seconds > FARTHEST.total_seconds() or any(one and abs(one - now) > FARTHEST for one in planned):
         raise InvalidInput(TOO_FAR, fields={"duration": ["Choose a shorter duration or an earlier start."]})
-    # A rule refuses a command set that is unknown or was never published.
+    # A rule refuses an unknown or unpublished command set.
     version = published_version(question.command_set) or CommandSetVersion(
         command_set=CommandSet(name=question.command_set, kind="")
     )
@@ -313,10 +315,10 @@ def _draft(
 
 
 def _supposed(case: Case, question: Question, at: dt.datetime | None) -> Case:
-    """Return the case with the question's assumptions: the time of the request, and the workflow."""
+    """Return the case with the simulation's assumptions: the time of the request, and the workflow."""
     called = SUPPOSED if case.policy.workflow else SUPPOSED_INCIDENT
     workflow = called if question.incident else ""
-    # A planned request is made now and starts later. Any other request is made at its start.
+    # A planned request is submitted now and starts later. Any other request is submitted at its start.
     now = case.facts.now
     asked_at = min(now, at) if question.kind == RequestKind.PLANNED and at else at or now
     facts = replace(
@@ -331,8 +333,8 @@ def _supposed(case: Case, question: Question, at: dt.datetime | None) -> Case:
 
 
 def _workflow(question: Question, document: PolicyDocument) -> WorkflowFacts:
-    """Return the assumed workflow: an incident if the policy requires no workflow, otherwise the chosen one.
-    A missing or invalid choice is replaced by the first one that the form offers.
+    """Return the assumed workflow: an incident if the policy requires no workflow, otherwise the selected
+    kind. If the selection is missing or invalid, the form's first choice is used.
     """
     doing = _doing(question)
     if document.workflow is None:
@@ -379,7 +381,9 @@ def _chosen(value: str, offered: Sequence[str]) -> str:
 
 
 def _may_ask(person: Identity, document: PolicyDocument, cluster: Cluster) -> bool:
-    """Whether someone may request the cluster under a draft: because the draft or the cluster lists them."""
+    """Whether the person can request the cluster under a draft: because the draft or the cluster lists them
+    as a requester.
+    """
     return (
         named(document.requesters, person.username, group_names(person))
         or Cluster.objects.held_by(person, "request").filter(pk=cluster.pk).exists()

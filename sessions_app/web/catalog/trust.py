@@ -1,4 +1,4 @@
-"""Trust policies: list them, write them, and test a token against one."""
+"""Views for trust policies: list and edit them, and test a token against a policy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MET, NOT_MET = Look("ok", "check", "Yes"), Look("bad", "x", "No")
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the trust policies: all of them for administrators, for others those that their machines sign in
+    """List trust policies. Administrators see all of them; others see those that their machines sign in
     with.
     """
     rows = reads.trust_policies(who(request))
@@ -68,7 +68,9 @@ def _editor(
 @sensitive_post_parameters("token")
 @page(ACT)
 def try_token(request: HttpRequest, name: str) -> HttpResponse:
-    """Show which conditions a token meets. Nothing is issued, and the token is neither used up nor stored."""
+    """Show which conditions a token meets. Nothing is issued, and the token is neither consumed nor
+    stored.
+    """
     policy = administered(request, TrustPolicy.objects.live(), name)
     try:
         found = _tried(policy, request.POST.get("token", "").strip())
@@ -90,11 +92,11 @@ def _tried(policy: TrustPolicy, token: str) -> list[Condition]:
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Show what is revoked if a trust policy is removed. With ``confirm``, remove it."""
+    """Show what is revoked if a trust policy is removed. With ``confirm``, remove the trust policy."""
     given = reads.count_given(administered(request, TrustPolicy.objects.live(), name), clock.now())
     removal = Removal(
         "trust-policies",
-        "Machines can no longer sign in through it.",
-        "Machines can no longer sign in through it. Its history stays in the record.",
+        "Machines can no longer sign in with it.",
+        "Machines can no longer sign in with it. Its history stays in the record.",
     )
     return press_remove(request, removal, name, tokens=given)

@@ -1,4 +1,4 @@
-"""Data for the pages of trust policies."""
+"""Data for the trust policy pages."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ workflow: github:{repository_id}:{run_id}:{run_attempt}:{check_run_id}
 
 
 def trust_policies(reader: Identity) -> Sequence[TrustPolicy]:
-    """Return the trust policies that the reader may see, sorted by name."""
+    """Return the trust policies that the reader can see, sorted by name."""
     live = TrustPolicy.objects.live().visible_to(reader)
     return list(live.select_related("identity__owner").order_by("name")[:200])
 
 
 def count_given(policy: TrustPolicy, now: dt.datetime) -> int:
-    """Return how many API tokens issued under a policy are still valid."""
+    """Return the number of valid API tokens issued under a policy."""
     return live_given(policy, now).count()

@@ -1,4 +1,4 @@
-"""Views for webhooks: list, set up, test, pause and replay them."""
+"""Views for webhooks: list, set up, test, pause and replay."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SPANS = ((1, "hour"), (24, "day"), (168, "week"))
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the endpoints that the reader owns or administers."""
+    """List the webhook endpoints that the reader owns or administers."""
     return list_documents(request, "webhooks", reads.endpoints(who(request)), "catalog/webhooks.html")
 
 
@@ -78,12 +78,12 @@ def _editor(request: HttpRequest, endpoint: WebhookEndpoint | None) -> HttpRespo
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Show the effects of removing an endpoint. With ``confirm``, remove it."""
+    """Show the effects of removing an endpoint. With ``confirm``, remove the endpoint."""
     _own(request, name)
     removal = Removal(
         "webhooks",
-        "No more messages are sent to it.",
-        "No more messages are sent to it, including pending ones. Its history stays in the record.",
+        "No more messages are sent to the webhook.",
+        "No more messages are sent to the webhook, including pending ones. Its history stays in the record.",
     )
     return press_remove(request, removal, name)
 
@@ -98,7 +98,7 @@ def try_it(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def pause(request: HttpRequest, name: str) -> HttpResponse:
-    """Pause an endpoint: its messages are queued until it is resumed."""
+    """Pause an endpoint. Its messages are queued until the endpoint is resumed."""
     pause_webhook(endpoint_id=_own(request, name).pk, actor=who(request), now=clock.now())
     messages.success(request, f"{name} is paused. New messages are queued.")
     return redirect("webhook", name)
@@ -114,7 +114,7 @@ def resume(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def rotate(request: HttpRequest, name: str) -> HttpResponse:
-    """Create a new secret. Only this response shows it."""
+    """Create a new signing secret. Only this response shows it."""
     overlap = dt.timedelta() if request.POST.get("at_once") == "1" else dt.timedelta(hours=24)
     secret = rotate_webhook_secret(
         endpoint_id=_own(request, name).pk, actor=who(request), now=clock.now(), overlap=overlap
@@ -124,7 +124,7 @@ def rotate(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def replay(request: HttpRequest, name: str) -> HttpResponse:
-    """Replay one message, or all messages from a number of hours."""
+    """Replay one message, or all messages from the last few hours."""
     now = clock.now()
     message, hours = request.POST.get("message", ""), request.POST.get("hours", "")
     since = now - dt.timedelta(hours=int(hours)) if hours in [str(span) for span, _ in SPANS] else None

@@ -1,4 +1,4 @@
-"""Data for the pages of webhooks."""
+"""Data for the webhook pages."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sessions_app.queries.requests import facts
 from sessions_app.web.display.states import Linked, Look, plural
 from sessions_app.web.layout.pagination import Page, page_of
 
-# The number of messages on a page.
+# The number of messages on each page.
 SHOWN = 20
-# The page updates itself while messages are due within this time.
+# The page refreshes automatically while a message is due within this time.
 SOON = dt.timedelta(seconds=10)
 START = """\
 name: chat
@@ -36,7 +36,7 @@ events:
 
 
 def endpoint_look(endpoint: WebhookEndpoint) -> Look:
-    """Return the state of an endpoint: a tone, an icon and a word."""
+    """Return the display style of an endpoint's state: a tone, an icon and a word."""
     if endpoint.paused_at:
         return Look("warn", "pause", "Paused")
     if endpoint.failing_since:
@@ -45,7 +45,7 @@ def endpoint_look(endpoint: WebhookEndpoint) -> Look:
 
 
 def message_look(message: WebhookMessage) -> Look:
-    """Return the state of a message."""
+    """Return the display style of a message's state."""
     if message.state == WebhookState.SENT:
         return Look("ok", "check", "Delivered")
     if message.state == WebhookState.FAILED:
@@ -55,7 +55,7 @@ def message_look(message: WebhookMessage) -> Look:
 
 @dataclass(frozen=True, slots=True)
 class EndpointRow:
-    """One endpoint in a list. ``waiting`` and ``failed`` count its messages."""
+    """One endpoint in the list. ``waiting`` and ``failed`` count its messages."""
 
     endpoint: WebhookEndpoint
     look: Look
@@ -84,14 +84,14 @@ def endpoints(reader: Identity) -> list[EndpointRow]:
 
 @dataclass(frozen=True, slots=True)
 class MessageRow:
-    """One message in a list."""
+    """One message in the list."""
 
     message: WebhookMessage
     look: Look
 
     @property
     def answer(self) -> str:
-        """The receiver's last answer, and the number of attempts."""
+        """The receiver's last response, and the number of attempts."""
         sent = self.message
         times = plural(sent.attempts, "attempt") if sent.attempts > 1 else ""
         if sent.last_error:
@@ -101,13 +101,13 @@ class MessageRow:
 
     @property
     def next_attempt(self) -> dt.datetime | None:
-        """The time of the next attempt; None before the first attempt."""
+        """The time of the next attempt; None before the first attempt has been made."""
         return self.message.next_attempt_at if self.message.attempts else None
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointPage:
-    """One endpoint with its messages. ``events`` are those it subscribes to, each with its description.
+    """One endpoint with its messages. ``events`` lists the subscribed events, each with its description.
     ``moving``: this is the newest page, and a message on it will be sent soon.
     """
 
@@ -153,12 +153,12 @@ def _is_due(message: WebhookMessage, now: dt.datetime) -> bool:
 
 
 def _policies(endpoint: WebhookEndpoint, reader: Identity) -> list[str]:
-    """Return the policies that name the endpoint and that the reader may see."""
+    """Return the policies that name the endpoint and that the reader can see."""
     found = AccessPolicy.objects.live().visible_to(reader).order_by("name").distinct()
     documents = ((policy.name, facts.readable_document(policy)) for policy in found)
     return [name for name, document in documents if document and endpoint.name in document.webhooks]
 
 
 def text_of(endpoint: WebhookEndpoint) -> str:
-    """Return an endpoint as the text of its file, with the secret as ``(stored)``."""
+    """Return an endpoint as the text of its catalog file, with the secret as ``(stored)``."""
     return yaml.safe_dump(endpoint_data(endpoint), sort_keys=False, allow_unicode=True, width=200)

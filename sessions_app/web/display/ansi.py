@@ -1,8 +1,9 @@
-"""Renders a command's output as a terminal would, as text and as HTML with classes. Nothing in the result is
-active.
+"""Renders a command's output as a terminal would, as text and as HTML with CSS classes. The result contains
+no active content.
 
 Of ECMA-48, only graphic rendition (SGR) is kept: bold, dim, italic, underline, strikethrough, and colors
-mapped to a fixed palette of sixteen. All other sequences are removed. A carriage return starts its line over.
+mapped to a fixed palette of sixteen. All other sequences are removed. After a carriage return, new text
+overwrites the line from its start.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from itertools import groupby
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-# Control sequences, OSC and other string sequences, two-byte escapes.
+# Matches control sequences, OSC and other string sequences, and two-byte escapes.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)(?P<sgr>[0-9:;]*)m"
     r"|\x1b\[[0-?]*["
@@ -26,7 +27,7 @@ _ESCAPES = re.compile(
 )
 # The remaining C0 and C1 controls.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# Characters that reorder or hide text (Unicode TR 36). A line of a log must read as it was written.
+# Characters that reorder or hide text (Unicode TR 36). Removed so that a log line reads as it was written.
 _HIDING = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
 
 # The sixteen colors of xterm. Other colors are mapped to the nearest of them.
@@ -66,7 +67,9 @@ class Style:
 
     @property
     def classes(self) -> str:
-        """The CSS classes. A background sets its own text color, so that all combinations are readable."""
+        """The CSS classes of the style. A background color sets its own text color, so that all combinations
+        are readable.
+        """
         fg, bg = (self.bg, self.fg) if self.inverse else (self.fg, self.bg)
         found = []
         if bg is not None:
@@ -94,8 +97,8 @@ _OFF = {
 
 
 def plain(text: str) -> str:
-    """Return terminal output as plain text: no escape sequences, no controls but newline and tab, nothing
-    hidden.
+    """Return terminal output as plain text without escape sequences, hidden characters, or controls other
+    than newline and tab.
 
     The result is not escaped; templates escape it for HTML.
     """
@@ -103,7 +106,7 @@ def plain(text: str) -> str:
 
 
 def render(text: str) -> SafeString:
-    """Return terminal output as HTML: escaped text, and spans with only classes of the palette."""
+    """Return terminal output as HTML: escaped text in spans that use only the palette's classes."""
     parts = []
     for style, piece in _pieces(*_stripped(text)):
         classes = style.classes
@@ -155,14 +158,14 @@ def _overwritten(text: str, start: int, end: int) -> Iterable[int]:
         parts.append((start, start + len(part)))
         start += len(part) + 1
     shown: list[int] = []
-    # At each column the last part to reach it is visible, so go through the parts backwards.
+    # The last segment that reaches a column is the visible one, so process the segments backwards.
     for begin, stop in reversed(parts):
         shown.extend(range(begin + len(shown), stop))
     return shown
 
 
 def _changed(style: Style, parameters: str) -> Style:
-    """Return the style after one SGR sequence. Unknown parameters change nothing."""
+    """Return the style after one SGR sequence. Unknown parameters are ignored."""
     codes = [[int(number[:5] or 0) for number in code.split(":")] for code in parameters[:200].split(";")]
     at = 0
     while at < len(codes):
@@ -196,7 +199,7 @@ def _simple(style: Style, code: int, parts: Sequence[int]) -> Style:
 
 
 def _color(own: Sequence[int], rest: Sequence[Sequence[int]]) -> tuple[int | None, int]:
-    """Return the palette index of an extended color, and how many codes it used after the first."""
+    """Return the palette index of an extended color, and the number of additional codes it used."""
     if len(own) > 1:
         numbers, used = list(own[1:]), 0
         if numbers[0] == 2 and len(numbers) > 4:

@@ -16,9 +16,9 @@ from sessions_app.web.display.states import Look
 
 @dataclass(frozen=True, slots=True)
 class RequestCard:
-    """One request. Requires prefetched rows: the approvals with their approvers, and the policy.
+    """A request as a card. Requires the policy, and the approvals with their approvers, to be prefetched.
 
-    ``left`` is the duration in seconds that the approvers have left so far.
+    ``left`` is the duration in seconds after any reductions by approvers.
     """
 
     request: AccessRequest
@@ -27,7 +27,7 @@ class RequestCard:
 
     @property
     def whole(self) -> int:
-        """The requested duration in seconds if approvers reduced it; otherwise 0."""
+        """The requested duration in seconds if approvers reduced the duration; otherwise 0."""
         return self.request.duration if self.left != self.request.duration else 0
 
     @property
@@ -45,19 +45,19 @@ class RequestCard:
 
     @property
     def awaited(self) -> str:
-        """The groups whose approval it needs: `approvers or owners, and security`."""
+        """The groups whose approval is still needed: `approvers or owners, and security`."""
         document = readable_document(self.request.policy)
         clauses = clauses_of(self.request, document) if document else ()
         return ", and ".join(dict.fromkeys(" or ".join(clause.groups) for clause in clauses))
 
     @property
     def start(self) -> dt.datetime | None:
-        """The time of its start, its own or its workflow's; None if it starts on approval."""
+        """The start time of the request or of its workflow; None if access starts on approval."""
         return self.request.starts_at or later_start(self.request, self.now)
 
     @property
     def look(self) -> Look:
-        """The look of its state."""
+        """The display style of the request's state."""
         return words.request_look(self.request, self.now)
 
     @property
@@ -67,14 +67,14 @@ class RequestCard:
 
 @dataclass(frozen=True, slots=True)
 class GrantCard:
-    """One grant."""
+    """A grant as a card."""
 
     grant: Grant
     now: dt.datetime
 
     @property
     def look(self) -> Look:
-        """The look of its state."""
+        """The display style of the grant's state."""
         return words.grant_look(self.grant, self.now)
 
     @property
@@ -86,19 +86,19 @@ class GrantCard:
 
     @property
     def running(self) -> bool:
-        """Whether it is in use and has not expired."""
+        """Whether the grant is in use and has not expired."""
         return self.grant.state == GrantState.ACTIVE and self.grant.expires_at > self.now
 
     @property
     def used(self) -> str:
-        """The share of its time that has passed, as a CSS width: `29.4%`."""
+        """The share of the grant's time that has passed, as a CSS width: `29.4%`."""
         whole = (self.grant.expires_at - self.grant.starts_at).total_seconds()
         over = ((self.grant.ended_at or self.now) - self.grant.starts_at).total_seconds()
         return f"{min(100.0, max(0.0, over / whole * 100)):.1f}%"
 
     @property
     def unapproved(self) -> str:
-        """The kind of access if no one approved it: `break-glass access`; empty if it was approved."""
+        """The kind of access if no one approved the grant: `break-glass access`; empty if someone did."""
         if self.grant.break_glass:
             return "break-glass access"
         return "incident access without approval" if self.grant.is_own_incident else ""

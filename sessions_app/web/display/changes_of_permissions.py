@@ -1,4 +1,4 @@
-"""Changes of permissions as sentences: `Ana Ruiz and 2 others gain restart-web on web`."""
+"""Permission changes as sentences: `Ana Ruiz and 2 others gain restart-web on web`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOOKS = {
     "lost": Look("info", "x", "Lost"),
     "changed": Look("mute", "policy", "Changed"),
 }
-# Verbs for a change that was made, and for one that a draft would make: for one identity, and for several.
+# Verbs in the past tense and in the conditional, each for one identity and for several.
 _VERBS = {
     ("gained", True): ("gained", "gained"),
     ("lost", True): ("lost", "lost"),
@@ -37,7 +37,9 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class ShownChange:
-    """One change, with the identities that it concerns. ``past``: it was made, not drafted."""
+    """One change with the affected identities. ``past``: the change was made; otherwise, a draft proposes
+    it.
+    """
 
     change: Change
     identities: Sequence[Identity | str]
@@ -45,7 +47,7 @@ class ShownChange:
 
     @property
     def look(self) -> Look:
-        """The look of the change."""
+        """The display style of the change."""
         return _LOOKS[self.change.kind]
 
     @property
@@ -76,7 +78,9 @@ class ShownChange:
 
     @property
     def needs(self) -> str:
-        """What the access needs, and needed if that changed. Empty if it was lost, or needs nothing."""
+        """The approvals that the access needs, with the previous ones if they changed. Empty if access was
+        lost or needs no approval.
+        """
         now, before = " or ".join(self.change.after), " or ".join(self.change.before)
         if self.change.kind == "changed":
             return f"now {now}; before {before}" if self.past else f"{now} instead of {before}"
@@ -84,7 +88,7 @@ class ShownChange:
 
 
 def shown_changes(changes: Sequence[Change], *, past: bool) -> list[ShownChange]:
-    """Return changes with their identities, in one statement."""
+    """Return changes with their identities, using one SQL statement."""
     names = {name for change in changes for name in change.identities}
     known: Mapping[str, Identity] = {
         one.username: one for one in Identity.objects.filter(username__in=names).select_related("owner")
@@ -95,7 +99,7 @@ def shown_changes(changes: Sequence[Change], *, past: bool) -> list[ShownChange]
 
 
 def summary(changes: Sequence[Change]) -> str:
-    """Return what the changes leave out, such as that nobody loses anything."""
+    """Return a sentence about what the list of changes omits, such as that no one gains or loses anything."""
     kinds = {change.kind for change in changes}
     if not kinds:
         return "Nobody gains or loses anything."

@@ -14,12 +14,14 @@ from sessions_app.web.display.states import EFFECT, UNKNOWN, Look
 
 
 def exact_line(run: CommandRun) -> str:
-    """Return a command's arguments exactly as they would run, or the line as typed if it has none."""
+    """Return a command's arguments exactly as they would run, or the line as typed if there are no
+    arguments.
+    """
     return readable(run.argv) if run.argv and run.grant.cluster.kind == "ssh" else run.line
 
 
 class Hold(NamedTuple):
-    """A held command, with its exact arguments and the look of its effect."""
+    """A held command with its exact arguments and the display style of its effect."""
 
     run: CommandRun
     line: str
@@ -27,7 +29,7 @@ class Hold(NamedTuple):
 
 
 class Question(NamedTuple):
-    """One of the reader's own requests, with the last comment by someone else."""
+    """One of the reader's own requests, with the latest comment by another person."""
 
     asked: AccessRequest
     last: Comment
@@ -58,7 +60,9 @@ def needs_of(
     releases: Sequence[Grant],
     questions: Sequence[AccessRequest],
 ) -> Needs:
-    """Return the items that need a person's attention. ``questions`` must have their comments in ``said``."""
+    """Return the items that need a person's attention. Each of ``questions`` must have its comments in
+    ``said``.
+    """
     return Needs(
         holds=[Hold(run, exact_line(run), EFFECT.get(run.effect, UNKNOWN)) for run in holds],
         requests=request_cards(requests, now),

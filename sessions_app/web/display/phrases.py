@@ -1,4 +1,4 @@
-"""Phrases for the sentences about the record. Facts that an entry lacks are left out."""
+"""Phrases for sentences about record entries. Facts missing from an entry are left out."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _DRIFT = {
 
 
 def line(data: Data) -> str:
-    """Return the command of an entry in quotes, or its number."""
+    """Return the entry's command in quotes, or its number."""
     argv = data.get("argv")
     text = data.get("line") or (" ".join(map(str, argv)) if isinstance(argv, list) else "")
     return f"“{text}”" if text else f"command {data.get('run', '')}".strip()
 
 
 def statement(data: Data) -> str:
-    """Return the statement of an entry in quotes."""
+    """Return the entry's statement in quotes."""
     return f"“{data['statement']}”" if data.get("statement") else "a statement"
 
 
 def drift(data: Data) -> str:
-    """Return what differs on a target, and the grant concerned."""
+    """Return what differs on a target, and the grant that the difference concerns."""
     grant = f" ({data['grant']})" if data.get("grant") else ""
     return _DRIFT.get(str(data.get("drift")), "a difference") + grant
 
@@ -66,7 +66,7 @@ def many(count: object, noun: str, nouns: str = "") -> str:
 
 
 def times(data: Data) -> str:
-    """Return the number of attempts, for an entry that covers all attempts within a minute."""
+    """Return the number of attempts, for an entry that covers all attempts within one minute."""
     if "count" not in data:
         return ""
     sources = f" from {data['sources']} addresses" if data.get("sources") else ""
@@ -86,7 +86,7 @@ def signed_in_with(data: Data) -> str:
 
 
 def ending_grants(verb: str, noun: str) -> Act:
-    """Return a phrase for an action on an object of the catalog that may end grants."""
+    """Return a phrase for an action on a catalog object that may end grants."""
 
     def act(ref: str, data: Data) -> str:
         ended = data.get("grants_ended")

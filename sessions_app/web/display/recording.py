@@ -1,4 +1,4 @@
-"""Reads recordings for pages (asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/)."""
+"""Reads recordings for display on pages (asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from sessions_app.queries.record.recording_content import open_file, open_record
 from sessions_app.queries.record.recording_files import recording_path
 from sessions_app.web.display.ansi import plain, render
 
-# Read at most this much from the end of a recording. Pages show only the end; the file has everything.
+# The maximum number of bytes read from the end of a recording. Pages show only the end; the download has
+# everything.
 MAX_BYTES = 256 * 1024
 MAX_LINES = 400
 MAX_CHARS = 64 * 1024
@@ -27,8 +28,8 @@ MAX_HITS = 100
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The last lines of a command's output, as HTML with classes only, and as text. ``cut``: there was more
-    before.
+    """The last lines of a command's output, as HTML without inline styles and as plain text. ``cut``: earlier
+    lines were omitted.
     """
 
     html: SafeString
@@ -39,17 +40,20 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A line of a recording that contains a string, and when it was printed, in seconds."""
+    """A line of a recording that contains the searched text, and the time at which it was printed, in
+    seconds.
+    """
 
     at: float
     line: str
 
 
 def output_for(run: CommandRun, reader: Identity, now: dt.datetime) -> Output | None:
-    """Return the last output of a run, also while it runs; None if it can't be read.
+    """Return the end of a run's output, also while the command is running; None if the recording can't be
+    read.
 
-    Each viewing is recorded, but for holders who read what their own command prints. Raises NotFound for a
-    run that the reader can't see.
+    Each view is recorded, except when holders watch the running output of their own command. Raises NotFound
+    for a run that the reader can't see.
     """
     running = run.state == RunState.RUNNING
     try:
@@ -66,7 +70,7 @@ def output_for(run: CommandRun, reader: Identity, now: dt.datetime) -> Output | 
 
 
 def output_of(file: io.BufferedReader) -> Output:
-    """Return the last output in a recording. Raises OSError."""
+    """Return the end of a recording's output. Raises OSError."""
     size, data = _tail(file)
     text = "".join(event for _, event in events(data)).rstrip("\r\n")
     lines = text.split("\n")
@@ -79,13 +83,13 @@ def output_of(file: io.BufferedReader) -> Output:
 def _tail(file: io.BufferedReader) -> tuple[int, bytes]:
     size = file.seek(0, 2)
     file.seek(max(0, size - MAX_BYTES))
-    # The first line is the header, or was cut off at its start.
+    # The first line is the file's header or a partial line.
     file.readline()
     return size, file.read(MAX_BYTES)
 
 
 def events(data: bytes) -> Iterator[tuple[float, str]]:
-    """Yield the time and text of each output event. A line that a crash cut off is skipped."""
+    """Yield the time and text of each output event. A line that was cut off by a crash is skipped."""
     for line in data.split(b"\n"):
         try:
             event = json.loads(line)
@@ -102,7 +106,7 @@ def events(data: bytes) -> Iterator[tuple[float, str]]:
 
 
 def hits(file: io.BufferedReader, wanted: str) -> list[Hit]:
-    """Return the first lines of a recording that contain a string, ignoring case. Raises OSError."""
+    """Return the first lines of a recording that contain the searched text, ignoring case. Raises OSError."""
     found: list[Hit] = []
     wanted = wanted.casefold()
     for at, line in _lines(file):
@@ -115,7 +119,7 @@ def hits(file: io.BufferedReader, wanted: str) -> list[Hit]:
 
 
 def _lines(file: io.BufferedReader) -> Iterator[tuple[float, str]]:
-    """Yield each line with the time at which it began."""
+    """Yield each line with the time at which its output started."""
     line, began = "", 0.0
     file.seek(0)
     file.readline()

@@ -32,8 +32,8 @@ _PARTS = {
 
 
 def sentence(entry: AuditEntry) -> str:
-    """Return an entry as a sentence: who did what to which object. Facts that the entry lacks are
-    left out.
+    """Return an entry as a sentence: who did what to which object. Facts missing from the entry are left
+    out.
     """
     data = entry.data
     act = _ACTS.get(entry.event)

@@ -1,4 +1,4 @@
-"""Sentences for entries about requests, grants, commands and their traces on targets."""
+"""Sentences for record entries about requests, grants, commands and what they leave on targets."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _finished(ref: str, data: Data) -> str:
 
 def _purged(ref: str, data: Data) -> str:
     if "runs" not in data:
-        return f"purged {ref}, a file without a run; its digest stays in the record"
+        return f"purged {ref}, a recording file without a run; its digest stays in the record"
     return f"purged {many(len(data['runs']), 'recording')} of {ref}; digests stay in the record"
 
 
@@ -186,7 +186,7 @@ _LEASES: dict[str, Act] = {
     Event.LEASE_MADE: _lease_made,
     Event.LEASE_PREPARED: lambda ref, data: f"created access{on(data)} for {ref}",
     Event.LEASE_GONE: lambda ref, data: (
-        f"confirmed that nothing of {ref} is left{on(data) or ' on a target'}"
+        f"confirmed that nothing created for {ref} is left{on(data) or ' on a target'}"
     ),
     Event.LEASE_FAILING: lambda ref, data: (
         f"could not confirm revocation{on(data)} for {ref}{why(data, 'error')}"

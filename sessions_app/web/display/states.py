@@ -1,4 +1,4 @@
-"""The looks of states on pages: a tone, an icon and a word for each. A tone is never used alone."""
+"""Display styles of states on pages: a tone, an icon and a word for each. A tone is never the only signal."""
 
 from __future__ import annotations
 
@@ -73,8 +73,7 @@ RUN: dict[str, Look] = {
     RunState.CUT: Look("bad", "stop", "Terminated"),
     RunState.FAILED: Look("bad", "alert", "Failed to start"),
 }
-# The command finished with a nonzero exit status, a signal or an error. What that means depends on the
-# program.
+# The command finished with a nonzero exit status, a signal or an error. The meaning depends on the program.
 DONE_BADLY = Look("warn", "alert", "Done")
 
 WORKFLOW: dict[str, Look] = {
@@ -104,7 +103,7 @@ MESSAGE: dict[str, Look] = {
     "success": Look("ok", "check", "Done"),
 }
 
-# Differences between two versions. The sign is a character as in a diff.
+# Differences between two versions, with the signs that a diff uses.
 CHANGE: dict[str, Look] = {
     "added": Look("ok", "+", "added"),
     "removed": Look("bad", "−", "removed"),
@@ -114,7 +113,7 @@ CHANGE: dict[str, Look] = {
 UNKNOWN = Look("mute", "ask", "Unknown")
 
 
-# Entries of the record, by the family of their event.
+# Record entries, by the family of their event.
 ENTRY: dict[str, Look] = {
     "request": Look("info", "ticket", "Request"),
     "grant": Look("info", "key", "Grant"),
@@ -136,14 +135,14 @@ ENTRY: dict[str, Look] = {
     "record": Look("mute", "shield", "Record"),
 }
 CATALOG_ENTRY = Look("mute", "policy", "Catalog")
-# The words in events that something was not allowed, failed or ended, or was.
+# Words in event names for actions that were refused, failed or ended something, and for successful ones.
 _BAD = {"denied", "refused", "failed", "failing", "broken", "revoke_failing", "mail_failed"}
 _BAD |= {"sign_in_failed", "token_refused", "device_denied"}
 _GOOD = {"approved", "active", "released", "verified", "gone"}
 
 
 class Tile(NamedTuple):
-    """One figure with its tone, its title and the text below it."""
+    """One figure with its tone, its title and an explanation below."""
 
     tone: str
     title: str
@@ -164,20 +163,22 @@ def line_style(line: str) -> str:
 
 
 def step_look(step: Mapping[str, Any]) -> Look:
-    """Return the look of a stored step of a connection check. A step that passed may still carry advice."""
+    """Return the display style of a stored step of a connection check. A step that passed may still have
+    advice.
+    """
     if not step["ok"]:
         return Look("bad", "x", "failed")
     return Look("warn" if step["fix"] else "ok", "check", "passed")
 
 
 def severity_look(severity: str) -> Look | None:
-    """Return the look of an incident's severity; None if it has none."""
+    """Return the display style of an incident's severity; None if no severity is set."""
     return Look("bad" if severity in ("P1", "P2") else "warn", "alert", severity) if severity else None
 
 
 def request_look(request: AccessRequest, now: dt.datetime) -> Look:
-    """Return the look of a request's state. A request past its deadline looks expired, even before a worker
-    has ended it.
+    """Return the display style of a request's state. A request past its deadline is shown as expired, even if
+    no worker has closed it yet.
     """
     if request.state == RequestState.PENDING and request.lapses_at <= now:
         return REQUEST[RequestState.LAPSED]
@@ -187,8 +188,8 @@ def request_look(request: AccessRequest, now: dt.datetime) -> Look:
 
 
 def grant_look(grant: Grant, now: dt.datetime) -> Look:
-    """Return the look of a grant's state. A grant past its deadline looks expired, even before a worker has
-    ended it. An end that isn't confirmed is shown as such.
+    """Return the display style of a grant's state. A grant past its deadline is shown as expired, even if no
+    worker has ended it yet. An unconfirmed end is marked as unconfirmed.
     """
     if grant.state in (GrantState.ACTIVE, GrantState.PROVISIONING) and grant.expires_at <= now:
         return Look("warn", "clock", "Expired")
@@ -200,7 +201,9 @@ def grant_look(grant: Grant, now: dt.datetime) -> Look:
 
 
 def entry_look(event: str) -> Look:
-    """Return the look of an entry of the record: the icon of its family, and the tone of what happened."""
+    """Return the display style of a record entry: the icon of its event family, and the tone of the
+    outcome.
+    """
     family, _, act = event.partition(".")
     look = ENTRY.get(family, CATALOG_ENTRY)
     if act in _BAD:
@@ -209,7 +212,7 @@ def entry_look(event: str) -> Look:
 
 
 def workflow_state(workflow: Workflow) -> Look:
-    """Return the look of a workflow's state. Only open incidents are highlighted."""
+    """Return the display style of a workflow's state. Only open incidents are highlighted."""
     if workflow.state != WorkflowState.OPEN:
         return Look("mute", "check", "Closed")
     if workflow.kind == WorkflowKind.INCIDENT:
@@ -218,8 +221,8 @@ def workflow_state(workflow: Workflow) -> Look:
 
 
 def run_look(run: CommandRun, now: dt.datetime) -> Look:
-    """Return the look of a command run's state. A hold past its deadline looks timed out even before a worker
-    ends it.
+    """Return the display style of a command run's state. A held command past its deadline is shown as timed
+    out, even if no worker has ended the hold yet.
     """
     if run.state == RunState.HELD and not run.may_yet_run(now):
         return RUN[RunState.HOLD_LAPSED]
@@ -229,7 +232,7 @@ def run_look(run: CommandRun, now: dt.datetime) -> Look:
 
 
 def health_look(targets: int, failing: int, unchecked: int) -> Look:
-    """Return the look of the latest checks of a cluster's targets."""
+    """Return the display style of the latest checks of a cluster's targets."""
     if failing:
         return Look("bad", "x", f"{failing} target{' fails' if failing == 1 else 's fail'}")
     if not targets:
@@ -242,7 +245,7 @@ def health_look(targets: int, failing: int, unchecked: int) -> Look:
 
 
 def took(run: CommandRun) -> str:
-    """Return how long a command ran: `0.9 s`, `11 s`, `3 min`; empty if it has not ended."""
+    """Return how long a command ran: `0.9 s`, `11 s`, `3 min`; empty if the command has not ended."""
     if run.started_at is None or run.ended_at is None:
         return ""
     seconds = (run.ended_at - run.started_at).total_seconds()
@@ -250,7 +253,7 @@ def took(run: CommandRun) -> str:
 
 
 def run_result(run: CommandRun) -> str:
-    """Return how a command ended, and after how long: `exit 0, 0.9 s`; empty if it did not finish."""
+    """Return a command's result and duration: `exit 0, 0.9 s`; empty if the command did not finish."""
     if run.state != RunState.DONE:
         return ""
     return f"killed by {run.signal}, {took(run)}" if run.signal else f"exit {run.exit_status}, {took(run)}"

@@ -13,17 +13,18 @@ from accounts.models import Identity
 from broker.kernel.moments import say_day
 
 Place = Callable[[dt.datetime], float]
-_INSIDE = 13.0  # percent: the text of a narrower bar is beside it
-_LETTER = 0.85  # the width of a letter, in percent of a chart on a wide screen
-_NARROW = 2.9  # how much larger a letter is, relative to the chart, on a 320-pixel screen
-_APART, _APART_NARROW = 8, 19  # percent: minimum distance between the current time and a labeled hour
-_GAP = 0.6  # percent: gap between two bars in one lane
-_LANE, _BAR, _EDGE = 27, 21, 8  # pixels: height of a lane, height of a bar, margin above and below all lanes
+_INSIDE = 13.0  # In percent. A narrower bar has its text beside it.
+_LETTER = 0.85  # In percent: the width of a letter in a chart on a wide screen.
+_NARROW = 2.9  # How much wider a letter is, relative to the chart, on a 320-pixel screen.
+_APART, _APART_NARROW = 8, 19  # In percent: the minimum distance between the current time and a labeled hour.
+_GAP = 0.6  # In percent: the gap between two bars in one lane.
+# In pixels: the height of a lane, the height of a bar, and the margin above and below all lanes.
+_LANE, _BAR, _EDGE = 27, 21, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A bar to draw: the holder, a note, the times and the look."""
+    """A bar to draw: its holder, note, times and style."""
 
     identity: Identity
     note: str
@@ -64,7 +65,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A tick on the time axis. ``desk``: its label doesn't fit on a narrow screen."""
+    """A tick on the time axis. ``desk``: the label is shown only on wide screens."""
 
     x: str
     label: str
@@ -87,7 +88,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart with all positions computed, ready for the template."""
+    """A chart with all positions computed for the template."""
 
     ticks: list[Tick]
     bars: list[Bar] = field(default_factory=list)
@@ -97,9 +98,9 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class LaneBar:
-    """A bar in a row of stacked bars. Positions are in percent across and pixels down.
+    """A bar in a row of stacked bars. Horizontal positions are in percent, vertical ones in pixels.
 
-    ``beside``: the text is beside the bar, not inside it. ``desk``: the text doesn't fit on a narrow screen.
+    ``beside``: the text is beside the bar, not inside it. ``desk``: the text is shown only on wide screens.
     """
 
     span: Span
@@ -139,7 +140,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A group with the positions of its bars and bands."""
+    """A group, with the positions of its bars and bands."""
 
     group: Group
     height: int
@@ -198,8 +199,8 @@ def _place(start: dt.datetime, end: dt.datetime) -> Place:
 
 
 def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[Tick], str]:
-    """Return the ticks of the axis, except those near now, and the position of now; empty if it is
-    outside.
+    """Return the ticks of the axis, except those near the current time, and the position of the current time;
+    empty if it is outside the chart.
     """
     now_x = (now - start).total_seconds() / (end - start).total_seconds() * 100
     inside = 0 <= now_x <= 100
@@ -215,7 +216,7 @@ def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[
 
 
 def _row(group: Group, at: Place, *, short: bool) -> Row:
-    free: list[float] = []  # where the free space of each lane begins, in percent
+    free: list[float] = []  # In percent: where the free space of each lane begins.
     lanes: list[list[_Placed]] = []
     for span in sorted(group.spans, key=lambda span: (span.start, span.end)):
         x, width = at(span.start), max(at(span.end) - at(span.start), 0.5)
@@ -240,8 +241,8 @@ def _row(group: Group, at: Place, *, short: bool) -> Row:
 
 
 def _beside(x: float, width: float, wide: float) -> tuple[float, float, float, str, bool]:
-    """Return the start and end of a bar with its text, the text's position and anchor, and whether it is
-    beside the bar.
+    """Return the start and end of a bar including its text, the text's position and anchor, and whether the
+    text is beside the bar.
     """
     right = x + width
     if width >= wide + 1.5:
@@ -254,7 +255,7 @@ def _beside(x: float, width: float, wide: float) -> tuple[float, float, float, s
 
 
 def _lane_bars(number: int, lane: Sequence[_Placed]) -> Iterable[LaneBar]:
-    y, taken = _EDGE + number * _LANE, 0.0  # percent: the end of the last bar or text on a narrow screen
+    y, taken = _EDGE + number * _LANE, 0.0  # In percent: the end of the last bar or text on a narrow screen.
     for here, one in enumerate(lane):
         fits, taken = _fits(one, taken, until=lane[here + 1].x if here + 1 < len(lane) else 100)
         yield LaneBar(
@@ -273,8 +274,8 @@ def _lane_bars(number: int, lane: Sequence[_Placed]) -> Iterable[LaneBar]:
 
 
 def _fits(one: _Placed, taken: float, *, until: float) -> tuple[bool, float]:
-    """Return whether a bar's text fits on a narrow screen, between what is on its left and the next bar, and
-    where the lane is then taken up to.
+    """Return whether a bar's text fits on a narrow screen between the preceding and the next bar, and where
+    the occupied part of the lane then ends.
     """
     wide, right = len(one.text) * _LETTER * _NARROW, one.x + one.width
     if not one.beside:

@@ -22,11 +22,11 @@ def span_of_grant(
     urgent: bool | None = None,
     now: dt.datetime | None = None,
 ) -> Span:
-    """Return a grant's bar, up to its deadline or its earlier end.
+    """Return a grant's bar, which ends at the deadline or at an earlier end.
 
-    ``identity`` is its holder, if already loaded. ``urgent`` marks incident and break-glass access. With
-    ``now``, the bar of a grant that is still ending extends to now, and that of an ended grant shows how it
-    ended.
+    ``identity`` is the holder, if already loaded. ``urgent`` marks incident and break-glass access. With
+    ``now``, the bar of a grant that is still ending extends to now, and the bar of an ended grant shows how
+    the grant ended.
     """
     start = grant.starts_at
     end = grant.ended_at or grant.expires_at
@@ -64,7 +64,7 @@ def _look_of_grant(grant: Grant, end: dt.datetime, now: dt.datetime | None) -> t
 def span_of_request(
     request: AccessRequest, now: dt.datetime, *, note: str = "", emphasis: bool = False
 ) -> Span:
-    """Return a request's bar: the time it would have if approved now, or would have had."""
+    """Return a request's bar: the period that it would have covered, or would cover if approved now."""
     waits = request.state == RequestState.PENDING and request.lapses_at > now
     start, end = would_run(request, now if waits or emphasis else request.created_at)
     expired = request.state in (RequestState.PENDING, RequestState.LAPSED)

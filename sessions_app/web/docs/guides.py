@@ -1,4 +1,4 @@
-"""The guides and the reference. They contain nothing about anyone, so like the API description they need no
+"""The guides and the reference. They contain no personal data, so like the API description they need no
 sign-in.
 """
 
@@ -16,8 +16,8 @@ from sessions_app.web.docs import guides_page
 @never_cache
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    """List all guides and the reference, or the sections that match a search. A name from the reference leads
-    to its entry.
+    """List all guides and the reference, or the sections that match a search. A search for an exact reference
+    name redirects to its entry.
     """
     text = request.GET.get("q", "").strip()
     if entry := guides_page.entry_named(text):
@@ -55,7 +55,5 @@ def reference(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _frame(request: HttpRequest) -> str:
-    """Return the template around the page: the frame of all pages, or for anonymous readers one with a
-    sign-in link.
-    """
+    """Return the base template: the usual one, or for anonymous readers one with a sign-in link."""
     return "ui/app.html" if isinstance(request.user, Identity) else "docs/open.html"

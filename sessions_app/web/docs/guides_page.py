@@ -14,8 +14,7 @@ from sessions_app.web.docs.markdown import Document, Section, read_document
 from sessions_app.web.docs.reference.pages import pages
 
 FOLDER = settings.BASE_DIR / "templates" / "docs"
-# In reading order: tutorials, then what people do with Stint, then how it is run, then what there is to know
-# about it.
+# In reading order: tutorials, everyday use, operation, then background.
 SHELVES = {
     "Tutorials": (
         "first-ssh-target",
@@ -43,17 +42,19 @@ SHELVES = {
     ),
     "Understand Stint": ("concepts", "compared", "coming-from", "faq"),
 }
-# The length of an excerpt in characters, and the most results.
+# The length of an excerpt in characters, and the maximum number of results.
 EXCERPT, MOST = 160, 30
 
 
-# What only the reference has as a title, such as `not_found` and `grant.ended`.
+# Names that only reference entries have, such as `not_found` and `grant.ended`.
 _IDENTIFIER = re.compile(r"[A-Za-z0-9-]+[_.][A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """One guide, or one page of the reference. ``name`` is that of its file without `.md`, or of the page."""
+    """One guide or one reference page. ``name`` is the file name without `.md`, or the name of the reference
+    page.
+    """
 
     name: str
     document: Document
@@ -61,12 +62,12 @@ class Guide:
 
     @property
     def title(self) -> str:
-        """Return its level-1 heading."""
+        """Return the guide's level-1 heading."""
         return self.document.title
 
     @property
     def url(self) -> str:
-        """Return its address."""
+        """Return the guide's address."""
         return reverse(self.view, args=[self.name])
 
     @property
@@ -99,7 +100,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class GuidePage:
-    """A guide, with the ones before and after it."""
+    """A guide, with the previous and the next one."""
 
     guide: Guide
     before: Guide | None
@@ -128,13 +129,13 @@ def reference() -> list[Guide]:
 
 
 def reference_page(name: str) -> Guide | None:
-    """Return a page of the reference by its name; None if there is none."""
+    """Return a reference page by its name; None if there is none."""
     return next((page for page in reference() if page.name == name), None)
 
 
 def entry_named(text: str) -> Found | None:
-    """Return the entry of the reference with this name, such as a setting or an error code; None if it is not
-    just one.
+    """Return the reference entry with this name, such as a setting or an error code; None unless exactly one
+    matches.
     """
     if not _IDENTIFIER.fullmatch(text):
         return None
@@ -143,8 +144,8 @@ def entry_named(text: str) -> Found | None:
 
 
 def search_guides(text: str) -> list[Found]:
-    """Return the sections that contain all words, ignoring case. First comes what has this name, then what
-    has the words in its title.
+    """Return the sections that contain all words, ignoring case. Sections with exactly this name come first,
+    then those with the words in their titles.
     """
     words = text.casefold().split()
     found = [

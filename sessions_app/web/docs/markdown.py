@@ -20,8 +20,8 @@ PROMPT = "$ "
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading of a guide, with all text up to the next one. ``anchor`` is empty for the text above the
-    first one.
+    """A heading of a guide, with all text up to the next heading. ``anchor`` is empty for the text above the
+    first heading.
     """
 
     title: str
@@ -32,7 +32,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A rendered guide. ``html`` is everything but the title, which the page shows."""
+    """A rendered guide. ``html`` is everything except the title, which the page shows separately."""
 
     title: str
     summary: str
@@ -41,8 +41,8 @@ class Document:
 
 
 def read_document(source: str) -> Document:
-    """Render a guide: one level-1 heading, then a paragraph that sums it up. Raises ValueError if they are
-    missing.
+    """Render a guide: one level-1 heading, a summary paragraph, and the text. Raises ValueError if the
+    heading or the summary is missing.
     """
     tokens = _MARKDOWN.parse(source)
     if [token.type for token in tokens[:4:3]] != ["heading_open", "paragraph_open"] or tokens[0].tag != "h1":
@@ -67,8 +67,8 @@ def render_line(source: str) -> SafeString:
 
 
 def commands_of(block: str) -> str:
-    """Return the commands in a console block: the lines after prompts, and those that a backslash
-    continues.
+    """Return the commands in a console block: the lines after prompts, and their continuation lines after a
+    backslash.
     """
     typed, goes_on = [], False
     for line in block.splitlines():
@@ -101,10 +101,10 @@ def _plain(token: Token) -> str:
 
 
 class _Renderer(RendererHTML):
-    """Renders Stint's markup in place of the library's plain markup."""
+    """Renders headings, tables and code blocks with Stint's own markup."""
 
     def fence(self, tokens: Sequence[Token], idx: int, _options: OptionsDict, _env: EnvType) -> str:
-        """Return a block of code that scrolls and can be copied. Of a console block, only the commands are
+        """Return a code block that scrolls and can be copied. From a console block, only the commands are
         copied.
         """
         token = tokens[idx]
@@ -125,7 +125,7 @@ class _Renderer(RendererHTML):
         return f"</a></{tokens[idx].tag}>"
 
     def table_open(self, tokens: Sequence[Token], idx: int, _options: OptionsDict, _env: EnvType) -> str:
-        """Return a table that scrolls on its own on narrow screens, labeled by its columns."""
+        """Return a table that scrolls by itself on narrow screens, labeled by its column headings."""
         end = next(at for at in range(idx, len(tokens)) if tokens[at].type == "thead_close")
         columns = ", ".join(_plain(token) for token in tokens[idx:end] if token.type == "inline")
         return format_html(

@@ -1,4 +1,6 @@
-"""A document of the catalog as a form, made from its JSON schema. The form changes the document's text."""
+"""Edits a catalog document with a form that is generated from its JSON schema. The form changes the
+document's text.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,16 @@ from sessions_app.web.forms.faults import Faults, count_of
 PREFIX = "f."
 MISSING: Any = object()
 Schema = Mapping[str, Any]
-# Choices with at most this many values are shown side by side.
+# Up to this many choices are shown side by side.
 _FEW = 4
 _KEPT = ("description", "default", "examples", "word")
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentField:
-    """One field. ``shape`` is text, lines, choice, tick, yaml, group or rows; the last two have ``parts``.
+    """One field. ``shape`` is text, lines, choice, tick, yaml, group or rows. Groups and rows have ``parts``.
 
-    ``present`` is whether the document has a value for it.
+    ``present``: the document has a value for the field.
     """
 
     name: str
@@ -40,28 +42,28 @@ class DocumentField:
     present: bool = False
     choices: Sequence[str] = ()
     parts: Sequence[DocumentField] = ()
-    # A word that can be written instead of rows, such as `none`, and whether it is.
+    # A word that can be the value instead of rows, such as `none`, and whether it is the current value.
     word: str = ""
     is_word: bool = False
 
     @property
     def id(self) -> str:
-        """The id of the input."""
+        """The id of the input element."""
         return self.name.replace(".", "-")
 
     @property
     def template(self) -> str:
-        """The template that renders it."""
+        """The template that renders the field."""
         return f"ui/form/{self.shape}.html"
 
     @property
     def is_short(self) -> bool:
-        """Whether its choices fit side by side."""
+        """Whether the choices fit side by side."""
         return len(self.choices) <= _FEW and self.required
 
     @property
     def names(self) -> Iterator[str]:
-        """The names of all inputs in it, in order."""
+        """The names of all inputs in the field, in order."""
         yield self.name
         for part in self.parts:
             yield from part.names
@@ -69,7 +71,7 @@ class DocumentField:
 
 @dataclass(frozen=True, slots=True)
 class DocumentForm:
-    """The fields of a document. ``above`` is a sentence about keys that only the text shows."""
+    """The fields of a document. ``above`` is a sentence that lists the keys that only the text view shows."""
 
     fields: Sequence[DocumentField] = ()
     faults: Faults = field(default_factory=Faults)
@@ -88,7 +90,7 @@ class DocumentForm:
 
     @property
     def marked(self) -> set[str]:
-        """The names of the fields with a problem, and of the groups around them."""
+        """The names of the fields with a problem, and of the groups that contain them."""
         parts = (name.split(".") for name in self.faults.at)
         return {".".join(one[:end]) for one in parts for end in range(1, len(one) + 1)}
 
@@ -117,20 +119,22 @@ def form_of(source: str, schema: Schema, problems: Sequence[Problem]) -> Documen
 
 
 def shows_form(sent: QueryDict) -> bool:
-    """Whether the form is shown: the other view is chosen with a button, otherwise the current one stays."""
+    """Whether to show the form: if the reader pressed a button that switches the view, the other view is
+    shown, otherwise the current one.
+    """
     chosen = sent.get("act")
     return chosen == "form" or (chosen != "yaml" and sent.get("view") == "form")
 
 
 def with_form(source: str, schema: Schema, sent: QueryDict) -> str:
-    """Return the text of a document with the changes of the form, if the form was sent."""
+    """Return the text of a document, with the form's changes if a form was sent."""
     return applied(source, schema, sent) if schema and sent.get("view") == "form" else source
 
 
 def applied(source: str, schema: Schema, sent: QueryDict) -> str:
-    """Return the text of a document with the values that a form sent.
+    """Return the text of a document with the values from a sent form.
 
-    Text that can't be parsed stays as it is.
+    Text that can't be parsed is returned unchanged.
     """
     try:
         data = load_yaml(source)
@@ -141,7 +145,7 @@ def applied(source: str, schema: Schema, sent: QueryDict) -> str:
 
 
 def _nearest(path: str, names: Sequence[str]) -> str:
-    """Return the name of the field of a problem, or of the closest field around it."""
+    """Return the name of the field that a problem concerns, or of the nearest field that contains it."""
     parts = re.findall(r"[^.\[\]]+", path)
     while parts:
         if (name := PREFIX + ".".join(parts)) in names:
@@ -151,9 +155,9 @@ def _nearest(path: str, names: Sequence[str]) -> str:
 
 
 def _keys(node: Schema, schema: Schema) -> Iterator[tuple[str, Schema, bool]]:
-    """Yield the keys of a mapping in the order of the schema, each with its schema and whether it is needed.
+    """Yield the keys of a mapping in schema order, each with its schema and whether it is required.
 
-    The kind of a document is chosen when it is created.
+    The key `kind` is left out, because a document's kind is chosen when it is created.
     """
     for key, about in node.get("properties", {}).items():
         if "const" not in about:
@@ -161,7 +165,7 @@ def _keys(node: Schema, schema: Schema) -> Iterator[tuple[str, Schema, bool]]:
 
 
 def _plain(node: Schema) -> Schema:
-    """Return a schema without its reference and its null alternative."""
+    """Return a schema with its reference resolved and without its null alternative."""
     definitions = node.get("$defs", {})
     named = str(node.get("$ref", "")).rpartition("/")[2]
     if named:
@@ -198,7 +202,7 @@ def _shape(node: Schema) -> str:
 
 
 def _fits(shape: str, value: Any) -> bool:
-    """Whether a value of a document can be shown in a field of a shape."""
+    """Whether a document's value can be shown in a field of this shape."""
     if value is MISSING or value is None:
         return True
     wanted: Any = {"group": dict, "rows": list, "lines": list, "tick": bool}.get(shape)
@@ -282,7 +286,7 @@ def _yaml(value: Any) -> str:
 def _sent_keys(
     node: Schema, schema: Schema, old: Mapping[str, Any], name: str, sent: QueryDict
 ) -> dict[str, Any]:
-    """Return a mapping with the values that were sent. Keys that the form doesn't show stay."""
+    """Return a mapping with the values that were sent. Keys that the form doesn't show are kept."""
     new = dict(old)
     for key, about, _ in _keys(node, schema):
         value = _sent(about, old.get(key, MISSING), f"{name}.{key}", sent)
@@ -326,7 +330,7 @@ def _sent_rows(node: Schema, old: Any, name: str, sent: QueryDict) -> Any:
 
 
 def _value(shape: str, node: Schema, text: str) -> Any:
-    """Return the value of a document for what was typed. Text that is no value of its type stays text."""
+    """Convert typed text to a document value. Text that isn't valid for the field's type stays a string."""
     if not text:
         return MISSING
     if shape == "lines":

@@ -1,4 +1,4 @@
-"""The pages for each kind of document in the catalog, and their shared editor."""
+"""The pages for each kind of catalog document, and their shared editor."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Row_co = TypeVar("Row_co", bound=Model, covariant=True)
 
 
 class _Administered(Protocol[Row_co]):
-    """A queryset of one kind of document in the catalog."""
+    """A queryset of one kind of catalog document."""
 
     def administered_by(self, identity: Identity) -> QuerySet[Row_co]: ...
 
 
 class DocumentPages(NamedTuple):
-    """The pages of a kind. ``listed`` is the URL name of the list, and ``stem`` is the stem of the other URL
-    names. ``has_page``: a document can be viewed without editing it.
+    """The pages for a kind. ``listed`` is the URL name of the list, and ``stem`` is the stem of the other URL
+    names. ``has_page``: a document can be viewed without the editor.
     """
 
     kind: Kind
@@ -42,17 +42,17 @@ class DocumentPages(NamedTuple):
 
     @property
     def noun(self) -> str:
-        """The noun for one document."""
+        """The noun for one document of the kind."""
         return NOUN[self.kind]
 
     @property
     def new_label(self) -> str:
-        """The label of the button that creates one."""
+        """The label of the button that creates a document."""
         return f"New {self.noun}"
 
     @property
     def new_url(self) -> str:
-        """The address of the page that creates one."""
+        """The address of the page that creates a document."""
         return reverse(f"{self.stem}_new")
 
     @property
@@ -61,7 +61,7 @@ class DocumentPages(NamedTuple):
         return reverse(self.listed)
 
     def url_of(self, name: str) -> str:
-        """Return the address of the page of one document."""
+        """Return the address of a document's page."""
         return reverse(self.stem if self.has_page else f"{self.stem}_edit", args=[name])
 
 
@@ -81,8 +81,8 @@ PLACE_OF_NOUN = {place.noun: place for place in PLACES.values()}
 
 @dataclass(frozen=True, slots=True)
 class Editing:
-    """One document in its editor. ``name`` is empty for a new one. ``based_on`` is the state in which it was
-    opened.
+    """One document in its editor. ``name`` is empty for a new document. ``based_on`` identifies the version
+    that was opened.
     """
 
     place: DocumentPages
@@ -104,7 +104,7 @@ class Editing:
 
     @property
     def crumbs(self) -> list[Linked]:
-        """The breadcrumbs. The last one has no address."""
+        """The breadcrumbs. The last breadcrumb has no link."""
         first = Linked(self.place.title, self.place.list_url)
         if not self.name:
             return [first, Linked("New")]
@@ -114,7 +114,7 @@ class Editing:
 
     @property
     def save(self) -> str:
-        """The label of the save button."""
+        """The label of the Save button."""
         return "Save" if self.name else f"Create {self.place.noun}"
 
     @property
@@ -142,13 +142,15 @@ def administered(request: HttpRequest, rows: _Administered[Row_co], name: str) -
 
 
 def editing(request: HttpRequest, kind: Kind, name: str | None, typed: Typed, outcome: SaveResult) -> Editing:
-    """Return the content of a document's editor. A submitted form includes the state that it is based on."""
+    """Return the content of a document's editor. A submitted form includes the version that it is based
+    on.
+    """
     based_on = request.POST.get("based_on") or (state_of(kind, name) if name else "")
     return Editing(PLACES[kind], name or "", typed, outcome, based_on, edited_at(request, PLACES[kind], name))
 
 
 def edited_at(request: HttpRequest, place: DocumentPages, name: str | None) -> str:
-    """Return the address that the editor's form is sent to, also on a page that another form produced."""
+    """Return the address to which the editor's form is sent, even if another form produced the page."""
     own = reverse(f"{place.stem}_edit", args=[name]) if name else request.path
     return request.get_full_path() if request.path == own else own
 
@@ -164,8 +166,8 @@ def edit_document(
     status: int | None = None,
     **more: Any,
 ) -> HttpResponse:
-    """Render the editor of one document: save what was sent, or show ``source``. ``pressed`` is False if
-    another form on the page was sent; ``status`` is then the status of the page.
+    """Render a document's editor: save what was sent, or show ``source``. If another form on the page was
+    sent, ``pressed`` is False and ``status`` is the HTTP status.
     """
     outcome = SaveResult()
     if request.method == "POST" and pressed:

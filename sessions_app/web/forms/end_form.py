@@ -14,8 +14,8 @@ MOST = 5
 
 
 class Affected(NamedTuple):
-    """Commands that the end affects: a title, the first few with what they wait for, and the number of the
-    rest.
+    """Commands affected by the end of a grant: a title, the first few commands with what they are waiting
+    for, and the number of further commands.
     """
 
     title: str
@@ -51,7 +51,7 @@ class EndForm:
 
     @property
     def spares(self) -> bool:
-        """Whether some commands may finish unless they are terminated too."""
+        """Whether some commands may finish unless they are also terminated."""
         return bool(self.ending.finish) and not self.cutting
 
     @property

@@ -1,5 +1,5 @@
-"""Assigns the faults of a form to its fields. Each is shown once; only faults without a field are shown above
-the form.
+"""Assigns form errors to fields. Each error is shown once; only errors without a field are shown above the
+form.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from sessions_app.web.templatetags.stint import in_zone
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The faults of a form. ``at`` maps field names to faults, in the order of the fields. ``above`` is the
-    text above the form.
+    """The errors of a form. ``at`` maps field names to errors, in field order. ``above`` is the text above
+    the form.
     """
 
     at: Mapping[str, str] = field(default_factory=dict)
     above: tuple[str, ...] = ()
-    # The error's own names of the faults that are shown at fields.
+    # The names, as the error spells them, of the errors that are shown at fields.
     said: frozenset[str] = frozenset()
 
     @property
     def texts(self) -> str:
-        """The text of all faults at fields."""
+        """The text of all field errors."""
         return " ".join(self.at.values())
 
 
 def faults_of(error: StintError | None, names: str) -> Faults:
-    """Assign an error's faults to the fields of a form.
+    """Assign the messages of an error to a form's fields.
 
     ``names`` are the form's fields in order. `days:lifetime,until` is the field `days`, whose name in errors
     is `lifetime` or `until`.
@@ -63,7 +63,7 @@ def faults_of(error: StintError | None, names: str) -> Faults:
 
 
 def faults_of_document(problems: Sequence[Problem], names: str) -> Faults:
-    """Assign a document's faults to the fields of the form that produces it. ``names`` is as for
+    """Assign a document's errors to the fields of its form. ``names`` has the same format as for
     ``faults_of``, with the document's top-level keys.
     """
     fields: dict[str, list[str]] = {}
@@ -74,17 +74,17 @@ def faults_of_document(problems: Sequence[Problem], names: str) -> Faults:
 
 
 def count_of(at: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the text above a form with several wrong fields. A single fault needs none."""
+    """Return the text above a form with several invalid fields. For a single one, return nothing."""
     return (f"{len(at)} fields need fixing.",) if len(at) > 1 else ()
 
 
 def _tells(text: str) -> bool:
-    """Whether a message has details. A short one such as “Needed.” has none."""
+    """Whether a message has details, unlike a fragment such as “Needed.”, which has none."""
     return len(text.split()) > 2
 
 
 def _once(texts: list[str]) -> str:
-    """Join messages, without those that an earlier one contains."""
+    """Join messages, leaving out those contained in an earlier message."""
     kept: list[str] = []
     for text in texts:
         if text and not any(text.rstrip(".") in one for one in kept):

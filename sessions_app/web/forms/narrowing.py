@@ -1,5 +1,5 @@
-"""Filters in the addresses of the lists of grants and requests, with which other pages lead to the rows that
-they count.
+"""Filters in the addresses of the grant and request lists. Other pages use them to link to the rows behind a
+number.
 """
 
 from __future__ import annotations
@@ -24,24 +24,26 @@ _DAY = dt.timedelta(days=1)
 
 
 class Chip(NamedTuple):
-    """One filter that is set, and the query string without it."""
+    """One active filter, and the query string without it."""
 
     text: str
     without: str
 
 
 class Filter(NamedTuple):
-    """A filter: the text of its chip, with the value, and the condition for a value (None: not a value)."""
+    """A filter: the chip's text, which includes the value, and the query condition for a value (None if the
+    value is invalid).
+    """
 
     text: str
     condition: Callable[[str], Q | None]
 
 
 def narrowed_grants(found: QuerySet[Grant], query: QueryDict) -> tuple[QuerySet[Grant], list[Chip]]:
-    """Return the grants that match the filters in an address, and the filters.
+    """Return the grants that match the filters in an address, and the active filters.
 
-    ``since`` and ``until`` are days in the reader's time zone, both inclusive. They apply to when grants were
-    created, or, with ``ended=1``, to when their end was confirmed.
+    ``since`` and ``until`` are days in the reader's time zone, both inclusive. They filter by creation time
+    or, with ``ended=1``, by the time when the end was confirmed.
     """
     if query.get("late"):
         found = found.annotate(took=took())
@@ -51,7 +53,9 @@ def narrowed_grants(found: QuerySet[Grant], query: QueryDict) -> tuple[QuerySet[
 def narrowed_requests(
     found: QuerySet[AccessRequest], query: QueryDict
 ) -> tuple[QuerySet[AccessRequest], list[Chip]]:
-    """Return the requests that match the filters in an address, and the filters. Days are as for grants."""
+    """Return the requests that match the filters in an address, and the active filters. Days work as for
+    grants.
+    """
     return _narrowed(found, query, _REQUESTS)
 
 

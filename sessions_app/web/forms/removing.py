@@ -1,6 +1,4 @@
-"""Removes an object from the catalog in two steps: the page shows which grants end, and a second click
-confirms.
-"""
+"""Removes a catalog object in two steps: a page shows which grants would end, and a second click confirms."""
 
 from __future__ import annotations
 
@@ -24,7 +22,9 @@ KEPT = "No one can request it anymore. Its requests and grants stay in the recor
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """How one kind of object is removed. ``says`` explains it before the removal, ``done`` afterward."""
+    """How one kind of object is removed. ``says`` is the explanation before the removal, ``done`` the message
+    afterward.
+    """
 
     kind: Kind
     done: str
@@ -57,7 +57,7 @@ class RemovalPage:
 
     @property
     def revoked(self) -> str:
-        """The API tokens that are revoked with it, as a sentence; empty if there are none."""
+        """A sentence about the API tokens that are revoked with the policy; empty if there are none."""
         if not self.tokens:
             return ""
         return (
@@ -79,8 +79,8 @@ def press_remove(
     policies: Sequence[AccessPolicy] = (),
     tokens: int = 0,
 ) -> HttpResponse:
-    """Show which grants end. With ``confirm``, remove the object, unless grants would end that were not
-    shown.
+    """Show which grants would end. With ``confirm``, remove the object, unless there are grants that the page
+    did not show.
     """
     confirmed = request.POST.get("confirm") == "1"
     plan = remove_document(

@@ -1,4 +1,4 @@
-"""A new request as typed into a form, or as a link or an earlier request fills it in. Invalid input stays as
+"""A new request, as typed into a form or prefilled by a link or an earlier request. Invalid input is kept as
 typed.
 """
 
@@ -23,11 +23,11 @@ PARAMETER = "p."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A request that isn't submitted yet. All values are text as typed.
+    """A request that isn't submitted yet. All values are strings as typed.
 
-    ``targets`` None means all targets of the cluster. ``incident`` is the reference of the selected workflow,
-    of any kind. ``other_workflow`` is a reference that was typed instead. ``find`` is the text that clusters
-    are searched for.
+    If ``targets`` is None, all targets of the cluster are meant. ``incident`` is the reference of the
+    selected workflow of any kind; ``other_workflow`` is a typed reference instead. ``find`` is the text to
+    search clusters for.
     """
 
     kind: str = RequestKind.PLANNED
@@ -55,12 +55,12 @@ class Draft:
 
     @property
     def workflow(self) -> str:
-        """The reference of the workflow that the request is for."""
+        """The reference of the request's workflow."""
         return self.other_workflow or self.incident
 
     @property
     def starts_later(self) -> bool:
-        """Whether it has a start time and is of a kind that can have one."""
+        """Whether the draft has a start time and is of a kind that allows one."""
         return self.kind == RequestKind.PLANNED and bool(self.day)
 
     def new_request(self) -> NewRequest:
@@ -80,7 +80,7 @@ class Draft:
         )
 
     def as_query(self) -> str:
-        """Return the query string that fills the form with this draft."""
+        """Return the query string that prefills the form with this draft."""
         start = f"{self.day}T{self.hour}" if self.starts_later and self.hour else ""
         values: dict[str, str | tuple[str, ...]] = {
             "kind": self.kind,
@@ -98,7 +98,7 @@ class Draft:
         return urlencode({name: value for name, value in values.items() if value}, doseq=True)
 
     def applied(self, offer: str) -> Draft:
-        """Return the draft with a rule's suggested fix applied: `duration=14400`, `workflow=CHG-7`,
+        """Return the draft with the fix that a rule suggests: `duration=14400`, `workflow=CHG-7`,
         `starts_at=2026-11-28T01:00:00+00:00`.
         """
         name, _, value = offer.partition("=")
@@ -122,7 +122,7 @@ def draft_of_form(data: QueryDict) -> Draft:
     return Draft(
         kind=_kind(data.get("kind", "")),
         cluster=data.get("cluster", ""),
-        # Once another cluster is chosen, the search is over.
+        # After another cluster is selected, the search is cleared.
         find=data.get("find_cluster", "").strip()
         if data.get("cluster", "") == data.get("shown_cluster", "")
         else "",
@@ -143,8 +143,9 @@ def draft_of_form(data: QueryDict) -> Draft:
 
 
 def draft_of_link(query: QueryDict) -> Draft:
-    """Return the draft in a link: `?cluster=&set=&for=&ticket=&target=&kind=&workflow=`, and `p.NAME=` for
-    parameters. Links in refusals of the API and gateways have `command_set=`, as in the API.
+    """Return the draft encoded in a link: `?cluster=&set=&for=&ticket=&target=&kind=&workflow=`, and
+    `p.NAME=` for parameters. Links in refusals by the API and the gateways use `command_set=`, as the API
+    does.
     """
     start = query.get("start", "")
     draft = Draft(
@@ -165,8 +166,8 @@ def draft_of_link(query: QueryDict) -> Draft:
 
 
 def draft_of_request(request: AccessRequest, targets: Iterable[str]) -> Draft:
-    """Return a draft that repeats a request, on those of its targets that still exist, and without
-    its start.
+    """Return a draft that repeats a request without its start time, on those of its targets that still
+    exist.
     """
     kind = request.extends.request.kind if request.extends else request.kind
     return Draft(

@@ -1,4 +1,4 @@
-"""Saves a document of the catalog from a page, which first shows the grants that would end."""
+"""Saves a catalog document from a page, after the page has shown the grants that would end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sessions_app.web.layout.views import who
 
 @dataclass(frozen=True, slots=True)
 class SaveResult:
-    """The result of a click: the document was saved, a plan needs confirmation, or an error
+    """The result of pressing Save: the document was saved, the planned change needs confirmation, or an error
     prevented saving.
     """
 
@@ -31,12 +31,12 @@ class SaveResult:
 
     @property
     def problems(self) -> Sequence[Problem]:
-        """The faults of the document, with their lines."""
+        """The document's errors, with their lines."""
         return self.error.problems if isinstance(self.error, CannotBeRead) else ()
 
     @property
     def status(self) -> int:
-        """The HTTP status of a page if nothing was saved."""
+        """The HTTP status of the page if nothing was saved."""
         return self.error.status if self.error else 200
 
     @property
@@ -46,12 +46,12 @@ class SaveResult:
 
     @property
     def told(self) -> str:
-        """The references of these grants, which the confirmation sends back."""
+        """The references of the grants that end, which the confirmation sends back."""
         return " ".join(self.plan.ends) if self.plan else ""
 
 
 def ending(plan: Plan) -> Sequence[Grant]:
-    """Return the grants that end with a change, with their holders."""
+    """Return the grants that end because of the change, with their holders."""
     found = Grant.objects.filter(ref__in=plan.ends).select_related(
         "holder", "command_set_version__command_set", "cluster"
     )
@@ -61,10 +61,10 @@ def ending(plan: Plan) -> Sequence[Grant]:
 def press(
     request: HttpRequest, *, kind: Kind, source: str, name: str | None, based_on: str | None = None
 ) -> SaveResult:
-    """Save the submitted document, or return the change without saving it.
+    """Save the submitted document, or return the planned change without saving.
 
-    Nothing is saved with ``act=look``, or if grants would end that were not shown. Without ``based_on``, the
-    form includes the state that it is based on.
+    Nothing is saved with ``act=look``, or if grants would end that the page did not show. Without
+    ``based_on``, the form contains the version that the edit is based on.
     """
     me, now = who(request), clock.now()
     based_on = request.POST.get("based_on") if based_on is None else based_on
@@ -88,7 +88,7 @@ def press(
 
 
 def proposed(proposal: Proposal) -> str:
-    """Return a message that a document was proposed and not saved."""
+    """Return the message shown when a document was proposed instead of saved."""
     return (
         f"{proposal.name} is unchanged. Your change may widen its {', '.join(proposal.wider)}, "
         "so another administrator must publish it. They were notified."
@@ -96,7 +96,7 @@ def proposed(proposal: Proposal) -> str:
 
 
 def said(outcome: SaveResult, name: str) -> str:
-    """Return a message about what was saved."""
+    """Return the message shown after saving."""
     plan = outcome.plan
     if plan and plan.proposal:
         return proposed(plan.proposal)

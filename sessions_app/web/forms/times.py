@@ -23,10 +23,10 @@ def typed_duration(text: str) -> int:
 
 
 def parse_start(day: str, hour: str, prefix: str = "") -> dt.datetime | None:
-    """Return the time for a date and a time of day in the reader's time zone; None if both are empty.
+    """Convert a date and a time of day in the reader's time zone; return None if both are empty.
 
-    The fields are named ``day`` and ``hour``, after the prefix. Raises InvalidInput if one of them is
-    missing, if the text isn't a date or time, or if the time is skipped when clocks go forward.
+    The fields are named ``day`` and ``hour``, after the prefix. Raises InvalidInput if one is missing or
+    invalid, or if clocks skip that time when they go forward.
     """
     if not day and not hour:
         return None
@@ -61,7 +61,7 @@ def parse_start(day: str, hour: str, prefix: str = "") -> dt.datetime | None:
 
 
 def parse_hour(text: str) -> dt.time | None:
-    """Return a typed time of day such as `14:00`; None for anything else."""
+    """Convert a typed time of day such as `14:00`; return None if the text is invalid."""
     try:
         return parse_time(text)
     except ValueError:
@@ -69,5 +69,7 @@ def parse_hour(text: str) -> dt.time | None:
 
 
 def at_hour(day: dt.date, hour: dt.time | None = None) -> dt.datetime:
-    """Return a time of day in the reader's time zone, converted to UTC. Without a time, it is midnight."""
+    """Return a time of day on a day in the reader's time zone, converted to UTC. Without a time of day, use
+    midnight.
+    """
     return timezone.make_aware(dt.datetime.combine(day, hour or dt.time())).astimezone(dt.UTC)

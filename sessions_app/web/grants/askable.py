@@ -1,4 +1,4 @@
-"""The access that would allow a refused command, and the link that requests it."""
+"""The access that would allow a refused command, and the link to request it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sessions_app.web.forms.request_draft import PARAMETER
 
 
 def askable_sets(reader: Identity, grant: Grant) -> list[CommandSetVersion]:
-    """Return the published command sets that the reader may request on the grant's cluster."""
+    """Return the published command sets that the reader can request on the grant's cluster."""
     policies = AccessPolicy.objects.requestable_by(reader, grant.cluster_id)
     published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
     sets: QuerySet[CommandSet] = (
@@ -31,7 +31,7 @@ def askable_sets(reader: Identity, grant: Grant) -> list[CommandSetVersion]:
 
 def request_query(run: CommandRun, grant: Grant, sets: Sequence[CommandSetVersion]) -> str:
     """Return the query string that prefills the request form for a command, with the first command set that
-    allows it, if any.
+    allows the command, if any.
     """
     query = {"cluster": grant.cluster.name, "target": run.target.name}
     for version in sets:
@@ -43,7 +43,7 @@ def request_query(run: CommandRun, grant: Grant, sets: Sequence[CommandSetVersio
 
 
 def _bindings(version: CommandSetVersion, line: str) -> dict[str, str] | None:
-    """Return the parameters with which a set allows a line; None if it never allows it."""
+    """Return the parameter values with which a command set allows a line; None if it never does."""
     verdict = decide(compiled_open(version), line)
     if not isinstance(verdict, Allowed):
         return None

@@ -1,4 +1,4 @@
-"""The head of a grant's page: its state, the time left, and how it ends."""
+"""The head of a grant's page: the grant's state, the time left, and how it ends."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ WAITING = (GrantState.SCHEDULED, GrantState.PROVISIONING)
 
 
 class Clock(NamedTuple):
-    """The large clock: a time to count down to, or a past time, with its caption and its label for screen
-    readers.
+    """The large clock: a time to count down to or a past time, with its caption and its screen-reader
+    label.
     """
 
     until: dt.datetime | None
@@ -32,7 +32,9 @@ class Clock(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GrantHead:
-    """The head of one grant's page. ``own``: the grant belongs to the reader or to a machine of theirs."""
+    """The head of a grant's page. ``own``: the grant belongs to the reader or to one of the reader's
+    machines.
+    """
 
     card: GrantCard
     own: bool
@@ -45,7 +47,7 @@ class GrantHead:
 
     @property
     def pills(self) -> list[Look]:
-        """Pills for its state and type."""
+        """Pills for the grant's state and type."""
         grant = self.grant
         found = [self.card.look]
         if grant.break_glass:
@@ -77,12 +79,12 @@ class GrantHead:
 
     @property
     def whose(self) -> str:
-        """Whose access it is, as a heading."""
+        """Whose access the grant is, as a heading."""
         return "Your access" if self.yours else f"{self.grant.holder}'s access"
 
     @property
     def clock(self) -> Clock:
-        """The time left, or when it ended."""
+        """The time left, or when the grant ended."""
         grant = self.grant
         if self.card.running:
             return Clock(grant.expires_at, "", "left", "Time left", says=True)
@@ -94,13 +96,13 @@ class GrantHead:
 
     @property
     def starts(self) -> SafeString:
-        """When it starts or started."""
+        """When the grant starts or started."""
         verb = "Starts" if self.grant.state == GrantState.SCHEDULED else "Started"
         return format_html("{} {}", verb, when_both(self.grant.starts_at))
 
     @property
     def ends(self) -> SafeString | str:
-        """How it ends, or why it ended."""
+        """How the grant ends, or why it ended."""
         grant, last = self.grant, when_both(self.grant.expires_at)
         if grant.end_reason:
             return f"{capfirst(grant.why_ended)}{grant.end_note and f': {grant.end_note}'}"
@@ -110,15 +112,15 @@ class GrantHead:
 
     @property
     def held(self) -> bool:
-        """Whether it is suspended until an approver releases it."""
+        """Whether the grant is suspended until an approver releases it."""
         return self.grant.held_at is not None and self.grant.state == GrantState.ACTIVE
 
     @property
     def setting_up(self) -> bool:
-        """Whether it is being provisioned on its targets."""
+        """Whether the grant is being provisioned on its targets."""
         return self.grant.state == GrantState.PROVISIONING
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether a target has not confirmed its end."""
+        """Whether a target has not confirmed the revocation."""
         return self.grant.state == GrantState.REVOKING and bool(self.grant.last_error)

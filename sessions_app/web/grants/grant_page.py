@@ -28,15 +28,15 @@ from sessions_app.web.grants.receipt import Proof, Receipt
 from sessions_app.web.grants.runnable import Runnable, runnable_of, runs_by_gateway, takes_orders
 
 OVER = (GrantState.REVOKING, GrantState.ENDED)
-# The number of commands shown before the rest is collapsed.
+# The number of commands that are not collapsed.
 FIRST = 8
-# The number of targets shown as tabs. More targets are chosen from a list.
+# Up to this many targets are shown as tabs; more are chosen from a list.
 MOST_TABS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class GrantPage:
-    """One grant for one reader."""
+    """One grant as one reader sees it."""
 
     grant: Grant
     head: GrantHead
@@ -45,7 +45,7 @@ class GrantPage:
     may_end: bool
     ending: EndForm
     may_not_review: str
-    # Who can review this break-glass access, if a review is due and the reader can't do it.
+    # Who can review this break-glass access, if a review is due and the reader can't do the review.
     reviewers: Sequence[Identity]
     may_release: bool
     targets: Sequence[Target]
@@ -64,8 +64,8 @@ class GrantPage:
     seen: str
 
     def has_form(self, form: str, which: int | None) -> bool:
-        """Whether the page has a form now. ``which`` is the command's number for ``run``, and the extension
-        in seconds for ``extend``.
+        """Whether the page currently shows a form. ``which`` is the command's number for ``run``, and the
+        extension in seconds for ``extend``.
         """
         holds = self.own and self.grant.state not in OVER
         return {
@@ -89,29 +89,29 @@ class GrantPage:
 
     @property
     def usable(self) -> bool:
-        """Whether it can still be used. If so, the page shows how."""
+        """Whether the grant can still be used. If so, the page shows how."""
         return self.grant.state not in OVER
 
     @property
     def reviewable(self) -> bool:
-        """Whether the reader can review it."""
+        """Whether the reader can review the grant."""
         return self.may_not_review == ""
 
     @property
     def title_of_review(self) -> str:
-        """The heading of its review."""
+        """The heading of the grant's review."""
         return f"Review {self.card.unapproved}"
 
     @property
     def review_advice(self) -> str:
-        """A hint for reviewers on what to do first."""
+        """A hint for reviewers about the first step."""
         if self.grant.cluster.observed == Observed.NOTHING:
             return "Commands are not observed here. Check the target, then describe what you found."
         return "Review what was run, then describe what you found."
 
     @property
     def unapproved_start(self) -> str:
-        """A sentence about who started it without approval, and why."""
+        """A sentence about who started the grant without approval, and why."""
         own = self.grant.is_own_incident
         began = how_it_began(self.grant) if own else f"{self.grant.holder} started without approval"
         reason = self.grant.request.reason
@@ -119,27 +119,27 @@ class GrantPage:
 
     @property
     def target_names(self) -> str:
-        """The names of its targets."""
+        """The names of the grant's targets."""
         return ", ".join(target.name for target in self.targets)
 
     @property
     def more_lines(self) -> Sequence[Runnable]:
-        """The terminal lines of all commands but the first."""
+        """The terminal lines of all commands except the first."""
         return self.runnable[1:]
 
     @property
     def delegated(self) -> list[tuple[bool, Grant]]:
-        """The grants delegated from it, each with whether it was delegated further."""
+        """The grants delegated from this one, each with whether it was delegated further."""
         return [(depth > 1, grant) for depth, grant in self.below]
 
     @property
     def run_title(self) -> str:
-        """The heading of its commands."""
+        """The heading above the grant's commands."""
         return "Run an approved command" if self.may_run else "Allowed commands"
 
     @property
     def run_note(self) -> str:
-        """A note on how its commands run, or why they can't."""
+        """A note on how the grant's commands run, or why they can't run."""
         if self.may_run and self.target:
             return (
                 f"Commands run on {self.target.name} through the gateway. They are recorded and stop when the"
@@ -151,22 +151,22 @@ class GrantPage:
 
     @property
     def target_tabs(self) -> bool:
-        """Whether its few targets are chosen by tabs."""
+        """Whether targets are few enough to be chosen by tabs."""
         return self.own and 1 < len(self.targets) <= MOST_TABS
 
     @property
     def target_select(self) -> bool:
-        """Whether its many targets are chosen from a list."""
+        """Whether targets are so many that they are chosen from a list."""
         return self.own and len(self.targets) > MOST_TABS
 
     @property
     def many_targets(self) -> bool:
-        """Whether there are several targets to issue a credential for."""
+        """Whether a credential can be issued for more than one target."""
         return len(self.targets) > 1
 
     @property
     def heartbeat_ends(self) -> dt.datetime | None:
-        """When it ends unless its holder sends a heartbeat."""
+        """When the grant ends unless its holder sends a heartbeat."""
         return self.grant.heartbeat_due_at if self.grant.state == GrantState.ACTIVE else None
 
     @property
@@ -176,17 +176,17 @@ class GrantPage:
 
     @property
     def by_gateway(self) -> bool:
-        """Whether its commands run through the SSH gateway."""
+        """Whether the grant's commands run through the SSH gateway."""
         return runs_by_gateway(self.grant)
 
     @property
     def takes_orders(self) -> bool:
-        """Whether its commands can be started on the page."""
+        """Whether the grant's commands can be started on the page."""
         return takes_orders(self.grant)
 
     @property
     def issues(self) -> bool:
-        """Whether the grant is used with a credential issued for the target."""
+        """Whether the holder uses the grant with a credential issued for the target."""
         kind = find(self.grant.cluster.kind)
         return kind is not None and kind.issues
 
@@ -197,12 +197,12 @@ class GrantPage:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing can change anymore."""
+        """Whether the grant's state is final."""
         return self.grant.state == GrantState.ENDED
 
     @property
     def address(self) -> str:
-        """The query with which the live part requests its current content."""
+        """The query with which the page's live part requests its current content."""
         log = self.log
         values = {
             "seen": self.seen,
@@ -216,7 +216,7 @@ class GrantPage:
 
     @property
     def watched(self) -> Sequence[RunEntry]:
-        """The running commands that someone watches now."""
+        """The running commands that another person is watching now."""
         return [entry for entry in self.log.entries if entry.running and entry.watchers]
 
     @property
@@ -226,7 +226,7 @@ class GrantPage:
 
     @property
     def first(self) -> Sequence[Runnable]:
-        """The commands that are shown at once."""
+        """The commands that are not collapsed."""
         return self.runnable[:FIRST]
 
     @property
@@ -244,7 +244,7 @@ def grant_page(
     target: str = "",
     typed: Mapping[str, str] | None = None,
 ) -> GrantPage:
-    """Return one grant with the commands tried under it, latest first. ``typed`` are the values of a
+    """Return one grant with its attempted commands, latest first. ``typed`` contains the values of a
     submitted form.
     """
     targets = sorted(grant.targets.all(), key=lambda one: in_order(one.name))
@@ -289,7 +289,7 @@ def _has_key(holder: Identity) -> bool:
 
 
 def end_form(grant: Grant, reader: Identity, now: dt.datetime) -> EndForm | None:
-    """Return the form that ends a grant; None if the reader can't."""
+    """Return the form that ends a grant; None if the reader can't end it."""
     return EndForm(grant, endings([grant], now)[grant.pk]) if _may_end(grant, reader, now) else None
 
 
@@ -298,9 +298,7 @@ def _receipt(grant: Grant, log: Log, proof: Proof, now: dt.datetime) -> Receipt 
 
 
 def _may_end(grant: Grant, reader: Identity, now: dt.datetime) -> bool:
-    """Whether the reader may end a grant that hasn't ended, or terminate commands that may still finish under
-    it.
-    """
+    """Whether the reader can end the grant, or terminate commands that are still running after its end."""
     finishing = grant.finish_until is not None and grant.finish_until > now
     if grant.state == GrantState.ENDED or (grant.state == GrantState.REVOKING and not finishing):
         return False
@@ -315,9 +313,7 @@ def _seen(
     pending: str,
     below: Sequence[tuple[int, Grant]],
 ) -> str:
-    """Return a hash of all that the live part shows, so that a poll without changes leaves the page
-    as it is.
-    """
+    """Return a hash of everything the live part shows, so that polling causes no update without changes."""
     parts: list[object] = [
         grant.version,
         grant.state,

@@ -1,4 +1,4 @@
-"""Views for grants: list and show them, run commands, extend, end and review them, and download receipts."""
+"""Views for grants: list, show, extend, end and review them, run commands, and download receipts."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ LONGEST_TEXT = 100
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the reader's own grants, those in use now, or all that the reader may see: those that have not
-    ended, then the others.
+    """List grants: the reader's own, those in use now, or all visible ones. Grants that have not ended come
+    first.
     """
     show = request.GET.get("show", "")
     asked = ListAsked(
@@ -78,7 +78,7 @@ _PEOPLE = (
 
 
 def find_grant(request: HttpRequest, ref: str) -> Grant:
-    """Return a grant that the reader may see, with the related rows that the page names. Raises Http404."""
+    """Return a visible grant with the related rows that the page uses. Raises Http404."""
     grant = (
         with_names(_visible(request))
         .select_related(
@@ -122,20 +122,20 @@ def _page(request: HttpRequest, ref: str) -> GrantPage:
 
 
 def _output(request: HttpRequest, shown: GrantPage) -> Output | None:
-    """Return the output that the page shows, after recording that it was viewed."""
+    """Return the output that the page shows, after recording that the reader viewed it."""
     run = shown.log.opened
     return output_for(run, who(request), clock.now()) if run else None
 
 
 @page(writes=True)
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
-    """Show one grant: live while it lasts, and its receipt after that."""
+    """Show one grant: its live state, or its receipt after the end."""
     return _detail(request, ref)
 
 
 def stays_at(form: str) -> Callable[[View], View]:
-    """Return a decorator for the view of a form on the page: errors are shown at the form, with what was
-    typed.
+    """Return a decorator for views of forms on the grant's page: errors are shown at the form, with the typed
+    values.
     """
 
     def decorate(view: View) -> View:
@@ -160,7 +160,7 @@ def _detail(
     form: str = "",
     issued: Credential | None = None,
 ) -> HttpResponse:
-    """Show a grant. ``form`` is the submitted form. If the page no longer has it, the error is shown at the
+    """Show a grant. ``form`` is the submitted form; if the page no longer has it, the error is shown at the
     top. ``issued`` is shown but never stored.
     """
     live = _page(request, ref)
@@ -192,7 +192,9 @@ def live(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page()
 def receipt_file(request: HttpRequest, ref: str) -> HttpResponse:
-    """Download the receipt: what was approved, run and refused, how the grant ended, and what was checked."""
+    """Download the receipt: what was approved, run and refused, how the grant ended, and what was
+    verified.
+    """
     grant = find_grant(request, ref)
     answer = JsonResponse(receipt(grant, clock.now()), json_dumps_params={"indent": 2})
     answer["Content-Disposition"] = f'attachment; filename="{grant.ref}-receipt.json"'
@@ -202,7 +204,7 @@ def receipt_file(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("run")
 def run(request: HttpRequest, ref: str) -> HttpResponse:
-    """Order a gateway to run one allowed command, and redirect to where its output will appear."""
+    """Queue one allowed command for a gateway, and redirect to the place where its output will appear."""
     grant = find_grant(request, ref)
     index = _number(request.POST.get("index", ""))
     prefix = field_name(index if index is not None else -1, "")
@@ -304,7 +306,7 @@ def extend(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("delegate")
 def delegate(request: HttpRequest, ref: str) -> HttpResponse:
-    """Delegate what one of the reader's grants allows, for no longer than it lasts."""
+    """Delegate what one of the reader's grants allows, for at most its remaining time."""
     grant = find_grant(request, ref)
     made = delegate_grant(grant_id=grant.pk, actor=who(request), part=_part(request, grant), now=clock.now())
     messages.success(request, f"{made.ref} granted to {made.holder}. It ends with {ref} at the latest.")

@@ -26,21 +26,21 @@ MANY = 500
 
 @dataclass(frozen=True, slots=True)
 class GrantRow:
-    """One grant in the list, with the number of commands tried under it."""
+    """One grant in the list, with the number of attempted commands."""
 
     card: GrantCard
     counts: Counts | None
 
     @property
     def unapproved(self) -> Look | None:
-        """The look of access that no one approved; None if it was approved."""
+        """The display style for access without approval; None if someone approved the grant."""
         if self.card.grant.break_glass:
             return BREAK_GLASS
         return Look("glass", "flame", "No approval") if self.card.grant.is_own_incident else None
 
     @property
     def commands(self) -> str:
-        """The number of commands tried and refused, as far as Stint observes them."""
+        """The number of commands attempted and refused, as far as Stint observes them."""
         if self.counts:
             return f"{self.counts.runs}{f', {self.counts.refused} refused' if self.counts.refused else ''}"
         observed = self.card.grant.cluster.observed
@@ -51,15 +51,15 @@ class GrantRow:
 
     @property
     def starts(self) -> bool:
-        """Whether it has not started yet."""
+        """Whether the grant has not started yet."""
         return self.card.grant.state == GrantState.SCHEDULED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListAsked:
-    """The query of the list: whose grants, the letters of a search, and where the page begins.
+    """The query of the list: whose grants, the searched text, and where the page begins.
 
-    ``narrowed``: the address has further filters.
+    ``narrowed``: the address has additional filters.
     """
 
     show: str
@@ -80,8 +80,8 @@ class Empty(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GrantList:
-    """One page of the list: grants that have not ended, the next to end first, and ended ones, the newest
-    first. ``more``: there are more that have not ended.
+    """One page of the list: grants that have not ended, the next to end first, and ended ones, newest first.
+    ``more``: there are more grants that have not ended.
     """
 
     live: Sequence[GrantRow]
@@ -92,7 +92,7 @@ class GrantList:
 
 
 def grant_list(found: QuerySet[Grant], reader: Identity, asked: ListAsked, now: dt.datetime) -> GrantList:
-    """Return a page of the list of the grants found. Those that have not ended are on the first page."""
+    """Return a page of the given grants. All grants that have not ended are on the first page."""
     live, page = _read(found, asked)
     counts = run_counts([grant.pk for grant in (*live, *page.rows)])
     older = bool(asked.before)
@@ -106,7 +106,7 @@ def grant_list(found: QuerySet[Grant], reader: Identity, asked: ListAsked, now: 
 
 
 def _read(found: QuerySet[Grant], asked: ListAsked) -> tuple[list[Grant], Page[Grant]]:
-    """Return the grants that have not ended, the next to end first, and a page of those that have."""
+    """Return the grants that have not ended, the next to end first, and a page of ended ones."""
     limit = int(asked.before) if asked.before.isdecimal() and len(asked.before) < 19 else None
     live: list[Grant] = []
     if limit is None:
@@ -124,7 +124,7 @@ def _read(found: QuerySet[Grant], asked: ListAsked) -> tuple[list[Grant], Page[G
 
 
 def found_grants(reader: Identity, asked: ListAsked) -> QuerySet[Grant]:
-    """Return the grants that the reader may see, and that the query of the list is about."""
+    """Return the visible grants that match the list's query."""
     found = Grant.objects.visible_to(reader)
     if asked.show == "mine":
         found = found.filter(holder=reader)
@@ -132,8 +132,8 @@ def found_grants(reader: Identity, asked: ListAsked) -> QuerySet[Grant]:
 
 
 def _containing(text: str) -> Q:
-    """Match grants by the names of their holder, cluster and command set, and by the beginning of their
-    reference and ticket.
+    """Match grants by part of their holder, cluster or command set, or by the beginning of their reference or
+    ticket.
     """
     named = Q(name__icontains=text)
     people = Identity.objects.filter(named | Q(username__icontains=text))
@@ -152,14 +152,12 @@ def _ids(found: QuerySet[Any]) -> list[int]:
 
 
 def _no_grants(reader: Identity, asked: ListAsked, now: dt.datetime, *, older: bool) -> Empty:
-    """Return what an empty list shows. ``older``: the reader is past the last page."""
+    """Return the text of an empty list. ``older``: the reader is past the last page."""
     follows = "An approved request creates a grant, which ends automatically."
     if older:
-        return Empty(
-            "term", "No older grants", "You've reached the end of the list.", reverse("grants"), "Newest"
-        )
+        return Empty("term", "No older grants", "There are no more grants.", reverse("grants"), "Newest")
     if asked.narrowed and not asked.text:
-        return Empty("search", "No matching grants", "Remove a filter to see more.")
+        return Empty("search", "No matching grants", "Remove a filter to see more grants.")
     if asked.text:
         return Empty(
             "search", "No matching grants", "Try a name, a cluster, a command set, GR-… or a ticket."

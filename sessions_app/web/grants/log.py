@@ -1,4 +1,4 @@
-"""The log of a grant: every command tried, and orders that weren't run."""
+"""The log of a grant: every attempted command, and queued commands that did not run."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ EMPTY = {
     ),
     "mcp": ("No calls yet", "Every tool call shows up here immediately: allowed, held or refused."),
 }
-# By kind, if nothing was tried before the end.
+# Shown, by kind of cluster, if nothing was attempted before the end.
 EMPTY_AT_END = {
     "mcp": ("No calls", "No tool call was attempted before access ended."),
     "http": ("No requests", "No request was made before access ended."),
@@ -74,16 +74,16 @@ UNOBSERVED = (
 )
 # In a longer log, only the latest entries are counted.
 COUNTED = 1000
-# How long orders that weren't run stay visible.
+# How long queued commands that did not run stay visible.
 RECENT = dt.timedelta(minutes=10)
-# If a claimed order takes longer than this to start, the gateway that claimed it has stopped.
+# If a claimed command takes longer than this to start, its gateway has stopped.
 BEGINS_WITHIN = dt.timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The query of the page. ``opened``: 0 shows no output, None shows holders what their running
-    command prints.
+    """The query of the page. If ``opened`` is 0, no output is shown. If it is None, holders see the output of
+    their running command.
     """
 
     show: str = ""
@@ -94,8 +94,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """A command that was tried. ``open``: its output is shown. ``ask`` is the query of the form that requests
-    the command, if the reader may request it.
+    """An attempted command. ``open``: its output is shown. ``ask`` is the query of the form that requests the
+    command, if the reader can request it.
     """
 
     run: CommandRun
@@ -111,49 +111,49 @@ class RunEntry:
 
     @property
     def under_way(self) -> bool:
-        """Whether it is running or about to run."""
+        """Whether the command is running or about to run."""
         return self.run.state in (RunState.RUNNING, RunState.ALLOWED)
 
     @property
     def running(self) -> bool:
-        """Whether it is running."""
+        """Whether the command is running."""
         return self.run.state == RunState.RUNNING
 
     @property
     def shows_output(self) -> bool:
-        """Whether its output can be opened: something was recorded, or it is being recorded."""
+        """Whether the command's output can be opened: it was recorded or is being recorded."""
         return self.replays or (self.running and self.by_gateway)
 
     @property
     def replays(self) -> bool:
-        """Whether the reader can replay it. Without output there is nothing to replay."""
+        """Whether the reader can replay the recording. Without output, there is nothing to replay."""
         return self.watch and bool(self.run.output_bytes or self.under_way)
 
     @property
     def watchable(self) -> bool:
-        """Whether its output can be watched live."""
+        """Whether the command's output can be watched live."""
         return watchable(self.run)
 
     @property
     def output_url(self) -> str:
-        """The address that opens or closes its output."""
+        """The address that opens or closes the output."""
         return "?open=0" if self.open else f"?open={self.run.pk}"
 
     @property
     def output_word(self) -> str:
-        """The text of the link that opens or closes its output."""
+        """The text of the link that opens or closes the output."""
         if self.open:
             return "close"
         return f"output, {filesizeformat(self.run.output_bytes)}" if self.run.recording else "output"
 
     @property
     def waits_until(self) -> dt.datetime | None:
-        """When the time to allow it runs out; None if it isn't waiting for a second person."""
+        """When the hold expires; None if the command isn't waiting for a second person."""
         return self.run.hold_lapses_at if self.run.waits(self.now) else None
 
     @property
     def result(self) -> str:
-        """The result, as text after its state."""
+        """The result, as text to show after the state."""
         run = self.run
         if run.state == RunState.RUNNING:
             return f" for {say_rough(_seconds(run.started_at, self.now))}"
@@ -173,7 +173,7 @@ class RunEntry:
 
 @dataclass(frozen=True, slots=True)
 class OrderEntry:
-    """An order from the page without a run, with its look."""
+    """A command started on the page that has no run yet or never ran, with its display style."""
 
     order: CommandOrder
     look: Look
@@ -182,13 +182,13 @@ class OrderEntry:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The number of entries of each kind. ``more``: only the latest were counted."""
+    """The number of entries of each kind. ``more``: only the latest entries were counted."""
 
     by_kind: dict[str, int]
     more: bool
 
     def __getitem__(self, kind: str) -> str:
-        """Return a count as shown: `41`, or `1,000+`."""
+        """Return a count for display: `41`, or `1,000+`."""
         count = min(self.by_kind[kind], COUNTED)
         return f"{count:,}+" if self.more else f"{count:,}"
 
@@ -200,8 +200,8 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """One page of the log, latest first. ``told`` are the people who were notified first about commands held
-    now.
+    """One page of the log, latest first. ``told`` lists the people who were notified first about currently
+    held commands.
     """
 
     entries: Sequence[RunEntry]
@@ -223,37 +223,39 @@ class Log:
 
     @property
     def filtered(self) -> bool:
-        """Whether there is or will be something to filter."""
+        """Whether the log has or may get entries to filter."""
         return self.counts.any or self.observed == Observed.ALL
 
     @property
     def empty(self) -> tuple[str, str]:
         """The title and text of an empty log."""
         if self.counts.any:
-            return "Nothing matches this filter", "Choose another filter to see more."
+            return "Nothing matches this filter", "Choose another filter to see more commands."
         texts = EMPTY_AT_END if self.ended else EMPTY
         seen = texts.get(self.kind) if self.observed == Observed.ALL else None
         return seen or (PARTLY if self.observed == Observed.SOME else UNOBSERVED)
 
     @property
     def notified(self) -> str:
-        """The people notified first about commands held now; empty if none is held."""
+        """The people notified first about currently held commands; empty if no command is held."""
         return f". Notified {some_of(self.told)}" if self.told else ""
 
     @property
     def query(self) -> str:
-        """The filter, to append to the addresses of single entries."""
+        """The query string of the filter, to append to the addresses of single entries."""
         return f"&show={self.show}" if self.show else ""
 
     @property
     def filters(self) -> list[tuple[str, str, str]]:
-        """The filters: the value in the address, the label, and the number of entries."""
+        """The filters: the value in the address, the label and the number of entries."""
         words = (("", "All"), ("held", "Held"), ("refused", "Refused"), ("changes", "Changes"))
         return [(name, word, self.counts[name or "all"]) for name, word in words]
 
 
 def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Log:
-    """Return a page of a grant's log for a reader. Call it in one snapshot, so that rows and counts agree."""
+    """Return a page of a grant's log for a reader. Call this within one database snapshot, so that rows and
+    counts agree.
+    """
     show = asked.show if asked.show in FILTERS else ""
     orders = _recent(grant, now, asked.order)
     runs = grant.runs.select_related("target", "decided_by", "session", "order")
@@ -279,7 +281,7 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
 
 
 def _names_of_watchers(now: dt.datetime) -> QuerySet[Watch, str]:
-    """Return the names of all who watch a run now, to select with it."""
+    """Return a subquery for the names of everyone who is watching a run now."""
     name = Coalesce(NullIf("watcher__name", Value("")), F("watcher__username"))
     watches = Watch.objects.confirmed(now).filter(run=OuterRef("pk")).order_by("began_at")
     return watches.values_list(name, flat=True)
@@ -292,8 +294,8 @@ def _told(grant: Grant) -> list[Identity]:
 
 
 def _opened(asked: Asked, page: Page[CommandRun], runs: Mapping[int, int | None], *, own: bool) -> int | None:
-    """Return the run whose output is shown: the requested one, that of the requested order, or the holder's
-    latest running one. ``runs`` are the runs of orders.
+    """Return the run whose output is shown: the requested run, the run of the requested order, or the
+    holder's latest running command. ``runs`` maps orders to their runs.
     """
     if asked.opened is not None:
         return asked.opened
@@ -335,7 +337,7 @@ def _counts(grant: Grant) -> Counts:
 
 
 def _recent(grant: Grant, now: dt.datetime, wanted: int | None) -> list[CommandOrder]:
-    """Return the recent orders without a run, and the requested one."""
+    """Return the recent orders without a run, and the requested order."""
     recent = Q(run__isnull=True, created_at__gt=now - RECENT)
     found = grant.orders.filter(recent | Q(pk=wanted) if wanted is not None else recent)
     return list(found.select_related("target").order_by("-pk")[:20])
@@ -367,4 +369,4 @@ def _exit(run: CommandRun) -> str:
     return f": {run.reason.rstrip('.')}" if run.reason else ""
 
 
-# Links that request what was refused.
+# Links that request a refused command.

@@ -21,7 +21,7 @@ IMMEDIATE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The targets' reports about the end of a grant."""
+    """What the targets reported about the end of a grant."""
 
     leases: Sequence[Lease]
     untouched: int
@@ -38,7 +38,9 @@ class Proof:
 
     @property
     def sentence(self) -> str:
-        """The confirmations: `11 of 12 targets confirmed; web-2 has not responded, retrying`."""
+        """The confirmations as a sentence: `11 of 12 targets confirmed; web-2 has not responded,
+        retrying`.
+        """
         if not self.leases:
             return "Never used, so there was nothing to revoke"
         word = "target" if len(self.leases) == 1 else "targets"
@@ -55,7 +57,7 @@ class Proof:
 
 
 class LeaseRow(NamedTuple):
-    """One target's report about the end: its look, and what was found."""
+    """One target's report about the end: its display style, and what was found."""
 
     lease: Lease
     look: Look
@@ -63,14 +65,14 @@ class LeaseRow(NamedTuple):
 
     @property
     def shows_evidence(self) -> bool:
-        """Whether its evidence is shown in raw form."""
+        """Whether the raw evidence is shown."""
         return self.lease.gone_at is not None and not self.said
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The receipt of a grant. ``summary`` is from the record, ``counts`` are the numbers of
-    commands tried.
+    """The receipt of a grant. ``summary`` comes from the record, ``counts`` has the numbers of attempted
+    commands.
     """
 
     grant: Grant
@@ -80,12 +82,12 @@ class Receipt:
 
     @property
     def ended(self) -> bool:
-        """Whether every target confirmed."""
+        """Whether every target confirmed the revocation."""
         return self.grant.state == GrantState.ENDED
 
     @property
     def look(self) -> Look:
-        """The tone and icon."""
+        """The receipt's tone and icon."""
         if not self.ended:
             return Look("warn", "stop", "")
         return Look("bad" if self.grant.end_reason == EndReason.REVOKED else "mute", "check", "")
@@ -101,7 +103,7 @@ class Receipt:
 
     @property
     def says(self) -> SafeString:
-        """The confirmations, the time of the end, and the commands tried."""
+        """The confirmations, the time of the end, and the attempted commands."""
         return format_html("{}. {} {}", self.proof.sentence, self._when, self._tried)
 
     @property
@@ -145,7 +147,7 @@ class Receipt:
 
     @property
     def untouched(self) -> str:
-        """The number of targets with nothing to revoke, as a sentence; empty if there are none."""
+        """A sentence about the targets with nothing to revoke; empty if there are none."""
         many = self.proof.untouched
         if many <= 0:
             return ""
@@ -158,13 +160,13 @@ class Receipt:
 
     @property
     def allowed(self) -> str:
-        """The heading of what it allowed: `Approved`, unless no one approved it."""
+        """The heading above what the grant allowed: `Approved`, unless no one approved the grant."""
         return "Approved" if self.summary["approved"]["by"] else "Allowed"
 
     @property
     def approvers(self) -> str:
-        """The people who approved it, with their comments. If no one did, the reason that no approval was
-        needed.
+        """The people who approved the grant, with their comments. If no one did, the reason why no approval
+        was needed.
         """
         found = [
             f"{one['name']}{': “' + one['comment'] + '”' if one['comment'] else ''}"

@@ -1,4 +1,4 @@
-"""The commands of a grant, each with a form that runs it and the line for a terminal."""
+"""The commands of a grant, each with a form that runs the command and the equivalent terminal line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHELL_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=\- ]+")
 
 @dataclass(frozen=True, slots=True)
 class RunField:
-    """A parameter that is chosen at each run, as a form field."""
+    """A parameter that is chosen for each run, as a form field."""
 
     name: str
     free: FreeParameter
@@ -36,8 +36,8 @@ class RunField:
 
 @dataclass(frozen=True, slots=True)
 class Runnable:
-    """One allowed command, its fields, and the line that runs it from a terminal. ``copy`` is empty if it has
-    free parameters. ``form``: the page can run it.
+    """One allowed command, its fields, and the terminal line that runs it. ``copy`` is empty if the command
+    has free parameters. ``form``: the command can be run on the page.
     """
 
     view: CommandView
@@ -48,12 +48,12 @@ class Runnable:
 
     @property
     def destructive(self) -> bool:
-        """Whether it is destructive."""
+        """Whether the command is destructive."""
         return self.view.effect == "destructive"
 
     @property
     def says(self) -> str:
-        """Its effect, and the conditions for running it."""
+        """The command's effect, and the conditions for running it."""
         root = " as root" if self.view.as_root else ""
         held = ", needs a second person's approval" if self.view.hold else ""
         longest = self.view.finish_seconds
@@ -62,7 +62,7 @@ class Runnable:
 
     @property
     def limits(self) -> str:
-        """Its effect, whether each run is held, and the limits of its free parameters."""
+        """The command's effect, whether each run is held, and the limits of free parameters."""
         effect = "always refused" if self.view.denies else self.view.effect
         held = ["needs a second person's approval"] if self.view.hold else []
         root = ["as root"] if self.view.as_root else []
@@ -70,17 +70,17 @@ class Runnable:
 
     @property
     def copied(self) -> str:
-        """The text that its copy button copies; empty if it has free parameters."""
+        """The text that the copy button copies; empty if the command has free parameters."""
         return self.view.text if self.copy else ""
 
     @property
     def names(self) -> str:
-        """Its form fields, each with the name that errors use for it: `v.2.lines:lines`."""
+        """The command's form fields, each with the name that errors use: `v.2.lines:lines`."""
         return " ".join(f"{field.name}:{field.free.name}" for field in self.fields)
 
 
 def field_name(index: int, name: str) -> str:
-    """Return the name of the form field for one parameter of one command. The form has the fields of all
+    """Return the form field's name for one parameter of one command. One form contains the fields of all
     commands.
     """
     return f"v.{index}.{name}"
@@ -89,7 +89,7 @@ def field_name(index: int, name: str) -> str:
 def runnable_of(
     grant: Grant, target: Target | None, now: dt.datetime, typed: Mapping[str, str]
 ) -> list[Runnable]:
-    """Return the commands of a grant for one of its targets. ``typed`` is what a form sent."""
+    """Return a grant's commands for one of its targets. ``typed`` contains the values of a submitted form."""
     compiled = commands.compiled(grant.command_set_version, grant.parameters, grant.commands)
     views, forms = describe(compiled), forms_of(compiled)
     if forms is None or not takes_orders(grant):
@@ -120,8 +120,8 @@ def _line(view: CommandView, place: str) -> str:
 
 
 def takes_orders(grant: Grant) -> bool:
-    """Whether a gateway runs a grant's commands from its page. Access to a `direct` cluster bypasses the
-    gateway.
+    """Whether a gateway runs commands that are started on the grant's page. Access to a `direct` cluster
+    bypasses the gateway.
     """
     kind = find(grant.cluster.kind)
     return kind is not None and kind.orders and not grant.cluster.connection.get("direct")
@@ -135,7 +135,7 @@ def runs_by_gateway(grant: Grant) -> bool:
 
 def _account(grant: Grant, target: Target, now: dt.datetime) -> str:
     """Return the user name for the gateway. It includes the grant's reference if another grant of the holder
-    also fits.
+    would also match.
     """
     others = Grant.objects.filter(
         holder=grant.holder_id, state=GrantState.ACTIVE, expires_at__gt=now, targets__name=target.name
@@ -144,5 +144,5 @@ def _account(grant: Grant, target: Target, now: dt.datetime) -> str:
 
 
 def _for_shell(command: str) -> str:
-    """Return a command quoted for a local shell, which would otherwise remove its inner quotes."""
+    """Return a command quoted for the local shell, which would otherwise remove the command's own quotes."""
     return command if _SHELL_PLAIN.fullmatch(command) else quote(command)

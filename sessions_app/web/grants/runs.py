@@ -33,8 +33,8 @@ def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
 
 @page(writes=True)
 def output(request: HttpRequest, ref: str, run: int) -> HttpResponse:
-    """Show the output of a command, so far if it is running. Return 204 if its recording still has ``size``
-    bytes.
+    """Show the output of a command, up to now if it is running. Return 204 if the recording still has
+    ``size`` bytes.
     """
     found = _find(request, ref, run)
     shown, running = output_for(found, who(request), clock.now()), found.state == RunState.RUNNING
@@ -49,9 +49,10 @@ def output(request: HttpRequest, ref: str, run: int) -> HttpResponse:
 
 @page()
 def watch(request: HttpRequest, ref: str, run: int) -> HttpResponse:
-    """Show the live terminal of a running command: a part of the page that requests it, or a page of its own.
+    """Show the live terminal of a running command, as a fragment for a page that requests one, or as a full
+    page.
 
-    The script that shows it requests the output, which is recorded.
+    The script of the terminal then requests the output, and that request is recorded.
     """
     found, now = _find(request, ref, run), clock.now()
     ending = end_form(found.grant, who(request), now)
@@ -99,7 +100,7 @@ def stop(request: HttpRequest, ref: str, run: int) -> HttpResponse:
 
 @page(ACT)
 def remind(request: HttpRequest, ref: str, run: int) -> HttpResponse:
-    """Remind the people who may allow one of the reader's held commands."""
+    """Remind the people who can approve one of the reader's held commands."""
     found = remind_hold(run_id=_find(request, ref, run).pk, actor=who(request), now=clock.now())
     messages.success(request, f"Approvers of {found.line} reminded.")
     return back(request, "grant", ref)

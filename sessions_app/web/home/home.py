@@ -1,4 +1,4 @@
-"""The home page, and the page that lists all others."""
+"""Views for the home page and the list of all pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from sessions_app.web.workflows.on_call import calls_for
 
 @page()
 def home(request: HttpRequest) -> HttpResponse:
-    """Show what needs the reader's attention, their grants and requests, and who has access now."""
+    """Show the items that need the reader's attention, the reader's grants and requests, and who has access
+    now.
+    """
     me, now = who(request), clock.now()
     if starts_with_nothing(me):
         return redirect("welcome")
@@ -35,7 +37,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _heading(found: Home, *, on_call: bool) -> str:
-    """Return the heading for a reader whom nothing is waiting for: the most important fact."""
+    """Return the heading for a reader without pending items: the most important fact."""
     if on_call:
         return "You are on call"
     if found.glass:
@@ -50,8 +52,8 @@ def _heading(found: Home, *, on_call: bool) -> str:
 
 
 def _not_granted(refused: Sequence[RefusedRequest]) -> str:
-    """Return the heading for a reader whose own requests were recently not granted; empty if there are
-    none.
+    """Return the heading for a reader whose requests were recently not granted; empty if there are no such
+    requests.
     """
     if len(refused) > 1:
         return "Your latest requests were not granted"

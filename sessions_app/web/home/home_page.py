@@ -44,14 +44,14 @@ from sessions_app.web.requests.again import Again, again
 
 BEHIND, AHEAD = dt.timedelta(hours=3), dt.timedelta(hours=9)
 MOST = 12
-# The maximum number of denied and of reduced requests shown.
+# The maximum number of denied requests, and of reduced requests, that are shown.
 FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
 class HomeGrant:
-    """One live grant: its card, the commands that its end would terminate, and what the reader can do with
-    it.
+    """One live grant: its card, the commands that its end would terminate, and the reader's possible
+    actions.
     """
 
     card: GrantCard
@@ -67,7 +67,7 @@ class HomeGrant:
 
     @property
     def used(self) -> str:
-        """The number of commands run and refused under it."""
+        """The number of commands run and refused under the grant."""
         observed = self.grant.cluster.observed
         if self.counts is None:
             return "commands not observed here" if observed == Observed.NOTHING else "no commands yet"
@@ -79,23 +79,23 @@ class HomeGrant:
 
     @property
     def scheduled(self) -> bool:
-        """Whether it has not started yet."""
+        """Whether the grant has not started yet."""
         return self.grant.state == GrantState.SCHEDULED
 
     @property
     def stoppable(self) -> bool:
-        """Whether its holder can end it."""
+        """Whether the grant's holder can end it."""
         return self.grant.state != GrantState.REVOKING
 
     @property
     def others_may_end(self) -> bool:
-        """Whether the reader may end it on behalf of its holder."""
+        """Whether the reader can end the grant on behalf of its holder."""
         return self.endable and self.grant.state == GrantState.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
 class OwnRequest:
-    """One of the reader's own pending requests, and whether its approvers can be reminded again."""
+    """One of the reader's pending requests, and whether its approvers can be reminded again."""
 
     card: RequestCard
     remindable: bool
@@ -103,7 +103,7 @@ class OwnRequest:
 
 @dataclass(frozen=True, slots=True)
 class RefusedRequest:
-    """One of the reader's own requests that was not granted, with the denials."""
+    """One of the reader's requests that was not granted, with the denials."""
 
     card: RequestCard
     denials: Sequence[Approval]
@@ -114,7 +114,7 @@ class Home:
     """The content of the home page."""
 
     needs: Needs
-    # Live access of others that no one approved.
+    # Other people's live access that no one approved.
     glass: Sequence[HomeGrant]
     mine: Sequence[HomeGrant]
     asked: Sequence[OwnRequest]
@@ -126,19 +126,19 @@ class Home:
     chart: timeline.Chart
     again: Sequence[Again]
     failing: Sequence[Grant]
-    # For administrators: the parts of Stint that don't work.
+    # For administrators: the parts of Stint that are failing.
     troubles: Sequence[str]
-    # Whether the reader may be on call for an open incident.
+    # Whether the reader can be on call for an open incident.
     on_call: bool
 
     @property
     def people(self) -> list[HomeGrant]:
-        """The grants of other people."""
+        """Grants held by other people."""
         return [one for one in self.others if one.grant.holder.is_person]
 
     @property
     def machines(self) -> list[HomeGrant]:
-        """The grants of machines."""
+        """Grants held by machines."""
         return [one for one in self.others if not one.grant.holder.is_person]
 
     @property
@@ -148,8 +148,8 @@ class Home:
 
 
 def home(identity: Identity, now: dt.datetime, counted: waiting.Waiting) -> Home:
-    """Return the home page's content for one reader. ``counted`` holds the numbers of items that wait for
-    them.
+    """Return the content of one reader's home page. ``counted`` has the numbers of items that wait for the
+    reader.
     """
     mine, others = _mine(identity), _others(identity)
     shown = shown_to(identity, now)
@@ -211,8 +211,8 @@ def _remindable(asked: AccessRequest, now: dt.datetime) -> bool:
 def _grants(
     identity: Identity, mine: list[Grant], others: list[Grant], glass: list[Grant], now: dt.datetime
 ) -> dict[int, HomeGrant]:
-    """Return the grants by id. Policies are loaded only for the reader's own grants, which alone can be
-    extended.
+    """Return the grants by id. Policies are loaded only for the reader's own grants, because the reader can't
+    extend others.
     """
     shown = {one.pk: one for one in (*others, *glass, *mine)}
     counts = run_counts(list(shown))
@@ -236,7 +236,7 @@ def _with_verdicts(requests: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]
 
 
 def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime) -> timeline.Chart:
-    """Return the chart. ``asked`` are the requests that wait for the reader, and the reader's own
+    """Return the chart. ``asked`` contains the requests that wait for the reader, and the reader's own
     requests.
     """
     start = timezone.localtime(now - BEHIND).replace(minute=0, second=0, microsecond=0)
@@ -244,7 +244,7 @@ def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime)
     grants = with_bars(
         Grant.objects.visible_to(identity)
         .filter(starts_at__lt=end)
-        # Each half uses its own index. Few grants are past their deadline and not ended.
+        # Each part of the OR uses its own index. Few grants are past their deadline and not ended.
         .filter(~Q(state=GrantState.ENDED) | Q(state=GrantState.ENDED, ended_at__gt=start))
     ).order_by("starts_at")[:MOST]
     spans = [span_of_grant(grant) for grant in grants]

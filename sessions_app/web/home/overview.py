@@ -1,4 +1,4 @@
-"""The figures of the home page, and which of its lists have rows, read in one SQL statement."""
+"""The figures of the home page, and which of its lists have rows, read with one SQL statement."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sessions_app.web.display.states import Tile, plural
 from sessions_app.web.templatetags.times import since
 
 SOON = dt.timedelta(minutes=15)
-# How long denied and reduced requests are shown, and the period in which break-glass uses are counted.
+# How long denied and reduced requests are shown, and the period for counting break-glass uses.
 LATELY, WEEK = dt.timedelta(days=3), dt.timedelta(days=7)
 
 
@@ -48,7 +48,7 @@ class Figures:
 
     @property
     def tiles(self) -> list[Tile]:
-        """The figures as the page shows them."""
+        """The figures for display."""
         oldest = f"Oldest {since(self.oldest)}" if self.oldest else "None waiting"
         reviews = (
             f"{self.unreviewed} not reviewed yet"
@@ -72,7 +72,7 @@ class Figures:
 
 
 class Shown(NamedTuple):
-    """Which lists of the home page have rows, whether the reader may be on call for an open incident, and the
+    """Which lists of the home page have rows, whether the reader can be on call for an open incident, and the
     figures.
     """
 
@@ -86,7 +86,7 @@ class Shown(NamedTuple):
 
 
 def shown_to(reader: Identity, now: dt.datetime) -> Shown:
-    """Return which parts of the home page have content for a reader, and its figures."""
+    """Return which parts of a reader's home page have content, and its figures."""
     *lists, grants, (asked, oldest) = _SHOWN(reader, now)
     first = dt.datetime.fromisoformat(oldest) if oldest else None
     people, machines, ending, broken, unreviewed = grants
@@ -125,19 +125,19 @@ def _grants(visible: QuerySet[Grant], now: dt.datetime) -> Part:
 
 
 def _together(rows: QuerySet[Any], *counts: Count | Min) -> Part:
-    """Return the part of the statement that aggregates the rows as a list of counts."""
+    """Return the part of the SQL statement that aggregates the rows into a list of counts."""
     counted = Func(*counts, function="json_build_array", output_field=JSONField())
     return value_of(rows.order_by().annotate(all=Value(1)).values("all").annotate(it=counted).values("it"))
 
 
 def own_pending(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the identity's own requests that wait for others."""
+    """Return the identity's requests that wait for other people."""
     return pending(identity).filter(requester=identity, lapses_at__gt=now)
 
 
 def failing(identity: Identity) -> QuerySet[Grant]:
-    """Return the grants whose revocation a target has not confirmed, on clusters or under policies that the
-    identity administers.
+    """Return the grants with unconfirmed revocations, on clusters or under policies that the identity
+    administers.
     """
     found = Grant.objects.filter(state=GrantState.REVOKING).exclude(last_error="")
     if not identity.is_superuser:
@@ -149,7 +149,7 @@ def failing(identity: Identity) -> QuerySet[Grant]:
 
 
 def refused(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the identity's recent requests that were denied or expired and not repeated since."""
+    """Return the identity's recent requests that were denied or expired, and were not submitted again."""
     return AccessRequest.objects.filter(
         requester=identity,
         state__in=(RequestState.DENIED, RequestState.LAPSED),
@@ -158,7 +158,7 @@ def refused(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
 
 
 def reduced(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that another approver reduced after the identity recently approved them."""
+    """Return requests that another approver reduced after this identity recently approved them."""
     given = Approval.objects.filter(
         voided_at__isnull=True,
         verdict=Verdict.APPROVE,

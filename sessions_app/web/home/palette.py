@@ -1,4 +1,4 @@
-"""The palette: the search's results and the guides, for the keyboard."""
+"""The command palette: search results and guides, for keyboard users."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sessions_app.web.docs.guides_page import search_guides
 from sessions_app.web.layout.views import page, who
 
 LONGEST = 100
-# The maximum number of results of each kind, and of characters of a label.
+# The maximum number of results of each kind, and of characters in a label.
 FEW, LONGEST_LABEL = 5, 120
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One result: its name, what it is, its icon and its address. ``code``: the name is a command line."""
+    """One result: its name, kind, icon and address. ``code``: the name is a command line."""
 
     label: str
     detail: str
@@ -32,8 +32,8 @@ class Item:
 
 @page()
 def palette(request: HttpRequest) -> HttpResponse:
-    """Return what matches the letters and the reader may see, in groups, as JSON. The exact reference comes
-    first.
+    """Return the visible items that match the typed text, in groups, as JSON. An exact match of a reference
+    comes first.
     """
     text = request.GET.get("q", "").strip()[:LONGEST]
     groups = _groups(who(request), text) if text else ()
@@ -113,7 +113,9 @@ def _workflow(one: Workflow) -> Item:
 
 
 def _commands(found: Found) -> Iterator[Item]:
-    """Yield the command sets with this name, then the command lines, without repeating a line of a set."""
+    """Yield the command sets whose names match, then command lines, without repeating a line of a command
+    set.
+    """
     for one in found.command_sets:
         yield _named("command_set", "cmd", one.name, "command set")
     for listed in found.commands:
@@ -122,7 +124,7 @@ def _commands(found: Found) -> Iterator[Item]:
 
 
 def _guides(text: str) -> Iterable[Item]:
-    """Yield the sections of guides that match, each page once."""
+    """Yield the matching sections of guides, one for each page."""
     seen = set()
     for one in search_guides(text):
         if one.url not in seen:

@@ -39,7 +39,7 @@ HOURS, USUAL = (1, 2, 4, 8), "4"
 
 @page(FORM)
 def welcome(request: HttpRequest, step: str = "") -> HttpResponse:
-    """Show one step; without a name, the first step that isn't done."""
+    """Show one step, by default the first step that isn't done."""
     if not who(request).is_superuser or (step and step not in reads.KEYS):
         raise Http404
     states = reads.steps()
@@ -81,7 +81,7 @@ def _people(request: HttpRequest) -> Answer:
 
 
 def _person(request: HttpRequest) -> dict[str, Any]:
-    """Create a person with an initial password. Only this response shows the password."""
+    """Create a person with an initial password, which only this response shows."""
     made, password = add_identity(request)
     return {"made": made, "password": password, "typed": {}}
 
@@ -169,7 +169,7 @@ def _policy(request: HttpRequest) -> Answer:
 
 
 def _at_fields(outcome: SaveResult) -> Faults:
-    """Return the faults of the policy at the form fields that it is built from."""
+    """Return the policy's errors at the form fields that the policy is built from."""
     names = "name cluster:clusters command_set:command_sets requesters approvers:approvals hours:max_duration"
     if not outcome.problems:
         return faults_of(outcome.error, names)
@@ -185,7 +185,9 @@ def _done(_: HttpRequest) -> Answer:
 
 
 def _ask_url(policy: AccessPolicy) -> str:
-    """Return the address of the request form, filled with the first cluster and command set of a policy."""
+    """Return the address of the request form, prefilled with the first cluster and command set of a
+    policy.
+    """
     cluster, command_set = policy.clusters.first(), policy.command_sets.first()
     query = {"cluster": cluster.name, "set": command_set.name} if cluster and command_set else {}
     return f"{reverse('request_new')}?{urlencode(query)}"

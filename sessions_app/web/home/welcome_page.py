@@ -1,4 +1,4 @@
-"""The first steps of a new installation. Which are done is derived from current data, not stored."""
+"""The setup steps of a new installation. Progress is derived from current data, not stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import OuterRef, Prefetch, Subquery
 from accounts.models import Identity, Kind
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion, Target, TargetCheck
 
-# One to request and one to approve.
+# One person to request access, and one to approve it.
 PEOPLE = 2
 KEYS = ("people", "cluster", "commands", "policy", "check", "done")
 
@@ -27,17 +27,17 @@ class Step:
 
     @property
     def tone(self) -> str:
-        """The tone of the step among the others."""
+        """The step's tone in the list."""
         return "ok" if self.done else "info" if self.current else "mute"
 
 
 def starts_with_nothing(identity: Identity) -> bool:
-    """Whether to show an administrator the first steps, because no cluster was ever created."""
+    """Whether to show an administrator the setup steps, because no cluster was ever created."""
     return identity.is_superuser and not Cluster.objects.exists()
 
 
 def steps() -> list[Step]:
-    """Return the steps in order, each with whether it is done."""
+    """Return the steps in order, each with whether the step is done."""
     latest = TargetCheck.objects.filter(target=OuterRef("pk"), finished_at__isnull=False).order_by("-pk")
     targets = Target.objects.live()
     published = CommandSetVersion.objects.filter(
@@ -60,14 +60,14 @@ def steps() -> list[Step]:
 
 
 def unfinished(identity: Identity) -> str:
-    """Return the next step, for administrators while no one can request anything. Otherwise empty."""
+    """Return the next step for administrators, as long as no one can request anything; otherwise empty."""
     if not identity.is_superuser or AccessPolicy.objects.live().exists():
         return ""
     return next((step.title[:1].lower() + step.title[1:] for step in steps() if not step.done), "")
 
 
 def in_groups() -> int:
-    """Return how many people are in a group, at most PEOPLE."""
+    """Return how many people belong to a group, counting at most PEOPLE."""
     found = Identity.objects.active().filter(kind=Kind.PERSON, groups__isnull=False)
     return len(found.values("pk").distinct()[:PEOPLE])
 

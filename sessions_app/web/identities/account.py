@@ -36,7 +36,7 @@ USUAL = 30
 
 @page()
 def account(request: HttpRequest) -> HttpResponse:
-    """Show keys, tokens and the time zone."""
+    """Show the reader's keys, tokens and time zone."""
     return _account(request)
 
 
@@ -63,7 +63,7 @@ def _account(
         "error": error,
         "form": form,
         "token": token,
-        # Keep what was typed in the submitted form.
+        # Keep the typed values in the submitted form.
         "typed_key": request.POST if form == "key" else {},
         "typed_token": request.POST if form == "token" else {},
         "typed_scopes": request.POST.getlist("scope") if form == "token" else [],
@@ -72,13 +72,13 @@ def _account(
 
 
 def _machine(owner: Identity, me: Identity) -> Identity | None:
-    """Return the machine that a key or a token belongs to; None if it belongs to the reader."""
+    """Return the machine that owns a key or a token; None if the reader owns it."""
     return owner if owner != me else None
 
 
 def _whose(request: HttpRequest) -> int:
-    """Return the id of the identity that the form is for: the reader, or a machine that they own. Raises
-    Http404 for any other.
+    """Return the id of the identity that the form concerns: the reader, or a machine that the reader owns.
+    Raises Http404 for any other identity.
     """
     me = who(request)
     wanted = request.POST.get("identity") or str(me.pk)
@@ -91,7 +91,7 @@ def _whose(request: HttpRequest) -> int:
 @page(ACT)
 @recently
 def key_add(request: HttpRequest) -> HttpResponse:
-    """Add a public key for the reader, or for a machine that they own."""
+    """Add a public key for the reader, or for a machine that the reader owns."""
     me = who(request)
     try:
         key = add_ssh_key(
@@ -161,7 +161,7 @@ def zone(request: HttpRequest) -> HttpResponse:
 
 @page(ACT)
 def confirm_address(request: HttpRequest) -> HttpResponse:
-    """Confirm an email address that an administrator set."""
+    """Confirm the email address that an administrator entered."""
     me = who(request)
     confirm_email(identity_id=me.pk, email=request.POST.get("email", ""), actor=me, now=clock.now())
     messages.success(request, f"{me.email} is confirmed.")

@@ -1,4 +1,4 @@
-"""The page on which a person authorizes a program, by its code, to act as them."""
+"""The page on which a person enters a program's code and authorizes the program to act as them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANSWERS = {"allow": True, "deny": False}
 @page(FORM)
 @recently
 def device(request: HttpRequest) -> HttpResponse:
-    """Show what a program requests, by its code, and authorize or deny it. A code in the address only fills
+    """Show what a program requests, and authorize or deny it by its code. A code in the address only fills in
     the field.
     """
     code = (request.POST or request.GET).get("user_code", "")

@@ -29,7 +29,7 @@ from sessions_app.web.layout.views import ACT, FORM, after_step, back, page, who
 @before_second_factor
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the second factors. If one is required and missing, no other page opens."""
+    """List the second factors. If a required factor is missing, the reader can't open any other page."""
     return _index(request)
 
 
@@ -80,7 +80,7 @@ def _scan(
 @page(FORM)
 @recently
 def add_a_passkey(request: HttpRequest) -> HttpResponse:
-    """Add a passkey or a security key, with a name."""
+    """Add a passkey or a security key and its name."""
     if request.method != "POST":
         return _add_a_passkey(request)
     try:
@@ -105,21 +105,21 @@ def _add_a_passkey(request: HttpRequest, error: StintError | None = None) -> Htt
 @page(ACT)
 @recently
 def ask_for_passkey(request: HttpRequest) -> HttpResponse:
-    """Return what the browser passes to a device to create a passkey."""
+    """Return the options with which the browser asks a device to create a passkey."""
     asked, state = ask_to_add(who(request))
     keep_asked(request, "add", state)
     return JsonResponse(asked["publicKey"])
 
 
 def _changed(request: HttpRequest, text: str, codes: list[str], proof: Any = None) -> HttpResponse:
-    """Keep this browser signed in after a change that ended all sessions, and show new recovery codes. Only
-    this response shows them.
+    """Keep this browser signed in after a change that ended all sessions. Show any new recovery codes, which
+    only this response shows.
     """
     me = who(request)
     me.refresh_from_db()
     update_session_auth_hash(request, me)
     if proof is not None:
-        # Setting up a factor proves it.
+        # Setting up a factor also proves possession of the factor.
         note_proof(request, me, proof)
     after = after_step(request, SECOND_FACTOR)
     if codes:
@@ -159,7 +159,7 @@ def _remove(request: HttpRequest, factor: int) -> HttpResponse:
 @sensitive_post_parameters()
 @page(FORM)
 def confirm(request: HttpRequest) -> HttpResponse:
-    """Confirm the reader's identity again, and continue to the page that required it."""
+    """Confirm the reader's identity again, and continue to the page that required the confirmation."""
     if request.method != "POST":
         return ask_again(request, after=request.GET.get("next") or reverse("account"), status=200)
     me, after = who(request), request.POST.get("next", "")

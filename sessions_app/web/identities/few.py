@@ -1,5 +1,5 @@
-"""A rate limit on sign-ins from one address, successful or not: each costs a password hash or a request to a
-provider.
+"""A rate limit on sign-ins from one address, successful or not, because each costs a password hash or a
+request to the provider.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _PER_MINUTE = 30
 
 
 def few(view: View) -> View:
-    """Limit a view to 30 requests per minute from one address in one process, shared by all views with this
-    limit.
+    """Limit a view to 30 requests per minute from one address. Each process counts separately, and all views
+    with this limit share the count.
     """
 
     @functools.wraps(view)

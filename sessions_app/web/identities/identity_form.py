@@ -24,10 +24,10 @@ from sessions_app.web.layout.views import who
 
 
 def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
-    """Create the identity in a form, and return it with its initial password, if it has one.
+    """Create the identity described by a form, and return it with its initial password, if any.
 
-    People get an initial password, which only this response shows, unless only administrators sign in with
-    passwords. They need an email address, which identifies them to the identity provider. Raises
+    People get an initial password, which only this response shows, unless passwords are only for
+    administrators. People need an email address, which identifies them to the identity provider. Raises
     InvalidInput, NameTaken.
     """
     sent = request.POST
@@ -48,9 +48,7 @@ def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
 
 
 def _owner(sent: QueryDict, kind: str) -> Identity | None:
-    """Return the owner of a machine. Raises InvalidInput for a machine without an owner, and for a person
-    with one.
-    """
+    """Return the owner of a machine. Raises InvalidInput if a machine has no owner or a person has one."""
     if kind not in Kind.values:
         raise InvalidInput("Choose a kind.", fields={"kind": ["Choose person, service or agent."]})
     name = canonical_username(sent.get("owner", ""))
@@ -67,7 +65,7 @@ def _owner(sent: QueryDict, kind: str) -> Identity | None:
 
 
 def group_names(text: str) -> list[str]:
-    """Return the groups in a field. Raises InvalidInput for a name that policies don't accept."""
+    """Return the groups in a field. Raises InvalidInput for a name that is invalid in policies."""
     names = [word for word in re.split(r"[\s,]+", text) if word]
     if wrong := [name for name in names if not re.fullmatch(references.NAME, name)]:
         raise InvalidInput(
@@ -79,9 +77,7 @@ def group_names(text: str) -> list[str]:
 
 
 def group_name(text: str) -> str:
-    """Return the one group in a field. Raises InvalidInput for none or several, and as
-    ``group_names`` does.
-    """
+    """Return the only group in a field. Raises InvalidInput for none or several, and for invalid names."""
     names = group_names(text.strip().replace(" ", "-"))
     if len(names) != 1:
         raise InvalidInput("Enter one group.", fields={"groups": ["Enter its name, like on-call."]})
@@ -89,8 +85,8 @@ def group_name(text: str) -> str:
 
 
 def press_group(request: HttpRequest, username: str) -> SaveResult:
-    """Add someone to the group in a form, or with ``out`` remove them from it. Nothing changes if grants
-    would end that the form did not list. Raises InvalidInput.
+    """Add an identity to the group in a form or, with ``out``, remove them. Nothing changes if grants would
+    end that the form did not list. Raises InvalidInput.
     """
     name = group_name(request.POST.get("group", ""))
     based_on = state_of("groups", name)

@@ -1,4 +1,4 @@
-"""Views for people and machines, and for who can run what."""
+"""Views for people and machines, and for the page "Who can run this?"."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LONGEST_LINE = 2000
 
 @page()
 def people(request: HttpRequest) -> HttpResponse:
-    """List the identities that the reader may see."""
+    """List the visible identities."""
     asked = {name: _text(request, name) for name in ("q", "kind", "state")}
     found = reads.people(
         who(request),
@@ -60,7 +60,7 @@ def _text(request: HttpRequest, name: str, longest: int = LONGEST) -> str:
 
 
 def _find(request: HttpRequest, username: str) -> Identity:
-    """Return an identity. Raises Http404 if it doesn't exist or the reader may not see it."""
+    """Return an identity. Raises Http404 if it doesn't exist or the reader can't see it."""
     found = known_people(who(request)).select_related("owner").prefetch_related("groups")
     person = found.filter(username=username).first()
     if person is None:
@@ -111,7 +111,7 @@ def _person(
     refused: StintError | None = None,
     form: str = "change",
 ) -> HttpResponse:
-    """Show an identity. ``outcome`` is the result of a change of its groups, ``refused`` the error of another
+    """Show an identity. ``outcome`` is the result of changing its groups, ``refused`` the error of another
     form.
     """
     shown = reads.person_page(found, who(request), clock.now())
@@ -139,7 +139,7 @@ def _person(
 
 @page(ACT)
 def change(request: HttpRequest, username: str) -> HttpResponse:
-    """Change someone's name and email address."""
+    """Change a person's name and email address."""
     if not who(request).is_superuser:
         raise Http404
     found, sent = _find(request, username), request.POST
@@ -162,7 +162,7 @@ def change(request: HttpRequest, username: str) -> HttpResponse:
 
 @page(ACT)
 def change_groups(request: HttpRequest, username: str) -> HttpResponse:
-    """Add someone to a group or remove them. If grants would end, list them first."""
+    """Add an identity to a group, or remove it. If grants would end, list them first."""
     if not who(request).is_superuser:
         raise Http404
     found = _find(request, username)
@@ -180,7 +180,7 @@ def change_groups(request: HttpRequest, username: str) -> HttpResponse:
 
 @page(ACT)
 def unlink(request: HttpRequest, username: str) -> HttpResponse:
-    """Unlink someone from the identity provider, and sign them out."""
+    """Unlink a person from the identity provider, and sign them out."""
     if not who(request).is_superuser:
         raise Http404
     found = unlink_provider(identity_id=_find(request, username).pk, actor=who(request), now=clock.now())
@@ -190,7 +190,7 @@ def unlink(request: HttpRequest, username: str) -> HttpResponse:
 
 @page(ACT)
 def end_all(request: HttpRequest, username: str) -> HttpResponse:
-    """End all grants of one identity that the reader may end."""
+    """End all grants of an identity that the reader is allowed to end."""
     found = _find(request, username)
     try:
         ended = end_all_of(
@@ -206,7 +206,7 @@ def end_all(request: HttpRequest, username: str) -> HttpResponse:
 
 @page(ACT)
 def reset(request: HttpRequest, username: str) -> HttpResponse:
-    """Reset two-factor authentication for someone who lost their factors."""
+    """Reset two-factor authentication for a person who lost their factors."""
     if not who(request).is_superuser:
         raise Http404
     found = _find(request, username)
@@ -223,12 +223,12 @@ def reset(request: HttpRequest, username: str) -> HttpResponse:
 
 @page(ACT)
 def switch(request: HttpRequest, identity: int) -> HttpResponse:
-    """Disable an identity, which ends all of its access, or enable it again."""
+    """Disable an identity, which ends all its access, or enable it again."""
     if not who(request).is_superuser:
         raise Http404
     change = enable_identity if request.POST.get("enable") == "1" else disable_identity
     changed = change(identity_id=identity, actor=who(request), now=clock.now())
-    word = "enabled." if changed.is_active else "disabled. None of their access can be used any more."
+    word = "enabled." if changed.is_active else "disabled. None of their access can be used anymore."
     messages.success(request, f"{changed} is {word}")
     return back(request, "people")
 

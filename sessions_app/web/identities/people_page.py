@@ -1,5 +1,5 @@
-"""People and machines: what each holds, may request, may approve and has done, as far as the reader may see
-it.
+"""People and machines: what each of them holds, can request, can approve and has done, limited to what the
+reader can see.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ STATES = (
 )
 # Only administrators see everyone's factors.
 PASSWORD_ALONE = ("password", "Password only")
-# A machine that wasn't used for this long probably has stale credentials.
+# A machine that was idle for this long probably has stale credentials.
 UNUSED_AFTER = dt.timedelta(days=30)
 
 
 def states(reader: Identity) -> Sequence[tuple[str, str]]:
-    """Return the states that the reader can filter by, each with its label."""
+    """Return the states to filter by, each with its label."""
     return (*STATES, PASSWORD_ALONE) if reader.is_superuser else STATES
 
 
 def people(
     reader: Identity, *, now: dt.datetime, text: str = "", kind: str = "", state: str = "", before: str = ""
 ) -> Page[Identity]:
-    """Return the identities that match and that the reader may see, with their live grants and last activity.
+    """Return the visible identities that match, with their live grants and last activity.
 
-    ``live`` counts the grants, ``seen_at`` is the time of the newest record entry. ``idle`` is the
-    reason that a machine may be unneeded, and empty for people and for machines in use.
+    ``live`` counts the grants, ``seen_at`` is the time of the newest record entry. ``idle`` is the reason why
+    a machine may be unneeded; it is empty for people and for machines in use.
     """
     seen = Grant.objects.visible_to(reader).filter(holder=OuterRef("pk"), state__in=LIVE)
     held = seen.order_by().values("holder").annotate(count=Count("pk")).values("count")
@@ -88,7 +88,7 @@ def people(
 
 
 def _idle(now: dt.datetime) -> Case:
-    """Return why an enabled machine may be unneeded: it can't sign in, or was not used for 30 days."""
+    """Return why an enabled machine may be unneeded: it can't sign in, or has been idle for 30 days."""
     own, lately = {"identity": OuterRef("pk")}, {"last_used_at__gte": now - UNUSED_AFTER}
     tokens = APIToken.objects.filter(revoked_at__isnull=True, expires_at__gt=now, **own)
     keys = SSHPublicKey.objects.filter(removed_at__isnull=True, **own)
@@ -108,13 +108,13 @@ def _idle(now: dt.datetime) -> Case:
 
 
 def owners() -> Sequence[Identity]:
-    """Return the first people by username, as choices for a machine's owner."""
+    """Return the first people by username, as suggested owners for a machine."""
     return list(Identity.objects.active().filter(kind=Kind.PERSON).order_by("username")[:200])
 
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """A policy on which an identity has a permission, and how it got the permission."""
+    """A policy that gives an identity a permission, and how it does so."""
 
     policy: AccessPolicy
     ways: Sequence[Way]
@@ -133,7 +133,7 @@ class PersonRow:
 
 
 def person_row(person: Identity, now: dt.datetime) -> PersonRow:
-    """Return an identity as a row of the list. Requires the annotations of ``people``."""
+    """Convert an identity to a row of the list. Requires the annotations that ``people`` adds."""
     owner = f" of {person.owner}" if person.owner else ""
     role = ", administrator" if person.is_superuser else ""
     return PersonRow(
@@ -147,7 +147,7 @@ def person_row(person: Identity, now: dt.datetime) -> PersonRow:
 
 
 def state_look(person: Identity, now: dt.datetime) -> Look:
-    """Return the look of an identity's state: enabled, or disabled and for how long."""
+    """Return the display style of an identity's state: enabled, or disabled and since when."""
     if person.is_active:
         return Look("ok", "check", "Enabled")
     since = f" {say_rough(int((now - person.disabled_at).total_seconds()))} ago" if person.disabled_at else ""
@@ -159,7 +159,7 @@ BREAK_GLASS, UNAPPROVED = Look("glass", "flame", "Break-glass"), Look("glass", "
 
 
 def urgency(grant: Grant) -> Look | None:
-    """Return the look of a grant that started without approval; None for any other."""
+    """Return the display style for a grant that started without approval; None for any other grant."""
     if grant.break_glass:
         return BREAK_GLASS
     return UNAPPROVED if grant.is_own_incident else None
@@ -167,8 +167,8 @@ def urgency(grant: Grant) -> Look | None:
 
 @dataclass(frozen=True, slots=True)
 class PersonPage:
-    """One identity for one reader. Keys, tokens and second factors are None for readers who may not
-    see them.
+    """One identity as one reader sees it. Keys, tokens and second factors are None if the reader can't see
+    them.
     """
 
     person: Identity
@@ -190,46 +190,46 @@ class PersonPage:
 
     @property
     def role(self) -> str:
-        """The owner of a machine, or that the person is an administrator."""
+        """The machine's owner, or whether the person is an administrator."""
         if self.person.owner:
             return f"owned by {self.person.owner}"
         return "administrator" if self.person.is_superuser else ""
 
     @property
     def holds_says(self) -> str:
-        """The number of grants it holds."""
+        """The number of grants that the identity holds."""
         return plural(len(self.holds), "grant")
 
     @property
     def groups(self) -> Sequence[str]:
-        """The groups that it is in."""
+        """The groups that the identity belongs to."""
         return [group.name for group in self.person.groups.all()]
 
     @property
     def groups_says(self) -> str:
-        """The number of groups it is in."""
+        """The number of groups that the identity belongs to."""
         return plural(len(self.groups), "group")
 
     @property
     def ends(self) -> str:
-        """The effect of ending all of its access, as a sentence."""
+        """A sentence about the effect of ending all the identity's access."""
         verb = "ends" if self.endable == 1 else "end"
         return f"{plural(self.endable, 'grant')} {verb} immediately, and running commands are terminated."
 
     @property
     def rows_of(self) -> str:
-        """The kind of timeline row that shows it."""
+        """The kind of timeline row that shows the identity."""
         return "person" if self.person.is_person else "machine"
 
     @property
     def change_title(self) -> str:
-        """The heading of the form that changes it."""
+        """The heading of the form that changes the identity."""
         return "Name and email" if self.person.is_person else "Name"
 
     @property
     def sign_in(self) -> str:
-        """How a person signs in, as a sentence: `Password and an authenticator app; 8 recovery
-        codes left.`.
+        """A sentence about how a person signs in: `Password and an authenticator app; 8 recovery codes
+        left.`.
         """
         factors = self.factors
         if factors is None or not factors.any:
@@ -240,12 +240,12 @@ class PersonPage:
 
     @property
     def may_reset(self) -> bool:
-        """Whether the reader can reset its second factors. Nobody can reset their own."""
+        """Whether the reader can reset the person's second factors. No one can reset their own."""
         return bool(self.factors and self.factors.any and not self.own)
 
 
 def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonPage:
-    """Return an identity that the reader may see, with as much detail as they may see."""
+    """Return a visible identity, with the details that the reader can see."""
     visible = with_names(Grant.objects.visible_to(reader).filter(holder=person))
     policies = list(
         AccessPolicy.objects.live()
@@ -282,7 +282,7 @@ def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonP
 
 
 def live_that_may_be_ended(person: Identity, reader: Identity) -> QuerySet[Grant]:
-    """Return the grants of one identity that have not ended, are not ending, and that the reader may end."""
+    """Return an identity's grants that are not ending or ended, and that the reader is allowed to end."""
     return Grant.objects.endable_by(reader).before_end().filter(holder=person)
 
 

@@ -1,4 +1,4 @@
-"""The view of the permissions page."""
+"""The view for the permissions page."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ TIMES = ("day", "hour", "version", "since_day", "since_hour", "since_version")
 
 @page()
 def index(request: HttpRequest) -> HttpResponseBase:
-    """Show who can do what on each cluster, now or at a time in the past, or what changed between two
-    times.
-    """
+    """Show who can do what on each cluster, now or at a past time, or what changed between two times."""
     me, now, error = who(request), clock.now(), None
     typed = {name: _text(request.GET, name) for name in TIMES}
     question = Question(**{field.name: _text(request.GET, field.name) for field in fields(Question)})
@@ -69,8 +67,8 @@ def _number(query: QueryDict) -> int:
 
 
 def _past(typed: dict[str, str], now: dt.datetime, prefix: str = "") -> dt.datetime | None:
-    """Return the time in a form, or that of the chosen version; None for now. Raises InvalidInput for a
-    future time, or a version that doesn't exist.
+    """Return the time from a form, or the time of the selected version; None for now. Raises InvalidInput for
+    a future time or an unknown version.
     """
     if key := typed[f"{prefix}version"]:
         moment = at_version(key)

@@ -1,4 +1,6 @@
-"""The permissions page: people or groups by clusters, the ways to each permission, and what changed."""
+"""The permissions page: people or groups in rows and clusters in columns, the paths to each permission, and
+changes.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from sessions_app.web.templatetags.stint import icon
 
 ROWS = 25
 DETAILS = 50
-# With more clusters than this, cells show how many command sets, instead of their names.
+# With more clusters than this, cells show the number of command sets instead of their names.
 NAMED_UP_TO = 6
 ENVIRONMENTS = ("production", "staging", "development")
 WAYS: dict[str, Look] = {
@@ -48,8 +50,8 @@ COLUMNS = ("identity", "permission", "cluster", "command_set", "needs", "policy"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What the page shows: rows of people or groups, and filters by exact name, except ``q`` and ``on``,
-    which match a part of a name.
+    """The page's query: rows of people or groups, and filters by exact name, except that ``q`` and ``on``
+    match parts of names.
     """
 
     rows: str = ""
@@ -80,7 +82,7 @@ class Question:
 
 
 class Column(NamedTuple):
-    """A cluster."""
+    """A column of the table: a cluster."""
 
     name: str
     environment: str
@@ -89,14 +91,16 @@ class Column(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A command set in a cell, with the looks of the ways to it."""
+    """A command set in a cell, with the display styles of the paths to the permission."""
 
     name: str
     looks: Sequence[Look]
 
 
 class Cell(NamedTuple):
-    """What one row can do on one cluster. ``url`` lists each way; ``sets`` counts the command sets."""
+    """What the identity or group of a row can do on one cluster. ``url`` leads to the paths; ``sets`` counts
+    the command sets.
+    """
 
     column: Column
     lines: Sequence[Line]
@@ -106,8 +110,8 @@ class Cell(NamedTuple):
 
     @property
     def dense(self) -> SafeString:
-        """The cell with the number of its command sets. A page can have thousands, so no template renders
-        them.
+        """The cell with the number of command sets. A page can have thousands of cells, so they are rendered
+        without a template.
         """
         if not self.looks:
             return _NONE
@@ -130,7 +134,7 @@ def _mark(look: Look) -> str:
 
 
 class Row(NamedTuple):
-    """A person, machine or group, with a cell for each column."""
+    """A person, a machine or a group, with a cell for each column."""
 
     label: str
     identity: Identity | None
@@ -140,7 +144,7 @@ class Row(NamedTuple):
 
 
 class Way(NamedTuple):
-    """One way to run some command sets, or to oversee a cluster, in full."""
+    """One path to permissions: to run some command sets, or to oversee a cluster."""
 
     identity: str
     person: Identity | None
@@ -160,8 +164,8 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A page of the matrix. The columns are the clusters of its rows, ``groups`` how many are in each
-    environment, and ``clusters`` how many all rows have.
+    """A page of the table. The columns are the clusters of its rows. ``groups`` counts the columns by
+    environment, and ``clusters`` counts the clusters of all rows.
     """
 
     columns: Sequence[Column]
@@ -173,13 +177,13 @@ class Matrix:
 
     @property
     def ways(self) -> list[Look]:
-        """The looks on this page, for its legend."""
+        """The display styles on this page, for its legend."""
         used = {look for row in self.rows for cell in row.cells for look in cell.looks}
         return [look for look in WAYS.values() if look in used]
 
     @property
     def named(self) -> bool:
-        """Whether cells name their command sets."""
+        """Whether cells show the names of command sets."""
         return len(self.columns) <= NAMED_UP_TO
 
     @property
@@ -190,7 +194,7 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Each way in full, for one row or one cluster."""
+    """All paths in detail, for one row or one cluster."""
 
     ways: Sequence[Way]
     total: int
@@ -204,7 +208,7 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What changed between two times: who gained and lost what, and which command sets have a new version."""
+    """The changes between two times: who gained and lost what, and which command sets have a new version."""
 
     changes: Sequence[ShownChange]
     versions: Sequence[tuple[str, int, int]]
@@ -230,13 +234,13 @@ def way_of(permission: Permission) -> str:
 
 
 def seen_at(reader: Identity, moment: dt.datetime) -> tuple[Snapshot, list[Entry]]:
-    """Return the documents at a time, and the entries of them that the reader may see."""
+    """Return the catalog at a time, and its permission entries that the reader can see."""
     snapshot = snapshot_at(moment)
     return snapshot, entries_in(snapshot, scope_of(reader))
 
 
 def choices_of(reader: Identity, snapshot: Snapshot, entries: Iterable[Entry]) -> Choices:
-    """Return the clusters and command sets to filter by, and the administrators of Stint for those who see
+    """Return the clusters and command sets to filter by, and Stint's administrators if the reader can see
     everything.
     """
     clusters, sets = set(), set()
@@ -249,7 +253,7 @@ def choices_of(reader: Identity, snapshot: Snapshot, entries: Iterable[Entry]) -
 
 
 def matrix(question: Question, snapshot: Snapshot, entries: Iterable[Entry], page: int) -> Matrix:
-    """Return a page of the rows that match, with a column for each cluster that one of them can reach."""
+    """Return a page of the matching rows, with a column for each cluster that any of the rows can reach."""
     cells: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     for entry in entries:
         if question.fits(entry):
@@ -351,7 +355,7 @@ def compared(
     before: dt.datetime,
     after: dt.datetime,
 ) -> Compared:
-    """Return what changed between two times, as far as the filters match."""
+    """Return the changes between two times that match the filters."""
     scope, old, new = scope_of(reader), snapshot_at(before), snapshot_at(after)
     was, now = ([one for one in entries_in(each, scope) if question.fits(one)] for each in (old, new))
     named = {entry.command_set for entry in (*was, *now)}
@@ -364,7 +368,7 @@ def compared(
 
 
 def lines(question: Question, entries: Iterable[Entry]) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of a CSV file, in the order of COLUMNS."""
+    """Yield the rows of a CSV file, with the columns in the order of COLUMNS."""
     for entry in entries:
         if question.fits(entry):
             permission = entry.permission

@@ -1,5 +1,5 @@
-"""Sign-in with a password or through the company's identity provider, and confirmation of an
-identity there.
+"""Sign-in with a password or through the identity provider, and confirming an identity through the
+provider.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sessions_app.web.identities.few import few
 from sessions_app.web.identities.proving import ask_again
 from sessions_app.web.layout.views import ACT, page, who
 
-# The sign-ins that this browser started, kept in its session: one each for a few tabs, none older than
+# The sign-ins that this browser started, kept in its session: one for each of a few tabs, none older than
 # `LONGEST` seconds.
 KEPT = "provider_sign_ins"
 MOST_KEPT = 3
@@ -42,14 +42,14 @@ LONGEST = 600
 
 @method_decorator(few, name="post")
 class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
-    """The sign-in page. If people sign in through the provider, it links to the password form for
+    """The sign-in page. If people sign in through the provider, the page links to the password form for
     administrators.
     """
 
     template_name = "identities/sign_in.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add the available ways to sign in."""
+        """Add the available sign-in methods."""
         asked = self.request.method == "POST" or "password" in self.request.GET
         context = super().get_context_data(**kwargs)
         after = context.get("redirect_field_value")
@@ -68,10 +68,10 @@ class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
 @never_cache
 @few
 def begin(request: HttpRequest) -> HttpResponse:
-    """Send a browser to the provider.
+    """Send a browser to the identity provider.
 
     An intermediate page redirects, because the content security policy (`form-action 'self'`) doesn't let a
-    form lead to another site.
+    form redirect to another site.
     """
     there = _own(request, request.POST.get("next", ""))
     if request.user.is_authenticated:
@@ -94,8 +94,8 @@ def confirm(request: HttpRequest) -> HttpResponse:
 
 
 def _to_provider(request: HttpRequest, there: str, confirms: int | None = None) -> HttpResponse:
-    """Go to the provider and return to ``there``. ``confirms`` is the id of the identity to confirm; None for
-    a sign-in.
+    """Redirect to the provider, which later returns the browser to ``there``. ``confirms`` is the id of the
+    identity to confirm; None for a sign-in.
 
     Raises NotFound, ProviderDoesNotAnswer.
     """
@@ -110,10 +110,10 @@ def _to_provider(request: HttpRequest, there: str, confirms: int | None = None) 
 @never_cache
 @few
 def answer(request: HttpRequest) -> HttpResponse:
-    """Accept the provider's answer from a browser, once. Sign in the person it identifies, or store that the
-    signed-in person confirmed their identity.
+    """Accept the provider's response once. Sign in the person whom it identifies, or store that the signed-in
+    person confirmed their identity.
 
-    The protocol requires a GET. The state in the browser's session replaces a form's CSRF token.
+    The protocol requires a GET. The state in the browser's session takes the place of a form's CSRF token.
     """
     began = _kept(request).get(request.GET.get("state", ""))
     if began is None:
@@ -157,7 +157,7 @@ def _confirmed(request: HttpRequest, began: dict[str, Any], brought: dict[str, A
 
 
 class _Elsewhere(InvalidInput):
-    """The sign-in was not started in this browser. Start it again."""
+    """The sign-in was not started in this browser. Start the sign-in again."""
 
     code = "not_begun_here"
 
@@ -169,13 +169,13 @@ class _Elsewhere(InvalidInput):
 
 
 def _kept(request: HttpRequest) -> dict[str, Any]:
-    """Return the sign-ins that the session started and that haven't expired."""
+    """Return the unexpired sign-ins that this session started."""
     oldest = clock.now().timestamp() - LONGEST
     return {state: one for state, one in request.session.get(KEPT, {}).items() if one["at"] > oldest}
 
 
 def _own(request: HttpRequest, wanted: str) -> str:
-    """Return the wanted address if it is on this site, and otherwise the start page."""
+    """Return the given address if it is on this site, otherwise the start page."""
     fit = url_has_allowed_host_and_scheme(
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )

@@ -1,4 +1,4 @@
-"""Forms in which someone confirms their identity again.
+"""Forms in which a person confirms their identity again.
 
 Used at the second step of a sign-in, before factors are changed, and before keys and tokens are created.
 """
@@ -29,15 +29,17 @@ from sessions_app.web.layout.views import who
 
 P = ParamSpec("P")
 _ASKED = "stint.passkey"
-# Seconds to answer a passkey challenge: enough to find a security key.
+# Seconds to answer a passkey challenge: enough time to find a security key.
 _LONGEST = 300
-# The field that marks a form with a proof, and the fields that can hold the proof.
+# The field that marks a form as containing a proof, and the fields that can hold the proof.
 _PROVES, _PROOFS = "proves", {"password", "code", "passkey", "ticket"}
 _OURS = {"csrfmiddlewaretoken", _PROVES, *_PROOFS}
 
 
 def prove_factor(request: HttpRequest, identity: Identity) -> Authenticator:
-    """Verify the second factor in a form, and return it. Raises WrongCode, BadPasskey, TooManyTries."""
+    """Verify the second factor in a form, and return the factor. Raises WrongCode, BadPasskey,
+    TooManyTries.
+    """
     here: dict[str, Any] = {"address": address_of(request), "now": clock.now()}
     by_passkey = "passkey" in request.POST
     secret = Secret.PASSKEY if by_passkey else Secret.CODE
@@ -52,15 +54,15 @@ def prove_factor(request: HttpRequest, identity: Identity) -> Authenticator:
 
 
 def keep_asked(request: HttpRequest, what: str, state: State) -> None:
-    """Store the browser's passkey challenge in its session. It can be answered once, and only for the same
+    """Store a passkey challenge in the browser's session. It can be answered only once, and only for the same
     purpose.
     """
     request.session[_ASKED] = {"what": what, "state": state, "at": clock.now().timestamp()}
 
 
 def take_asked(request: HttpRequest, what: str) -> State | None:
-    """Return the last challenge of the browser's session, and delete it. None if it has another purpose or is
-    too old.
+    """Return the latest challenge of the browser's session, and delete it. Return None if it is for another
+    purpose or too old.
     """
     asked = request.session.pop(_ASKED, None)
     if asked is None or asked["what"] != what or clock.now().timestamp() - asked["at"] > _LONGEST:
@@ -69,11 +71,11 @@ def take_asked(request: HttpRequest, what: str) -> State | None:
 
 
 def prove_again(request: HttpRequest, identity: Identity) -> Authenticator | None:
-    """Verify a proof as ``prove_factor`` does. Someone without a factor enters their password, and the result
-    is None.
+    """Verify a proof as ``prove_factor`` does. People without a factor enter their password; the result is
+    then None.
 
-    If there is a factor, the password is not enough: otherwise someone who learned it could remove the
-    factors. Also raises WrongPassword.
+    If a factor is set up, the password is not enough: otherwise an attacker who learned the password could
+    remove the factors. Also raises WrongPassword.
     """
     if "password" not in request.POST or factors_of(identity).any:
         return prove_factor(request, identity)
@@ -84,8 +86,8 @@ def prove_again(request: HttpRequest, identity: Identity) -> Authenticator | Non
 def recently(
     view: Callable[Concatenate[HttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Require a password or a factor before the view, unless the last proof is a few minutes old at most. A
-    submitted form continues after the proof, as it was typed.
+    """Require a password or a factor before the view, unless the last proof is at most a few minutes old.
+    After the proof, a submitted form continues with its typed values.
     """
 
     @functools.wraps(view)
@@ -109,7 +111,8 @@ def recently(
 def ask_again(
     request: HttpRequest, *, after: str = "", status: int, error: StintError | None = None
 ) -> HttpResponse:
-    """Return the page that asks for a password, a factor or the provider, and then continues to ``after``.
+    """Return the page that asks for a password, a factor or a confirmation by the provider, and then
+    continues to ``after``.
 
     Without ``after``, the form is submitted again together with the proof, or by a button after the provider
     has confirmed in another tab. A form with a proof of its own must be filled in again.
@@ -131,14 +134,14 @@ def ask_again(
         "typed": sent,
         "after": after,
         "by": "your second factor" if factors.any else " or ".join(filter(None, ways)) or "your password",
-        "says": "Your change continues afterward."
+        "says": "Your change will continue after that."
         if again
         else ""
         if after
-        else "Nothing was changed. Repeat your change afterward.",
+        else "Nothing was changed. After confirming, make your change again.",
         "by_password": by_password,
         "by_provider": by_provider,
-        # Signing in again through the provider may not prove anything new.
+        # The provider may sign the person in again without asking for any proof.
         "vouched": vouched,
         "error": error,
     }

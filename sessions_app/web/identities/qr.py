@@ -1,5 +1,5 @@
-"""The QR code for authenticator apps, as an SVG path in the page: the content security policy allows no other
-image.
+"""The QR code for authenticator apps, as an inline SVG path, because the content security policy blocks other
+images.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ from qrcode.constants import ERROR_CORRECT_M
 
 
 def setup_address(username: str, secret: str) -> str:
-    """Return the address (otpauth URI) that sets up an authenticator app, with the name that the
-    app shows.
-    """
+    """Return the otpauth URI that sets up an authenticator app, with the name that the app displays."""
     issuer = f"Stint {urlsplit(settings.PUBLIC_URL).hostname}"
     query = urlencode({"secret": secret, "issuer": issuer}, quote_via=quote)
     return f"otpauth://totp/{quote(f'{issuer}:{username}')}?{query}"
 
 
 def qr_path(text: str) -> tuple[int, str]:
-    """Return the width of a string's QR code in modules, including its margin, and the SVG path of the dark
-    ones.
+    """Return the width of a QR code in modules, including its margin, and the SVG path of its dark
+    modules.
     """
     code = QRCode(error_correction=ERROR_CORRECT_M, border=4)
     code.add_data(text)

@@ -32,9 +32,9 @@ from sessions_app.web.layout.views import FORM
 @require_http_methods(list(FORM))
 @sensitive_post_parameters()
 def second_step(request: HttpRequest) -> HttpResponse:
-    """Ask for a second factor after the password, or start over.
+    """Ask for a second factor after the password, or start the sign-in over.
 
-    Only failed attempts are counted, so that everyone behind a shared office address can sign in.
+    Only failed attempts are counted, so that people who share one office address can sign in.
     """
     stage = LoginStageController.enter(request, "mfa_authenticate")
     if request.user.is_authenticated or stage is None:
@@ -60,10 +60,10 @@ def second_step(request: HttpRequest) -> HttpResponse:
 @require_POST
 @few
 def passkey_ask(request: HttpRequest) -> HttpResponse:
-    """Return the WebAuthn options with which the browser requests a passkey.
+    """Return the WebAuthn options for requesting a passkey from the browser.
 
-    The passkey must belong to the person who is signed in or at the second step. If there is none,
-    anyone's is accepted.
+    The passkey must belong to the person who is signed in or at the second step of the sign-in. If there is
+    no such person, any person's passkey is accepted.
     """
     stage = LoginStageController.enter(request, "mfa_authenticate")
     person = request.user if isinstance(request.user, Identity) else stage.login.user if stage else None
@@ -76,7 +76,7 @@ def passkey_ask(request: HttpRequest) -> HttpResponse:
 @require_POST
 @few
 def passkey(request: HttpRequest) -> HttpResponse:
-    """Sign in with only a passkey. Its device verifies the user, which counts as the second factor."""
+    """Sign in with a passkey alone. The device verifies the user, which counts as the second factor."""
     if request.user.is_authenticated:
         return redirect("home")
     try:

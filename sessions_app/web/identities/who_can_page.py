@@ -1,4 +1,4 @@
-"""Who can run a command on a cluster: now through active grants, or by request under the policies."""
+"""Who can run a command on a cluster: now with active grants, or after a request under a policy."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ MOST_PEOPLE = 100
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The choices: the clusters whose access the reader may see, and the targets and command sets of the
-    chosen one.
+    """The choices: clusters whose access the reader can see, and the targets and command sets of the selected
+    cluster.
     """
 
     clusters: Sequence[Cluster]
@@ -53,7 +53,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """A grant whose holder can run it now. ``hold``: each run needs a second person's approval."""
+    """A grant whose holder can run the command now. ``hold``: each run needs a second person's approval."""
 
     grant: Grant
     hold: bool
@@ -63,8 +63,8 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Someone who may request it, how, and whether as break-glass access. ``known``: the reader may see their
-    page.
+    """An identity that can request the command, how, and whether as break-glass access. ``known``: the reader
+    can open the identity's page.
     """
 
     identity: Identity
@@ -74,14 +74,16 @@ class Asker:
 
     @property
     def how(self) -> str:
-        """How they may request it: `group operators; by name, can use break-glass access`."""
+        """How the identity can request the command: `group operators; by name, can use break-glass
+        access`.
+        """
         return "; ".join(map(str, self.ways)) + (", can use break-glass access" if self.glass else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A policy with a command set that allows it: the required approvals, who may request, and what prevents
-    it now.
+    """A policy with a command set that allows the command: the required approvals, who can request access,
+    and what currently prevents it.
     """
 
     policy: AccessPolicy
@@ -97,7 +99,7 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A command set that doesn't allow it: the reason, and the closest allowed command."""
+    """A command set that doesn't allow the command: the reason, and the closest allowed command."""
 
     command_set: str
     policies: Sequence[str]
@@ -107,8 +109,8 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class WhoCan:
-    """The answer: the grants that end soonest; ``more`` counts those not listed. ``unread``: there were too
-    many grants to check all.
+    """The answer: the grants that end soonest. ``more`` counts grants that are not listed. ``unread``: there
+    were too many grants to check all of them.
     """
 
     now: Sequence[Now]
@@ -125,20 +127,22 @@ class WhoCan:
             found.append(f"{plural(self.more, 'more grant')} {'ends' if self.more == 1 else 'end'} later.")
         if self.unread:
             found.append(f"Only the {MOST_GRANTS} grants that end soonest were checked.")
-        return [*found, "Choose a target to narrow it down."] if found else []
+        return [*found, "Choose a target to check fewer grants."] if found else []
 
 
 @dataclass(frozen=True, slots=True)
 class _Crowd:
-    """The identities that may request anything on the cluster. ``known`` are those whose pages the reader may
-    see.
+    """The identities that can request anything on the cluster. ``known`` are those whose pages the reader can
+    open.
     """
 
     identities: dict[int, Identity]
     known: frozenset[int]
 
     def asker(self, pk: int, ways: Sequence[Way], glass: Sequence[str]) -> Asker:
-        """Return one of them. ``glass`` are the groups that may use break-glass access."""
+        """Return one of these identities with the ways it can request access. ``glass`` contains the groups
+        that may use break-glass access.
+        """
         identity = self.identities[pk]
         groups = {group.name for group in identity.groups.all()}
         return Asker(identity, ways, bool(groups.intersection(glass)), pk in self.known)
@@ -151,8 +155,8 @@ def _crowd(ids: Collection[int], reader: Identity) -> _Crowd:
 
 
 def looked_into(reader: Identity) -> QuerySet[Cluster]:
-    """Return the live clusters whose access the reader may see: those with view, approve or administer on the
-    cluster or on a policy for it.
+    """Return the live clusters whose access the reader can see: with the permission to view, approve or
+    administer on the cluster or on one of its policies.
     """
     live = Cluster.objects.live()
     if reader.is_superuser:
@@ -167,7 +171,7 @@ def looked_into(reader: Identity) -> QuerySet[Cluster]:
 
 
 def who_can_form(reader: Identity, name: str) -> Form:
-    """Return the choices of the form for the cluster with that name, or for the only one."""
+    """Return the form's choices for the named cluster, or for the only cluster."""
     clusters = list(looked_into(reader).order_by("name"))
     only = clusters[0] if len(clusters) == 1 and not name else None
     cluster = next((one for one in clusters if one.name == name), only)
@@ -178,7 +182,7 @@ def who_can_form(reader: Identity, name: str) -> Form:
 
 
 def _policies(reader: Identity, cluster: Cluster) -> QuerySet[AccessPolicy]:
-    """Return the live policies on a cluster whose access the reader may see."""
+    """Return the live policies on a cluster whose access the reader can see."""
     found = AccessPolicy.objects.live().filter(clusters=cluster)
     if reader.is_superuser:
         return found
@@ -197,10 +201,10 @@ def who_can(
     line: str = "",
     command_set: str = "",
 ) -> WhoCan:
-    """Return who can run the line, or has or may request the command set, on the cluster or one of its
-    targets.
+    """Return who can run the command line, or who has or can request the command set, on the cluster or one
+    of its targets.
 
-    Uses the same function to decide as the gateway. Only grants and policies that the reader may see count.
+    The decisions use the gateway's own function. Only grants and policies that the reader can see count.
     """
     live = _live(cluster, reader, now, target)
     if command_set:
@@ -242,7 +246,7 @@ def _live(cluster: Cluster, reader: Identity, now: dt.datetime, target: str) -> 
     return found.order_by("expires_at", "pk")
 
 
-# Read only the columns needed to decide on a line. The grants that are shown are read in full later.
+# Read only the columns needed to decide on a line. The listed grants are later read in full.
 _WHAT = (
     "pk",
     "command_set_version",
@@ -275,7 +279,7 @@ def _allowed(
     try:
         answer = decide(commands.compiled_by_digest(version, digest, parameters, kept), line)
     except ValueError:
-        return None  # The gateway also refuses what can't be read.
+        return None  # The gateway also refuses a version that can't be read.
     return answer if isinstance(answer, Allowed) else None
 
 
@@ -305,7 +309,7 @@ def _by_asking(
         try:
             document = facts.policy_document(policy)
         except facts.Unreadable:
-            continue  # It allows nothing.
+            continue  # An unreadable policy allows nothing.
         for command_set in policy.command_sets.all():
             version = command_set.published
             if version is None or command_set.kind != fitting or (wanted and command_set.name != wanted):
@@ -323,7 +327,7 @@ def _by_asking(
 
 
 def _answer(version: CommandSetVersion, line: str) -> Allowed | Refused | None:
-    """Return the version's decision on the line with any allowed parameters; None without a line."""
+    """Return the version's decision on the line with any allowed parameter values; None without a line."""
     if not line:
         return None
     try:
@@ -369,14 +373,16 @@ def _asking(
 
 
 def price(document: PolicyDocument) -> str:
-    """Return what a request needs, and its longest duration: `2 approvals, up to 4 h`."""
+    """Return the approvals that a request needs, and the longest duration: `2 approvals, up to 4 h`."""
     count = sum(clause.count for clause in document.clauses)
     many = plural(count, "approval") if count else "no approval"
     return f"{many}, up to {say_duration(document.max_duration)}"
 
 
 def against(document: PolicyDocument, now: dt.datetime) -> str:
-    """Return what prevents planned access now: a freeze, or that no window is open. Empty if nothing does."""
+    """Return what currently prevents planned access: a freeze, or that no window is open. Empty if nothing
+    does.
+    """
     soon = now + dt.timedelta(seconds=1)
     freeze = next((freeze for freeze in document.freezes if freeze.touches(now, soon)), None)
     if freeze is not None:

@@ -13,20 +13,22 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class _Echo:
-    """A file-like object whose ``write`` returns the text."""
+    """A file-like object whose ``write`` returns the text instead of storing it."""
 
     def write(self, text: str) -> str:
         return text
 
 
 def plain(value: object) -> str:
-    """Return a cell's text. Text that a spreadsheet would read as a formula gets an apostrophe in front."""
+    """Return a cell's text. Text that a spreadsheet would treat as a formula is prefixed with an
+    apostrophe.
+    """
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def csv_file(name: str, columns: Sequence[str], lines: Iterable[Iterable[object]]) -> StreamingHttpResponse:
-    """Return a CSV file (RFC 4180, UTF-8) that is streamed while its rows are read."""
+    """Return a CSV file (RFC 4180, UTF-8), streamed as its rows are read."""
     writer = csv.writer(_Echo())
 
     def rows() -> Iterator[str]:
@@ -38,7 +40,7 @@ def csv_file(name: str, columns: Sequence[str], lines: Iterable[Iterable[object]
 
 
 def json_file(name: str, items: Iterable[dict[str, Any]]) -> StreamingHttpResponse:
-    """Return a file of JSON lines, one object per line, that is streamed while its items are read."""
+    """Return a JSON Lines file with one object per line, streamed as its items are read."""
     rows = (json.dumps(item, ensure_ascii=False) + "\n" for item in items)
     return _file(name, "application/x-ndjson; charset=utf-8", rows)
 

@@ -1,4 +1,4 @@
-"""The template context of the frame around every page."""
+"""The template context for the frame around every page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FRAME = "stint.frame"
 
 
 class Link(NamedTuple):
-    """A navigation link. ``counts`` names the live number beside it; empty if it has none."""
+    """A navigation link. ``counts`` names the live count beside the link; empty if there is none."""
 
     url: str
     icon: str
@@ -45,7 +45,7 @@ class Frame:
 
     @cached_property
     def now(self) -> dt.datetime:
-        """The page's time in the reader's time zone."""
+        """The page's current time in the reader's time zone."""
         return timezone.localtime(page_now())
 
     @property
@@ -55,7 +55,7 @@ class Frame:
 
     @property
     def utc_clock(self) -> str:
-        """The hour and minute in UTC; empty if the reader's time zone is equal to UTC now."""
+        """The hour and minute in UTC; empty if the reader's time zone currently equals UTC."""
         return f"{self.now.astimezone(dt.UTC):%H:%M}" if self.now.utcoffset() else ""
 
     @property
@@ -65,7 +65,7 @@ class Frame:
 
     @cached_property
     def standing(self) -> Standing:
-        """The counts and flags that the frame shows to its reader."""
+        """The counts and flags in the frame, for its reader."""
         return standing_of(self._identity, self.now)
 
     @cached_property
@@ -75,7 +75,7 @@ class Frame:
 
     @property
     def seen(self) -> int:
-        """The number of the record's last entry when the page was read."""
+        """The number of the record's last entry when the page was rendered."""
         return self._request.META.get(SEEN) or self.standing.seen
 
     @property
@@ -85,11 +85,13 @@ class Frame:
 
     @property
     def terminal(self) -> str:
-        """The address of live output of commands, without its query."""
+        """The address for live command output, without its query."""
         return self._streams(TERMINAL_PATH)
 
     def _streams(self, path: str) -> str:
-        """Return an address of the streams: below the page's own, or at their port on the same host."""
+        """Return an address on the stream server: below the page's own address, or on another port of the
+        same host.
+        """
         here = f"{self._request.scheme}://{self._request.get_host()}"
         if here not in settings.STREAMS_ORIGINS:
             return path
@@ -161,7 +163,7 @@ class Frame:
 
 
 def frame_of(request: HttpRequest) -> Frame:
-    """Return the frame of a page. Call it after all changes that the page makes."""
+    """Return the frame of a page. Call this after all changes that the page makes."""
     if FRAME not in request.META:
         request.META[FRAME] = Frame(request, who(request))
     frame: Frame = request.META[FRAME]
@@ -169,7 +171,7 @@ def frame_of(request: HttpRequest) -> Frame:
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Return the frame for signed-in people, and the theme that they chose."""
+    """Return the frame for signed-in people, and the theme of their choice."""
     theme = request.COOKIES.get(THEME_COOKIE, "")
     values: dict[str, Any] = {"theme": theme if theme in ("light", "dark") else ""}
     user = getattr(request, "user", None)

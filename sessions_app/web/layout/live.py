@@ -1,4 +1,4 @@
-"""Endpoints that a page polls to find out whether it should update."""
+"""Endpoints that a page polls to find out whether to update."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sessions_app.web.layout.views import page, who
 
 @page()
 def pulse(request: HttpRequest) -> HttpResponse:
-    """Return what changed since the page's last request; 204 if nothing did."""
+    """Return what changed since the page's last request; 204 if nothing changed."""
     seen = {name: _number(request.GET.get(name, "")) for name in ("after", "notice", "waiting")}
     found = read_pulse(who(request), seen, clock.now())
     if found is None:

@@ -1,4 +1,4 @@
-"""Keyset pagination: every page costs the same."""
+"""Keyset pagination, where every page costs the same."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ LARGEST = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """A page of rows. ``before`` is the key that the next page starts below (None for the last page);
-    ``newer``: newer rows exist.
+    """A page of rows. ``before`` is the key where the next page starts (None for the last page); ``newer``:
+    newer rows exist.
     """
 
     rows: list[Row]

@@ -1,6 +1,4 @@
-"""The pulse of a page: whether something changed since it was rendered, and what a screen reader
-announces.
-"""
+"""The pulse of a page: whether anything changed since rendering, and what a screen reader announces."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from broker.audit.queries import families_after, last_number
 from sessions_app.models import Notice
 from sessions_app.web.layout.reader import newest_of, standing_of
 
-# A page that is further behind updates all of its parts.
+# A page that is further behind updates all its parts.
 FAR_BEHIND = 500
 EVERYTHING = tuple(sorted({event.family for event in Event} | {"notice"}))
 MOST_SAID = 2
@@ -22,8 +20,8 @@ MOST_SAID = 2
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """The latest numbers of the record and the reader's notifications. ``families`` are the families of
-    events since ``after``.
+    """The latest numbers of the record and of the reader's notifications. ``families`` contains the event
+    families since ``after``.
     """
 
     after: int
@@ -35,7 +33,9 @@ class Pulse:
 
 
 def pulse(identity: Identity, seen: Mapping[str, int], now: dt.datetime) -> Pulse | None:
-    """Return what changed since the page saw ``after``, ``notice`` and ``waiting``; None if nothing did."""
+    """Return what changed since the state given by ``after``, ``notice`` and ``waiting``; None if nothing
+    changed.
+    """
     notice = newest_of(identity).values_list("pk", flat=True).first() or 0
     told = notice != seen["notice"]
     if last_number() == seen["after"] and not told:
@@ -54,7 +54,9 @@ def pulse(identity: Identity, seen: Mapping[str, int], now: dt.datetime) -> Puls
 
 
 def _say(identity: Identity, seen: Mapping[str, int], waiting: int) -> str:
-    """Return what a screen reader announces: new notifications, or otherwise that more items are waiting."""
+    """Return what a screen reader announces: new notifications, or otherwise that more items need
+    attention.
+    """
     told = Notice.objects.filter(identity=identity, pk__gt=seen["notice"]).order_by("pk")
     subjects = list(told.values_list("subject", flat=True)[: MOST_SAID + 1])
     if len(subjects) > MOST_SAID:

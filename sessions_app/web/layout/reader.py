@@ -1,4 +1,4 @@
-"""The counts and flags that every page shows its reader, read in one SQL statement."""
+"""The counts and flags that every page shows its reader, read with one SQL statement."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Verified(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """The counts and flags for one reader now.
+    """The current counts and flags for one reader.
 
     ``seen`` is the number of the record's last entry, ``notice`` that of the reader's newest notification.
-    ``unread`` counts the notifications that still need the reader, at most 99. The next three are whether the
-    reader can see other identities, webhooks and trust policies.
+    ``unread`` counts the notifications that still need the reader's attention, at most 99. The next three are
+    whether the reader can see other identities, webhooks and trust policies.
     """
 
     waiting: Waiting
@@ -73,7 +73,7 @@ def standing_of(reader: Identity, now: dt.datetime) -> Standing:
 
 
 def newest_of(reader: Identity) -> QuerySet[Notice]:
-    """Return the reader's notifications, the newest first."""
+    """Return the reader's notifications, newest first."""
     return Notice.objects.filter(identity=reader).order_by("-pk")
 
 

@@ -1,4 +1,4 @@
-"""The shared behavior of all pages."""
+"""Behavior that all pages share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 READ = ("GET", "HEAD")
 ACT = ("POST",)
 FORM = (*READ, *ACT)
-# The request attribute with the number of the record's last entry when its page was read.
+# The request attribute with the number of the last record entry at the time of rendering.
 SEEN = "stint.seen"
 # The key of the session with the page that someone opened before their sign-in was complete.
 _WANTED = "stint.wanted"
@@ -40,7 +40,7 @@ def page(methods: Sequence[str] = READ, *, writes: bool = False) -> Callable[[Vi
     pages.
 
     All reads come from one database snapshot, so that the parts of a page agree. A view that ``writes`` on a
-    GET, such as an entry that someone watched a recording, has no snapshot.
+    GET, for example an entry that a recording was watched, has no snapshot.
     """
 
     def decorate(view: View[P]) -> View[P]:
@@ -54,7 +54,7 @@ def page(methods: Sequence[str] = READ, *, writes: bool = False) -> Callable[[Vi
                     return view(request, *args, **kwargs)
                 with nullcontext() if writes else one_snapshot():
                     if writes:
-                        # Read this first, so that the page updates for everything that happens later.
+                        # Read the number first, so that the page updates for everything that happens later.
                         request.META[SEEN] = last_number()
                     hold_still(who(request))
                     return view(request, *args, **kwargs)
@@ -69,7 +69,7 @@ def page(methods: Sequence[str] = READ, *, writes: bool = False) -> Callable[[Vi
 
 
 def _refuse_unstorable(request: HttpRequest) -> None:
-    """Refuse NUL characters, which PostgreSQL can't store in text."""
+    """Reject NUL characters, which PostgreSQL can't store in text."""
     sent = (
         text
         for values in (request.GET, request.POST)
@@ -83,8 +83,8 @@ def _refuse_unstorable(request: HttpRequest) -> None:
 def sign_in_first(request: HttpRequest) -> HttpResponse:
     """Redirect to the sign-in page, or to the next step of an incomplete sign-in.
 
-    A request for a fragment gets a 401 with ``Location`` instead, and the page shows its text. A form sent by
-    someone who is signed out stays on its page, with what was typed.
+    A request for a fragment gets a 401 with a ``Location`` header instead, and the page shows its text. If
+    someone who is signed out sends a form, it stays on its page with the typed values.
     """
     current: HtmxDetails | None = getattr(request, "htmx", None)
     missing = getattr(request, "missing", "")
@@ -113,14 +113,14 @@ def after_step(request: HttpRequest, step: str) -> str:
 
 
 def who(request: HttpRequest) -> Identity:
-    """Return the signed-in identity of a page's request."""
+    """Return the signed-in identity of the request."""
     if not isinstance(request.user, Identity):
         raise TypeError("pages are for signed-in people")
     return request.user
 
 
 def said(request: HttpRequest, error: StintError) -> HttpResponse:
-    """Render an expected error as a page of its own, for actions without a form to return to."""
+    """Render an expected error as a full page, for actions without a form to return to."""
     return render(request, "ui/error.html", {"error": error}, status=error.status)
 
 

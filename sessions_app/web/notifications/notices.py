@@ -19,8 +19,8 @@ MOST_NEW = 50
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the reader's notifications: first the unread ones that still concern them, then the others, page
-    by page.
+    """List the reader's notifications: unread ones that still need attention first, then the others, page by
+    page.
     """
     me, now = who(request), clock.now()
     before = request.GET.get("before", "")
@@ -39,14 +39,14 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @page(ACT)
 def read(request: HttpRequest, notice: int) -> HttpResponse:
-    """Mark a notification as read. With ``open``, go to the page that it is about."""
+    """Mark a notification as read. With ``open``, go to the page that the notification is about."""
     found = read_notice(notice_id=notice, actor=who(request), now=clock.now())
     return redirect(found.path if request.POST.get("open") == "1" else "notices")
 
 
 @page(ACT)
 def read_all(request: HttpRequest) -> HttpResponse:
-    """Mark the notifications that the page showed as read, but none that came later."""
+    """Mark the notifications that the page showed as read, but no later ones."""
     newest = request.POST.get("newest", "")
     count = read_all_notices(
         newest=int(newest) if newest.isdecimal() and len(newest) < 19 else 0,

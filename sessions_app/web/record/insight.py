@@ -1,4 +1,4 @@
-"""The view of the insight page."""
+"""The view for the insight page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sessions_app.web.record.insight_page import PERIODS, insight, period_of
 
 @page()
 def index(request: HttpRequest) -> HttpResponseBase:
-    """Show how access was used, decided and ended in the last days, or download the numbers of one figure."""
+    """Show how access was used, decided and ended in recent days, or download the numbers of one figure."""
     now = clock.now()
     found = insight(who(request), period_of(request.GET.get("days", ""), now), now)
     key = request.GET.get("csv")

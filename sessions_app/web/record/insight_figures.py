@@ -1,4 +1,4 @@
-"""A figure of the insight page: a chart with the table of its numbers, each of which leads to its rows."""
+"""A figure of the insight page: a chart, and a table whose numbers link to the underlying rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TONES = ("info", "warn", "bad", "glass", "mute")
 
 
 class Value(NamedTuple):
-    """One figure: its number (None: there is none), its text, and the address of its rows, if there are
+    """One value: its number (None if there is none), its text, and the address of the underlying rows, if
     any.
     """
 
@@ -27,7 +27,9 @@ class Value(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of a figure: a day, a week or a cluster. ``mark`` is its first day as a date, or its name."""
+    """A row of a figure: a day, a week or a cluster. ``mark`` is the first day as a date, or the cluster's
+    name.
+    """
 
     label: str
     mark: str
@@ -35,7 +37,7 @@ class Row(NamedTuple):
 
     @property
     def cells(self) -> SafeString:
-        """The table cells. A page has hundreds, so no template renders them."""
+        """The table cells. A page has hundreds of them, so they are rendered without a template."""
         return SafeString("".join(map(_cell, self.values)))
 
 
@@ -46,7 +48,7 @@ def _cell(value: Value) -> str:
 
 
 class Head(NamedTuple):
-    """A column. ``tone`` is that of its series; empty if it is not drawn."""
+    """A column. ``tone`` is the tone of its series; empty if the column is not in the chart."""
 
     name: str
     tone: str
@@ -54,11 +56,11 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A chart with its table. ``kind`` is `bars` (stacked counts), `lines` (times, on a logarithmic scale) or
+    """A chart with its table. ``kind`` is `bars` (stacked counts), `lines` (times on a logarithmic scale) or
     `ranks` (a table with bars).
 
-    The first ``drawn`` columns are series of the chart; the others are in the table only. ``limit`` is drawn
-    as a line, in seconds. ``says`` is what the figure shows, as a sentence.
+    The first ``drawn`` columns are series of the chart; the others are only in the table. ``limit`` is a line
+    in the chart, in seconds. ``says`` summarizes the figure in a sentence.
     """
 
     key: str
@@ -83,12 +85,12 @@ class Figure:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to draw."""
+        """Whether the chart would be empty."""
         return not any(value.number for row in self.rows for value in row.values)
 
     @property
     def most(self) -> float:
-        """The largest number of the first column, which has the longest bar."""
+        """The largest number of the first column, which gets the longest bar."""
         return max((row.values[0].number or 0 for row in self.rows), default=0)
 
     def lines(self) -> Iterator[tuple[object, ...]]:
@@ -105,7 +107,7 @@ class Figure:
 
 
 class Links:
-    """The addresses of the lists with the rows of a period and its parts."""
+    """The addresses of the lists with the underlying rows of a period and its parts."""
 
     def __init__(self, period: Period) -> None:
         self.period = period
@@ -113,15 +115,15 @@ class Links:
         self._pages = {name: reverse(name) for name in ("grants", "requests", "record")}
 
     def grants(self, part: Part | None = None, **filters: str) -> str:
-        """Return the address of the grants that match."""
+        """Return the address of the matching grants."""
         return self._to("grants", part, {"show": "all", **filters})
 
     def requests(self, part: Part | None = None, **filters: str) -> str:
-        """Return the address of the requests that match."""
+        """Return the address of the matching requests."""
         return self._to("requests", part, {"show": "all", **filters})
 
     def record(self, event: str, part: Part | None = None, **filters: str) -> str:
-        """Return the address of the record's entries of an event."""
+        """Return the address of the record's entries for an event."""
         return self._to("record", part, {"event": event, **filters})
 
     def _to(self, page: str, part: Part | None, filters: dict[str, str]) -> str:
@@ -140,12 +142,12 @@ def label_of(part: Part) -> str:
 
 
 def count(number: int, url: str = "") -> Value:
-    """Return a count, which leads to its rows unless it is zero."""
+    """Return a count, which links to its rows unless it is zero."""
     return Value(number, f"{number:,}", url if number else "")
 
 
 def time(seconds: float | None, url: str = "") -> Value:
-    """Return a duration."""
+    """Return a duration as a value."""
     return Value(seconds, say_time(seconds), url if seconds is not None else "")
 
 

@@ -33,10 +33,10 @@ from sessions_app.web.record.insight_figures import Figure, Links, Row, Value, c
 
 PERIODS = (7, 30, 90)
 DEFAULT = 30
-# The clusters with a series of their own. The others are one series together.
+# The maximum number of clusters with a series of their own. The others form one combined series.
 MOST_CLUSTERS = 4
 MOST_RANKS = 10
-# Of low, medium and high risk.
+# Colors for low, medium and high risk.
 RISK_TONES = ("ok", "warn", "bad")
 REFUSED = Event.COMMAND_REFUSED.value
 
@@ -56,7 +56,9 @@ class Insight:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What was read for a page. ``decided`` and ``ended`` are of the whole period; the rest is by part."""
+    """The data read for a page. ``decided`` and ``ended`` cover the whole period; the rest is split into
+    parts.
+    """
 
     links: Links
     clusters: Mapping[int, Cluster]
@@ -71,11 +73,11 @@ class _Read:
 
     @property
     def unit(self) -> str:
-        """The heading of the first column of figures over time."""
+        """The heading of the first column in figures over time."""
         return "Week" if self.links.period.by_week else "Day"
 
     def glass(self, name: str) -> int:
-        """Return the sum of one count of the grants."""
+        """Return the sum of one of the grant counts."""
         return sum(int(getattr(row, name)) for row in self.grants)
 
     def reviewing(self, name: str) -> int:
@@ -84,7 +86,7 @@ class _Read:
 
 
 def period_of(text: str, now: dt.datetime) -> Period:
-    """Return the period with so many days, in the reader's time zone."""
+    """Return the period of the given number of days, in the reader's time zone."""
     days = int(text) if text.isdecimal() and len(text) < 4 and int(text) in PERIODS else DEFAULT
     return Period(days, timezone.localtime(now).date(), timezone.get_current_timezone())
 
@@ -278,8 +280,8 @@ def _break_glass(read: _Read) -> Figure:
         drawn=3,
         url=read.links.grants(break_glass="1"),
         link="grants",
-        note="Access for one's own incident needs a review too, so there can be more reviews than"
-        " break-glass uses.",
+        note="Access for the requester's own incident also needs a review, so there can be more reviews "
+        "than break-glass uses.",
         tones=RISK_TONES,
     )
 

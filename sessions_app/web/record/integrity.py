@@ -24,10 +24,10 @@ NOT_VERIFIED = (
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """The last verification (None if there was none), the number of entries ``since``, and the newest
+    """The last verification (None if there was none), the number of entries added ``since``, and the newest
     checkpoint.
 
-    ``trouble`` is the reason that checkpoints can't be signed or saved outside the database, if any.
+    ``trouble`` is the reason why checkpoints can't be signed or saved outside the database, if any.
     """
 
     verification: AuditVerification | None
@@ -37,12 +37,12 @@ class Integrity:
 
     @property
     def is_broken(self) -> bool:
-        """Whether the last verification found a fault."""
+        """Whether the last verification found a break in the record."""
         return self.verification is not None and not self.verification.ok
 
     @property
     def tone(self) -> str:
-        """The tone of the box."""
+        """The tone of the panel."""
         if self.verification is None:
             return "mute"
         if self.is_broken:
@@ -51,7 +51,7 @@ class Integrity:
 
     @property
     def heading(self) -> SafeString | str:
-        """The result as a heading."""
+        """The verification's result as a heading."""
         last = self.verification
         if last is None:
             return "Not verified yet"
@@ -61,7 +61,7 @@ class Integrity:
 
     @property
     def says(self) -> Sequence[SafeString | str]:
-        """The result as sentences."""
+        """The verification's result as sentences."""
         last = self.verification
         if last is None:
             return [NOT_VERIFIED]
@@ -80,9 +80,9 @@ class Integrity:
         else:
             found = [f"{count} verified, each sealed with the one before."]
         found.append(
-            f"{plural(self.since, ENTRIES)} added since will be verified next time."
+            f"{plural(self.since, ENTRIES)} added since then will be verified next time."
             if self.since
-            else "No entries were added since."
+            else "No entries were added since then."
         )
         if self.checkpoint:
             covered = plural(self.checkpoint.size, ENTRIES)
@@ -102,7 +102,7 @@ class Integrity:
 
     @property
     def read(self) -> SafeString | str:
-        """When the record was last verified, and from which entry on."""
+        """When the record was last verified, and the first entry that was verified."""
         last = self.verification
         if last is None:
             return ""
@@ -111,7 +111,7 @@ class Integrity:
 
 
 def integrity(head: int) -> Integrity:
-    """Return the integrity of the record, whose last entry has the number ``head``."""
+    """Return the integrity of the record. ``head`` is the number of the last entry."""
     last = latest_verification()
     since = max(0, head - last.entries) if last else head
     return Integrity(last, since, newest_checkpoint(), checkpoint_trouble())

@@ -1,4 +1,4 @@
-"""Views for the record, and the search for requests, grants and workflows."""
+"""Views for the record, and for the search for requests, grants and workflows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_QUERY = 100
 
 @page()
 def record(request: HttpRequest) -> HttpResponseBase:
-    """List the entries about what the reader may see, latest first, as a page or as a file."""
+    """List the entries that the reader can see, latest first, as a page or as a file."""
     question = _question(request.GET)
     me, now = who(request), clock.now()
     wanted = request.GET.get("format")
@@ -63,7 +63,7 @@ def _record(request: HttpRequest, question: Question, error: StintError | None =
 
 
 def _question(query: QueryDict) -> Question:
-    """Return the question in an address's query string."""
+    """Return the search described by an address's query string."""
     return Question(
         **{
             field.name: query.get(field.name, "").replace("\0", "").strip()[:MAX_QUERY]
@@ -78,7 +78,7 @@ def _before(text: str) -> int | None:
 
 @page(ACT)
 def save(request: HttpRequest) -> HttpResponseBase:
-    """Save the search under a name."""
+    """Save a search under a name."""
     question = _question(QueryDict(request.POST.get("query", "")[:4000]))
     try:
         saved = save_bookmark(
@@ -104,7 +104,7 @@ def delete_question(request: HttpRequest, bookmark: int) -> HttpResponse:
 
 @page(ACT)
 def verify(request: HttpRequest) -> HttpResponse:
-    """Verify the entries after the last verified one now, and let the worker verify the whole record."""
+    """Verify the entries after the last verified one now, and let the worker verify the entire record."""
     try:
         verdict = verify_record(actor=who(request), now=clock.now())
     except CheckpointsUnreadable as error:
@@ -138,7 +138,7 @@ def _said(verdict: Verdict | None) -> str:
 
 @page()
 def find(request: HttpRequest) -> HttpResponse:
-    """Go to the request, grant or workflow with the given reference, or list what matches."""
+    """Redirect to the request, grant or workflow with the given reference, or list matches."""
     text = request.GET.get("q", "").replace("\0", "").strip()[:MAX_QUERY]
     hit = exact(who(request), text)
     if hit is not None:

@@ -1,4 +1,4 @@
-"""Entries of the record for reading: by day, and within a day by the grant that they are about."""
+"""Record entries arranged for reading: by day, and within each day by grant."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ PAGES = {
 
 
 class Told(NamedTuple):
-    """One entry with its look and its sentence, which is split around the name of its object. ``about`` is
-    the object, with a link if it has a page.
+    """One entry with its display style and its sentence, split around the name of the entry's object.
+    ``about`` is the object, with a link if it has a page.
     """
 
     entry: AuditEntry
@@ -49,8 +49,8 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The entries of a day about one grant, latest first. Without ``about``, it is a single entry about
-    something else.
+    """A day's entries about one grant, latest first. Without ``about``, a single entry about another
+    object.
     """
 
     about: Linked | None
@@ -67,7 +67,7 @@ class Day:
 
 
 def days(entries: Iterable[AuditEntry], reader: Identity, now: dt.datetime) -> list[Day]:
-    """Return entries, given latest first, by day and by grant. A request belongs to the grant that it led
+    """Group entries, given latest first, by day and by grant. A request belongs to the grant that it led
     to.
     """
     entries = list(entries)
@@ -94,9 +94,7 @@ def _group(rows: list[AuditEntry], grants: dict[str, Grant]) -> Group:
 
 
 def _grants(entries: Sequence[AuditEntry], reader: Identity) -> dict[str, Grant]:
-    """Return the grants that the entries are about and the reader may see, by their own references and those
-    of their requests.
-    """
+    """Return the visible grants that the entries concern, by grant reference and by request reference."""
     refs = {entry.object_ref for entry in entries if entry.object_type == "grant"}
     asked = {
         number
@@ -135,8 +133,8 @@ def _told(entry: AuditEntry) -> Told:
 
 
 def _about(entry: AuditEntry) -> Linked:
-    """Return an entry's object with a link to its page. Objects without pages have no link, nor do usernames
-    that were only tried at sign-in.
+    """Return an entry's object with a link to its page. Objects without a page, and usernames from failed
+    sign-ins, have no link.
     """
     page = PAGES.get(entry.object_type)
     if page and entry.event != Event.IDENTITY_SIGN_IN_FAILED:

@@ -1,4 +1,4 @@
-"""The record page: its filters, saved searches, and entries as plain sentences."""
+"""The record page: its filters, its saved searches, and entries as plain sentences."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ LABELS = {
     "until_time": "To",
     "text": "Contains",
 }
-# Few enough that a page can be read.
+# Entries on one page: few enough to read.
 SIZE = 30
 # Entries are in the order in which they were appended, which can differ from the order of their times: a
 # transaction may have waited, and deferred ends are appended later. So a search by date also covers this much
-# before and after it.
+# time before and after the range.
 SLACK = dt.timedelta(days=2)
 
 # Find the first entry at or after a time by binary search: about twenty lookups for a million entries.
@@ -79,9 +79,9 @@ SELECT low FROM look ORDER BY high - low LIMIT 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A search in the record. An empty filter matches every entry.
+    """A search in the record. Empty filters match every entry.
 
-    Dates are days in the reader's time zone, both inclusive. With times, the range ends just before
+    Dates are days in the reader's time zone, both inclusive. With times of day, the range ends just before
     ``until``. A time without a date belongs to the other date, or to today.
     """
 
@@ -98,7 +98,7 @@ class Question:
     text: str = ""
 
     def filters(self) -> dict[str, str]:
-        """Return the filters that are set."""
+        """Return the active filters."""
         return {field.name: value for field in fields(self) if (value := getattr(self, field.name))}
 
     @property
@@ -108,12 +108,12 @@ class Question:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no filter is set."""
+        """Whether no filter is active."""
         return not self.filters()
 
 
 class Chip(NamedTuple):
-    """One filter that is set, and the query string without it."""
+    """One active filter, and the query string without it."""
 
     label: str
     value: str
@@ -129,7 +129,7 @@ class Saved(NamedTuple):
 
 
 def chips(question: Question) -> list[Chip]:
-    """Return the filters that are set, each with the query that removes it."""
+    """Return the active filters, each with the query that removes it."""
     given = question.filters()
     return [
         Chip(LABELS[name], value, urlencode({key: given[key] for key in given if key != name}))
@@ -138,7 +138,7 @@ def chips(question: Question) -> list[Chip]:
 
 
 def answer(question: Question, reader: Identity, now: dt.datetime, before: int | None) -> Newest:
-    """Return a page of the entries that match and that the reader may see, newest first."""
+    """Return a page of the matching entries that the reader can see, newest first."""
     return newest_visible(
         narrowed(question, now),
         reader,
@@ -150,7 +150,9 @@ def answer(question: Question, reader: Identity, now: dt.datetime, before: int |
 
 
 def narrowed(question: Question, now: dt.datetime) -> QuerySet[AuditEntry]:
-    """Return the entries that match all filters except text and cluster, which are checked entry by entry."""
+    """Return the entries that match all filters except text and cluster, which are checked for each entry
+    afterward.
+    """
     found = entries()
     if question.event in FAMILIES:
         found = found.filter(event__in=[event for event in Event if event.family == question.event])
@@ -170,7 +172,7 @@ def narrowed(question: Question, now: dt.datetime) -> QuerySet[AuditEntry]:
 def _between(
     found: QuerySet[AuditEntry], since: dt.datetime | None, until: dt.datetime | None
 ) -> QuerySet[AuditEntry]:
-    """Keep the entries in [since, until), also bounded by entry number so that distant entries
+    """Keep the entries in [since, until), with additional bounds on entry numbers so that distant entries
     aren't read.
     """
     if since is not None:
@@ -181,7 +183,7 @@ def _between(
 
 
 def _stretch(question: Question, now: dt.datetime) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Return the start and the exclusive end in the reader's time zone; None means unbounded."""
+    """Return the start and the exclusive end in the reader's time zone; None means no limit."""
     since, until = _day(question.since), _day(question.until)
     from_hour, to_hour = parse_hour(question.since_time), parse_hour(question.until_time)
     today = timezone.localdate(now)
@@ -210,9 +212,10 @@ def _day(text: str) -> dt.date | None:
 
 
 def exported(question: Question, reader: Identity, now: dt.datetime) -> Iterator[AuditEntry]:
-    """Yield every entry that matches and that the reader may see, newest first.
+    """Yield every matching entry that the reader can see, newest first.
 
-    Dates are parsed immediately: the reader's time zone is active only until the response starts.
+    Dates are parsed when the function is called, because the reader's time zone is active only until the
+    response starts.
     """
     return _all(narrowed(question, now), question, reader)
 
@@ -244,13 +247,15 @@ COLUMNS = (
 
 
 def lines(found: Iterable[AuditEntry]) -> Iterator[tuple[object, ...]]:
-    """Yield the rows of a CSV file of the record, in the order of COLUMNS."""
+    """Yield the rows of the record's CSV file, with the columns in the order of COLUMNS."""
     for entry in found:
         yield tuple(as_json(entry)[name] for name in COLUMNS)
 
 
 def as_json(entry: AuditEntry) -> dict[str, Any]:
-    """Return an entry for a file. ``body`` is the exact text that was hashed, and hashes are in hex."""
+    """Return an entry for a JSON file. ``body`` is the exact text that was hashed, and hashes are
+    hexadecimal.
+    """
     return {
         "seq": entry.seq,
         "at": entry.at.astimezone(dt.UTC).isoformat(),
@@ -266,7 +271,7 @@ def as_json(entry: AuditEntry) -> dict[str, Any]:
 
 
 def everybodys(now: dt.datetime) -> list[Saved]:
-    """Return the built-in searches. Days are in the reader's time zone."""
+    """Return the built-in searches, with days in the reader's time zone."""
     today = timezone.localtime(now).date()
     week = today - dt.timedelta(days=7)
     questions = {

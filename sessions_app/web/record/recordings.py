@@ -1,4 +1,4 @@
-"""Views for recordings: their list, the player and the file. Every viewing is recorded."""
+"""Views for recordings: the list, the player and the file. Each view by a person is recorded."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sessions_app.web.layout.views import page, who
 from sessions_app.web.record.recordings_page import recordings, replay
 
 MAX_QUERY = 100
-# One day: longer than any recording.
+# One day, which is longer than any recording.
 LONGEST = 86400.0
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the recordings that the reader may see, latest first."""
+    """List the recordings that the reader can see, latest first."""
     asked = {
         name: request.GET.get(name, "").strip()[:MAX_QUERY] for name in ("cluster", "person", "grant", "text")
     }
@@ -45,11 +45,11 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "record/recordings.html", context)
 
 
-# The player's terminal is WebAssembly.
+# The player's terminal is a WebAssembly module.
 @csp_update({"script-src": [WASM_UNSAFE_EVAL]})  # type: ignore[untyped-decorator]  # the library has no types
 @page(writes=True)
 def detail(request: HttpRequest, run: int) -> HttpResponse:
-    """Show one recording to watch, read and search."""
+    """Show one recording, to be watched, read and searched."""
     found = _watched(request, run)
     wanted = request.GET.get("q", "").strip()[:MAX_QUERY]
     shown = replay(found, wanted=wanted, start=_moment(request.GET.get("t", "")))
@@ -58,7 +58,7 @@ def detail(request: HttpRequest, run: int) -> HttpResponse:
 
 @page(writes=True)
 def cast(request: HttpRequest, run: int) -> HttpResponse:
-    """Download the file, as asciicast v2."""
+    """Download a recording as asciicast v2."""
     found = _watched(request, run)
     file = readable(found)
     if file is None:
@@ -75,7 +75,7 @@ def _watched(request: HttpRequest, run: int) -> CommandRun:
 
 
 def _moment(text: str) -> float:
-    """Return the seconds in an address; 0 if they are not a number."""
+    """Return the time in seconds from an address; 0 if it isn't a number."""
     try:
         seconds = float(text[:20])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Recordings: their list, and the page of one."""
+"""The list of recordings, and the page of one recording."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """The content of a recording. If it can't be read, ``digest`` is empty, and ``seal`` shows the reason."""
+    """The content of a recording. If the file can't be read, ``digest`` is empty and ``seal`` shows the
+    reason.
+    """
 
     digest: str = ""
     length: float = 0.0
@@ -51,7 +53,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """One recording."""
+    """One recording on its page."""
 
     run: CommandRun
     content: Content
@@ -63,7 +65,7 @@ class Replay:
 
     @property
     def fault(self) -> str:
-        """Why there is nothing to play; empty if there is."""
+        """Why the recording can't be played; empty if it can."""
         if self.content.digest:
             return ""
         return (
@@ -81,19 +83,19 @@ class Replay:
 
     @property
     def poster(self) -> float:
-        """The time that the player shows before it plays, in seconds."""
+        """The time, in seconds, whose output the player shows before it starts."""
         return self.start or self.content.length
 
     @property
     def rows(self) -> int:
-        """The height of the terminal in rows: that of the output, within limits."""
+        """The height of the terminal in rows: the height of the output, within limits."""
         if self.content.text is None or self.content.text.cut:
             return MOST_ROWS
         return min(MOST_ROWS, max(FEWEST_ROWS, self.content.text.text.count("\n") + 2))
 
     @property
     def markers(self) -> list[list[float | str]]:
-        """The markers on the player's progress bar: times with labels."""
+        """The markers on the player's progress bar: pairs of a time and a label."""
         return [[hit.at, hit.line[:80]] for hit in self.content.hits]
 
 
@@ -107,10 +109,10 @@ def recordings(
     text: str = "",
     span: int = SPAN,
 ) -> Page[CommandRun]:
-    """Return a page of the recorded runs that the reader may see and that match the filters.
+    """Return a page of the matching runs that have a recording the reader can see.
 
-    Each page examines at most ``span`` runs, so that rare matches cost no more than common ones. So a page
-    may have few rows although older pages have more.
+    Each page examines at most ``span`` runs, so that rare matches cost no more than common ones. As a result,
+    a page may have few rows although older pages have more.
     """
     top = int(before) if before.isdecimal() and len(before) < 18 else _newest() + 1
     bottom = max(0, top - span)
@@ -139,7 +141,9 @@ def _newest() -> int:
 
 
 def replay(run: CommandRun, *, wanted: str, start: float) -> Replay:
-    """Return one recording, with the lines that contain a string, and the other recordings of its grant."""
+    """Return one recording, the lines that contain the searched text, and the other recordings of the same
+    grant.
+    """
     content = _content(run, wanted)
     earlier = list(_others(run).filter(pk__lt=run.pk).order_by("-pk")[:NEIGHBORS])
     later = list(_others(run).filter(pk__gt=run.pk).order_by("pk")[:NEIGHBORS])

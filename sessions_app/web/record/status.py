@@ -1,4 +1,4 @@
-"""The view of the Status page."""
+"""The view for the Status page."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from sessions_app.web.record.status_page import status
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """Show how quickly access ended in the last days, and what is failing now."""
+    """Show how quickly access ended in recent days, and what is failing now."""
     return render(request, "record/status.html", {"status": status(who(request), clock.now())})

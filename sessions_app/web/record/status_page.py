@@ -1,4 +1,4 @@
-"""Data for the Status page: ends against the objective, what is failing now, and gateways."""
+"""Data for the Status page: grant ends compared with the objective, current failures, and gateways."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from sessions_app.queries.status.failing import (
 from sessions_app.queries.status.problems import GATEWAY_GONE, GATEWAY_SILENCE, troubles
 from sessions_app.web.display.states import Look, Tile, plural
 
-# The maximum number of targets named. The others are counted.
+# The maximum number of targets named. Further targets are counted.
 MOST = 10
-# An end that was due less than this many seconds ago doesn't count as late yet.
+# An end that became due less than this many seconds ago doesn't count as late yet.
 ON_ITS_WAY_S = 5.0
 GOAL = f"{OBJECTIVE:.1%}"
 RUNNING, STOPPED, SILENT = (
@@ -38,7 +38,7 @@ RUNNING, STOPPED, SILENT = (
 
 
 class Failing(NamedTuple):
-    """Something that is failing now, with its tone and, if it has one, its page."""
+    """A current failure: its tone, and its page, if any."""
 
     tone: str
     text: str
@@ -46,7 +46,7 @@ class Failing(NamedTuple):
 
 
 class Day(NamedTuple):
-    """One day of the window: its date, its revocation counts, and its color."""
+    """One day of the window: its date, its revocation counts and its color."""
 
     date: dt.date
     ends: Ends
@@ -62,21 +62,21 @@ class Day(NamedTuple):
 
     @property
     def says(self) -> str:
-        """The day's text: `28 November: 41 ends, 1 late`."""
+        """The day as text: `28 November: 41 ends, 1 late`."""
         if not self.ends.total:
             return f"{self.date:%-d %B}: no ends"
         return f"{self.date:%-d %B}: {plural(self.ends.total, 'end')}, {self.ends.late:,} late"
 
 
 class Row(NamedTuple):
-    """The ends of one cause within the window."""
+    """The grant ends in the window that have the same cause."""
 
     label: str
     ends: Ends
 
     @property
     def figures(self) -> list[tuple[str, str]]:
-        """Each figure with its heading."""
+        """The figures, each with its heading."""
         share = f"{self.ends.kept:.3%}" if self.ends.total else "–"
         return [
             ("Ends", f"{self.ends.total:,}"),
@@ -89,7 +89,7 @@ class Row(NamedTuple):
 
 
 class Gateway(NamedTuple):
-    """A gateway that was seen within a day."""
+    """A gateway that was active within the last day."""
 
     node: GatewayNode
     serves: str
@@ -98,8 +98,8 @@ class Gateway(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The content of the page. ``failing`` is what is failing now, the worst first; ``ends`` are all ends in
-    the window.
+    """The content of the page. ``failing`` lists the current failures, worst first; ``ends`` summarizes all
+    ends in the window.
     """
 
     failing: Sequence[Failing]
@@ -117,7 +117,7 @@ class Status:
 
     @property
     def heading(self) -> str:
-        """The state as a heading."""
+        """The overall state as a heading."""
         if not self.failing:
             return "All systems operational"
         return (
@@ -128,7 +128,7 @@ class Status:
 
     @property
     def tiles(self) -> list[Tile]:
-        """The figures at the top: both medians and p99s, the objective, and its error budget."""
+        """The figures at the top: medians, p99s, the objective, and its error budget."""
         ends = self.ends
         tone = "ok" if ends.budget_left > 0.25 else "warn" if ends.budget_left > 0 else "bad"
         return [
@@ -204,7 +204,7 @@ def _failing(reader: Identity, now: dt.datetime) -> Iterator[Failing]:
     count, oldest = overdue(now)
     if count and oldest > ON_ITS_WAY_S:
         late = (
-            f"{plural(count, 'grant')} had to end up to {oldest:,.0f} s ago, and the end is not confirmed yet"
+            f"{plural(count, 'grant')} had to end up to {oldest:,.0f} s ago, but the end is not confirmed yet"
         )
         yield Failing("bad", late, reverse("grants"))
     if ends:
@@ -228,8 +228,8 @@ def _failing(reader: Identity, now: dt.datetime) -> Iterator[Failing]:
 
 
 def _targets(reader: Identity, count: int) -> Iterator[Failing]:
-    """Yield the targets that can't be read: by name on clusters that the reader may see, and the number of
-    the others.
+    """Yield the targets that can't be read: the names on clusters that the reader can see, and the number of
+    other targets.
     """
     if not count:
         return

@@ -1,4 +1,4 @@
-"""The view of the timeline: who had which access, and when."""
+"""The view for the timeline: who had which access, and when."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ STATES = (
 BYS = ((By.CLUSTER, "Cluster"), (By.PERSON, "Person"), (By.MACHINE, "Machine"))
 ZOOMS = ((Zoom.DAY, "Day"), (Zoom.WEEK, "Week"), (Zoom.MONTH, "Month"))
 LONGEST = 100
-# Well within the range of dates, so that the previous and next periods exist.
+# Well within the range of dates, so that the previous and next periods always exist.
 FIRST, LAST = dt.date(1970, 2, 1), dt.date(9990, 1, 1)
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponseBase:
-    """Show all grants and requests of a day, week or month, as a chart, a table or a file."""
+    """Show the grants and requests of a day, week or month, as a chart, a table or a file."""
     now, me = clock.now(), who(request)
     today = timezone.localtime(now).date()
     question = _question(request.GET, today)
@@ -70,7 +70,7 @@ def _file(request: HttpRequest, question: Question, now: dt.datetime) -> HttpRes
 
 
 def _question(query: QueryDict, today: dt.date) -> Question:
-    """Return the question in an address's query string. Invalid values are ignored."""
+    """Return the timeline query described by an address's query string. Invalid values are ignored."""
     return Question(
         by=_choice(By, query.get("by", "")) or By.CLUSTER,
         zoom=_choice(Zoom, query.get("zoom", "")) or Zoom.DAY,

@@ -31,7 +31,7 @@ COLUMNS = (
 
 
 def lines(rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator[tuple[object, ...]]:
-    """Yield the rows of a timeline file, in the order of COLUMNS. Times are in UTC."""
+    """Yield the rows of a timeline file, with the columns in the order of COLUMNS. Times are in UTC."""
     for request in rows:
         who, grant = request.requester, getattr(request, "grant", None)
         starts, ends = times_of(request, now)

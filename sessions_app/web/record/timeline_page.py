@@ -1,4 +1,4 @@
-"""The timeline: the requests in a period of time, with their grants."""
+"""The timeline: the requests in a period, with their grants."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The timeline as a chart. ``left_out`` counts the bars that aren't drawn. ``at_least``: there may be
-    more of them.
+    """The timeline as a chart. ``left_out`` counts the bars that are not drawn. ``at_least``: the actual
+    number may be higher.
     """
 
     chart: timeline.Board
@@ -55,7 +55,7 @@ class Board:
 
     @property
     def says(self) -> str:
-        """A note on bars that aren't drawn; empty if all are."""
+        """A note on bars that are not drawn; empty if all are drawn."""
         if not self.left_out:
             return ""
         more = "more than " if self.at_least else ""
@@ -64,7 +64,7 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table: a request, and the grant it led to. ``kind`` is the label of an unusual kind of
+    """A row of the table: a request and the grant that it led to. ``kind`` is the label of an unusual kind of
     request.
     """
 
@@ -77,8 +77,8 @@ class Row:
 
 
 def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that the reader may see whose grant is in the period. Without a grant, the
-    requested time counts.
+    """Return the visible requests whose grant is in the period. For a request without a grant, its requested
+    time counts.
     """
     found = _found(question, reader, now)
     requests = found.over.values("pk"), found.waiting.values("pk")
@@ -86,14 +86,14 @@ def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet
 
 
 def named(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
-    """Add everything to requests that a bar or a row of the table or the file needs."""
+    """Load the related rows of requests that a bar, a table row or a file row needs."""
     return (
         with_names(found).select_related("requester__owner", "grant__ended_by").prefetch_related("approvals")
     )
 
 
 def _for_bars(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
-    """Add to requests what their bars and the rows of these need, and read nothing else of them."""
+    """Load the columns and related rows of requests that a bar needs, and no others."""
     own = ("number", "kind", "state", "digest", "duration", "starts_at", "created_at", "lapses_at")
     related = (
         "requester__owner",
@@ -123,14 +123,14 @@ def _for_bars(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The grants, requests without a grant, and pending requests that a reader may see in a period."""
+    """The visible grants, requests without a grant, and pending requests in a period."""
 
     grants: QuerySet[Grant]
     over: QuerySet[AccessRequest]
     waiting: QuerySet[AccessRequest]
 
     def first(self, most: int) -> tuple[list[int], int]:
-        """Return the ids of the requests that start first, and how many there are, counting at most
+        """Return the ids of the requests that start first, and the total number, counting at most
         ``MOST_COUNTED`` of each kind. Ids are sorted before rows are read in full.
         """
         sorts: tuple[QuerySet[Any, Any], ...] = (
@@ -157,7 +157,7 @@ def _found(question: Question, reader: Identity, now: dt.datetime) -> _Found:
 
 
 def _grants(grants: QuerySet[Grant], start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
-    """Keep the grants that overlap the period. Each state uses its own index."""
+    """Keep the grants that overlap the period. The query has one part per state, each with its own index."""
     return grants.filter(
         Q(state__in=BEFORE_END, expires_at__gt=start)
         | Q(state=GrantState.REVOKING)
@@ -168,8 +168,7 @@ def _grants(grants: QuerySet[Grant], start: dt.datetime, end: dt.datetime) -> Qu
 
 def _over(requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetime) -> QuerySet[AccessRequest]:
     """Keep the requests without a grant whose requested time overlaps the period."""
-    # Filter by the request's own time, which has an index. Its workflow may start later than that, but not
-    # earlier.
+    # Filter by the request's own start, which has an index. Its workflow may start later, but not earlier.
     asked = requests.annotate(asked=Coalesce("starts_at", "created_at")).filter(asked__lt=end)
     wanted = asked.annotate(wanted=Greatest(F("asked"), "workflow__starts_at"))
     past = wanted.filter(state__in=REFUSED, wanted__lt=end).exclude(kind=RequestKind.EXTENSION)
@@ -194,7 +193,7 @@ def _till(begin: str) -> ExpressionWrapper[CombinedExpression]:
 
 
 def _narrowed(show: Show, found: _Found, now: dt.datetime) -> _Found:
-    """Reduce what was found to one kind of bar. Requests past their deadline don't count as pending."""
+    """Keep only the results for one kind of bar. Requests past their deadline don't count as pending."""
     over, waiting = found.over.none(), found.waiting.none()
     if show == Show.ASKED:
         return _Found(found.grants.none(), over, found.waiting.filter(lapses_at__gt=now))
@@ -216,7 +215,7 @@ def _narrowed(show: Show, found: _Found, now: dt.datetime) -> _Found:
 
 
 def _whose(question: Question, whose: str) -> Q:
-    """Return the condition of the filters. ``whose`` is the name of the field with the identity."""
+    """Return the query condition for the filters. ``whose`` is the name of the identity field."""
     fits = Q()
     if question.cluster:
         fits &= Q(cluster__name=question.cluster)
@@ -230,8 +229,8 @@ def _whose(question: Question, whose: str) -> Q:
 
 
 def board(question: Question, reader: Identity, now: dt.datetime) -> Board:
-    """Return the chart: a row for each cluster, person or machine, with its bars stacked in lanes. Windows
-    and freezes are behind the bars.
+    """Return the chart: a row for each cluster, person or machine, with its bars stacked in lanes in front of
+    windows and freezes.
     """
     start, end = question.stretch()
     found = _found(question, reader, now)
@@ -277,7 +276,7 @@ def _groups(by: By, rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator
 
 
 def span_of(request: AccessRequest, by: By, now: dt.datetime) -> timeline.Span:
-    """Return the bar of a request: its grant's, or the one that it would have had."""
+    """Return a request's bar: the bar of its grant, or of the grant that it would have led to."""
     what = str(request.command_set_version.command_set)
     note = f"{request.requester}, {what}" if by == By.CLUSTER else f"{request.cluster}, {what}"
     grant: Grant | None = getattr(request, "grant", None)
@@ -292,9 +291,7 @@ def span_of(request: AccessRequest, by: By, now: dt.datetime) -> timeline.Span:
 def _bands(
     question: Question, reader: Identity, names: set[str], start: dt.datetime, end: dt.datetime
 ) -> dict[str, Sequence[timeline.Stretch]]:
-    """Return the windows and freezes of the policies for each cluster shown, as far as the reader may see
-    them.
-    """
+    """Return the windows and freezes on each displayed cluster, by the policies that the reader can see."""
     if question.by != By.CLUSTER:
         names = {question.cluster} - {""}
     policies = (
@@ -316,7 +313,7 @@ def _stretches_of(policy: AccessPolicy, start: dt.datetime, end: dt.datetime) ->
     try:
         document = policy_document(policy)
     except Unreadable:
-        return []  # It allows nothing, and restricts no other policy.
+        return []  # An unreadable policy allows nothing, and restricts no other policy.
     windows = [
         timeline.Stretch(opens, closes, "open", f"Allowed window of {policy.name}")
         for opens, closes in allowed(document.windows or (), start, end)
@@ -328,20 +325,22 @@ def _stretches_of(policy: AccessPolicy, start: dt.datetime, end: dt.datetime) ->
 
 
 def table(question: Question, reader: Identity, now: dt.datetime, before: str) -> Page[AccessRequest]:
-    """Return a page of the table, latest requests first. Their ids are found before they are read in full."""
+    """Return a page of the table, latest requests first. Their ids are selected before the rows are read in
+    full.
+    """
     page = page_of(asked_in(question, reader, now).only("number"), key="number", before=before)
     rows = named(AccessRequest.objects.filter(pk__in=[one.pk for one in page.rows]))
     return replace(page, rows=list(rows.order_by("-number")))
 
 
 def clusters_of(reader: Identity, chosen: str) -> list[str]:
-    """Return the names of the clusters that the reader may see, and the chosen one."""
+    """Return the names of the clusters that the reader can see, and the selected one."""
     found = list(Cluster.objects.visible_to(reader).order_by("name").values_list("name", flat=True))
     return found if not chosen or chosen in found else [*found, chosen]
 
 
 def row_of(request: AccessRequest, now: dt.datetime) -> Row:
-    """Return a row of the table."""
+    """Convert a request to a table row."""
     grant: Grant | None = getattr(request, "grant", None)
     page = (
         words.Linked(grant.ref, reverse("grant", args=[grant.ref]))
@@ -352,7 +351,7 @@ def row_of(request: AccessRequest, now: dt.datetime) -> Row:
 
 
 def look_of(request: AccessRequest, now: dt.datetime) -> words.Look:
-    """Return the look of a row: that of its grant, or of the request if it led to none."""
+    """Return the display style of a row: that of the grant, or of the request if there is no grant."""
     grant: Grant | None = getattr(request, "grant", None)
     if grant is not None:
         return words.grant_look(grant, now)
@@ -360,6 +359,6 @@ def look_of(request: AccessRequest, now: dt.datetime) -> words.Look:
 
 
 def times_of(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-    """Return the start and the end of a row."""
+    """Return a row's start and end."""
     span = span_of(request, By.CLUSTER, now)
     return span.start, span.end

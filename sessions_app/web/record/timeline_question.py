@@ -1,4 +1,4 @@
-"""The timeline's query: the period, the rows and the filters."""
+"""The timeline's query: the period, the kind of rows, and the filters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sessions_app.web.forms.times import at_hour
 
 
 class By(StrEnum):
-    """The kind of row in the chart."""
+    """What the rows of the chart represent."""
 
     CLUSTER = "cluster"
     PERSON = "person"
@@ -20,7 +20,7 @@ class By(StrEnum):
 
 
 class Zoom(StrEnum):
-    """The length of the chart."""
+    """The period that the chart covers."""
 
     DAY = "day"
     WEEK = "week"
@@ -28,7 +28,7 @@ class Zoom(StrEnum):
 
 
 class Show(StrEnum):
-    """The bars to show."""
+    """Which bars to show."""
 
     ASKED = "asked"
     LATER = "later"
@@ -40,10 +40,10 @@ class Show(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A query of the timeline. Empty filters match everything.
+    """A timeline query. Empty filters match everything.
 
-    ``day`` is any day of the period, in the reader's time zone. A single day can be limited to hours: from
-    ``since`` to ``until``, on the next day unless ``until`` is later than ``since``.
+    ``day`` is any day of the period, in the reader's time zone. A single day can be limited to the hours from
+    ``since`` to ``until``. If ``until`` is not later than ``since``, it is on the next day.
     """
 
     by: By = By.CLUSTER
@@ -57,7 +57,7 @@ class Question:
 
     @property
     def has_hours(self) -> bool:
-        """Whether the period is some hours of a day."""
+        """Whether the period is only part of a day."""
         return self.zoom == Zoom.DAY and (self.since is not None or self.until is not None)
 
     @property
@@ -81,12 +81,12 @@ class Question:
 
     @property
     def is_day(self) -> bool:
-        """Whether hours can be chosen."""
+        """Whether the period is a single day, so that hours can be selected."""
         return self.zoom == Zoom.DAY
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether a filter is set."""
+        """Whether any filter is active."""
         return bool(self.cluster or self.person or self.state or self.has_hours)
 
     @property
@@ -104,9 +104,7 @@ class Question:
         return f"{day}, {self.since or dt.time():%H:%M} to {f'{self.until:%H:%M}' if self.until else '24:00'}"
 
     def stretch(self) -> tuple[dt.datetime, dt.datetime]:
-        """Return the start and end of the period in UTC. A day on which the clocks change has 23 or
-        25 hours.
-        """
+        """Return the period's start and end in UTC. A day on which the clocks change has 23 or 25 hours."""
         if not self.has_hours:
             return at_hour(self.first), at_hour(self.after)
         since = self.since or dt.time()

@@ -1,4 +1,4 @@
-"""What a reader requested before, offered to be requested again."""
+"""Earlier requests of the reader, offered for submitting again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sessions_app.policy import references
 
 
 class Again(NamedTuple):
-    """An earlier request that can be repeated."""
+    """An earlier request that can be submitted again."""
 
     ref: str
     cluster: str
@@ -19,7 +19,7 @@ class Again(NamedTuple):
 
 
 def again(identity: Identity, most: int = 3) -> list[Again]:
-    """Return the latest requests of the identity with different clusters and command sets, latest first."""
+    """Return the identity's latest requests, one for each pair of cluster and command set, latest first."""
     rows = (
         AccessRequest.objects.filter(requester=identity)
         .exclude(kind__in=[RequestKind.EXTENSION, RequestKind.BREAK_GLASS, RequestKind.INCIDENT])

@@ -1,4 +1,4 @@
-"""Views for approvers: what waits for a decision, and deciding it."""
+"""Views for approvers: items that wait for a decision, and the decision itself."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ SHOW = ("holds", "requests", "reviews", "questions")
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the items that wait for the reader or for others, and the reader's decisions."""
+    """List the items that wait for the reader, the items that wait for others, and the reader's decisions."""
     me, now = who(request), clock.now()
     show = request.GET.get("show", "")
     show = show if show in SHOW else ""
     found = waiting.lists_for(me, now, frame_of(request).standing.waiting, most=MOST)
     mine = found["requests"]
-    # The same people decide about suspended grants and held commands.
+    # The same people decide on suspended grants and held commands.
     releases = found.pop("releases")
     counts = {name: len(rows) for name, rows in found.items()}
     counts["holds"] += len(releases)
@@ -64,7 +64,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 class Tab(NamedTuple):
-    """One filter of the page."""
+    """A filter of the page."""
 
     url: str
     label: str
@@ -90,7 +90,7 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None = None) -> HttpResponse:
     typed = request.POST
-    # A page that updates itself sends a summary of what its reader has read. It keeps showing what changed
+    # A page that updates itself sends a summary of what its reader has seen, and keeps showing what changed
     # since then.
     read = typed.get("read", "") if error else request.GET.get("read", "")
     past = "past" in request.GET
@@ -100,7 +100,7 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
     refused = error is not None and error.code == ScopeChanged.code
     context |= {
         "error": error,
-        # A change is shown at the top of the page, all other errors at the form.
+        # A change to the request is shown at the top of the page, all other errors at the form.
         "form_error": None if refused else error,
         "note": changed_note(context["shown"], changes, refused=refused, failed=error is not None),
         "read": read if changes and not error else signed_summary(asked, targets),
@@ -109,7 +109,7 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
         "without_targets": _each(typed.getlist("without_target")),
         "comment": typed.get("comment", ""),
         "duration": _whole(typed.get("duration", "")) or left_of(asked).duration,
-        # The form that was refused.
+        # The form that was rejected.
         "form": (typed.get("form") or "verdict") if error else "",
     }
     if not context["shown"].decidable or context["shown"].mine:
@@ -118,7 +118,7 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
 
 
 def _following(request: HttpRequest, asked: AccessRequest) -> str:
-    """Return the next request that waits for the reader's verdict; empty if there is none."""
+    """Return the next request that waits for the reader's decision; empty if there is none."""
     if not frame_of(request).standing.waiting.requests:
         return ""
     waits = requests_for(who(request), clock.now()).exclude(pk=asked.pk).order_by("lapses_at", "pk")
@@ -128,7 +128,7 @@ def _following(request: HttpRequest, asked: AccessRequest) -> str:
 
 @page(ACT)
 def undo(request: HttpRequest, ref: str) -> HttpResponse:
-    """Withdraw the reader's approval of a moment ago."""
+    """Withdraw an approval that the reader gave moments ago."""
     asked = find(request, ref)
     try:
         withdraw_approval(request_id=asked.pk, approver=who(request), now=clock.now())
@@ -142,7 +142,7 @@ def undo(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def decide(request: HttpRequest, ref: str) -> HttpResponse:
-    """Approve, possibly with a reduced scope, or deny."""
+    """Approve a request, possibly with a reduced scope, or deny it."""
     asked = find(request, ref)
     try:
         decided = decide_request(
@@ -187,7 +187,7 @@ def _numbers(texts: list[str]) -> list[int]:
 
 
 def _each(texts: list[str]) -> set[int]:
-    """Return the strings that are numbers, as numbers."""
+    """Return the numeric strings as numbers."""
     return {number for text in texts if (number := _whole(text)) is not None}
 
 
@@ -197,7 +197,7 @@ def _whole(text: str) -> int | None:
 
 def _said(asked: AccessRequest) -> str:
     if asked.state == RequestState.APPROVED:
-        return f"{asked.ref} approved. It starts and ends automatically."
+        return f"{asked.ref} approved. Access starts and ends automatically."
     if asked.state == RequestState.DENIED:
         return f"{asked.ref} denied. {asked.requester} can see your comment."
-    return f"You approved {asked.ref}. It needs more approvals."
+    return f"You approved {asked.ref}. More approvals are needed."

@@ -1,4 +1,6 @@
-"""The request form: what can be requested, the approvals it needs, and the fields that a choice requires."""
+"""The request form: what can be requested, the required approvals, and the fields that depend on other
+choices.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,7 @@ QUICK = 1800
 MOST = 20
 
 
-# The names of the workflow's fields and of the start's in errors and rules.
+# The names that errors and rules use for the workflow field and the start field.
 _OF_WORKFLOW = (
     "workflow,workflow_open,workflow_on_cluster,workflow_fits,role_in_workflow,workflow_fresh,"
     "incident_open,incident_on_cluster"
@@ -65,7 +67,9 @@ _OF_START = "day,starts_at,start,in_window,not_frozen,within_workflow,at_once"
 
 @dataclass(frozen=True, slots=True)
 class AskPage:
-    """The form for one draft. ``windows`` are pairs of start and end; None means that any time is allowed."""
+    """The form for one draft. ``windows`` contains pairs of start and end; None means that any time is
+    allowed.
+    """
 
     draft: Draft
     now: dt.datetime
@@ -79,26 +83,27 @@ class AskPage:
     ticket_required: bool
     reason_required: bool
     kinds: Sequence[RequestKind]
-    # The workflows that can be linked.
+    # The workflows that can be linked to the request.
     incidents: Sequence[Workflow]
     workflow_needed: bool = False
-    # The kinds of workflows that Stint can open, if one is needed.
+    # The kinds of workflows that Stint can open, if the request needs one.
     kinds_to_open: Sequence[WorkflowKind] = ()
     sources_to_ask: Sequence[str] = ()
-    # The reference of the workflow, if it starts later.
+    # The reference of the workflow, if the workflow starts later.
     begins_with: str = ""
-    # The sources whose workflows can be linked by reference, and whether the linked one has to be read first.
+    # The sources whose workflows can be linked by reference, and whether the linked workflow must be read
+    # first.
     sources: Sequence[str] = ()
     unread: bool = False
 
     @property
     def price(self) -> str:
-        """The approvals that the chosen command set needs, and its longest duration."""
+        """The approvals that the selected command set needs, and its longest duration."""
         return next((option.price for option in self.sets if option.name == self.draft.command_set), "")
 
     @property
     def names(self) -> str:
-        """The fields of the form in order, each with its names in errors and rules."""
+        """The form's fields in order, each with its names in errors and rules."""
         listed = self.incidents or (not self.for_incident and (self.workflow_needed or self.draft.incident))
         workflow = "other_workflow" if self.draft.other_workflow else "incident" if listed else ""
         shown = (
@@ -115,55 +120,55 @@ class AskPage:
 
     @property
     def still_open(self) -> list[str]:
-        """The parameters without a value."""
+        """The parameters that have no value yet."""
         return [field.name for field in self.parameters if not field.value]
 
     @property
     def workflow_is_elsewhere(self) -> bool:
-        """Whether the linked workflow is not among those offered."""
+        """Whether the linked workflow is not in the list of choices."""
         return bool(self.draft.incident) and self.draft.incident not in {one.ref for one in self.incidents}
 
     @property
     def for_incident(self) -> bool:
-        """Whether the request is for an incident, which is then chosen first."""
+        """Whether the request is for an incident. The incident is then chosen first."""
         return self.draft.kind == RequestKind.INCIDENT
 
     @property
     def chooses_workflow(self) -> bool:
-        """Whether a workflow can be linked, and there is one to choose."""
+        """Whether a workflow can be linked and the list of workflows isn't empty."""
         some = self.incidents or self.workflow_needed or self.draft.incident
         return not self.for_incident and bool(self.clusters) and bool(some)
 
     @property
     def none_to_choose(self) -> bool:
-        """Whether a workflow must be linked, but no suitable one is open."""
+        """Whether a workflow must be linked, but no suitable workflow is open."""
         return self.workflow_needed and not self.incidents
 
     @property
     def workflows_to_open(self) -> list[tuple[WorkflowKind, str]]:
-        """The kinds of workflows that can be opened in Stint for the request, each with its label: `Open an
+        """The kinds of workflows that the requester can open in Stint, each with its label: `Open an
         incident`.
         """
         return [(kind, f"Open {_article(kind.label)} {kind.label.lower()}") for kind in self.kinds_to_open]
 
     @property
     def opened_in(self) -> str:
-        """Where to open a suitable workflow outside of Stint."""
+        """Where to open a suitable workflow outside Stint."""
         return " or ".join(self.sources_to_ask) or "its own system"
 
     @property
     def chooses_targets(self) -> bool:
-        """Whether there is more than one target to choose from."""
+        """Whether the cluster has more than one target."""
         return len(self.targets) > 1
 
     @property
     def chooses_start(self) -> bool:
-        """Whether the request can have a start time of its own."""
+        """Whether the request can have its own start time."""
         return self.draft.kind == RequestKind.PLANNED
 
     @property
     def open_window(self) -> str | SafeString:
-        """The window that is open now, as a sentence. Empty if none is."""
+        """A sentence about the window that is open now; empty if none is."""
         period = next((one for one in self.windows or () if one[0] <= self.now), None)
         if period is None:
             return ""
@@ -172,7 +177,7 @@ class AskPage:
 
     @property
     def next_windows(self) -> Sequence[tuple[dt.datetime, dt.datetime]]:
-        """The windows that open later."""
+        """The later windows."""
         return [pair for pair in self.windows or () if pair[0] > self.now]
 
     @property
@@ -182,7 +187,7 @@ class AskPage:
 
     @property
     def clusters_hint(self) -> str:
-        """A sentence about which clusters are offered."""
+        """A sentence about the clusters in the list."""
         if self.for_incident:
             return "The incident's clusters."
         many = len(self.clusters)
@@ -190,7 +195,7 @@ class AskPage:
 
     @property
     def target_choices(self) -> list[tuple[Target, bool]]:
-        """The targets of the cluster, each with whether it is in the draft."""
+        """The cluster's targets, each with whether the draft includes it."""
         chosen = self.draft.targets
         return [(target, chosen is None or target.name in chosen) for target in self.targets]
 
@@ -200,7 +205,7 @@ def _article(noun: str) -> str:
 
 
 def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
-    """Return the form for a draft. Empty fields but the cluster get the first possible choice."""
+    """Return the form for a draft. Empty fields, except the cluster, get the first possible value."""
     every = terms_of(identity)
     groups = group_names(identity)
     by_kind = {
@@ -262,7 +267,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
 
 
 def _chosen(clusters: Sequence[Cluster], draft: Draft) -> Cluster | None:
-    """Return the cluster that a draft names, or the only one that has its targets."""
+    """Return the cluster that a draft names, or the only cluster with the draft's targets."""
     named = [one for one in clusters if one.name == draft.cluster]
     wanted = set(() if draft.cluster else draft.targets or ())
     having = [one for one in clusters if wanted and wanted <= {target.name for target in one.targets.all()}]
@@ -278,7 +283,7 @@ def _where(
 
 
 def _planned(identity: Identity, draft: Draft) -> Workflow | None:
-    """Return the workflow linked to a draft for planned access, if it has a planned time."""
+    """Return the workflow linked to a draft for planned access, if the workflow has a planned time."""
     workflow = (
         workflow_for(identity, draft.workflow)
         if draft.kind == RequestKind.PLANNED and draft.workflow
@@ -290,14 +295,18 @@ def _planned(identity: Identity, draft: Draft) -> Workflow | None:
 def _meant_for(
     workflow: Workflow | None, sets: Sequence[SetOption], terms: Sequence[Terms]
 ) -> SetOption | None:
-    """Return the first command set under a policy that accepts the workflow: the one most likely needed."""
+    """Return the first command set under a policy that accepts the workflow, because the requester most
+    likely needs it.
+    """
     wanted = {one.name: one.document.workflow for one in terms if one.document.workflow}
     wanting = {name for name, needed in wanted.items() if workflow and takes(needed, workflow)}
     return next((option for option in sets if wanting.intersection(option.policies)), None)
 
 
 def _usual_duration(longest: int, kind: str, planned: Workflow | None, now: dt.datetime) -> str:
-    """Return the suggested duration: the rest of the workflow's planned time, or otherwise a usual one."""
+    """Return the suggested duration: the rest of the workflow's planned time, or otherwise a common
+    duration.
+    """
     usual = QUICK if kind == RequestKind.QUICK else USUAL
     if planned and planned.starts_at and planned.ends_at and planned.ends_at > now:
         usual = int((planned.ends_at - max(planned.starts_at, now)).total_seconds())
@@ -308,7 +317,7 @@ def _usual_duration(longest: int, kind: str, planned: Workflow | None, now: dt.d
 def _for_workflow(
     identity: Identity, draft: Draft, clusters: list[Cluster], *, unread: bool
 ) -> tuple[Draft, list[Cluster], list[Workflow]]:
-    """Return the draft, the clusters that its workflow concerns, and the incidents to offer."""
+    """Return the draft, the clusters that its workflow concerns, and the incidents to choose from."""
     if draft.kind != RequestKind.INCIDENT:
         return draft, _clusters_on(identity, draft, clusters), []
     incidents = open_incidents(clusters)
@@ -330,7 +339,7 @@ def _clusters_on(identity: Identity, draft: Draft, clusters: list[Cluster]) -> l
 
 
 def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
-    """Return the open incidents on the clusters with their clusters, the worst and newest first."""
+    """Return the open incidents on the clusters with the clusters of each, most severe and newest first."""
     through = Workflow.clusters.through.objects.filter(cluster__in=clusters)
     found = Workflow.objects.open().filter(kind=WorkflowKind.INCIDENT, pk__in=through.values("workflow_id"))
     found = found.select_related("opened_by__owner", "source").prefetch_related("clusters")
@@ -338,8 +347,8 @@ def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
 
 
 class WorkflowWanted(NamedTuple):
-    """Which workflows the policies of a choice accept: whether one is required, which fit, and the kinds that
-    Stint can open. ``sources`` are the sources that the policies list.
+    """Which workflows the selected policies accept: whether one is required, which of them fit, and the kinds
+    that Stint can open. ``sources`` lists the sources that the policies name.
     """
 
     needed: bool
@@ -350,7 +359,7 @@ class WorkflowWanted(NamedTuple):
 
 def _workflow_wanted(documents: Sequence[PolicyDocument], kind: str) -> WorkflowWanted:
     """Return which workflows are accepted. A workflow is required only for planned and quick requests, and
-    only if every policy requires one. Otherwise any workflow can be linked.
+    only if all policies require one. Otherwise any workflow can be linked.
     """
     wanted = [one.workflow for one in documents if one.workflow]
     if not documents or len(wanted) < len(documents) or kind not in (RequestKind.PLANNED, RequestKind.QUICK):
@@ -364,14 +373,14 @@ def _workflow_wanted(documents: Sequence[PolicyDocument], kind: str) -> Workflow
 def _wanted_by_all(
     documents: Sequence[PolicyDocument], kind: str, wants: Callable[[PolicyDocument], bool]
 ) -> bool:
-    """Whether all policies that could allow the request require something. Only planned and quick requests
-    need it.
+    """Whether all policies that could allow the request have a requirement. It applies only to planned and
+    quick requests.
     """
     return kind in (RequestKind.PLANNED, RequestKind.QUICK) and bool(documents) and all(map(wants, documents))
 
 
 def _documents_of(terms: Sequence[Terms], option: SetOption | None) -> list[PolicyDocument]:
-    """Return the documents of the policies that cover the chosen command set."""
+    """Return the documents of the policies that cover the selected command set."""
     return [one.document for one in terms if option and one.name in option.policies]
 
 

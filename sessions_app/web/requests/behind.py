@@ -17,10 +17,10 @@ from sessions_app.queries.workflows.doings import doing_of, roles_in
 class Behind(NamedTuple):
     """The workflow behind a request.
 
-    ``planned``: it has a planned time. ``covers``: that time covers all of the requested time. ``part`` is
-    the requester's role as a phrase. ``bound`` are the parameters taken from the workflow, each with the name
-    and value of its fact. ``doing`` is who opened and changed it, as far as known, as a sentence without its
-    period.
+    ``planned``: the workflow has a planned time. ``covers``: that time includes all of the requested time.
+    ``part`` is the requester's role as a phrase. ``bound`` lists the parameters taken from the workflow, each
+    with the name and value of the fact. ``doing`` is a sentence, without its period, about who opened and
+    changed the workflow, as far as known.
     """
 
     workflow: Workflow
@@ -32,11 +32,11 @@ class Behind(NamedTuple):
 
     @property
     def assigned(self) -> str:
-        """The people assigned to it."""
+        """The people assigned to the workflow."""
         return str(self.workflow.assignee or ", ".join(self.workflow.assigned) or "no one")
 
 
-# Of several roles in the workflow, the first one here is shown.
+# If the requester has several roles in the workflow, the first role in this list is shown.
 _PARTS = {
     "assignee": "is assigned to it",
     "on_call": "is on call for it",
@@ -45,7 +45,7 @@ _PARTS = {
 
 
 def behind_of(request: AccessRequest, starts_at: dt.datetime) -> Behind | None:
-    """Return the workflow behind a request that would start at that time; None if it has none."""
+    """Return the workflow behind a request that would start at the given time; None if there is none."""
     workflow = request.workflow
     if workflow is None:
         return None

@@ -1,4 +1,6 @@
-"""The first screen of a request: what its approver must see before deciding, and the titles of the rest."""
+"""The top of a request's page: what an approver must see before deciding, and the titles of the sections
+below.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,20 @@ from sessions_app.web.display.states import RISK, UNKNOWN, WORKFLOW, Look, plura
 from sessions_app.web.requests.request_facts import RequestFacts
 
 ROOT = "root"
-# A longer reason is shown in full by a click.
+# A longer reason is collapsed and opens with a click.
 MOST_WORDS, MOST_LETTERS, MOST_LINES = 32, 220, 4
 MOST_NAMES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """The first screen of one request, and the summaries of the parts below it."""
+    """The top of a request's page, and the summaries of the sections below."""
 
     facts: RequestFacts
 
     @property
     def badges(self) -> list[Look]:
-        """What is dangerous about it, then what it is for and where."""
+        """What is dangerous about the request, then its purpose and its cluster."""
         return [*self._dangers(), *self._place()]
 
     def _dangers(self) -> Iterator[Look]:
@@ -63,14 +65,14 @@ class Brief:
 
     @property
     def reason(self) -> str:
-        """The beginning of its reason, on one line."""
+        """The beginning of the reason, on one line."""
         words = self.facts.request.reason.split()
         text = " ".join(words[:MOST_WORDS])
         return f"{text[:MOST_LETTERS].rstrip(' .,;')}…"
 
     @property
     def rest(self) -> bool:
-        """Whether its reason is too long for the first screen."""
+        """Whether the reason is too long to show in full."""
         whole = self.facts.request.reason
         return (
             len(whole) > MOST_LETTERS
@@ -80,7 +82,7 @@ class Brief:
 
     @property
     def others(self) -> str:
-        """Who else has access at that time, as a sentence; empty if no one has."""
+        """A sentence about who else has access during the requested time; empty if no one does."""
         names = list(dict.fromkeys(str(grant.holder) for grant in self.facts.overlapping))
         if not names:
             return ""
@@ -88,7 +90,7 @@ class Brief:
         said = [*names[:MOST_NAMES], plural(more, "other")] if more > 0 else names
         verb = "has" if len(names) == 1 else "have"
         listed = " and ".join([", ".join(said[:-1]), said[-1]]) if len(said) > 1 else said[0]
-        return f"{listed} also {verb} access to {self.facts.request.cluster} then."
+        return f"{listed} also {verb} access to {self.facts.request.cluster} at that time."
 
     @property
     def commands(self) -> str:
@@ -97,7 +99,7 @@ class Brief:
 
     @property
     def about_commands(self) -> str:
-        """How many of them are destructive, new to the requester, or excluded."""
+        """How many commands are destructive, new to the requester, or excluded."""
         kept, facts = self.facts.kept, self.facts
         new = sum(1 for line in kept if not line.has_already)
         counts = (
@@ -115,7 +117,7 @@ class Brief:
 
     @property
     def about_targets(self) -> str:
-        """Which part of the cluster they are, and as whom commands run."""
+        """What part of the cluster the targets are, and the accounts that run commands."""
         kept, every = len(self.facts.kept_targets), self.facts.all_targets
         part = f"all of {self.facts.request.cluster}" if kept == every else f"of {every:,}"
         accounts = ", ".join(self.facts.accounts)
@@ -123,7 +125,7 @@ class Brief:
 
     @property
     def overlaps(self) -> str:
-        """The number of grants of others at that time."""
+        """The number of other people's grants at the requested time."""
         return plural(len(self.facts.overlapping), "overlap") if self.facts.overlapping else "No overlaps"
 
     @property

@@ -1,6 +1,6 @@
-"""Changes to a request since an approver read its page, as sentences.
+"""Sentences about how a request changed after an approver read its page.
 
-The page contains a signed summary of what it showed, so that it can't be forged.
+The page contains a summary of what it showed. The summary is signed so that it can't be forged.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ LONGEST = 20_000
 
 
 def signed_summary(request: AccessRequest, targets: Sequence[Target]) -> str:
-    """Return a signed summary of what the page shows of a request and its targets, for the form that decides
-    it.
+    """Return a signed summary of a request and its targets as the page shows them. The decision form sends
+    the summary back.
     """
     return signing.dumps(_summary(request, targets), salt=_SALT, compress=True)
 
 
 def changes_since(request: AccessRequest, targets: Sequence[Target], signed: str) -> list[str]:
-    """Return the changes since it was read. Empty if there are none, or if the summary wasn't signed by
-    Stint.
+    """Return the changes since the page was read. Empty if there are none, or if Stint did not sign the
+    summary.
     """
     try:
         read = signing.loads(signed[:LONGEST], salt=_SALT)
@@ -100,7 +100,9 @@ def _of_targets(read: dict[str, list[str]], now: dict[str, list[str]]) -> list[s
 def _of_others(read: dict[str, Any], now: dict[str, Any]) -> list[str]:
     words = {Verdict.APPROVE: "approved", Verdict.DENY: "denied"}
     new = {name: verdict for name, verdict in now["given"].items() if read["given"].get(name) != verdict}
-    found = [f"{name} {words[Verdict(verdict)]} it in the meantime." for name, verdict in new.items()]
+    found = [
+        f"{name} {words[Verdict(verdict)]} the request in the meantime." for name, verdict in new.items()
+    ]
     before, after = read["left"], now["left"]
     if before == after:
         return found

@@ -1,4 +1,4 @@
-"""The clusters that the request form offers: all if they are few, otherwise recent ones and search
+"""The clusters that the request form offers: all of them if they are few, otherwise recent ones and search
 results.
 """
 
@@ -18,7 +18,7 @@ _LATEST = 60
 
 
 class ClusterChoice(NamedTuple):
-    """One cluster to choose: with the look of its risk, and its description."""
+    """One cluster to choose, with its description and the display style of its risk."""
 
     cluster: Cluster
     look: Look
@@ -27,8 +27,8 @@ class ClusterChoice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClusterChoices:
-    """The clusters to choose from. ``rows`` doesn't contain ``chosen`` if there is a search. ``found`` is the
-    number that match ``text``.
+    """The clusters to choose from. With a search, ``rows`` doesn't contain ``chosen``. ``found`` is the
+    number of matches for ``text``.
     """
 
     chosen: ClusterChoice | None
@@ -40,20 +40,20 @@ class ClusterChoices:
 
     @property
     def has_search(self) -> bool:
-        """Whether there are too many clusters to list them all."""
+        """Whether there are too many clusters to list without a search."""
         return self.total > FEW
 
     @property
     def more(self) -> int:
-        """The number of matching clusters that aren't shown."""
+        """The number of matching clusters that are not shown."""
         return self.found - len(self.rows) - len(self.recent)
 
 
 def cluster_choices(
     clusters: Sequence[Cluster], chosen: Cluster | None, recent: Collection[int], text: str
 ) -> ClusterChoices:
-    """Return the choice among clusters. ``recent`` are primary keys, latest first. Every word of ``text``
-    must occur in a cluster's name, description, environment or targets.
+    """Return the clusters to choose from. ``recent`` contains primary keys, latest first. Each word of
+    ``text`` must occur in a cluster's name, description, environment or targets.
     """
     first = _choice(chosen) if chosen else None
     if len(clusters) <= FEW:
@@ -75,7 +75,7 @@ def cluster_choices(
 
 
 def recent_clusters(identity: Identity) -> list[int]:
-    """Return the primary keys of the clusters that the identity requested last, latest first."""
+    """Return the primary keys of the clusters that the identity requested recently, latest first."""
     asked = AccessRequest.objects.filter(requester=identity).order_by("-number")
     return list(dict.fromkeys(asked.values_list("cluster_id", flat=True)[:_LATEST]))
 

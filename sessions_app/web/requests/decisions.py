@@ -25,7 +25,7 @@ from sessions_app.web.display.states import Look
 
 
 class Decided(NamedTuple):
-    """One decision of a person: the page, the requester, what was decided, the result, and whether it still
+    """One decision by a person: the page, the requester, the decision, its result, and whether it still
     counts.
     """
 

@@ -1,4 +1,4 @@
-"""The commands of a request, grouped by what changes for the requester, with their limits."""
+"""The commands of a request with their limits, grouped by what changes for the requester."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIGNS = {"gains": "+", "has": "=", "left_out": "−"}
 
 
 class Gain(NamedTuple):
-    """One command: its sign and tone, its limits, and the look of its effect. ``look`` is None for an
+    """One command: its sign, tone and limits, and the display style of its effect. ``look`` is None for an
     excluded command.
     """
 
@@ -28,15 +28,15 @@ class Gain(NamedTuple):
 
 
 class Gains(NamedTuple):
-    """Some commands under one heading."""
+    """A group of commands under one heading."""
 
     title: str
     lines: Sequence[Gain]
 
 
 def gains_of(facts: RequestFacts) -> list[Gains]:
-    """Return the commands of a request: new ones, those that the requester can already run, and excluded
-    ones, in this order.
+    """Return the commands of a request in this order: new ones, those that the requester can already run,
+    excluded ones.
     """
     return [
         Gains(_title(group, facts), [_gain(line) for line in lines])

@@ -1,4 +1,4 @@
-"""What a request form still needs before it can be submitted, with the field for each."""
+"""What the requester must still fill in before submitting, with the field for each item."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from sessions_app.web.requests.asking_page import AskPage
 
 
 class Needed(NamedTuple):
-    """Something that is missing: its label, and the id of its field."""
+    """A missing item: its label, and the id of its field."""
 
     label: str
     field: str
 
 
 def needed(ask: AskPage) -> list[Needed]:
-    """Return everything that the form still needs, in the order of its fields. If nothing can be requested,
-    nothing is needed.
-    """
+    """Return all missing items, in field order. If nothing can be requested, nothing is missing."""
     return [*_where(ask), *_what(ask), *_why(ask)] if ask.clusters else []
 
 

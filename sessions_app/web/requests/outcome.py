@@ -1,4 +1,4 @@
-"""The outcome of submitting a request form, step by step."""
+"""The outcome of submitting a request form, as a list of steps."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from sessions_app.web.requests.needed import Needed, needed
 from sessions_app.web.templatetags.stint import in_zone
 from sessions_app.web.templatetags.times import say_moment, say_rough, when, when_both, window
 
-# Rules about fields that may not be filled in yet, with the ids of the fields. They are shown as needed, not
-# as refusals.
+# Rules about fields that may still be empty, with the ids of the fields. Their failures are shown as missing
+# input, not as refusals.
 SOFT: dict[Any, str] = {Reason: "reason", Ticket: "ticket", HasTargets: "target-1"}
 MOST_TARGETS, MOST_OVERLAPS = 4, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeStep:
-    """One thing that would happen: a tone with an icon or a number, a title, a note and actions.
+    """One consequence of submitting: a tone with an icon or a number, a title, a note and actions.
 
-    ``buttons`` are pairs of the value that the form sends and a label. ``links`` are pairs of an address and
-    a label.
+    ``buttons`` contains pairs of the value to send and a label. ``links`` contains pairs of an address and a
+    label.
     """
 
     tone: str
@@ -52,7 +52,7 @@ class OutcomeStep:
 class FormOutcome:
     """The outcome of a form. Without ``preview``, there is no decision yet, and ``missing`` is the reason.
 
-    ``usual`` is the usual time of a decision in seconds. ``to_review`` are the grants that have to be
+    ``usual`` is the typical time to a decision in seconds. ``to_review`` contains the grants that must be
     reviewed first.
     """
 
@@ -62,34 +62,34 @@ class FormOutcome:
     missing: StintError | None = None
     usual: int | None = None
     to_review: Sequence[str] = ()
-    # The faults of the submitted form, and whether one was submitted.
+    # The errors of the submitted form, and whether a form was submitted.
     faults: Faults = field(default_factory=Faults)
     failed: bool = False
 
     @property
     def needed(self) -> Sequence[Needed]:
-        """What is still needed before it can be submitted."""
+        """What is still missing before the form can be submitted."""
         return needed(self.ask)
 
     @property
     def urgent(self) -> bool:
-        """Whether it is break-glass access."""
+        """Whether the request is for break-glass access."""
         return self.ask.draft.kind == RequestKind.BREAK_GLASS
 
     @property
     def refused(self) -> bool:
-        """Whether the policy refuses it for more than fields that are not filled in yet."""
+        """Whether the policy refuses the request for reasons other than empty fields."""
         refusals = self.preview.decision.refusals if self.preview else ()
         return any(one.of not in SOFT for one in refusals)
 
     @property
     def approvals(self) -> int:
-        """The number of approvals that it would need."""
+        """The number of approvals that the request would need."""
         return sum(clause.count for clause in self.preview.decision.clauses) if self.preview else 0
 
     @property
     def approvers(self) -> list[str]:
-        """The people who could approve it, each once."""
+        """The people who could approve the request, without duplicates."""
         offered = self.preview.approvers if self.preview else ()
         return list(dict.fromkeys(str(person) for _, people in offered for person in people))
 
@@ -131,7 +131,7 @@ class FormOutcome:
 
     @property
     def already(self) -> SafeString | str:
-        """When the requester already has the same access: `until 14:00 CET`. Empty if they don't."""
+        """When the requester already has the same access: `until 14:00 CET`. Empty if they don't have it."""
         grant = self.preview.already if self.preview else None
         if grant is None:
             return ""
@@ -141,25 +141,25 @@ class FormOutcome:
 
     @property
     def overlaps(self) -> Sequence[Grant]:
-        """The grants of others at the same time that the requester may see."""
+        """Other people's grants at the same time that the requester can see."""
         return self.preview.overlaps[:MOST_OVERLAPS] if self.preview and not self.refused else ()
 
     @property
     def others(self) -> str:
-        """The number of others who would also have access."""
+        """The number of other people who would also have access."""
         many = self.preview.others if self.preview and not self.refused else 0
         return _many(many, "other") if many else ""
 
     @property
     def later(self) -> dt.datetime | None:
-        """The end of the last overlapping grant, if a later start can be chosen."""
+        """The end of the last overlapping grant, if a later start is possible."""
         if not self.overlaps or self.ask.draft.kind != RequestKind.PLANNED:
             return None
         return max(grant.expires_at for grant in self.preview.overlaps) if self.preview else None
 
     @property
     def overlap_advice(self) -> str:
-        """A hint about what the requester can do about an overlap."""
+        """A hint about how the requester can avoid an overlap."""
         seen = "approvers will see the overlap" if self.approvals else ""
         if self.later:
             return f"or continue{f'; {seen}' if seen else ''}."
@@ -167,7 +167,9 @@ class FormOutcome:
 
     @property
     def quick(self) -> str:
-        """Another command set on the cluster that needs no approval; empty if this one doesn't need any."""
+        """Another command set on the cluster that needs no approval; empty if the selected one needs none
+        either.
+        """
         if not self.approvals or not self.preview or self.preview.workflow:
             return ""
         draft = self.ask.draft
@@ -176,7 +178,7 @@ class FormOutcome:
 
     @property
     def quick_url(self) -> str:
-        """The address of the form for that command set."""
+        """The address of the form with that command set."""
         query = {"cluster": self.ask.draft.cluster, "set": self.quick, "kind": "quick"}
         return f"{reverse('request_new')}?{urlencode(query)}"
 
@@ -186,8 +188,8 @@ class FormOutcome:
         price = f"{draft.command_set} needs {ask.price}."
         if ask.unread:
             note = (
-                f"Stint gets its current state from the source. If it is open on {draft.cluster}, {price} "
-                "If not, nothing is submitted and your input is kept."
+                "Stint will get the workflow's current state from its source. If it is open on "
+                f"{draft.cluster}, {price} If not, nothing is submitted and your input is kept."
             )
             title = f"{draft.workflow} is checked when you submit"
             return OutcomeStep(tone="info", icon="ask", title=title, note=note, reads=True)
@@ -321,8 +323,8 @@ class FormOutcome:
 
 
 def _vouching(preview: Preview) -> str:
-    """Return whether the workflow replaces approvals, as a sentence and a space; empty if the policy ignores
-    it.
+    """Return a sentence, with a trailing space, about whether the workflow replaces approvals; empty if the
+    policy ignores it.
     """
     return "".join(f"{one.message} " for one in preview.decision.results if one.of is WorkflowVouches)
 
@@ -332,7 +334,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def _buttons(result: RuleResult, preview: Preview, now: dt.datetime) -> list[tuple[str, str]]:
-    """Return the fixes for a refusal: pairs of the value that the form sends and the label."""
+    """Return the fixes for a refusal: pairs of the value to send and the button's label."""
     found = []
     for name, value in result.offer.items():
         if name == "duration":

@@ -1,4 +1,4 @@
-"""The parameters of a command set as form fields."""
+"""The form fields for the parameters of a command set."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ class ParameterField:
     low: str
     high: str
     value: str
-    # The value is taken from the workflow, so there is nothing to choose.
+    # The value comes from the workflow, so the requester can't choose it.
     from_workflow: bool = False
 
     @property
     def template(self) -> str:
-        """The template that renders it."""
+        """The template that renders the field."""
         shape = "select" if self.choices else "text"
         shape = "radio" if self.is_short else shape
         return f"requests/_field_{'from_workflow' if self.from_workflow else shape}.html"
 
     @property
     def is_number(self) -> bool:
-        """Whether it takes a number."""
+        """Whether the field takes a number."""
         return self.kind == "int"
 
     @property
     def is_short(self) -> bool:
-        """Whether its choices are few and short enough to fit side by side."""
+        """Whether the choices are few and short enough to fit side by side."""
         return 0 < len(self.choices) <= 4 and sum(map(len, self.choices)) <= 40
 
 
 def fields_of(
     terms: Sequence[Terms], option: SetOption, draft: Draft, workflow: Workflow | None = None
 ) -> list[ParameterField]:
-    """Return the parameters of a command set as fields, with their values from the draft or the workflow."""
+    """Return the form fields for a command set's parameters, with values from the draft or the workflow."""
     versions = (version for one in terms if one.name in option.policies for version in one.versions)
     chosen = next((version for version in versions if version.document["name"] == option.name), None)
     document = commands.document_of(chosen) if chosen else None

@@ -18,16 +18,16 @@ from sessions_app.queries.grants.comparisons import comparison
 from sessions_app.queries.statements.related_names import LARGE
 
 PAST = dt.timedelta(days=90)
-# The maximum number of the requester's grants that are examined.
+# The maximum number of the requester's grants to examine.
 NEWEST = 200
 
 
 class PastRecord(NamedTuple):
-    """The requester's access on the cluster in the 90 days before the decision.
+    """The requester's access to the cluster in the 90 days before the decision.
 
     ``more``: there were more grants than were examined. ``refused`` is None if refusals aren't observed.
-    ``compared`` is what was used of the ``last`` grant of the same command set. That and the ``recording``
-    are read only with ``whole``.
+    ``compared`` is what was used under ``last``, the latest grant of the same command set. ``last``,
+    ``compared`` and ``recording`` are read only with ``whole``.
     """
 
     grants: int
@@ -41,7 +41,7 @@ class PastRecord(NamedTuple):
 
     @property
     def says(self) -> str:
-        """The record as a sentence: `3 grants here in 90 days: 2 ended early, 1 refused command.`."""
+        """The past access as a sentence: `3 grants here in 90 days: 2 ended early, 1 refused command.`."""
         if not self.grants:
             return "No grants here in 90 days"
         many = (
@@ -64,10 +64,10 @@ def _many(count: int, noun: str) -> str:
 
 
 def past_of(request: AccessRequest, reader: Identity, now: dt.datetime, *, whole: bool) -> PastRecord:
-    """Return the requester's past access on the request's cluster; if ``whole``, with the last grant and the
-    last recording that the reader may see.
+    """Return the requester's past access to the request's cluster; with ``whole``, also the last grant and
+    the last recording that the reader can see.
     """
-    # For a decided request, leave out the grant it led to and everything later.
+    # For a decided request, leave out the resulting grant and everything later.
     until = request.decided_at or now
     grants = (
         Grant.objects.filter(
@@ -104,7 +104,7 @@ def past_of(request: AccessRequest, reader: Identity, now: dt.datetime, *, whole
 def _with_last(
     past: PastRecord, same: list[int], looked_at: list[int], reader: Identity, now: dt.datetime
 ) -> PastRecord:
-    """Add the last of the ``same`` grants, and the last recording of those that were ``looked_at``."""
+    """Add the latest of the ``same`` grants, and the latest recording of the grants in ``looked_at``."""
     visible = Grant.objects.visible_to(reader)
     seen = CommandRun.objects.filter(grant__in=looked_at).filter(grant__in=visible).exclude(recording="")
     # Order by time, which has no index. If ordered by primary key, PostgreSQL might read a million runs of

@@ -55,17 +55,17 @@ class CommandLine(NamedTuple):
 
     @property
     def group(self) -> str:
-        """The key of its heading."""
+        """The key of the heading above the command."""
         return "left_out" if self.left_out else "has" if self.has_already else "gains"
 
     @property
     def destructive(self) -> bool:
-        """Whether it is destructive."""
+        """Whether the command is destructive."""
         return self.view.effect == "destructive"
 
 
 class Needed(NamedTuple):
-    """One clause: the number of missing approvals, and the people who can give them."""
+    """One approval clause: the number of missing approvals, and the people who can give them."""
 
     clause: Clause
     missing: int
@@ -74,13 +74,13 @@ class Needed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """One request with everything related to it."""
+    """One request with all related data."""
 
     request: AccessRequest
     document: PolicyDocument
     starts_at: dt.datetime
     ends_at: dt.datetime
-    # Whether it has a start, its own or the workflow's, instead of starting on approval.
+    # Whether the request or its workflow has a start time, so that access doesn't start on approval.
     has_start: bool
     lines: Sequence[CommandLine]
     targets: Sequence[Target]
@@ -94,9 +94,9 @@ class RequestFacts:
     incidents: Sequence[Workflow]
     behind: Behind | None
     comments: Sequence[Comment]
-    # The scope that approvers have left so far. For an approved request, what was granted.
+    # The scope left by approvers so far; for an approved request, the granted scope.
     left: Extent
-    # Who else has access at that time. None after the request is decided, and for its requester.
+    # Who else has access at the requested time. None after the decision, and for the requester.
     chart: timeline.Chart | None
     finish_seconds: int
 
@@ -112,25 +112,25 @@ class RequestFacts:
 
     @property
     def accounts(self) -> list[str]:
-        """The accounts that commands run as on the remaining targets, `root` first."""
+        """The accounts that run commands on the remaining targets, `root` first."""
         found = {target.account for target in self.kept_targets if target.account}
         return sorted(found, key=lambda account: (account != "root", account))
 
     @property
     def direct(self) -> bool:
-        """Whether holders get a credential of the cluster itself, so that their requests don't pass through
+        """Whether holders get a credential for the cluster itself, so that their requests don't pass through
         Stint.
         """
         return bool(self.request.cluster.connection.get("direct"))
 
     @property
     def destructive(self) -> int:
-        """The number of destructive commands left."""
+        """The number of destructive commands in the remaining scope."""
         return sum(1 for line in self.kept if line.destructive)
 
     @property
     def own_parameters(self) -> list[tuple[str, str]]:
-        """The parameters that were entered, not taken from the workflow."""
+        """The parameters that the requester entered, not those from the workflow."""
         taken = {name for name, *_ in self.behind.bound} if self.behind else set()
         return [(name, value) for name, value in self.request.parameters.items() if name not in taken]
 
@@ -151,7 +151,7 @@ class RequestFacts:
 
     @property
     def wanted(self) -> int:
-        """The total number of approvals that it needs or needed."""
+        """The total number of approvals that the request needs or needed."""
         if self.request.state == RequestState.PENDING:
             return self.approved + self.missing
         return sum(need.clause.count for need in self.needed)
@@ -163,12 +163,12 @@ class RequestFacts:
 
     @property
     def changed(self) -> bool:
-        """Whether the scope of a pending request no longer matches what was requested."""
+        """Whether a pending request's scope no longer matches what was requested."""
         return self.request.state == RequestState.PENDING and self.digest_now != self.request.digest
 
     @property
     def durations(self) -> list[int]:
-        """The durations that can be approved: some shorter ones, and the full remaining time last."""
+        """The durations that an approver can choose: some shorter ones, and the full remaining time last."""
         whole = self.left.duration
         return [*[seconds for seconds in SHORTER if seconds < whole][-2:], whole]
 
@@ -176,9 +176,10 @@ class RequestFacts:
 def request_facts(
     request: AccessRequest, reader: Identity, now: dt.datetime, *, others: bool, past: bool
 ) -> RequestFacts:
-    """Return one request with everything related to it.
+    """Return one request with all related data.
 
-    ``others``: also who else has access then. ``past``: also the requester's last grant on the cluster.
+    ``others`` adds who else has access at the same time. ``past`` adds the requester's last grant on the
+    cluster.
     """
     document = facts.policy_document(request.policy)
     compiled = commands.asked(request)
@@ -221,15 +222,13 @@ def request_facts(
 
 
 def _lines(views: Sequence[CommandView], held: set[Hashable], left: Extent) -> list[CommandLine]:
-    """Return the commands: new ones, those that the holder already has, and excluded ones, in this order."""
+    """Return the commands in this order: new ones, those that the holder already has, excluded ones."""
     found = [CommandLine(view, _limits_of(view) in held, view.index not in left.commands) for view in views]
     return sorted(found, key=lambda line: (line.left_out, line.has_already))
 
 
 def _other_incidents(request: AccessRequest, reader: Identity) -> list[Workflow]:
-    """Return the open incidents on the cluster that the reader may see, except for the one that the request
-    is for.
-    """
+    """Return the open incidents on the cluster that the reader can see, except the request's own incident."""
     seen = Workflow.objects.visible_to(reader).filter(state=WorkflowState.OPEN, kind=WorkflowKind.INCIDENT)
     found = seen.filter(clusters=request.cluster).exclude(pk=request.workflow_id or 0)
     return list(found.distinct().order_by("severity", "-pk")[:MOST])
@@ -251,8 +250,8 @@ def _needed(request: AccessRequest, document: PolicyDocument, given: set[str]) -
 
 
 def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[Hashable]:
-    """Return the commands, with their limits, that the requester could already run on all of the targets at
-    the start.
+    """Return the commands, with their limits, that the requester could already run on all targets at the
+    start.
     """
     around = (
         Grant.objects.not_ended()
@@ -277,7 +276,7 @@ def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[Hashabl
 
 
 def _limits_of(view: CommandView) -> Hashable:
-    """Return what two commands must have in common to count as the same."""
+    """Return what must be equal for two commands to count as the same."""
     return view.text, view.hold, view.as_root, view.free, view.detail
 
 

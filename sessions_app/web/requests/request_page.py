@@ -1,4 +1,6 @@
-"""The page of one request, for any reader who may see it: its state, the possible actions, and its scope."""
+"""The page of one request, for any reader who can see the request: its state, the possible actions and its
+scope.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,9 @@ from sessions_app.web.requests.steps import Step, steps_of
 
 @dataclass(frozen=True, slots=True)
 class RequestPage:
-    """One request for one reader. ``mine`` is the reader's own verdict. ``may_not`` is the reason that they
-    can't decide it, ``over`` the reason that its workflow has ended. ``must_confirm``: the reader must first
-    confirm their identity.
+    """One request as one reader sees it. ``mine`` is the reader's own verdict. ``may_not`` is the reason why
+    the reader can't decide, ``over`` the reason why the workflow has ended. ``must_confirm``: the reader must
+    first confirm their identity.
     """
 
     asked: AccessRequest
@@ -46,27 +48,29 @@ class RequestPage:
 
     @property
     def pending(self) -> bool:
-        """Whether it is undecided, even if it has expired."""
+        """Whether the request is undecided, even if expired."""
         return self.asked.state == RequestState.PENDING
 
     @property
     def lapsed(self) -> bool:
-        """Whether it has expired or its workflow has ended, even if no worker has closed it yet."""
+        """Whether the request has expired or its workflow has ended, even if no worker has closed the request
+        yet.
+        """
         return self.pending and (self.asked.lapses_at <= self.now or bool(self.over))
 
     @property
     def open(self) -> bool:
-        """Whether it waits for a decision."""
+        """Whether the request waits for a decision."""
         return self.pending and not self.lapsed
 
     @property
     def decidable(self) -> bool:
-        """Whether the reader can decide it now."""
+        """Whether the reader can decide the request now."""
         return self.open and not self.may_not and not self.facts.changed
 
     @property
     def remindable(self) -> bool:
-        """Whether its approvers can be reminded again."""
+        """Whether the approvers can be reminded again."""
         at = self.asked.reminded_at
         return at is None or self.now - at >= PAUSE
 
@@ -77,12 +81,12 @@ class RequestPage:
 
     @property
     def look(self) -> Look:
-        """The look of its state."""
+        """The display style of the request's state."""
         return REQUEST[RequestState.LAPSED] if self.lapsed else request_look(self.asked, self.now)
 
     @property
     def waiting_look(self) -> Look:
-        """The look of its state for approvers, with the missing approvals."""
+        """The display style of the request's state for approvers, with the number of missing approvals."""
         if not self.open:
             return self.look
         missing = self.facts.missing
@@ -95,17 +99,17 @@ class RequestPage:
 
     @property
     def asker(self) -> str:
-        """The requester as the heading names them: `You` or a name."""
+        """How the heading names the requester: `You` or a name."""
         return "You" if self.own else str(self.asked.requester)
 
     @property
     def reduced(self) -> bool:
-        """Whether approvers reduced its duration."""
+        """Whether approvers reduced the duration."""
         return self.facts.left.duration != self.asked.duration
 
     @property
     def repeatable(self) -> bool:
-        """Whether the reader may request the same again."""
+        """Whether the reader can submit the same request again."""
         return self.own and not self.asked.extends
 
     @property
@@ -115,17 +119,17 @@ class RequestPage:
 
     @property
     def steps(self) -> list[Step]:
-        """The steps that led to its current state."""
+        """The steps that led to the current state."""
         return steps_of(self.asked, self.facts, self.grant, over=self.over, lapsed=self.lapsed, now=self.now)
 
     @property
     def gains(self) -> list[Gains]:
-        """Its commands, grouped under headings."""
+        """The requested commands, grouped under headings."""
         return gains_of(self.facts)
 
     @property
     def outcome(self) -> Look:
-        """The look of the result, or of why the reader can't decide it."""
+        """The display style of the result, or of the reason why the reader can't decide."""
         if not self.open:
             return self.look
         return (
@@ -136,18 +140,20 @@ class RequestPage:
 
     @property
     def still_missing(self) -> str:
-        """How many approvals it still needs after the reader's."""
+        """How many approvals are still needed after the reader's."""
         return f"{plural(self.facts.missing, 'more approval')} needed." if self.facts.missing else ""
 
     @property
     def starts_later(self) -> bool:
-        """Whether its grant waits for a later start."""
+        """Whether the grant waits for a later start."""
         grant = self.grant
         return grant is not None and grant.state == GrantState.SCHEDULED and grant.starts_at > self.now
 
     @property
     def endable(self) -> bool:
-        """Whether the reader approved it and can end its grant, but no longer withdraw the approval."""
+        """Whether the reader approved the request, can no longer withdraw the approval, and can end the
+        grant.
+        """
         live = self.grant is not None and self.grant.state in BEFORE_END
         return live and self.mine is not None and self.undo_until is None
 
@@ -160,12 +166,12 @@ class RequestPage:
 
     @property
     def incidents_title(self) -> str:
-        """The heading of the open incidents, beside the workflow of the request."""
+        """The heading above the open incidents, next to the request's workflow."""
         return "Other incidents" if self.facts.behind else "Incident"
 
     @property
     def incidents_says(self) -> str:
-        """The text before or instead of the open incidents on its cluster; empty if there is no text."""
+        """The text before or instead of the cluster's open incidents; empty if there is no text."""
         if self.facts.incidents:
             return f"{'' if self.facts.behind else 'None linked. '}Open incidents on {self.asked.cluster}:"
         if self.facts.behind:
@@ -174,7 +180,7 @@ class RequestPage:
 
     @property
     def comments(self) -> list[tuple[Comment, bool]]:
-        """The comments on it, each with whether the requester wrote it."""
+        """The comments, each with whether the requester wrote it."""
         return [(one, one.author_id == self.asked.requester_id) for one in self.facts.comments]
 
     @property
@@ -186,12 +192,12 @@ class RequestPage:
 
     @property
     def comment_button(self) -> str:
-        """The text of the button that sends a comment."""
+        """The label of the button that sends a comment."""
         return ("Send answer" if self.facts.comments else "Send") if self.own else "Send question"
 
     @property
     def from_when(self) -> str:
-        """The part of the heading before the start."""
+        """The part of the heading that precedes the start time."""
         workflow = f" for {self.asked.workflow.ref}" if self.asked.workflow else ""
         if self.facts.has_start:
             return f"{workflow},"
@@ -199,17 +205,17 @@ class RequestPage:
 
     @property
     def for_time(self) -> bool:
-        """Whether the heading gives the duration before the start."""
+        """Whether the heading gives the duration before the start time."""
         return not self.facts.has_start and not self.asked.extends
 
     @property
     def then_for(self) -> str:
-        """The part of the heading between the start and the duration."""
+        """The part of the heading between the start time and the duration."""
         return ", for" if self.reduced else ""
 
     @property
     def limits(self) -> str:
-        """A note on what it doesn't allow, and how long a command may run past its end."""
+        """A note on what the request doesn't allow, and how long a command may run past the end."""
         ssh = self.asked.cluster.kind == "ssh"
         refused = "Anything not listed is refused"
         said = (
@@ -224,20 +230,20 @@ class RequestPage:
 
     @property
     def timeline_query(self) -> str:
-        """The query of the timeline for its cluster on its day."""
+        """The query that opens the timeline for the request's cluster and day."""
         start = self.card.start
         day = {"day": f"{timezone.localtime(start):%Y-%m-%d}"} if start else {}
         return f"?{urlencode({'cluster': self.asked.cluster.name, **day})}"
 
     @property
     def commands_to_exclude(self) -> Sequence[CommandLine]:
-        """The commands that an approver can exclude, as long as one is left."""
+        """The commands that an approver can exclude. At least one command must remain."""
         kept = self.facts.kept
         return kept if len(kept) > 1 and not self.asked.extends else []
 
     @property
     def targets_to_exclude(self) -> Sequence[Target]:
-        """The targets that an approver can exclude, as long as one is left."""
+        """The targets that an approver can exclude. At least one target must remain."""
         kept = self.facts.kept_targets
         return kept if len(kept) > 1 and not self.asked.extends else []
 
@@ -252,7 +258,7 @@ class RequestPage:
 
     @property
     def durations(self) -> list[tuple[int, str]]:
-        """The durations to approve: seconds and text. The last one is the full remaining time."""
+        """The durations to choose from, as seconds and text. The last one is the full remaining time."""
         *shorter, whole = self.facts.durations
         last = "remaining" if self.reduced else "requested"
         said = [(seconds, say_duration(seconds)) for seconds in shorter]
@@ -260,13 +266,13 @@ class RequestPage:
 
     @property
     def targets(self) -> Sequence[tuple[Target, bool, bool]]:
-        """Its targets, each with whether it is still in the scope, and whether commands run as root on it."""
+        """The targets, each with whether it is still in the scope, and whether commands run as root on it."""
         kept = {target.pk for target in self.facts.kept_targets}
         return [(target, target.pk in kept, target.account == ROOT) for target in self.facts.targets]
 
 
 class Changed(NamedTuple):
-    """A note that a request differs from what its reader read, or from what was requested."""
+    """A note that a request differs from what its reader saw, or from what was requested."""
 
     title: str
     says: str
@@ -279,8 +285,8 @@ def changed_note(
 ) -> Changed | None:
     """Return the note at the top of the page, if there is one.
 
-    ``changes`` are those since the page was read. ``refused``: a verdict was refused because the scope had
-    changed. ``failed``: a verdict was not recorded.
+    ``changes`` contains the changes since the page was read. ``refused``: a verdict was rejected because the
+    scope had changed. ``failed``: a verdict was not recorded.
     """
     facts, asker = shown.facts, shown.asked.requester
     if not (changes or facts.changed or refused):
@@ -311,9 +317,10 @@ def changed_note(
 def request_page(
     request: AccessRequest, reader: Identity, now: dt.datetime, *, deciding: bool, past: bool
 ) -> dict[str, Any]:
-    """Return the template context of the page of one request: the approvers' page, or else the requester's.
+    """Return the template context for a request's page: the approvers' page if ``deciding``, otherwise the
+    requester's.
 
-    ``past``: with the requester's last grant on the cluster.
+    ``past`` adds the requester's last grant on the cluster.
     """
     facts = request_facts(request, reader, now, others=deciding, past=past)
     shown = RequestPage(

@@ -79,9 +79,9 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 def _asked(me: Identity, draft: Draft) -> NewRequest:
-    """Return what a form requests. Raises InvalidInput with all faults at once."""
+    """Return what a form requests. Raises InvalidInput with all errors together."""
     if not draft.cluster:
-        # The other fields are shown once there is a cluster.
+        # The other fields appear after a cluster is selected.
         draft = replace(draft, duration="1h", day="", hour="")
     try:
         return draft.new_request()
@@ -93,7 +93,7 @@ def _asked(me: Identity, draft: Draft) -> NewRequest:
 
 
 def _faults(me: Identity, ask: NewRequest) -> dict[str, list[str]]:
-    """Return the faults of a request, except those that depend on time."""
+    """Return the errors of a request, except those that depend on time."""
     try:
         found = check_request(requester=me, ask=ask, now=clock.now()).decision.faults
     except StintError as error:
@@ -102,8 +102,8 @@ def _faults(me: Identity, ask: NewRequest) -> dict[str, list[str]]:
 
 
 def _draft_of(request: HttpRequest) -> Draft:
-    """Return the draft of a link. `?from=REQ-…` repeats a request, in the next window if the policy has
-    windows.
+    """Return the draft encoded in a link. `?from=REQ-…` repeats a request, in the next window if the policy
+    has windows.
     """
     ref = request.GET.get("from", "")
     if not ref:
@@ -157,7 +157,7 @@ def _after(request: HttpRequest, asked: AccessRequest) -> HttpResponse:
         at = f"starts automatically {say_moment(start, now)}" if start > now else "is starting"
         messages.success(request, f"{asked.ref} needed no approval. Your access {at}.")
         return redirect("grant", asked.grant.ref)
-    messages.success(request, f"{asked.ref} submitted. Its approvers have been notified.")
+    messages.success(request, f"{asked.ref} submitted. Approvers have been notified.")
     return redirect("request", asked.ref)
 
 
@@ -178,14 +178,12 @@ def _form(request: HttpRequest, draft: Draft, error: StintError | None = None) -
 
 @page(ACT)
 def preview(request: HttpRequest) -> HttpResponse:
-    """Show the outcome of the form. Also update the fields if another cluster, command set or kind was
-    chosen.
-    """
+    """Show the outcome of the form. Also update the fields after a change of cluster, command set or kind."""
     draft = draft_of_form(request.POST)
     if draft.kind == RequestKind.PLANNED and draft.workflow != request.POST.get(
         "shown_incident", draft.workflow
     ):
-        # The workflow was just chosen: suggest what it needs instead of the previous values.
+        # The workflow was just selected: suggest values that suit it, and drop the previous ones.
         draft = replace(draft, command_set="", duration=request.POST.get("other_duration", "").strip())
     ask = ask_page(who(request), draft, clock.now())
     names = ("shown_kind", "shown_incident", "shown_cluster", "shown_set")
@@ -202,7 +200,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 
 def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) -> FormOutcome:
-    """Return the result of the dry run, or why there is none yet. ``error`` is the error of the
+    """Return the result of the dry run, or the reason why there is none yet. ``error`` is the error of the
     submitted form.
     """
     now = clock.now()
@@ -215,14 +213,14 @@ def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) 
         return replace(found, missing=missing)
     usual = usual_wait(preview.policy) if preview.decision.clauses else None
     overdue = [ref for result in preview.decision.refusals for ref in result.offer.get("review", ())]
-    # A grant held by another account of the same person may not be visible to this one.
+    # This account may not be allowed to see a grant held by another account of the same person.
     seen = Grant.objects.visible_to(identity).filter(ref__in=overdue).values_list("ref", flat=True)
     return replace(found, preview=preview, usual=usual, to_review=list(seen))
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the reader's own requests, or all that they may see."""
+    """List the reader's own requests, or all visible ones."""
     show = request.GET.get("show", "mine")
     seen = AccessRequest.objects.visible_to(who(request)).prefetch_related("approvals")
     found = with_names(seen).select_related("grant")
@@ -261,8 +259,8 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 def find(request: HttpRequest, ref: str) -> AccessRequest:
-    """Return a request. Raises Http404 if it doesn't exist or the reader may not see it."""
-    # Few requests extend a grant, so it is read only for those.
+    """Return a request. Raises Http404 if it doesn't exist or the reader can't see it."""
+    # Few requests extend a grant, so the grant is read only for those.
     found = AccessRequest.objects.visible_to(who(request)).select_related(
         "grant",
         "requester__owner",
@@ -281,7 +279,7 @@ def find(request: HttpRequest, ref: str) -> AccessRequest:
 
 @page(ACT)
 def remind(request: HttpRequest, ref: str) -> HttpResponse:
-    """Remind the people who can still decide one of the reader's requests."""
+    """Remind the people who can still decide on one of the reader's requests."""
     asked = remind_request(request_id=find(request, ref).pk, actor=who(request), now=clock.now())
     messages.success(request, f"Approvers of {asked.ref} reminded.")
     return back(request, "request", asked.ref)

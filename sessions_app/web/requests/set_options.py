@@ -1,4 +1,4 @@
-"""The command sets that can be requested on a cluster, with the approvals that each needs."""
+"""The command sets that can be requested on a cluster, with the approvals that each of them needs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,14 @@ from sessions_app.policy.case import clauses_for
 from sessions_app.policy.durations import say_duration
 from sessions_app.web.requests.terms import Terms
 
-# For the usual time to a decision: how many recent requests to examine, and how many decisions to use at most
-# and at least.
+# For the typical time to a decision: how many recent requests to examine, and the maximum and minimum number
+# of decisions to use.
 RECENT, DECIDED, FEWEST = 2000, 50, 3
 
 
 @dataclass(frozen=True, slots=True)
 class SetOption:
-    """A command set that can be requested, with its terms under the policy that needs the fewest
-    approvals.
-    """
+    """A requestable command set, with its terms under the policy that needs the fewest approvals."""
 
     name: str
     summary: str
@@ -48,7 +46,7 @@ class SetOption:
 
     @property
     def price(self) -> str:
-        """The approvals that it needs, and its longest duration: `2 approvals, up to 4 h`."""
+        """The approvals that the command set needs, and its longest duration: `2 approvals, up to 4 h`."""
         many = (
             f"{self.approvals} approval{'s' if self.approvals != 1 else ''}"
             if self.approvals
@@ -100,8 +98,8 @@ def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
 
 
 def usual_wait(policy: AccessPolicy) -> int | None:
-    """Return the median time in seconds of the policy's last 50 decisions by people; None if there are too
-    few.
+    """Return the median time in seconds of the last 50 decisions by people under the policy; None if there
+    are too few.
     """
     recent = AccessRequest.objects.order_by("-number").values("pk")[:RECENT]
     rows = (

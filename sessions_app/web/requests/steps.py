@@ -1,4 +1,4 @@
-"""The history of a request in steps: who decided, what is missing, and the result."""
+"""The history of a request as steps: who decided, what is missing, and the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_NAMES = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step: its tone, with an icon or initials, a title, the time, and further lines below."""
+    """One step: its tone, an icon or initials, a title, the time, and additional lines."""
 
     tone: str
     title: str
@@ -38,7 +38,7 @@ def steps_of(
     lapsed: bool,
     now: dt.datetime,
 ) -> list[Step]:
-    """Return the steps of a request. ``over`` is the reason that its workflow has ended. ``lapsed``: the
+    """Return the steps of a request. ``over`` is the reason why its workflow has ended. ``lapsed``: the
     request has expired.
     """
     found = [_verdict(approval, facts) for approval in facts.approvals]
@@ -67,7 +67,7 @@ def _verdict(approval: Approval, facts: RequestFacts) -> Step:
 
 
 def _lines(approval: Approval, facts: RequestFacts) -> Iterator[str]:
-    """Yield an approver's comment and reductions."""
+    """Yield an approver's comment and the reductions made."""
     if approval.comment:
         yield f"“{approval.comment}”"
     less = approval.narrowing

@@ -1,4 +1,4 @@
-"""The terms under which someone may request access: policies with the clusters and command sets that they
+"""The terms under which an identity can request access: policies with the clusters and command sets that they
 cover.
 """
 
@@ -25,7 +25,7 @@ from sessions_app.queries.requests import facts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """One policy with the live clusters and the published command sets that it covers."""
+    """One policy, with the live clusters and the published command sets that it covers."""
 
     name: str
     document: PolicyDocument
@@ -34,21 +34,21 @@ class Terms:
 
 
 def terms_of(identity: Identity) -> list[Terms]:
-    """Return the terms under which the identity may request, policy by policy."""
+    """Return the terms under which the identity can request access, one per policy."""
     return _terms(identity, AccessPolicy.objects.all())
 
 
 def on_call_terms(identity: Identity) -> list[Terms]:
     """Return the terms that put the identity on call for incidents. The home page calls this for everyone, so
-    it must be fast for the many people without any.
+    it must be fast for the many people who are never on call.
     """
     found = AccessPolicy.objects.exclude(document__incident=None)
     return on_call(_terms(identity, found), group_names(identity))
 
 
 def _terms(identity: Identity, policies: QuerySet[AccessPolicy]) -> list[Terms]:
-    """Return the terms of the policies under which the identity may request, each with the clusters it may
-    request.
+    """Return the terms under the policies that let the identity request access, each with the clusters that
+    it can request.
     """
     pairs = set(
         requestable(identity).filter(accesspolicy__in=policies).values_list("accesspolicy", "cluster")
@@ -94,6 +94,6 @@ def breakable(terms: list[Terms], groups: frozenset[str]) -> list[Terms]:
 
 
 def clusters_of(terms: Sequence[Terms]) -> list[Cluster]:
-    """Return the clusters of the terms, each once, sorted by name."""
+    """Return the clusters of the terms without duplicates, sorted by name."""
     found = {cluster.pk: cluster for one in terms for cluster in one.clusters}
     return sorted(found.values(), key=lambda cluster: cluster.name)

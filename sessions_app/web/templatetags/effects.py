@@ -1,4 +1,4 @@
-"""Tags that show who would gain and lose what if a policy became a draft or a proposed version."""
+"""Tags that show who would gain and lose permissions if a draft or a proposed version replaced a policy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ register = template.Library()
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Who would gain and lose what, and who would not."""
+    """Who would gain and lose permissions, and what would stay the same."""
 
     changes: Sequence[ShownChange]
     summary: str
@@ -28,7 +28,7 @@ class Effect:
 
 @register.simple_tag
 def effect(document: PolicyDocument | None) -> Effect | None:
-    """Return the effect of a draft; None if it can't be read yet."""
+    """Return the effect of a draft; None if the draft can't be parsed yet."""
     if document is None:
         return None
     found = effect_of(document, document.name, page_now())
@@ -37,7 +37,9 @@ def effect(document: PolicyDocument | None) -> Effect | None:
 
 @register.simple_tag
 def proposed_effect(proposal: Proposal) -> Effect | None:
-    """Return the effect of a proposed policy; None for other documents, and if it can't be read."""
+    """Return the effect of a proposed policy; None for other kinds of documents, and if the policy can't be
+    parsed.
+    """
     if proposal.kind != "policies":
         return None
     try:

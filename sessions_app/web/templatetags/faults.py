@@ -1,4 +1,4 @@
-"""Tags that mark the invalid fields of a form, show the fault below each, and focus the first one."""
+"""Tags that mark the invalid fields of a form, show an error below each, and focus the first one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _KEY = "faults"
 
 @register.simple_tag(takes_context=True)
 def faults(context: template.Context, error: object, names: str = "", form: str = "") -> SafeString:
-    """Show the faults without a field above a form, and keep the others for their fields. The text above gets
-    the focus if no field does.
+    """Show the errors without a field above a form, and keep the others for their fields. The text above the
+    form gets the focus if no field does.
 
-    Don't give the form's address a fragment: Chromium then ignores `autofocus`.
+    Don't give the form's address a fragment, because Chromium then ignores `autofocus`.
 
-    ``form`` limits this to errors of that form, on a page with several.
+    ``form`` limits the errors to those of one form, for a page with several forms.
     """
     shown = not form or context.get("form") == form
     found = (
@@ -50,9 +50,9 @@ def faults(context: template.Context, error: object, names: str = "", form: str 
 @register.simple_tag(takes_context=True)
 def wrong(context: template.Context, name: str, described: str = "", *, choice: bool = False) -> SafeString:
     """Return an input's attributes: its description, whether it is invalid, and the focus if it is the first
-    invalid one.
+    invalid input.
 
-    ``choice`` is for radio buttons, of which no single one is invalid.
+    ``choice`` is for radio buttons, because a single radio button can't be invalid.
     """
     at = _at(context)
     if name not in at:
@@ -64,7 +64,7 @@ def wrong(context: template.Context, name: str, described: str = "", *, choice: 
 
 @register.simple_tag(takes_context=True)
 def why(context: template.Context, name: str) -> SafeString:
-    """Return the fault of a field, to show below it."""
+    """Return the error of a field, to show below the field."""
     text = _at(context).get(name, "")
     return (
         format_html('<span class="error" id="{}">{}</span>', _id(name), coded(text))

@@ -1,4 +1,4 @@
-"""Tags and filters that all pages use."""
+"""Tags and filters for all pages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _DOT = SafeString('<span class="live"></span>')
 @register.simple_tag
 @functools.lru_cache(maxsize=256)
 def icon(name: str) -> SafeString:
-    """Return an icon of the sprite. Screen readers skip it, because there is always a word beside it."""
+    """Return an icon of the sprite. Screen readers skip the icon, because a word is always beside it."""
     return format_html(
         '<svg class="i" aria-hidden="true"><use href="{}#{}"/></svg>', static("icons.svg"), name
     )
@@ -55,7 +55,7 @@ def face(identity: Identity, tone: str = "info") -> SafeString:
 
 @register.filter
 def tick_lines(ticks: Sequence[Tick]) -> SafeString:
-    """Return the lines of a chart's ticks, which are the same in each of its rows."""
+    """Return the lines of a chart's ticks, which are the same for each row."""
     line = '<line class="tickline" x1="{}" x2="{}" y1="0" y2="100%"/>'
     return format_html_join("", line, ((tick.x, tick.x) for tick in ticks))
 
@@ -69,26 +69,26 @@ def pill(look: words.Look, text: str = "") -> SafeString:
 
 @register.simple_tag
 def reference() -> SafeString | str:
-    """Return the HTTP request's ID, which is also in its log lines; empty if there is none."""
+    """Return the ID of the HTTP request, which its log lines also contain; empty if there is none."""
     id_ = request_id.current()
     return format_html('<p class="small muted">Reference: <code>{}</code></p>', id_) if id_ else ""
 
 
 @register.filter
 def request_look(request: AccessRequest) -> words.Look:
-    """Return the look of a request's state."""
+    """Return the display style of a request's state."""
     return words.request_look(request, page_now())
 
 
 @register.filter
 def grant_look(grant: Grant) -> words.Look:
-    """Return the look of a grant's state."""
+    """Return the display style of a grant's state."""
     return words.grant_look(grant, page_now())
 
 
 @register.filter
 def run_look(run: CommandRun) -> words.Look:
-    """Return the visual style for a command run's state."""
+    """Return the display style of a command run's state."""
     return words.run_look(run, page_now())
 
 
@@ -100,19 +100,19 @@ def is_running(grant: Grant) -> bool:
 
 @register.filter
 def effect_look(effect: str) -> words.Look:
-    """Return the look of a command's effect."""
+    """Return the display style of a command's effect."""
     return words.EFFECT.get(effect, words.UNKNOWN)
 
 
 @register.filter
 def risk_look(risk: str) -> words.Look:
-    """Return the look of a risk."""
+    """Return the display style of a risk level."""
     return words.RISK.get(risk, words.UNKNOWN)
 
 
 @register.filter
 def change_look(action: str) -> words.Look:
-    """Return the look of a difference between two versions."""
+    """Return the display style of a difference between two versions."""
     return words.CHANGE[action]
 
 
@@ -122,19 +122,19 @@ register.filter(words.step_look)
 
 @register.filter
 def message_look(message: Message) -> words.Look:
-    """Return the look of a message at the top of a page."""
+    """Return the display style of a message at the top of a page."""
     return words.MESSAGE.get(message.level_tag, words.MESSAGE["success"])
 
 
 @register.filter
 def workflow_state(workflow: Workflow) -> words.Look:
-    """Return the look of a workflow's state."""
+    """Return the display style of a workflow's state."""
     return words.workflow_state(workflow)
 
 
 @register.filter
 def coded(text: str) -> SafeString:
-    """Return a string with everything between backticks marked up as code."""
+    """Return a string with all text between backticks marked up as code."""
     parts = str(text).split("`")
     return format_html_join(
         "",
@@ -160,7 +160,7 @@ def plural(count: int, noun: str) -> str:
 
 @register.simple_tag(takes_context=True)
 def query(context: template.Context, **changes: Any) -> str:
-    """Return the page's query string with some values changed. Empty values are left out."""
+    """Return the page's query string with some values changed. Empty values are removed."""
     values = {name: items for name, items in context["request"].GET.lists() if items != [""]}
     for name, value in changes.items():
         values.pop(name, None)
@@ -171,7 +171,7 @@ def query(context: template.Context, **changes: Any) -> str:
 
 @register.simple_tag
 def ask_link(**values: Any) -> str:
-    """Return the query string that fills in the request form."""
+    """Return the query string that prefills the request form."""
     return "?" + urlencode({name: value for name, value in values.items() if value}, doseq=True)
 
 
@@ -203,7 +203,7 @@ def in_zone(text: str, said: RuleResult | StintError) -> str:
 
 @register.filter
 def text(value: object) -> str:
-    """Return a value as text, to compare it with what a form sent."""
+    """Return a value as text, for comparison with the text from a form."""
     return str(value)
 
 
@@ -215,7 +215,7 @@ register.filter(words.took)
 
 @register.filter
 def moment(seconds: float) -> str:
-    """Return a time in a recording for an address: `12.5`."""
+    """Return a time in a recording, for use in an address: `12.5`."""
     return f"{seconds:.1f}"
 
 

@@ -28,8 +28,8 @@ def _time(moment: dt.datetime, text: str) -> SafeString:
 def say_moment(moment: dt.datetime, now: dt.datetime, *, dated: bool = False) -> str:
     """Return a time in the reader's time zone.
 
-    This is `14:02 CET` for today, and otherwise `Sat 28 Nov, 02:00 CET`, with the year if it differs. With
-    ``dated``, today has its date as well.
+    Today's times look like `14:02 CET`, others like `Sat 28 Nov, 02:00 CET`, with the year unless it is the
+    current one. With ``dated``, today's times also have a date.
     """
     local, today = timezone.localtime(moment), timezone.localtime(now)
     hour = f"{local:%H:%M} {local:%Z}"
@@ -40,25 +40,25 @@ def say_moment(moment: dt.datetime, now: dt.datetime, *, dated: bool = False) ->
 
 
 def say_both(moment: dt.datetime, now: dt.datetime) -> str:
-    """Return a time in the reader's time zone, and in UTC where that differs: `14:02 CET (13:02 UTC)`."""
+    """Return a time in the reader's time zone, and in UTC if that differs: `14:02 CET (13:02 UTC)`."""
     return say_moment(moment, now) + in_utc((moment,), timezone.get_current_timezone())
 
 
 @register.filter
 def when_both(moment: dt.datetime | None) -> SafeString | str:
-    """Return a time with its zone, and in UTC where that differs."""
+    """Return a time with its zone, and in UTC if that differs."""
     return "" if moment is None else _time(moment, say_both(moment, page_now()))
 
 
 @register.filter
 def when(moment: dt.datetime | None) -> SafeString | str:
-    """Return a time with its zone. UTC is in the title."""
+    """Return a time with its zone. The tooltip shows UTC."""
     return "" if moment is None else _time(moment, say_moment(moment, page_now()))
 
 
 @register.filter
 def other_day(moment: dt.datetime) -> str:
-    """Return the date of a time that is not today, to append to its hour: ` Fri 20 Nov`."""
+    """Return the date of a time that is not today, to append to its time of day: ` Fri 20 Nov`."""
     local, today = timezone.localtime(moment), timezone.localtime(page_now())
     if local.date() == today.date():
         return ""
@@ -79,7 +79,7 @@ def second(moment: dt.datetime | None) -> SafeString | str:
 
 @register.simple_tag
 def window(start: dt.datetime, end: dt.datetime, utc: bool = False) -> SafeString:
-    """Return two times: `Sat 28 Nov, 02:00 to 06:00 CET`. With ``utc``, also in UTC, where that differs."""
+    """Return two times: `Sat 28 Nov, 02:00 to 06:00 CET`. With ``utc``, also in UTC if that differs."""
     now = page_now()
     more = in_utc((start, end), timezone.get_current_timezone()) if utc else ""
     first, last = timezone.localtime(start), timezone.localtime(end)
@@ -97,7 +97,7 @@ register.filter("exactly", show_duration)
 
 @register.filter
 def duration(seconds: float | None) -> str:
-    """Return seconds as pages show them: `1 h 30 min`. From one hour on, seconds are left out."""
+    """Return a duration in seconds as text: `1 h 30 min`. Durations of an hour or more omit seconds."""
     if seconds is None:
         return ""
     whole = int(seconds)
@@ -108,7 +108,7 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def ago(moment: dt.datetime | None) -> SafeString | str:
-    """Return how long ago a time was, with the time in the title: `26 min ago`."""
+    """Return how long ago a time was, with the time in the tooltip: `26 min ago`."""
     if moment is None:
         return ""
     seconds = max(0, int((page_now() - moment).total_seconds()))
@@ -117,12 +117,14 @@ def ago(moment: dt.datetime | None) -> SafeString | str:
 
 @register.filter
 def since(moment: dt.datetime | None) -> str:
-    """Return how long it has been since a time: `26 min`."""
+    """Return the time elapsed since a moment: `26 min`."""
     return "" if moment is None else say_rough(max(0, int((page_now() - moment).total_seconds())))
 
 
 def say_rough(seconds: int) -> str:
-    """Return seconds in the one or two units that matter: `26 min`, `3 h 10 min`, `4 d`."""
+    """Return a duration in seconds as text with its one or two largest units: `26 min`, `3 h 10 min`, `4
+    d`.
+    """
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 3600:
@@ -135,7 +137,7 @@ def say_rough(seconds: int) -> str:
 
 @register.simple_tag
 def countdown(moment: dt.datetime, say: bool = False) -> SafeString:
-    """Return the time left until a moment. A script counts down from this value."""
+    """Return the time left until a moment. A script counts down from the value."""
     left = max(0, round((moment - page_now()).total_seconds()))
     hours, rest = divmod(left, 3600)
     text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
@@ -144,11 +146,11 @@ def countdown(moment: dt.datetime, say: bool = False) -> SafeString:
 
 @register.filter
 def rough(seconds: float) -> str:
-    """Return seconds in the one or two units that matter."""
+    """Return a duration in seconds as text with its one or two largest units."""
     return say_rough(int(seconds))
 
 
 @register.filter
 def iso(moment: dt.datetime) -> str:
-    """Return a time in ISO 8601."""
+    """Return a time in ISO 8601 format."""
     return moment.isoformat()

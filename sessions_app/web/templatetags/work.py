@@ -16,7 +16,7 @@ register = template.Library()
 
 @register.simple_tag
 def once() -> str:
-    """Return an idempotency key for a form, so that submitting it twice has only one effect."""
+    """Return an idempotency key for a form, so that a second submission has no effect."""
     return secrets.token_urlsafe(16)
 
 
@@ -28,13 +28,13 @@ def grant_word(grant: Grant) -> str:
 
 @register.filter
 def open_for(incident: Workflow) -> str:
-    """Return how long an incident was, or has been, open."""
+    """Return how long an incident was open, or has been open so far."""
     return say_rough(int(((incident.closed_at or page_now()) - incident.opened_at).total_seconds()))
 
 
 @register.filter
 def said(value: object) -> str:
-    """Return a value of evidence for display: lists with commas, booleans as yes and no, pairs as `name:
+    """Return a value from evidence for display: lists with commas, booleans as yes and no, pairs as `name:
     value`.
     """
     if isinstance(value, bool):
@@ -50,5 +50,5 @@ def said(value: object) -> str:
 
 @register.filter
 def worded(name: str) -> str:
-    """Return the name of a field as words: `roles_left` as `roles left`."""
+    """Return a field's name with spaces: `roles_left` as `roles left`."""
     return name.replace("_", " ")

@@ -1,4 +1,4 @@
-"""Views for incidents: open one, get access for it, and close it."""
+"""Views for incidents: open an incident, get access for it, and close it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sessions_app.web.workflows.on_call import calls_for
 
 @page(FORM)
 def index(request: HttpRequest) -> HttpResponse:
-    """List the open and the closed incidents, with the form that opens one."""
+    """List open and closed incidents, with the form that opens a new one."""
     if request.method != "POST":
         return _index(request)
     try:
@@ -81,7 +81,7 @@ def _find(request: HttpRequest, ref: str) -> Workflow:
 
 @page()
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
-    """Show one incident, live while it is open."""
+    """Show one incident, with live updates while it is open."""
     return _detail(request, _find(request, ref))
 
 
@@ -107,7 +107,8 @@ def live(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def access(request: HttpRequest, ref: str) -> HttpResponse:
-    """Request access with the command set that fits best. If a choice is needed, redirect to the form.
+    """Request access with the best-matching command set. If the reader must choose something, redirect to the
+    form.
 
     For other workflows, and for incidents that the reader isn't on call for, the form requests planned
     access.
@@ -130,7 +131,7 @@ def access(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def close(request: HttpRequest, ref: str) -> HttpResponse:
-    """Close an incident permanently. This ends all access for it."""
+    """Close an incident permanently, which ends all access for it."""
     incident = _find(request, ref)
     note = request.POST.get("note", "")
     try:
@@ -139,5 +140,5 @@ def close(request: HttpRequest, ref: str) -> HttpResponse:
         raise
     except StintError as error:
         return _detail(request, incident, error)
-    messages.success(request, f"You closed {ref}. Access for it can't be used any more.")
+    messages.success(request, f"You closed {ref}. Access for it can't be used anymore.")
     return redirect("incident", ref)

@@ -31,7 +31,7 @@ from sessions_app.web.display.states import Linked, Look, plural, severity_look,
 from sessions_app.web.workflows.on_call import Call, calls_for, offered
 
 MOST = 50
-# The maximum number of names in one box. The others are counted.
+# The maximum number of names in one panel. Further names are counted.
 NAMED = 8
 
 
@@ -46,9 +46,9 @@ class Ending:
 
     @property
     def says(self) -> str:
-        """The access that ends, as a sentence."""
+        """A sentence about the access that ends."""
         if not self.grants:
-            return "No one has access for it."
+            return "No one has access for this incident."
         return (
             f"{plural(self.grants, 'grant')} held by {plural(self.people, 'person,people')}"
             f" {_end(self.grants)} immediately."
@@ -66,7 +66,7 @@ class Ending:
             found.append(
                 f"{plural(self.waiting, 'pending request')} {'expires' if self.waiting == 1 else 'expire'}."
             )
-        return [*found, "It can't be reopened."]
+        return [*found, "The incident can't be reopened."]
 
 
 def _end(count: int) -> str:
@@ -79,7 +79,7 @@ def _are(count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One grant of an incident, and what was done under it: `3 commands, 1 refused`."""
+    """One grant for an incident, and the activity under it: `3 commands, 1 refused`."""
 
     grant: Grant
     did: str
@@ -87,20 +87,20 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A command that was tried, and the reason if it was refused."""
+    """An attempted command, with the reason if it was refused."""
 
     run: CommandRun
     refusal: str
 
     @property
     def watchable(self) -> bool:
-        """Whether its output can be watched live."""
+        """Whether the command's output can be watched live."""
         return watchable(self.run)
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentPage:
-    """One workflow for one reader. ``offer`` describes what the button does for on-call responders."""
+    """One workflow as one reader sees it. ``offer`` describes what the button does for on-call responders."""
 
     incident: Workflow
     look: Look
@@ -124,23 +124,23 @@ class IncidentPage:
 
     @property
     def title(self) -> str:
-        """Its reference and title."""
+        """The workflow's reference and title."""
         return f"{self.incident.ref}: {self.incident.title}"
 
     @property
     def kind(self) -> str:
-        """The kind of workflow, for use inside a sentence."""
+        """The kind of workflow, for use within a sentence."""
         return str(self.incident.get_kind_display()).lower()
 
     @property
     def has_details(self) -> bool:
-        """Whether it has more details than its title."""
+        """Whether the workflow has details besides its title."""
         work = self.incident
         return bool(work.starts_at or work.ends_at or work.assignee or work.source or self.members)
 
     @property
     def has_access(self) -> bool:
-        """Whether anyone has or had access for it."""
+        """Whether any identity has or had access for the workflow."""
         return bool(self.holding or self.ended)
 
     @property
@@ -154,21 +154,21 @@ class IncidentPage:
 
     @property
     def box(self) -> str:
-        """The CSS classes of the box at the top."""
+        """The CSS classes of the panel at the top."""
         if not self.is_open:
             return "card"
         return "glassbox" if self.is_incident else "glassbox calm"
 
     @property
     def commands_title(self) -> str:
-        """The heading of the commands that are run for it."""
+        """The heading above the commands run for the workflow."""
         return "Commands, live" if self.is_open else "Commands"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenIncident:
-    """One open incident in the list, with the grants in use for it. ``more`` is the number of those not
-    named.
+    """One open incident in the list, with the grants in use for it. ``more`` is the number of grants that are
+    not listed.
     """
 
     incident: Workflow
@@ -179,7 +179,7 @@ class OpenIncident:
 
 
 def workflows(identity: Identity) -> QuerySet[Workflow]:
-    """Return the workflows that the identity may see, with those of their clusters that it may see."""
+    """Return the workflows that the identity can see, each with the visible clusters."""
     seen = Prefetch("clusters", Cluster.objects.visible_to(identity).order_by("name"))
     found = Workflow.objects.visible_to(identity).select_related(
         "opened_by", "closed_by", "source", "assignee"
@@ -188,12 +188,12 @@ def workflows(identity: Identity) -> QuerySet[Workflow]:
 
 
 def incidents(identity: Identity) -> QuerySet[Workflow]:
-    """Return the incidents that the identity may see."""
+    """Return the incidents that the identity can see."""
     return workflows(identity).filter(kind=WorkflowKind.INCIDENT)
 
 
 def open_ones(identity: Identity) -> list[OpenIncident]:
-    """Return the open incidents with the grants in use for them, the most severe and newest first."""
+    """Return the open incidents with the grants in use for them, most severe and newest first."""
     held = with_names(Grant.objects.visible_to(identity).filter(state__in=LIVE)).order_by("expires_at")
     found = incidents(identity).open().prefetch_related(Prefetch("grants", held, to_attr="in_use"))  # type: ignore[attr-defined]  # the queryset of the model
     calls = {call.incident.pk: call for call in calls_for(identity)}
@@ -205,7 +205,7 @@ def open_ones(identity: Identity) -> list[OpenIncident]:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRow:
-    """One workflow in the list of all kinds. ``note`` is shown below its state."""
+    """One workflow in the list of all kinds. ``note`` is shown below the state."""
 
     workflow: Workflow
     look: Look
@@ -216,7 +216,7 @@ class WorkflowRow:
 
 
 def workflow_row(workflow: Workflow) -> WorkflowRow:
-    """Return a workflow as the list shows it."""
+    """Convert a workflow to a row of the list."""
     severity = f" {workflow.severity}" if workflow.severity else ""
     owner = workflow.assignee or (workflow.source.name if workflow.source else "")
     return WorkflowRow(
@@ -237,17 +237,17 @@ def heading(opened: Sequence[OpenIncident]) -> str:
 
 
 def where(workflow: Workflow) -> str:
-    """Return the names of a workflow's clusters that the reader may see."""
+    """Return the names of a workflow's visible clusters."""
     return ", ".join(cluster.name for cluster in workflow.clusters.all())
 
 
 def incident_page(incident: Workflow, reader: Identity, now: dt.datetime) -> IncidentPage:
-    """Return one incident with who has access for it and what they ran."""
+    """Return one incident with the holders of access for it, and the commands they ran."""
     grants = with_names(Grant.objects.visible_to(reader).filter(workflow=incident))
     holding = list(grants.exclude(state=GrantState.ENDED).order_by("expires_at")[:MOST])
     ended = list(grants.filter(state=GrantState.ENDED).order_by("-ended_at")[:MOST])
     tried = CommandRun.objects.visible_to(reader).filter(grant__in=Grant.objects.filter(workflow=incident))
-    # They are sorted before they are read in full.
+    # Runs are sorted before they are read in full.
     runs = CommandRun.objects.filter(pk__in=tried.order_by("-tried_at", "-pk").values("pk")[:MOST])
     asked = with_names(AccessRequest.objects.visible_to(reader).filter(workflow=incident))
     call = next((one for one in calls_for(reader) if one.incident.pk == incident.pk), None)
@@ -300,7 +300,7 @@ def _ending(incident: Workflow, now: dt.datetime) -> Ending:
 
 
 def _named(page: IncidentPage) -> IncidentPage:
-    """Add a hash of all that the live part shows, so that a poll without changes leaves the page as it is."""
+    """Add a hash of everything the live part shows, so that polling causes no update without changes."""
     workflow = page.incident
     parts: list[object] = [
         workflow.state,

@@ -21,11 +21,11 @@ from sessions_app.web.requests.terms import Terms, clusters_of, on_call_terms
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The access that one person can get for an incident, with the command set that fits best.
+    """Access that a person can get for an incident, with the best-matching command set.
 
-    ``ready``: nothing is left to choose, and no reason is needed. ``review`` is the reason that someone else
-    has to review it, as a sentence without its period: no approval is needed, and the person may have caused
-    the incident. Empty if no review is needed.
+    ``ready``: there is nothing to choose, and no reason is required. ``review`` is empty if no review is
+    needed. Otherwise it is a sentence, without its period, about why another person must review the access:
+    no approval is needed, and the person may have caused the incident.
     """
 
     draft: Draft
@@ -36,8 +36,8 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An open incident that the reader is on call for, the access offered, and the grant that the reader
-    holds for it.
+    """An open incident that the reader is on call for, the offered access, and the reader's grant for the
+    incident.
     """
 
     incident: Workflow
@@ -60,9 +60,9 @@ def calls_for(identity: Identity) -> list[Call]:
 
 
 def _offer_for(terms: Sequence[Terms], incident: Workflow, doing: Doing) -> Offer | None:
-    """Return the offer that fits an incident best.
+    """Return the offer that matches an incident best.
 
-    Offers that are ready come first, then those with the fewest approvals, then those with the most commands.
+    Ready offers come first, then those with the fewest approvals, then those with the most commands.
     """
     review = "" if doing.is_others else doing.said(incident.ref)
     if review:
@@ -110,7 +110,7 @@ def _offer(
 
 
 def offered(call: Call) -> str:
-    """Return a description of what an incident's button does for on-call responders."""
+    """Return a description of what an incident's button does for an on-call responder."""
     offer = call.offer
     if offer is None:
         return "You're on call here."

@@ -1,4 +1,4 @@
-"""Views for workflow sources: list, set up and test them, and see their deliveries."""
+"""Views for workflow sources: list, set up and test sources, and see their deliveries."""
 
 from __future__ import annotations
 
@@ -70,20 +70,20 @@ def _editor(request: HttpRequest, source: WorkflowSource | None) -> HttpResponse
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Show which grants end when a source is removed. With ``confirm``, remove it."""
+    """Show which grants end if a source is removed. With ``confirm``, remove the source."""
     administered(request, WorkflowSource.objects.live(), name)
     removal = Removal(
         "workflow-sources",
         "Access for its workflows ends.",
-        "Stint no longer contacts it, and no one gets access for its workflows. Its history stays in the"
-        " record.",
+        "Stint no longer contacts the source, and no one gets access for its workflows. Its history "
+        "stays in the record.",
     )
     return press_remove(request, removal, name)
 
 
 @page(ACT)
 def rotate(request: HttpRequest, name: str) -> HttpResponse:
-    """Create a new secret for its webhooks. Only this response shows it."""
+    """Create a new webhook secret. Only this response shows it."""
     secret = rotate_source_secret(name=name, actor=who(request), now=clock.now())
     return _page(request, name, secret=secret)
 

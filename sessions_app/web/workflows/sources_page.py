@@ -1,4 +1,4 @@
-"""Data for the pages of workflow sources."""
+"""Data for the workflow source pages."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ services:
   PIJ90N7: [web]
 """
 
-# The maximum number of ids in a delivery's row.
+# The maximum number of ids shown for a delivery.
 IDS = 3
-# A delivery that is pending for longer waits for its source. The page stops updating for it.
+# A delivery that is pending for longer is waiting for its source. The page stops refreshing for it.
 SOON = dt.timedelta(minutes=1)
 
 
 def source_look(source: WorkflowSource) -> Look:
-    """Return the look of a source's availability: a tone, an icon and a word."""
+    """Return the display style of a source's availability: a tone, an icon and a word."""
     if source.last_error:
         return Look("bad", "alert", "Not responding")
     return Look("ok", "check", "Responding") if source.read_at else Look("mute", "clock", "Not contacted yet")
 
 
 def delivery_look(delivery: InboundDelivery) -> Look:
-    """Return the look of a delivery's state."""
+    """Return the display style of a delivery's state."""
     if delivery.state == DeliveryState.HANDLED:
         return Look("ok", "check", f"Closed {delivery.closed}" if delivery.closed else "Processed")
     if delivery.state == DeliveryState.IGNORED:
@@ -61,7 +61,7 @@ def sources(reader: Identity) -> QuerySet[WorkflowSource]:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """One delivery in a list. ``ids`` are the first of its ids."""
+    """One delivery in the list. ``ids`` has the first few of its ids."""
 
     delivery: InboundDelivery
     look: Look
@@ -85,7 +85,7 @@ class SourcePage:
 
     @property
     def footer(self) -> str:
-        """A note on the effect of deliveries, and how many were refused."""
+        """A note on what deliveries can do, and how many were refused."""
         says = "A delivery can only end access. Unverified deliveries have no effect and are recorded"
         more = self.source.refused
         return f"{says}; {more:,} more since the last entry." if more else f"{says}."
@@ -117,5 +117,5 @@ def source_page(source: WorkflowSource, *, before: str, now: dt.datetime) -> Sou
 
 
 def text_of(source: WorkflowSource) -> str:
-    """Return a source as the text of its file, with secrets as ``(stored)``."""
+    """Return a source as the text of its catalog file, with secrets as ``(stored)``."""
     return yaml.safe_dump(shown_document(source), sort_keys=False, allow_unicode=True, width=200)

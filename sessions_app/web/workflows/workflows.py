@@ -1,4 +1,4 @@
-"""Views for workflows of every kind that access can be bound to: list, open and join them."""
+"""Views for workflows of every kind that access can be bound to: list, open and join."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ STATES = [(WorkflowState.OPEN, "Open"), (WorkflowState.CLOSED, "Closed"), ("all"
 
 @page(FORM)
 def index(request: HttpRequest) -> HttpResponse:
-    """List the workflows that the reader may see, with the form that opens one."""
+    """List the workflows that the reader can see, with the form that opens a new one."""
     if request.method != "POST":
         return _index(request)
     kind = request.POST.get("kind", "")
-    # Fields of other kinds are not shown, but keep what was typed.
+    # Fields for other kinds are hidden, but keep their typed values.
     others = _OF_OTHERS.get(kind, ("severity", *_PLANNED))
     post = {name: "" if name in others else request.POST.get(name, "") for name in TYPED}
     try:

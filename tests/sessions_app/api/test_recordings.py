@@ -91,4 +91,6 @@ def test_one_that_was_purged_is_said_to_be(api, recorded, world):
     CommandRun.objects.filter(pk=run.pk).update(recording="gone.cast", recording_purged_at=world.now)
     answer = api("bob").get(f"/runs/{run.pk}/recording")
     assert answer.status_code == 404
-    assert f"It was purged on {world.now:%Y-%m-%d}. Its digest is in the record." in str(answer.json())
+    assert f"The recording was purged on {world.now:%Y-%m-%d}. Its digest is in the record." in str(
+        answer.json()
+    )

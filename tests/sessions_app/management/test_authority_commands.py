@@ -40,9 +40,9 @@ def test_a_key_is_changed_without_a_gap(db, command, rotate, before, in_use, com
 
 def test_a_step_that_can_not_be_taken_says_what_to_do(db, command):
     (first,) = keys(command)
-    with pytest.raises(CommandError, match="Prepare another and rotate first"):
+    with pytest.raises(CommandError, match="Prepare another key and rotate first"):
         keys(command, "retire", first)
-    with pytest.raises(CommandError, match="Prepare one, install both everywhere, then rotate"):
+    with pytest.raises(CommandError, match="Prepare a new authority, install both everywhere, then rotate"):
         keys(command, "rotate")
 
 

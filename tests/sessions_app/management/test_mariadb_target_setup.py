@@ -63,5 +63,5 @@ def test_the_setup_lets_the_account_grant_what_command_sets_allow_and_no_more(wo
 
 
 def test_a_cluster_that_is_not_there_is_named(world):
-    with pytest.raises(CommandError, match="MariaDB cluster web with a target not found"):
+    with pytest.raises(CommandError, match="MariaDB cluster web not found, or it has no target"):
         run("web")

@@ -193,7 +193,7 @@ def test_a_change_of_its_trust_policy_ends_it_even_when_it_has_expired_and_until
     for who, path in ((world.alice, "/account/"), (world.admin, "/people/deployer/")):
         page = read(just_signed_in(Client(), who), path)
         assert token.hint in page, path
-        assert "only to keep and end its grants" in page, path
+        assert "only to keep its grants alive and end them" in page, path
     if removed:
         world.catalog.pop("trust-policies/payments-deploy.yaml")
         world.apply(prune=True)

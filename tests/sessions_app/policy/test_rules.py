@@ -270,4 +270,4 @@ def test_empty_lists_cover_nothing():
 )
 def test_a_missing_ticket_is_asked_for_by_one_that_would_do(pattern, said):
     answer = rules.Ticket(pattern).verify(replace(ASK, ticket=""), FACTS)
-    assert answer == Deny("A ticket is required.", f"Enter one like {said}.")
+    assert answer == Deny("A ticket is required.", f"Enter a ticket like {said}.")

@@ -35,7 +35,7 @@ class Command(StintCommand):
         """Verify, store the result, and print one line."""
         log = options["log"]
         if log != MAIN_LOG and not AuditHead.objects.filter(log=log).exists():
-            raise CommandError(f"Unknown log {log!r}. Omit --log for the main one.", returncode=2)
+            raise CommandError(f"Unknown log {log!r}. Omit --log for the main log.", returncode=2)
         began = time.monotonic()
         verdict = verify(log=log, connection=connection, progress=self._progress)
         seconds = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""Authorize the account of a grant, for API servers that send their access reviews to Stint."""
+"""Authorize the account of a grant, for API servers that send access reviews to Stint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SELECT c.id, c.name, c.connection ->> 'accounts', c.sealed_connection FROM sessi
  ORDER BY c.name
 """,  # noqa: S608  # fixed text
 )
-# A grant whose account was created at another address matches nothing.
+# A grant whose account was created at another address does not match.
 _OF_ACCOUNT = Statement(
     "stint_authorize_account",
     f"""
@@ -68,7 +68,7 @@ def asking_clusters(digest: bytes) -> list[AskingCluster]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountUse(AnyUse):
-    """One grant on one API server that its holder reaches with the account of the grant."""
+    """One grant on one API server that its holder reaches through the grant's account."""
 
     compiled: CompiledSet
 

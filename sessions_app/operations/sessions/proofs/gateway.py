@@ -30,8 +30,8 @@ SELECT g.id, g.ref, t.id, g.expires_at, k.id, k.digest, k.jkt, least(g.expires_a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayUse(TokenUse):
-    """One grant on one target behind Stint's own gateway, ready for a request. ``place`` has the credential
-    that the gateway adds.
+    """One grant on one target behind Stint's own gateway, ready for a request. ``place`` includes the
+    credential that the gateway adds.
     """
 
     compiled: CompiledSet
@@ -61,7 +61,7 @@ class AtGateway:
         return _use(row, approved(_key(row)))
 
     def use_without_database(self, row: Row) -> GatewayUse | None:
-        """Return the use in a row; None if what was approved must be read first.
+        """Return the use described by a row; None if the approved scope must first be read from the database.
 
         Raises the same errors as ``use``.
         """
@@ -91,7 +91,7 @@ def _use(row: Row, fields: dict[str, Any]) -> GatewayUse:
     )
 
 
-# Rows are read each time; only their interpretation is cached.
+# Rows are read each time; only the parsed result is cached.
 @functools.lru_cache(maxsize=256)
 def _parameters(connection: str, sealed: bytes, cluster_id: int) -> ConnectionParameters:
     return parameters_of("http", json.loads(connection), sealed, cluster_id=cluster_id)

@@ -1,4 +1,4 @@
-"""Authorize a holder, authenticated by key or by signing in, at a host over SSH."""
+"""Authorize a holder at a host over SSH, authenticated by key or by signing in."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class ByHolder:
         return _line_use(row)
 
 
-# The row is read each time; only its interpretation is cached. The mark identifies the grant forever, and
-# the database rejects any change to the approved version.
+# The row is read each time; only the parsed result is cached. The mark identifies the grant forever, and the
+# database rejects any change to the approved version.
 @functools.lru_cache(maxsize=4096)
 def _line_use(row: Row) -> Use:
     digest = CommandSetVersion.objects.values_list("digest", flat=True).get(pk=number(row[13]))

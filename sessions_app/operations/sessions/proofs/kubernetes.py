@@ -1,4 +1,6 @@
-"""Authenticate a use at Stint's own Kubernetes gateway: by a grant's token, or by signing in to the pages."""
+"""Authenticate a use at Stint's own Kubernetes gateway, with a grant's token or by a sign-in to the web
+interface.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ from sessions_app.operations.sessions.authorize_use import (
 from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
 
-# A cluster with one target can be addressed by its own name, and each target by its name. A grant whose
-# account was created at another address, or that holders reach directly, matches nothing.
+# A cluster with one target can be addressed by its own name, and each target by its name. A grant does not
+# match if its account was created at another address, or if its holder reaches the cluster directly.
 _AT_KUBERNETES = Statement(
     "stint_authorize_kubernetes",
     f"""
@@ -90,9 +92,9 @@ class AtKubernetes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderUse(AnyUse):
-    """One grant on one API server behind Stint's own gateway, for its holder on the pages.
+    """One grant on one API server behind Stint's own gateway, for a holder who uses the web interface.
 
-    ``place`` is as above.
+    ``place`` has Stint's own credential for the server.
     """
 
     compiled: CompiledSet
@@ -104,7 +106,7 @@ AtCluster = KubernetesUse | HolderUse
 
 @dataclass(frozen=True, slots=True)
 class OfHolder:
-    """A signed-in identity, with a target and the reference of one of its grants."""
+    """A signed-in identity, with a target and the reference of one of the identity's grants."""
 
     holder_id: int
     target_name: str

@@ -1,5 +1,5 @@
-"""Authorize a holder who is signed in to the pages, at a target of any kind whose gateway takes orders from
-there.
+"""Authorize a holder who is signed in to the web interface, at a target of any kind whose gateway takes
+orders from there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def uses_from_page(
 ) -> Sequence[AnyUse]:
     """Return what a holder can currently use of a grant on a target, like `authorize_use`.
 
-    ``kind`` is the kind of its cluster.
+    ``kind`` is the kind of the target's cluster.
     """
     proof = _PROOFS.get(kind)
     return [] if proof is None else authorize_use(by=proof(holder_id, target, grant_ref, now))

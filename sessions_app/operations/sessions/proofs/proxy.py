@@ -1,4 +1,6 @@
-"""Authenticate a use by a grant's token, presented by a proxy with its own key, at a target over HTTP."""
+"""Authenticate a use at a target over HTTP, with a grant's token that a proxy presents along with its own
+key.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ SELECT k.id, t.id, least(g.expires_at, k.expires_at, g.heartbeat_due_at,
  WHERE k.id = ANY(%s::bigint[]) AND t.id = ANY(%s::bigint[]) AND {LIVE}
  ORDER BY g.id FOR NO KEY UPDATE OF g, k
 """
-# What was approved never changes, because the database rejects that. So each process reads it once.
+# The approved scope never changes, because the database rejects changes. So each process reads it once.
 _APPROVED = Statement(
     "stint_approved_for_requests",
     f"""
@@ -60,8 +62,8 @@ SELECT {COLUMNS}, v.digest
 class RequestUse(AnyUse):
     """One grant on one target, ready for a request.
 
-    ``session_id`` is the session of the token at this target; None before its first request there. ``jkt`` is
-    the thumbprint of the key that each request must prove; empty if none.
+    ``session_id`` is the session of the token at this target; None before the token's first request there.
+    ``jkt`` is the thumbprint of the key that each request must prove; empty if there is none.
     """
 
     compiled: CompiledSet
@@ -103,11 +105,11 @@ class ByProxy:
 
 
 def lock_requests(uses: Iterable[AnyUse]) -> dict[tuple[int, int], dt.datetime]:
-    """Lock the grants and tokens in use against ending until the surrounding transaction is over.
+    """Lock the grants and tokens in use, so that they can't end before the surrounding transaction does.
 
-    Return when each one expires, by the ids of token and target. Those that are no longer valid are left out.
-    Call it before anything is recorded. The lock is exclusive: with a shared lock, an end would have to wait
-    until no requests overlap.
+    Return when each of them expires, by the ids of token and target. Those that are no longer valid are left
+    out. Call this before anything is recorded. The lock is exclusive, because with a shared lock an end would
+    have to wait until no requests overlap.
     """
     pairs = {(use.credential_id, use.target.id) for use in uses}
     with connection.cursor() as cursor:
@@ -115,14 +117,14 @@ def lock_requests(uses: Iterable[AnyUse]) -> dict[tuple[int, int], dt.datetime]:
         return {(token, target): until for token, target, until in cursor.fetchall()}
 
 
-# Each takes about a kilobyte.
+# Each cached value takes about a kilobyte.
 _MOST = 65_536
 _Key = tuple[bytes, int, int]
 _known: OrderedDict[_Key, dict[str, Any]] = OrderedDict()
 
 
 def approved_before(key: _Key) -> dict[str, Any] | None:
-    """Return the same as ``approved``, but from the cache only; None if it is not cached."""
+    """Return the same as ``approved``, but only from the cache; None if the value is not cached."""
     return _known.get(key)
 
 
@@ -136,7 +138,7 @@ def approved(key: _Key) -> dict[str, Any]:
         rows = _APPROVED([str(one).encode() for one in key[1:]])
         row = tuple(rows.get_value(0, column) for column in range(rows.nfields))
         found = _known[key] = fields_of(row, text(row[20]), CompiledSet)
-        # An extension changes it, so each decision reads it.
+        # An extension changes the deadline, so each decision reads it.
         del found["expires_at"]
         while len(_known) > _MOST:
             _known.popitem(last=False)

@@ -22,7 +22,7 @@ from sessions_app.operations.sessions.authorize_use import (
 from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.commands.mcp.compiling import CompiledSet
 
-# The cluster is the audience: a token for another cluster matches nothing. Neither does a token for a server
+# The cluster is the audience: a token for another cluster does not match. Neither does a token for a server
 # that has moved since its tool definitions were read.
 _OF_TOKEN = Statement(
     "stint_authorize_call",
@@ -40,7 +40,7 @@ SELECT {COLUMNS},
 class CallUse(TokenUse):
     """One grant on one MCP server.
 
-    ``pins`` are the digests of its tools' definitions when the grant began. ``held``: nothing runs until an
+    ``pins`` are the digests of the tool definitions when the grant began. ``held``: nothing runs until an
     approver releases the grant.
     """
 
@@ -88,5 +88,5 @@ class ByToken:
 def _pins(made: Any) -> dict[str, str]:
     tools = made.get("tools") if isinstance(made, dict) else None
     if not isinstance(tools, dict) or not all(isinstance(digest, str) for digest in tools.values()):
-        raise ValueError("The definitions of its tools are not known.")
+        raise ValueError("The definitions of the server's tools are not known.")
     return tools

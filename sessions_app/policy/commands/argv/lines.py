@@ -1,8 +1,8 @@
 """The strict parser: splits a command line into words, or refuses it. It guesses nothing and expands nothing.
 
-What it accepts has the same meaning in dash, bash and zsh: plain words, single and double quotes, and a
-backslash before one character. It refuses everything that any of them would interpret, with the character and
-its position. So the approved words are exactly the words that reach the target.
+An accepted line has the same meaning in dash, bash and zsh: plain words, single and double quotes, and a
+backslash before one character. The parser refuses everything that any of these shells would interpret, and
+names the character and its position. So the approved words are exactly the words that reach the target.
 """
 
 import re
@@ -16,7 +16,7 @@ MAX_LINE_BYTES = 64 * 1024
 MAX_WORDS = 1000
 MAX_QUOTED_BYTES = (
     100 * 1024
-)  # sshd accepts a forced command of 130,000 bytes; the rest is for the wrapper around it
+)  # sshd accepts a forced command of 130,000 bytes; the rest is reserved for the wrapper
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,^=-]+")
 _DOUBLE_PLAIN = re.compile(r'[^"\\$`!]+')
@@ -79,8 +79,8 @@ _KEYWORDS = frozenset(
 class LineRefused(RuleRefused):
     """A line that is not one plain command.
 
-    `reason` is a sentence for its author, `position` the offset from 0, and `character` the offending one
-    (empty if none).
+    `reason` is a sentence for the line's author, `position` the offset from 0, and `character` the offending
+    character (empty if there is none).
     """
 
     def __init__(self, reason: str, position: int, character: str = "") -> None:
@@ -90,10 +90,10 @@ class LineRefused(RuleRefused):
 
 
 def parse_line(text: str) -> tuple[str, ...]:
-    """Return the words of one command line of at most 64 KiB and 1000 words; never empty.
+    """Return the words of one command line of at most 64 KiB and 1000 words. The result is never empty.
 
-    Raises LineRefused for anything that a shell would interpret, for invisible characters, and for unclosed
-    quotes. Also for a first word that is an assignment, an option, a shell keyword or sshd's internal-sftp.
+    Raises LineRefused for anything that a shell would interpret, for invisible characters, for unclosed
+    quotes, and for a first word that is an assignment, an option, a shell keyword or sshd's internal-sftp.
     """
     _check_size(text)
     at = hidden_at(text)
@@ -139,7 +139,7 @@ def check_argv(argv: tuple[str, ...]) -> None:
 
 
 def split_words(text: str) -> Iterator[tuple[str, int]]:
-    """Yield each word with its offset. Checks only shell syntax: `parse_line` checks the rest."""
+    """Yield each word with its offset. Checks only shell syntax; `parse_line` checks the rest."""
     at = 0
     while at < len(text):
         if text[at] == " ":
@@ -151,10 +151,10 @@ def split_words(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _word(text: str, at: int) -> tuple[str, int]:
-    """Return the word that begins here, and the offset after it."""
+    """Return the word that begins at this offset, and the offset after the word."""
     word = ""
     while at < len(text) and text[at] != " ":
-        if text[at] == "=" and not word:  # zsh expands it after empty quotes as well
+        if text[at] == "=" and not word:  # zsh expands “=” after empty quotes as well
             raise LineRefused("some shells expand “=” at the start of a word: quote the word", at, "=")
         part, at = _piece(text, at)
         word += part

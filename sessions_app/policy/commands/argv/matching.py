@@ -14,7 +14,9 @@ NOT_LISTED = Refused("this command is not in the grant: choose a listed one", No
 
 
 def match_word(spec: Word, word: str, types: Mapping[str, ParameterType], matched: dict[str, str]) -> None:
-    """Add the values in `word` to `matched`. Raises ValueRefused, whose message names the parameter."""
+    """Add the parameter values in `word` to `matched`. Raises ValueRefused, whose message names the
+    parameter.
+    """
     at = 0
     for position, piece in enumerate(spec):
         if isinstance(piece, str):
@@ -32,7 +34,7 @@ def _value_end(spec: Word, position: int, word: str, at: int) -> int:
     if not isinstance(after, str) or not after:
         return len(word)
     if position + 2 == len(spec):
-        return max(at, len(word) - len(after))  # the last value may contain the text after it
+        return max(at, len(word) - len(after))  # the last value can contain the text that follows its slot
     found = word.find(after, at)
     return len(word) if found < 0 else found
 
@@ -71,8 +73,8 @@ def _piece_text(piece: str | Slot) -> str:
 
 
 def values_fault(names: set[str], values: Mapping[str, str], text: str) -> Refused | None:
-    """Return a refusal for a missing or unknown value of a form; None if the values fit. ``text`` is
-    the command.
+    """Return a refusal for a missing or unknown value in a form; None if all values match. ``text`` is the
+    command.
     """
     for name in sorted(names.symmetric_difference(values)):
         fault = "is required" if name in names else "is not a value of this command: remove it"

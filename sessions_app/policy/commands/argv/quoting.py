@@ -1,8 +1,8 @@
-r"""Quoting that bash, dash, zsh and fish all parse back to exactly the same words.
+r"""Quoting for which bash, dash, zsh and fish all return exactly the original words.
 
 `shlex.quote` is not enough: fish treats a backslash inside single quotes as an escape, and zsh expands a bare
-`=name`. So every word is quoted, and `'` and `\` are outside the quotes, each after a backslash. csh and tcsh
-can't be made safe in this way.
+`=name`. So every word is quoted, and each `'` and `\` is written outside the quotes, after a backslash. csh
+and tcsh can't be made safe in this way.
 """
 
 import re

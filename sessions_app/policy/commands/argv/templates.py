@@ -1,6 +1,6 @@
 """Commands with placeholders for values: `journalctl -u {unit} -n {lines}`.
 
-Before the strict parser reads the text, each `{name}` is replaced by a character that no command may contain.
+Before the strict parser reads the text, each `{name}` is replaced by a character that no command can contain.
 So a value is always inside one word and never changes how words are split. `{name}` is a parameter inside
 quotes as well. A literal `{word}` is written `'{'word'}'`.
 """
@@ -20,8 +20,8 @@ _PAD = "\U0010fffd"
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A placeholder for a parameter's value. The value may not contain `stop`, the text before the next slot
-    of its word.
+    """A placeholder for a parameter's value. The value must not contain `stop`, the text before the next slot
+    of the same word.
     """
 
     name: str
@@ -33,13 +33,13 @@ Word = tuple[str | Slot, ...]
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The words of a command. Each alternates literal text and slots; an empty word is `("",)`."""
+    """The words of a command. Each word alternates literal text and slots; an empty word is `("",)`."""
 
     words: tuple[Word, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once, in order of first use."""
+        """The template's parameters without duplicates, in order of first use."""
         return tuple(
             dict.fromkeys(piece.name for word in self.words for piece in word if isinstance(piece, Slot))
         )
@@ -48,7 +48,7 @@ class Template:
 def parse_template(text: str) -> Template:
     """Parse a command with slots.
 
-    Raises LineRefused as `parse_line` does, and for a slot in the program's name or two adjacent slots.
+    Raises LineRefused as `parse_line` does, and also for a slot in the program's name or two adjacent slots.
     """
     at = hidden_at(text)
     if at is not None:
@@ -57,7 +57,7 @@ def parse_template(text: str) -> Template:
 
     def mark(found: re.Match[str]) -> str:
         names.append(found[1])
-        # The padding keeps all positions those of the original text.
+        # The padding keeps all positions equal to those in the original text.
         return chr(_MARK + len(names) - 1) + _PAD * (len(found[0]) - 1)
 
     words = [(word.replace(_PAD, ""), start) for word, start in split_words(_SLOT.sub(mark, text))]
@@ -95,7 +95,7 @@ def _pieces(word: str, names: list[str]) -> Iterator[str | Slot]:
 
 
 def _stopped(word: Word) -> Word:
-    """Return the word with each slot's `stop` set, if another slot follows."""
+    """Return the word in which each slot that another slot follows has its `stop` set."""
     stopped: list[str | Slot] = []
     for at, piece in enumerate(word):
         after = word[at + 1] if at + 2 < len(word) else ""
@@ -118,7 +118,7 @@ def _stand_in(piece: str | Slot) -> str:
 
 
 def fill(word: Word, values: Mapping[str, str]) -> Word:
-    """Return the word with the known values in place and adjacent literal text joined."""
+    """Return the word with the known values inserted and adjacent literal text joined."""
     filled: list[str | Slot] = []
     for piece in word:
         text = values.get(piece.name, piece) if isinstance(piece, Slot) else piece

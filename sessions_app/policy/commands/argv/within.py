@@ -1,4 +1,4 @@
-"""Whether every argv that one template matches is matched by another."""
+"""Checks whether one template matches every argv that another template matches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Types = Mapping[str, ParameterType]
 def words_within(
     inner: Sequence[Word], outer: Sequence[Word], types: Types, given: Types, names: Names
 ) -> bool:
-    """Whether every argv that matches one also matches the other.
+    """Whether every argv that `inner` matches is also matched by `outer`.
 
     `types` are the types of the inner words' placeholders, `given` those of the outer words', and `names`
     maps each outer parameter to its counterpart.

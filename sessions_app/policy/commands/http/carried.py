@@ -1,5 +1,5 @@
-"""Which parts of a request Stint's own gateway reads before the decision, and which parts of a response it
-forwards.
+"""Determines which parts of a request Stint's own gateway reads before the decision, and which parts of a
+response it forwards.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Reading = Literal["none", "json", "form", "multipart", "upload"]
 class Plan:
     """How to read the body of a request: in which format, and at most how many bytes.
 
-    ``none``: no command allows a body of this type here, so it is refused unread. ``whole``: an upload must
-    be read before the decision, which needs its digest. Otherwise the decision needs only its type and
-    length, and the body is streamed.
+    ``none``: no command allows a body of this type, so the request is refused without reading the body.
+    ``whole``: an upload must be read before the decision, because the decision needs its digest. Otherwise
+    the decision needs only the type and length, and the body is streamed.
     """
 
     reading: Reading
@@ -45,7 +45,8 @@ def plan(
     stream: bool = False,
     websocket: bool = False,
 ) -> Plan:
-    """Return how to read the body of a request, given what the commands could allow. This makes no decision.
+    """Return how to read the body of a request, given what the commands could allow. This decides nothing
+    yet.
 
     ``media`` is the media type without parameters, in lowercase; a body without one is
     `application/octet-stream` (RFC 9110 §8.3).
@@ -127,7 +128,7 @@ def _kept(tree: Tree, value: Json) -> Json:
 
 
 def projected(fields: tuple[str, ...], answer: bytes) -> bytes:
-    """Return the listed fields of a JSON answer, as JSON.
+    """Return the listed fields of a JSON response, as JSON.
 
     Raises BodyRefused if the response is not JSON in UTF-8.
     """

@@ -36,43 +36,43 @@ class CompiledHTTPCommand(answers.CompiledCommand):
     rule: HTTPRequest | HTTPDeny
     template: Template
     pattern: re.Pattern[str] = field(repr=False)
-    types: Mapping[str, ParameterType]  # of the placeholders in the path that have no bound value
+    types: Mapping[str, ParameterType]  # for the placeholders in the path that have no bound value
     query: Mapping[str, Check]
     body: Mapping[str, Check] | None
     form: Mapping[str, Check]
     headers: Mapping[str, Check]
     optional: frozenset[str]
     text: str
-    plain: bool  # only the path decides
+    plain: bool  # only the path matters for the decision
 
     @property
     def strictness(self) -> tuple[bool, int, int]:
-        """The sort key: the lowest command decides."""
+        """The sort key. The command with the lowest key decides."""
         return (not self.rule.held, EFFECT_RANK[self.rule.effect], self.index)
 
     @property
     def allows(self) -> HTTPRequest | None:
-        """Return its rule if it allows requests; None if it denies them."""
+        """Return the rule if it allows requests; None if it denies them."""
         return self.rule if isinstance(self.rule, HTTPRequest) else None
 
     @property
     def content(self) -> ContentKind:
-        """The kind of body that it allows."""
+        """The kind of body that the command allows."""
         return self.allows.content if self.allows else "none"
 
     @property
     def streams(self) -> bool:
-        """Whether its response may be a stream."""
+        """Whether the response can be a stream."""
         return self.allows is not None and self.allows.stream
 
     @property
     def websockets(self) -> bool:
-        """Whether it may open a WebSocket."""
+        """Whether the command can open a WebSocket."""
         return self.allows is not None and self.allows.websocket
 
     @property
     def deep(self) -> bool:
-        """Whether it accepts paths of any length."""
+        """Whether the command accepts paths of any length."""
         return any(isinstance(type_, PathBelow) for type_ in self.types.values())
 
 
@@ -108,8 +108,8 @@ def unenforced(rule: HTTPRequest, connection: Mapping[str, object]) -> str | Non
 
 
 def _injected_too(rule: HTTPRequest, inject: object) -> str | None:
-    """Return, as a clause, where a rule lets the holder set a header or parameter that carries the cluster's
-    credential.
+    """Return, as a clause, why a rule lets the holder set a header or parameter that carries the cluster's
+    credential; None if it doesn't.
     """
     said = inject if isinstance(inject, Mapping) else {}
     header, query = one_spelling(str(said.get("header", ""))), said.get("query")
@@ -141,7 +141,7 @@ def compile_set(
 def compile_open(document: HTTPCommandSet) -> CompiledSet:
     """Return the set with no values bound.
 
-    Parameters are free within their types, so it allows whatever any grant could.
+    Parameters are free within their types, so the set allows whatever any grant could allow.
     """
     return _compile(document, {}, None)
 
@@ -232,7 +232,7 @@ def _check(
 ) -> Check:
     """Return the check for one value.
 
-    Only a JSON body can contain values other than text. Text in a body or a form is free: it may be empty or
+    Only a JSON body can contain values other than text. Text in a body or a form is free: it can be empty or
     have several lines.
     """
     deny, text = isinstance(rule, HTTPDeny), where != "body"

@@ -28,10 +28,10 @@ ABSENT: Final = Absent()
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A body that is not parsed: its media type and its size in bytes.
+    """A body that is not parsed, with its media type and its size in bytes.
 
-    ``sha256`` is the digest of its content in hexadecimal; empty if not yet known. A held request requires
-    it.
+    ``sha256`` is the hexadecimal digest of the content; empty if not known yet. A held request requires the
+    digest.
     """
 
     media: str
@@ -48,7 +48,7 @@ class File(Upload):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form: its fields and its files by name. Each name occurs once."""
+    """A form: its fields and its files by name. Each name occurs only once."""
 
     fields: Mapping[str, str]
     files: Mapping[str, File] = field(default_factory=dict)
@@ -58,9 +58,9 @@ Content = Json | Unseen | Absent | Form | Upload
 
 
 def words_of(content: Content, headers: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the words after the target in the notation of a request.
+    """Return the words that follow the target in a request's notation.
 
-    ``headers`` are those that its rule limits.
+    ``headers`` are those that the request's rule limits.
     """
     ahead = ("headers", canonical_body(dict(headers))) if headers else ()
     return (*ahead, *_words_of(content))
@@ -130,7 +130,7 @@ def _file(value: Json) -> File:
     upload = _upload(value)
     name = value.get("name") if isinstance(value, Mapping) else None
     if not isinstance(name, str):
-        raise BodyRefused("a file needs its name")
+        raise BodyRefused("a file needs a name")
     return File(upload.media, upload.size, upload.sha256, name)
 
 
@@ -138,7 +138,9 @@ def _upload(value: Json) -> Upload:
     said = value if isinstance(value, Mapping) else {}
     media, size, digest = said.get("type"), said.get("bytes"), said.get("sha256", "")
     if not isinstance(media, str) or type(size) is not int or size < 0 or not isinstance(digest, str):
-        raise BodyRefused('needs its size and type: upload {"bytes": 1024, "type": "application/pdf"}')
+        raise BodyRefused(
+            'an upload needs its size and type: upload {"bytes": 1024, "type": "application/pdf"}'
+        )
     if extra := said.keys() - {"type", "bytes", "sha256", "name"}:
         raise BodyRefused(f"{min(extra)[:40]} does not describe a file: use type, bytes, name and sha256")
     return Upload(media, size, digest)

@@ -47,9 +47,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
 def _laxer(
     one: CompiledHTTPCommand, outer: CompiledHTTPCommand, parent: CompiledSet, child: CompiledSet
 ) -> str | None:
-    """Return, as a clause, how the child would be less strict for a request that both its command and the
-    parent's match.
-    """
+    """Return, as a clause, how the child would be less strict for a request that both commands match."""
     if one.allows is None or outer.allows is None or not _may_meet(one, outer, parent, child):
         return None
     if not response_within(one.allows.response, outer.allows.response):
@@ -148,8 +146,8 @@ def _text_within(path: str, outer: CompiledHTTPCommand, names: Names) -> bool:
 def _pieces_within(
     ours: _Path, theirs: _Path, inner: CompiledHTTPCommand, outer: CompiledHTTPCommand, names: Names
 ) -> bool:
-    """Compare piece by piece. A placeholder that takes the rest of the path is only within one of the same
-    shape.
+    """Compare piece by piece. A placeholder that takes the rest of the path is only within another such
+    placeholder.
     """
     return len(ours) == len(theirs) and all(
         _piece_within(one, other, inner, outer, names) for one, other in zip(ours, theirs, strict=True)
@@ -205,7 +203,7 @@ def _checks_within(
     outer: CompiledHTTPCommand,
     names: Names,
 ) -> bool:
-    """Whether every name of the child is one of the parent's and no broader.
+    """Whether every name of the child is one of the parent's and its values are no broader.
 
     The child must require what the parent requires.
     """
@@ -229,7 +227,7 @@ def _check_within(ours: Check, theirs: Check, names: Names) -> bool:
 
 
 def _same_json(inner: ParameterType, outer: ParameterType) -> bool:
-    """Whether both types are represented the same way in JSON. In a body, numbers and text are different."""
+    """Whether both types have the same representation in JSON. In a body, numbers and text are different."""
     return isinstance(inner, Int) == isinstance(outer, Int)
 
 
@@ -251,7 +249,7 @@ def _same_deny(
 def _may_meet(
     one: CompiledHTTPCommand, other: CompiledHTTPCommand, parent: CompiledSet, child: CompiledSet
 ) -> bool:
-    """Whether a request could match both the child's and the parent's command. Returns True if in doubt."""
+    """Whether one request could match both the child's and the parent's command. Returns True if in doubt."""
     if other.template.method not in (ANY, one.template.method):
         return False
     if one.deep or other.deep or any(isinstance(type_, PathBelow) for type_ in other.types.values()):
@@ -272,5 +270,5 @@ def _alike(ours: _Path, theirs: _Path) -> bool:
     if any(isinstance(piece, PathParameter) for piece in (*ours, *theirs)):
         return True
     one, other = "".join(map(str, ours)), "".join(map(str, theirs))
-    # Like a deny, this treats i and ı as the same letter.
+    # Like a deny, this comparison treats i and ı as the same letter.
     return re.fullmatch(re.escape(other), one, re.IGNORECASE) is not None

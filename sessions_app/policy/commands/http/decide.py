@@ -34,15 +34,15 @@ from sessions_app.policy.commands.json_values.checks import Check, leaves
 from sessions_app.policy.commands.parameters import ValueRefused
 
 _GOES_ON = (
-    "it requests an event stream (Accept: text/event-stream), which could continue after the grant ends; its"
-    " command must have stream: true"
+    "it requests an event stream (Accept: text/event-stream), which could continue after the grant "
+    "ends; its command must have stream: true"
 )
 _TALKS = "it opens a WebSocket; its command must have websocket: true"
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed(answers.Allowed):
-    """A request that may be made, with the command whose limits apply to it and to its response."""
+    """A request that may be made, with the command whose limits apply to the request and its response."""
 
     command: CompiledHTTPCommand = field(repr=False, compare=False)
 
@@ -51,8 +51,8 @@ class Allowed(answers.Allowed):
 class Asked:
     """A request to decide.
 
-    ``headers`` are by lowercase name. None means that the caller is not Stint's own gateway, which alone sees
-    headers and can limit responses.
+    ``headers`` are by lowercase name. None means that the caller is not Stint's own gateway: only that
+    gateway sees headers and can limit responses.
     """
 
     method: str
@@ -64,12 +64,12 @@ class Asked:
 
     @property
     def path(self) -> str:
-        """The path without escapes."""
+        """The path with all escapes decoded."""
         return self.target.path
 
     @cached_property
     def methods(self) -> frozenset[str]:
-        """Return its method, and any method that frameworks take from its fields instead:
+        """Return the request's method, and any method that frameworks take from its fields instead:
         `_method=DELETE`.
         """
         inside = self.body.fields if isinstance(self.body, Form) else self.body
@@ -110,11 +110,11 @@ def decide_request(
 ) -> Allowed | Refused:
     """Decide whether a request may be made.
 
-    `target` comes from the request line. Never raises because of its content.
+    `target` comes from the request line. No content of a request makes this function raise.
 
-    ``headers``: by lowercase name, from Stint's own gateway. None: the caller is another proxy, for which
-    rules that only the gateway can enforce are refused. ``stream``, ``websocket``: it asks for one, which one
-    of the matching commands must allow.
+    ``headers`` are by lowercase name, from Stint's own gateway. None means that the caller is another proxy,
+    for which rules that only the gateway can enforce are refused. ``stream`` and ``websocket``: the request
+    asks for one, which one of the matching commands must allow.
     """
     try:
         asked = Asked(method, read_target(target), body, headers, stream, websocket)

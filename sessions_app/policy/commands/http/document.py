@@ -72,13 +72,13 @@ class HTTPRule(CommandRule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once. Raises RuleRefused."""
+        """The rule's parameters, without duplicates. Raises RuleRefused."""
         inside = (placeholder_in(value) for _, among in self.limited for value in among.values())
         return tuple(dict.fromkeys((*self.template().names, *(name for name in inside if name))))
 
     @property
     def limited(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """The limits on values, by the key that they are written under."""
+        """The limits on values, by the key that contains them."""
         return ("query", self.query), ("body", self.body or {})
 
     def template(self) -> Template:
@@ -113,12 +113,14 @@ class HTTPRequest(HTTPRule):
         default={},
         max_length=MAX_CONSTRAINTS,
         description=(
-            "Request headers that pass, with their values, in addition to the headers that are always "
-            "harmless"
+            "Request headers that are forwarded, with their values, in addition to the headers that "
+            "are always harmless"
         ),
     )
     hold: StrictBool = Field(default=False, description="Each request needs the approval of a second person")
-    response: ResponseLimit | None = Field(default=None, description="Which parts of a response may pass")
+    response: ResponseLimit | None = Field(
+        default=None, description="Which parts of a response are forwarded"
+    )
     stream: StrictBool = Field(
         default=False,
         description="Allow event streams, which only Stint's own gateway cuts off when the grant ends",
@@ -140,7 +142,7 @@ class HTTPRequest(HTTPRule):
 
     @property
     def content(self) -> ContentKind:
-        """The kind of body that it allows."""
+        """The kind of body that the rule allows."""
         if self.body is not None:
             return "json"
         if self.form is not None or self.files:
@@ -149,12 +151,12 @@ class HTTPRequest(HTTPRule):
 
     @property
     def largest(self) -> int:
-        """The maximum size of its files or its upload, in bytes."""
+        """The maximum size of the rule's files or its upload, in bytes."""
         return self.upload.max if self.upload else sum(file.max for file in self.files.values())
 
     @property
     def needs_gateway(self) -> tuple[str, ...]:
-        """The keys that only Stint's own gateway can enforce, in document order."""
+        """The rule's keys that only Stint's own gateway can enforce, in document order."""
         keys = ("form", "files", "upload", "headers", "hold", "response", "websocket")
         return tuple(key for key in keys if getattr(self, key) not in (None, False, {}))
 
@@ -164,7 +166,7 @@ class HTTPRequest(HTTPRule):
 
 
 class HTTPDeny(HTTPRule):
-    """A request that is refused, even if another rule allows it."""
+    """A request that is refused even if another rule allows it."""
 
     WRITTEN: ClassVar[str] = "deny"
     deny: Visible = Field(
@@ -176,7 +178,9 @@ class HTTPDeny(HTTPRule):
 
     @property
     def text(self) -> str:
-        """The request as written, with a prefix that distinguishes it from the request that it restricts."""
+        """The request as written, with a prefix that distinguishes the deny from the request that it
+        restricts.
+        """
         return f"deny {self.deny}"
 
     def template(self) -> Template:
@@ -184,7 +188,7 @@ class HTTPDeny(HTTPRule):
         return parse_template(self.deny, any_method=True)
 
 
-# Labels that are not keys of a rule, so that an error's path contains only what is in the document.
+# Labels that are not keys of a rule, so that an error's path contains only keys from the document.
 _ALLOWED, _DENIED = "allowed", "denied"
 
 
@@ -218,7 +222,7 @@ class HTTPCommandSet(CommandSetDocument):
     def _path_places(self, path: str, rule: HTTPRule) -> Iterator[Problem]:
         """Check that a placeholder of type `path` comes last.
 
-        It takes the rest of the path; any other placeholder takes part of one segment.
+        Such a placeholder takes the rest of the path; any other placeholder takes part of one segment.
         """
         pieces = rule.template().pieces
         for position, piece in enumerate(pieces):
@@ -271,7 +275,7 @@ def _optional(path: str, rule: HTTPRequest) -> Iterator[Problem]:
 
 
 def _content(path: str, rule: HTTPRequest) -> Iterator[Problem]:
-    """Check that there is one kind of body, and that the method and a hold support it."""
+    """Check that there is only one kind of body, and that the method and a hold support it."""
     given = {"body": rule.body, "form": rule.form, "files": rule.files or None, "upload": rule.upload}
     keys = [key for key, value in given.items() if value is not None]
     if len(keys) > 1 and keys != ["form", "files"]:

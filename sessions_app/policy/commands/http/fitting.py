@@ -1,4 +1,4 @@
-"""Whether the headers and the body of a request fit a command whose path matches."""
+"""Checks whether the headers and the body of a request match a command whose path matches."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 def carried_faults(
     one: CompiledHTTPCommand, body: Content, headers: Mapping[str, str] | None, matched: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the faults of the headers and the body of a request, each with its code.
+    """Yield the faults in the headers and the body of a request, each with its code.
 
     Parameter values are added to `matched`.
 
-    ``headers``: None if the caller is not Stint's own gateway.
+    ``headers`` is None if the caller is not Stint's own gateway.
     """
     needs = one.allows.needs_gateway if one.allows else ()
     if headers is None and needs:
         keys = " and ".join(needs)
-        yield f"only Stint's own gateway (proxy: stint) can enforce {keys} of its rule", "gateway"
+        yield f"only Stint's own gateway (proxy: stint) can enforce {keys} of the matching rule", "gateway"
         return
     if one.headers and headers is not None:
         given = [(name, headers[name]) for name in one.headers if name in headers]
@@ -53,7 +53,7 @@ def carried_faults(
 def _body_faults(one: CompiledHTTPCommand, body: Content, matched: dict[str, str]) -> Iterator[str]:
     if isinstance(body, Unseen):
         if one.content != "none":
-            yield f"its rule checks the body, {UNSENT}"
+            yield f"the matching rule checks the body, {UNSENT}"
         return
     if kind_of(body) != one.content:
         yield _WANTED[one.content]
@@ -66,7 +66,7 @@ def _body_faults(one: CompiledHTTPCommand, body: Content, matched: dict[str, str
 
 
 def kind_of(body: Content) -> str:
-    """Return the kind of body that a request has, named as in `HTTPRequest.content`."""
+    """Return the kind of a request's body, named as in `HTTPRequest.content`."""
     if isinstance(body, Unseen | Absent):
         return "none"
     if isinstance(body, Form):
@@ -107,9 +107,9 @@ def _upload_faults(what: str, upload: Upload, limit: UploadLimit | FileLimit | N
 
 
 def undigested(body: Content) -> str:
-    """Return, as a clause, which upload of a request to be held lacks its digest; empty if none does.
+    """Return, as a clause, which upload of a request to be held lacks a digest; empty if none does.
 
-    This is not a fault of the request: another command may still decide it.
+    The missing digest is not a fault of the request, because another command may still decide it.
     """
     named = (
         {f"the file {clip(name)}": file for name, file in body.files.items()}
@@ -130,7 +130,9 @@ def faults_inside(
     optional: frozenset[str],
     matched: dict[str, str],
 ) -> Iterator[str]:
-    """Yield the faults of named values: each must be listed and within its limit, and none may be missing."""
+    """Yield the faults of named values. Each value must be listed and within its limit, and no required value
+    may be missing.
+    """
     seen = set()
     for name, value in given:
         seen.add(name)

@@ -4,7 +4,8 @@ the method.
 
 import re
 
-# These choose a representation, make a request conditional or trace it. None identifies the client.
+# Headers that choose a representation, make a request conditional or trace it. None of them identifies the
+# client.
 HARMLESS = frozenset(
     (
         "accept",
@@ -43,7 +44,7 @@ HOP_BY_HOP = frozenset(
     )
 )
 _METHOD = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
-# Some frameworks let these change the method or the path after the decision.
+# Headers with which some frameworks change the method or the path after the decision.
 OVERRIDES = (
     *_METHOD,
     "X-Original-Method",
@@ -54,7 +55,7 @@ OVERRIDES = (
     "X-Rewrite-URI",
     "X-Override-URL",
 )
-# These describe the apparent client and the apparent target.
+# Headers that describe the apparent client and the apparent target.
 _DESCRIBING = frozenset(("forwarded", "x-real-ip", "via", "x-envoy-original-path", "x-envoy-original-method"))
 _REWRITES = _DESCRIBING.union(name.lower() for name in OVERRIDES)
 _METHOD_FIELDS = frozenset(("-method", *(name.lower() for name in _METHOD)))
@@ -75,7 +76,7 @@ def is_method_field(name: str) -> bool:
 
 
 def why_never(name: str) -> str | None:
-    """Return, as a clause, why no rule can pass a request header; None if a rule can."""
+    """Return, as a clause, why no rule can allow a request header; None if a rule can."""
     name = one_spelling(name)
     if name in ("authorization", "cookie", "dpop"):
         return (

@@ -49,12 +49,12 @@ class FileLimit(BaseModel):
 
     @property
     def limits(self) -> str:
-        """A description of the limit."""
+        """The limit as text."""
         return f"{' or '.join(self.types)}, at most {say_bytes(self.max)}"
 
 
 class UploadLimit(BaseModel):
-    """The limits on a body that is neither JSON nor a form. It is never parsed."""
+    """The limits on a body that is neither JSON nor a form. Such a body is never parsed."""
 
     model_config = FROZEN
     max: Size = Field(ge=1, le=MAX_UPLOAD, description="Maximum size")
@@ -71,7 +71,7 @@ class UploadLimit(BaseModel):
 
     @property
     def limits(self) -> str:
-        """A description of the limit."""
+        """The limit as text."""
         return f"{' or '.join(self.types)}, at most {say_bytes(self.max)}"
 
 
@@ -84,8 +84,8 @@ class ResponseLimit(BaseModel):
         min_length=1,
         max_length=100,
         description=(
-            "Only these fields of a JSON response pass: a.b for nested fields, items[].price for the "
-            "price of each item"
+            "Only these fields of a JSON response are forwarded: a.b for nested fields, items[].price "
+            "for the price of each item"
         ),
     )
     max: Size | None = Field(default=None, ge=1, le=MAX_ANSWER, description="Maximum size of the response")
@@ -123,7 +123,7 @@ def steps_of(field: str) -> tuple[str, ...]:
 
 
 def fields_within(inner: Sequence[str] | None, outer: Sequence[str] | None) -> bool:
-    """Whether everything that passes through `inner` also passes through `outer` (None: the whole
+    """Whether everything that `inner` lets through is also let through by `outer` (None: the whole
     response).
     """
     if outer is None or inner is None:
@@ -151,7 +151,7 @@ _ANY = ResponseLimit.model_construct()
 
 
 def say_response(limit: ResponseLimit) -> Iterator[str]:
-    """Yield descriptions of a limit on responses."""
+    """Yield the limits on responses as text."""
     if limit.fields is not None:
         yield f"response: only {', '.join(limit.fields)}"
     if limit.max is not None:

@@ -14,7 +14,7 @@ from sessions_app.policy.commands.patterns import compile_pattern
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
-# What distinguishes two requests besides the path, and the limits on their responses.
+# What distinguishes two requests besides the path, and the limits on responses.
 _DECIDING = (
     "effect",
     "hold",
@@ -29,7 +29,7 @@ _DECIDING = (
     "websocket",
 )
 _ANYTHING = ("a", "a b", "A-1", "é", "a.b", "a~b", "a=b", "a,b", "(a)", "1")
-# What a body that the proxy doesn't send can hide.
+# What a body that the proxy doesn't send can contain.
 _HIDDEN = ". Rails, Laravel, Symfony and others treat `_method=DELETE` in it as the method"
 _VERBS = frozenset(("delete", "remove", "destroy", "purge", "drop", "reset", "disable", "revoke"))
 _ADMIN = frozenset(
@@ -159,12 +159,12 @@ def _stream_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
             "stream",
             "a response that has started can continue after the grant ends, except through Stint's "
             "own gateway",
-            "remove it, unless events are needed as they happen",
+            "remove stream, unless events are needed as they happen",
         )
 
 
 def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -> Iterator[Finding]:
-    """Find what the rule leaves to the holder."""
+    """Find choices that the rule leaves to the holder."""
     method = rule.template().method
     if method in _WITH_BODY and rule.content == "none":
         yield _found(
@@ -199,7 +199,7 @@ def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -
             index,
             "request",
             "unbound",
-            "it uses no parameter of the grant, so it isn't limited to one workflow",
+            "the request uses no parameter of the grant, so it isn't limited to one workflow",
             "use a parameter in the path, query, body or form",
         )
 
@@ -252,7 +252,7 @@ def _method_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) ->
 
 
 def _values(document: HTTPCommandSet, rule: HTTPRequest, constraint: object) -> tuple[str, ...] | None:
-    """Return the values that a field may have, in uppercase; None if they are not listed."""
+    """Return the values that a field can have, in uppercase; None if they are not listed."""
     name = placeholder_in(constraint)
     type_ = document.type_of(rule, name) if name else constraint
     if isinstance(type_, Choice):
@@ -266,7 +266,7 @@ def _segments(rule: Rule) -> list[str]:
 
 
 def _overlaps(document: HTTPCommandSet) -> Iterator[Finding]:
-    """Find pairs of allowed requests that could both match one request, if it matters which one decides."""
+    """Find pairs of allowed requests that one request could match, if it matters which of them decides."""
     allows = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, HTTPRequest)]
     for (first, one), (second, other) in combinations(allows, 2):
         if one.template().method != other.template().method or not _may_meet(
@@ -281,7 +281,7 @@ def _overlaps(document: HTTPCommandSet) -> Iterator[Finding]:
                 f"commands[{second}].request",
                 f"a request can match both this and commands[{first}], and is allowed if either one "
                 "allows it",
-                "remove one, or narrow its values so that no request matches both",
+                "remove one of the two, or narrow the values so that no request matches both",
             )
 
 
@@ -294,7 +294,7 @@ def _may_meet(one: list[str], other: list[str]) -> bool:
 def _idle_denies(document: HTTPCommandSet) -> Iterator[Finding]:
     """Find denies on bodies.
 
-    They apply to every body that is not seen, and to every body that is not JSON.
+    Such a deny applies to every body that is not seen, and to every body that is not JSON.
     """
     for index, rule in enumerate(document.commands):
         if (

@@ -1,8 +1,7 @@
-"""Request targets in the only spelling that every proxy and framework parses in the same way.
+"""Request targets in the only spelling that every proxy and framework parses the same way.
 
-Nothing is repaired: ambiguous targets are refused. So the path that the decision is about is byte for byte
-the path that the protected application receives. Source: RFC 3986 §2, §3.3, §6.2.2; RFC 9112 §3.2.1 (origin
-form).
+Nothing is repaired: ambiguous targets are refused. So the path of the decision is, byte for byte, the path
+that the protected application receives. Source: RFC 3986 §2, §3.3, §6.2.2; RFC 9112 §3.2.1 (origin form).
 """
 
 import re
@@ -31,7 +30,7 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 class TargetRefused(RuleRefused):
     """A request target that two parsers could read differently.
 
-    `reason` says what is ambiguous and how to write it.
+    `reason` describes the ambiguity and how to write the target instead.
     """
 
 
@@ -91,7 +90,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def _fault(path: str) -> str:
-    """Return why a path is not in its canonical spelling."""
+    """Return why a path is not in its canonical spelling; empty if it is."""
     for found, reason in _FAULTS:
         if found.search(path):
             return reason

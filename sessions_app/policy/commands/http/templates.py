@@ -1,7 +1,7 @@
 """Request templates with placeholders for values: `POST /tickets/{ticket}/close`.
 
-A placeholder matches text within one path segment, and a segment has at most one. A placeholder of type
-`path` comes last and takes the rest, including its leading slash: `GET /files{file}`.
+A placeholder matches text within one path segment, and a segment has at most one placeholder. A placeholder
+of type `path` comes last and takes the rest, including its leading slash: `GET /files{file}`.
 """
 
 import re
@@ -36,7 +36,7 @@ class Template:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once."""
+        """The template's parameters, without duplicates."""
         return tuple(dict.fromkeys(piece.name for piece in self.pieces if isinstance(piece, PathParameter)))
 
 
@@ -81,9 +81,10 @@ def _pieces(path: str) -> tuple[str | PathParameter, ...]:
 def pattern_of(
     template: Template, bound: Mapping[str, str], types: Mapping[str, ParameterType], *, broad: bool
 ) -> re.Pattern[str]:
-    """Return the pattern for the path with bound values in place. Its groups are the free values.
+    """Return the pattern for a path with bound values inserted. The pattern's groups are the free values.
 
-    `broad`: matches any letter case, with or without a trailing slash, for denied requests.
+    `broad` is for denied requests: the pattern then matches any letter case, with or without a trailing
+    slash.
     """
     text, seen = "", set[str]()
     # An optional trailing slash is not part of a value.

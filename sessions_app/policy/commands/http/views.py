@@ -10,9 +10,7 @@ from sessions_app.policy.commands.json_values.checks import Typed
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """Return the requests of a grant in document order, with bound values and the values that are free at
-    each run.
-    """
+    """Return the requests of a grant in document order, with their bound and free values."""
     return [_view(one) for one in compiled.commands]
 
 

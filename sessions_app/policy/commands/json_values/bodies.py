@@ -1,6 +1,6 @@
-"""Strict JSON parsing for request bodies: refuses anything that two parsers could read differently.
+"""Strict JSON parsing for request bodies, which refuses anything that two parsers could read differently.
 
-Source: RFC 8259; RFC 7493 (I-JSON) for what is refused beyond it.
+Source: RFC 8259; RFC 7493 (I-JSON) for what is refused in addition.
 """
 
 import json
@@ -14,12 +14,12 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 MAX_BODY = 1024 * 1024
 MAX_DEPTH = 20
 MOST_VALUES = 50_000
-# Matches unclosed strings too, so that each closing quote is searched for only once.
+# Also matches unclosed strings, so that each closing quote is searched for only once.
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 class BodyRefused(ValueError):
-    """A request body that is not one plain JSON value. The message gives the reason."""
+    """A request body that is not a single plain JSON value. The message gives the reason."""
 
 
 def read_body(text: str | bytes) -> Json:

@@ -19,7 +19,7 @@ from sessions_app.policy.commands.patterns import compile_pattern
 class Exact:
     """One exact value: text, a number, true, false or null.
 
-    `broad`: matches in any spelling, for denied values.
+    `broad` is for denied values: the value then matches in any spelling.
     """
 
     value: Json
@@ -44,12 +44,12 @@ class Exact:
 
 
 def _identical(one: Json, other: Json) -> bool:
-    """Compare as JSON does. Python treats 1, 1.0 and true as equal; JSON does not."""
+    """Whether two values are equal in JSON. Python treats 1, 1.0 and true as equal, but JSON does not."""
     return type(one) is type(other) and one == other
 
 
 def by_value(value: Json) -> Json:
-    """Return a whole number as an integer, however it is written.
+    """Return a whole number as an integer, regardless of its notation.
 
     Most parsers treat 1 and 1.0 as the same.
     """
@@ -64,9 +64,9 @@ def _plain(value: Json) -> Json:
 class Typed:
     """Any value of a type.
 
-    `name` is the parameter whose value this is. All occurrences of a parameter must have the same value.
-    `query`: the value comes from a query, where everything is text. `broad`: matches in any spelling, for
-    denied values.
+    `name` is the parameter that the value belongs to. All occurrences of a parameter must have the same
+    value. `query`: the value comes from a query, where everything is text. `broad` is for denied values: the
+    value then matches in any spelling.
     """
 
     type: ParameterType
@@ -76,13 +76,13 @@ class Typed:
 
     @property
     def limits(self) -> str:
-        """A description of the type."""
+        """The type as text."""
         return self.type.limits
 
     def fault(self, value: Json, matched: dict[str, str]) -> str | None:
         """Return why a value does not match.
 
-        If it does, return None and add the value to `matched` under its name.
+        If the value matches, return None and add the value to `matched` under its name.
         """
         try:
             text = self._text(value)
@@ -134,7 +134,7 @@ def _json_text(type_: ParameterType, value: Json) -> str:
 def _free_text(type_: Pattern, value: str) -> str:
     """Check text in a body.
 
-    Unlike a word of a command line, it may be empty, begin with `-`, or have several lines.
+    Unlike a word of a command line, the text can be empty, begin with `-`, or have several lines.
     """
     if len(value) > MAX_VALUE:
         raise ValueRefused(f"must have at most {MAX_VALUE} characters")

@@ -2,9 +2,9 @@
 and the object, but no query parameters and no body.
 
 A webhook does not see what a command limits besides the verb, the object and the namespace, so such a command
-allows nothing here. Three things that the gateway compares don't count as limits, so more is allowed
-here than a line sends: events of all objects of a namespace for `describe`, following for `logs`, and any
-grace period for `delete`.
+allows nothing here. Three things that the gateway compares don't count as limits, so more is allowed here
+than a line sends: events of all objects of a namespace for `describe`, following for `logs`, and any grace
+period for `delete`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sessions_app.policy.commands.kubernetes.wants import Values
 
 
 def decide_access(compiled: CompiledSet, asked: Request) -> Allowed | Refused:
-    """Decide whether a command sends this request.
+    """Decide whether any command sends this request.
 
     Every grant may query its own permissions. Never raises because of a request.
     """

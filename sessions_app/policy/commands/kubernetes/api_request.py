@@ -22,7 +22,7 @@ from sessions_app.policy.commands.kubernetes.resources import full_name
 MAX_TARGET = 64 * 1024
 # Limits on characters, as the API server enforces them (RFC 1123).
 MAX_NAME, MAX_NAMESPACE = 253, 63
-# Each word of a command that `exec` runs is a parameter of its own.
+# Each word of a command that `exec` runs is a separate parameter.
 REPEATED = "command"
 _SEGMENT = re.compile(r"[A-Za-z0-9._:~-]+")
 _PAIR = re.compile(r"([A-Za-z][A-Za-z0-9]*)=((?:[A-Za-z0-9._~:/?@!$'()*+,=|-]|%[0-9A-Fa-f]{2})*)")
@@ -38,10 +38,10 @@ _GROUPLESS, _GROUPED = "api", "apis"
 class KubeRequest:
     """One request to an API server.
 
-    `parts` are the segments from the resource on. `query` are the pairs in order, decoded. Without a name,
-    the request is about every object, or about one that only the body names; without a namespace, about the
-    whole cluster. For a path that is not a resource, `verb` is the method in lowercase, and only `path`,
-    `parts` and `query` are set.
+    `parts` are the segments from the resource on. `query` has the decoded pairs in order. Without a name, the
+    request is about every object, or about one that only the body names; without a namespace, about the whole
+    cluster. For a path that is not a resource, `verb` is the method in lowercase, and only `path`, `parts`
+    and `query` are set.
     """
 
     verb: str
@@ -87,8 +87,8 @@ class Sent:
     or YAML.
 
     A missing body is None. The parser must refuse duplicate keys. A decision may need `target`, the existing
-    object that the request changes (empty if there is none), and `history`, its revisions. `unread` is a
-    clause that states why they could not be read.
+    object that the request changes (empty if there is none), and `history`, the object's revisions. `unread`
+    is a clause about why they could not be read.
     """
 
     media_type: str = ""
@@ -142,7 +142,7 @@ def _pairs(query: str) -> Iterator[tuple[str, str]]:
             raise RuleRefused(f"the query has {clip(piece)}: write each parameter as key=value")
         key, value = found[1], _decoded(found[2])
         if key in seen and key != REPEATED:
-            raise RuleRefused(f"the query has {key} twice: keep one")
+            raise RuleRefused(f"the query has {key} twice: keep one of them")
         seen.add(key)
         yield key, value
 

@@ -1,4 +1,4 @@
-"""Which fields of an object `apply` may set for one kind, and their allowed values."""
+"""Defines which fields of an object `apply` can set for one kind, and their allowed values."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ _NO_VALUE = object()
 
 @dataclass(frozen=True, slots=True)
 class Applies(Check):
-    """Some of these fields, and nothing else.
+    """The fields that an apply can set, and no others.
 
-    `manager` is the field manager of server-side applies; None refuses them. `create`: the object need not
-    exist.
+    `manager` is the field manager of server-side applies; None refuses server-side applies. `create`: the
+    object need not exist.
     """
 
     api_version: str
@@ -93,7 +93,7 @@ class Applies(Check):
         return Taken(known, words, dry(request), version=version)
 
     def _set(self, request: KubeRequest, sent: Sent, found: Mapping[Path, Any]) -> dict[Path, Any]:
-        """Return the values that a request sets, apart from those that identify the object.
+        """Return the values that a request sets, except those that identify the object.
 
         Raises Differs.
         """
@@ -113,7 +113,7 @@ class Applies(Check):
     def _compared(
         self, request: KubeRequest, sent: Sent, found: Mapping[Path, Any], set_: Mapping[Path, Any]
     ) -> str:
-        """Compare a request with the existing object as far as necessary, and return that object's resource
+        """Compare a request with the existing object as far as necessary, and return the object's resource
         version.
 
         Raises Differs.
@@ -126,7 +126,7 @@ class Applies(Check):
         if not whole:
             return check_items(request, sent, set_)
         if request.verb == "create" or (self.create and not target_of(sent)):
-            # A new object has no version to bind to.
+            # A new object has no version to bind the request to.
             return ""
         there = self._there(request, sent)
         if request.verb == "patch":

@@ -29,10 +29,11 @@ _DEEPEST = 64
 
 
 def read_fields(media_type: str, body: Any, allowed: Collection[str] = PATCHES) -> dict[Path, Any]:
-    """Return every value that a body sets, by path. `null` counts as a value: it removes the existing one.
+    """Return every value that a body sets, by path. `null` counts as a value, because it removes the existing
+    value.
 
     Raises RuleRefused for a media type that is not allowed, for directives other than `$setElementOrder`, and
-    for patches that can't be read without the object that they change.
+    for patches that can't be interpreted without the object that they change.
     """
     if media_type not in allowed:
         raise RuleRefused(f"the media type {clip(media_type)} is not supported: use one that kubectl sends")
@@ -83,7 +84,7 @@ def _items(path: Path, items: Sequence[Mapping[str, Any]], media_type: str) -> I
 
 
 def _check_directive(path: Path, beside: Mapping[str, Any], key: str, media_type: str) -> None:
-    """Refuse directives, except for the order of named items beside a patch of some of them, which kubectl
+    """Refuse directives, except for the order of named items next to a patch of some of them, which kubectl
     sends.
     """
     items, order = key.removeprefix(ORDER), beside[key]
@@ -138,7 +139,7 @@ def deeper_than(value: Any, most: int) -> bool:
 
 
 def build_body(fields: Mapping[Path, Any]) -> dict[str, Any]:
-    """Return the strategic merge patch that sets these values: the reverse of `read_fields`."""
+    """Return the strategic merge patch that sets these values. The inverse of `read_fields`."""
     body: dict[str, Any] = {}
     for path, value in fields.items():
         at: Any = body

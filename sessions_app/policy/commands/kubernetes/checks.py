@@ -52,9 +52,9 @@ _LOG = ALWAYS | {
 WRITE_QUERY = ALWAYS | {"fieldManager", "fieldValidation", "dryRun"}
 _STREAM = frozenset(("container", "command", "stdin", "stdout", "stderr", "tty"))
 _READS = frozenset(("get", "list", "watch"))
-# How much of a list is returned, and where it starts.
+# How much of a list is returned, and where the list starts.
 _PAGING = READ_MANY - {"labelSelector", "fieldSelector", "includeObject"}
-# Preconditions: they make a write fail if something else changed the object, and set nothing.
+# Preconditions, which make a write fail if another client changed the object, and set nothing.
 _PRECONDITIONS = frozenset((("metadata", "resourceVersion"), ("metadata", "uid")))
 
 
@@ -86,19 +86,19 @@ class Check:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once."""
+        """The check's parameters, without duplicates."""
         return ()
 
     @property
     def limits(self) -> str:
-        """Return, as a noun, the part of a request that only this check limits, not RBAC; empty if there is
-        none.
+        """Return, as a noun, the part of a request that only this check limits and RBAC doesn't; empty if
+        there is none.
         """
         return ""
 
     @property
     def described(self) -> tuple[str, ...]:
-        """Describe the comparisons, as sentences without a subject."""
+        """The comparisons as sentences without a subject."""
         return ()
 
     def take(self, request: KubeRequest, sent: Sent, types: Types, known: Values) -> Taken:
@@ -135,7 +135,7 @@ def _digest_of(body: Any) -> Iterator[str]:
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     if isinstance(name, str) and is_name(name):
         yield f"--name={name}"
-    # The bytes that are forwarded.
+    # The bytes that are forwarded to the API server.
     data = json.dumps(body).encode()
     yield f"--body=sha256:{hashlib.sha256(data).hexdigest()},{len(data)}"
 
@@ -159,7 +159,7 @@ def _no_body(sent: Sent) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Reads(Check):
-    """A get, list or watch. `shown`: the line says -w for a watch."""
+    """A get, list or watch. `shown`: the line contains -w for a watch."""
 
     shown: bool = True
 
@@ -266,8 +266,8 @@ def _names(*texts: Text | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value of a body: its path, its allowed values, and the word of the line before it (`--replicas `,
-    `app=`). `also` is an alternative path.
+    """One value of a body: its path, its allowed values, and the word of the line that precedes it
+    (`--replicas `, `app=`). `also` is an alternative path.
     """
 
     path: Path
@@ -295,7 +295,7 @@ class Writes(Check):
 
     @property
     def limits(self) -> str:
-        # A scale has only one limitable field, its number.
+        # A scale has only one field that can be limited, its number.
         return "" if any(isinstance(one.want, Count) for one in self.fields) else self.what
 
     def take(self, request: KubeRequest, sent: Sent, types: Types, known: Values) -> Taken:
@@ -340,7 +340,7 @@ def check_listed(found: Mapping[Path, Any], listed: Collection[Path], also: Coll
 
 
 def dry(request: KubeRequest) -> tuple[str, ...]:
-    """Return the option for a dry run, if the request is one."""
+    """Return the option for a dry run if the request is a dry run."""
     return ("--dry-run=server",) if request.value("dryRun") else ()
 
 

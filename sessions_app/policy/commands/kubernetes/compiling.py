@@ -1,5 +1,5 @@
-"""The commands of one grant, compiled once: the requests of each with bound values in place, and the roles
-that they need.
+"""The commands of one grant, compiled once: the requests of each command with bound values inserted, and the
+roles that they need.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SLOT = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
 
 @dataclass(frozen=True, slots=True)
 class CompiledKubernetesCommand(answers.CompiledCommand):
-    """One command with bound values in place."""
+    """One command with bound values inserted."""
 
     rule: KubernetesRule
     steps: tuple[Step, ...]
@@ -44,19 +44,19 @@ class CompiledKubernetesCommand(answers.CompiledCommand):
 
     @property
     def strictness(self) -> tuple[bool, int, int, bool, int]:
-        """The sort key: the lowest command decides."""
+        """The sort key. The command with the lowest key decides."""
         rule = self.rule
         rank = EFFECT_RANK[rule.effect]
         return not rule.held, rank, rule.finish_seconds or 0, self.contained == "none", self.index
 
     @property
     def rights(self) -> tuple[Right, ...]:
-        """The rights that its requests need."""
+        """The rights that the command's requests need."""
         return tuple(step.right for step in self.steps)
 
     @property
     def chosen(self) -> frozenset[str]:
-        """The parameters that are chosen at each run from more values than RBAC can list."""
+        """The command's parameters that are chosen at each run from more values than RBAC can list."""
         return frozenset(name for name in self.rule.where if all_values(self.types[name]) is None)
 
     def text(self, bindings: Mapping[str, str]) -> str:
@@ -76,7 +76,7 @@ class CompiledSet(answers.CompiledSet):
     left_out: tuple[CompiledKubernetesCommand, ...]
 
     def rules(self) -> dict[str, tuple[PolicyRule, ...]]:
-        """Return the rules of its roles by namespace ("": the whole cluster), each once, in a
+        """Return the rules of the set's roles by namespace ("": the whole cluster), without duplicates, in a
         stable order.
         """
         found: dict[str, dict[PolicyRule, None]] = {}
@@ -89,7 +89,7 @@ class CompiledSet(answers.CompiledSet):
     def unenforced(self, connection: Mapping[str, object]) -> str | None:
         """Return, as a clause, what a cluster with `direct` can't enforce; None if it can enforce everything.
 
-        A cluster with `direct` hands out a credential, and nothing checks individual requests.
+        On a cluster with `direct`, the holder gets a credential, and nothing checks individual requests.
         """
         faults = (unenforced(command.rule) for command in self.commands) if connection.get("direct") else ()
         return next((fault for fault in faults if fault), None)
@@ -182,7 +182,7 @@ def _command(
 
 
 def _bad_values(command: CompiledKubernetesCommand, bound: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield a problem for each value that is within its type but can't be part of a Kubernetes name."""
+    """Yield a problem for each value that its type allows but that can't be part of a Kubernetes name."""
     for written_right, right in zip(command.rule.rights(), command.rights, strict=True):
         for values in assignments(right.slots, command.types):
             filled = right.filled(values)
@@ -194,7 +194,7 @@ def _bad_values(command: CompiledKubernetesCommand, bound: Mapping[str, str]) ->
                 ),
             )
             for was, text, good in pairs:
-                said = _SLOT.sub("x", written(text))  # values chosen at each run are compared then
+                said = _SLOT.sub("x", written(text))  # values chosen at each run are checked at the run
                 if not good(said):
                     name = next((name for name in slots_of(was) if name in bound), "")
                     what = "an object" if good is is_name else "a namespace"

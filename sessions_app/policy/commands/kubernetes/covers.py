@@ -133,7 +133,7 @@ def _place_within(
 
 
 def _may_meet(inner: CompiledKubernetesCommand, outer: CompiledKubernetesCommand) -> bool:
-    """Whether some request could be a run of both. Returns True if in doubt."""
+    """Whether some request could be a run of both steps. Returns True if in doubt."""
     pairs = product((one for one in inner.steps if one.main), (one for one in outer.steps if one.main))
     return any(
         _rights_meet(one, other, inner, outer) and may_carry_the_same(one.check, other.check)

@@ -1,8 +1,8 @@
 """Commands on Kubernetes: the only function that decides for the gateway, the tester, the API and the pages.
 
-Each request is decided separately. It is allowed if a command sends exactly this request. If several
-commands do, the strictest decides: held before free, destructive before change before read. The main request
-of a command takes precedence over the requests that kubectl sends around it.
+Each request is decided separately. It is allowed if a command sends exactly this request. If several commands
+do, the strictest decides: held before free, destructive before change before read. The main request of a
+command takes precedence over the requests that kubectl sends around it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from sessions_app.policy.commands.kubernetes.texts import literal
 from sessions_app.policy.commands.kubernetes.trying import requests_of
 from sessions_app.policy.commands.kubernetes.wants import Differs
 
-# The index for requests that are allowed without a command: discovery, which kubectl performs before each
-# line.
+# The index for requests that are allowed without a command, namely discovery, which kubectl performs before
+# each line.
 DISCOVERY = -1
 LEFT_OUT = Refused("the approvers excluded this command from the grant", None, "left_out")
 _OPEN_QUERY = frozenset(("timeout", "hash"))
-# Queries about its own permissions that every account may send, as `kubectl auth` does.
+# Queries about an account's own permissions. Every account may send them, as `kubectl auth` does.
 OF_ONESELF = frozenset(
     (
         ("authorization.k8s.io", "selfsubjectaccessreviews"),
@@ -43,11 +43,12 @@ OF_ONESELF = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Allowed(answers.Allowed):
-    """A request that may be sent, and the line that is recorded for it.
+    """A request that may be sent, and the line to record for it.
 
-    `poll`: kubectl sends it around a run, so it is counted but not recorded. `program` is the argv of `exec`,
-    `contain` how its processes are contained, and `ports` the ports that `port-forward` may open. With a
-    `version`, it may change the object only while that is its resource version.
+    `poll`: kubectl sends the request around a run, so it is counted but not recorded. `program` is the argv
+    of `exec`, `contain` how the program's processes are contained, and `ports` the ports that `port-forward`
+    may open. With a `version`, the request may change the object only while the object has that resource
+    version.
     """
 
     poll: bool = False
@@ -58,7 +59,7 @@ class Allowed(answers.Allowed):
 
     @property
     def line(self) -> str:
-        """The line as a person would type it. `decide` allows exactly this line again, unless it has a
+        """The line as a person would type it. `decide` allows exactly this line again, unless the line has a
         digest.
         """
         return readable(self.argv)
@@ -131,7 +132,7 @@ def asks_about_oneself(request: KubeRequest) -> bool:
 
 
 def _open(request: KubeRequest, argv: tuple[str, ...]) -> Allowed | Refused:
-    """Return the decision on a request that every grant may send. It is counted under ``argv``."""
+    """Return the decision on a request that every grant may send. The request is counted under ``argv``."""
     if other := next((key for key, _ in request.query if key not in _OPEN_QUERY), None):
         return Refused(f"the query parameter {other} is not allowed for this request", None, "value")
     return Allowed(DISCOVERY, "read", False, None, {}, argv, poll=True)
@@ -165,7 +166,7 @@ def _allowed(found: _Found, request: KubeRequest, sent: Sent) -> Allowed:
     free = {name: value for name, value in taken.values.items() if name in command.types}
     line = (*found.step.line(request, taken), *found.step.check.unseen(request, sent))
     if not main:
-        # The content of a secret is recorded whenever it is read.
+        # Reading a secret's content is always recorded.
         return Allowed(command.index, "read", False, None, free, line, poll=request.resource != "secrets")
     rule = command.rule
     return Allowed(
@@ -194,13 +195,13 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
     refused = next((one for one in verdicts if isinstance(one, Refused)), None)
     if refused:
         return refused
-    # Among equally strict requests, the last is the one that the others prepare.
+    # Among equally strict requests, the last one is the one that the others prepare.
     allowed = [one for one in reversed(verdicts) if isinstance(one, Allowed)]
     return min(allowed, key=lambda one: (one.poll, not one.hold, EFFECT_RANK[one.effect]))
 
 
 def nothing_allows(compiled: CompiledSet, asked: Request) -> Refused:
-    """Return the refusal of a request that no command sends, with the most similar command."""
+    """Return the refusal for a request that no command sends, with the most similar command."""
     if not compiled.commands:
         return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
     nearest = max(compiled.commands, key=lambda command: (_likeness(command, asked), -command.index))
@@ -271,8 +272,8 @@ def _view(command: CompiledKubernetesCommand, bindings: Mapping[str, str]) -> Co
 
 
 def _limits(command: CompiledKubernetesCommand) -> Iterator[str]:
-    """Yield a description of what each request of the command is compared with."""
+    """Yield a description of the comparison for each request of the command."""
     for step in command.steps:
         yield from step.check.described
     if command.contained == "none":
-        yield "its processes are not contained: the programs that it starts can outlive the grant"
+        yield "the command's processes are not contained: programs that it starts can outlive the grant"

@@ -1,4 +1,4 @@
-"""What a delete of a line may carry."""
+"""The allowed contents of a delete request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.policy.commands.kubernetes.wants import Differs, Said, Types, 
 
 @dataclass(frozen=True, slots=True)
 class Deletes(Check):
-    """A delete. Without a grace period in the line, the object's own applies."""
+    """A delete. If the line has no grace period, the object's own grace period applies."""
 
     grace: Text | None = None
 

@@ -51,7 +51,7 @@ _GROUP = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?|\*|")
 _RESOURCE = re.compile(r"([a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?|\*)(/([a-z][a-z0-9-]{0,61}|\*))?")
 _API_VERSION = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?$"
 
-# How processes started by `exec` end: with the wrapper that is their parent, or not at all, so they can
+# How processes started by `exec` end: with the wrapper that is their parent, or not at all, so that they can
 # outlive the grant.
 Contain = Literal["wrapper", "none"]
 Words = Annotated[tuple[StrictStr, ...], Field(min_length=1, max_length=50)]
@@ -71,24 +71,26 @@ Constraint = Annotated[
 
 
 class KubernetesRule(CommandRule):
-    """One allowed command: the requests that it sends."""
+    """One allowed command and the requests that it sends."""
 
     hold: StrictBool = Field(default=False, description="Each run needs the approval of a second person")
 
     def steps(self, types: Mapping[str, ParameterType] = {}) -> tuple[Step, ...]:
-        """Return its requests, with placeholders for values.
+        """Return the command's requests, with placeholders for values.
 
-        `types` are the types of its parameters. Raises RuleRefused.
+        `types` are the types of the command's parameters. Raises RuleRefused.
         """
         raise NotImplementedError
 
     def rights(self) -> tuple[Right, ...]:
-        """Return the rights that it needs. Raises RuleRefused for what RBAC can't express."""
+        """Return the rights that the command needs. Raises RuleRefused for requests that RBAC can't
+        express.
+        """
         return tuple(step.right for step in self.steps())
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once. Raises RuleRefused."""
+        """The command's parameters, without duplicates. Raises RuleRefused."""
         return tuple(dict.fromkeys(name for step in self.steps() for name in step.names))
 
     @property
@@ -98,7 +100,7 @@ class KubernetesRule(CommandRule):
 
     @property
     def contained(self) -> Contain | None:
-        """How its processes are contained; None if it starts none."""
+        """How the command's processes are contained; None if it starts none."""
         return None
 
 
@@ -121,12 +123,12 @@ class KubectlLine(KubernetesRule):
 
     @property
     def finish_seconds(self) -> int | None:
-        """How many seconds a program may continue after the grant's end; None if it is cut off."""
+        """For how many seconds a program may continue after the grant's end; None if it is cut off."""
         return self.end.finish if isinstance(self.end, Finish) else None
 
     @property
     def contained(self) -> Contain | None:
-        """How its processes are contained; None if it starts none."""
+        """How the line's processes are contained; None if it starts none."""
         runs = any(isinstance(step.check, Enters) and step.check.words for step in self.steps())
         return (self.contain or "wrapper") if runs else None
 
@@ -137,7 +139,7 @@ class KubectlLine(KubernetesRule):
 
 
 class Applied(BaseModel):
-    """The objects of one kind that may be applied, and the fields that may be set."""
+    """The objects of one kind that can be applied, and the fields that can be set."""
 
     model_config = FROZEN
     kind: Annotated[StrictStr, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")] = Field(
@@ -150,13 +152,14 @@ class Applied(BaseModel):
     namespaces: Namespaces = Field(default=(), description="Namespaces; none for cluster-scoped objects")
     names: Names = Field(default=(), description="Names of objects. Default: every object")
     fields: Mapping[StrictStr, Constraint] = Field(
-        min_length=1, max_length=100, description="Paths of the fields that may be set, and their values"
+        min_length=1, max_length=100, description="Paths of the fields that can be set, and their values"
     )
     create: StrictBool = Field(default=False, description="The object may also be created")
     server_side: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] | None = Field(
         default=None,
         description=(
-            "Field manager of server-side applies, which also remove what it set before. Default: refused"
+            "Field manager of server-side applies, which also remove what it set before. Default: "
+            "server-side applies are refused"
         ),
     )
 
@@ -181,10 +184,10 @@ class Applied(BaseModel):
 
 
 class ApplyRule(KubernetesRule):
-    """An object to apply, and the fields that may be set."""
+    """An object to apply, and the fields that can be set."""
 
     WRITTEN: ClassVar[str] = "apply"
-    apply: Applied = Field(description="The objects that may be applied")
+    apply: Applied = Field(description="The objects that can be applied")
 
     @property
     def text(self) -> str:
@@ -223,7 +226,7 @@ def _want(value: Any, types: Mapping[str, ParameterType]) -> Want:
 
 
 class RbacRule(BaseModel):
-    """One RBAC rule, and the namespaces that it applies to."""
+    """One RBAC rule, and the namespaces in which it applies."""
 
     model_config = FROZEN
     verbs: Words = Field(description="API verbs: get, list, watch, create, update, patch, delete, …")
@@ -251,7 +254,7 @@ class WrittenRule(KubernetesRule):
         return " ".join((",".join(said.verbs), things, *said.names, where))
 
     def steps(self, types: Mapping[str, ParameterType] = {}) -> tuple[Step, ...]:
-        """Return the rule as a single request with any content."""
+        """Return the rule as a single request with arbitrary content."""
         del types
         said = self.rule
         _check_words("verb", said.verbs, _VERB)
@@ -332,8 +335,8 @@ class KubernetesCommandSet(CommandSetDocument):
                 if name in rule.where and all_values(rule.where[name]) is None:
                     yield Problem(
                         f"commands[{index}].where.{name}",
-                        "a grant has one account for each namespace: move it to parameters, or list the "
-                        "namespaces with choice",
+                        "a grant has one account for each namespace: move the parameter to parameters, "
+                        "or list the namespaces with choice",
                     )
                     return
         for right in rule.rights():
@@ -343,7 +346,9 @@ class KubernetesCommandSet(CommandSetDocument):
         """Check that the values of `where` result in valid names."""
         slots = [name for name in right.slots if name in rule.where]
         if len(list(zip(range(101), assignments(slots, rule.where), strict=False))) > 100:
-            yield Problem(f"commands[{index}].where", "has more than 100 combinations: narrow its choices")
+            yield Problem(
+                f"commands[{index}].where", "has more than 100 combinations of values: narrow its choices"
+            )
             return
         for values in assignments(slots, rule.where):
             filled = right.filled(values)
@@ -367,7 +372,7 @@ def _unused(index: int, rule: KubernetesRule) -> Iterator[Problem]:
 
 
 def _unseen(index: int, rule: KubernetesRule) -> Iterator[Problem]:
-    """Refuse to hold a rule if a second person could not see what is sent."""
+    """Reject a hold on a rule if a second person could not see what is sent."""
     if rule.held and any(step.check is ANYTHING and _carries(step.right) for step in rule.steps(rule.where)):
         yield Problem(
             f"commands[{index}].hold",

@@ -23,7 +23,7 @@ _QUERY = frozenset(("container", "command", "stdin", "stdout", "stderr", "tty", 
 class Enters(Check):
     """A stream into a container.
 
-    With `words` it runs a program (`exec`); without, it attaches to the running one.
+    With `words`, the request runs a program (`exec`); without, it attaches to the running one.
     """
 
     container: Text
@@ -97,7 +97,7 @@ class Enters(Check):
 
 @dataclass(frozen=True, slots=True)
 class Forwards(Check):
-    """Connections to listed ports of a pod. The port of each connection is named within the stream."""
+    """Connections to listed ports of a pod. Each connection names its port within the stream."""
 
     ports: tuple[Text, ...]
 
@@ -127,7 +127,7 @@ class Forwards(Check):
         return Taken(known, tuple(map(str, chosen)), ports=chosen)
 
     def listed(self, types: Types) -> tuple[int, ...]:
-        """Return every port that the values of its placeholders can produce."""
+        """Return every port that the values of the placeholders can produce."""
         made = (
             literal(fill(text, values)) or ""
             for text in self.ports

@@ -1,5 +1,5 @@
-"""The existing object that a request changes: the parts that a decision reads, and the list items that must
-already exist.
+"""Checks against the existing object that a request changes: the parts that a decision reads, and the list
+items that must already exist.
 
 A strategic merge patch and a server-side apply add missing list items. A line that changes a container must
 not add one.
@@ -14,18 +14,19 @@ from sessions_app.policy.commands.kubernetes.api_request import KubeRequest, Sen
 from sessions_app.policy.commands.kubernetes.bodies import ORDER, SERVER_SIDE, STRATEGIC, Path, written_path
 from sessions_app.policy.commands.kubernetes.wants import Differs
 
-# Codes of refusals for missing input: read the object, or also its revisions, and decide again.
+# Codes of refusals for missing input. Read the object, and for the second code also its revisions, and decide
+# again.
 TARGET, HISTORY = "target", "history"
 ASKS = (HISTORY, TARGET)
 # Lists to which a patch must not add items, because the pod runs or reads each of them. Environment variables
-# may be added: like labels, they are identified by name.
+# can be added, because like labels they are identified by name.
 _NOT_ADDED = frozenset(("containers", "initContainers", "volumes"))
 
 
 def target_of(sent: Sent, code: str = TARGET) -> Mapping[str, Any]:
     """Return the object as stored in the cluster; empty if it doesn't exist.
 
-    Raises Differs with the code if it was not read.
+    Raises Differs with the code if the object was not read.
     """
     if sent.target is None:
         raise Differs(sent.unread or "the object has to be read first", code=code)
@@ -43,7 +44,8 @@ def check_items(request: KubeRequest, sent: Sent, paths: Collection[Path]) -> st
     """Check that a patch changes only existing containers and volumes, and keeps the order in which init
     containers run. Raises Differs.
 
-    Returns the resource version for which this holds; empty if the patch doesn't depend on existing items.
+    Returns the resource version for which the check holds; empty if the patch doesn't depend on existing
+    items.
     """
     inside = [path for path in paths if any(key in _NOT_ADDED for key in path[:-1])]
     if not inside:

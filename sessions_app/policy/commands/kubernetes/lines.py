@@ -55,7 +55,7 @@ _RAW = frozenset(
 )
 _REFUSED = {
     "apply": "`apply` needs the fields that it may set: write `apply:` with kind, apiVersion and fields",
-    "edit": "`edit` changes anything: write `apply:` with the fields that it may set",
+    "edit": "`edit` can change anything: write `apply:` with the fields that it may set",
     "run": "`run` creates a pod: use `create pods`",
     "debug": "`debug` adds a container to a pod: use a rule with patch on pods/ephemeralcontainers",
     "drain": "`drain` needs rights on the pods of every namespace: use rules",
@@ -81,8 +81,8 @@ _KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0
 def parse_line(text: str, *, document: bool) -> tuple[Step, ...]:
     """Return the requests of a line, in the order in which kubectl sends them.
 
-    `document`: the line is from a document. It may contain `{name}`, but no options that a line can't limit.
-    Raises RuleRefused with the reason.
+    `document`: the line is from a document. Such a line can contain `{name}`, but no options that a line
+    can't limit. Raises RuleRefused with the reason.
     """
     refused = next((word for word in text.removeprefix("kubectl ").split()[:1] if word in _REFUSED), None)
     if refused:
@@ -128,8 +128,8 @@ def _raw(line: Line, verbs: tuple[str, ...], words: Sequence[str]) -> Iterator[S
 def _get(line: Line, words: Sequence[str]) -> Iterator[Step]:
     watch = ("watch",) if line.watch else ()
     for thing in parse_things(words):
-        # A list returns whole objects, so `get` reveals nothing more. Watching a single object can begin with
-        # a list.
+        # A list returns whole objects, so `get` reveals nothing in addition. Watching a single object can
+        # begin with a list.
         one = bool(thing.names or line.subresource)
         also = ("list",) if one and watch else () if one else ("get",)
         yield Step(thing.right(line, ("get" if one else "list", *watch), also), Reads(), ("get",))
@@ -167,7 +167,7 @@ def _metadata(what: str, where: str) -> Callable[[Line, Sequence[str]], Iterator
         set_ = [word for word in words if "=" in word or (word.endswith("-") and word != words[0])]
         fields = [_pair(word, where) for word in set_]
         if not fields:
-            raise RuleRefused(f"`{what}` needs what it sets: key=value, or key- to remove it")
+            raise RuleRefused(f"`{what}` needs the values to set: key=value, or key- to remove a key")
         for thing in parse_things([word for word in words if word not in set_]):
             yield from _patch(line, thing, (what,), fields)
 
@@ -203,8 +203,8 @@ def _image(pair: str, prefix: tuple[str, ...]) -> Field:
     container, _, image = pair.partition("=")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", container) or not image:
         raise RuleRefused(f"{clip(pair)} needs the container written out, and its image: container=image")
-    # Init containers share the namespace of container names, and kubectl sets the image of the one with that
-    # name.
+    # Init containers and containers share one namespace of names, and kubectl sets the image of the container
+    # with that name.
     before = (*prefix[:-1], "initContainers", container, "image")
     return Field((*prefix, container, "image"), Said(parse_slots(image)), f"{container}=", before)
 
@@ -296,7 +296,7 @@ def _into(
 ) -> Iterator[Step]:
     for thing in pods_of(words):
         yield Step(thing.right(line, ("get",)), Reads(), main=False)
-        # A WebSocket opens it with GET, and newer API servers require create as well.
+        # A WebSocket opens the stream with GET, and newer API servers require create as well.
         yield Step(thing.right(line, ("get",), ("create",), sub=sub), check, (what,), bare=bare)
 
 
@@ -305,7 +305,7 @@ def _forward(line: Line, words: Sequence[str]) -> Iterator[Step]:
         raise RuleRefused(
             "`port-forward` needs a pod and its ports, like `port-forward pod/{pod} 8080 -n web`"
         )
-    # Only kubectl uses the local port.
+    # The local port is used only by kubectl.
     ports = tuple(parse_slots(word.rpartition(":")[2]) for word in words[1:])
     if not all(
         re.fullmatch(r"[1-9][0-9]{0,4}", "".join(p if isinstance(p, str) else "1" for p in text))

@@ -49,7 +49,7 @@ _INTO = {
     "nodes/proxy": "runs programs in every pod of a node, bypassing admission and audit",
     "nodes/log": "reads the logs of a node and of everything that runs there",
 }
-# Resources that affect more than themselves, and how.
+# Resources that affect more than themselves, and their consequences.
 _DECIDES = {
     "serviceaccounts": "whoever creates a service account inherits its bindings, even after the grant ends",
     "persistentvolumes": "a volume on a node's own disk can expose any file of that node",
@@ -114,7 +114,7 @@ _RUN_PODS = frozenset(
         "app.k8s.io",
     )
 )
-# Resources that show credentials to their readers: Kubernetes, OpenShift and Rancher.
+# Resources that show credentials to readers: Kubernetes, OpenShift and Rancher.
 _CREDENTIALS = frozenset(
     (
         "secrets",
@@ -147,7 +147,7 @@ class _Place:
 
     @property
     def types(self) -> Mapping[str, ParameterType]:
-        """The types of the parameters that it uses."""
+        """The types of the parameters in the request."""
         return {name: self.document.type_of(self.rule, name) for name in self.right.slots}
 
     def may(self, verbs: frozenset[str]) -> bool:
@@ -220,9 +220,9 @@ def _secrets(place: _Place) -> Iterator[Finding]:
         yield place.found(
             "warning",
             "secrets",
-            f"the content of {found} stays known after the grant ends, and lists show it in full",
-            "remove them, or allow only get on the one that is needed with `names` and accept it with a"
-            " reason",
+            f"the content of {found} remains known after the grant ends, and lists show it in full",
+            "remove them, or allow only get on the one that is needed with `names`, and accept the "
+            "finding with a reason",
         )
 
 
@@ -335,8 +335,8 @@ def _any_object(place: _Place) -> Iterator[Finding]:
         yield place.found(
             "warning",
             "any_object",
-            f"it can delete any of {', '.join(place.right.things)}, because label selectors don't limit "
-            "deletes",
+            f"it can delete any of {', '.join(place.right.things)}, because label selectors don't "
+            "limit deletes",
             "name the intended object, with a parameter or a pattern that begins with its name",
         )
 
@@ -354,7 +354,7 @@ _LOOKS: tuple[Callable[[_Place], Iterator[Finding]], ...] = (
 
 
 def _is_any(place: _Place) -> bool:
-    """Whether the names of the objects don't identify their owner."""
+    """Whether the names of the objects say nothing about their owner."""
     for text in place.right.names:
         slot = text[0]
         if isinstance(slot, str) or len(text) > 1 or slot.name not in place.rule.where:
@@ -371,7 +371,7 @@ def _destroys(right: Right) -> bool:
 
 
 def _effect(where: str, rule: KubernetesRule) -> Iterator[Finding]:
-    """Check that the effect does not understate the rights, because approvers rely on it."""
+    """Check that the declared effect does not understate the rights, because approvers rely on it."""
     more = sorted({word for step in rule.steps() for word in _more_than_read(step)})
     least = "destructive" if any(map(_destroys, rule.rights())) else "change" if more else "read"
     rank = ("read", "change", "destructive")
@@ -386,9 +386,9 @@ def _effect(where: str, rule: KubernetesRule) -> Iterator[Finding]:
 
 
 def _more_than_read(step: Step) -> set[str]:
-    """Return the verbs beyond reading, and the subresources that grant more than their verb.
+    """Return the verbs that do more than read, and the subresources that grant more than their verb.
 
-    `exec` is judged by its program.
+    The effect of `exec` depends on its program.
     """
     if isinstance(step.check, Enters) and step.check.words:
         return set()

@@ -93,7 +93,7 @@ def _is_free(rule: KubernetesRule, field: Field) -> bool:
 def _program(
     document: KubernetesCommandSet, index: int, rule: KubernetesRule, check: Enters
 ) -> Iterator[Finding]:
-    """Yield the SSH linter's findings about the program, which is a command line too."""
+    """Yield the SSH linter's findings about the program, because the program is also a command line."""
     used = {piece.name for word in check.words for piece in word if isinstance(piece, Slot)}
     command = SSHCommand(
         run=rule.text.partition(" -- ")[2],

@@ -1,4 +1,4 @@
-"""kubectl's last-applied-configuration annotation (the note), which must match the object.
+"""Checks kubectl's last-applied-configuration annotation (the note), which must match the object.
 
 Source: kubectl 1.32, pkg/util/apply.go: the JSON of the object that is applied, without the note itself.
 """
@@ -32,7 +32,7 @@ def check_note_of_patch(text: Any, set_: Mapping[Path, Any], target: Mapping[str
 
     ``set_`` are the values that the patch sets, by path. Raises Differs with the path.
 
-    The API server fills in what a file leaves out, so the object may have more than the note.
+    The API server fills in fields that a file leaves out, so the object may have more fields than the note.
     """
     departs = _departure(_parsed(text), target, (), set_)
     if departs is not None:
@@ -66,7 +66,7 @@ def _note_of(target: Mapping[str, Any]) -> Any:
 def _without_note(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an object without its note, without empty annotations, and without the resource version.
 
-    kubectl binds a replacement to that version after it has written the note.
+    kubectl adds that version to a replacement after it has written the note.
     """
     metadata = body.get("metadata")
     if not isinstance(metadata, Mapping):
@@ -99,7 +99,7 @@ def _departure(noted: Any, there: Any, path: Path, set_: Mapping[Path, Any]) -> 
 def _items(
     noted: list[Any], there: list[Any], path: Path, set_: Mapping[Path, Any]
 ) -> list[tuple[Path, Any, Any]]:
-    """Return the items of two lists in pairs: named items by name, others in order.
+    """Pair the items of two lists: named items by name, others by position.
 
     Items without a counterpart are left out.
     """
@@ -107,7 +107,7 @@ def _items(
         both = zip(noted, there, strict=True) if len(noted) == len(there) else ()
         return [((*path, str(at)), one, other) for at, (one, other) in enumerate(both)]
     named = {one["name"]: one for one in there if _has_name(one)}
-    # The patch may add a new environment variable.
+    # The patch can add a new environment variable.
     set_here = {at[len(path)] for at in set_ if at[: len(path)] == path and len(at) > len(path)}
     named |= {name: {"name": name} for name in set_here if name not in named}
     return [((*path, one["name"]), one, named[one["name"]]) for one in noted if one["name"] in named]

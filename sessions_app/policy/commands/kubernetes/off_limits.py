@@ -1,10 +1,10 @@
-"""Rights that no grant may include on any cluster: in Stint's own namespaces, of other holders, and to create
-anything that outlives the grant.
+"""Rights that no grant can include on any cluster: rights in Stint's own namespaces, rights of other holders,
+and the right to create anything that outlives the grant.
 
 Reading or creating objects in the namespace of Stint's account gives Stint's own rights. In the namespace of
-the grants' accounts it gives the rights of every other holder. Roles, bindings, service account tokens,
-requested or stored in a secret, and approved certificates stay valid after the grant's bindings are gone.
-Webhooks and admission policies can keep Stint from removing those.
+the grants' accounts, it gives the rights of every other holder. Roles, bindings, service account tokens
+(requested or stored in a secret) and approved certificates stay valid after the grant's bindings are gone.
+Webhooks and admission policies can prevent Stint from removing them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _REMOVE = frozenset(("delete", "deletecollection"))
 _ENTERING = "nodes/proxy"
 # Webhooks, admission policies and aggregated APIs read, change or refuse everyone's requests.
 _INTERCEPTING = frozenset(("admissionregistration.k8s.io", "apiregistration.k8s.io"))
-# Writing objects of these groups grants rights on the cluster, or creates identities that have them: RBAC,
-# OpenShift, Rancher, KubeSphere, Capsule, RBAC Manager, and the cloud accounts of Config Connector and AWS
-# Controllers.
+# Writing objects of these groups grants rights on the cluster, or creates identities that have such rights:
+# RBAC, OpenShift, Rancher, KubeSphere, Capsule, RBAC Manager, and the cloud accounts of Config Connector and
+# AWS Controllers.
 _GIVING = frozenset(
     (
         "rbac.authorization.k8s.io",
@@ -55,7 +55,7 @@ def off_limits(
     """Return, as a clause, why no grant may include a rule in a namespace ("": the whole cluster); None if
     grants may.
 
-    `namespace` may contain places for values of `types`. One that could become Stint's own namespace is
+    `namespace` can contain placeholders for values of `types`. A namespace that could become Stint's own is
     refused. `own` are Stint's namespaces on the cluster.
     """
     if rights := _rights_of_others(rule):
@@ -103,7 +103,9 @@ def _writes(rule: PolicyRule) -> bool:
 
 
 def _intercepts(rule: PolicyRule) -> bool:
-    """Whether a rule can add or change an interceptor of API server requests. Removing one hides nothing."""
+    """Whether a rule can add or change an interceptor of API server requests. Removing an interceptor hides
+    nothing.
+    """
     listed = any(word_listed(group, rule.groups) for group in _INTERCEPTING)
     return listed and not (_READ | _REMOVE).issuperset(rule.verbs)
 
@@ -135,7 +137,9 @@ def _approves_certificates(rule: PolicyRule) -> bool:
 
 
 def _changes_namespaces(rule: PolicyRule) -> bool:
-    """Whether a rule changes or deletes namespaces themselves. Creating one that exists changes nothing."""
+    """Whether a rule changes or deletes namespaces themselves. Creating a namespace that exists changes
+    nothing.
+    """
     listed = word_listed(_CORE, rule.groups) and any(
         resource.partition("/")[0] in ("namespaces", ANY) for resource in rule.resources
     )
@@ -160,8 +164,8 @@ def _reaches_own(
 def _is_own_everywhere(group: str, resource: str, verbs: tuple[str, ...]) -> bool:
     """Whether a cluster-wide right allows more than viewing in Stint's own namespaces.
 
-    Only the cluster knows whether a custom resource is namespaced, and many of them run pods where they are,
-    so it counts as namespaced.
+    Only the cluster knows whether a custom resource is namespaced. Many custom resources run pods in their
+    namespace, so they count as namespaced.
     """
     plural, _, part = resource.partition("/")
     if (group, resource) == (_CORE, _ENTERING):

@@ -15,7 +15,7 @@ _WORD = re.compile(r"[A-Za-z0-9_./:={},@+!-]+")
 _NAMESPACE = ("-n", "--namespace")
 _ALL = ("-A", "--all-namespaces")
 _WATCH = ("-w", "--watch")
-# These options control output or waiting, and don't affect anything that a line limits.
+# Options that control output or waiting, and affect nothing that a line limits.
 _WITH_VALUE = frozenset(
     (
         "--since",
@@ -51,7 +51,7 @@ _PLAIN = frozenset(
         "--show-kind",
     )
 )
-# These options affect what a line sends.
+# Options that affect what a line sends.
 _LIMITED = {
     "-c": "-c",
     "--container": "-c",
@@ -94,9 +94,9 @@ _ELSEWHERE = frozenset(
 
 @dataclass
 class Line:
-    """A line in parts.
+    """The parts of a line.
 
-    `limits` are the options that affect what it sends, in one spelling; a switch has an empty value.
+    `limits` are the options that affect what the line sends, in one spelling; a switch has an empty value.
     `program` is the text after `--`, or None. Commands remove the options that they support from `limits`.
     """
 
@@ -121,7 +121,7 @@ class Line:
 def read_line(text: str, *, document: bool) -> Line:
     """Return the parts of a line.
 
-    In a document it may contain `{name}`, but no options that a line can't limit.
+    In a document, a line can contain `{name}`, but no options that a line can't limit.
 
     Raises RuleRefused with the reason.
     """
@@ -180,7 +180,7 @@ def _flag(line: Line, option: str) -> None:
 def _option(line: Line, option: str, value: str) -> None:
     if option in _NAMESPACE:
         if line.namespaces:
-            raise RuleRefused("-n is written twice: keep one")
+            raise RuleRefused("-n is written twice: keep one of them")
         line.namespaces = tuple(namespace_text(word) for word in value.split(","))
     elif option == "--subresource":
         line.subresource = value

@@ -1,4 +1,6 @@
-"""What a replacement (PUT) changes in the existing object: values by path, as a patch would set them."""
+"""Determines what a replacement (PUT) changes in the existing object, as values by path, like those of a
+patch.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +11,20 @@ from sessions_app.policy.commands.kubernetes.bodies import KEYED, Path, written_
 from sessions_app.policy.commands.kubernetes.noted import NOTE
 from sessions_app.policy.commands.kubernetes.wants import Differs, same
 
-# Fields that the API server sets itself, and keeps if they are left out.
+# Fields that the API server sets itself, and keeps if a request leaves them out.
 _ITS_OWN = frozenset(
     ("metadata", key)
     for key in ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
 )
-# Fields that the API server ignores in a replacement, apart from the version, a precondition that it checks
-# itself.
+# Fields that the API server ignores in a replacement. The version isn't ignored: it is a precondition that
+# the API server checks.
 _UNREAD = (("metadata", "generation"), ("metadata", "resourceVersion"))
 _TAGS = (("metadata", "annotations"), ("metadata", "labels"))
 _ABSENT = object()
 
 
 def changes(target: Mapping[str, Any], body: Mapping[str, Any], *, built_in: bool) -> dict[Path, Any]:
-    """Return each value that differs, by path; None for one that is removed. kubectl's own note is left out.
+    """Return each value that differs, by path; None for a removed value. kubectl's own note is left out.
 
     `built_in`: the API server ignores the status in a replacement. Raises Differs for a change to fields that
     only the API server writes.

@@ -46,7 +46,7 @@ def full_name(group: str, resource: str) -> str:
 
 
 def group_name(group: str) -> str:
-    """Return a group's name for a sentence: the core group's own name is empty."""
+    """Return a group's name for use in a sentence, because the core group's own name is empty."""
     return group or "the core"
 
 
@@ -117,7 +117,9 @@ _BY_PLACE = {(one.group, one.plural): one for one in _BY_WORD.values()}
 
 
 def find_resource(word: str) -> Resource:
-    """Return the resource that kubectl means by a word: `deploy`, `deployments.apps`. Raises RuleRefused."""
+    """Return the resource that kubectl understands by a word: `deploy`, `deployments.apps`. Raises
+    RuleRefused.
+    """
     plain, _, group = word.partition(".")
     if not group:
         if word not in _BY_WORD:
@@ -148,7 +150,7 @@ def known_resource(group: str, plural: str) -> Resource:
 
 
 def plural_of(group: str, kind: str) -> str:
-    """Return the plural of a built-in kind, such as `Deployment` of `apps`; empty if it is not known."""
+    """Return the plural of a built-in kind, such as `Deployment` of `apps`; empty if unknown."""
     return next(
         (one.plural for one in _BY_PLACE.values() if (one.group, one.singular) == (group, kind.lower())), ""
     )

@@ -26,7 +26,8 @@ ANY = "*"
 CONNECTS = frozenset(
     ("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy", "nodes/proxy")
 )
-# Use a kubectl line for these: it names the program, ports or container, so each use can be compared with it.
+# Use a kubectl line for these: the line names the program, ports or container, so each use can be compared
+# with it.
 NEVER_BY_RULE = {"pods/exec": "exec", "pods/attach": "attach", "pods/portforward": "port-forward"}
 # Requests to these continue for as long as their connection is open, even if the right is revoked.
 STREAMS = CONNECTS | {"pods/log"}
@@ -76,8 +77,8 @@ class PolicyRule:
 class Right:
     """A rule with placeholders for values.
 
-    `asked` are the verbs that its line needs in order to work; `verbs` are all verbs that it grants. No names
-    means every object; no namespaces, the whole cluster.
+    `asked` are the verbs that a line needs in order to work; `verbs` are all verbs that the right grants. No
+    names means every object; no namespaces, the whole cluster.
     """
 
     verbs: tuple[str, ...]
@@ -89,7 +90,7 @@ class Right:
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once."""
+        """The right's parameters, without duplicates."""
         return tuple(
             dict.fromkeys(name for text in (*self.names, *self.namespaces) for name in slots_of(text))
         )
@@ -103,7 +104,7 @@ class Right:
         )
 
     def matches(self, request: Request, types: Mapping[str, ParameterType]) -> Iterator[Mapping[str, str]]:
-        """Yield the values with which it permits a request; nothing if it does not."""
+        """Yield the parameter values with which the right permits a request; nothing if it does not."""
         if (
             word_listed(request.verb, self.verbs)
             and word_listed(request.group, self.groups)
@@ -124,10 +125,10 @@ class Right:
     def rules(
         self, types: Mapping[str, ParameterType], free: Collection[str] = ()
     ) -> Iterator[tuple[str, PolicyRule]]:
-        """Yield its rules by namespace ("": the whole cluster), expanding parameters with few values.
+        """Yield the right's rules by namespace ("": the whole cluster), expanding parameters with few values.
 
-        RBAC allows any name for a parameter with many values that is `free` at each run. The gateway compares
-        it.
+        For a parameter that is `free` at each run and has many values, RBAC allows any name, and the gateway
+        compares it.
         """
         for values in assignments(self.slots, types):
             right = self.filled(values)
@@ -139,7 +140,7 @@ class Right:
 
     @property
     def things(self) -> tuple[str, ...]:
-        """Its resources, each with its group: `deployments.apps`."""
+        """The right's resources, each with its group: `deployments.apps`."""
         return full_names(self.groups, self.resources)
 
     @property

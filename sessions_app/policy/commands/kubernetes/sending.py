@@ -1,4 +1,4 @@
-"""Lines that consist of a single request, which Stint can send itself without a client like kubectl."""
+"""Lines that consist of a single request, which Stint can send without a client like kubectl."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ SEVERAL = "it is not a single request that Stint can send itself: use kubectl"
 class Sending:
     """The single request that runs a line.
 
-    `group` and `place` form its path once the version is known. What a `rollout undo` sends is known once the
-    revisions are read.
+    `group` and `place` form the request's path once the version is known. The content of a `rollout undo` is
+    known only after the revisions are read.
     """
 
     method: str
@@ -42,17 +42,17 @@ class Sending:
     def sent_to(
         self, target: Mapping[str, Any] | None, history: Sequence[Mapping[str, Any]], unread: str
     ) -> Sent:
-        """Return the request to an existing object, if the object was read. Raises RuleRefused."""
+        """Return the request with the data that was read from the existing object. Raises RuleRefused."""
         if isinstance(self.check, Undoes) and target is not None:
             return put_back(self.check.plural, target, history)
         return replace(self.sent, target=target, history=tuple(history), unread=unread)
 
     def path(self, version: str) -> str:
-        """Return its path for one version of its group."""
+        """Return the request's path for one version of its group."""
         return f"/apis/{self.group}/{version}{self.place}" if self.group else f"/api/{version}{self.place}"
 
     def request(self, version: str) -> KubeRequest:
-        """Return it as the API server reads it. Raises RuleRefused."""
+        """Return the request as the API server reads it. Raises RuleRefused."""
         return read_request(self.method, self.path(version), self.query)
 
 
@@ -70,7 +70,7 @@ def _is_one(step: Step) -> bool:
     if any(len(one) > 1 for one in lists) or not (right.names or right.asked == ("list",)):
         return False
     if isinstance(check, Writes):
-        # Without a number in its line, the number is unknown.
+        # Without a number in the line, the number of replicas is unknown.
         return not any(isinstance(one.want, Count) for one in check.fields)
     if isinstance(check, Enters):
         return bool(check.words)

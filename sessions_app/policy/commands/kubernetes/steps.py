@@ -1,4 +1,4 @@
-"""The requests that one line sends: the target of each, the check for its query and body, and its line in the
+"""The requests that one line sends: the target of each, the check of its query and body, and its line in the
 record.
 """
 
@@ -21,8 +21,8 @@ _IMPLY = frozenset(("scale", "logs", "exec", "attach", "port-forward"))
 class Step:
     """One kind of request of a line.
 
-    `says` are the words of the line before its object; if empty, the API verb. `main`: the request is the run
-    itself, not one that kubectl sends around it. `bare`: the line has only the object's name.
+    `says` are the words of the line before the object; if empty, the API verb. `main`: the request is the run
+    itself, not a request that kubectl sends around it. `bare`: the line has only the object's name.
     """
 
     right: Right
@@ -33,11 +33,11 @@ class Step:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once."""
+        """The step's parameters, without duplicates."""
         return tuple(dict.fromkeys((*self.right.slots, *self.check.names)))
 
     def filled(self, values: Mapping[str, str]) -> Step:
-        """Return the step with the known values in place."""
+        """Return the step with the known values inserted."""
         return replace(self, right=self.right.filled(values), check=self.check.filled(values))
 
     def line(self, request: KubeRequest, taken: Taken) -> tuple[str, ...]:

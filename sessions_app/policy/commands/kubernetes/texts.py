@@ -1,6 +1,6 @@
 """Names and namespaces with placeholders for values: `web-{env}`.
 
-A value fills part of a name and never changes the kind of thing that it names.
+A value fills part of a name, and never changes what kind of object the name belongs to.
 """
 
 from __future__ import annotations
@@ -92,12 +92,12 @@ def written(text: Text) -> str:
 
 
 def slots_of(text: Text) -> Iterator[str]:
-    """Return the parameters that it uses."""
+    """Return the parameters in the text."""
     return (piece.name for piece in text if isinstance(piece, Slot))
 
 
 def fill(text: Text, values: Mapping[str, str]) -> Text:
-    """Return the text with the known values in place and adjacent literal text joined."""
+    """Return the text with the known values inserted and adjacent literal text joined."""
     filled: list[str | Slot] = []
     for piece in text:
         part = values.get(piece.name, piece) if isinstance(piece, Slot) else piece
@@ -116,8 +116,8 @@ def literal(text: Text) -> str | None:
 def match(
     text: Text, value: str, types: Mapping[str, ParameterType], known: Mapping[str, str]
 ) -> Mapping[str, str] | None:
-    """Return the values that turn the text into `value`, together with those already known; None if there are
-    none.
+    """Return the parameter values with which the text equals `value`, together with those already known; None
+    if there are none.
 
     A value for two placeholders has at most MAX_SPLIT characters, because every split is tried.
     """

@@ -15,13 +15,13 @@ from sessions_app.policy.commands.kubernetes.texts import Text, name_text
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """A resource, and the names of its objects if the line has any."""
+    """A resource, with the names of its objects if the line has any."""
 
     resource: Resource
     names: tuple[Text, ...]
 
     def right(self, line: Line, asked: tuple[str, ...], also: tuple[str, ...] = (), sub: str = "") -> Right:
-        """Return the right to some verbs on it, in the namespaces of a line.
+        """Return the right to use some verbs on the resource, in the namespaces of a line.
 
         `asked` are the verbs that the line needs.
 
@@ -76,7 +76,7 @@ def plain(word: str) -> str:
 
 
 def pods_of(words: Sequence[str]) -> Iterator[Thing]:
-    """Parse `web-1` or `pod/web-1`; without a name, any pod. Raises RuleRefused."""
+    """Parse `web-1` or `pod/web-1`; without a name, any pod is meant. Raises RuleRefused."""
     pods = find_resource("pods")
     for word in words or [""]:
         thing = _by_slash(word) if "/" in word else Thing(pods, (name_text(word),) if word else ())

@@ -1,4 +1,4 @@
-"""The requests that kubectl sends for a line, so that a line can be decided before it is run."""
+"""Derives the requests that kubectl sends for a line, so that a line can be decided before it is run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sessions_app.policy.commands.kubernetes.things import parse_things
 def requests_of(line: str) -> Iterator[tuple[KubeRequest, Sent]]:
     """Yield the requests of a line, in order.
 
-    They have no API version, because a line has none. Raises RuleRefused.
+    The requests have no API version, because a line has none. Raises RuleRefused.
     """
     plain = line.removeprefix("kubectl ")
     steps = _applied(plain) if plain.split()[:1] == ["apply"] else parse_line(line, document=False)

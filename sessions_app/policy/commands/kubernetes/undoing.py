@@ -41,7 +41,7 @@ _TEMPLATE, _ANNOTATIONS = "/spec/template", "/metadata/annotations"
 
 @dataclass(frozen=True, slots=True)
 class Undoes(Check):
-    """A patch that restores one of the target's own revisions, which are in `sent.history`."""
+    """A patch that restores one of the target's own revisions. The revisions are in `sent.history`."""
 
     plural: str
 
@@ -62,7 +62,9 @@ class Undoes(Check):
         raise Differs("it restores a template that no revision of the target has", near=1)
 
     def _may_put_back(self, sent: Sent) -> bool:
-        """Whether it has the form in which kubectl restores a revision. A patch of some fields never does."""
+        """Whether a patch has the form in which kubectl restores a revision. A patch of some fields never
+        does.
+        """
         if self.plural != "deployments":
             return sent.media_type == STRATEGIC and _replaces_template(sent.body)
         body = sent.body if sent.media_type == JSON_PATCH and isinstance(sent.body, list) else []
@@ -147,7 +149,8 @@ def _number(revision: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value without the defaults that Go adds: metadata without a time, and empty resources.
+    """Return a value without the defaults that Go adds, which are metadata without a time, and empty
+    resources.
 
     Other nulls stay: in a map of strings, such as labels, Go reads null as a key with an empty string.
     """

@@ -1,4 +1,4 @@
-"""The values that a line accepts in one position of a body or a query: text with placeholders, a listed
+"""The values that a line accepts at one position in a body or a query: text with placeholders, a listed
 value, a number or a time.
 """
 
@@ -17,7 +17,7 @@ from sessions_app.policy.commands.parameters import Int, ParameterType, ValueRef
 
 Types = Mapping[str, ParameterType]
 Values = Mapping[str, str]
-# RFC 3339, as Go writes a time.
+# RFC 3339, in Go's format.
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})")
 
 
@@ -35,29 +35,29 @@ class Differs(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """The values that are accepted in one position."""
+    """The values that are accepted at one position."""
 
     def filled(self, values: Values) -> Want:
-        """Return it with the known values in place."""
+        """Return the accepted values with the known parameter values inserted."""
         del values
         return self
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses."""
+        """The parameters in the accepted values."""
         return ()
 
     @property
     def shown(self) -> str:
-        """A description of the accepted values."""
+        """The accepted values as text."""
         raise NotImplementedError
 
     def take(self, value: Any, types: Types, known: Values) -> Values:
-        """Return the values of its placeholders together with the known ones. Raises Differs."""
+        """Return the values of the placeholders together with the known ones. Raises Differs."""
         raise NotImplementedError
 
     def sample(self) -> Any:
-        """Return a value that it accepts, if all of its values are known."""
+        """Return an accepted value, if all parameter values are known."""
         raise NotImplementedError
 
 
@@ -106,7 +106,7 @@ class Said(Want):
 
 @dataclass(frozen=True, slots=True)
 class Listed(Want):
-    """One of these JSON values. The first is the most common."""
+    """One of these JSON values. The first value is the most common."""
 
     values: tuple[Any, ...]
 

@@ -1,4 +1,6 @@
-"""Whether one check of a request's query and body is within another. If unproven, the answer is no."""
+"""Whether one check of a request's query and body is within another. If this can't be proven, the answer is
+no.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ from sessions_app.policy.commands.within import Names, type_within
 
 
 def check_within(inner: Check, outer: Check, types: Types, given: Types, names: Names) -> bool:
-    """Whether one check accepts everything that another accepts.
+    """Whether the outer check accepts everything that the inner one accepts.
 
     `types` are the types of the inner check's parameters, `given` those of the outer check's, and `names`
     maps each outer parameter to its counterpart.
@@ -48,7 +50,7 @@ def check_within(inner: Check, outer: Check, types: Types, given: Types, names: 
 
 
 class _Both:
-    """The parameters of both sides."""
+    """The parameters of both checks."""
 
     def __init__(self, types: Types, given: Types, names: Names) -> None:
         self.types, self.given, self.names = types, given, names
@@ -57,7 +59,7 @@ class _Both:
         return text_within(inner, outer, self.types, self.given, self.names)
 
     def option(self, inner: Text | None, outer: Text | None) -> bool:
-        """Whether one option is within another, by whether each requires, allows or excludes a value."""
+        """Whether one option is within another, given whether each requires, allows or excludes a value."""
         return outer is None or (inner is not None and self.text(inner, outer))
 
     def fields(self, inner: Writes | Applies, outer: Writes | Applies) -> bool:
@@ -106,7 +108,7 @@ class _Both:
 
 
 def text_within(inner: Text, outer: Text, types: Types, given: Types, names: Names) -> bool:
-    """Whether every text that matches one also matches the other."""
+    """Whether every text that `inner` matches is also matched by `outer`."""
     if (text := literal(inner)) is not None:
         found = match(outer, text, given, {})
         return found is not None and all(names.value(name, value) for name, value in found.items())
@@ -183,9 +185,9 @@ _WITHIN: dict[type, Callable[[Any, Any, _Both], bool]] = {
 
 
 def may_carry_the_same(one: Check, other: Check) -> bool:
-    """Whether some request could pass both. Returns True if in doubt."""
+    """Whether some request could pass both checks. Returns True if in doubt."""
     if {type(one), type(other)} <= {Writes, Applies, Undoes} and type(one) is not type(other):
-        # An undo replaces a whole template, and these fields are values inside one.
+        # An undo replaces a whole template, and these fields are values inside a template.
         return Undoes not in (type(one), type(other))
     if isinstance(one, Writes) and isinstance(other, Writes):
         return {field.path for field in one.fields} == {field.path for field in other.fields}

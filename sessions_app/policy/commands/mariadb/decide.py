@@ -20,7 +20,7 @@ class CompiledSet(shared.CompiledSet):
     """The privileges of one grant."""
 
     def privileges(self) -> tuple[Privilege, ...]:
-        """Return every privilege that the grant's account gets, each once, with complete names.
+        """Return every privilege of the grant's account, without duplicates, with complete names.
 
         Raises ValueError for a set that was compiled without values.
         """
@@ -55,5 +55,5 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """Return the commands of a grant in document order, with bound values and the values that are free."""
+    """Return the commands of a grant in document order, with their bound and free values."""
     return _DIALECT.describe(compiled)

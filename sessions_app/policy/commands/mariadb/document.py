@@ -28,9 +28,9 @@ class MariaDBRule(PrivilegeRule):
         check_name(text)
 
     def privileges(self) -> tuple[Privilege, ...]:
-        """Return the privileges that it grants, with placeholders for parameters.
+        """Return the privileges that the command grants, with placeholders for parameters.
 
-        Raises LineRefused if the strict parser refuses it.
+        Raises LineRefused if the strict parser refuses the command.
         """
         return parse_template(self.grant)
 

@@ -1,7 +1,7 @@
 """The strict parser for privileges as people write them: `SELECT, UPDATE (status) ON shop.orders`.
 
-It parses what MariaDB allows between GRANT and TO for one table or routine, with its database. It refuses
-everything else. In a command set, `{name}` stands for one whole name.
+The parser accepts what MariaDB allows between GRANT and TO for one table or routine, with its database, and
+refuses everything else. In a command set, `{name}` takes the place of one whole name.
 
 Names of databases and tables are compared exactly, and names of columns and routines in lowercase, as MariaDB
 does.
@@ -17,7 +17,7 @@ from sessions_app.policy.commands.privileges.privilege import Name
 from sessions_app.policy.commands.privileges.privilege import Privilege as AnyPrivilege
 from sessions_app.policy.commands.privileges.reading import LineRefused, Reader, Spelling, distinct
 
-# Characters.
+# The maximum length of a name, in characters.
 MAX_NAME = 64
 # Schemas of the server itself, and the one with Stint's own table and events.
 SYSTEM = frozenset(("mysql", "sys", "information_schema", "performance_schema", "stint"))
@@ -45,12 +45,12 @@ _REFUSED_WORDS = {
 
 
 def parse_line(line: str) -> tuple[Privilege, ...]:
-    """Return the privileges that a line names, each once. Raises LineRefused."""
+    """Return the privileges that a line names, without duplicates. Raises LineRefused."""
     return distinct(list(_privileges(Reader(line, SPELLING, slots=False))))
 
 
 def parse_template(line: str) -> tuple[Privilege, ...]:
-    """Like `parse_line`, but `{name}` may stand for a whole name. Raises LineRefused."""
+    """Parse like `parse_line`, but `{name}` can take the place of a whole name. Raises LineRefused."""
     return distinct(list(_privileges(Reader(line, SPELLING, slots=True))))
 
 

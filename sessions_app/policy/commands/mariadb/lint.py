@@ -32,7 +32,7 @@ def _privilege_findings(
             "system",
             where,
             "system schemas contain accounts and settings that all users rely on",
-            "remove it: no grant can include it",
+            "remove the privilege: no grant can include it",
         )
     if one.privilege == "EXECUTE":
         yield Finding(
@@ -40,6 +40,6 @@ def _privilege_findings(
             "definer",
             where,
             f"`{one}` may run with the privileges of the account that defined it",
-            "check what the routine does, and accept it with that as the reason",
+            "check what the routine does, and accept the finding with that as the reason",
         )
     yield from name_findings(document, rule, one, where)

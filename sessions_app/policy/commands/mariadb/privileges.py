@@ -15,7 +15,7 @@ from sessions_app.policy.commands.privileges.privilege import Name, Slot
 
 ObjectKind = Literal["table", "column", "function", "procedure"]
 
-# Privileges that can be granted, by kind of object. Those that are missing let their holder create objects or
+# Privileges that can be granted, by kind of object. The missing ones let their holder create objects or
 # change what others run.
 PRIVILEGES: Mapping[ObjectKind, tuple[str, ...]] = {
     "table": ("SELECT", "INSERT", "UPDATE", "DELETE"),

@@ -1,7 +1,8 @@
 """The decision on privileges: the only function that decides for the tester, the API and the pages, and the
 privileges that a connector grants.
 
-A line is allowed if the set has every privilege that it names. A privilege on a table covers its columns.
+A line is allowed if the set contains every privilege that the line names. A privilege on a table covers its
+columns.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sessions_app.policy.documents import Problem
 
 @dataclass(frozen=True, slots=True)
 class CompiledPrivileges(answers.CompiledCommand):
-    """One command of a compiled set: its privileges with bound values in place, and the types of its free
+    """One command of a compiled set: its privileges with bound values inserted, and the types of its free
     parameters.
     """
 
@@ -34,7 +35,9 @@ class CompiledPrivileges(answers.CompiledCommand):
     types: Mapping[str, ParameterType]
 
     def granted(self) -> Iterator[Privilege]:
-        """Yield its privileges for every combination of listed values; none with an open parameter."""
+        """Yield the command's privileges for every combination of listed values; none if a parameter is
+        open.
+        """
         names = dict.fromkeys(name for one in self.privileges for name in one.slots)
         listed = {name: type_.choices for name in names if isinstance(type_ := self.types[name], Choice)}
         for values in product(*listed.values()):
@@ -57,7 +60,7 @@ class CompiledSet(answers.CompiledSet):
     left_out: tuple[CompiledPrivileges, ...]
 
     def privileges(self) -> tuple[Privilege, ...]:
-        """Return every privilege that the grant's account gets, each once, with complete names.
+        """Return every privilege of the grant's account, without duplicates, with complete names.
 
         Raises ValueError for a set that was compiled without values.
         """
@@ -81,8 +84,9 @@ class Dialect:
     """What differs between servers.
 
     ``parse_line`` returns the privileges of a line, or raises LineRefused. ``fault`` returns, as a clause,
-    why no grant may include a privilege with complete names; None if grants may. ``instead`` says what to do.
-    ``target`` returns the object of a privilege as a line names it, and ``words`` the words of a line.
+    why no grant can include a privilege with complete names; None if grants can. ``instead`` is what to do
+    instead. ``target`` returns the object of a privilege as a line names it, and ``words`` the words of a
+    line.
     """
 
     parse_line: Callable[[str], tuple[Privilege, ...]]
@@ -147,9 +151,7 @@ class Dialect:
         return None
 
     def describe(self, compiled: CompiledSet) -> list[CommandView]:
-        """Return the commands of a grant in document order, with bound values and the values that
-        are free.
-        """
+        """Return the commands of a grant in document order, with their bound and free values."""
         return [self._view(command) for command in compiled.commands]
 
     def _view(self, command: CompiledPrivileges) -> CommandView:
@@ -164,7 +166,7 @@ class Dialect:
         )
 
     def _check_names(self, document: PrivilegeSet, bound: Mapping[str, str]) -> None:
-        """Check that each value is one whole name, and that grants may include what it names."""
+        """Check that each value is one whole name, and that grants can include the named object."""
         for rule in document.commands:
             for one in rule.privileges():
                 for name in one.slots:
@@ -212,7 +214,7 @@ class Dialect:
     def _difference(self, nearest: Privilege, asked: Privilege) -> str:
         target = self.target(asked)
         if asked.kind == "role":
-            return f"the role {clip(asked.plain_names[0])} is not one of those granted here"
+            return f"the role {clip(asked.plain_names[0])} is not one of the roles granted here"
         if _same(nearest, asked) and nearest.kind == "column" and asked.kind == "table":
             return f"{asked.privilege} on the whole of {target} is not granted, only on some of its columns"
         if _same(nearest, asked):

@@ -31,7 +31,7 @@ class PrivilegeRule(CommandRule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once. Raises LineRefused."""
+        """The command's parameters, without duplicates. Raises LineRefused."""
         return tuple(dict.fromkeys(name for one in self.privileges() for name in one.slots))
 
     @staticmethod
@@ -41,9 +41,9 @@ class PrivilegeRule(CommandRule):
 
     @abstractmethod
     def privileges(self) -> tuple[Privilege, ...]:
-        """Return the privileges that it grants, with placeholders for parameters.
+        """Return the privileges that the command grants, with placeholders for parameters.
 
-        Raises LineRefused if the strict parser refuses it.
+        Raises LineRefused if the strict parser refuses the command.
         """
 
     def choices(self) -> Iterator[Mapping[str, str]]:
@@ -74,8 +74,8 @@ class PrivilegeSet(CommandSetDocument):
         for name, type_ in rule.where.items():
             if not isinstance(type_, Choice):
                 message = (
-                    f"needs a choice, because {self.SERVER} needs every name in advance: list the names, or"
-                    " move it to parameters"
+                    f"needs a choice, because {self.SERVER} needs every name in advance: list the "
+                    "names, or move the parameter to parameters"
                 )
                 yield Problem(f"{path}.where.{name}", message)
                 continue
@@ -83,7 +83,9 @@ class PrivilegeSet(CommandSetDocument):
             yield from _name_problems(f"{path}.where.{name}", rule, type_)
         if count > MAX_CHOICES:
             yield Problem(
-                f"{path}.where", f"has {count} combinations, more than the limit of {MAX_CHOICES}: narrow it"
+                f"{path}.where",
+                f"has {count} combinations of values, more than the limit of {MAX_CHOICES}: narrow "
+                "the choices",
             )
 
 

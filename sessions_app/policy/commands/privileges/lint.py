@@ -1,4 +1,6 @@
-"""What the linters for databases share: what a set of privileges allows beyond what is obvious."""
+"""What the linters for databases share: findings about what a set of privileges allows beyond what is
+obvious.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ def _open_name(type_: ParameterType, name: str, one: Privilege, where: str) -> I
             "free_schema",
             where,
             f"{{{name}}} lets the requester choose any schema, including system schemas",
-            "write the schema, or a choice of schemas",
+            "write out the schema, or use a choice of schemas",
         )
     elif type_.kind in _LOOSE:
         yield Finding(
@@ -51,7 +53,7 @@ def _open_name(type_: ParameterType, name: str, one: Privilege, where: str) -> I
             "free_name",
             where,
             f"{{{name}}} is {type_.limits}: a grant could name objects that are created later",
-            "use a choice, or accept it and state why any of them may be named",
+            "use a choice, or accept the finding and state why any of them can be named",
         )
 
 
@@ -87,7 +89,10 @@ def effect_findings(rule: PrivilegeRule, index: int) -> Iterator[Finding]:
         yield _effect("error", where, f"{words} changes data, but its effect is `read`", "change")
     elif rule.effect != "destructive" and "TRUNCATE" in given:
         yield _effect(
-            "error", where, "TRUNCATE empties the table at once and bypasses its row triggers", "destructive"
+            "error",
+            where,
+            "TRUNCATE empties the table immediately and bypasses its row triggers",
+            "destructive",
         )
     elif rule.effect != "destructive" and "DELETE" in given:
         yield _effect("warning", where, "DELETE without a condition empties the table", "destructive")

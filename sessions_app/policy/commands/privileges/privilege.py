@@ -48,14 +48,14 @@ class Privilege:
 
     @property
     def included(self) -> Self | None:
-        """Return the privilege that comes with this one, because it is useless without it; None if there
+        """Return the privilege that this one includes, because this one is useless without it; None if there
         is none.
         """
         return None
 
     @property
     def same_object(self) -> object:
-        """What else must be equal, apart from the kind and the names, for two objects to be the same."""
+        """What else must be equal, in addition to the kind and the names, for two objects to be the same."""
         return None
 
     def filled(self, values: Mapping[str, str]) -> Self:

@@ -1,4 +1,4 @@
-"""Reads a list of privileges as people write it: `SELECT, UPDATE (status) ON app.orders`."""
+"""Parses a list of privileges as people write it: `SELECT, UPDATE (status) ON app.orders`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_PRIVILEGES = 200
 
 
 class LineRefused(RuleRefused):
-    """A line that is not a list of privileges. ``reason`` is a sentence for its author."""
+    """A line that is not a list of privileges. ``reason`` is a sentence for the line's author."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Token:
 
     @property
     def keyword(self) -> str:
-        """The word in uppercase; empty if it is not a word."""
+        """The word in uppercase; empty if the token is not a word."""
         return self.text.upper() if self.kind == "word" else ""
 
 
@@ -61,7 +61,7 @@ class Reader:
     """The tokens of one line, from left to right."""
 
     def __init__(self, line: str, spelling: Spelling, *, slots: bool) -> None:
-        """``slots``: `{name}` may stand for a whole name. Raises LineRefused."""
+        """``slots``: `{name}` can take the place of a whole name. Raises LineRefused."""
         self._spelling = spelling
         self._tokens = _tokens(line, spelling.token, slots=slots)
         self._at = 0
@@ -76,7 +76,7 @@ class Reader:
         return token.keyword == what or (token.kind == "mark" and token.text == what)
 
     def take(self, what: str) -> bool:
-        """Consume this mark or keyword if it is the next token, and return whether it was."""
+        """Consume this mark or keyword if it is the next token, and return whether it was consumed."""
         if self.at(what):
             self._at += 1
             return True
@@ -117,9 +117,9 @@ class Reader:
         return found
 
     def wanted(self, refused: Mapping[str, str]) -> list[tuple[str, tuple[Name, ...]]]:
-        """Consume the privileges before ON, and ON. Return each with its columns.
+        """Consume the privileges before ON, and ON itself. Return each privilege with its columns.
 
-        ``refused`` maps words that no command may contain to the reason. Raises LineRefused.
+        ``refused`` maps words that no command can contain to the reason. Raises LineRefused.
         """
         found = [self._privilege(refused)]
         while self.take(","):
@@ -141,8 +141,8 @@ class Reader:
         """Raise LineRefused if anything follows."""
         if self.at("TO"):
             raise LineRefused(
-                "remove TO and everything after it: the grant's own role gets it, never PUBLIC or another"
-                " role"
+                "remove TO and everything after it: privileges go to the grant's own role, never to "
+                "PUBLIC or another role"
             )
         if self.at("WITH"):
             raise LineRefused("WITH GRANT OPTION and WITH ADMIN OPTION are not allowed: remove them")
@@ -175,7 +175,7 @@ def _tokens(line: str, pattern: re.Pattern[str], *, slots: bool) -> list[Token]:
 
 
 def distinct(found: list[_Found]) -> tuple[_Found, ...]:
-    """Return the privileges of a line, each once. Raises LineRefused if there are too many."""
+    """Return the privileges of a line without duplicates. Raises LineRefused if there are too many."""
     if len(found) > MAX_PRIVILEGES:
         raise LineRefused(f"a line names at most {MAX_PRIVILEGES} privileges: write several commands")
     return tuple(dict.fromkeys(found))

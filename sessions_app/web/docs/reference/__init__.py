@@ -1,1 +1,3 @@
-"""The reference: pages generated from the code, one entry for each setting, key, error, event and command."""
+"""The reference: pages generated from the code, with one entry for each setting, key, error, event and
+command.
+"""

@@ -19,7 +19,7 @@ _OF_RULES = tuple(CommandRule.model_fields)
 
 
 def shared_page() -> Page:
-    """Return the page with what is the same for every kind."""
+    """Return the page about keys that every kind shares."""
     return Page(
         "command-sets",
         "Command sets",
@@ -30,8 +30,9 @@ def shared_page() -> Page:
             Part(
                 "Parameter types",
                 [_type(getattr(parameters, name)) for name in PARAMETER_TYPES],
-                "A parameter is written with the key that names its type. No value is empty, begins with `-`"
-                " (except a negative number within its range), or contains an invisible character.",
+                "A parameter is defined by the key that names its type. A value can't be empty, begin "
+                "with `-` (except a negative number within its range), or contain an invisible "
+                "character.",
             ),
         ],
     )
@@ -57,7 +58,7 @@ def _page(kind: CommandKind) -> Page:
 
 
 def _rules(document: type[CommandSetDocument]) -> Iterator[type[CommandRule]]:
-    """Yield the kinds of commands that a document can list."""
+    """Yield the rule classes for the commands that a document can list."""
     yield from _models(document.model_fields["commands"].annotation)
 
 

@@ -1,4 +1,4 @@
-"""The commands: `stint` for people, and `manage.py` for administrators of the server."""
+"""The reference of commands: `stint` for people, and `manage.py` for server administrators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from broker.cli.main import cli
 from broker.cli.options import common
 from sessions_app.web.docs.reference.entries import Entry, Page, Part
 
-# The options that every command of Django has.
+# The options that Django adds to every command.
 _OF_DJANGO = re.compile(
     r" \[(-h|--help|--version|-v \{0,1,2,3\}|--verbosity|--settings( SETTINGS)?|--pythonpath("
     r" PYTHONPATH)?|--traceback|"
@@ -45,8 +45,8 @@ def manage_page() -> Page:
     return Page(
         "manage",
         "The manage.py commands",
-        "Every command of the server, with its options. Run them as the account of Stint, with its"
-        " environment.",
+        "Every command of the server, with its options. Run them as the account that runs Stint, with "
+        "the same environment.",
         [Part("Commands", [_of_django(app, name) for name, app in sorted(own.items())])],
     )
 
@@ -66,7 +66,7 @@ def _options(context: click.Context, params: Sequence[click.Parameter]) -> list[
 
 
 def _text(help_: str | None) -> str:
-    """Return a help text as Markdown. Paragraphs that click leaves as they are become blocks of text."""
+    """Return a help text as Markdown. Paragraphs that click doesn't rewrap become preformatted blocks."""
     return "\n\n".join(
         (
             f"```text\n{textwrap.dedent(block.removeprefix(chr(8)).strip(chr(10)))}\n```"

@@ -1,4 +1,4 @@
-"""The keys of documents, from the models that parse them."""
+"""Describes the keys of documents, from the models that parse them."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _SIMPLE = {
     "object": "a mapping",
     "null": "null",
 }
-# The types of parameters, which have a page of their own.
+# The parameter types, which have a page of their own.
 PARAMETER_TYPES = ("Choice", "Int", "Pattern", "PathBelow", "Name", "Cidr", "Duration", "WorkflowValue")
 _ANY_TYPE = "a [parameter type](/docs/reference/command-sets/#part-parameter-types)"
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one model, and of the models in it. ``anchors`` come before the anchor of each."""
+    """The keys of one model and of its nested models. ``anchors`` is the prefix of each anchor."""
 
     schema: Schema
     definitions: Mapping[str, Schema]
     anchors: str = ""
 
     def entries(self, *, only: Sequence[str] | None = None, but: Sequence[str] = ()) -> list[Entry]:
-        """Return an entry for each key, those of inner mappings behind theirs."""
+        """Return an entry for each key; the keys of a nested mapping follow the key that contains it."""
         return list(self._keys(self.schema, "", only=only, but=but))
 
     def _keys(
@@ -72,12 +72,12 @@ class Keys:
         )
 
     def _text_of(self, said: Schema) -> str:
-        """Return the description of the model that a key holds."""
+        """Return the description of the model of a key's value; empty if the value has no model."""
         names = [name for name, _ in self._inner(said)]
         return str(self.definitions[names[0]].get("description", "")) if names else ""
 
     def _inner(self, said: Schema) -> Iterator[tuple[str, str]]:
-        """Yield the models that a key can hold, with `[]` if it holds a list of them."""
+        """Yield the models that can be the value of a key, with `[]` if the value is a list of them."""
         if reference := said.get("$ref"):
             yield reference.removeprefix(_DEFINITION), ""
         for option in (*said.get("anyOf", ()), *said.get("oneOf", ()), *said.get("allOf", ())):
@@ -88,7 +88,7 @@ class Keys:
             yield from ((name, ".*") for name, _ in self._inner(values))
 
     def in_words(self, said: Schema) -> str:
-        """Return what values a schema accepts."""
+        """Return a description of the values that a schema accepts."""
         if reference := said.get("$ref"):
             name = reference.removeprefix(_DEFINITION)
             return _ANY_TYPE if name in PARAMETER_TYPES else "a mapping"
@@ -125,13 +125,13 @@ class Keys:
 
 
 def keys_of(model: type[BaseModel], anchors: str = "") -> Keys:
-    """Return the keys of a model, under the names that documents use."""
+    """Return the keys of a model, by their names in documents."""
     schema = model.model_json_schema(by_alias=True)
     return Keys(schema, schema.get("$defs", {}), anchors)
 
 
 def text_of(model: type[BaseModel]) -> str:
-    """Return what the docstring of a model says."""
+    """Return the text of a model's docstring."""
     return str(model.model_json_schema(by_alias=True).get("description", "")).replace("``", "`")
 
 
@@ -141,7 +141,7 @@ def fence(source: str) -> str:
 
 
 def _values(said: Schema) -> Schema:
-    """Return the schema of the values of a mapping, whatever its keys may be; empty if there is none."""
+    """Return the schema of a mapping's values; empty if there is none."""
     values: object = said.get("additionalProperties") or next(
         iter(said.get("patternProperties", {}).values()), {}
     )

@@ -34,17 +34,17 @@ class Entry:
 
     @property
     def place(self) -> str:
-        """Return its anchor."""
+        """Return the entry's anchor."""
         return self.anchor or anchor_of(self.title)
 
     @property
     def html(self) -> SafeString:
-        """Return its meaning."""
+        """Return the entry's meaning as HTML."""
         return render_text(self.text)
 
     @property
     def lines(self) -> Iterator[tuple[str, SafeString]]:
-        """Yield its facts."""
+        """Yield the entry's facts."""
         yield from ((label, render_line(fact)) for label, fact in self.facts)
 
 
@@ -58,18 +58,18 @@ class Part:
 
     @property
     def place(self) -> str:
-        """Return its anchor, which no entry has."""
+        """Return the section's anchor, which differs from all entries' anchors."""
         return f"part-{anchor_of(self.title)}"
 
     @property
     def html(self) -> SafeString:
-        """Return its introduction."""
+        """Return the section's introduction as HTML."""
         return render_text(self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the reference. ``summary`` is a line of Markdown, which the index shows as well."""
+    """One page of the reference. ``summary`` is a line of Markdown, which the index also shows."""
 
     name: str
     title: str
@@ -83,11 +83,11 @@ class Page:
 
     @property
     def lead(self) -> SafeString:
-        """Return the summary."""
+        """Return the summary as HTML."""
         return render_line(self.summary)
 
     def document(self) -> Document:
-        """Render it, like a guide."""
+        """Render the page like a guide."""
         html = render_to_string("docs/_entries.html", {"page": self})
         return Document(self.title, _plain(self.lead), SafeString(html), tuple(self._sections()))
 

@@ -1,6 +1,6 @@
 """The errors that the API, the gateways and OAuth return: each code with its meaning and its status.
 
-They are read from the source of their classes, for not every process loads all of them.
+The codes are read from the source of the error classes, because not every process loads all of them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sessions_app.web.docs.reference.entries import Entry, Page, Part
 
 _SOURCES = ("accounts", "broker/audit", "broker/kernel", "sessions_app")
 _HAS_CODE = re.compile(r'^    (?:default_)?code(?:: ClassVar\[str\])? = "', re.MULTILINE)
-# The base of errors of Django REST framework.
+# The base class of Django REST framework's errors.
 _FRAMEWORK = "APIException"
 _CODE, _STATUS = ("code", "default_code"), ("status", "status_code")
 
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """One class of error. ``code`` and ``status`` are None where a base says them."""
+    """One error class. ``code`` and ``status`` are None if the class inherits them."""
 
     name: str
     bases: Sequence[str]
@@ -38,7 +38,9 @@ class Error:
 
 
 def page() -> Page:
-    """Return the page with every code, by status. One that comes with several is under the highest."""
+    """Return the page with every code, by status. A code with several statuses is listed under the
+    highest.
+    """
     found: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for code, status, says in _codes():
         found[code].append((status, says))

@@ -8,13 +8,13 @@ from sessions_app.web.docs.reference.entries import Entry, Page, Part
 
 
 def page() -> Page:
-    """Return the page with every event, by the object that it is about."""
+    """Return the page with every event, grouped by the type of object."""
     families = dict.fromkeys(event.family for event in Event)
     return Page(
         "events",
         "Record events",
-        "Every action in the record: when it is written, and the keys that its data can have. With"
-        " `request_id`, an entry names the request that it is due to.",
+        "Every action in the record: when it is written, and the keys that its data can have. The key "
+        "`request_id` names the HTTP request that caused the entry.",
         [_part(family) for family in families],
     )
 

@@ -8,7 +8,7 @@ from sessions_app.web.docs.reference.entries import Entry, Page, Part
 
 
 def page() -> Page:
-    """Return the page with every code of a finding."""
+    """Return the page with the code of every finding."""
     return Page(
         "findings",
         "Linter findings",

@@ -1,4 +1,4 @@
-"""The pages of the reference, each built once in a process."""
+"""The pages of the reference, each built once per process."""
 
 from __future__ import annotations
 

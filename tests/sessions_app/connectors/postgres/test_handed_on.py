@@ -468,7 +468,7 @@ def test_what_was_handed_on_in_another_database_is_found_as_well(shop):
 def test_a_grant_that_was_never_ready_compares_nothing(shop):
     given = give(shop)
     lost = LeaseSpec(grant_ref="GR-TEST", mark=given.spec.mark, place=given.spec.place)
-    assert shop.connector.revoke(lost).detail["compared"] == "nothing: it never became usable"
+    assert shop.connector.revoke(lost).detail["compared"] == "nothing: the grant never became usable"
 
 
 def test_two_grants_of_one_template_are_not_taken_for_each_other(shop):

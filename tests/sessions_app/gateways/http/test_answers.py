@@ -161,7 +161,9 @@ def test_a_request_whose_connection_breaks_off_is_not_sent_again_and_may_have_be
     finally:
         place.target.drops.clear()
     assert (reply.status, reply.json["code"]) == (502, "unanswered")
-    assert "closed the connection, and it may have carried out the request: check" in reply.json["title"]
+    assert (
+        "closed the connection, and the target may have carried out the request: check" in reply.json["title"]
+    )
     assert len(place.target.requests) == before + 1
     eventually(lambda: price_grant.runs.latest("pk").state == "cut")
 

@@ -178,7 +178,7 @@ def test_a_followed_log_that_can_not_be_recorded_any_longer_is_cut(place):
         run = run_of(asked, "cut", "done", "failed")
     finally:
         resource.prlimit(place.gateway.pid, resource.RLIMIT_FSIZE, (most, most))
-    assert (run.state, run.reason) == ("cut", "its output can't be recorded: File too large")
+    assert (run.state, run.reason) == ("cut", "the output can't be recorded: File too large")
 
 
 def test_nothing_is_sent_whose_recording_can_not_be_begun_and_the_run_says_why(place):
@@ -188,7 +188,7 @@ def test_nothing_is_sent_whose_recording_can_not_be_begun_and_the_run_says_why(p
     folder.touch()
     with place.server.counted() as calls:
         run = run_of(order(place, grant, SCALE, n="4"), "failed")
-    assert run.reason == "its output can't be recorded: File exists"
+    assert run.reason == "the output can't be recorded: File exists"
     assert [call for call in calls if call.method == "PATCH"] == []
 
 
@@ -270,7 +270,7 @@ def with_only(place, name: str) -> None:
 def test_a_container_that_goes_away_meanwhile_is_not_added_again_by_an_order(place):
     with meanwhile(place, "PATCH", lambda: with_only(place, "api")) as done:
         run = run_of(order(place, place.grant(**RELEASE), SET_IMAGE), "failed")
-    assert (bool(done), "It is no longer allowed" in run.reason) == (True, True)
+    assert (bool(done), "The request is no longer allowed" in run.reason) == (True, True)
     assert [one["name"] for one in containers(place)] == ["api"]
 
 

@@ -122,7 +122,7 @@ def test_a_container_that_goes_away_meanwhile_is_not_added_again(place):
     with meanwhile(place, "PATCH", lambda: place.cluster.call("PUT", WEB, with_containers("api"))) as done:
         status, said = place.ask(grant, "PATCH", WEB, images(), kind=STRATEGIC)
     assert done
-    assert (status, "It is no longer allowed" in said["message"]) == (403, True)
+    assert (status, "The request is no longer allowed" in said["message"]) == (403, True)
     assert [one["name"] for one in containers(place)] == ["api"]
     eventually(lambda: states(grant) == ["failed"])
 
@@ -138,7 +138,7 @@ def test_a_container_that_goes_away_while_a_second_person_decides_is_not_added_a
             run_id=grant.runs.get(state="held").pk, actor=place.world.bob, allow=True, now=clock.now()
         )
         status, said = asked.result(60)
-    assert (status, "It is no longer allowed" in said["message"]) == (403, True)
+    assert (status, "The request is no longer allowed" in said["message"]) == (403, True)
     assert [one["name"] for one in containers(place)] == ["api"]
 
 
@@ -274,5 +274,5 @@ def test_an_undo_puts_no_revision_back_that_is_the_targets_no_longer(place):
 
     with meanwhile(place, "PATCH", purge):
         made = place.run(release(place), "rollout", "undo", "deployment/web", "--to-revision=31")
-    assert b"It is no longer allowed" in made.stderr
+    assert b"The request is no longer allowed" in made.stderr
     assert containers(place)[0]["image"] == "shop/web:1.3"

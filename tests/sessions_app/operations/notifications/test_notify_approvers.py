@@ -46,7 +46,7 @@ def test_held_commands_of_a_grant_are_one_notice_with_one_mail_that_is_open_whil
     withdraw_hold(run_id=first.run_id, actor=world.alice, now=world.now)
     assert list(unread_of(world.bob, world.now)) == []
     (shown,) = with_outcomes(of_bob(world), world.bob, world.now)
-    assert outcome_of(shown, world.now) == "None is waiting for you"
+    assert outcome_of(shown, world.now) == "No item is waiting for you"
 
 
 def test_what_is_said_on_a_request_within_a_while_is_told_in_its_notice(world):

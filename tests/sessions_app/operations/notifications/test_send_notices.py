@@ -66,7 +66,7 @@ def test_both_bodies_say_the_same_with_one_link_and_no_secret(world, settings):
         "For: 1 h",
         "Start: as soon as it is approved",
         "Ticket: CHG-7",
-        "Overlaps: 1 other holder on web then",
+        "Overlaps: 1 other holder on web at that time",
         "Expires: ",
     ):
         assert line in message.body

@@ -21,7 +21,9 @@ def test_all_accounts_and_machines_of_a_person_share_the_limit_and_are_told_what
     first, second = limited.request(), limited.request(limited.robot)
     type(limited.charlie).objects.filter(pk=limited.deployer.pk).update(owner=limited.alice)
     for who in (limited.alice, limited.robot):
-        with pytest.raises(TooManyOpenRequests, match=f"Withdraw one that you no longer need.*{second.ref}"):
+        with pytest.raises(
+            TooManyOpenRequests, match=f"Withdraw a request that you no longer need.*{second.ref}"
+        ):
             limited.request(who)
     withdraw_request(request_id=first.pk, actor=limited.alice, now=limited.now)
     assert limited.request().state == RequestState.PENDING

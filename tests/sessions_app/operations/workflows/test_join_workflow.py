@@ -35,7 +35,7 @@ def test_work_that_is_not_there_and_work_that_one_may_not_see_are_the_same(world
 def test_closed_work_is_not_joined(world):
     workflow = world.workflow()
     close_workflow(workflow_id=workflow.pk, actor=world.bob, now=world.now)
-    with pytest.raises(WorkflowClosed, match="Open a new one"):
+    with pytest.raises(WorkflowClosed, match="Open a new workflow"):
         join(world, workflow)
     assert world.alice not in workflow.members.all()
 

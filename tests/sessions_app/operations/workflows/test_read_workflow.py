@@ -209,7 +209,7 @@ def test_commands_are_bound_to_a_fact_of_the_work_and_an_approval_to_its_value(w
     assert request.parameters == {"unit": "haproxy"}
     pager.workflows["Q1"] = is_open(values={"service": "nginx"})
     read_workflow(ref=REF, now=after(world, seconds=30))
-    with pytest.raises(Exception, match="changed since you read it"):
+    with pytest.raises(Exception, match="changed after you read it"):
         world.decide(request)
 
 
@@ -269,7 +269,7 @@ def test_work_whose_id_changed_at_its_source_waits_its_turn_as_what_is_unread_do
     pager.workflows["Q1"] = is_open(outside_id="Q7")
     with pytest.raises(SourceUnreadable):
         read_workflow(ref=REF, now=after(world, seconds=30))
-    assert (fresh(workflow).read_at, workflow.read_error) == (world.now, "Its id there is now Q7.")
+    assert (fresh(workflow).read_at, workflow.read_error) == (world.now, "The source now reports the id Q7.")
     assert Workflow.objects.count() == 1
     pager.workflows["Q1"] = is_closed()
     assert read_workflow(ref=REF, now=after(world, seconds=60)).state == "closed"
@@ -279,7 +279,7 @@ def test_a_source_that_does_not_say_which_work_it_means_makes_none_known(world, 
     desk.pages["/tickets/TKT-1"] = {"status": "open"}
     with pytest.raises(SourceUnreadable, match="does not report the id") as refusal:
         read_workflow(ref="desk:TKT-1", now=world.now)
-    assert "which key of its response" in refusal.value.hint
+    assert "which key of the response" in refusal.value.hint
     assert not Workflow.objects.exists()
 
 

@@ -103,14 +103,14 @@ def test_a_provider_that_nothing_reads_is_refused_with_those_that_there_are(desk
 
 def test_one_that_can_not_be_asked_says_what_to_do(desk, settings):
     desk.document["parameters"] = {"url": "nowhere"}
-    with pytest.raises(SourceUnreadable, match="must save it again"):
+    with pytest.raises(SourceUnreadable, match="must save the source again"):
         adapter_of(desk)
     desk.provider = "nobody"
     with pytest.raises(SourceUnreadable, match="Install the adapter"):
         adapter_of(desk)
     desk.refresh_from_db()
     settings.SECRET_KEY = "another-key-than-that-under-which-it-was-stored"
-    with pytest.raises(SourceUnreadable, match="must save it again"):
+    with pytest.raises(SourceUnreadable, match="must save the source again"):
         adapter_of(desk)
 
 

@@ -98,5 +98,5 @@ def test_where_the_target_enforces_it_is_not_said_which_command_was_used():
 
 def test_where_the_target_tells_nothing_nothing_is_said_of_use():
     assert sentence(commands=[None], targets=[None], approved=3600, used=720, refused=None) == (
-        "Access for 12 of 60 minutes; what was run or refused is not observed here."
+        "Access for 12 of 60 minutes. Stint does not observe what was run or refused here."
     )

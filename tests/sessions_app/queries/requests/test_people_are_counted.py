@@ -46,7 +46,7 @@ def test_the_second_verdict_of_one_person_is_refused_with_the_reason(twins):
     asked = twins.request()
     twins.decide(asked)
     for verdict in ("approve", "deny"):
-        with pytest.raises(MayNotDecide, match="You have already decided it as bob"):
+        with pytest.raises(MayNotDecide, match="You have already decided the request as bob"):
             twins.decide(asked, twins.bob2, verdict, comment="No.")
     assert (fresh(asked).state, Approval.objects.count()) == (RequestState.PENDING, 1)
     assert twins.decide(asked, twins.dora).state == RequestState.APPROVED
@@ -99,7 +99,7 @@ def test_verdicts_of_accounts_that_became_one_person_are_one(twins):
     grant = Grant.objects.get(request=twins.decide(asked, twins.bob2))
     Identity.objects.filter(pk=twins.bob2.pk).update(email="bob@example.com")
     ended = provision_grant(grant_id=grant.pk, now=twins.now)
-    assert (ended.state, ended.end_note) == ("ended", "Its approvals are no longer valid.")
+    assert (ended.state, ended.end_note) == ("ended", "The grant's approvals are no longer valid.")
 
 
 def names(people: list[Identity]) -> list[str]:
@@ -186,7 +186,7 @@ def test_accounts_without_an_address_decide_nothing_since_they_could_be_anybodys
         twins.request()
     Identity.objects.filter(username="alice2").update(email="")
     never = deciders.why_never_met(policy_document(asked.policy))
-    assert never.endswith("; alice2, bob2, dora: without an email address, nobody counts")
+    assert never.endswith("; alice2, bob2, dora: without an email address, no approval counts")
 
 
 def test_for_a_requester_without_an_address_nobody_is_another_person(world):

@@ -104,7 +104,7 @@ def test_work_with_a_planned_time_is_supposed_too(world, as_bob):
     says(page, "Starts with The workflow.", "The requested time is within The workflow.")
     says(page, "is in an allowed window", "Needs 1 approval")
     assert "The workflow begins" in simulated(as_bob, **planned, day=day.isoformat(), hour="02:00")
-    assert "It would end after The workflow" in simulated(as_bob, **planned, duration="2h")
+    assert "Access would end after The workflow" in simulated(as_bob, **planned, duration="2h")
     assert "end before it starts" in simulated(as_bob, **{**planned, "to_hour": "02:00"})
     assert "too far in the future to be granted" in simulated(as_bob, **{**planned, "to_day": "9998-01-01"})
 
@@ -185,4 +185,4 @@ def test_incidents_viewers_and_administrators_are_told_in_sentences():
     )
     text = " ".join(sentence.text for sentence in sentences(document))
     assert "While an incident is open on the cluster, night can start immediately, for up to 2 h" in text
-    says(text, "People and machines in audit can view requests", "zoe can change it")
+    says(text, "People and machines in audit can view requests", "zoe can change the policy")

@@ -67,7 +67,7 @@ def test_a_new_secret_is_shown_in_the_answer_alone(browser, hooked):
     answer = bob.post("/webhooks/chat/secret/").content.decode()
     (secret,) = set(re.findall(r"whsec_[A-Za-z0-9+/=]{20,}", answer))
     assert secret not in read(bob, "/webhooks/chat/")
-    assert "also signs until" in answer
+    assert "also signed with the previous secret until" in answer
     at_once = bob.post("/webhooks/chat/secret/", {"at_once": "1"}).content.decode()
     assert "previous secret has been revoked" in at_once
 

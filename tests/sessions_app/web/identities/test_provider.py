@@ -554,7 +554,7 @@ def test_another_account_at_the_provider_confirms_nothing_and_signs_nobody_in(si
 def test_a_provider_that_does_not_say_when_it_asked_confirms_nothing(silent, provider):
     provider.tells = False
     answer = confirm(silent, provider)
-    assert (answer.status_code, "Okta did not say when" in text(answer)) == (403, True)
+    assert (answer.status_code, "Okta did not report when" in text(answer)) == (403, True)
     assert silent.post(KEYS, KEY).status_code == 403
 
 

@@ -77,7 +77,7 @@ def test_an_end_that_is_overdue_comes_first_and_one_on_its_way_is_no_failure(cal
     since = acts.fresh(grant).revoking_at
     assert failing(calm.alice, since + dt.timedelta(seconds=4)) == []
     ((tone, text),) = failing(calm.alice, since + dt.timedelta(seconds=60))
-    assert (tone, text) == ("bad", "1 grant had to end up to 60 s ago, and the end is not confirmed yet")
+    assert (tone, text) == ("bad", "1 grant had to end up to 60 s ago, but the end is not confirmed yet")
     assert status(calm.alice, since + dt.timedelta(seconds=60)).heading == "Access may not end on time"
 
 

@@ -206,7 +206,7 @@ def test_only_work_that_the_policy_takes_is_offered(world, as_alice):
     world.apply(acts.policy(world, workflow={"kinds": ["incident"], "sources": ["pagerduty"]}))
     page = read(as_alice, "/requests/new/")
     assert offered(page) == []
-    assert "Open it in pagerduty" in page
+    assert "Open one in pagerduty" in page
 
 
 def test_work_that_fits_is_named_by_one_button(world, as_alice):
@@ -264,7 +264,7 @@ def test_one_press_reads_it_and_says_what_will_happen(world, as_alice, pager):
 def test_what_its_source_does_not_say_is_open_is_refused_with_all_that_was_typed(world, as_alice, pager):
     pager.workflows["Q2"] = is_closed()
     for ref, told, sent in (
-        ("pager:Q2", "reports it as closed", 422),
+        ("pager:Q2", "reports the workflow as closed", 422),
         ("pager:Q3", "has no such open workflow", 422),
         ("pager:../x", "has no such work", 422),
         ("other:Q1", "Workflow not found", 422),

@@ -77,7 +77,7 @@ def test_what_is_dangerous_is_on_the_first_screen_and_the_rest_is_folded_with_it
     world.grant(who=world.deployer)
     page = read(as_bob, f"/approvals/{request.ref}/")
     assert badges(page) == ["Medium risk", "as root", "1 destructive", "Production", "CHG-2291"]
-    says(page, "Deployer also has access to web then.", "<h2>5 commands</h2>", "<h2>2 targets</h2>")
+    says(page, "Deployer also has access to web at that time.", "<h2>5 commands</h2>", "<h2>2 targets</h2>")
     assert page.count('<details class="card part"') == 6
     request.cluster.targets.filter(name="web-1").update(account="deploy")
     assert "as deploy" in badges(read(as_bob, f"/approvals/{request.ref}/"))
@@ -195,7 +195,7 @@ def test_an_approval_that_another_made_smaller_meanwhile_is_asked_again(world, a
     page = as_read(as_bob, request)
     verdict(browser("dora"), request, duration="3600", without_command=["2"])
     said = answered(verdict(as_bob, request, comment="Fine", form="reduce", **page), 409)
-    says(said, "This changed while you were reading it.", "Dora approved it in the meantime.")
+    says(said, "This changed while you were reading it.", "Dora approved the request in the meantime.")
     says(said, "1 h of 4 h remain.", "4 of 5 commands remain.", "decide again")
     assert "Fine</textarea>" in said
     assert Approval.objects.count() == 1

@@ -206,7 +206,7 @@ def test_the_answer_names_the_command_with_the_limits(compiled):
 def test_another_proxy_is_told_that_only_the_gateway_can_enforce_a_rule(compiled, line, key):
     found = decide_request(compiled, *line.split())
     assert (found.code, found.nearest) == ("gateway", line)
-    assert found.reason == f"only Stint's own gateway (proxy: stint) can enforce {key} of its rule"
+    assert found.reason == f"only Stint's own gateway (proxy: stint) can enforce {key} of the matching rule"
 
 
 def test_a_stream_is_held_where_another_command_for_the_same_request_is():

@@ -74,7 +74,7 @@ REFUSED = [
     ("SELECT ON ALL TABLES IN SCHEMA app", "template role"),
     ("SELECT ON app.a, app.b", "one object"),
     ("GRANT SELECT ON app.orders", "remove GRANT and TO"),
-    ("SELECT ON app.orders TO PUBLIC", "never PUBLIC"),
+    ("SELECT ON app.orders TO PUBLIC", "never to PUBLIC"),
     ("SELECT ON app.orders WITH GRANT OPTION", "are not allowed"),
     ("ROLE PUBLIC", "not a role"),
     ('ROLE "public"', "not a role"),
