@@ -100,8 +100,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 
 CELERY_BROKER_URL, _of_queue = queue(_queue_url)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A message is only a hint, because the row is found without it. So don't wait for a queue that does not
-# respond.
+# A message is only a hint: the row is found without it. So don't wait for a queue that does not respond.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,
     "socket_connect_timeout": 1,

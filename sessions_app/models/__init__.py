@@ -40,8 +40,8 @@ from sessions_app.models.request import (
     RequestState,
     Verdict,
 )
-from sessions_app.models.run_stop import RunStop
 from sessions_app.models.returned_value import ReturnedValue
+from sessions_app.models.run_stop import RunStop
 from sessions_app.models.session import CommandRun, GatewayNode, ReadStatement, RunState, Session, Sweeper
 from sessions_app.models.settled_day import Settled, SettledCount, SettledDay
 from sessions_app.models.stored_recording import StoredRecording

@@ -40,9 +40,7 @@ class EndReason(models.TextChoices):
 
 
 def why_over(reason: str) -> str:
-    """Return the reason for an end as the end of a sentence, such as `workflow closed`; empty for an unknown
-    reason.
-    """
+    """Return the reason for an end as the end of a sentence, such as `workflow closed`; empty if unknown."""
     label = str(EndReason(reason).label) if reason in EndReason.values else ""
     return f"{label[:1].lower()}{label[1:]}"
 
@@ -59,9 +57,7 @@ SELECT child.id FROM sessions_app_grant child
 
 
 def handed_on_by(identity: Identity) -> RawSQL:
-    """Return the ids of grants delegated from grants of the identity or its machines, up to two levels
-    down.
-    """
+    """Return the ids of grants delegated, at most twice, from grants of the identity or its machines."""
     # The SQL text is constant; the identity is a parameter.
     return RawSQL(_HANDED_ON, (identity.pk, identity.pk), output_field=models.BigAutoField())  # noqa: S611
 
@@ -110,9 +106,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         )
 
     def in_use(self, now: dt.datetime) -> GrantQuerySet:
-        """Return grants that can be used at ``now``. The SQL statements of gateways have the same
-        condition.
-        """
+        """Return grants that can be used at ``now``. SQL statements of gateways have the same condition."""
         return self.filter(
             Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now),
             all_above_usable(now),

@@ -84,8 +84,7 @@ def decide_request(
     left: str = "",
     now: dt.datetime,
 ) -> AccessRequest:
-    """Record a verdict on exactly the scope with this digest. If the verdict settles the request, apply the
-    outcome.
+    """Record a verdict on the scope with this digest. If it settles the request, apply the outcome.
 
     ``narrowing`` can reduce what an approval allows: ``duration`` in seconds, and the ``commands`` (indices)
     and ``targets`` (ids) to keep. ``left`` is the digest of the scope that earlier approvers had left when
@@ -167,8 +166,7 @@ def lock_request(
     request_id: int, approver: Identity, workflow: int | None, extends: int | None
 ) -> AccessRequest:
     """Lock a request that the approver can see, with its verdicts. Raises NotFound."""
-    # The same lock order as for closing a workflow and ending a grant: these first, then the rows bound to
-    # them.
+    # Closing a workflow and ending a grant lock in the same order: these rows, then those bound to them.
     if workflow is not None:
         Workflow.objects.select_for_update(no_key=True, of=("self",)).filter(pk=workflow).first()
     if extends is not None:
@@ -189,12 +187,10 @@ def given_by(request: AccessRequest, approver: Identity) -> Approval | None:
 def _is_repeated(
     request: AccessRequest, given: Approval, verdict: str, digest: str, narrowing: dict[str, Any]
 ) -> bool:
-    """Whether this verdict is already recorded, for example after a double click or when a form was submitted
-    again.
+    """Whether this verdict is already recorded, for example after a double click or a second submission.
 
-    A different verdict replaces the earlier one. Raises AlreadyDecided if that is not allowed. Until the
-    request is settled, an approver can change an approval into a denial. An approval can't be replaced by one
-    with another reduction, because other approvers may have relied on the first one.
+    A different verdict replaces the earlier one, or raises AlreadyDecided. An approval can become a denial
+    until the request is settled, but its reduction can't change, because others may rely on it.
     """
     same = given.verdict == verdict and given.digest == digest
     if same and (verdict == Verdict.DENY or given.narrowing == narrowing):
@@ -288,8 +284,7 @@ def _counted(approval: Approval) -> Resolution:
 
 
 def _judged(request: AccessRequest, targets: list[Target], extent: Extent, now: dt.datetime) -> Case:
-    """Return the case of an approved request, evaluated again because people, clusters and windows may have
-    changed.
+    """Return the case of an approved request, evaluated again because its facts may have changed.
 
     Raises RequestRefused, MayNotExtend.
     """

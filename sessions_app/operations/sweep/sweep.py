@@ -130,9 +130,7 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """Wait at most a second for each lock: the process that holds it may be stopped, and the next ends may
-    become due.
-    """
+    """Wait at most a second for each lock, because the process that holds it may be stopped."""
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '1s'")
     try:
@@ -300,9 +298,7 @@ def _end_due(now: Callable[[], dt.datetime], limit: int) -> int:
 
 
 def _end_silent(failed: dict[str, str], now: dt.datetime) -> int:
-    """End grants whose holder missed three heartbeats. A grant whose heartbeat arrives in the meantime
-    continues.
-    """
+    """End grants whose holder missed three heartbeats, unless a heartbeat arrives in the meantime."""
     silent = Grant.objects.filter(state=GrantState.ACTIVE, heartbeat_due_at__lte=now).order_by(
         "heartbeat_due_at"
     )

@@ -71,9 +71,7 @@ def token_of(ref: str, kind: str) -> str | None:
     found = (
         Grant.objects.filter(ref=ref, cluster__kind=kind)
         .values_list("mark")
-        .annotate(
-            revoked=Count("credentials", filter=over), digest=Max("credentials__digest", filter=~over)
-        )
+        .annotate(revoked=Count("credentials", filter=over), digest=Max("credentials__digest", filter=~over))
     )
     mark, revoked, digest = next(iter(found), ("", 0, ""))
     text = _shared(mark, revoked)

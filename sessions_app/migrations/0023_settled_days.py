@@ -41,7 +41,7 @@ $body$;
 class Migration(migrations.Migration):
     """The counts of settled days, and who stands behind a grant."""
 
-    dependencies = [("sessions_app", "0021_watches")]
+    dependencies = [("sessions_app", "0022_earlier_results")]
     operations = [
         migrations.RunSQL(STANDS_BEHIND, _BEFORE),
         migrations.CreateModel(

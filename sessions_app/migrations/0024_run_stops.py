@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("sessions_app", "0021_watches"),
+        ("sessions_app", "0023_settled_days"),
     ]
 
     operations = [
