@@ -36,6 +36,7 @@ from sessions_app.models import (
     Settled,
 )
 from sessions_app.models.grant import handed_on_by
+from sessions_app.models.session import CommandRunQuerySet
 from sessions_app.queries.status.end_latency import PROMISE_S
 from sessions_app.queries.status.periods import Earliest, Latest, Percentile, Period, seconds
 from sessions_app.queries.status.settled import Known
@@ -132,8 +133,12 @@ def granted(known: Known) -> list[Granted]:
     # Not EXISTS: PostgreSQL would read all sessions to look up those of few grants in them.
     session = Subquery(Session.objects.filter(grant=OuterRef("pk")).values("pk")[:1])
     rows = [Granted(*one[:7]) for one in known.counts]
-    own = _own(known.reader, created_in(known.period))
-    for found in known.others(Settled.GRANTS, Grant.objects.all(), own, "created_at"):
+    for found in known.others(
+        Settled.GRANTS,
+        Grant.objects.all(),
+        lambda: _own(known.reader, created_in(known.period)),
+        "created_at",
+    ):
         placed = found.alias(session=session).annotate(part=known.period.part_of("created_at"))
         by_part = placed.values_list("part", "cluster")
         rows += [Granted(*row) for row in by_part.annotate(**figures).order_by("part")]
@@ -155,8 +160,11 @@ def refused(known: Known) -> list[Refused]:
     every = CommandRun.objects.filter(state=RunState.REFUSED)
     # No command is tried after its grant's end, so older grants need not be read.
     recent = Q(state=GrantState.ENDED, ended_at__gte=known.period.since) | ~Q(state=GrantState.ENDED)
-    # An array, so that the few runs of each grant are looked up, and not these grants for all runs.
-    own = every.filter(_AnyOf("grant", ArraySubquery(_own(known.reader, recent).values("pk"))))
+
+    def own() -> CommandRunQuerySet:
+        # An array, so that the few runs of each grant are looked up, and not these grants for all runs.
+        return every.filter(_AnyOf("grant", ArraySubquery(_own(known.reader, recent).values("pk"))))
+
     rows = [Refused(one.day, one.cluster, one.refused) for one in known.counts]
     for found in known.others(Settled.REFUSALS, every, own, "tried_at", "grant__"):
         by_part = found.annotate(part=known.period.part_of("tried_at")).values_list("part", "grant__cluster")

@@ -45,9 +45,13 @@ def by_people() -> Q:
 def asked(known: Known) -> list[Asked]:
     """Return the requests of the period that the reader may see, by part."""
     rows = [Asked(one.day, one.requests, one.expired) for one in known.counts]
-    own = AccessRequest.objects.filter(answered_for_by(known.reader, "requester"))
     figures = {"total": Count("pk"), "expired": Count("pk", filter=Q(state=RequestState.LAPSED))}
-    for found in known.others(Settled.REQUESTS, AccessRequest.objects.all(), own, "created_at"):
+    for found in known.others(
+        Settled.REQUESTS,
+        AccessRequest.objects.all(),
+        lambda: AccessRequest.objects.filter(answered_for_by(known.reader, "requester")),
+        "created_at",
+    ):
         by_part = found.annotate(part=known.period.part_of("created_at")).values_list("part")
         rows += [Asked(*row) for row in by_part.annotate(**figures).order_by("part")]
     return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -51,11 +51,16 @@ class Known:
     unsettled: Mapping[str, Sequence[Span]]
 
     def others(
-        self, kind: Settled, every: QuerySet[Rows], own: QuerySet[Rows], at: str, path: str = ""
+        self,
+        kind: Settled,
+        every: QuerySet[Rows],
+        own: Callable[[], QuerySet[Rows]],
+        at: str,
+        path: str = "",
     ) -> list[QuerySet[Rows]]:
         """Return lists that together have each row of the period once that is not in the counts.
 
-        ``own`` are those that the reader may see without a permission. ``at`` is the column with the time.
+        ``own`` returns those that the reader may see without a permission. ``at`` is the column with the time.
         ``path`` leads to the row with the policy and the cluster, such as `grant__`.
         """
         spans = (_within(at, *span) for span in self.unsettled[kind])
@@ -65,7 +70,7 @@ class Known:
         seen = _seen(self.reader, path)
         return [
             every.filter(rest, seen),
-            own.filter(_within(at, self.period.since, self.period.until), ~seen),
+            own().filter(_within(at, self.period.since, self.period.until), ~seen),
         ]
 
 
