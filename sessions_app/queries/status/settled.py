@@ -60,7 +60,7 @@ class Known:
     ) -> list[QuerySet[Rows]]:
         """Return lists that together have each row of the period once that is not in the counts.
 
-        ``own`` returns those that the reader may see without a permission. ``at`` is the column with the time.
+        ``own`` returns those that the reader sees without a permission. ``at`` is the column with the time.
         ``path`` leads to the row with the policy and the cluster, such as `grant__`.
         """
         spans = (_within(at, *span) for span in self.unsettled[kind])
