@@ -164,7 +164,10 @@
       this.show('command ended');
       one(this.box, 'watching').hidden = true;
       // Its gateway reports the recording at the same time.
-      if (this.place) setTimeout(() => { one(this.box, 'replay').hidden = false; one(this.box, 'end')?.remove(); }, 700);
+      if (this.place) setTimeout(() => {
+        one(this.box, 'replay').hidden = false;
+        this.box.querySelectorAll('[data-end]').forEach(part => part.remove());
+      }, 700);
     }
 
     // A page that nobody looks at does not count as watching.
