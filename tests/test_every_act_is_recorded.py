@@ -78,7 +78,6 @@ READS = {
         sessions_app.operations.grants.lock_descendants.lock_descendants
         sessions_app.operations.grants.lock_to_end.lock_to_end
         accounts.operations.lock_person.lock_person
-        sessions_app.operations.requests.decide_request.lock_request
         sessions_app.operations.requests.limit_requests.limit_requests
         sessions_app.operations.sessions.limit_holds.limit_holds"""
     ),
@@ -95,7 +94,6 @@ NO_ACTS = {
         """
         sessions_app.operations.sessions.authorize_use.authorize_use
         sessions_app.operations.sessions.open_session.lock_live
-        sessions_app.operations.sessions.proofs.proxy.lock_requests
         sessions_app.operations.sessions.proofs.page.uses_from_page"""
     ),
     "one's own notices, searches and their marks, which nobody else sees": (
