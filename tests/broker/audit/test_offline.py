@@ -2,6 +2,7 @@
 packages.
 """
 
+import datetime as dt
 import hashlib
 import json
 import subprocess
@@ -27,6 +28,7 @@ from broker.audit.export import Part, export_part
 from broker.audit.models import AuditCheckpoint, AuditEntry, AuditKey, AuditTree
 from broker.audit.record import record
 from broker.audit.signed_note import Statement, checkpoint_text, read, sign, verifier_key
+from broker.kernel import clock
 from tests.broker.audit.build import AT, bulk_build, rechain
 from tests.environment import ROOT
 
@@ -105,10 +107,11 @@ class TestParts:
         return files
 
     def test_the_command_writes_what_was_signed_in_the_months_that_it_names(self, exported):
-        for words in (["--before=2026-11"], ["--from=2026-12"]):
+        first, following = f"{AT:%Y-%m}", f"{clock.now().replace(day=1) + dt.timedelta(days=31):%Y-%m}"
+        for words in ([f"--before={first}"], [f"--from={following}"]):
             with pytest.raises(CommandError, match="Nothing was signed in these months"):
                 call_command("audit_export", str(exported.file), *words)
-        call_command("audit_export", str(exported.file), "--from=2026-11", "--before=2026-12")
+        call_command("audit_export", str(exported.file), f"--from={first}", f"--before={following}")
         assert "(the part from 1 to " in exported.said("--part", outside=exported.kept)
 
     def test_each_is_verified_alone_and_the_second_begins_where_the_first_ends(self, exported, parts):

@@ -6,9 +6,10 @@ import datetime as dt
 from zoneinfo import ZoneInfo
 
 from sessions_app.models import AccessRequest, CommandRun, EndReason, Grant
-from sessions_app.queries.grants.activity import confirmed, granted, refused
+from sessions_app.queries.grants.activity import confirmed, granted, refused, to_review
 from sessions_app.queries.requests.decision_times import asked, decided
 from sessions_app.queries.status.periods import Period
+from sessions_app.queries.status.settled import known_of
 from tests.support.world import acts
 
 DAY = dt.timedelta(days=1)
@@ -24,7 +25,7 @@ def test_a_day_begins_at_midnight_in_the_readers_time_zone(world):
     grant = world.grant()
     Grant.objects.filter(pk=grant.pk).update(created_at=at)
     found = {
-        name: granted(world.admin, period(at + DAY, zone=ZoneInfo(name)), at)[0].day.day
+        name: granted(known_of(world.admin, period(at + DAY, zone=ZoneInfo(name))))[0].day.day
         for name in ("UTC", "Europe/Berlin", "America/New_York")
     }
     assert found == {"UTC": 25, "Europe/Berlin": 26, "America/New_York": 25}
@@ -38,19 +39,21 @@ def test_a_long_period_is_counted_by_week_and_its_first_week_begins_with_the_per
     grant = world.grant()
     for at, part in ((whole.since, first), (world.now, last)):
         Grant.objects.filter(pk=grant.pk).update(created_at=at)
-        assert [row.day for row in granted(world.admin, whole, world.now)] == [part.first]
+        assert [row.day for row in granted(known_of(world.admin, whole))] == [part.first]
     Grant.objects.filter(pk=grant.pk).update(created_at=whole.since - dt.timedelta(seconds=1))
-    assert not granted(world.admin, whole, world.now)
+    assert not granted(known_of(world.admin, whole))
 
 
 def test_break_glass_access_is_counted_with_its_reviews(world):
     world.request(kind="break_glass")
     Grant.objects.update(review_due_at=world.now - DAY, created_at=world.now)
-    (row,) = granted(world.admin, period(world.now), world.now)
-    assert row[2:7] == (1, 1, 0, 1, 1)
+    now = period(world.now)
+    (row,) = granted(known_of(world.admin, now))
+    assert (row.total, row.break_glass, row.to_review) == (1, 1, 1)
+    assert to_review(world.admin, now, world.now) == [(now.today, 1, 1)]
     Grant.objects.update(reviewed_at=world.now)
-    (row,) = granted(world.admin, period(world.now), world.now)
-    assert row[2:7] == (1, 1, 1, 0, 0)
+    assert granted(known_of(world.admin, now)) == [row]
+    assert not to_review(world.admin, now, world.now)
 
 
 def test_a_grant_that_ended_without_a_session_was_never_used(world):
@@ -59,7 +62,7 @@ def test_a_grant_that_ended_without_a_session_was_never_used(world):
     acts.session(acts.use(used, now=world.now), now=world.now)
     for grant in (used, unused):
         acts.confirmed_end(grant, world.now, 1)
-    (row,) = granted(world.admin, period(world.now), world.now)
+    (row,) = granted(known_of(world.admin, period(world.now)))
     assert (row.ended, row.unused) == (2, 1)
 
 
@@ -75,7 +78,9 @@ def test_only_what_people_decided_counts_for_the_time_to_decision(world):
     )
     (row,) = decided(world.admin, period(world.now), whole=True)
     assert row == (None, 3, 1, 1200, 1680)
-    assert [one[1:] for one in asked(world.admin, period(world.now))] == [(4, 0)]
+    # Just after midnight, they are of two days.
+    found = asked(known_of(world.admin, period(world.now)))
+    assert (sum(one.total for one in found), sum(one.expired for one in found)) == (4, 0)
 
 
 def test_refused_commands_are_counted_when_they_were_tried(world):
@@ -85,12 +90,12 @@ def test_refused_commands_are_counted_when_they_were_tried(world):
     for line in ("echo restart sshd", "echo restart nginx"):
         acts.run(used, session, line, now=world.now)
     CommandRun.objects.update(tried_at=world.now)
-    assert [(row.cluster, row.commands) for row in refused(world.bob, period(world.now))] == [
+    assert [(row.cluster, row.commands) for row in refused(known_of(world.bob, period(world.now)))] == [
         (grant.cluster_id, 1)
     ]
-    assert not refused(world.charlie, period(world.now))
+    assert not refused(known_of(world.charlie, period(world.now)))
     CommandRun.objects.update(tried_at=world.now - 8 * DAY)
-    assert not refused(world.admin, period(world.now))
+    assert not refused(known_of(world.admin, period(world.now)))
 
 
 def test_revocations_are_measured_from_when_they_were_due_and_deadlines_are_not_counted(world):
