@@ -14,8 +14,6 @@ from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.issue_http_token import issue_http_token
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
-from sessions_app.operations.sessions.authorize_use import authorize_use
-from sessions_app.operations.sessions.proofs.postgres import AtPostgres
 from tests.support.servers.kubernetes_place import accepted
 from tests.support.world.acts import last, revoke
 from tests.support.world.catalog import FILES
@@ -143,26 +141,3 @@ def test_a_holder_whose_grant_has_ended_is_told_so_and_it_is_recorded(orders, gr
     with pytest.raises(NotAdmitted, match="the grant is (revoking|ended)"):
         admit(login=login, client="192.0.2.1")
     assert last("command.refused", grant.ref).data["line"] == "login"
-
-
-@pytest.mark.parametrize(
-    "loss",
-    [
-        "grant ended",
-        "grant held",
-        "holder silent",
-        "holder disabled",
-        "cluster removed",
-        "connection changed",
-        "target moved",
-        "lease gone",
-        "nothing made",
-        "token over",
-    ],
-)
-def test_what_takes_the_ground_away_takes_the_use_away(orders, grant, loss):
-    digest = token_digest(credential(orders, grant).fields["Password"])
-    assert authorize_use(by=AtPostgres(digest, "db-1"))
-    assert not authorize_use(by=AtPostgres(digest, "db-2"))
-    lose(grant, loss)
-    assert not authorize_use(by=AtPostgres(digest, "db-1"))

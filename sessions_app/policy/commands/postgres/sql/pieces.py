@@ -77,8 +77,9 @@ def literal(value: Value) -> str:
 
 
 def quoted_text(text: str) -> str:
-    """Return a text as a constant, with `standard_conforming_strings = on`."""
-    return "'" + text.replace("'", "''") + "'"
+    """Return a text as a constant that means the same whatever `standard_conforming_strings` is."""
+    escaped = text.replace("'", "''")
+    return "E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"
 
 
 def number_text(text: str) -> str:

@@ -65,6 +65,10 @@ TEXT, INT4, TIMESTAMP, REGCLASS = 25, 23, 1114, 2205
             "SELECT pg_catalog.count(*), pg_catalog.sum(total) FROM app.orders WHERE status LIKE 'o%'",
         ),
         (
+            r"select id from orders where status = 'a\' limit 5",
+            r"SELECT id FROM app.orders WHERE status = E'a\\' LIMIT 5",
+        ),
+        (
             "declare c no scroll cursor for select id from orders where id = 7 limit 5",
             "DECLARE c NO SCROLL CURSOR FOR SELECT id FROM app.orders WHERE id = 7 LIMIT 5",
         ),
