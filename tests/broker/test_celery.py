@@ -4,7 +4,6 @@ import datetime as dt
 from types import SimpleNamespace
 
 import pytest
-from celery.beat import Scheduler
 from celery.worker import request as celery_request
 from celery.worker.consumer.control import Control
 from django.utils.module_loading import import_string
@@ -83,12 +82,6 @@ def test_what_is_too_old_by_the_clock_of_the_database_is_thrown_away(db, queue):
     message = queue()
     message.headers["expires"] = (clock.now() - dt.timedelta(seconds=1)).isoformat()
     assert request_of(message).revoked()
-
-
-def test_everything_is_due_when_a_worker_starts_since_the_one_before_may_not_have_come_to_it():
-    due = {name: entry.is_due().is_due for name, entry in Scheduler(app).schedule.items()}
-    assert set(due) == set(app.conf.beat_schedule)
-    assert all(due.values()), due
 
 
 def test_a_checkpoint_is_asked_for_often_enough_that_none_is_more_than_a_minute_after_the_last():

@@ -75,7 +75,7 @@ def _kill_web(stack: Stack, place: str, lasts: float) -> Iterator[None]:
     "kill worker",
     *_NODES,
     lasts=(0, 0),
-    shows=(BETWEEN, "answer lost after the act", "a process killed while it creates something"),
+    shows=(BETWEEN, "answer lost after the action", "a process killed while it creates something"),
 )
 def _kill_worker(stack: Stack, place: str, lasts: float) -> Iterator[None]:
     stack.processes.by_name[f"worker-{place}"].signal(signal.SIGKILL)
@@ -86,7 +86,7 @@ def _kill_worker(stack: Stack, place: str, lasts: float) -> Iterator[None]:
     "kill gateway",
     *_NODES,
     lasts=(0, 0),
-    shows=(GATEWAY, BETWEEN, "database away when a session closes, or its answer to an opening lost"),
+    shows=(GATEWAY, BETWEEN, "database unavailable when a session closes, or its answer to an opening lost"),
 )
 def _kill_gateway(stack: Stack, place: str, lasts: float) -> Iterator[None]:
     stack.processes.by_name[f"gateway-{place}"].signal(signal.SIGKILL)
@@ -291,7 +291,7 @@ def _webhook_hangs(stack: Stack, place: str, lasts: float) -> Iterator[None]:
     yield from _ways_closed(stack.ways["webhook"])
 
 
-@fault("record refuses", lasts=(4, 6), shows=("record refuses",))
+@fault("record can't accept entries", lasts=(4, 6), shows=("record can't accept entries",))
 def _record_refuses(stack: Stack, place: str, lasts: float) -> Iterator[None]:
     functions = "FUNCTION audit_append_at_commit, audit_append_many"
     with psycopg.connect(stack.pair.url("stint_owner"), autocommit=True) as owner:

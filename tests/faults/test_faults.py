@@ -17,7 +17,7 @@ AWAY = Outage("target away", "web-1", 98.0, 104.0, away=("web-1",))
 UNTOLD = Outage("database frozen", "", 99.0, 106.0, untold=True)
 # Failures of the contract that a run can't cause, and the test that shows each.
 ELSEWHERE = {
-    "object store away": "tests/sessions_app/operations/sessions/test_store_recordings.py",
+    "object store unavailable": "tests/sessions_app/operations/sessions/test_store_recordings.py",
     "database restored from an older backup": "tests/guides/test_stint_is_installed_as_the_guide_says.py",
     "a recording file without a run": "tests/sessions_app/operations/record/test_reconcile_recordings.py",
     "a source fails for one workflow, or refuses it": (
@@ -26,7 +26,7 @@ ELSEWHERE = {
     "workflow source down": "tests/sessions_app/operations/workflows/test_poll_source.py",
     "webhook of a source lost": "tests/sessions_app/operations/workflows/test_poll_source.py",
     "someone changes access outside Stint": "tests/sessions_app/operations/targets/test_look_at_target.py",
-    "Stint or its database away while an API server calls its webhook": (
+    "Stint or its database unavailable while an API server calls its webhook": (
         "tests/sessions_app/gateways/kubernetes/test_webhook.py"
     ),
     "no gateway claims an order": "tests/sessions_app/operations/sessions/test_claim_order.py",

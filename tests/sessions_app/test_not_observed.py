@@ -1,6 +1,7 @@
 """Where a target tells Stint nothing, no page and no answer says that nothing was run or refused."""
 
 import json
+import re
 
 import pytest
 
@@ -50,7 +51,7 @@ def ended(world, grant):
 
 
 def no_guess(text: str) -> None:
-    assert "not observed" in text.lower()
+    assert re.search("not observed?", text, re.IGNORECASE)
     assert [guess for guess in GUESSES if guess.lower() in text.lower()] == []
 
 

@@ -299,15 +299,15 @@ def _end_due(now: Callable[[], dt.datetime], limit: int) -> int:
 
 def _end_silent(failed: dict[str, str], now: dt.datetime) -> int:
     """End grants whose holder missed three heartbeats, unless a heartbeat arrives in the meantime."""
-    silent = Grant.objects.filter(state=GrantState.ACTIVE, heartbeat_due_at__lte=now).order_by(
-        "heartbeat_due_at"
-    )
-    return each_free(silent, partial(_end, reason=EndReason.SILENT, now=now), failed=failed)
+    silent = Grant.objects.filter(state=GrantState.ACTIVE, heartbeat_due_at__lte=now)
+    ending = partial(_end, reason=EndReason.SILENT, now=now)
+    return each_free(silent.order_by("heartbeat_due_at"), ending, failed=failed)
 
 
 _TO_START = """
-SELECT id, ref FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning') AND starts_at <= %s
-   AND (next_attempt_at IS NULL OR next_attempt_at <= %s) ORDER BY starts_at LIMIT %s
+SELECT id, ref FROM sessions_app_grant g WHERE state IN ('scheduled', 'provisioning') AND starts_at <= %s
+   AND (next_attempt_at IS NULL OR next_attempt_at <= %s)
+   AND NOT EXISTS (SELECT FROM sessions_app_endintent e WHERE e.grant_id = g.id) ORDER BY starts_at LIMIT %s
 """
 
 

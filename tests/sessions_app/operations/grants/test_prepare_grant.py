@@ -167,7 +167,7 @@ def test_a_revoke_during_provisioning_wins_and_what_was_made_is_unmade(live_worl
     # A look now would prove nothing: something is still being made.
     waiting = undo(grant, now=world.now)
     assert (waiting.state, waiting.leases.filter(gone_at__isnull=False).count()) == (GrantState.REVOKING, 0)
-    assert "still running" in waiting.last_error
+    assert "still creating access" in waiting.last_error
     go_on.set()
     assert worker.result().state == GrantState.REVOKING
     assert undo(grant, now=world.now).state == GrantState.ENDED

@@ -199,7 +199,7 @@ def test_an_editor_says_the_line_and_the_key_in_words_with_the_focus_in_the_text
     assert f'<a href="#L{line}">Line {line}</a>: {says}' in page
     assert page.count("90 needs a unit") == 1
     assert re.search(
-        r'<textarea [^>]*id="source"[^>]* aria-describedby="faults" aria-invalid="true" autofocus>', page
+        r'<textarea [^>]*id="source"[^>]* aria-describedby="faults"[^>]* aria-invalid="true" autofocus>', page
     )
     assert page.count(" autofocus") == 1
     assert "max_duration: 90\n" in page
