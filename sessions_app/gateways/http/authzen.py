@@ -65,20 +65,32 @@ class AuthZEN:
 
     def _evaluations(self, said: Mapping[str, Any], key: str) -> dict[str, Any]:
         items = said.get("evaluations")
-        if items is None:
+        if items is None or items == []:
             return self._evaluate(said, key)
-        if not isinstance(items, list) or not 1 <= len(items) <= MOST:
-            raise BadCall(400, f"evaluations must be a list of 1 to {MOST}")
+        if not isinstance(items, list) or len(items) > MOST:
+            raise BadCall(400, f"evaluations must be a list of at most {MOST}")
         stop = _STOPS.get(_semantic(said))
         defaults = {name: said[name] for name in ("subject", "action", "resource", "context") if name in said}
         answers = []
         for item in items:
-            if not isinstance(item, dict):
-                raise BadCall(400, "each evaluation must be an object")
-            answers.append(self._evaluate({**defaults, **item}, key))
+            answers.append(self._evaluate_item(defaults, item, key))
             if stop is not None and answers[-1]["decision"] is stop:
                 break
         return {"evaluations": answers}
+
+    def _evaluate_item(self, defaults: Mapping[str, Any], item: Any, key: str) -> dict[str, Any]:
+        """Decide one item of a list. An invalid item is denied, and the others are decided nevertheless."""
+        try:
+            if not isinstance(item, dict):
+                raise BadCall(400, "each evaluation must be an object")
+            return self._evaluate({**defaults, **item}, key)
+        except BadCall as error:
+            if error.status != 400:
+                raise
+            return {
+                "decision": False,
+                "context": {"error": {"status": error.status, "message": error.message}},
+            }
 
     def _evaluate(self, said: Mapping[str, Any], key: str) -> dict[str, Any]:
         return _decision(self.decider.decide(_asked(said, key)))

@@ -121,10 +121,26 @@ def test_several_are_decided_with_defaults(ask, token):
     first_permit = {**said, "options": {"evaluations_semantic": "permit_on_first_permit"}}
     assert [one["decision"] for one in ask(first_permit, path=path).json["evaluations"]] == [True]
     assert ask(base, path=path).json["decision"] is True
-    for odd in ([], [1], {}, [base] * 101):
+    for odd in (1, {}, [base] * 101):
         assert ask({**base, "evaluations": odd}, path=path).status == 400
     assert ask({**said, "options": {"evaluations_semantic": "x"}}, path=path).status == 400
     assert ask({**said, "options": []}, path=path).status == 400
+
+
+def test_an_empty_list_is_one_evaluation(ask, token):
+    answer = ask({**call(token), "evaluations": []}, path="/access/v1/evaluations")
+    assert (answer.status, answer.json["decision"]) == (200, True)
+
+
+@pytest.mark.parametrize("bad", [{}, 1, {"resource": {"type": "http_request"}}, {"resource": "x"}])
+def test_an_invalid_item_is_denied_and_the_others_are_decided(ask, token, bad):
+    good = call(token)
+    rest = {name: good[name] for name in ("subject", "action")}
+    said = {**rest, "evaluations": [bad, {"resource": good["resource"]}]}
+    answer = ask(said, path="/access/v1/evaluations")
+    assert answer.status == 200
+    assert [one["decision"] for one in answer.json["evaluations"]] == [False, True]
+    assert answer.json["evaluations"][0]["context"]["error"]["status"] == 400
 
 
 def test_metadata_says_where_everything_is(endpoint):
