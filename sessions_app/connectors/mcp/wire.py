@@ -27,11 +27,12 @@ NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"
 # Error codes of JSON-RPC 2.0, and those reserved by MCP.
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 INVALID_PARAMS, INTERNAL_ERROR = -32602, -32603
-HEADER_MISMATCH, UNSUPPORTED_VERSION = -32020, -32022
+HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION = -32020, -32021, -32022
 
 _LINE = re.compile(rb"\r\n|\n|\r(?=[^\n])")
 _ENCODED = re.compile(r"=\?base64\?(.*)\?=")
 _SAFE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+_VISIBLE = re.compile(r"[\t\x20-\x7e]*")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _TOLD = ("name", "title", "description", "inputSchema", "outputSchema", "annotations")
 
@@ -85,10 +86,10 @@ def header_value(value: str) -> str:
 
 
 def value_in_header(text: str) -> str | None:
-    """Decode the value of a header; None for invalid marked base64."""
+    """Decode the value of a header; None for invalid marked base64, or characters that need base64."""
     found = _ENCODED.fullmatch(text)
     if found is None:
-        return text
+        return text if _VISIBLE.fullmatch(text) else None
     try:
         return base64.b64decode(found[1], validate=True).decode()
     except ValueError:
@@ -106,16 +107,36 @@ def parameter_headers(schema: Any, arguments: Mapping[str, Any]) -> dict[str, st
     """Return the headers that a tool's schema requests with ``x-mcp-header``, derived only from the
     arguments.
     """
-    found = {}
+    found = mirrored(schema, arguments)
+    return {name: header_value(_text(value)) for name, value in found.items() if value is not None}
+
+
+def mirrored(schema: Any, arguments: Mapping[str, Any]) -> dict[str, str | int | None]:
+    """Return the argument for each header that a tool's schema requests; None if there must be no header."""
+    found: dict[str, str | int | None] = {}
     for path, token in _annotated(schema, ()):
         value: Any = arguments
         for key in path:
             value = value.get(key) if isinstance(value, Mapping) else None
-        if isinstance(value, bool):
-            found[f"Mcp-Param-{token}"] = "true" if value else "false"
-        elif isinstance(value, str | int):
-            found[f"Mcp-Param-{token}"] = header_value(str(value))
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        found[f"Mcp-Param-{token}"] = value if isinstance(value, str | int) else None
     return found
+
+
+def mirrors(header: str, value: str | int | None) -> bool:
+    """Whether a header contains an argument. Integers are compared as numbers: 42.0 is 42."""
+    said = value_in_header(header)
+    if value is None or said is None:
+        return False
+    whole, point, fraction = said.partition(".")
+    if type(value) is int and point and fraction and not fraction.strip("0"):
+        said = whole
+    return said == _text(value)
+
+
+def _text(value: str | int) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _annotated(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

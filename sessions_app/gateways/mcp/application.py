@@ -116,7 +116,7 @@ class Application:
         except Rejected as error:
             if not answer.streaming:
                 raise
-            await answer.error(wire.INTERNAL_ERROR, error.message)
+            await answer.error(error.code or wire.INTERNAL_ERROR, error.message)
         except (StintError, ConnectorError, Over) as error:
             if isinstance(error, Unavailable) and not answer.streaming:
                 raise

@@ -80,7 +80,7 @@ def headers_of(scope: Scope) -> dict[str, str]:
     found: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        if name in found and (name in _ROUTING or name == "origin"):
+        if name in found and (name in _ROUTING or name == "origin" or name.startswith("mcp-param-")):
             raise Rejected(400, wire.HEADER_MISMATCH, f"The header {name} is repeated.")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
@@ -147,6 +147,20 @@ def call_in(params: Mapping[str, Any]) -> tuple[str, dict[str, Json]] | None:
     """Return the name and arguments of a call; None if they are invalid."""
     name, arguments = params.get("name"), params.get("arguments", {})
     return (name, arguments) if isinstance(name, str) and isinstance(arguments, dict) else None
+
+
+def check_parameters(asked: Asked, schema: Any) -> None:
+    """Check that the headers for arguments match the arguments of a call of a tool with this schema.
+
+    Raises Rejected. The older version requires no such header, but a wrong one could mislead a proxy.
+    """
+    for header, value in wire.mirrored(schema, asked.params.get("arguments", {})).items():
+        said = asked.headers.get(header.lower())
+        if said is None and (value is None or not asked.modern):
+            continue
+        if said is None or not wire.mirrors(said, value):
+            what = "is missing" if said is None else "does not match the arguments"
+            raise Rejected(400, wire.HEADER_MISMATCH, f"The header {header} {what}.", number=asked.id)
 
 
 def line_in(body: bytes) -> str:

@@ -13,7 +13,7 @@ from sessions_app.connectors.mcp import wire
 from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.mcp.answers import Answer
-from sessions_app.gateways.mcp.asked import Asked
+from sessions_app.gateways.mcp.asked import Asked, check_parameters
 from sessions_app.gateways.mcp.denials import ended_meanwhile, refusal, stopped, waiting
 from sessions_app.gateways.mcp.server import Over, Unanswered, definitions, forward
 from sessions_app.gateways.mcp.uses import OpenUse
@@ -59,6 +59,7 @@ class Call:
             tool, barred = await self._as_approved()
             if barred:
                 return _result(await self._bar(barred))
+            check_parameters(self._asked, (tool or {}).get("inputSchema"))
         tried = await self._try()
         if isinstance(tried, Waiting):
             return _result(waiting(self._use, tried))

@@ -155,6 +155,7 @@ def test_a_value_survives_its_header_whatever_it_holds():
         assert "\n" not in said
         assert wire.value_in_header(said) == value
     assert wire.value_in_header("=?base64?!?=") is None
+    assert wire.value_in_header("é") is None
 
 
 def test_headers_that_a_schema_asks_for_are_made_from_the_arguments():

@@ -1,0 +1,29 @@
+"""Rules of the protocol that concern the server behind the gateway, or the gateway's own answers."""
+
+import contextlib
+
+from sessions_app.models import CommandRun
+
+
+@contextlib.contextmanager
+def repeated_in_header(desk, tool: str, argument: str):
+    """Have the server request a header that repeats an argument of a tool."""
+    schema = desk.server._tool_manager._tools[tool].parameters["properties"][argument]
+    schema["x-mcp-header"] = "Ticket"
+    try:
+        yield
+    finally:
+        del schema["x-mcp-header"]
+
+
+def test_a_call_whose_header_contradicts_its_arguments_is_not_made(endpoint):
+    with repeated_in_header(endpoint.desk, "read_ticket", "id"):
+        grant, client = endpoint.client()
+        before = list(endpoint.desk.calls)
+        for wrong in (None, "T-41"):
+            answer = client.call("read_ticket", {"id": "T-42"}, Mcp_Param_Ticket=wrong)
+            assert (answer.status, answer.json["error"]["code"]) == (400, -32020)
+        assert endpoint.desk.calls == before
+        assert not CommandRun.objects.filter(grant=grant).exists()
+        found = client.call("read_ticket", {"id": "T-42"}, Mcp_Param_Ticket="T-42").json["result"]
+        assert not found["isError"]
