@@ -17,7 +17,16 @@ from broker.kernel.errors import StintError, Unavailable
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.mcp import wire
 from sessions_app.gateways.mcp.answers import Answer, Send
-from sessions_app.gateways.mcp.asked import Asked, Receive, Rejected, Scope, asked_of, body_of, headers_of
+from sessions_app.gateways.mcp.asked import (
+    SUPPORTED,
+    Asked,
+    Receive,
+    Rejected,
+    Scope,
+    asked_of,
+    body_of,
+    headers_of,
+)
 from sessions_app.gateways.mcp.cluster import ClusterService
 from sessions_app.gateways.mcp.handshake import Handshakes
 from sessions_app.gateways.mcp.own import OwnService
@@ -151,7 +160,7 @@ class Application:
         if asked.method == "server/discover":
             await answer.result(
                 {
-                    "supportedVersions": [wire.MODERN],
+                    "supportedVersions": list(SUPPORTED),
                     "capabilities": {"tools": {"listChanged": True}},
                     "instructions": service.instructions,
                     "ttlMs": LIST_TTL_MS,

@@ -27,3 +27,12 @@ def test_a_call_whose_header_contradicts_its_arguments_is_not_made(endpoint):
         assert not CommandRun.objects.filter(grant=grant).exists()
         found = client.call("read_ticket", {"id": "T-42"}, Mcp_Param_Ticket="T-42").json["result"]
         assert not found["isError"]
+
+
+def test_discovery_and_the_error_for_another_version_name_the_same_versions(endpoint):
+    _, client = endpoint.client()
+    discovered = client.modern("server/discover").json["result"]["supportedVersions"]
+    refused = client.modern("server/discover", MCP_Protocol_Version="v999")
+    assert (refused.status, refused.json["error"]["code"]) == (400, -32022)
+    assert refused.json["error"]["data"] == {"supported": discovered, "requested": "v999"}
+    assert {"2026-07-28", "2025-11-25"} < set(discovered)
