@@ -184,17 +184,21 @@ class Call:
                 self._run = tried.run_id
 
     async def _reply(self, message: Any) -> None:
-        if "error" in message:
-            error = message["error"]
-            known = isinstance(error, dict) and type(error.get("code")) is int
-            code, text = (
-                (error["code"], str(error.get("message", "")))
-                if known
-                else (wire.INTERNAL_ERROR, "The call failed.")
-            )
-            await self._answer.error(code, text[:2000], data=error.get("data") if known else None)
-        else:
-            await self._answer.result(message["result"])
+        if "error" not in message:
+            return await self._answer.result(message["result"])
+        code, text, data = _error_in(message["error"])
+        status = 400 if code == wire.MISSING_CAPABILITY and self._asked.modern else 200
+        return await self._answer.error(code, text, status=status, data=data)
+
+
+def _error_in(error: Any) -> tuple[int, str, Any]:
+    """Return code, message and data of a server's error for the client."""
+    if not isinstance(error, dict) or type(error.get("code")) is not int:
+        return wire.INTERNAL_ERROR, "The call failed.", None
+    if error["code"] in (wire.HEADER_MISMATCH, wire.UNSUPPORTED_VERSION):
+        # It is about the gateway's request. A client would change its own, and call again.
+        return wire.INTERNAL_ERROR, "The server rejected the gateway's request.", None
+    return error["code"], str(error.get("message", ""))[:2000], error.get("data")
 
 
 def _result(result: Message) -> Message:

@@ -2,7 +2,10 @@
 
 import contextlib
 
+import pytest
+
 from sessions_app.models import CommandRun
+from tests.sessions_app.gateways.mcp.test_application import hello, older
 
 
 @contextlib.contextmanager
@@ -36,3 +39,38 @@ def test_discovery_and_the_error_for_another_version_name_the_same_versions(endp
     assert (refused.status, refused.json["error"]["code"]) == (400, -32022)
     assert refused.json["error"]["data"] == {"supported": discovered, "requested": "v999"}
     assert {"2026-07-28", "2025-11-25"} < set(discovered)
+
+
+NEEDS = {
+    "code": -32021,
+    "message": "Sampling is required",
+    "data": {"requiredCapabilities": {"sampling": {}}},
+}
+
+
+def failing(endpoint, client, error, *, older_session: str = ""):
+    """Return the answer to a call whose server responds with an error."""
+    call = {"name": "read_ticket", "arguments": {"id": "T-42"}}
+    endpoint.desk.instead = {"tools/call": error}
+    try:
+        if older_session:
+            return older(client, older_session, "tools/call", call)
+        return client.modern("tools/call", call)
+    finally:
+        endpoint.desk.instead = {}
+
+
+def test_a_capability_that_the_client_lacks_is_named_with_the_status_of_its_version(endpoint):
+    _, client = endpoint.client()
+    session = hello(client).headers["mcp-session-id"]
+    modern, legacy = failing(endpoint, client, NEEDS), failing(endpoint, client, NEEDS, older_session=session)
+    assert (modern.status, modern.json["error"]) == (400, NEEDS)
+    assert (legacy.status, legacy.json["error"]) == (200, NEEDS)
+
+
+@pytest.mark.parametrize("code", [-32020, -32022])
+def test_an_error_about_the_gateways_own_request_is_not_passed_on_as_the_clients(endpoint, code):
+    _, client = endpoint.client()
+    answer = failing(endpoint, client, {"code": code, "message": "x", "data": {"supported": ["x"]}})
+    assert (answer.status, answer.json["error"]["code"]) == (200, -32603)
+    assert "data" not in answer.json["error"]
