@@ -129,11 +129,6 @@ class Call:
         ended = await self._finish(state, why, len(wire.dump(message)))
         if ended:
             raise Over(ended)
-        if message.get("result", {}).get("resultType", "complete") != "complete":
-            text = (
-                f"{self._use.target.name} sent a request to the client, which this gateway does not forward."
-            )
-            return _result(stopped(self._use.grant_ref, text, "unanswered", run=tried.run_id))
         return message
 
     async def _finish(self, state: str, why: str, size: int) -> str:

@@ -14,7 +14,6 @@ from sessions_app.gateways.mcp.answers import Answer
 from sessions_app.gateways.mcp.asked import Asked
 from sessions_app.gateways.mcp.uses import OpenUse
 
-_RELAYED = frozenset(("notifications/progress", "notifications/message"))
 # Forwarded besides a call's arguments: its progress token, and traces (W3C Trace Context). Anything else was
 # not decided, such as replies to a question, or a request to continue in the background. It could do more
 # than the arguments may.
@@ -26,7 +25,7 @@ class Over(Exception):
 
 
 class Unanswered(ConnectorError):
-    """The call was sent, and the server did not respond. It may have carried out the call."""
+    """The call was sent, and the server did not respond with a result. It may have carried out the call."""
 
 
 async def definitions(held: OpenUse) -> dict[str, Message]:
@@ -80,15 +79,15 @@ async def _forward(
     try:
         async for message in talk.call("tools/call", params, headers):
             if "method" not in message:
-                return message
+                return _complete(talk, message)
             if held.over.is_set():
                 raise Over(held.why)
             if "id" in message:
                 # Sampling, elicitation, roots: this gateway forwards no requests to the client.
                 await _decline(talk, message)
-            elif message["method"] in _RELAYED and _is_mine(message, mine):
+            elif _is_progress(message, mine):
                 await answer.note(message)
-    except (Unreached, SessionLost):
+    except (Unanswered, Unreached, SessionLost):
         raise
     except ConnectorError as error:
         raise Unanswered(error.message) from error
@@ -109,9 +108,20 @@ def _about_the_call(params: Mapping[str, Any]) -> Message:
     return {"_meta": kept} if kept else {}
 
 
-def _is_mine(message: Message, token: Any) -> bool:
-    """Whether a notification is about this call."""
-    if message["method"] != "notifications/progress":
-        return True
+def _complete(talk: Conversation, response: Message) -> Message:
+    """Return a response that ends the call. Raises Unanswered if the server requests something instead."""
+    result = response.get("result")
+    kind = result.get("resultType", "complete") if isinstance(result, dict) else "complete"
+    if kind != "complete":
+        raise Unanswered(
+            f"{talk.endpoint.name} did not complete the call. It responded with {str(kind)[:64]}, "
+            "which this gateway does not forward."
+        )
+    return response
+
+
+def _is_progress(message: Message, token: Any) -> bool:
+    """Whether a notification is the progress of this call. Nothing else, such as a log, is relayed."""
     params = message.get("params")
-    return token is not None and isinstance(params, dict) and params.get("progressToken") == token
+    mine = token is not None and isinstance(params, dict) and params.get("progressToken") == token
+    return mine and message["method"] == "notifications/progress"

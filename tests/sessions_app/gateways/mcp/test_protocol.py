@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from sessions_app.models import CommandRun
-from tests.sessions_app.gateways.mcp.test_application import hello, older
+from tests.sessions_app.gateways.mcp.test_application import hello, older, told_instead
 
 
 @contextlib.contextmanager
@@ -74,3 +74,13 @@ def test_an_error_about_the_gateways_own_request_is_not_passed_on_as_the_clients
     answer = failing(endpoint, client, {"code": code, "message": "x", "data": {"supported": ["x"]}})
     assert (answer.status, answer.json["error"]["code"]) == (200, -32603)
     assert "data" not in answer.json["error"]
+
+
+@pytest.mark.parametrize("kind", ["input_required", "task"])
+def test_a_call_whose_server_asks_back_is_recorded_as_its_client_hears_it(endpoint, kind):
+    grant, client = endpoint.client()
+    told = told_instead(endpoint, client, {"tools/call": {"resultType": kind, "inputRequests": {}}})
+    run = CommandRun.objects.get(grant=grant)
+    assert (told["error"], told["run"]) == ("unanswered", run.pk)
+    assert (run.state, run.reason) == ("cut", told["reason"])
+    assert kind in run.reason
