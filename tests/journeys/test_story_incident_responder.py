@@ -1,15 +1,17 @@
-"""An on-call responder gets access to the incident's service immediately; when the incident is resolved, all
-of it ends.
+"""An on-call responder gets access to the incident's service and logs immediately; when the incident is
+resolved, all of it ends.
 
 Real OpenSSH, the web process as in production, and PagerDuty's documented API over the wire.
 """
 
 import itertools
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 import yaml
@@ -18,6 +20,7 @@ from broker.kernel import clock
 from sessions_app.models import Grant, Sweeper
 from sessions_app.operations.requests.request_access import RequestRefused, request_access
 from tests.support.browser.site import serve
+from tests.support.servers.files import client, scp, with_files
 from tests.support.servers.gateway import on_target
 from tests.support.servers.outside import (
     Outside,
@@ -36,7 +39,15 @@ _numbers = itertools.count(10)
 
 
 @pytest.fixture(scope="module")
-def pagerduty(place) -> Iterator[Outside]:
+def logs(place) -> Path:
+    """Return the folder of the logs on the target."""
+    logs = (place.folder / "files" / "logs").resolve()
+    logs.mkdir(parents=True)
+    return logs
+
+
+@pytest.fixture(scope="module")
+def pagerduty(place, logs) -> Iterator[Outside]:
     """Set up PagerDuty, and a policy that depends on its incidents."""
     with outside() as system:
         terms = yaml.safe_load(place.world.catalog["policies/web-work.yaml"])
@@ -49,10 +60,9 @@ def pagerduty(place) -> Iterator[Outside]:
                 "requester": "on_call",
             },
         }
-        files = place.catalog()
-        files["command-sets/restart-web.yaml"] = files["command-sets/restart-web.yaml"].replace(
-            "unit: {choice: [nginx, haproxy]}", "unit: {choice: [nginx, haproxy], from: workflow.service}"
-        )
+        files = with_files(place, logs.parent, "0" * 64)
+        commands = yaml.safe_load(files["command-sets/restart-web.yaml"])
+        commands["parameters"]["unit"]["from"] = "workflow.service"
         source = {
             "name": "pagerduty",
             "provider": "pagerduty",
@@ -61,6 +71,7 @@ def pagerduty(place) -> Iterator[Outside]:
             "webhook_secrets": [SECRET],
         }
         files |= {
+            "command-sets/restart-web.yaml": yaml.safe_dump(commands),
             "workflow-sources/pagerduty.yaml": yaml.safe_dump(source),
             "policies/web-work.yaml": yaml.safe_dump(terms),
             "groups/on-call.yaml": "name: on-call\nmembers: [alice, dora]\n",
@@ -112,6 +123,14 @@ def deliver(site: str, body: bytes, headers: dict[str, str]) -> int:
         return error.code
 
 
+def resolve(site: str, pagerduty: Outside, incident: str) -> bytes:
+    """Let PagerDuty report that the incident is resolved, and return the delivery."""
+    resolved = pagerduty_event(incident, "incident.resolved", "resolved", f"01{incident}")
+    tell_pagerduty(pagerduty, incident, "resolved")
+    assert deliver(site, resolved, signed_by_pagerduty(SECRET, resolved)) == HTTPStatus.OK
+    return resolved
+
+
 def test_logs_and_containment_of_that_service_at_once_and_all_over_when_it_is_resolved(
     place, pagerduty, incident, site
 ):
@@ -124,13 +143,11 @@ def test_logs_and_containment_of_that_service_at_once_and_all_over_when_it_is_re
     neighbor = place.ssh("echo", "restart", "haproxy", user=user)
     assert neighbor.returncode != 0
     assert b"haproxy" in neighbor.stderr
-    with place.running("sleep", user=user) as (client, tag):
-        resolved = pagerduty_event(incident, "incident.resolved", "resolved", "01ABC2")
-        tell_pagerduty(pagerduty, incident, "resolved")
-        assert deliver(site, resolved, signed_by_pagerduty(SECRET, resolved)) == HTTPStatus.OK
+    with place.running("sleep", user=user) as (running, tag):
+        resolved = resolve(site, pagerduty, incident)
         eventually(lambda: not on_target(tag), within=LONG)
-        assert client.wait(LONG) == 255
-        assert f"{grant.ref} has ended: workflow closed." in client.stderr.read().decode()
+        assert running.wait(LONG) == 255
+        assert f"{grant.ref} has ended: workflow closed." in running.stderr.read().decode()
     assert place.ssh("true", user=user).returncode != 0
     eventually(lambda: grant.refresh_from_db() or grant.state == "ended", within=LONG)
     assert grant.end_reason == "workflow_closed"
@@ -142,3 +159,22 @@ def test_logs_and_containment_of_that_service_at_once_and_all_over_when_it_is_re
     reopened = pagerduty_event(incident, "incident.reopened", "triggered", "01ABC3")
     assert deliver(site, reopened, signed_by_pagerduty(SECRET, reopened)) == HTTPStatus.OK
     assert place.ssh("true", user=user).returncode != 0
+
+
+def test_a_log_is_downloaded_until_the_incident_is_resolved(place, pagerduty, incident, site, logs, tmp_path):
+    (logs / "error.log").write_bytes(b"upstream timed out\n")
+    with (logs / "access.log").open("wb") as file:
+        file.truncate(200_000_000)
+    grant = respond(place, incident)
+    there, got = f"{grant.ref}.web-1@127.0.0.1:{logs}", tmp_path / "got"
+    assert scp(place, f"{there}/error.log", str(got)).returncode == 0
+    assert got.read_bytes() == b"upstream timed out\n"
+    slow = client(place, "scp", "-l", "8000", f"{there}/access.log", str(got))  # kbit/s
+    with subprocess.Popen(slow, stderr=subprocess.PIPE) as running:
+        eventually(lambda: got.stat().st_size > 100_000)
+        resolve(site, pagerduty, incident)
+        assert running.wait(LONG) != 0
+        assert f"{grant.ref} has ended: workflow closed." in running.stderr.read().decode()
+    assert got.stat().st_size < 200_000_000
+    eventually(lambda: grant.runs.latest("pk").state == "cut", within=LONG)
+    assert scp(place, f"{there}/error.log", str(got)).returncode != 0
