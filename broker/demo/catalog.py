@@ -109,6 +109,24 @@ examples:
   refuse: ["SELECT ON app.cards", "UPDATE ON app.orders"]
 """
 
+FIX_ORDER = """\
+name: fix-order
+kind: postgres
+summary: Correct the state of one order
+risk: medium
+parameters:
+  order: {int: [1, 1000]}
+commands:
+  - sql: UPDATE app.orders SET state = {state} WHERE id = {order}
+    where: {state: {choice: [open, paid]}}
+    effect: change
+    max_rows: 1
+    hold: true
+examples:
+  allow: ["UPDATE app.orders SET state = 'paid' WHERE id = 7"]
+  refuse: ["UPDATE app.orders SET state = 'paid'", "DELETE FROM app.orders WHERE id = 7"]
+"""
+
 ONE_TICKET = """\
 name: one-ticket
 kind: http
@@ -199,7 +217,7 @@ SUPPORT = """\
 name: support
 summary: Investigate one case, one approval
 clusters: [shop-db, tickets-api]
-command_sets: [read-orders, one-ticket]
+command_sets: [read-orders, fix-order, one-ticket]
 requesters: {groups: [operators]}
 approvals:
   - {count: 1, from: [service-owners]}
@@ -271,6 +289,7 @@ def _rules() -> dict[str, str]:
         "command-sets/agent-ticket.yaml": AGENT_TICKET,
         "policies/agent-work.yaml": AGENTS,
         "command-sets/read-orders.yaml": READ_ORDERS,
+        "command-sets/fix-order.yaml": FIX_ORDER,
         "command-sets/one-ticket.yaml": ONE_TICKET,
         "command-sets/one-price.yaml": ONE_PRICE,
         "policies/support.yaml": SUPPORT,

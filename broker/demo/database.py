@@ -36,7 +36,7 @@ CREATE TABLE app.orders (id int PRIMARY KEY, customer text, state text);
 INSERT INTO app.orders SELECT n, 'customer ' || n, 'open' FROM generate_series(1, 1000) AS n;
 CREATE TABLE app.cards (id int PRIMARY KEY, number text);
 GRANT USAGE ON SCHEMA app TO stint_broker WITH GRANT OPTION;
-GRANT SELECT ON app.orders TO stint_broker WITH GRANT OPTION;
+GRANT SELECT, UPDATE ON app.orders TO stint_broker WITH GRANT OPTION;
 """
 
 

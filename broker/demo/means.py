@@ -90,6 +90,15 @@ class Means:
             expect(time.monotonic() < deadline, f"the receipt has no request: {receipt}")
             time.sleep(0.2)
 
+    def held_run(self, *, within: float) -> dict[str, Any]:
+        """Return the command that waits for Jonas."""
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            for run in self.cast.jonas.get("/runs?state=held")["results"]:
+                return dict(run)
+            time.sleep(0.1)
+        raise Wrong(f"after {within:.0f} s no command waits for approval")
+
     def psql_command(self, uri: str, statement: str) -> list[str]:
         return [str(self.shop.psql), "--no-psqlrc", "-At", "-c", statement, uri]
 
@@ -101,6 +110,7 @@ class Means:
             timeout=30,
             check=False,
             stdin=subprocess.DEVNULL,
+            cwd=self.folder,
         )
 
     def curl(self, ticket: str) -> str:
@@ -122,7 +132,7 @@ class Means:
 
     @property
     def authority(self) -> Path:
-        return self.folder / "gateway-ca.pem"
+        return self.folder / "stint-ca.pem"
 
     def curl_command(self, url: str, *more: str) -> list[str]:
         return [

@@ -22,6 +22,7 @@ from broker.demo.means import Wrong, expect, first, said
 _WINDOW = 14
 _DATABASE_WINDOW = 8
 _COUNT, _CARDS = "SELECT count(*) FROM app.orders", "SELECT * FROM app.cards"
+_FIX = "UPDATE app.orders SET state = 'paid' WHERE id = {}"
 
 
 class Story(AgentSteps):
@@ -41,6 +42,10 @@ class Story(AgentSteps):
             ("The next login is refused", self.next_login),
             ("Priya can read one table of the shop's database, as a temporary role", self.database),
             ("psql is disconnected during a query at the deadline, and the role is dropped", self.query_cut),
+            (
+                "At Stint's PostgreSQL gateway, one update is refused; another waits until Jonas allows it",
+                self.update_held,
+            ),
             ("In the API behind nginx, Priya can read one ticket and no other", self.tickets_open),
             ("The ticket is done: the grant ends, and its token is revoked", self.tickets_shut),
             (
@@ -216,6 +221,35 @@ class Story(AgentSteps):
             f"{printed.strip().splitlines()[0]}\ndisconnected {late * 1000:.0f} ms after the deadline;"
             " PostgreSQL's catalog shows no role, session or owned object of the grant; confirmed in"
             f" {receipt['ended']['seconds']} s"
+        )
+
+    def update_held(self) -> str:
+        self.grant = self.granted("shop-db", "fix-order", seconds=600, parameters={"order": "7"})
+        fields = self.credential()
+        self.authority.write_text(fields[f"Authority (save as {self.authority.name})"], encoding="ascii")
+        other = self.psql(fields["URI"], _FIX.format(8))
+        expect(other.returncode != 0 and "Nearest: " in other.stderr, said(other))
+        command = self.psql_command(fields["URI"], _FIX.format(7))
+        with (
+            subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as waiting,
+            contextlib.ExitStack() as stack,
+        ):
+            stack.callback(waiting.kill)
+            held = self.held_run(within=10)
+            self.cast.jonas.post(f"/runs/{held['id']}/decision", {"allow": True})
+            printed, _ = waiting.communicate(timeout=15)
+        expect(waiting.returncode == 0 and "UPDATE 1" in printed, printed)
+        self.cast.priya.post(f"/grants/{self.grant['ref']}/end", {"note": "The order is paid"})
+        return (
+            f'$ psql … -c "{_FIX.format(8)}"\n{other.stderr.strip()}\n'
+            f'$ psql … -c "{_FIX.format(7)}"\n{printed.strip()}'
         )
 
     def tickets_open(self) -> str:
