@@ -275,7 +275,7 @@ CODES: Mapping[str, Code] = {
     ),
     "volatile": Code(
         "error or warning",
-        "The function returns something else at each call, or acts on the server, on sequences or on"
+        "The function returns a different value at each call, or acts on the server, on sequences or on"
         " settings.",
         "Remove it, or put the task into a function of your own and use `call`.",
     ),
@@ -286,12 +286,12 @@ CODES: Mapping[str, Code] = {
     ),
     "wildcard_value": Code(
         "warning",
-        "A parameter after LIKE can contain `%` and `_`, which match any text.",
+        "A parameter after LIKE can contain the wildcards `%` and `_`.",
         "Exclude both characters from its pattern, or compare with `=`.",
     ),
     "cast": Code(
         "warning",
-        "A cast can change the parameter's value, so approvers don't see what is used.",
+        "A cast can change the parameter's value, so approvers don't see the value used.",
         "Remove the cast, or use a type whose values the cast keeps.",
     ),
     "denies_all": Code(

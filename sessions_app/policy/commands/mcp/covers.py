@@ -63,7 +63,7 @@ def _forgets(
 
 
 def _holds_others(one: CompiledToolCommand, outer: CompiledToolCommand, child: CompiledSet) -> bool:
-    """Whether all values that the parent's call holds are held, or can't be given."""
+    """Whether the child holds or refuses every value that the parent's call holds."""
     theirs = {name: check for name, check in (outer.arguments or {}).items() if _lets_others(check)}
     ours = one.arguments or {}
     if all(
@@ -83,8 +83,9 @@ def _lets_others(check: AnyCheck) -> TypeGuard[ResultCheck]:
 
 
 def _within(inner: CompiledToolCommand, outer: CompiledToolCommand, *, holding: bool = False) -> bool:
-    """Whether each call that the inner command allows, or with ``holding`` each that it holds because a value
-    is not from a result, gets the same answer from the outer one.
+    """Whether the outer command gives the same answer to each call that the inner command allows.
+
+    With ``holding``: to each call that the inner command holds because a value is not from a result.
     """
     ours, theirs = inner.arguments or {}, outer.arguments or {}
     needed = [name for name in theirs if name not in outer.optional]
@@ -141,7 +142,7 @@ def _same_shape(ours: ShapeCheck, theirs: ShapeCheck) -> bool:
 
 
 def _may_meet(one: CompiledToolCommand, other: CompiledToolCommand) -> bool:
-    """Whether some call could match both. Returns True if in doubt."""
+    """Whether some call could match both commands. Returns True if in doubt."""
     ours, theirs = one.arguments or {}, other.arguments or {}
     needed = {
         *(name for name in ours if name not in one.optional),

@@ -91,7 +91,7 @@ def decide_call(
     """Decide whether a tool may be called with these parsed JSON arguments. Never raises because of their
     content.
 
-    Without ``seen``, any value counts as returned, and nothing untrusted was read; ``notes`` say so.
+    Without ``seen``, every value counts as returned and no untrusted result as read; ``notes`` say so.
     """
     if TOOL_NAME.fullmatch(name) is None:
         return Refused(f"{clip(name)} is not a tool name", None, "syntax")

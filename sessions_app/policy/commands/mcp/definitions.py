@@ -1,4 +1,4 @@
-"""Compare a command set with what the server says about its tools: formats of arguments, and annotations.
+"""Compare a command set with the server's definitions of its tools: argument formats and annotations.
 
 Source: Model Context Protocol 2026-07-28, "Tools", ToolAnnotations; JSON Schema, draft 2020-12, "format".
 """
@@ -16,7 +16,7 @@ _FORMATS = frozenset(
 
 
 def doubts(compiled: CompiledSet, tools: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield, as sentences, what the definitions of the tools suggest that the set does not say."""
+    """Yield, as sentences, risks that the tools' definitions suggest and the set does not declare."""
     for one in (command for commands in compiled.by_tool.values() for command in commands):
         tool = tools.get(one.name, {})
         yield from _of_annotations(one, tool.get("annotations"))

@@ -88,8 +88,8 @@ class Untrusted:
 class Seen:
     """What decisions need to know about a grant's earlier calls.
 
-    ``returned`` has the run that returned a value, by field and canonical JSON. ``untrusted`` is the first
-    call of an untrusted tool; None if there was none.
+    ``returned`` maps a field and a value's canonical JSON to the run that returned the value. ``untrusted``
+    is the first call of an untrusted tool; None if there was none.
     """
 
     returned: Mapping[Value, int] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class ResultCheck:
         return text if self.others is None else f"{text}; any other {self.others.limits} is held"
 
     def fault(self, value: Json, matched: dict[str, str]) -> str | None:
-        """Return why a value can't match, whatever was returned; None if it may."""
+        """Return why a value can't match, whatever was returned; None if it can."""
         del matched
         if self.most is None:
             return None if _is_value(value) else "needs text or a number"
@@ -170,8 +170,8 @@ def _text(value: Json) -> str:
 def returned(result: Mapping[str, Any], fields: Collection[ResultField]) -> list[Value]:
     """Return the values that a tool's result has in these fields, each once, at most MAX_VALUES.
 
-    Reads the structured content, and each text that is JSON. A result with an error, and one that the client
-    does not get, returned nothing.
+    Reads the structured content, and each text that is JSON. A result that is an error or that the client
+    does not get counts as empty.
     """
     if result.get("isError") or result.get("resultType", "complete") != "complete":
         return []

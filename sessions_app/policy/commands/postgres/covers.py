@@ -67,7 +67,7 @@ def _within_limits(inner: CompiledStatement, outer: Limits) -> bool:
 
 
 def _at_most(place: Place | Value, limit: int) -> bool:
-    """Whether a LIMIT is always a number of rows up to this."""
+    """Whether a LIMIT is always a number of rows, and at most this many."""
     fixed = place.bound if isinstance(place, Place) else place.text
     if fixed is not None:
         return _is_count(fixed, limit)
@@ -104,14 +104,14 @@ def _value_within(ours: Place | Value, theirs: Place | Value, names: Names) -> b
 
 
 def _fixed(one: Place | Value) -> Value | None:
-    """Return the only value of a place; None if it is free."""
+    """Return the only value that a place accepts; None if the place is free."""
     if isinstance(one, Value):
         return one
     return None if one.bound is None else Value("text", one.bound, cast=one.cast)
 
 
 def may_meet(one: CompiledStatement, other: CompiledStatement) -> bool:
-    """Whether some statement could match both. Returns True if in doubt."""
+    """Whether some statement could match both commands. Returns True if in doubt."""
     if one.limits and other.limits:
         return bool(one.limits.tables & other.limits.tables)
     if one.limits:

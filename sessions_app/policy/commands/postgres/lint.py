@@ -66,7 +66,7 @@ def _role_findings(values: tuple[str, ...] | None, one: Privilege, where: str) -
                 "role",
                 where,
                 f"`{role}` {fault}, so no other limit would apply to its holder",
-                "create a template role with the needed privileges, and name that",
+                "create a template role with the needed privileges, and name that role",
             )
         elif role in WIDE:
             yield Finding(

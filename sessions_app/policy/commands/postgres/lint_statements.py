@@ -112,7 +112,7 @@ def _rows(one: CompiledStatement) -> Iterator[Finding]:
         yield _found(
             one,
             "no_where",
-            "the WHERE does not require that a column has some value, so it can match every row",
+            "the WHERE limits no column to a value or range, so it can match every row",
             "compare a column with a parameter or a constant",
         )
 
@@ -171,7 +171,7 @@ def _functions(one: CompiledStatement) -> Iterator[Finding]:
             yield _found(
                 one,
                 "volatile",
-                f"each call of {clip(name)} returns something else, so the line does not show the value",
+                f"{clip(name)} returns a different value at each call, so the line does not show it",
                 "use a column's default instead, or accept it with a reason",
             )
         elif name not in _STEADY:
@@ -179,7 +179,7 @@ def _functions(one: CompiledStatement) -> Iterator[Finding]:
                 one,
                 "unknown_function",
                 f"the linter does not know what the function {clip(name)} does",
-                "check that it only computes a value, and accept this with that as the reason",
+                "check that it only computes a value, and accept the finding with that as the reason",
             )
 
 
@@ -214,14 +214,14 @@ def _place_findings(one: CompiledStatement, place: Place, before: str, after: st
         yield _found(
             one,
             "wildcard_value",
-            f"{name} can contain % and _, which match any text",
+            f"{name} can contain % and _, which are wildcards in LIKE",
             "exclude both characters from its pattern, or compare with =",
         )
     if after.startswith("::") or not _cast_keeps(place):
         yield _found(
             one,
             "cast",
-            f"the cast of {name} can change the value, so the line does not show what is used",
+            f"the cast of {name} can change the value, so the line does not show the value used",
             "remove the cast, or use a type whose values the cast keeps",
         )
 

@@ -15,8 +15,8 @@ from sessions_app.policy.commands.privileges.privilege import Name, Slot
 
 ObjectKind = Literal["table", "column", "sequence", "function", "schema", "database", "role"]
 
-# Privileges that can be granted, by kind of object. Those that are missing let their holder create objects or
-# change what others run.
+# Privileges that can be granted, by kind of object. Privileges missing here let their
+# holder create objects or change what others run.
 PRIVILEGES: Mapping[ObjectKind, tuple[str, ...]] = {
     "table": ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"),
     "column": ("SELECT", "INSERT", "UPDATE"),

@@ -74,7 +74,7 @@ name: fix-order
 kind: postgres
 summary: Look up orders, and correct the status of one
 risk: medium
-# Where names without a schema are.
+# The schema of names without one.
 schema: app
 parameters:
   # Fixed when access is requested.

@@ -1,4 +1,4 @@
-"""Command sets of statements, compiled: what the gateway decides by, and what the connector grants."""
+"""Compiled command sets of statements, for the gateway to decide by and the connector to grant."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from sessions_app.policy.commands.postgres.sql.rules import StatementRule
 
 @dataclass(frozen=True, slots=True)
 class StatementSet(decide.CompiledSet):
-    """The statements of one grant. ``schema`` is where names without a schema are; empty: each needs one.
+    """The statements of one grant.
 
-    ``by_shape`` and ``selects`` are its commands for look-up, strictest first.
+    ``schema`` applies to names without a schema; empty if each needs one. ``by_shape`` and ``selects`` index
+    its commands, strictest first.
     """
 
     commands: tuple[CompiledStatement, ...]  # type: ignore[assignment]  # statements instead of privileges

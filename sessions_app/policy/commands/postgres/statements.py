@@ -38,7 +38,7 @@ class Runs:
     """An allowed command.
 
     ``text`` is the SQL to send, with `$n` for each bound parameter. ``allowed.line`` is the SQL with its
-    values in place. ``max_rows``: more changed rows must be rolled back.
+    values in place. ``max_rows``: a run that changes more rows must be rolled back.
     """
 
     text: str
@@ -58,7 +58,7 @@ class _Read:
 def decide_text(compiled: StatementSet, text: str) -> tuple[Passes | Runs | Refused, ...]:
     """Decide every statement of a text, before the first is sent. Never raises because of the text.
 
-    A text that can't be parsed is one refusal, and an empty one passes.
+    A text that can't be parsed yields one refusal, and an empty text passes.
     """
     try:
         statements = parse(text)

@@ -36,7 +36,7 @@ def _within(inner: CompiledSSHCommand, outer: CompiledSSHCommand) -> bool:
 
 
 def _may_meet(inner: CompiledSSHCommand, outer: CompiledSSHCommand) -> bool:
-    """Whether some line could match both. Returns True if in doubt."""
+    """Whether some line could match both commands. Returns True if in doubt."""
     return len(inner.words) == len(outer.words) and all(
         _words_may_meet(one, other, inner, outer) for one, other in zip(inner.words, outer.words, strict=True)
     )

@@ -38,7 +38,10 @@ RefusalCode = Literal["syntax", "empty", "left_out", "program", "length", "word"
 
 @dataclass(frozen=True, slots=True)
 class Allowed(answers.Allowed):
-    """A command line that may run, as its words. ``transfer`` is what it does if it is no program."""
+    """A command line that may run, as its words.
+
+    ``transfer`` is the file transfer that it names instead of a program.
+    """
 
     contain: Contain
     as_root: bool
@@ -131,7 +134,7 @@ def _compile_rule(
 
 
 def _check_file_values(document: SSHCommandSet, bound: Mapping[str, str]) -> None:
-    """Refuse bound values that lead to other folders, or that are no digest where one is needed."""
+    """Refuse bound values that lead to other folders, or that are not the digest that a rule needs."""
     for rule in document.commands:
         if not isinstance(rule, FileRule):
             continue
@@ -182,7 +185,7 @@ def decide_argv(compiled: CompiledSet, argv: tuple[str, ...]) -> Allowed | Refus
 def _allow(
     command: CompiledSSHCommand, argv: tuple[str, ...], matched: Mapping[str, str], facts: Facts
 ) -> Allowed | Refused:
-    """Return the decision of the command that a line matches: for a file, by its content too."""
+    """Return the decision of the command that a line matches; for a file, its content counts too."""
     rule, transfer = command.rule, None
     if isinstance(rule, FileRule):
         if fault := transfers.content_fault(rule, command.digest, facts):
@@ -232,10 +235,10 @@ def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
         return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
     same = [command for command in compiled.commands if command.plain[0] == argv[0]]
     if not same and (line := transfers.old_protocol(argv)):
-        why = f"{clip(argv[0])} has a protocol of its own; sftp does the same: {clip(line, length=300)[1:-1]}"
+        why = f"{clip(argv[0])} uses its own protocol; use sftp instead: {clip(line, length=300)[1:-1]}"
         return Refused(why, _any_file(compiled), "program")
     if not same and transfers.is_transfer(argv):
-        return Refused(f"no rule allows to {argv[0]} files here", _any_file(compiled), "program")
+        return Refused(f"no rule for files allows {argv[0]} here", _any_file(compiled), "program")
     if not same:
         programs = dict.fromkeys(
             command.plain[0] or "" for command in compiled.commands if isinstance(command.rule, SSHCommand)

@@ -80,7 +80,7 @@ _FORMS: Mapping[str, type[CommandRule]] = {
 
 
 def _form(data: Any) -> str | None:
-    """Return which rule a command is: the one key of those that name what it allows."""
+    """Return the kind of a rule, by its key that names a command or a path; None if it has several."""
     if isinstance(data, CommandRule):
         return _label(data.WRITTEN)
     found = [name for name in _FORMS if isinstance(data, Mapping) and name in data] or ["run"]
@@ -122,7 +122,7 @@ class SSHCommandSet(CommandSetDocument):
         """Return how this command's processes are contained.
 
         Every target supports PID namespaces for commands that run as root. A transfer starts only Stint's own
-        helper, which nothing leaves.
+        helper, which no process can leave.
         """
         if isinstance(rule, FileRule):
             return "pidns"

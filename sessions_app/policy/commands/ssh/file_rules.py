@@ -38,7 +38,7 @@ MaxSize = Annotated[Size, AfterValidator(_bounded)]
 
 
 def path_fault(path: str) -> str | None:
-    """Return, as a clause, why a path is not an absolute one in its only spelling; None if it is."""
+    """Return, as a clause, why a path is not absolute and in canonical form; None if it is."""
     if not path.startswith("/"):
         return f"{clip(path)} is not an absolute path: begin with “/”"
     names = path[1:].split("/")
@@ -54,7 +54,7 @@ class FileRule(CommandRule):
 
     @property
     def direction(self) -> Direction:
-        """What happens with the path."""
+        """Whether the path is downloaded, uploaded or listed."""
         raise NotImplementedError
 
     @property
@@ -148,7 +148,7 @@ class PutFile(FileRule):
 
     @property
     def digest_name(self) -> str | None:
-        """The parameter that has the digest; None if the rule has it or accepts any."""
+        """The parameter with the digest; None if the rule states the digest or accepts any."""
         found = _DIGEST_OF.fullmatch(self.sha256 or "")
         return found[1] if found else None
 
@@ -166,7 +166,7 @@ class ListFolder(FileRule):
 
 
 def file_problems(path: str, rule: FileRule, parameters: Mapping[str, Parameter]) -> Iterator[Problem]:
-    """Yield what is inconsistent in a rule. ``path`` is its place in the document, and ``parameters`` are
+    """Yield the inconsistencies of a rule. ``path`` is its place in the document, and ``parameters`` are
     those of the whole set.
     """
     if isinstance(rule, PutFile) and rule.digest_name and rule.digest_name not in parameters:

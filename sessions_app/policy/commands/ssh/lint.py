@@ -168,7 +168,7 @@ def _limits(command: ParsedCommand) -> dict[str, Any]:
 
 
 def _may_meet(first: ParsedCommand, second: ParsedCommand) -> bool:
-    """Whether some line could match both. Returns True if in doubt."""
+    """Whether some line could match both commands. Returns True if in doubt."""
     return (
         all(one.may_meet(other) for one, other in zip(first.spoken, second.spoken, strict=True))
         and _repeats(first, second)

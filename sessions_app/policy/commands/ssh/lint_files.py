@@ -12,9 +12,9 @@ from sessions_app.policy.commands.ssh.places import file_codes, holds, located
 from sessions_app.policy.commands.ssh.table import table
 from sessions_app.policy.commands.ssh.words import Spoken
 
-# What is read there is no file on a disk.
+# Folders whose content is not on a disk.
 _KERNEL = ("/proc", "/sys", "/dev")
-# Where web servers serve files, and run those of some endings.
+# Folders from which web servers serve files, and run those with some extensions.
 _WEB = (
     "/var/www",
     "/srv/www",

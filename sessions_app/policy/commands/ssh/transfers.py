@@ -1,7 +1,7 @@
 """Transfers of files over SFTP: how the line that names one is read, limited and shown.
 
 A transfer is decided, held and recorded as a line: `get PATH`, `list PATH` or `put PATH`. A `put` may state
-the size and the digest of the file, as the gateway does once it has all of it: `put PATH size=N sha256=HEX`.
+the file's size and digest, as the gateway does once it has the whole file: `put PATH size=N sha256=HEX`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Facts:
     sha256: str = ""
 
     def words(self) -> tuple[str, ...]:
-        """The words of a line that say so."""
+        """The words of a line that state these facts."""
         size = () if self.size is None else (f"size={self.size}",)
         return (*size, *((f"sha256={self.sha256}",) if self.sha256 else ()))
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A transfer that may happen: of at most ``most`` bytes (for a list, of no limit of its own).
+    """An allowed transfer of at most ``most`` bytes (a list has no limit of its own).
 
     ``sha256`` is the only digest that the file may have, in hex; empty for any. ``mode`` are the permissions
     of an uploaded file, in octal.
@@ -64,8 +64,8 @@ def is_transfer(argv: tuple[str, ...]) -> bool:
 def old_protocol(argv: tuple[str, ...]) -> str | None:
     """Return the transfer that the remote side of scp or rsync would do, as a line; None for other programs.
 
-    Before OpenSSH 9, scp runs itself there (`scp -f PATH` to send, `scp -t PATH` to receive), and rsync
-    always does (`rsync --server`).
+    Before OpenSSH 9, scp runs itself on the remote side (`scp -f PATH` to send, `scp -t PATH` to receive),
+    and rsync always does (`rsync --server`).
     """
     program, options = argv[0].rpartition("/")[2], set(argv[1:-1])
     if program == "scp" and options & {"-f", "-t"}:
@@ -76,7 +76,7 @@ def old_protocol(argv: tuple[str, ...]) -> str | None:
 
 
 def split_facts(argv: tuple[str, ...]) -> tuple[tuple[str, ...], Facts]:
-    """Return the words of a line without those about a file's content, and these."""
+    """Return the words of a line without the facts about a file's content, and those facts."""
     if not is_transfer(argv) or argv[0] != "put":
         return argv, Facts()
     found = [_FACT.fullmatch(word) for word in argv[2:]]
@@ -93,9 +93,9 @@ def word_fault(argv: tuple[str, ...]) -> str | None:
 
 
 def transfer_of(rule: FileRule, path: str, digest: str, facts: Facts) -> Transfer:
-    """Return the transfer that a rule allows of a path. ``digest`` is the only one that the rule accepts."""
+    """Return the transfer that a rule allows for a path. ``digest`` is the only one that the rule accepts."""
     if isinstance(rule, PutFile):
-        # What a second person has approved is one content.
+        # A second person approves exactly one content.
         return Transfer("put", path, rule.max, digest or facts.sha256, rule.mode, rule.replace)
     return Transfer(rule.direction, path, rule.max if isinstance(rule, GetFile) else 0)
 
@@ -119,9 +119,9 @@ def limits(rule: FileRule, digest: str) -> tuple[int, bool, bool]:
 
 
 def laxer(inner: FileRule, outer: FileRule, digests: tuple[str, str]) -> str | None:
-    """Return, as a clause, what the one rule allows of a file that the other does not; None if nothing.
+    """Return, as a clause, what one rule allows for a file and the other does not; None if nothing.
 
-    ``digests`` are the only ones that each accepts; empty for any.
+    ``digests`` are the only digests that each accepts; empty for any.
     """
     if isinstance(inner, GetFile) and isinstance(outer, GetFile) and inner.max > outer.max:
         return "would allow larger files"

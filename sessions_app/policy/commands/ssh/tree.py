@@ -1,6 +1,6 @@
 """The file system as a grant shows it over SFTP: what its rules name, and the folders above that.
 
-Nothing here depends on the target: whether a path exists there is only found out by a transfer.
+Nothing here depends on the target: only a transfer shows whether a path exists there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def has_files(compiled: CompiledSet) -> bool:
 
 
 def plain(sent: bytes) -> str:
-    """Return a path that a client sent in its only spelling, from `/`, whatever exists.
+    """Return a client's path in canonical form, from `/`, without checking that it exists.
 
     Raises UnicodeDecodeError.
     """
@@ -42,7 +42,7 @@ def line_for(direction: Direction, path: str, facts: tuple[str, ...] = ()) -> st
 
 
 def is_shown(name: str) -> bool:
-    """Whether a name on the target is shown: not if it contains what no line can, or leads elsewhere."""
+    """Whether a name on the target is shown. False if it contains what no line can, or leads elsewhere."""
     return hidden_at(name) is None and name not in (".", "..")
 
 

@@ -19,7 +19,7 @@ from sessions_app.policy.commands.postgres.sql.types import keeps
 
 
 class Place(NamedTuple):
-    """Where a parameter's value is: its type, the grant's value if it has one, and the rule's cast."""
+    """The place of a parameter's value: its type, the grant's value if it has one, and the rule's cast."""
 
     name: str
     type: ParameterType
@@ -27,7 +27,7 @@ class Place(NamedTuple):
     cast: str
 
     def fault(self, value: Value, matched: dict[str, str]) -> str | None:
-        """Return, as a clause, why a value does not fit; None if it does. Adds it to ``matched``."""
+        """Return, as a clause, why a value does not fit; None if it does. Adds the value to ``matched``."""
         if value.kind == "null":
             return f"{self.name} can't be NULL: it needs {self.type.wanted}"
         if value.cast not in ("", self.cast) and (self.cast or not keeps(value.cast, value.text)):
@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 
 def constant_fault(wanted: Value, value: Value) -> str | None:
-    """Return, as a clause, why a value is not the constant of a rule; None if it is."""
+    """Return, as a clause, why a value differs from a rule's constant; None if it does not."""
     same = value.text == wanted.text and (value.kind == "null") == (wanted.kind == "null")
     if same and (value.cast in ("", wanted.cast) or (not wanted.cast and keeps(value.cast, value.text))):
         return None
@@ -83,7 +83,7 @@ class CompiledStatement(answers.CompiledCommand):
 
     @property
     def verb(self) -> Verb:
-        """What it does: `SELECT` for the limits of one."""
+        """The SQL verb: `SELECT` if the command has limits instead of a statement."""
         return self.statement.verb if self.statement else "SELECT"
 
     @property

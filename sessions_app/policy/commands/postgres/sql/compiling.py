@@ -92,7 +92,7 @@ def _argument_type(one: Place | Value) -> str:
 def needed_privileges(statement: Statement, places: tuple[Place | Value, ...]) -> tuple[Privilege, ...]:
     """Return what a role needs to run a statement, and nothing more.
 
-    Raises SQLRefused for a SELECT that reads a table without naming a column of it.
+    Raises SQLRefused for a SELECT that reads a table without naming any of its columns.
     """
     if statement.routine is not None:
         arguments = ", ".join(_LENGTH.sub("", one.cast) for one in places)
@@ -106,7 +106,7 @@ def _reading(statement: Statement) -> Iterator[Privilege]:
         if table in statement.starred:
             yield _table("SELECT", table)
         elif statement.verb == "SELECT" and table not in named:
-            raise SQLRefused(f"name a column of {table}, as in count(id): otherwise the role needs them all")
+            raise SQLRefused(f"name a column of {table}, as in count(id), or the role needs all of them")
     for column in statement.read:
         if column.table not in statement.starred:
             yield _column("SELECT", column)

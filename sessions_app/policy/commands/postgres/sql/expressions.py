@@ -95,8 +95,8 @@ class Expressions:
 
     ``tables`` are the tables by their names in the statement. ``out`` collects the canonical SQL, ``columns``
     the columns that are read, ``functions`` the functions of pg_catalog that are called, and ``labels`` the
-    names of the results. ``own_types``: a cast names a type outside pg_catalog. ``schema`` is where names
-    without a schema are.
+    names of the results. ``own_types``: a cast names a type outside pg_catalog. ``schema`` applies to names
+    without a schema.
     """
 
     def __init__(self, schema: str) -> None:
@@ -166,8 +166,8 @@ class Expressions:
         if not path and len(self.tables) == 1:
             return next(iter(self.tables.values()))
         if not path:
-            reason = "no table is named" if not self.tables else "write its table before it"
-            raise SQLRefused(f"the column {clip(name)} is not clear: {reason}")
+            reason = "the statement names no table" if not self.tables else "add the table, as in `orders.id`"
+            raise SQLRefused(f"the column {clip(name)} can't be resolved: {reason}")
         known = self.tables.get(path[-1])
         if known is None or (len(path) == 2 and known != tuple(path)) or len(path) > 2:
             raise SQLRefused(f"{clip(dotted((*path, name)))} names no table of the statement")

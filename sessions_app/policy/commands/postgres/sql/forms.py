@@ -1,4 +1,4 @@
-"""What can be said of a statement from the form of its nodes."""
+"""Properties of a statement that follow from the form of its nodes."""
 
 from __future__ import annotations
 

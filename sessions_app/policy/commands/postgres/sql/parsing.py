@@ -1,4 +1,4 @@
-"""Parses SQL with PostgreSQL's own grammar, within limits that no text can use to exhaust the process."""
+"""Parses SQL with PostgreSQL's own grammar, within limits that keep it from exhausting the process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BYTES = 65_536
 _MAX_MESSAGE = 160
 # The parser uses up to 2 KB of stack for each of these tokens, and threads have 2 MB or more.
 MAX_NESTING = 400
-# The scanner's time grows with the square of a run of these characters.
+# The scanner's time grows with the square of the length of a run of these characters.
 _LONG_RUN = re.compile(r"[-~!@#^&|`?+*/%<>=]{256}")
 # Tokens that can't nest anything, however often they occur.
 _FLAT = frozenset(

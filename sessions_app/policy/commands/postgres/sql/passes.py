@@ -14,7 +14,7 @@ from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused
 
 Effect = Literal["begin", "commit", "rollback", "savepoint", "setting", "cursor", "empty"]
 
-# Settings that a client may change: they change no decision, and how values are printed at most.
+# Settings that a client may change: none affects a decision; some affect how values are printed.
 SETTINGS = frozenset(
     (
         "application_name",
@@ -72,14 +72,14 @@ _REASONS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """A statement that may be sent and is no command. ``text`` is the SQL to send."""
+    """A statement that may be sent although it is not a command. ``text`` is the SQL to send."""
 
     text: str
     effect: Effect
 
 
 def read_pass(raw: RawStmt) -> Passes | None:
-    """Return what may pass without being a command; None for a statement that a command must allow.
+    """Return a statement that passes without being a command; None if a command must allow it.
 
     Raises SQLRefused for a statement that no command can allow.
     """
@@ -115,7 +115,7 @@ def _set(node: Any) -> Effect:
     if node.kind == VariableSetKind.VAR_SET_MULTI and node.name in ("TRANSACTION", "SESSION CHARACTERISTICS"):
         return "setting"
     if node.kind in (VariableSetKind.VAR_RESET_ALL, VariableSetKind.VAR_SET_MULTI):
-        raise SQLRefused("only single settings can be changed or reset")
+        raise SQLRefused("change or reset settings one by one, by their names")
     if node.name.lower() not in SETTINGS:
         raise SQLRefused(f"the setting {clip(node.name)} can't be changed here")
     return "setting"

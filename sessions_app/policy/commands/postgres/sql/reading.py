@@ -76,7 +76,7 @@ class Statement:
 def read_statement(node: Node, schema: str) -> Statement:
     """Return a statement in canonical form. Raises SQLRefused.
 
-    ``schema`` is where names without a schema are; empty if each name needs one.
+    ``schema`` applies to names without a schema; empty if each name needs one.
     """
     kind, content = inner(node)
     if kind not in ("select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "call_stmt"):
@@ -210,7 +210,7 @@ class _Reader(Sources):
             raise SQLRefused("rows can't be sorted or grouped by a constant")
 
     def _limits(self, node: Any) -> int | None:
-        """Read LIMIT and OFFSET, and return which of the values is the limit; None without LIMIT."""
+        """Read LIMIT and OFFSET, and return the limit's index among the values; None without LIMIT."""
         at = None
         if node.limit_option == LimitOption.LIMIT_OPTION_WITH_TIES:
             raise SQLRefused("WITH TIES is not allowed: use LIMIT")

@@ -56,7 +56,7 @@ class StatementRule(CommandRule):
     @property
     def names(self) -> tuple[str, ...]:
         """The parameters that it uses, each once. Raises SQLRefused."""
-        # With some schema: the document checks that each name has one.
+        # Any schema will do: the document checks that each name has one.
         template = self.template("public")
         return template.names if template else ()
 

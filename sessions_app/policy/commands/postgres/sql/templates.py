@@ -22,7 +22,10 @@ _BARE_CALL = re.compile(r"\s*(?:select|call)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A statement of a rule. ``places`` are the names of its parameters; the one of `$n` is at n - 1."""
+    """A statement of a rule.
+
+    ``places`` are the names of its parameters; the name for `$n` is at index n - 1.
+    """
 
     statement: Statement
     places: tuple[str, ...]
@@ -35,7 +38,7 @@ class Template:
 
 @lru_cache(maxsize=2048)
 def read_template(text: str, schema: str) -> Template:
-    """Return the statement of a rule. ``schema`` is where names without one are. Raises SQLRefused."""
+    """Return the statement of a rule. ``schema`` applies to names without a schema. Raises SQLRefused."""
     places: list[str] = []
     starts: set[int] = set()
     sql = bytearray()
@@ -55,7 +58,7 @@ def read_template(text: str, schema: str) -> Template:
         near = _NEAR_PLACE.search(error.reason)
         if near is None or int(near[1]) > len(places):
             raise
-        raise SQLRefused(f"{{{places[int(near[1]) - 1]}}} is not in the place of a value", "syntax") from None
+        raise SQLRefused(f"{{{places[int(near[1]) - 1]}}} must take the place of a value", "syntax") from None
     statement = read_one(statements, schema)
     _check_places(sql.decode(), starts)
     return Template(statement, tuple(places))

@@ -14,7 +14,7 @@ from sessions_app.policy.commands.postgres.privileges import ArgumentType
 from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused
 from sessions_app.policy.commands.postgres.sql.pieces import dotted
 
-# Types of pg_catalog, by their names there. Those that are missing look up objects or change a value.
+# Types of pg_catalog, by their names there. Types missing here look up objects or change a value.
 KNOWN = frozenset(
     (
         "bool",
@@ -63,7 +63,7 @@ _UNCHANGED: Mapping[str, re.Pattern[str] | None] = {
     "timestamp": re.compile(rf"{_DAY}(?:[ T]{_TIME})?"),
     "timestamptz": re.compile(rf"{_DAY}(?:[ T]{_TIME}{_ZONE}?)?"),
 }
-# Types that clients declare for parameters. 705 is unknown, which is what a constant in quotes has.
+# Types that clients declare for parameters. 705 is `unknown`, the type of a quoted constant.
 _DECLARED: Mapping[int, str] = {
     0: "",
     705: "",
@@ -92,7 +92,10 @@ _DECLARED: Mapping[int, str] = {
 
 
 def cast_text(node: TypeName, schema: str) -> str:
-    """Return the type of a cast as written; ``schema`` is where names without one are. Raises SQLRefused."""
+    """Return the type of a cast as written; ``schema`` applies to names without a schema.
+
+    Raises SQLRefused.
+    """
     names = [one.string.sval for one in node.names]
     if node.setof or node.pct_type or len(names) > 2 or len(node.array_bounds) > 1:
         raise SQLRefused("casts must name a plain type, such as integer or text")
