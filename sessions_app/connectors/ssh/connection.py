@@ -184,7 +184,7 @@ CLIENT_OPTIONS: dict[str, Any] = {
 
 
 def cut(connection: asyncssh.SSHClientConnection) -> None:
-    """Close a connection at once, so that its target is notified before this returns.
+    """Close a connection immediately, so that its target is notified before this returns.
 
     ``abort`` alone leaves the close to a later turn of the event loop, which is slow when hundreds are cut
     together.

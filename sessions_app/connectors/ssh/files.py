@@ -1,9 +1,9 @@
 """The helper that transfers one file or lists one folder on a target: the command that a certificate forces.
 
-It needs POSIX sh, coreutils and /proc. It enters the folder first and compares where that is (`pwd -P`) with
-the path that was decided. Everything after that is relative to this folder, so a parent that is replaced
-meanwhile leads nowhere. An opened file is checked by its descriptor in /proc, not by its name. The helper
-writes to a temporary name, which contains the grant mark, and links the descriptor itself to the final name.
+It needs POSIX sh, coreutils and /proc. It enters the folder first and compares its location (`pwd -P`) with
+the decided path. Everything after that is relative to this folder, so replacing a parent in between has no
+effect. An opened file is checked by its descriptor in /proc, not by its name. The helper writes to a
+temporary name, which contains the grant mark, and links the descriptor itself to the final name.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _LIST = (
     '[ "$most" -gt 0 ] || { show "$@"; printf "more\\0"; exit 0; }; most=$((most - 1)); '
     'set -- "$@" "./$file"; [ $# -lt 200 ] || { show "$@"; set --; }; done; show "$@"; printf "end\\0"'
 )
-# What arrives ends with a commit. Without a valid one, as after a lost connection, nothing is published.
+# The input ends with a commit. Without a valid one, as after a lost connection, nothing is published.
 _PUT = (
     f"{_COMMON}{_PATH}temp=./$1 most=$2 mode=$3 replace=$4 token=$5 want=$6; "
     '[ -d "./$name" ] && no special; if [ "$replace" = yes ]; then '
@@ -81,15 +81,15 @@ WHY = {
     "missing": "there is no such file",
     "special": "it is not a regular file",
     "denied": "the account on the target has no permission",
-    "changed": "it was replaced meanwhile; try again",
+    "changed": "it was replaced in between; try again",
     "large": "it is larger than the rule allows",
     "exists": "a file with this name exists, and the rule does not replace files",
-    "temporary": "the temporary file exists already",
+    "temporary": "the temporary file already exists",
     "write": "it can't be written",
     "incomplete": "the upload was not complete, so nothing was written",
-    "digest": "the digest of what arrived is another one, so nothing was written",
+    "digest": "the digest of the received file is different, so nothing was written",
 }
-# Reasons that SFTP has statuses of its own for.
+# Reasons for which SFTP has statuses of its own.
 MISSING, DENIED = frozenset({"missing", "folder"}), frozenset({"elsewhere", "denied", "special"})
 
 
@@ -101,7 +101,7 @@ class Helper:
     token: str = ""
 
     def commit(self, sha256: str) -> bytes:
-        """Return what is sent after the last byte of a file, so that it is published."""
+        """Return the data that commits a file: it is sent after the file's last byte."""
         return f"{self.token}{sha256}".encode("ascii")
 
 
@@ -130,7 +130,7 @@ def helper_of(transfer: Transfer, *, grant_mark: str, run_id: int) -> Helper:
 
 
 def clean_command(paths: Sequence[str]) -> str:
-    """Return the command line that removes these temporary files, if their folders are what they were."""
+    """Return the command line that removes these temporary files, if their folders are unchanged."""
     return "exec " + quote_argv(["timeout", "-s", "KILL", "20", *_script(_CLEAN, *paths)])
 
 
@@ -170,7 +170,10 @@ def parse_said(line: bytes) -> Said | None:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a listed folder. ``mode`` has its type too, as in stat(2); ``time`` is its last change."""
+    """One entry of a listed folder.
+
+    ``mode`` includes its type, as in stat(2); ``time`` is its last change.
+    """
 
     name: str
     mode: int
@@ -182,9 +185,10 @@ _ENTRY = re.compile(rb"([0-9a-f]{1,8}) (\d{1,19}) (-?\d{1,12}) \./([^/\0]+)")
 
 
 def parse_entries(records: bytes) -> tuple[list[Entry], bool] | None:
-    """Parse a listing without its first line: its entries, and whether it is complete; None if it is none.
+    """Parse a listing without its first line: its entries, and whether it is complete; None for anything
+    else.
 
-    Names that are no text are left out.
+    Names that are not text are left out.
     """
     *found, last, rest = records.split(b"\0") if records.endswith((b"end\0", b"more\0")) else [b"", b"x"]
     if rest:

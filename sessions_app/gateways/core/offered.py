@@ -1,4 +1,4 @@
-"""Where holders request access that would allow what was refused."""
+"""Find the page where a holder can request access that allows a refused action."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from accounts.models import Identity
 from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING
 from sessions_app.queries.requests.offers import Question, offers
 
-# What was refused with one of these codes would be refused under any grant.
+# Refusals with one of these codes would occur under any grant.
 NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", TOO_MANY_WAITING))
 
 

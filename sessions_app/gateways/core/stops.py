@@ -15,7 +15,7 @@ from sessions_app.queries.gateways.stops import stops_of
 
 log = structlog.get_logger(__name__)
 
-# Seconds until the rows are read again after the database was not available.
+# Seconds until the rows are read again after the database was unavailable.
 AGAIN = 1.0
 # How many notifications about other runs are remembered: one may arrive just before its run is added.
 MOST_EARLY = 256
@@ -45,12 +45,12 @@ class Stops:
             self._news.set()
 
     def heard(self, run_ids: Iterable[int]) -> None:
-        """Look at once: these runs were ended."""
+        """Check now: these runs were ended."""
         self._early.extend(run_ids)
         self.heard_nothing()
 
     def heard_nothing(self) -> None:
-        """Look at once: notifications may have been lost."""
+        """Check now: notifications may have been lost."""
         if self._running:
             self._news.set()
 

@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 _PATH = re.compile(r"/mcp(?:/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?))?")
 _METADATA = "/.well-known/oauth-protected-resource"
-# How long a list is valid. It ends with its grant, and each call is decided again anyway.
+# How long clients may cache a list of tools. Each call is decided again anyway.
 LIST_TTL_MS = 5000
 _ABOUT = {"name": "stint", "title": "Stint", "version": settings.VERSION}
 _SUBSCRIPTION = f"{wire.META}subscriptionId"

@@ -21,7 +21,7 @@ from sessions_app.policy.commands.answers import Refused
 from sessions_app.queries.grants.tokens import ENDS_OF_TOKENS
 from sessions_app.queries.requests.offers import offers
 
-# Requests refused with one of these codes would be refused under any grant.
+# Refusals with one of these codes would occur under any grant.
 _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", "from_result", "untrusted", TOO_MANY_WAITING))
 
 
@@ -85,7 +85,7 @@ def waiting(use: CallUse, waits: Waiting | int) -> Message:
 
 
 def ended_meanwhile(ref: str, why: str, then: str, *, run: int | None = None) -> Message:
-    """Return the result for a grant that ended meanwhile, or whose token did while the grant may continue."""
+    """Return the result for a grant that has ended, or whose token has ended while the grant may continue."""
     if why in ENDS_OF_TOKENS:
         return stopped(ref, f"can no longer be used with this token: {why}{then}", "token_over", run=run)
     return stopped(ref, f"has ended: {why}{then}", "grant_over", run=run)

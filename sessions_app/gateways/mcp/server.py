@@ -21,7 +21,7 @@ _META = ("progressToken", "traceparent", "tracestate")
 
 
 class Over(Exception):
-    """The grant has ended meanwhile."""
+    """The grant ended during the call."""
 
 
 class Unanswered(ConnectorError):
@@ -52,7 +52,7 @@ async def _begun(held: OpenUse, lost: Conversation | None = None) -> Conversatio
 async def forward(
     held: OpenUse, asked: Asked, answer: Answer, tool: Message, arguments: Mapping[str, Any]
 ) -> Message:
-    """Make an allowed call, relay the messages sent meanwhile, and return the response.
+    """Make an allowed call, relay the messages sent during the call, and return the response.
 
     Raises Unanswered, or another ConnectorError if the server did nothing with the call.
     """

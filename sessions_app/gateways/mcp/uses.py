@@ -78,7 +78,7 @@ class OpenUse:
         """Do nothing: the protocol has no way to message the token's holder."""
 
     def stop(self, reason: str) -> None:
-        """Cancel its tasks and wake everything that waits for it, at once.
+        """Cancel its tasks and wake everything that waits for it, immediately.
 
         The session is closed once they have ended.
         """

@@ -1,6 +1,6 @@
-"""The answers that a target owes, in order, and what the client gets of them.
+"""The answers that a target owes, in order, and which of them the client gets.
 
-Each message that is sent to the target is expected to be answered. After an error, the target ignores
+Each message to the target has an expected answer. After an error, the target ignores
 everything until the next Sync, so the answers until then are dropped.
 """
 
@@ -18,7 +18,7 @@ from sessions_app.gateways.postgres.upstream import FIXED
 from sessions_app.gateways.postgres.wire import Fields, ProtocolError
 
 Kind = Literal["parse", "bind", "close", "describe", "execute", "refusal", "sync"]
-# The types of messages that answer each kind, and those among them that are the last one.
+# By kind of message: the types of its answers, and those of them that end the answer.
 _ANSWERS: dict[Kind, tuple[bytes, bytes]] = {
     "parse": (wire.PARSE_COMPLETE, wire.PARSE_COMPLETE),
     "bind": (wire.BIND_COMPLETE, wire.BIND_COMPLETE),
@@ -62,7 +62,7 @@ class Expected:
 
 @dataclass(slots=True)
 class Answers:
-    """What the target owes. ``send`` sends a message to the client."""
+    """The answers that the target owes. ``send`` sends a message to the client."""
 
     attempts: Attempts
     send: Callable[[bytes], None]
@@ -111,12 +111,12 @@ class Answers:
         if kind == wire.DATA_ROW:
             run.rows, run.size = run.rows + 1, run.size + len(content)
             if run.most is not None and run.rows > run.most:
-                # It is refused once it has ended. Nobody sees more rows than it may touch.
+                # The statement is refused once it has ended. No one sees more rows than it may touch.
                 return
         elif kind == wire.COMMAND_COMPLETE:
             run.rows = max(run.rows, _rows(content))
             if run.most is not None:
-                # The client gets it once the number of rows was checked.
+                # The client gets this message once the number of rows is checked.
                 return
             self.attempts.finish(run, "done")
         elif kind == wire.EMPTY:
@@ -145,7 +145,7 @@ class Answers:
 
 
 def _check_fixed(content: bytes) -> None:
-    """Check that a setting by which statements are read has not changed, for example in a function."""
+    """Check that a setting that affects how statements are read is unchanged. A function may set it."""
     fields = Fields(content)
     name, value = fields.string(), fields.string()
     if FIXED.get(name, value) != value:

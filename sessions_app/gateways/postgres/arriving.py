@@ -21,9 +21,9 @@ _HANDSHAKE = 0x16
 _HEAD, _CANCEL = 8, 16
 # Requests before TLS: at most one for GSSAPI, then one for TLS.
 _REQUESTS = 2
-# Seconds between looks at a request of which only a part has arrived.
+# Seconds between checks of a request that has arrived only in part.
 _AGAIN_S = 0.01
-# Bytes that are read ahead of the client's messages being processed.
+# Bytes to read ahead while the client's earlier messages are processed.
 AHEAD = 256 * 1024
 NO_TLS = wire.error(
     "28000",
@@ -52,10 +52,10 @@ class Line(asyncio.StreamReaderProtocol):
         self.writer = writer
         chosen = writer.get_extra_info("ssl_object").selected_alpn_protocol()
         if self._direct and chosen != POSTGRESQL:
-            # The client may believe that it talks to a server of another protocol.
+            # The client may expect a server for another protocol.
             self.abort()
             return
-        # The event loop keeps no task alive.
+        # The event loop keeps only weak references to tasks.
         self._serving = asyncio.create_task(self._serve(self))
 
     @property
@@ -73,7 +73,7 @@ class Line(asyncio.StreamReaderProtocol):
         super().connection_lost(exc)
 
     def abort(self) -> None:
-        """Cut the connection at once."""
+        """Cut the connection immediately."""
         cast("asyncio.Transport", self.writer.transport).abort()
 
     def _leave(self) -> None:
@@ -92,7 +92,7 @@ class Greeting:
         self._serve, self._cancel = serve, cancel
 
     async def __call__(self, sock: socket.socket) -> Serve | None:
-        """Return what serves the connection after TLS; None if no handshake follows. Raises OSError."""
+        """Return the protocol for the connection after TLS; None if no handshake follows. Raises OSError."""
         for _ in range(_REQUESTS):
             head = await _peek(sock)
             if head[0] == _HANDSHAKE:

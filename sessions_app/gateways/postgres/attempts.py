@@ -1,5 +1,5 @@
-"""The statements of one connection in the record: each is tried before it is sent, and reported when it is
-over.
+"""The statements of one connection in the record: each is recorded before it is sent, and reported when it
+ends.
 """
 
 from __future__ import annotations
@@ -38,9 +38,12 @@ class NotRun(Exception):
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One allowed statement. ``rows`` and ``size`` (bytes) are what the client has received of its result.
+    """One allowed statement.
 
-    ``sent``: the target may have received it. ``most`` is the most rows that it may touch; None for any.
+    ``rows`` and ``size`` (bytes) count the part of its result that the client has received.
+
+    ``sent``: the target may have received it. ``most`` is the maximum number of rows that it may touch; None
+    for any.
     """
 
     tried: Tried
@@ -51,7 +54,7 @@ class Run:
     began: float = 0.0
 
     def send(self) -> None:
-        """Note that it is being sent."""
+        """Note that the statement is being sent."""
         self.sent, self.began = True, time.monotonic()
 
 
@@ -60,7 +63,7 @@ class Attempts:
 
     def __init__(self, shared: Shared, session: OpenSession[StatementUse]) -> None:
         self._shared, self._session, self._use = shared, session, session.use
-        # Those that are not over.
+        # Those that have not ended.
         self.open: set[Run] = set()
 
     async def refused(self, line: str, refused: Refused, question: Question | None = None) -> NotRun:
@@ -95,7 +98,7 @@ class Attempts:
     async def begin(self, runs: Runs, say: Callable[[str], None]) -> Run:
         """Record an allowed statement, and wait if another person has to approve it. Raises NotRun.
 
-        ``say`` gets what its holder must know while it waits.
+        ``say`` shows messages to its holder during the wait.
         """
         try:
             tried = await self._try(runs.allowed.line, runs.allowed)
@@ -151,7 +154,7 @@ class Attempts:
         )
 
     def finish_all(self, reason: str) -> None:
-        """Report all that are not over as cut."""
+        """Report every statement that has not ended as cut."""
         for run in list(self.open):
             self.finish(run, "cut", reason)
 
@@ -167,7 +170,7 @@ class Attempts:
 
 
 def with_values(text: str, values: Sequence[str | None]) -> str:
-    """Return a statement with its bound values in a comment, as it is recorded if it is refused."""
+    """Return a statement with its bound values in a comment, as recorded for a refused statement."""
     bound = ", ".join(
         f"${at} = NULL" if value is None else f"${at} = {value!r}" for at, value in enumerate(values, 1)
     )

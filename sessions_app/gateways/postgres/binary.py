@@ -16,7 +16,7 @@ _JSONB_VERSION = b"\x01"
 # Decimal places from which PostgreSQL prints a float with an exponent.
 _LEAST, _GREATEST = -4, 15
 _NUMERIC_SIGNS, _NUMERIC_NAN = {0x0000: 0, 0x4000: 1}, 0xC000
-# Numerics have digits to the base of 10,000. Longer ones than these are refused.
+# Numerics have digits in base 10,000. Numerics with more digits than this are refused.
 _BASE_DIGITS, _GREATEST_DIGIT, _MOST_DIGITS = 4, 9999, 200
 
 

@@ -80,7 +80,9 @@ class Conversation(Cuttable):
         self._to_client(wire.notice(text, severity="WARNING", code="01000"))
 
     def cancel(self) -> None:
-        """Handle a CancelRequest: stop waiting for an approval, or cancel what runs on the target."""
+        """Handle a CancelRequest: stop waiting for an approval, or cancel the statement that runs on the
+        target.
+        """
         if not self._handling.stop_waiting() and self._answers.expected and not self._cancels:
             self._cancels = True
             self._background(self._canceled())
@@ -139,7 +141,7 @@ class Conversation(Cuttable):
         self._to_client(wire.error(code, why, severity="FATAL"))
 
     def _conclude(self) -> None:
-        """Report what was under way, and close both sides."""
+        """Report the statements that have not ended, and close both sides."""
         over = self._session.grant.over
         if self._stopped:
             said = f"{self._use.grant_ref} has ended" if over else "The connection was closed"
@@ -153,7 +155,7 @@ class Conversation(Cuttable):
         asyncio.get_running_loop().call_later(GOODBYE_S, self._line.abort)
 
     async def _leave(self, *, cancel: bool) -> None:
-        """Close the connection to the target, and cancel what still runs there."""
+        """Close the connection to the target, and cancel a statement that still runs there."""
         with contextlib.suppress(OSError, RuntimeError):
             self._upstream.writer.write(wire.TERMINATE)
             self._upstream.writer.close()
@@ -168,7 +170,7 @@ class Conversation(Cuttable):
             self._line.writer.write(data)
 
     async def _relay(self) -> None:
-        """Give the client what the target answers. Raises TargetGone."""
+        """Pass the target's answers to the client. Raises TargetGone."""
         try:
             while True:
                 self._answers.take(*await self._upstream.messages.next())

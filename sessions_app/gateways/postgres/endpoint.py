@@ -48,7 +48,7 @@ class PostgresEndpoint:
         self._options, self._limits = options, limits
         self._tasks: set[asyncio.Task[None]] = set()
         self._lines: set[Line] = set()
-        # By the key with which a client can cancel what runs on its connection.
+        # By the key with which a client can cancel a statement on its connection.
         self._conversations: dict[bytes, Conversation] = {}
         self._arrivals: Arrivals | None = None
         self._listener: asyncio.Server | None = None
@@ -82,7 +82,7 @@ class PostgresEndpoint:
             self._listener.close()
 
     async def close(self) -> None:
-        """Stop listening at once, and drop every connection. The node has already cut the sessions."""
+        """Stop listening immediately, and drop every connection. The node has already cut the sessions."""
         self.drain()
         if self._arrivals is not None:
             self._arrivals.close()
@@ -160,7 +160,7 @@ class PostgresEndpoint:
         )
         try:
             if closed := shared.closed_because():
-                # Its cuts did not include this session.
+                # It cut its sessions before this one was open.
                 raise NotAdmitted("57P03", f"{closed.rstrip('.').capitalize()}.")
             upstream = await self._targets.connect(use, proven.startup)
         except BaseException as error:

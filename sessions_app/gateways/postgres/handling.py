@@ -2,8 +2,8 @@
 
 Messages are handled one after the other. A refused statement becomes one that fails on the target, so that
 transactions and the order of answers are right without this gateway tracking them. After each Sync, it waits
-until the target is ready: what it knows of prepared statements then is what the target has. Source:
-PostgreSQL's documentation, "Message Flow".
+until the target is ready, so that its list of prepared statements matches the target's. Source: PostgreSQL's
+documentation, "Message Flow".
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sessions_app.operations.sessions.proofs.postgres import StatementUse
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.postgres.statements import Passes, Runs, decide_text, prepare
 
-# Fails on every server, in every state of a transaction. It is what a refused statement becomes.
+# Fails on every server, in every state of a transaction. Takes the place of a refused statement.
 FAILING, FAILING_NAME = "stint: a statement was refused", "stint_refused"
 CANCELED, NOT_SUPPORTED = "57014", "0A000"
 CANCELED_BY_CLIENT = "canceled by its client"
@@ -34,8 +34,8 @@ _QUIET = wire.PARSE_COMPLETE + wire.BIND_COMPLETE + wire.NO_DATA
 class Handling:
     """The statements of one connection.
 
-    ``finish_by`` is until when the last one may run past the grant's end; None if it is cut then.
-    ``finish_seconds`` is for how long.
+    ``finish_by`` is the time until which the last one may run past the grant's end; None if it is cut at the
+    end. ``finish_seconds`` is the number of seconds after the end.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Handling:
         self.on_ready: Callable[[], None] = lambda: None
 
     def stop_waiting(self) -> bool:
-        """Stop waiting for an approval. Return whether there was one to wait for."""
+        """Stop waiting for an approval. Return whether an approval was pending."""
         if self._waiting is None:
             return False
         self._waiting.cancel()
@@ -78,7 +78,7 @@ class Handling:
     # Between both sides
 
     def _send(self, data: bytes, expected: Expected | None = None) -> None:
-        """Send a message to the target, unless a failure meanwhile makes it ignore everything until Sync."""
+        """Send a message to the target, unless it ignores everything until Sync after a failure."""
         if expected is None:
             self._to_target(data)
         elif self.answers.skips:
@@ -116,8 +116,10 @@ class Handling:
     # The simple protocol
 
     async def _on_query(self, fields: Fields, content: bytes) -> None:
-        """Handle statements of the simple protocol. They are sent one by one, in the transaction that the
-        target ends at the Sync, as it does for them.
+        """Handle statements of the simple protocol.
+
+        They are sent one by one, in a transaction that the target ends at the Sync, as if they were sent
+        together.
         """
         del content
         text = fields.string()
@@ -184,10 +186,10 @@ class Handling:
         self._to_client(wire.notice(text))
 
     async def _execute(self, portal: str, limit: int, run: Run | None) -> bool:
-        """Execute a portal. Return whether the target goes on to the next message.
+        """Execute a portal.
 
-        If the statement may touch only so many rows, wait for their number, and let the transaction fail if
-        there are more.
+        Return whether the target continues with the next message. If the statement has a row limit, wait for
+        its number of rows, and let the transaction fail if they exceed the limit.
         """
         expected = Expected("execute", run=run)
         if run is None or run.most is None:
@@ -278,7 +280,10 @@ class Handling:
         return None
 
     def _known(self, kind: bytes, name: str) -> str:
-        """Return the target's name of a statement or portal. A cursor of DECLARE has the client's."""
+        """Return the target's name for a statement or portal.
+
+        A cursor from DECLARE keeps the client's name.
+        """
         portal = self._names.portal(name) if kind == b"P" else None
         return name if portal is None else portal.name
 

@@ -27,7 +27,7 @@ from sessions_app.operations.sessions.proofs.postgres import StatementUse
 # Bytes of one message before login.
 LONGEST_PROOF = 8192
 _SASL, _CONTINUE, _FINAL, _OK = 10, 11, 12, 0
-# What a server answers if it does not know the role's password, or not anymore.
+# SQLSTATEs of a server that does not accept the role's password, or no longer does.
 _WRONG_PASSWORD = ("28P01", "28000")
 _APPLICATION_BYTES = 63
 
@@ -97,7 +97,7 @@ async def _proof(messages: Messages) -> bytes:
 
 
 def _negotiate(line: Line, startup: Startup) -> None:
-    """Answer a client that asked for more: this is version 3.0, without extensions."""
+    """Answer a client that asked for a newer version or for extensions: this is 3.0, without extensions."""
     if startup.newer or startup.unknown:
         names = b"".join(map(wire.string, startup.unknown))
         numbers = wire.VERSION_3.to_bytes(4, "big") + len(startup.unknown).to_bytes(4, "big")
@@ -120,7 +120,7 @@ class Targets:
     """Logs in to targets as the roles of grants."""
 
     database: Database
-    # Roles whose password this process has set, with the end that it is valid for.
+    # Roles whose password this process has set, with the grant's end at that time.
     _set: dict[tuple[str, int], object] = field(default_factory=dict)
 
     async def connect(self, use: StatementUse, startup: Startup) -> Upstream:
@@ -134,7 +134,7 @@ class Targets:
         except NotConnected as error:
             if error.code not in _WRONG_PASSWORD:
                 raise
-        # Someone has changed it, or the grant was extended since.
+        # The password was changed, or the grant was extended since.
         await self._give_password(use, password)
         return await connect(use.place, user, password, settings)
 

@@ -46,7 +46,7 @@ class Entry:
         ]
         runs = self.decided.bind(values)
         if isinstance(runs, Runs) and runs.text != self.decided.text:
-            # The target has the text of another command, which casts the values otherwise.
+            # The target has the text of another command, which casts the values differently.
             runs = Refused("two commands allow this in different ways: write the values", None, "value")
         return values, runs
 
@@ -88,7 +88,7 @@ class Named:
         return self._statements.get(name)
 
     def add(self, name: str, entry: Entry) -> Callable[[], None]:
-        """Note a prepared statement, and return what undoes that."""
+        """Add a prepared statement, and return a function that restores the previous state."""
         before = self._statements.get(name)
         self._statements[name] = entry
         return lambda: _put_back(self._statements, name, before)
@@ -107,13 +107,13 @@ class Named:
         return self._portals.get(name)
 
     def open(self, name: str, portal: Portal) -> Callable[[], None]:
-        """Note a portal, and return what undoes that."""
+        """Add a portal, and return a function that restores the previous state."""
         before = self._portals.get(name)
         self._portals[name] = portal
         return lambda: _put_back(self._portals, name, before)
 
     def close(self, kind: bytes, name: str) -> Callable[[], None]:
-        """Return what drops a statement (S) or a portal (P), unless its name is used again by then."""
+        """Return a function that drops a statement (S) or a portal (P), unless its name has been reused."""
         named: dict[str, Any] = self._statements if kind == b"S" else self._portals
         found = named.get(name)
 

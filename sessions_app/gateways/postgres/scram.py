@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from sessions_app.connectors.postgres.scram import ITERATIONS, keyed, keys
 
 PLAIN, PLUS = "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"
-# A server that asks for more only wants to keep this process busy.
+# A server that asks for more iterations would only keep this process busy.
 _MOST_ITERATIONS = 100_000
 _BINDING = "p=tls-server-end-point"
 
@@ -27,7 +27,7 @@ class ScramError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """What a server keeps of a password: it can check a proof, and can't make one."""
+    """A server's verifier of a password: enough to check a proof, not to create one."""
 
     salt: bytes
     iterations: int
@@ -56,7 +56,7 @@ class Server:
         if (self._mechanism == PLUS) != (header == _BINDING):
             raise ScramError("the channel binding does not match the mechanism")
         if header == "y" and self._binding is not None:
-            # The client supports it and did not see it offered, although it was.
+            # The client supports channel binding but did not see the gateway's offer.
             raise ScramError("the offer of channel binding was removed on the way")
         name, client_nonce, *_ = [*bare.split(","), ""]
         if not name.startswith("n=") or not client_nonce.startswith("r=") or len(client_nonce) < 3:

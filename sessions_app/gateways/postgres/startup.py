@@ -29,8 +29,10 @@ class StartupRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Startup:
-    """What a client asks for. ``database`` is empty if it names none. ``unknown`` are protocol extensions;
-    ``newer`` is whether it asked for a later minor version of the protocol.
+    """A client's startup request.
+
+    ``database`` is empty if it names none. ``unknown`` are protocol extensions; ``newer`` is whether it asked
+    for a later minor version of the protocol.
     """
 
     user: str

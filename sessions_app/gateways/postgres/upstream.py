@@ -24,7 +24,7 @@ CONNECT_S = 10.0
 # Bytes: the largest message from a target, such as one row.
 LARGEST = 16 * 1024 * 1024
 _OK, _CLEARTEXT, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 10, 11, 12
-# The server must have these, because they change how a statement is read.
+# The server must have these settings, because they affect how statements are read.
 FIXED = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 
 
@@ -38,7 +38,7 @@ class NotConnected(Exception):
 
 @dataclass(slots=True)
 class Upstream:
-    """A connection that is ready for statements. ``key`` is what cancels them; ``statuses`` has its
+    """A connection that is ready for statements. ``key`` can cancel them; ``statuses`` has its
     ParameterStatus messages.
     """
 
@@ -49,11 +49,14 @@ class Upstream:
     statuses: list[bytes] = field(default_factory=list)
 
     def abort(self) -> None:
-        """Close the connection at once."""
+        """Close the connection immediately."""
         cast("asyncio.Transport", self.writer.transport).abort()
 
     async def cancel(self) -> None:
-        """Ask the target to cancel what runs. Failures are ignored: closing the connection follows."""
+        """Ask the target to cancel the running statement.
+
+        Failures are ignored: the connection is closed next.
+        """
         with contextlib.suppress(OSError, NotConnected, Closed):
             async with asyncio.timeout(CONNECT_S):
                 _, writer = await _streams(self.place)
@@ -88,7 +91,7 @@ async def connect(place: TargetSpec, user: str, password: str, settings: Mapping
 
 
 async def _streams(place: TargetSpec) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect, with TLS as the cluster says. Raises OSError, Closed and NotConnected."""
+    """Connect, with TLS as the cluster requires. Raises OSError, Closed and NotConnected."""
     parameters, name = parameters_of(place), place.target.name
     sock = await _socket(place.target.address, place.target.port)
     try:
@@ -148,7 +151,7 @@ def _context(parameters: PostgresParameters) -> ssl.SSLContext:
 
 
 async def _log_in(made: Upstream, password: str) -> None:
-    """Authenticate. Raises what ``connect`` converts."""
+    """Authenticate. Raises the errors that ``connect`` converts."""
     verified = parameters_of(made.place).sslmode.startswith("verify")
     login = scram.Client(password)
     asked = proven = False  # in SCRAM, in which the server proves that it knows the password

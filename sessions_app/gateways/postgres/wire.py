@@ -47,7 +47,7 @@ class Messages:
         return found
 
     def buffered(self) -> tuple[bytes, bytes] | None:
-        """Return the next message if it has arrived as a whole. Raises ProtocolError."""
+        """Return the next message if all of it has arrived. Raises ProtocolError."""
         if len(self._buffer) < HEAD:
             return None
         length = int.from_bytes(self._buffer[1:HEAD], "big")

@@ -2,8 +2,8 @@
 
 A command ends with its connection. Revoking the grant kills its background processes, but that needs the
 database. A gateway that has lost the database may be the only process that has the grant, so it acts on the
-deadline by itself. Commands that may finish after the deadline, through this gateway or another, keep running
-for as long as they may. All other processes of the grant are killed.
+deadline on its own. Commands that may finish after the deadline, through this gateway or another, keep
+running for as long as they may. All other processes of the grant are killed.
 """
 
 from __future__ import annotations

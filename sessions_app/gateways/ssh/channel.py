@@ -102,7 +102,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def eof_received(self) -> bool:
         self._eof = True
         if self._requests is not None:
-            # A client of SFTP that asks for nothing more takes nothing either.
+            # An SFTP client that sends no more requests expects no more answers.
             self._cut(LEFT)
         if self._feed is not None:
             self._feed.eof()
@@ -203,9 +203,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self.note(text)
 
     def stop(self, reason: str) -> None:
-        """Cut the channel's command and prompt at once."""
+        """Cut the channel's command and prompt immediately."""
         if self._files is not None and not self._stopped:
-            # Before the client learns that its transfer failed, and leaves.
+            # Now, because the client leaves once it learns that its transfer failed.
             self.note(f"{self._files.grant_ref} has ended: {reason}.")
         self._stopped = self._stopped or reason
         self._cut(reason)

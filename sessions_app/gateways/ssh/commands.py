@@ -93,7 +93,7 @@ class CommandExecution:
         return self._finish_seconds
 
     def stop(self, reason: str) -> None:
-        """Cut the command: start nothing more, and close its connection, which ends what runs."""
+        """Cut the command: start nothing more, and close its connection, which ends the running command."""
         self._stopped = self._stopped or reason
         self._wake.set()
         if self._waiting is not None:
@@ -337,7 +337,7 @@ class CommandExecution:
         )
 
     def _exchanged(self) -> Mapping[str, Json] | None:
-        """Return what the record has about the content that was transferred; None for a command."""
+        """Return the facts about the transferred content for the record; None for a command."""
         return None
 
     async def _sweep(self, tried: Tried) -> None:

@@ -77,7 +77,7 @@ class SSHEndpoint:
             self._server.close()
 
     async def close(self) -> None:
-        """Stop listening at once, abort every connection, and stop carrying out orders."""
+        """Stop listening immediately, abort every connection, and stop carrying out orders."""
         self.drain()
         if self._open is not None:
             for connection in list(self._open.admissions.connections):

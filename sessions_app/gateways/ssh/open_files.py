@@ -1,4 +1,4 @@
-"""What a client has open over SFTP: downloads, uploads, uploads that wait, and listings."""
+"""A client's open handles over SFTP: downloads, uploads, uploads that wait, and listings."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sessions_app.policy.commands.ssh.transfers import Facts, Transfer
 
 # Names in one reply.
 _NAMES = 100
-_IN_ORDER = "Files are read and written from their start to their end. Begin again."
-_UNFINISHED = "its holder closed it before its end"
+_IN_ORDER = "Files can only be read and written from start to end. Begin again."
+_UNFINISHED = "its holder closed the file before its end"
 
 
 class Refusal(Exception):
@@ -28,12 +28,12 @@ class Refusal(Exception):
 
 
 class Handle:
-    """Something open. Every method raises Refusal for what it does not offer."""
+    """An open handle. Methods that a kind of handle does not support raise Refusal."""
 
     path = ""
 
     async def read(self, offset: int, count: int) -> bytes:
-        """Return this many bytes from there; fewer only at the end."""
+        """Return this many bytes from this offset; fewer only at the end."""
         raise Refusal(wire.FAILURE, "This handle is not open for reading.")
 
     async def write(self, offset: int, data: bytes) -> None:
@@ -41,14 +41,14 @@ class Handle:
         raise Refusal(wire.FAILURE, "This handle is not open for writing.")
 
     def about(self) -> Attributes:
-        """Return what is known about it."""
+        """Return the known attributes of the file."""
         raise Refusal(wire.FAILURE, "This handle is not a file.")
 
     async def close(self) -> None:
-        """Close it as the client asked for: an upload is complete only now."""
+        """Close the handle at the client's request: an upload is complete only now."""
 
     async def drop(self, reason: str) -> None:
-        """Cut it: the client has left, or the grant has ended."""
+        """Cut the transfer: the client has left, or the grant has ended."""
 
 
 class Listing(Handle):
@@ -69,7 +69,7 @@ def _line(name: str, about: Attributes) -> str:
 
 
 class Download(Handle):
-    """A file that comes from the target while the client reads it."""
+    """A download: the file comes from the target while the client reads it."""
 
     def __init__(self, transfer: FileTransfer, give_back: Callable[[], None]) -> None:
         self._transfer, self._give_back = transfer, give_back
@@ -82,7 +82,7 @@ class Download(Handle):
 
     async def read(self, offset: int, count: int) -> bytes:
         if offset == self._offset or offset >= self._transfer.size:
-            # A target may send more than it said.
+            # A target may send more than it announced.
             count = min(count, max(0, self._transfer.size - offset))
             part = await self._transfer.read(count) if count else b""
             self._offset += len(part)
@@ -105,7 +105,7 @@ class Download(Handle):
 
 
 class Upload(Handle):
-    """A file that goes to the target while the client sends it."""
+    """An upload: the file goes to the target while the client sends it."""
 
     def __init__(self, transfer: FileTransfer, give_back: Callable[[], None]) -> None:
         self._transfer, self._give_back = transfer, give_back
@@ -142,7 +142,7 @@ class Upload(Handle):
 
 
 class Waiting(Handle):
-    """A file that waits at the gateway, because its size and digest have to be decided first."""
+    """An upload that waits at the gateway, because its size and digest have to be decided first."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class Waiting(Handle):
             raise Refusal(wire.FAILURE, "" if self._failed else _IN_ORDER)
         if offset + len(data) > self._allowed.most:
             self._failed = True
-            # This refuses, and records why.
+            # The transfer of a file that is too large is refused and recorded.
             self._transfer = self._start(Facts(offset + len(data)))
             await self._transfer.finished()
         try:

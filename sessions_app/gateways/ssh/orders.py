@@ -61,7 +61,7 @@ class Ordered:
         """Do nothing: the page has its own countdown."""
 
     def stop(self, reason: str) -> None:
-        """Cut the command at once."""
+        """Cut the command immediately."""
         self._command.stop(reason)
 
     # The input and output of its command.
@@ -73,7 +73,7 @@ class Ordered:
         """Do nothing: the page shows the run's state from the database."""
 
     def attach(self, feed: Feed | None) -> None:
-        """Send EOF at once: there is no input."""
+        """Send EOF immediately: there is no input."""
         if feed is not None:
             feed.eof()
 

@@ -36,8 +36,8 @@ log = structlog.get_logger(__name__)
 HANDLES = 8
 # Listed entries that a channel remembers, so that a client finds what it has just seen.
 _REMEMBERED = 20_000
-# Seconds until a look at a path that no rule names counts as an attempt to download it. A client that is
-# about to upload to this path looks first, too.
+# Seconds until a lookup of a path that no rule names counts as an attempt to download it. A client that is
+# about to upload to this path looks it up first, too.
 _LOOKED = 0.5
 _FOLDER, _FILE = Attributes(mode=FOLDER | 0o555), Attributes(mode=FILE | 0o444)
 _NOT_UTF8 = answers.Refused("the name is not valid UTF-8", None, "word")
@@ -101,7 +101,7 @@ class FileServer:
         return self._session.use.grant_ref
 
     def stop(self, reason: str) -> None:
-        """Cut every transfer, and answer nothing more."""
+        """Cut every transfer, and answer no more requests."""
         self._stopped = self._stopped or reason
         for transfer in self._transfers:
             transfer.stop(reason)
@@ -113,7 +113,7 @@ class FileServer:
             await self._greet()
             while not self._stopped:
                 await self._reply(await self._next())
-                # The others have their turn after each request, so that bandwidth is shared evenly.
+                # Other tasks run after each request, so that bandwidth is shared evenly.
                 await asyncio.sleep(0)
         except asyncio.IncompleteReadError:
             pass
@@ -181,7 +181,7 @@ class FileServer:
         return wire.status(id_, wire.NO_SUCH_FILE, "No such file")
 
     def _about(self, path: str) -> Attributes | None:
-        """Return what is shown of a path, whether or not it exists on the target."""
+        """Return the attributes that are shown for a path, whether or not it exists on the target."""
         compiled = self._session.use.compiled
         if tree.is_folder(compiled, path):
             return _FOLDER
@@ -190,7 +190,7 @@ class FileServer:
         return _FILE if tree.allows(compiled, "get", path) else None
 
     def _note_look(self, opened: str = "") -> None:
-        """Record a look at a path that no rule names as a refused download, unless it was for an upload."""
+        """Record the lookup of a path that no rule names as a refused download, unless an upload followed."""
         path, self._looked_at = self._looked_at, ""
         if self._timer is not None:
             self._timer.cancel()
@@ -275,7 +275,8 @@ class FileServer:
     async def _upload(self, path: str, give_back: Callable[[], None]) -> Handle:
         decision = decide(self._session.use.compiled, tree.line_for("put", path))
         if isinstance(decision, Allowed) and decision.transfer is not None and tree.must_wait(decision):
-            # Its size and digest are decided too, so the target gets nothing until the gateway has it all.
+            # Its size and digest are decided too, so the target gets nothing until the gateway has the whole
+            # file.
             folder = self._parts.recordings
             return Waiting(
                 decision.transfer, give_back, folder, lambda facts: self._start("put", path, facts)
@@ -324,7 +325,7 @@ class FileServer:
         try:
             await handle.close()
         finally:
-            # Only now: until then, an end has to reach it.
+            # Only now: until then, the end of the grant must be able to cut the transfer.
             self._handles.pop(name, None)
         if isinstance(handle, Upload | Waiting):
             self._remember(handle.path, handle.about())
@@ -333,7 +334,7 @@ class FileServer:
     async def _fstat(self, id_: int, packet: Packet) -> bytes:
         return wire.reply(wire.ATTRS, id_, self._handle(packet).about().encoded())
 
-    # Attributes are what the rule says, whatever a client asks for.
+    # The rule determines the attributes, whatever a client asks for.
 
     async def _fsetstat(self, id_: int, packet: Packet) -> bytes:
         handle = self._handle(packet)
@@ -343,7 +344,7 @@ class FileServer:
         return self._set(id_, self._seen.get(self._path(packet)), packet)
 
     def _set(self, id_: int, about: Attributes | None, packet: Packet) -> bytes:
-        """Accept attributes that a file has already: scp sets the size of what it has written."""
+        """Accept attributes that a file already has: scp sets the size of a file that it has written."""
         asked, known = packet.attributes(), about or Attributes()
         if (
             asked.time is None
@@ -368,7 +369,7 @@ class FileServer:
             return wire.status(id_, wire.UNSUPPORTED, "not supported")
         path = self._path(packet)
         self._note_look()
-        why = f"SFTP offers no {verb} here: rules allow to get, put and list"
+        why = f"{verb} is not available over SFTP here: rules can allow get, put and list"
         nearest = tree.nearest(self._session.use.compiled)
         line = f"{verb} {path}"
         refused = answers.Refused(why, nearest, "program")

@@ -24,7 +24,7 @@ FOLDER, FILE = 0o040000, 0o100000
 
 
 class BadPacket(ValueError):
-    """Bytes that are no packet of this protocol. The connection can't continue."""
+    """Bytes that are not a packet of this protocol. The connection can't continue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Attributes:
     time: int | None = None
 
     def encoded(self) -> bytes:
-        """The attributes as in a packet."""
+        """The attributes in packet form."""
         flags, parts = 0, b""
         if self.size is not None:
             flags, parts = flags | _HAS_SIZE, struct.pack(">Q", self.size)
@@ -105,7 +105,7 @@ def reply(kind: int, id_: int, *parts: bytes) -> bytes:
 
 
 def string(data: bytes) -> bytes:
-    """Return a string as in a packet."""
+    """Return a string in packet form."""
     return struct.pack(">I", len(data)) + data
 
 

@@ -1,4 +1,4 @@
-"""How many transfers run at once, so that nobody's take the gateway from others."""
+"""Limits on concurrent transfers, so that no one's transfers keep others from the gateway."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 
 from broker.kernel.errors import StintError
 
-# Of one grant, and of all at this gateway.
+# Transfers of one grant, and of all grants at this gateway.
 MOST_OF_ONE, MOST_OF_ALL = 8, 64
 
 
 class TooManyTransfers(StintError):
-    """As many files as allowed are open. Nothing was transferred. Try again when one is done."""
+    """The maximum number of files is open. Nothing was transferred. Try again when one is done."""
 
     code = "too_many_transfers"
     status = 429
@@ -27,8 +27,9 @@ class Slots:
         self._taken: Counter[int] = Counter()
 
     def take(self, grant_id: int) -> Callable[[], None]:
-        """Take a place, and return what gives it back; calling that again does nothing. Raises
-        TooManyTransfers.
+        """Take a slot, and return a function that releases it; further calls do nothing.
+
+        Raises TooManyTransfers.
         """
         if self._taken[grant_id] >= self._of_one or self._taken.total() >= self._of_all:
             raise TooManyTransfers("Too many files are open.", hint="Try again when one is done.")
@@ -39,7 +40,7 @@ class Slots:
 
     @contextlib.contextmanager
     def taken(self, grant_id: int) -> Iterator[None]:
-        """Take a place until the block ends. Raises TooManyTransfers."""
+        """Take a slot until the block ends. Raises TooManyTransfers."""
         give_back = self.take(grant_id)
         try:
             yield

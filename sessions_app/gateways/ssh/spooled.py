@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 
 from broker.kernel.errors import StintError
 
-# Bytes that wait at one gateway, in all, and that stay free on its disk, which recordings need.
+# Bytes that may wait at one gateway in total, and that must stay free on its disk for recordings.
 MOST_OF_ALL, KEPT_FREE = 20_000_000_000, 1_000_000_000
 _PIECE = 256 * 1024
 
@@ -25,7 +25,7 @@ class SpoolFull(StintError):
 
 
 class Spooled:
-    """One file that waits. It has no name on disk, so it is gone with the process."""
+    """One waiting file. It has no name on disk, so it disappears when the process ends."""
 
     waiting = 0
 

@@ -1,6 +1,7 @@
 """Runs one transfer: like a command, but its words are Stint's helper on the target, and its output a file.
 
-Recordings have nothing of it: the record has the path, the size and the SHA-256 of what was transferred.
+Recordings contain none of the file: the record has the path, the size and the SHA-256 of what was
+transferred.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _CLEANING: set[asyncio.Task[None]] = set()
 
 
 class NotTransferred(Exception):
-    """A transfer that failed. ``word`` is the helper's, or `refused` or `cut`; the text is a clause."""
+    """A transfer that failed. ``word`` is the helper's word, or `refused` or `cut`; the text is a clause."""
 
     def __init__(self, word: str, why: str) -> None:
         super().__init__(why)
@@ -58,7 +59,7 @@ class NotTransferred(Exception):
 
 
 class Stream:
-    """The input and output of the helper. Its first line is apart from the content that follows."""
+    """The input and output of the helper. Its first line is kept apart from the content that follows."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
@@ -75,7 +76,7 @@ class Stream:
     # The input and output of a command.
 
     def output(self, data: bytes, *, error: bool) -> None:
-        """Take what the helper printed."""
+        """Take the helper's output."""
         if error:
             self.complaint = (self.complaint + data)[:_COMPLAINT]
             return
@@ -139,7 +140,7 @@ class Stream:
         return bytes(found)
 
     def so_far(self) -> bytes:
-        """Return the content that was not read yet."""
+        """Return the content that has not been read yet."""
         return bytes(self._content)
 
     async def write(self, data: bytes) -> None:
@@ -177,7 +178,7 @@ class FileTransfer(CommandExecution):
         self._helper: Helper | None = None
         self._transfer: Transfer | None = decision.transfer if isinstance(decision, Allowed) else None
         self._sent, self._sent_sha256 = 0, hashlib.sha256()
-        # The clause of a failure that the gateway has found itself.
+        # The word and clause of a failure that the gateway itself has found.
         self._fault: tuple[str, str] | None = None
         # Its run in the record, from the decision to the report.
         self.task = asyncio.create_task(self.run())
@@ -200,7 +201,7 @@ class FileTransfer(CommandExecution):
 
     @property
     def time(self) -> int:
-        """When that file was last changed."""
+        """The time of that file's last change."""
         return self.stream.said.time if self.stream.said is not None else 0
 
     async def opened(self) -> None:
@@ -249,7 +250,7 @@ class FileTransfer(CommandExecution):
         await self.stream.write(data)
 
     async def publish(self) -> None:
-        """End an upload whose bytes were all sent: only now can the target give it its name. Raises
+        """End an upload whose bytes were all sent: only now can the target give the file its name. Raises
         NotTransferred and StintError.
         """
         if self._helper is not None and self._fault is None:
@@ -258,7 +259,7 @@ class FileTransfer(CommandExecution):
         await self.finished()
 
     async def finished(self) -> None:
-        """Wait for the end, and return if everything was transferred. Raises NotTransferred, StintError."""
+        """Wait for the end. Returns only if everything was transferred. Raises NotTransferred, StintError."""
         outcome = await asyncio.shield(self.task)
         if outcome.state != "done":
             word = "refused" if outcome.state == "refused" else "cut"
@@ -345,7 +346,10 @@ class FileTransfer(CommandExecution):
         return {**about, "bytes": count, "sha256": sha256.hexdigest()}
 
     async def _sweep(self, tried: Tried) -> None:
-        """Remove what a cut upload may have left. No end waits for this, and the grant's end repeats it."""
+        """Remove the files that a cut upload may have left.
+
+        Nothing waits for this: the grant's end repeats it.
+        """
         if self._transfer is not None and self._transfer.direction == "put":
             cleaning = asyncio.create_task(self._clean(tried.run_id, self._transfer.path))
             _CLEANING.add(cleaning)

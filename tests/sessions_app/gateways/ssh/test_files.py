@@ -209,7 +209,7 @@ def test_old_protocols_are_refused_with_the_line_that_does_the_same(place, grant
     done = place.ssh(old.format(path=f"{folder}/logs/access.log"))
     assert done.returncode == 255
     way = "put" if "-t " in old else "get"
-    assert f"sftp does the same: {way} {folder}/logs/access.log".encode() in done.stderr
+    assert f"use sftp instead: {way} {folder}/logs/access.log".encode() in done.stderr
 
 
 def test_files_are_neither_sent_nor_received_by_a_command(place, grant, folder):
@@ -272,9 +272,7 @@ def test_a_client_that_breaks_the_protocol_reaches_nothing(place, grant, folder,
 
 def test_an_upload_out_of_order_is_not_published(place, grant, folder):
     skipped = wire.reply(wire.WRITE, 2, wire.string(b"1"), (5).to_bytes(8, "big"), wire.string(b"x"))
-    done = wire.status(
-        2, wire.FAILURE, "Files are read and written from their start to their end. Begin again."
-    )
+    done = wire.status(2, wire.FAILURE, "Files can only be read and written from start to end. Begin again.")
     replies = raw(place, opening(1, f"{folder}/again/c1", wire.WANTS_WRITE), skipped, wait=done)
     assert done in replies
     run_of(grant, "cut")
