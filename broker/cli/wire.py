@@ -95,7 +95,7 @@ class Wire:
         return self._asked("POST", self._api(path), body=data, headers=headers, again=again)
 
     def delete(self, path: str) -> Any:
-        """Delete what is at a path, and return the answer. Not retried. Raises CliError."""
+        """Delete the resource at a path, and return the response. Not retried. Raises CliError."""
         return self._asked("DELETE", self._api(path), again=False)
 
     def form(self, path: str, **fields: str) -> Any:

@@ -110,7 +110,7 @@ def _decide(shell: Shell, row: Row, verdict: str, comment: str, narrowing: Mappi
 @click.argument("ref", type=REQUEST)
 @pass_shell
 def undo(shell: Shell, ref: str) -> int:
-    """Withdraw your approval of a request: for ten seconds, while the access has not started."""
+    """Withdraw your approval of a request, within ten seconds and before the access starts."""
     row = shell.wire.delete(f"/requests/{ref}/verdicts")
     shell.show(row, lambda: screen.say(f"Approval of {screen.plain(row['ref'])} withdrawn."))
     return Exit.DONE

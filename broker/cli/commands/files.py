@@ -41,7 +41,7 @@ class Copy:
 
     def words(self, there: str) -> list[str]:
         """Return the two last words of scp, for an account at the gateway."""
-        # A colon in a name would make it one of another machine.
+        # scp takes a name with a colon for a file on another machine.
         local = self.local if "/" in self.local else f"./{self.local}"
         path = _WILD.sub(r"\\\1", self.path) if self.down else self.path
         remote = f"{there}:{path}"
@@ -113,7 +113,7 @@ def cp(shell: Shell, source: str, destination: str, *, keep: bool, **given: Any)
     host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
     there = f"{grant['ref']}.{_target_of(copy, grant)}@{host}"
     flags = [part for option in options for part in ("-o", option)]
-    # SFTP, which the gateway speaks: before version 9, scp does so only with -s.
+    # -s: use SFTP, the only protocol of the gateway. Before version 9, scp uses it only with -s.
     command = [scp, "-s", *flags, "--", *copy.words(there)]
     if asked and not keep:
         return run_with(shell, grant, command, lambda: shell.env)
@@ -124,7 +124,7 @@ def cp(shell: Shell, source: str, destination: str, *, keep: bool, **given: Any)
 
 
 def _target_of(copy: Copy, grant: Any) -> str:
-    """Return the target, which a grant with only one need not be named with. Raises Usage."""
+    """Return the target, which need not be named if the grant has only one. Raises Usage."""
     targets = [served.name(name) for name in grant["targets"]]
     if copy.target:
         return served.name(copy.target)
