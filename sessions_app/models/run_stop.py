@@ -1,4 +1,4 @@
-"""Running commands that someone ended, while their grants continue."""
+"""Requests to end single running commands, while their grants continue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sessions_app.models.session import CommandRun
 
 
 class RunStop(models.Model):
-    """The end of one running command. The gateway that runs it reads the row."""
+    """A request to end one running command. The gateway that runs the command reads the row."""
 
     run = models.OneToOneField(CommandRun, on_delete=models.PROTECT, related_name="stop")
     by = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="+")

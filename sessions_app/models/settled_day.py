@@ -1,4 +1,4 @@
-"""What was requested, granted and refused on days of which nothing can change any more."""
+"""Counts of the requests, grants and refused commands of days whose figures can no longer change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sessions_app.models.policy import AccessPolicy
 
 
 class Settled(models.TextChoices):
-    """What is settled on a day: grants that ended, requests that were decided, or refused commands."""
+    """The settled rows of a day: grants that ended, requests that were decided, or refused commands."""
 
     GRANTS = "grants"
     REQUESTS = "requests"
@@ -19,7 +19,7 @@ class Settled(models.TextChoices):
 
 
 class SettledDay(models.Model):
-    """A day (UTC) whose grants, requests or refusals are counted, because they can't change any more."""
+    """A day (UTC) whose grants, requests or refusals are counted, because they can no longer change."""
 
     day = models.DateField()
     kind = models.CharField(max_length=8, choices=Settled.choices)
@@ -37,9 +37,9 @@ class SettledDay(models.Model):
 class SettledCount(models.Model):
     """The counts of a quarter of an hour of a settled day on one cluster under one policy.
 
-    All time zones are ahead of UTC by a multiple of it, so the days of each reader consist of whole slots.
+    The offset of every time zone is a multiple of this, so the days of each reader consist of whole slots.
 
-    Requests and grants count in the slot in which they were created, refused commands in the one in which
+    Requests and grants count in the slot in which they were created, refused commands in the slot in which
     they were tried. ``to_review`` grants need a review, or had one. ``ended`` grants started and ended;
     ``unused`` of these had no session.
     """

@@ -1,8 +1,8 @@
-"""Rows that are found by keys, with their related rows, read by a statement that is composed once.
+"""Find rows by keys, with their related rows, by a statement that is composed only once.
 
 Django takes several times longer to compose such a statement than PostgreSQL takes to run it. Here, Django
 composes only the columns and the joins, which depend on the models alone. The condition is SQL, and its
-values are sent apart from the statement.
+values are sent separately from the statement.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ M = TypeVar("M", bound=models.Model)
 
 
 def ask(sql: str, *values: Any, **named: Any) -> list[tuple[Any, ...]]:
-    """Return the rows of a prepared statement, with `%s` for each value, or `%(name)s` if they are named."""
+    """Return the rows of a prepared statement, with `%s` for each value, or `%(name)s` for named values."""
     with prepared(), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
         cursor.execute(sql, named or values)
         found: list[tuple[Any, ...]] = cursor.fetchall()
@@ -29,14 +29,14 @@ def ask(sql: str, *values: Any, **named: Any) -> list[tuple[Any, ...]]:
 
 
 def keep(manager: Any, rows: Sequence[models.Model]) -> None:
-    """Keep what was read of a manager of related rows, as Django does with rows that it prefetches."""
+    """Cache these rows in a manager of related rows, as Django does with rows that it prefetches."""
     found = manager.get_queryset()
     found._result_cache, found._prefetch_done = list(rows), True  # noqa: SLF001  # as Django's own
     manager.instance.__dict__.setdefault("_prefetched_objects_cache", {})[_place_of(manager)] = found
 
 
 def is_kept(manager: Any) -> bool:
-    """Whether the rows of a manager were read, by `keep` or a prefetch."""
+    """Whether a manager's rows are cached, by `keep` or a prefetch."""
     return _place_of(manager) in manager.instance.__dict__.get("_prefetched_objects_cache", ())
 
 
@@ -49,8 +49,8 @@ class Rows(Generic[M]):
     """The rows of a model that meet a condition, with the rows that ``related`` names.
 
     ``tail`` is the rest of the statement after the joins, with `%s` for each value: ``WHERE …``, perhaps with
-    an order and a lock. In it, a table is called by its name. ``only`` has the columns to read; by default
-    all. Only for conditions on keys: see `prepared`.
+    an order and a lock. It refers to each table by the table's own name. ``only`` lists the columns to read;
+    by default all. Only for conditions on keys: see `prepared`.
     """
 
     def __init__(self, model: type[M], *related: str, tail: str, only: Sequence[str] = ()) -> None:

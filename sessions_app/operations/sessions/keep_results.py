@@ -1,4 +1,4 @@
-"""Remember what a call returned, for later calls of the same grant."""
+"""Store what a call returned, for later calls of the same grant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def keep_results(
 ) -> None:
     """Store digests of the values that a result has in the fields that arguments can come from.
 
-    This must be done before the holder gets the result. A grant has at most MAX_VALUES of them, each for at
+    This must be done before the holder gets the result. A grant has at most MAX_VALUES digests, each for at
     most RESULTS_LAST; those of the oldest calls are dropped first. A grant that is ending keeps none.
     """
     values = returned(result, use.compiled.fields.get(tool, ()))

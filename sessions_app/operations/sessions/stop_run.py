@@ -25,7 +25,7 @@ class NothingToStop(Conflict):
 
 
 def stop_run(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
-    """Have its gateway end a running command at once. Ending it twice changes nothing.
+    """Have its gateway end a running command immediately. Ending a command twice changes nothing.
 
     Raises NotFound for a command of a grant that the actor can't end, and NothingToStop.
     """

@@ -1,4 +1,4 @@
-"""Count what was requested, granted and refused on each day when nothing of it can change any more."""
+"""Count the requests, grants and refused commands of each day, once they can no longer change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sessions_app.models import Settled, SettledCount, SettledDay
 
 # The longest period of the insight page. It begins up to a day earlier in other time zones.
 DAYS = 92
-# What was written before midnight may be committed after it.
+# Rows that were written before midnight may be committed after it.
 _COMMITTED = dt.timedelta(hours=1)
 _GRANTS = "sessions_app_grant WHERE created_at >= {since} AND created_at < {until}"
 _REQUESTS = "sessions_app_accessrequest WHERE created_at >= {since} AND created_at < {until}"
@@ -55,9 +55,9 @@ ON CONFLICT (slot, cluster_id, policy_id) DO UPDATE SET {changes}
 
 
 def count_settled_days(*, now: dt.datetime) -> None:
-    """Count the days in the window that became settled, and delete the counts of those before it.
+    """Count the days in the window that have become settled, and delete the counts of earlier days.
 
-    Each is counted once. Late decisions and ends only delay when it is.
+    Each day is counted once. Late decisions and ends only delay its count.
     """
     last = (now - _COMMITTED).astimezone(dt.UTC).date() - dt.timedelta(days=1)
     first = last - dt.timedelta(days=DAYS)

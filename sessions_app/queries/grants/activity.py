@@ -1,6 +1,6 @@
 """How much access was granted, used, refused and reviewed in a period, and how fast its end was confirmed.
 
-The results have rows for each day or week, or for each cluster of these. Several can be of the same.
+The results have rows for each day or week, or for each of its clusters. Several rows can have the same key.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Granted(NamedTuple):
 
 
 class Reviews(NamedTuple):
-    """The grants of one part of a period that wait for a review. ``overdue`` are among them."""
+    """The grants of one part of a period that wait for a review. ``overdue`` counts those that are late."""
 
     day: dt.date
     waiting: int
@@ -94,7 +94,7 @@ class _AnyOf(Func):
     output_field = BooleanField()
 
 
-# Grants that started, and are over.
+# Grants that started and have ended.
 _OVER = Q(state=GrantState.ENDED, activated_at__isnull=False)
 
 
@@ -112,7 +112,7 @@ def took() -> Latest:
 
 
 def ended_in(since: dt.datetime, until: dt.datetime) -> Q:
-    """Match the ends that were confirmed in [since, until)."""
+    """Match grants whose end was confirmed in [since, until)."""
     return Q(state=GrantState.ENDED, revoking_at__isnull=False, ended_at__gte=since, ended_at__lt=until)
 
 
@@ -130,7 +130,7 @@ def granted(known: Known) -> list[Granted]:
         "ended": Count("pk", filter=_OVER),
         "unused": Count("pk", filter=_OVER & Q(session__isnull=True)),
     }
-    # Not EXISTS: PostgreSQL would read all sessions to look up those of few grants in them.
+    # Not EXISTS: PostgreSQL would read all sessions, even for a few grants.
     session = Subquery(Session.objects.filter(grant=OuterRef("pk")).values("pk")[:1])
     rows = [Granted(*one[:7]) for one in known.counts]
     for found in known.others(
@@ -162,7 +162,7 @@ def refused(known: Known) -> list[Refused]:
     recent = Q(state=GrantState.ENDED, ended_at__gte=known.period.since) | ~Q(state=GrantState.ENDED)
 
     def own() -> CommandRunQuerySet:
-        # An array, so that the few runs of each grant are looked up, and not these grants for all runs.
+        # An array, so that PostgreSQL looks up the few runs of each grant, not the grant of every run.
         return every.filter(_AnyOf("grant", ArraySubquery(_own(known.reader, recent).values("pk"))))
 
     rows = [Refused(one.day, one.cluster, one.refused) for one in known.counts]
@@ -175,7 +175,7 @@ def refused(known: Known) -> list[Refused]:
 def _own(reader: Identity, condition: Q) -> GrantQuerySet:
     """Return the grants that match and that the reader may see without a permission.
 
-    Both kinds are found by their own index.
+    Held and delegated grants are each found by their own index.
     """
     held = Grant.objects.filter(answered_for_by(reader, "holder"), condition).values("pk")
     handed_on = Grant.objects.filter(condition, pk__in=handed_on_by(reader)).values("pk")

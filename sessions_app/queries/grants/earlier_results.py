@@ -1,4 +1,4 @@
-"""What a grant's earlier calls returned, as far as decisions on later calls depend on it."""
+"""The results of a grant's earlier calls, as far as decisions on later calls depend on them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ SELECT id, argv->>0 FROM sessions_app_commandrun
 
 
 def seen_by(*, grant_id: int, mark: str, asked: Collection[Value], now: dt.datetime) -> Seen:
-    """Return which of the values ``asked`` about the grant's calls returned, and what untrusted call was
-    made.
+    """Return which of the values in ``asked`` the grant's calls returned, and its first untrusted call.
 
     ``mark`` is the grant mark.
     """

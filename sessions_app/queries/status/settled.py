@@ -1,4 +1,4 @@
-"""The figures of a reader's period, from the counts of settled days and the rows of all others."""
+"""A reader's figures for a period, from the counts of settled days and the rows of all other days."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The counts of the settled days of a period, and where the other rows are.
+    """The counts of a period's settled days, and the spans whose rows are not counted.
 
-    ``counts`` are of what permissions let the reader see, which is everything for administrators.
-    ``unsettled`` are the other spans of the period by kind, each from its start to before its end.
+    ``counts`` cover the rows that permissions let the reader see: all rows for administrators. ``unsettled``
+    are the other spans of the period by kind, each without its end.
     """
 
     reader: Identity
@@ -58,10 +58,10 @@ class Known:
         at: str,
         path: str = "",
     ) -> list[QuerySet[Rows]]:
-        """Return lists that together have each row of the period once that is not in the counts.
+        """Return querysets that together contain, once, each row of the period that is not in the counts.
 
-        ``own`` returns those that the reader sees without a permission. ``at`` is the column with the time.
-        ``path`` leads to the row with the policy and the cluster, such as `grant__`.
+        ``own`` returns the rows that the reader sees without a permission. ``at`` is the column with the
+        time. ``path`` leads to the row with the policy and the cluster, such as `grant__`.
         """
         spans = (_within(at, *span) for span in self.unsettled[kind])
         rest = reduce(or_, spans, Q(pk__in=()))
@@ -75,7 +75,7 @@ class Known:
 
 
 def known_of(reader: Identity, period: Period) -> Known:
-    """Return what is counted of a period."""
+    """Return the counts of a period for a reader, and the spans that are not counted."""
     found = SettledCount.objects.filter(slot__gte=period.since, slot__lt=period.until)
     if not reader.is_superuser:
         found = found.filter(_seen(reader))
@@ -86,7 +86,7 @@ def known_of(reader: Identity, period: Period) -> Known:
 
 
 def _seen(reader: Identity, path: str = "") -> Q:
-    """Return the condition that a permission on its policy or its cluster lets the reader see a row."""
+    """Return the condition that a permission on a row's policy or cluster lets the reader see the row."""
     policies, clusters = (of.objects.holding(reader, *_SEEING) for of in (AccessPolicy, Cluster))
     return Q((f"{path}policy__in", policies)) | Q((f"{path}cluster__in", clusters))
 

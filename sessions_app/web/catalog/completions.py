@@ -21,7 +21,7 @@ MOST = 500
 
 @page()
 def completions(request: HttpRequest, kind: str) -> HttpResponse:
-    """Return a kind's JSON Schema, and by key the names that its values can have."""
+    """Return a kind's JSON Schema, and the names that each key's values can have."""
     me, found = who(request), schemas()
     if kind not in found or not administers(me):
         raise Http404
@@ -29,7 +29,7 @@ def completions(request: HttpRequest, kind: str) -> HttpResponse:
 
 
 def names_for(kind: str, reader: Identity) -> Mapping[str, Sequence[str]]:
-    """Return the names that the reader may see, by the key whose values they are."""
+    """Return the names that the reader may see, by the key that accepts them."""
     if kind == "command-sets":
         return {"from": ["workflow.id"]}
     groups = list(Group.objects.order_by("name").values_list("name", flat=True)[:MOST])
