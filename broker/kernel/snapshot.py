@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from django.db import connection, transaction
 
-# To start another process for a query takes longer than the queries of pages.
+# Starting another process for a query takes longer than the queries of pages.
 _ALONE = "SET LOCAL max_parallel_workers_per_gather = 0"
 _ONE = f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; {_ALONE}"
 # Within a transaction that has begun, the isolation level can't be changed.

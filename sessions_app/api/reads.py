@@ -199,7 +199,7 @@ def grant_of(identity: Identity, ref: str) -> Grant:
 
 
 def grant_after(act: Grant) -> Grant:
-    """Return a grant on which the caller has just acted: only who may see a grant can act on it."""
+    """Return a grant on which the caller has just acted: only those who can see a grant can act on it."""
     return _grant(act.pk)
 
 

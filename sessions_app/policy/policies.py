@@ -232,7 +232,7 @@ class PolicyDocument(PolicyPart):
     )
     windows: tuple[Window, ...] | None = Field(
         default=None,
-        description="When grants can run, in one window or in several that adjoin. Default: any time",
+        description="When grants can run, in one window or in several adjacent ones. Default: any time",
     )
     freezes: tuple[Freeze, ...] = Field(default=(), description="Periods in which no planned access can run")
     extension: Extension | None = Field(

@@ -122,8 +122,9 @@ def _children(node: Any) -> list[tuple[str | int, Any, Any]]:
 
 
 def _end(source: str, node: Any) -> int:
-    """Return the index after the last character of a value. The end marks of block values include what
-    follows them.
+    """Return the index after the last character of a value.
+
+    The end marks of block values include the whitespace after the value.
     """
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]

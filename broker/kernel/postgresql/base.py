@@ -104,7 +104,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def is_usable(self) -> bool:
         """Whether the server responds, and has not reported that it is read-only.
 
-        For a moment after it responded, unless a statement failed, only whether it has closed the connection.
+        For a moment after a response, if no statement has failed, this checks only that the connection is
+        open.
         """
         lately = time.monotonic() - self._responded_at < _MOMENT_S
         if lately and not self.errors_occurred and not self.connection.closed:

@@ -46,7 +46,7 @@ class Database:
     async def run(self, function: Callable[..., T], /, **arguments: Any) -> T:
         """Return the function's result. Canceling does not stop the function in its thread."""
         loop = asyncio.get_running_loop()
-        # With the request's ID, which entries of the record contain as well.
+        # The context contains the request's ID, which entries of the record contain too.
         work = partial(contextvars.copy_context().run, guarded, function, **arguments)
         return await loop.run_in_executor(self._pool, work)
 

@@ -240,7 +240,7 @@ class _Connection(web.RequestHandler):
         self._answering, self._proven = True, False
 
     def answered(self) -> None:
-        """Record that the request was handled, so that the next one can come."""
+        """Record that the request was handled, so that the next one can be read."""
         self._answering = False
 
     def _await_head(self) -> None:

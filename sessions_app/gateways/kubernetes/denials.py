@@ -17,7 +17,7 @@ _KEPT_S, _MOST = 60, 20
 
 
 def refusal_of(*, use: AnyUse, refused: Refused, question: Question | None, named: str = "") -> str:
-    """Return why a grant does not allow a request, the nearest that it does allow, and where to request more.
+    """Return why a grant does not allow a request, the nearest allowed request, and where to request more.
 
     See `request_url` for when there is a link.
     """

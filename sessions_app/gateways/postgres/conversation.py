@@ -193,8 +193,8 @@ class Conversation(Cuttable):
             if kind == b"X":
                 return None
             if kind == b"F":
-                return self._end(NOT_SUPPORTED, "Function calls are not possible through this gateway.")
+                return self._end(NOT_SUPPORTED, "Function calls are not supported by this gateway.")
             if kind in b"dcf":
-                return self._end(NOT_SUPPORTED, "COPY is not possible through this gateway.")
+                return self._end(NOT_SUPPORTED, "COPY is not supported by this gateway.")
             await self._handling.handle(kind, content)
             await self._upstream.writer.drain()

@@ -312,7 +312,7 @@ class Handling:
         if portal.runs is not None and portal.run not in self.attempts.open:
             if portal.runs.max_rows is not None and limit:
                 hint = "Read all rows at once: the statement may touch only a limited number."
-                return self._refuse(wire.error(NOT_SUPPORTED, "A row limit is not possible here.", hint=hint))
+                return self._refuse(wire.error(NOT_SUPPORTED, "Row limits are unsupported here.", hint=hint))
             try:
                 portal.run = await self._begin(portal.runs)
             except NotRun as error:

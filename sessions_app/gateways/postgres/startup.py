@@ -75,7 +75,7 @@ def _settings(said: Mapping[str, str]) -> dict[str, str]:
             found |= _settings(_options(value))
         elif name == "replication":
             if value.lower() not in ("false", "off", "no", "0"):
-                raise StartupRefused("0A000", "Replication is not possible through this gateway.")
+                raise StartupRefused("0A000", "Replication is not supported by this gateway.")
         elif name.lower() == "client_encoding":
             _check_encoding(value)
         elif name.lower() in SETTINGS:
@@ -92,7 +92,7 @@ def _check_encoding(value: str) -> None:
     if value.strip("'\" ").upper() not in _UTF8:
         raise StartupRefused(
             "0A000",
-            f"The client encoding {value[:63]} is not possible here, only UTF8.",
+            f"The client encoding {value[:63]} is not supported here, only UTF8.",
             "Set PGCLIENTENCODING=UTF8.",
         )
 

@@ -119,7 +119,7 @@ def message(kind: bytes, *parts: bytes) -> bytes:
 
 
 def string(text: str) -> bytes:
-    """Return a string as messages have it."""
+    """Return a string in message form."""
     return text.replace("\0", "").encode() + b"\0"
 
 

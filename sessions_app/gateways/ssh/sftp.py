@@ -1,6 +1,6 @@
 """The SFTP server: what a client sees of a target, and the transfers that it starts.
 
-Nothing here reaches the target but a transfer, which is decided and recorded first. Paths and folders are
+Only transfers reach the target, and each is decided and recorded first. Paths and folders are
 those that the grant's rules name (`policy/commands/ssh/tree.py`); sizes and times are those of a listing or
 of an open file. Requests are answered one after the other, in the order in which they came.
 """

@@ -33,7 +33,7 @@ BATCH = 10
 # Longer than the mail server's timeouts. After this, another process takes over from a process that died.
 CLAIM = dt.timedelta(minutes=5)
 FIRST_WAIT = dt.timedelta(minutes=1)
-# The backend that the settings choose without a mail server.
+# The email backend that the settings choose if there is no mail server.
 _NO_SERVER = "django.core.mail.backends.dummy.EmailBackend"
 # Within this time, administrators are notified only once that a person can't be reached by email.
 TOLD_AGAIN = dt.timedelta(days=1)

@@ -34,8 +34,8 @@ def compile_pattern(pattern: str, *, broad: bool = False) -> Pattern2:
 def matches_broadly(pattern: str, text: str) -> bool:
     """Whether a denied pattern matches a whole text, regardless of the letter case of either.
 
-    Both comparisons are needed: without letter case, `[^a-z]+` matches no letter, but as written it matches
-    `admin` in capitals.
+    Both comparisons are needed: if letter case is ignored, `[^a-z]+` matches no letter, but as written it
+    matches `ADMIN`.
     """
     return any(
         compile_pattern(pattern, broad=broad).fullmatch(spelled) is not None

@@ -28,7 +28,7 @@ def why_final(request: AccessRequest, approval: Approval, grant: Grant | None, n
 
 
 def _relied_on(request: AccessRequest, approval: Approval) -> str:
-    """Return who has approved only what this approval left of the request; empty if no one has."""
+    """Return why another approval relies on the scope that this approval left; empty if none does."""
     later = (one for one in request.approvals.all() if one.voided_at is None and one.pk > approval.pk)
     other = next(later, None) if approval.narrowing else None
     return f"{other.approver} has approved the reduced scope since." if other else ""

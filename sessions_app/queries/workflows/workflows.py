@@ -144,6 +144,6 @@ def resting_on_sources() -> QuerySet[Workflow]:
 
 
 def staleness_of(grant: Grant) -> int:
-    """Return for how many seconds a grant's workflow can remain unread."""
+    """Return the number of seconds for which a grant's workflow can remain unread."""
     document = facts.readable_document(grant.policy)
     return document.workflow.staleness if document and document.workflow else STALENESS

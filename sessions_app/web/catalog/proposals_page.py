@@ -33,9 +33,7 @@ class ShownProposal:
 
 
 def proposal_for(kind: Kind, name: str, reader: Identity, now: dt.datetime) -> ShownProposal | None:
-    """Return the pending proposal for a document, for readers who administer the document; otherwise, and
-    without a proposal, None.
-    """
+    """Return the pending proposal for a document that the reader administers; None if there is none."""
     seen = Proposal.objects.visible_to(reader).filter(kind=kind, name=name, state=ProposalState.PENDING)
     proposal = seen.select_related("proposed_by__owner").first()
     if proposal is None or standing_of(proposal, now) is not ProposalState.PENDING:

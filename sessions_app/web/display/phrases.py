@@ -51,7 +51,7 @@ def for_workflow(data: Data) -> str:
 
 
 def why(data: Data, key: str = "reason") -> str:
-    """Return the text under a key, as in `: planned maintenance`."""
+    """Return the text under a key after a colon, as in `: planned maintenance`."""
     return f": {data[key]}" if data.get(key) else ""
 
 

@@ -80,7 +80,7 @@ class Empty(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GrantList:
-    """One page of the list: grants that have not ended, the next to end first, and ended ones, newest first.
+    """One page of the list: grants that have not ended, soonest to end first, and ended ones, newest first.
     ``more``: there are more grants that have not ended.
     """
 
@@ -106,7 +106,7 @@ def grant_list(found: QuerySet[Grant], reader: Identity, asked: ListAsked, now: 
 
 
 def _read(found: QuerySet[Grant], asked: ListAsked) -> tuple[list[Grant], Page[Grant]]:
-    """Return the grants that have not ended, the next to end first, and a page of ended ones."""
+    """Return the grants that have not ended, soonest to end first, and a page of ended ones."""
     limit = int(asked.before) if asked.before.isdecimal() and len(asked.before) < 19 else None
     live: list[Grant] = []
     if limit is None:

@@ -88,7 +88,7 @@ def _command_findings(command: ParsedCommand) -> Iterator[Finding]:
 
 
 def _seen_by(command: ParsedCommand) -> tuple[str, str]:
-    """Return, as clauses, who sees what a command names, and what its author has to accept."""
+    """Return, as clauses, who can see the files that a command names, and the consequence to accept."""
     if isinstance(command.rule, FileRule):
         return "the holder keeps what was transferred", "the holder can know it"
     return "the output is recorded", "the holder and recording reviewers can read it"

@@ -52,7 +52,7 @@ def must_wait(decision: Allowed) -> bool:
 
 
 def nearest(compiled: CompiledSet) -> str | None:
-    """Return the first rule for files, as the nearest that is allowed; None if there is none."""
+    """Return the first rule for files, to show as the nearest allowed one; None if there is none."""
     return next((text_of(rule.words) for rule, _ in _rules(compiled)), None)
 
 

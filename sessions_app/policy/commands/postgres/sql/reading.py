@@ -232,7 +232,7 @@ class _Reader(Sources):
     # INSERT, UPDATE, DELETE
 
     def insert_stmt(self, node: Any) -> Statement:
-        """Read INSERT with values."""
+        """Read INSERT with VALUES."""
         only(
             node,
             ("relation", "cols", "select_stmt", "on_conflict_clause", "returning_clause", "override"),

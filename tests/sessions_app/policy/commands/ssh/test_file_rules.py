@@ -89,8 +89,8 @@ def test_a_line_names_the_transfer_that_a_rule_allows(compiled, line, transfer):
         ("put /srv/app/config.json sha256=x", "`sha256=x` is not part of the command"),
         ("get /var/log/nginx/a size=1", "`size=1` is not part of the command"),
         ("list /srv/app", "`/srv/app/releases` is allowed here, but `/srv/app` is not"),
-        ("scp -f /x", "sftp does the same: get /x"),
-        ("rsync --server . /x", "sftp does the same: put /x"),
+        ("scp -f /x", "use sftp instead: get /x"),
+        ("rsync --server . /x", "use sftp instead: put /x"),
         ("id", "`id` is not one of the programs allowed here: `uptime`"),
     ],
 )
