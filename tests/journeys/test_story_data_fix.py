@@ -53,6 +53,7 @@ def test_a_held_data_fix_runs_or_changes_nothing_as_a_second_person_decides_on_a
     bob.reload()
     expect(bob.locator("main")).to_contain_text(SENT)
     bob.get_by_role("button", name=verdict).click()
+    expect(bob.locator(".messages")).to_be_visible()
     done = fix.result()
     assert "This command is waiting for approval" in done.stderr
     assert printed in done.stdout + done.stderr
