@@ -6,7 +6,7 @@ UNUSED := DATABASE_URL=postgresql:///unused REDIS_URL=redis://unused STINT_SECRE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up install image test test-all lint lock mutants bench faults fuzz upgrade-fixture screenshots clean
+.PHONY: help demo up install image test test-all lint lock mutants bench conformance faults fuzz upgrade-fixture screenshots clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ mutants: ## Run mutation tests on the decision code: N=400 mutants, chosen by SE
 bench: ## Run the benchmarks against their limits; B="ssh stack" runs only those
 	@.ci/bootstrap test
 	$(PYTHON) -m tests.bench $(B)
+
+conformance: ## Run the MCP conformance suites against the gateway; needs npm
+	@.ci/bootstrap test
+	@$(PYTHON) -m tests.conformance
 
 faults: ## Inject faults into the production stack under load, for MINUTES=5, chosen by SEED=1; needs root
 	@.ci/bootstrap faults
