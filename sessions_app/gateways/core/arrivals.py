@@ -145,8 +145,9 @@ class Arrivals:
         *,
         greet: Callable[[socket.socket], Awaitable[Serve | None]] | None = None,
     ) -> None:
-        """``greet`` is for protocols that exchange messages before TLS. It returns what serves the connection
-        instead of ``serve``; None if no handshake follows.
+        """``greet`` is for protocols that exchange messages before TLS.
+
+        It returns the function that serves the connection instead of ``serve``; None if no handshake follows.
         """
         self._context, self._serve, self._greet = context, serve, greet
         self._places = Slots(limits)

@@ -159,8 +159,8 @@ async def read_small(answer: Answer, most: int) -> bytes:
 async def _checked(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """Pass a request on, as middleware.
 
-    Raises what ``_sent_once`` raises, and HeadTooLarge. Raises WSServerHandshakeError instead of following a
-    WebSocket's redirect, which leads to another address than was decided.
+    Raises the errors of ``_sent_once``, and HeadTooLarge. Raises WSServerHandshakeError instead of following
+    a WebSocket's redirect, which leads to another address than was decided.
     """
     _identify(request.headers)
     answer = await _sent_once(request, handler)

@@ -25,7 +25,7 @@ class Cuttable:
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when the use may run past the grant's end.
+        """The time until which the use may run past the grant's end.
 
         None if the use is cut off at the end, or has not started.
         """
@@ -33,7 +33,7 @@ class Cuttable:
 
     @property
     def finish_seconds(self) -> int:
-        """For how many seconds the use may run past the grant's end.
+        """The number of seconds that the use may run past the grant's end.
 
         0 if the use is cut off at the end, or has not started.
         """

@@ -21,8 +21,8 @@ from sessions_app.queries.gateways.orders import orders_to_claim
 
 log = structlog.get_logger(__name__)
 
-# In seconds. Notifications wake this task immediately; a lost one costs this long, because any of many
-# gateways finds the order.
+# In seconds. Notifications wake this task immediately. A lost one delays the order by at most this, because
+# any gateway finds it.
 POLL, POLL_OF_MANY = 1.0, 10.0
 # The proof of a session for an order: its holder is signed in to the pages.
 PROOF = "page"

@@ -32,13 +32,13 @@ class User(Protocol):
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when the running command may continue past the grant's end; None if it is cut off at the
-        end.
+        """The time until which the running command may continue past the grant's end; None if it is cut off
+        at the end.
         """
 
     @property
     def finish_seconds(self) -> int:
-        """For how many seconds the user's command may run past the end; 0 if it is cut off at the end."""
+        """The number of seconds that the user's command may run past the end; 0 if it is cut off at the end."""
 
     def tell(self, text: str) -> None:
         """Show a line to the holder."""

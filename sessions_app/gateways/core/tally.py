@@ -195,7 +195,7 @@ class Tally:
     def flush(self) -> None:
         """Record the pending requests.
 
-        Raises what the write raised. Requests that were not written stay pending.
+        Raises the error of the write. Requests that were not written stay pending.
         """
         with self._flushing:
             with self._lock:

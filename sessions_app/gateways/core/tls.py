@@ -80,7 +80,7 @@ class Tls:
         protocol: str = HTTP,
     ) -> None:
         """``claims`` returns whether a host name is a public one of some site; ``publish`` gets each
-        fingerprint. ``protocol`` is the ALPN name of what runs over TLS.
+        fingerprint. ``protocol`` is the ALPN name of the protocol over TLS.
         """
         self._source, self._claims, self._publish = source, claims, publish
         self.context = new_context(protocol)

@@ -36,7 +36,7 @@ class Accounts:
     """Tokens of accounts, by the grant's mark and the target."""
 
     def __init__(self, client: aiohttp.ClientSession, *, seconds: float = ASKED_S) -> None:
-        """``seconds`` is how long a cluster may take in all, however much it sends meanwhile."""
+        """``seconds`` is how long a cluster may take in total, however much it sends."""
         self._client, self._seconds = client, seconds
         self._tokens: dict[_Key, _Token] = {}
         self._asking: dict[_Key, asyncio.Task[str]] = {}

@@ -131,7 +131,7 @@ def still_allowed(now: Decided, before: Decided) -> Allowed:
     if isinstance(now.decision, Refused):
         raise NotMade(403, f"The request is no longer allowed: {now.decision.reason}.")
     if (now.line, now.decision.index) != (before.line, getattr(before.decision, "index", None)):
-        raise NotMade(409, "The object has been modified meanwhile. Try again.")
+        raise NotMade(409, "The object has been modified since. Try again.")
     return now.decision
 
 

@@ -24,7 +24,7 @@ from sessions_app.policy.commands.kubernetes.bodies import JSON_PATCH
 # Encodings that the gateway can't read. It doesn't read OpenAPI documents, which kubectl takes only in one of
 # them.
 _UNREAD = ("vnd.kubernetes.protobuf", "cbor")
-# How often to send a write bound to an object that others modify meanwhile.
+# How often to send a write bound to an object that others keep modifying.
 _TRIES = 4
 
 

@@ -136,7 +136,8 @@ def why_over(grant: Grant, now: dt.datetime) -> str:
 def _places(grant: Grant) -> set[str]:
     """Return the names that gateways use for the targets of a grant.
 
-    Stint's own gateways also use the name of the cluster, and that for PostgreSQL the grant's reference.
+    Stint's own gateways also use the name of the cluster, and the PostgreSQL gateway uses the grant's
+    reference.
     """
     names = set(grant.targets.filter(removed_at__isnull=True).values_list("name", flat=True))
     if grant.cluster.kind == "postgres":

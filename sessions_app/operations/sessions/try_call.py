@@ -34,10 +34,10 @@ class Waiting:
 def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
     """Record one call with its decision. Nothing may be sent before this function has returned `allowed`.
 
-    A call that must be held is answered at once. If an approver allows it meanwhile and the same call is made
-    again, it runs once, or each time if it was allowed for the rest of the grant. While it waits, and for
-    five minutes after a denial, no new approval is requested. What the grant's earlier calls returned may
-    change the decision, but never allows more. Raises GrantIsOver, but the attempt is recorded even then.
+    A call that must be held is answered immediately. If an approver then allows it and the client repeats it,
+    the call runs once, or each time if it was allowed for the rest of the grant. While it waits, and for five
+    minutes after a denial, no new approval is requested. What the grant's earlier calls returned may change
+    the decision, but never allows more. Raises GrantIsOver, but the attempt is recorded even then.
     """
     try:
         return _try(use, session_id, call, now)
@@ -49,7 +49,7 @@ def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.dateti
 
 
 class _Overtaken(Exception):
-    """An untrusted call was sent meanwhile."""
+    """An untrusted call was sent in between."""
 
 
 def _try(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:

@@ -58,7 +58,7 @@ def due_now(now: dt.datetime, sweeper: str) -> Due:
     return Due(frozenset(text(found.get_value(0, 1)).split()), due_at(found.get_value(0, 0)))
 
 
-# The conditions of `end_baseless`, all at once, because hardly ever one of them is met.
+# The conditions of `end_baseless` in one query, because they are rarely met.
 _BASELESS = """
 WITH live AS (SELECT holder_id, cluster_id, policy_id, command_set_version_id, workflow_id
                 FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning', 'active'))

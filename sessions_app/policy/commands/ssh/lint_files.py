@@ -1,4 +1,4 @@
-"""What a rule for files reaches beyond what is obvious: files that become code, keys, devices, web pages."""
+"""Check what a rule for files reaches beyond what is obvious: code, keys, devices and web pages."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ def test_an_undo_that_was_allowed_puts_no_other_revision_back(place):
     before = image_of_cart(place)
     decide_hold(run_id=run.pk, actor=place.world.bob, allow=True, now=clock.now())
     eventually(lambda: run.refresh_from_db() or run.state in ("done", "failed"))
-    assert (run.state, run.reason) == ("failed", "The object has been modified meanwhile. Try again.")
+    assert (run.state, run.reason) == ("failed", "The object has been modified since. Try again.")
     assert image_of_cart(place) == before
 
 

@@ -9,7 +9,7 @@ from postgast.pg_query_pb2 import A_Expr_Kind, BoolExprType, Node
 from sessions_app.policy.commands.postgres.sql.nodes import inner, names_of, only
 
 AGGREGATES = frozenset(("count", "sum", "min", "max", "avg"))
-# Functions of pg_catalog that read nothing but their arguments and the clock, and return little.
+# Functions of pg_catalog that read nothing but their arguments and the clock, and return small values.
 SAFE_FUNCTIONS = AGGREGATES | frozenset(
     (
         "abs",
