@@ -94,7 +94,7 @@ class CommandRule(BaseModel):
 
     @property
     def finish_seconds(self) -> int | None:
-        """Return for how many seconds a run may continue after the grant's end; None if it is cut off."""
+        """Return how many seconds a run may continue after the grant's end; None if it is cut off."""
         return None
 
 

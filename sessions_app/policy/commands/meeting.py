@@ -135,7 +135,7 @@ class _Reader:
         return last
 
     def _part(self, begin: int, start: int, depth: int) -> int:
-        """Parse the part that begins at this character once more."""
+        """Parse the part that begins at this character again."""
         self.at = begin
         return self._atom(self.built.state(start), depth)
 

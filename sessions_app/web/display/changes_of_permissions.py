@@ -72,7 +72,7 @@ class ShownChange:
 
     @property
     def text(self) -> str:
-        """The sentence, without what it needs."""
+        """The sentence, without the requirements of the access."""
         one, many = _VERBS[self.change.kind, self.past]
         return f"{self.who} {one if len(self.identities) == 1 else many} {self.what}"
 

@@ -125,7 +125,7 @@ class _Renderer(RendererHTML):
         return f"</a></{tokens[idx].tag}>"
 
     def table_open(self, tokens: Sequence[Token], idx: int, _options: OptionsDict, _env: EnvType) -> str:
-        """Return a table that scrolls by itself on narrow screens, labeled by its column headings."""
+        """Return a table that scrolls on its own on narrow screens, labeled by its column headings."""
         end = next(at for at in range(idx, len(tokens)) if tokens[at].type == "thead_close")
         columns = ", ".join(_plain(token) for token in tokens[idx:end] if token.type == "inline")
         return format_html(
