@@ -101,9 +101,9 @@ def above(server: Server, templates: Sequence[str]) -> list[Above]:
 
 
 def databases_of(server: Server, oids: Sequence[int], always: Collection[str]) -> dict[str, bool]:
-    """Return the databases where the roles own or are named in something, and those of ``always`` that exist.
+    """Return the databases with objects that the roles own or that name the roles.
 
-    The value is whether the database accepts connections.
+    Those of ``always`` that exist are included. The value is whether the database accepts connections.
     """
     return dict(server.rows_by_names(_WHERE, {"oids": list(oids), "always": list(always)}))
 

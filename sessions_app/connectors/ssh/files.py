@@ -145,8 +145,8 @@ _SAID = re.compile(rb"ok(?: (\d{1,15}) (\d{1,12}))?|done (\d{1,15}) ([0-9a-f]{64
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One line of the helper: ``ok`` (with the size and time of a file), ``done`` (with what was written) or
-    ``no`` (with its word).
+    """One line of the helper's output: ``ok`` (with a file's size and time), ``done`` (with an upload's size
+    and digest) or ``no`` (with the helper's word).
     """
 
     word: str

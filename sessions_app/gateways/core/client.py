@@ -183,7 +183,7 @@ def _identify(headers: CIMultiDict[str]) -> None:
 
 def _check_head(answer: ClientResponse | DirectAnswer) -> None:
     """Raise HeadTooLarge, and close the connection, if a response's head is too large as a whole: aiohttp
-    limits each line.
+    limits only each line.
     """
     if sum(len(name) + len(value) + 4 for name, value in answer.raw_headers) > HEAD_BYTES:
         answer.close()

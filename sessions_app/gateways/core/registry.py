@@ -38,7 +38,7 @@ class User(Protocol):
 
     @property
     def finish_seconds(self) -> int:
-        """The number of seconds that the user's command may run past the end; 0 if it is cut off at the end."""
+        """How many seconds the user's command may run past the end; 0 if it is cut off at the end."""
 
     def tell(self, text: str) -> None:
         """Show a line to the holder."""

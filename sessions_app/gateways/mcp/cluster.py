@@ -211,7 +211,7 @@ class ClusterService:
 
 
 class _TooManyAtOnce(StintError):
-    """The token is used for as many requests as it can have at once. Wait for one to finish."""
+    """The token has reached the maximum number of simultaneous requests. Wait for one to finish."""
 
     code = "too_many_at_once"
     status = 429

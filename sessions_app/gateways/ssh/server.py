@@ -247,7 +247,7 @@ class Connection(asyncssh.SSHServer):
         # Refuse environment variables: each would be kept as long as the channel.
         raw._process_env_request = lambda packet: False  # type: ignore[method-assign]  # noqa: ARG005, SLF001  # no public way
         channel = Channel(self, raw)
-        # Counted now: the channel is only later notified that it was made, after a burst of opens.
+        # Counted now, because the notification that the channel was made comes only after a burst of opens.
         self.channels.add(channel)
         return raw, channel
 

@@ -92,8 +92,8 @@ def end_grant(
             else:
                 _end_one(one, actor, EndReason.PARENT_ENDED, grant.ref, now, cut=cut)
         _intend(grant, locked, actor, reason, note, now, cut=cut)
-        # A grant that another transaction holds locked is over because of our intent, because of theirs, or
-        # because of an end that they have committed.
+        # A grant that another transaction has locked is over because of this intent, because of that
+        # transaction's intent, or because that transaction has committed its end.
         return grant if grant_id in locked else Grant.objects.get(pk=grant_id)
 
 

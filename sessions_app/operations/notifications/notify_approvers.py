@@ -24,7 +24,7 @@ LISTED = 10
 _LONGEST = 4000
 
 
-# To people, about one person.
+# Recent notifications to people about one person.
 _RECENT = Rows(
     Notice,
     "sender",

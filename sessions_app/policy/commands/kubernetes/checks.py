@@ -54,7 +54,7 @@ _STREAM = frozenset(("container", "command", "stdin", "stdout", "stderr", "tty")
 _READS = frozenset(("get", "list", "watch"))
 # How much of a list is returned, and where the list starts.
 _PAGING = READ_MANY - {"labelSelector", "fieldSelector", "includeObject"}
-# Preconditions, which make a write fail if another client changed the object, and set nothing.
+# Preconditions. They set nothing, but make a write fail if another client changed the object.
 _PRECONDITIONS = frozenset((("metadata", "resourceVersion"), ("metadata", "uid")))
 
 
