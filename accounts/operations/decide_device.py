@@ -18,11 +18,11 @@ from broker.kernel.errors import Forbidden
 def decide_device(
     *, user_code: str, allow: bool, identity: Identity, address: str, now: dt.datetime
 ) -> DeviceAuthorization:
-    """Authorize or deny the program with this code, once. An authorized program can get a token of this
+    """Authorize or deny the program with this code, once. An authorized program can get a token for this
     person.
 
-    Raises UnknownCode (or already decided), TooManyTries, Forbidden (a machine), ProofNeeded (only to
-    authorize).
+    Raises UnknownCode (also for a used code), TooManyTries, Forbidden (for a machine), and ProofNeeded (only
+    to authorize).
     """
     if not identity.is_person:
         raise Forbidden(

@@ -96,8 +96,8 @@ def gateway(row: Row) -> Gateway:
 class WebGateway:
     """The address and the certificates of the web gateways.
 
-    ``ca``: PEM certificates, or empty if the system's CAs apply. ``fingerprints``: those of the certificates
-    in ``ca``, or of the gateways' own.
+    ``ca``: PEM certificates, empty if the system's CAs apply. ``fingerprints``: those of the certificates
+    in ``ca``, or of the gateways' own certificates.
     """
 
     url: str

@@ -46,8 +46,8 @@ class PortTakenError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The addresses and ports of the processes. If `web_workers` is 0, there is one web process with the
-    embedded database, otherwise there are two.
+    """The addresses and ports of the processes. If `web_workers` is 0, one web worker runs with the
+    embedded database, and two run with an external one.
     """
 
     host: str

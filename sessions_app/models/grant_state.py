@@ -73,9 +73,9 @@ class GrantStateField(_Field):
         return f"CASE WHEN {ending} THEN '{GrantState.REVOKING.value}' ELSE {sql} END", params
 
     def get_lookup(self, lookup_name: str) -> Any:
-        """Return a lookup that takes waiting ends into account.
+        """Return a lookup that treats grants whose end waits for a row lock as REVOKING.
 
-        Raises FieldError for lookups without support.
+        Raises FieldError for unsupported lookups.
         """
         if lookup_name not in ("exact", "in"):
             raise FieldError(f"The state of a grant can't be filtered with {lookup_name}.")

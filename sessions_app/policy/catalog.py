@@ -147,7 +147,7 @@ class SourceDocument(_File):
         description="Secrets with which the source's webhooks are signed; two during a rotation",
     )
     clusters: tuple[Name, ...] = Field(
-        default=(), max_length=200, description="Clusters of all the source's workflows"
+        default=(), max_length=200, description="Clusters for every workflow of the source"
     )
     services: Mapping[str, tuple[Name, ...]] = Field(
         default={},

@@ -208,7 +208,7 @@ def _check_bound(api: Api, wanted: Wanted) -> None:
     if status == 404:
         api.call("DELETE", path_of("serviceaccounts", wanted.accounts, name), also=(404,))
         raise ConnectorError(
-            f"{wanted.grant_ref} has no access on {api.name}: it is ending or has not started."
+            f"{wanted.grant_ref} gives no access to {api.name}: it is ending or has not started."
         )
 
 

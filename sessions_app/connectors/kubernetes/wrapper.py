@@ -19,8 +19,8 @@ from sessions_app.connectors.marks import GRANT_MARK, CannotWrap, Mark, run_mark
 
 # The exit status if the command was never started, like that of `timeout` and `env`.
 NOT_STARTED = 125
-# A shell reacts immediately to TERM only while it waits, so it waits for each sleep. A sweep that has begun
-# is not interrupted.
+# A shell handles TERM immediately only during `wait`, so each sleep runs in the background. A sweep that
+# has begun is not interrupted.
 _WATCH = (
     """watch() { trap 'kill "$nap"; wait "$nap"; exit' TERM; """
     'while kill -0 "$guard" && clock && [ "$now" -lt "$ends" ]; do sleep 1 & nap=$!; wait "$nap"; done; '

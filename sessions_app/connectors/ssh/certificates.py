@@ -67,7 +67,7 @@ def mint(
         valid_before=int(now) + LIFETIME,
         force_command=force_command,
         source_address=list(source_addresses),
-        # These are enabled by default.
+        # asyncssh enables these by default.
         permit_x11_forwarding=False,
         permit_agent_forwarding=False,
         permit_port_forwarding=False,

@@ -112,7 +112,7 @@ class Enders:
     def _measure(self, cause: str, since: dt.datetime | None) -> None:
         """Measure how late the cut was.
 
-        Some ends, such as when a holder is disabled, have no time of their own.
+        Some causes, such as a disabled holder, have no time to measure from.
         """
         if since is not None:
             metrics.CUT.labels(cause).observe(max(0.0, -self._clock.until(since)))

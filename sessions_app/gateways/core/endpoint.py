@@ -16,8 +16,8 @@ from sessions_app.gateways.core.node import Node
 class Shared:
     """The services that every endpoint of one process uses.
 
-    ``name`` is the gateway's name. ``closed_because`` returns why no use is admitted; empty while uses are
-    admitted. ``room`` limits the memory for bodies.
+    ``name`` is the gateway's name. ``closed_because`` returns why the gateway admits no one, or an empty
+    string if it is open. ``room`` limits the memory for bodies.
     """
 
     database: Database

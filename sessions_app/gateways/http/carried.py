@@ -81,7 +81,7 @@ class Body(Protocol):
         """Return the bytes to send, or an iterator of them; None for no body."""
 
     def close(self) -> None:
-        """Delete what is stored of the body."""
+        """Delete any stored parts of the body."""
 
 
 class Nothing:
@@ -204,7 +204,7 @@ def kept_of(framing: Framing, plan: Plan) -> Kept:
 
 
 async def read_carried(request: BaseRequest, framing: Framing, media: Media, plan: Plan) -> Body:
-    """Return the body of a request that has one, read by the plan.
+    """Return the body of a request that has one, read as the plan specifies.
 
     Raises BodyRefused for a body that can't be decided, and HeadRefused for a body that does not arrive or is
     too large. A body that no command allows is left unread, and so is an upload that is streamed.

@@ -55,8 +55,8 @@ class ClusterService:
     @property
     def instructions(self) -> str:
         return (
-            "A grant allows or refuses each call. A refusal says what is allowed "
-            "and how to request more. Repeat a held call unchanged until someone has allowed it."
+            "A grant allows, refuses or holds each call. A refusal says what is allowed and how to request "
+            "more. A held call waits for someone to allow it: repeat it unchanged until then."
         )
 
     # Callers

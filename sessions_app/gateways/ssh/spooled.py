@@ -18,7 +18,7 @@ _PIECE = 256 * 1024
 
 
 class SpoolFull(StintError):
-    """Too many uploads wait at the gateway. Nothing was written. Try again in a moment."""
+    """Too many uploads are waiting at the gateway. Nothing was written. Try again in a moment."""
 
     code = "uploads_full"
     status = 503
@@ -46,7 +46,7 @@ class Spooled:
         """Add data. Raises SpoolFull and OSError."""
         disk = os.fstatvfs(self._file.fileno())
         if Spooled.waiting + len(data) > MOST_OF_ALL or disk.f_bavail * disk.f_frsize < KEPT_FREE:
-            raise SpoolFull("Too many uploads wait at the gateway.", hint="Try again in a moment.")
+            raise SpoolFull("Too many uploads are waiting at the gateway.", hint="Try again in a moment.")
         Spooled.waiting += len(data)
         self.size += len(data)
         self._sha256.update(data)

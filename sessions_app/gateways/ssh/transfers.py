@@ -230,7 +230,7 @@ class FileTransfer(CommandExecution):
         if len(records) < _LISTING:
             await self.finished()
         else:
-            await self.end("the target does not end its listing")
+            await self.end("the target's listing is too long")
         found = parse_entries(records)
         if found is None:
             raise NotTransferred("unusable", "the target gave no usable answer")

@@ -11,7 +11,7 @@ from sessions_app.policy.policies import Clause
 from sessions_app.policy.rules.doing import UNTOLD
 from sessions_app.policy.rules.facts import Ask, Facts
 
-_AGAIN = "Request new access, which is approved or reviewed."
+_AGAIN = "Request new access, and have it approved or reviewed."
 
 
 @dataclass(frozen=True, slots=True)

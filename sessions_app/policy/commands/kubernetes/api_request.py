@@ -20,7 +20,7 @@ from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.kubernetes.resources import full_name
 
 MAX_TARGET = 64 * 1024
-# Limits on characters, as the API server enforces them (RFC 1123).
+# Maximum lengths in characters, as the API server enforces them (RFC 1123).
 MAX_NAME, MAX_NAMESPACE = 253, 63
 # Each word of a command that `exec` runs is a separate parameter.
 REPEATED = "command"

@@ -202,7 +202,7 @@ def _set(line: Line, words: Sequence[str]) -> Iterator[Step]:
 def _image(pair: str, prefix: tuple[str, ...]) -> Field:
     container, _, image = pair.partition("=")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", container) or not image:
-        raise RuleRefused(f"{clip(pair)} needs the container written out, and its image: container=image")
+        raise RuleRefused(f"{clip(pair)} must be container=image, with a literal container name")
     # Init containers and containers share one namespace of names, and kubectl sets the image of the container
     # with that name.
     before = (*prefix[:-1], "initContainers", container, "image")

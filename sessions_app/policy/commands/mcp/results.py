@@ -107,7 +107,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ResultCheck:
-    """A limit to values from results. ``most`` is set for lists. ``others`` are held."""
+    """Allows only values from results. ``most`` is set for lists. Values that match ``others`` are held."""
 
     fields: tuple[ResultField, ...]
     most: int | None

@@ -112,7 +112,7 @@ def _prepared(compiled: StatementSet, read: _Read) -> Prepared | Refused:
     statement = read.statement
     places = max((value.number for value in statement.values), default=0)
     if places and read.before:
-        return Refused("a cursor can't have parameters: write the values", None, "value")
+        return Refused("a cursor can't have parameters: write out their values", None, "value")
     fits = [one for one in _candidates(compiled, statement) if _fits_form(one, read)]
     if not fits:
         return _explain(compiled, read, statement.values)
