@@ -145,7 +145,7 @@
   editor.closest('.field').append(list);
   editor.setAttribute('aria-autocomplete', 'list');
   editor.setAttribute('aria-controls', list.id);
-  const say = text => { document.getElementById('say').textContent = text; };
+  const say = text => { const live = document.getElementById('say'); if (live) live.textContent = text; };
 
   const close = () => {
     list.hidden = true;

@@ -3,7 +3,7 @@
 (() => {
   const hear = document.addEventListener.bind(document);
   const main = () => document.getElementById('main');
-  const say = text => { document.getElementById('say').textContent = text; };
+  const say = text => { const live = document.getElementById('say'); if (live) live.textContent = text; };
 
   // --- Sheets ---
 

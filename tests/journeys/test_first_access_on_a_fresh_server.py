@@ -83,7 +83,7 @@ class Fresh:
 def fresh(processes, chromium) -> Iterator[Fresh]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(temporary_state_dir("stint-fresh-"))
-        ports = Ports(free_port(), free_port(), free_port(), free_port())
+        ports = Ports(*(free_port() for _ in range(5)))
         (folder / "host").mkdir()
         host = stack.enter_context(ssh_host(folder / "host"))
         for name, text in PROGRAMS.items():
