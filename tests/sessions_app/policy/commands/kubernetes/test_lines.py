@@ -169,7 +169,7 @@ def test_a_line_comes_to_the_rights_that_kubectl_needs(line, comes_to):
         ("label pod a -n web", "key=value"),
         ("label pod a -n web {k}=v", "can't be the key"),
         ("set image deployment/a -n web", "container=image"),
-        ("set image deployment/a -n web {c}=x", "container written out"),
+        ("set image deployment/a -n web {c}=x", "literal container name"),
         ("set env deployment/a -n web A=b", "needs image"),
         ("cordon", "name of a node"),
         ("get pods --as=root -n web", "own server and account"),
