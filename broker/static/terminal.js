@@ -63,7 +63,7 @@
     async begin() {
       if ('over' in this.box.dataset) return this.end();
       try {
-        const [{ Terminal }] = await Promise.all([import(this.box.dataset.xterm), loadSheet(this.box.dataset.sheet)]);
+        const [{ Terminal }] = await Promise.all([import(this.box.dataset.xterm), loadSheet(this.box.dataset.styles)]);
         this.open(Terminal);
       } catch {
         return this.show('unavailable', 'The terminal could not be loaded. Read the output as text.');

@@ -35,7 +35,7 @@ from sessions_app.web.display.states import Look, plural
 from sessions_app.web.identities.people_page import urgency
 
 MOST_GRANTS = 500
-MOST_SHOWN = 100
+MOST_SHOWN = 50
 MOST_PEOPLE = 100
 
 
