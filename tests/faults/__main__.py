@@ -28,6 +28,8 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     if INSIDE not in os.environ:
         return _in_namespaces(argv)
+    if child := os.fork():
+        return _reap_until_over(child)
     with tempfile.TemporaryDirectory(prefix="stint-faults-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -51,6 +53,17 @@ def _in_namespaces(argv: list[str]) -> int:
     ]
     command = ["unshare", *spaces, sys.executable, "-m", "tests.faults", *argv]
     return subprocess.run(command, env={**os.environ, INSIDE: "1"}, check=False).returncode
+
+
+def _reap_until_over(child: int) -> int:
+    """Act as the namespace's process 1, and return the exit status of the run.
+
+    Orphans of commands would remain as zombies otherwise, and slow every scan of /proc.
+    """
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            return os.waitstatus_to_exitcode(status)
 
 
 def _run(folder: Path, options: argparse.Namespace) -> int:

@@ -72,8 +72,10 @@ _HUNT = (
     ' found=$((found + 1)); else kill -CONT "$pid" 2>/dev/null; fi; done; done; }; '
 )
 # Reads the environments of new children of a reaper. A child is unread if it is gone, dead, or just starting.
+# An unchanged list is not compared again: a process 1 that never reaps has thousands of dead children.
 _STRAYS = (
-    "strays() { fleeting=0 fresh= files=; for try in 1 2 3; do orphans; for pid in $kids; do "
+    "strays() { fleeting=0 fresh= files=; for try in 1 2 3; do orphans; "
+    '[ "$kids" != "$compared" ] || continue; compared=$kids; for pid in $kids; do '
     'case " $known $fresh " in *" $pid "*) ;; *) fresh="$fresh $pid" files="$files /proc/$pid/environ" ;;'
     " esac; "
     'done; done; [ -n "$fresh" ] || return 0; known="$known$fresh"; '
@@ -126,7 +128,7 @@ _JUDGE = (
 )
 _BEGIN = (
     f"{_SEES}{_LOOK}me=$(id -u) found=0 round=0 left=1 fleeting=0 none=0 forgers=' ' many=0 unknown= seen="
-    " known= mine=; "
+    " known= compared= mine=; "
     # A command substitution strips trailing line breaks.
     f"newline=$(printf '\\nx'); newline=${{newline%x}}; {_ABOVE}{_REAPERS}"
 )
