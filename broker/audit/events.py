@@ -158,8 +158,8 @@ class Event(StrEnum):
     )
     COMMAND_HELD = (
         "command.held",
-        "A command matched but needs a second person's approval before it runs.",
-        "run session argv index target from notes",
+        "A command matched but needs a second person's approval before it runs, or at its COMMIT.",
+        "run session argv index target from notes commit",
     )
     COMMAND_HOLD_DECIDED = (
         "command.hold_decided",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import screen
@@ -78,6 +78,34 @@ OFFERS: Columns = {
     "UP TO": lambda row: span(row["longest"]),
     "SUMMARY": lambda row: plain(row["summary"]),
 }
+
+
+def held_commit(row: Row) -> str:
+    """Return the statements of a held transaction, with their rows before and after."""
+    return "\n\n".join("\n".join(_held_statement(one)) for one in row["statements"])
+
+
+def _held_statement(one: Row) -> Iterator[str]:
+    rows = "1 row" if one["touched"] == 1 else f"{one['touched']} rows"
+    yield plain(one["line"])
+    yield f"{rows} changed, not committed yet. Rows are locked while this waits."
+    for row in one["rows"]:
+        yield "  " + ", ".join(_held_cell(cell) for cell in row)
+    if one["touched"] > len(one["rows"]):
+        yield f"  {one['touched'] - len(one['rows'])} more, not shown."
+    yield from map(plain, one["notes"])
+    yield from (f"  {plain(line)}" for line in one["plan"].splitlines())
+
+
+def _held_cell(cell: Row) -> str:
+    before, after = ("NULL" if cell[at] is None else cell[at] for at in ("before", "after"))
+    values = {
+        "same": after,
+        "changed": f"{before} → {after}",
+        "added": f"+ {after}",
+        "removed": f"- {before}",
+    }
+    return f"{plain(cell['column'])}: {plain(values[cell['state']])}"
 
 
 def commands(found: Sequence[Row]) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from django.core.management import CommandError, call_command
 
+from broker.cli.wording import held_commit
 from broker.demo.agent_steps import AgentSteps
 from broker.demo.api import ApiError
 from broker.demo.means import Wrong, expect, first, said
@@ -43,7 +44,7 @@ class Story(AgentSteps):
             ("Priya can read one table of the shop's database, as a temporary role", self.database),
             ("psql is disconnected during a query at the deadline, and the role is dropped", self.query_cut),
             (
-                "At Stint's PostgreSQL gateway, one update is refused; another waits until Jonas allows it",
+                "At Stint's PostgreSQL gateway, one update is refused; another waits at its COMMIT for Jonas",
                 self.update_held,
             ),
             ("In the API behind nginx, Priya can read one ticket and no other", self.tickets_open),
@@ -243,13 +244,16 @@ class Story(AgentSteps):
         ):
             stack.callback(waiting.kill)
             held = self.held_run(within=10)
+            change = self.cast.jonas.get(f"/runs/{held['id']}/commit")
+            shown = held_commit(change)
+            expect("state: open → paid" in shown, shown)
             self.cast.jonas.post(f"/runs/{held['id']}/decision", {"allow": True})
             printed, _ = waiting.communicate(timeout=15)
         expect(waiting.returncode == 0 and "UPDATE 1" in printed, printed)
         self.cast.priya.post(f"/grants/{self.grant['ref']}/end", {"note": "The order is paid"})
         return (
             f'$ psql … -c "{_FIX.format(8)}"\n{other.stderr.strip()}\n'
-            f'$ psql … -c "{_FIX.format(7)}"\n{printed.strip()}'
+            f'$ psql … -c "{_FIX.format(7)}"\n{printed.strip()}\nJonas saw, before the COMMIT:\n{shown}'
         )
 
     def tickets_open(self) -> str:

@@ -76,3 +76,10 @@ POSTGRES_GATEWAY_PORT = POSTGRES.number(
     "The port at which the PostgreSQL gateway listens, and which clients use. The default is next to 5432,"
     " the port of PostgreSQL itself. Change it if a second PostgreSQL server on the machine uses it.",
 )
+COMMIT_HOLD_SECONDS = POSTGRES.number(
+    "STINT_COMMIT_HOLD_SECONDS",
+    300,
+    "How long a transaction can wait at its COMMIT for a second person, in seconds. Its rows stay locked"
+    " meanwhile, so keep it short. At most 300.",
+    least=10,
+)

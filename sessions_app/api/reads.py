@@ -102,7 +102,9 @@ def workflows(identity: Identity) -> QuerySet[Workflow]:
 
 def runs(identity: Identity) -> QuerySet[CommandRun]:
     """Return command runs that the identity may see."""
-    return CommandRun.objects.visible_to(identity).select_related("grant__holder", "target", "decided_by")
+    found = CommandRun.objects.visible_to(identity)
+    found = found.select_related("grant__holder", "target", "decided_by", "held_commit")
+    return found.defer("held_commit__sealed_content")
 
 
 def clusters(identity: Identity) -> QuerySet[Cluster]:

@@ -20,6 +20,7 @@ from sessions_app.models.ends_of_day import EndCause, EndsOfDay
 from sessions_app.models.escalation import Escalation
 from sessions_app.models.grant import EndReason, Grant, GrantQuerySet, Lease, PurgedGrant
 from sessions_app.models.grant_state import BEFORE_END, GrantState
+from sessions_app.models.held_commit import HeldCommit
 from sessions_app.models.idempotency_key import IdempotencyKey
 from sessions_app.models.legal_hold import LegalHold
 from sessions_app.models.notice import Asks, Notice
@@ -99,6 +100,7 @@ __all__ = [
     "GrantCredential",
     "GrantQuerySet",
     "GrantState",
+    "HeldCommit",
     "IdempotencyKey",
     "InboundDelivery",
     "Installation",

@@ -137,6 +137,11 @@ class RunShape(Shape):
     exit_status = serializers.IntegerField(allow_null=True)
     signal = serializers.CharField()
     hold_lapses_at = Moment(allow_null=True)
+    touched = serializers.IntegerField(
+        source="held_commit.touched",
+        allow_null=True,
+        help_text="How many rows a transaction that waits, or waited, at its COMMIT changed.",
+    )
     decided_by = serializers.CharField(source="decided_by.username", allow_null=True)
     decided_at = Moment(allow_null=True)
     allowed_for_grant = serializers.BooleanField(
@@ -145,6 +150,34 @@ class RunShape(Shape):
     output_bytes = serializers.IntegerField()
     recording_sha256 = serializers.CharField(source="recording_digest")
     recording_purged_at = serializers.DateTimeField(allow_null=True)
+
+
+class HeldCellShape(Shape):
+    """The value of one column in one row."""
+
+    column = serializers.CharField()
+    before = serializers.CharField(allow_null=True)
+    after = serializers.CharField(allow_null=True)
+    state = Choice(choices=["same", "changed", "added", "removed"])
+
+
+class HeldStatementShape(Shape):
+    """One statement of a transaction that waits at its COMMIT."""
+
+    line = serializers.CharField()
+    touched = serializers.IntegerField(help_text="How many rows it changed.")
+    rows = serializers.ListField(
+        child=HeldCellShape(many=True), help_text="At most 20 of its rows, by column. Null is NULL."
+    )
+    notes = serializers.ListField(child=serializers.CharField(), help_text="What the rows don't show.")
+    plan = serializers.CharField(help_text="The server's plan, if the command set shows it.")
+
+
+class HeldCommitShape(Shape):
+    """A transaction that waits, or waited, at its COMMIT."""
+
+    run = serializers.IntegerField()
+    statements = HeldStatementShape(many=True)
 
 
 class OutputShape(Shape):

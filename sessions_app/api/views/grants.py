@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from accounts.models import Scope
 from broker.kernel import clock
+from broker.kernel.errors import NotFound
 from sessions_app.api import reads
 from sessions_app.api.bodies import Delegate, End, Extend, HoldDecision, NewCredential, Release, Review
 from sessions_app.api.endpoint import Endpoint
@@ -20,6 +21,7 @@ from sessions_app.api.shapes.grants import (
     GrantDetailShape,
     GrantShape,
     HeartbeatShape,
+    HeldCommitShape,
     ReceiptShape,
     RunShape,
     SessionShape,
@@ -36,6 +38,7 @@ from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.stop_run import stop_run
+from sessions_app.queries.grants.held_commits import readable_commits
 from sessions_app.queries.grants.receipts import receipt
 
 
@@ -274,6 +277,21 @@ class RunStopped(Endpoint):
         run = reads.run_of(self.identity, run_id)
         stop_run(run_id=run.pk, actor=self.identity, now=clock.now())
         return self.answer(RunShape, reads.run_of(self.identity, run_id))
+
+
+class RunCommit(Endpoint):
+    """What a transaction that waits at its COMMIT would change."""
+
+    @described(HeldCommitShape)
+    def get(self, request: Request, run_id: int) -> Response:
+        """Return each statement of a transaction that waits, or waited, at its COMMIT, with its rows before and
+        after. Only for those who may decide on it.
+        """
+        run = reads.run_of(self.identity, run_id)
+        statements = readable_commits(self.identity, run.grant, [run]).get(run.pk)
+        if statements is None:
+            raise NotFound("Held transaction not found, or you can't decide on it.")
+        return self.answer(HeldCommitShape, {"run": run.pk, "statements": statements})
 
 
 class RunDecision(Endpoint):

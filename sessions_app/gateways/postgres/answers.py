@@ -47,12 +47,27 @@ class Expected:
 
     kind: Kind
     quiet: bytes = b""
+    # How many of the last columns the client does not get, and what gets their values.
+    hidden: int = 0
+    take: Callable[[list[bytes | None]], None] | None = None
     refusal: bytes = b""
     run: Run | None = None
     undo: Callable[[], None] = _nothing
     done: Callable[[], None] = _nothing
     # The answer to a message that the gateway itself waits for: the content, or None if there is none.
     wanted: asyncio.Future[bytes | None] | None = None
+
+    def visible(self, kind: bytes, content: bytes) -> bytes:
+        """Return what the client gets of an answer with hidden columns. Raises ProtocolError."""
+        if kind == wire.ROW_DESCRIPTION:
+            left = wire.split_description(content, self.hidden)
+            return wire.message(kind, left) if left else wire.message(wire.NO_DATA)
+        if kind != wire.DATA_ROW:
+            return wire.message(kind, content)
+        row, values = wire.split_row(content, self.hidden)
+        if self.take is not None:
+            self.take(values)
+        return wire.message(kind, row) if row else b""
 
     def settle(self, content: bytes | None) -> None:
         """Give the gateway the answer that it waits for."""
@@ -71,6 +86,8 @@ class Answers:
     expected: deque[Expected] = field(default_factory=deque)
     # Whether the target ignores messages until the next Sync.
     skips: bool = False
+    # Why the target failed last.
+    failure: str = ""
     # Whether the target has ended the session, and the client knows why.
     ended: bool = False
 
@@ -96,32 +113,33 @@ class Answers:
         last = kind in _ANSWERS[one.kind][1]
         if last:
             self.expected.popleft()
+        shown = one.visible(kind, content) if one.hidden else wire.message(kind, content)
         if one.run is not None:
-            self._counted(one, one.run, kind, content)
-        elif kind not in one.quiet:
-            self.send(wire.message(kind, content))
+            self._counted(one, one.run, kind, shown, content)
+        elif shown[:1] not in one.quiet:
+            self.send(shown)
         if kind == wire.PARAMETERS or last:
             one.settle(content)
         if last:
             one.done()
-        if kind == wire.READY:
+        if kind == wire.READY and one.wanted is None:
             self.on_ready(content)
 
-    def _counted(self, one: Expected, run: Run, kind: bytes, content: bytes) -> None:
+    def _counted(self, one: Expected, run: Run, kind: bytes, shown: bytes, content: bytes) -> None:
         if kind == wire.DATA_ROW:
-            run.rows, run.size = run.rows + 1, run.size + len(content)
+            run.rows, run.size = run.rows + 1, run.size + max(0, len(shown) - wire.HEAD)
             if run.most is not None and run.rows > run.most:
                 # The statement is refused once it has ended. No one sees more rows than it may touch.
                 return
         elif kind == wire.COMMAND_COMPLETE:
             run.rows = max(run.rows, _rows(content))
-            if run.most is not None:
+            if one.wanted is not None:
                 # The client gets this message once the number of rows is checked.
                 return
             self.attempts.finish(run, "done")
         elif kind == wire.EMPTY:
             self.attempts.finish(run, "done")
-        self.send(wire.message(kind, content))
+        self.send(shown)
 
     def _failed(self, content: bytes) -> None:
         said = wire.read_error(content)
@@ -132,7 +150,7 @@ class Answers:
         self.skips = not self.expected
         refusal = dropped[0].refusal if dropped and not self.ended else b""
         self.send(refusal or wire.message(wire.ERROR, content))
-        why = f"{said.get('C', '')} {said.get('M', '')}".strip()
+        self.failure = why = f"{said.get('C', '')} {said.get('M', '')}".strip()
         for at, one in enumerate(reversed(dropped), 1):
             self.drop(one, why if at == len(dropped) else NOT_RUN)
 

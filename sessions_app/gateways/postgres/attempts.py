@@ -19,6 +19,7 @@ from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.proofs.postgres import StatementUse
 from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.answers import Allowed, CompiledSet, Refused
+from sessions_app.policy.commands.postgres.sql.showing import Shown
 from sessions_app.policy.commands.postgres.statement_set import StatementSet
 from sessions_app.policy.commands.postgres.statements import Prepared, Runs, decide_line, prepare
 from sessions_app.queries.requests.offers import Question
@@ -43,15 +44,23 @@ class Run:
     ``rows`` and ``size`` (bytes) count the part of its result that the client has received.
 
     ``sent``: the target may have received it. ``most`` is the maximum number of rows that it may touch; None
-    for any.
+    for any. ``shown`` is what its hold shows, if its COMMIT is held. ``uncommitted``: it has run, and nothing
+    has been sent that commits it.
     """
 
     tried: Tried
     most: int | None
+    shown: Shown | None = None
+    uncommitted: bool = False
     rows: int = 0
     size: int = 0
     sent: bool = False
     began: float = 0.0
+
+    @property
+    def touched(self) -> str:
+        """How many rows, as text."""
+        return f"{self.rows} {'row' if self.rows == 1 else 'rows'}"
 
     def send(self) -> None:
         """Note that the statement is being sent."""
@@ -75,7 +84,7 @@ class Attempts:
             await self._try(line, refused)
             url = await self._shared.database.run(self._url, refused=refused, line=line, question=question)
         except StintError as error:
-            return NotRun(_error(error))
+            return NotRun(error_of(error))
         return NotRun(
             wire.error(
                 REFUSED,
@@ -103,10 +112,10 @@ class Attempts:
         try:
             tried = await self._try(runs.allowed.line, runs.allowed)
         except StintError as error:
-            raise NotRun(_error(error)) from error
+            raise NotRun(error_of(error)) from error
         if isinstance(tried.decision, Refused):
             raise NotRun(wire.error(REFUSED, f"Stint refused this statement: {tried.message}"))
-        run = Run(tried, runs.max_rows)
+        run = Run(tried, runs.max_rows, runs.shown)
         self.open.add(run)
         if tried.verdict == "held":
             say(tried.message)
@@ -124,7 +133,7 @@ class Attempts:
             raise NotRun(wire.error(REFUSED, error.message)) from error
         except StintError as error:
             self.finish(run, "failed", error.message)
-            raise NotRun(_error(error)) from error
+            raise NotRun(error_of(error)) from error
 
     async def _try(self, line: str, decision: Allowed | Refused) -> Tried:
         tried = await attempt(
@@ -146,7 +155,7 @@ class Attempts:
             finish_run,
             run_id=run.tried.run_id,
             state=state,
-            reason=reason or f"{run.rows} {'row' if run.rows == 1 else 'rows'}",
+            reason=reason or run.touched,
             output_bytes=run.size,
             exchanged={"rows": run.rows, "seconds": seconds},
             now=self._shared.node.clock.now(),
@@ -156,7 +165,7 @@ class Attempts:
     def finish_all(self, reason: str) -> None:
         """Report every statement that has not ended as cut."""
         for run in list(self.open):
-            self.finish(run, "cut", reason)
+            self.finish(run, "cut", f"{reason}; rolled back" if run.uncommitted else reason)
 
     def _url(self, *, refused: Refused, line: str, question: Question | None) -> str:
         if refused.code in NOT_TO_BE_ASKED:
@@ -177,6 +186,7 @@ def with_values(text: str, values: Sequence[str | None]) -> str:
     return f"{text} -- {bound}" if bound else text
 
 
-def _error(error: StintError) -> bytes:
+def error_of(error: StintError) -> bytes:
+    """Return the ErrorResponse for an error of Stint's own."""
     code = NO_ANSWER if isinstance(error, Unavailable) else REFUSED
     return wire.error(code, error.message, hint=error.hint or "")

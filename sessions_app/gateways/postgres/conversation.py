@@ -63,7 +63,7 @@ class Conversation(Cuttable):
 
     @property
     def _begun(self) -> bool:
-        return any(run.sent for run in self._attempts.open)
+        return any(run.sent and not run.uncommitted for run in self._attempts.open)
 
     @property
     def finish_by(self) -> dt.datetime | None:

@@ -10,28 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.postgres import wire
-from sessions_app.gateways.postgres.answers import IDLE, NOT_RUN, Answers, Expected
-from sessions_app.gateways.postgres.attempts import NOT_SENT, Attempts, NotRun, Run
+from sessions_app.gateways.postgres.answers import IDLE, NOT_RUN, Expected
+from sessions_app.gateways.postgres.attempts import NOT_SENT, NotRun, Run
+from sessions_app.gateways.postgres.commits import Commits
+from sessions_app.gateways.postgres.gate import IN_FULL, Gate
+from sessions_app.gateways.postgres.own import Own, texts
 from sessions_app.gateways.postgres.prepared import Entry, Named, Portal
+from sessions_app.gateways.postgres.sending import CANCELED_BY_CLIENT, Canceled, Sending
 from sessions_app.gateways.postgres.wire import Fields, ProtocolError
 from sessions_app.operations.sessions.proofs.postgres import StatementUse
 from sessions_app.policy.commands.answers import Refused
-from sessions_app.policy.commands.postgres.statements import Passes, Runs, decide_text, prepare
+from sessions_app.policy.commands.postgres.statements import Passes, Prepared, Runs, decide_text, prepare
 
-# Fails on every server, in every state of a transaction. Takes the place of a refused statement.
-FAILING, FAILING_NAME = "stint: a statement was refused", "stint_refused"
-CANCELED, NOT_SUPPORTED = "57014", "0A000"
-CANCELED_BY_CLIENT = "canceled by its client"
+NOT_SUPPORTED = "0A000"
 _QUIET = wire.PARSE_COMPLETE + wire.BIND_COMPLETE + wire.NO_DATA
 
 
-class Handling:
+class Handling(Sending):
     """The statements of one connection.
 
     ``finish_by`` is the time until which the last one may run past the grant's end; None if it is cut at the
@@ -46,24 +47,17 @@ class Handling:
         to_client: Callable[[bytes], None],
         to_target: Callable[[bytes], None],
     ) -> None:
+        super().__init__(shared, session, to_client=to_client, to_target=to_target)
         self._session, self._use = session, session.use
-        self._to_client, self._to_target = to_client, to_target
-        self.attempts = Attempts(shared, session)
-        self.answers = Answers(self.attempts, to_client, self._is_ready)
         self._ready = asyncio.Event()
         self._names = Named()
-        self._waiting: asyncio.Task[Run] | None = None
+        self._gate = Gate(self.attempts, Own(self, self._names))
+        self._commits = Commits(shared, session, self._gate, self)
+        self._waiting: asyncio.Future[Any] | None = None
         self.finish_by: dt.datetime | None = None
         self.finish_seconds = 0
         # Called after each batch.
         self.on_ready: Callable[[], None] = lambda: None
-
-    def stop_waiting(self) -> bool:
-        """Stop waiting for an approval. Return whether an approval was pending."""
-        if self._waiting is None:
-            return False
-        self._waiting.cancel()
-        return True
 
     async def handle(self, kind: bytes, content: bytes) -> None:
         """Handle one message of the client. Raises ProtocolError, and Ended once the grant has ended."""
@@ -73,24 +67,14 @@ class Handling:
         elif kind not in _HANDLERS:
             raise ProtocolError(f"a message of type {kind!r} is unknown")
         elif not self.answers.skips:
+            self._commits.show()
             await _HANDLERS[kind](self, Fields(content), content)
 
     # Between both sides
 
-    def _send(self, data: bytes, expected: Expected | None = None) -> None:
-        """Send a message to the target, unless it ignores everything until Sync after a failure."""
-        if expected is None:
-            self._to_target(data)
-        elif self.answers.skips:
-            self.answers.drop(expected, NOT_RUN)
-        else:
-            self.answers.add(expected)
-            if expected.run is not None:
-                expected.run.send()
-            self._to_target(data)
-
     def _is_ready(self, state: bytes) -> None:
         """Handle the end of a batch. Outside a transaction, the target has no portals."""
+        self._gate.ready(state)
         if state == IDLE:
             for portal in self._names.close_portals():
                 self._done_with(portal)
@@ -99,18 +83,15 @@ class Handling:
 
     def _done_with(self, portal: Portal | None) -> None:
         """Report the statement of a portal that the client has not read to its end."""
-        if portal is not None and portal.run in self.attempts.open and portal.run is not None:
-            self.attempts.finish(portal.run, "done")
-
-    def _refuse(self, answer: bytes) -> None:
-        """Let the target fail, and give the client this error instead of its own."""
-        self._send(wire.parse(FAILING_NAME, FAILING), Expected("refusal", refusal=answer))
-        self.answers.skips = True
+        run = portal.run if portal else None
+        if run is not None and run in self.attempts.open and not run.uncommitted:
+            self.attempts.finish(run, "done")
 
     async def _sync(self) -> None:
+        await self._commits.end_block()
         self.answers.skips = False
         self._ready.clear()
-        self._send(wire.SYNC, Expected("sync"))
+        self.send(wire.SYNC, Expected("sync"))
         await self._ready.wait()
 
     # The simple protocol
@@ -128,87 +109,129 @@ class Handling:
         try:
             await self._run_all(await self._decided(text))
         except NotRun as error:
-            self._refuse(error.answer)
+            self.refuse(error.answer)
         await self._sync()
 
-    async def _decided(self, text: str) -> list[tuple[str, Run | None]]:
+    async def _decided(self, text: str) -> list[tuple[Runs | Passes, Run | None]]:
         """Decide and record all statements of a text before the first is sent. Raises NotRun."""
         decided = decide_text(self._use.compiled, text)
         for one in decided:
             if isinstance(one, Refused):
                 raise await self.attempts.refused(text, one)
-        tried: list[tuple[str, Run | None]] = []
+        tried: list[tuple[Runs | Passes, Run | None]] = []
         try:
             for one in decided:
                 if isinstance(one, Refused):
                     raise AssertionError  # noqa: TRY004  # all were looked at before
-                tried.append((one.text, await self._begin(one) if isinstance(one, Runs) else None))
+                tried.append((one, await self._begin(one) if isinstance(one, Runs) else None))
         except NotRun:
             self._not_sent(tried)
             raise
-        return tried or [("", None)]
+        return tried
 
-    def _not_sent(self, tried: list[tuple[str, Run | None]]) -> None:
+    def _not_sent(self, tried: Sequence[tuple[Runs | Passes, Run | None]]) -> None:
         for _, run in tried:
             if run is not None and run in self.attempts.open:
                 self.attempts.finish(run, "failed", NOT_SENT)
 
-    async def _run_all(self, statements: list[tuple[str, Run | None]]) -> None:
-        for at, (text, run) in enumerate(statements):
-            self._send(wire.parse("", text), Expected("parse", quiet=_QUIET))
-            self._send(wire.NO_VALUES.encoded("", ""), Expected("bind", quiet=_QUIET))
-            self._send(wire.describe(b"P", ""), Expected("describe", quiet=_QUIET))
-            if not await self._execute("", 0, run):
+    async def _run_all(self, statements: Sequence[tuple[Runs | Passes, Run | None]]) -> None:
+        for at, (does, run) in enumerate(statements):
+            self._commits.show()
+            text, hidden = does.text, 0
+            if isinstance(does, Runs) and does.shown:
+                facts = await self._gate.facts(does.shown.table)
+                hidden = len(does.shown.named(facts.keys)) if facts else 0
+                text += does.shown.returning(facts.keys) if facts else ""
+            self.send(wire.parse("", text), Expected("parse", quiet=_QUIET))
+            self.send(wire.NO_VALUES.encoded("", ""), Expected("bind", quiet=_QUIET))
+            self.send(wire.describe(b"P", ""), Expected("describe", quiet=_QUIET, hidden=hidden))
+            if not await self._execute(Portal("", does, hidden, run), 0):
                 return self._not_sent(statements[at + 1 :])
         return None
 
     async def _begin(self, runs: Runs) -> Run:
         """Record a statement and wait for its approval. Raises NotRun."""
-        self._waiting = asyncio.ensure_future(self.attempts.begin(runs, self._notice))
         try:
-            run = await self._waiting
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
+            run = await self.wait(self.attempts.begin(runs, self.say))
+        except Canceled as error:
             for one in [run for run in self.attempts.open if not run.sent]:
                 self.attempts.finish(one, "cut", CANCELED_BY_CLIENT)
-            raise NotRun(wire.error(CANCELED, "canceling statement due to user request")) from None
-        finally:
-            self._waiting = None
+            raise NotRun(error.answer) from None
         self._session.check()
         self.finish_by, self.finish_seconds = None, 0
         if runs.allowed.finish_seconds:
             self.finish_by, self.finish_seconds = run.tried.deadline, runs.allowed.finish_seconds
         return run
 
-    def _notice(self, text: str) -> None:
-        self._to_client(wire.notice(text))
-
-    async def _execute(self, portal: str, limit: int, run: Run | None) -> bool:
+    async def _execute(self, portal: Portal, limit: int) -> bool:
         """Execute a portal.
 
         Return whether the target continues with the next message. If the statement has a row limit, wait for
-        its number of rows, and let the transaction fail if they exceed the limit.
+        its number of rows, and let the transaction fail if they exceed the limit. Statements in the gateway's
+        own block are waited for as well, so that an error of the COMMIT can take the place of the last result.
         """
-        expected = Expected("execute", run=run)
-        if run is None or run.most is None:
-            self._send(wire.execute(portal, limit), expected)
+        run, change = portal.run, None
+        if isinstance(portal.does, Passes):
+            return await self._pass(portal, portal.does, limit)
+        if run is not None and run.shown is not None:
+            if self._gate.is_full(run):
+                return self._failed(run, IN_FULL)
+            change = await self._gate.prepare(run, run.shown)
+            if change is None:
+                return self._failed(run)
+        expected = Expected("execute", run=run, hidden=portal.hidden)
+        if run is None or limit or (run.most is None and self._gate.block != "own" and change is None):
+            self.send(wire.execute(portal.name, limit), expected)
             return True
-        expected.wanted = asyncio.get_running_loop().create_future()
-        self._send(wire.execute(portal) + wire.FLUSH, expected)
-        tag = await expected.wanted
+        if change is not None:
+            expected.take = lambda values: change.take(texts(values))
+        tag = await self.answer(wire.execute(portal.name), expected)
         if tag is None:
             return False
-        if run.rows > run.most:
+        if run.most is not None and run.rows > run.most:
             why = f"it touched {run.rows} rows, and may touch at most {run.most}"
             self.attempts.finish(run, "failed", f"{why}; rolled back")
-            self._refuse(
+            self.refuse(
                 wire.error("42501", f"Stint refused this statement: {why}. Its transaction is rolled back.")
             )
             return False
-        self.attempts.finish(run, "done")
-        self._to_client(wire.message(wire.COMMAND_COMPLETE, tag))
+        complete = wire.message(wire.COMMAND_COMPLETE, tag)
+        if change is not None:
+            self._gate.ran(run, change)
+        else:
+            self.attempts.finish(run, "done")
+        self._commits.withhold(complete)
+        return True
+
+    def _failed(self, run: Run, why: str = "") -> bool:
+        if run in self.attempts.open:
+            self.attempts.finish(run, "failed", why or self.answers.failure or NOT_RUN)
+        if why:
+            self.refuse(wire.error("54000", f"Stint refused this statement: {why}."))
+        return False
+
+    async def _pass(self, portal: Portal, passes: Passes, limit: int) -> bool:
+        """Execute what is not a command. A COMMIT may wait for approval first."""
+        message = wire.execute(portal.name, limit)
+        expected = Expected("execute", done=lambda: self._gate.passed(passes))
+        if self._gate.block == "own" and passes.effect == "setting" and not limit:
+            expected.quiet = wire.COMMAND_COMPLETE
+            tag = await self.answer(message, expected)
+            self._commits.withhold(wire.message(wire.COMMAND_COMPLETE, tag or b""))
+            return tag is not None
+        if passes.effect != "commit" or not self._gate.held:
+            self.send(message, expected)
+            return True
+        if not await self._commits.allowed():
+            return False
+        self._gate.commits()
+        tag = await self.answer(message, Expected("execute"))
+        if tag is None:
+            return False
+        if tag.startswith(b"COMMIT"):
+            self._gate.committed()
+        else:
+            self._gate.passed(passes)
         return True
 
     # The extended protocol
@@ -220,26 +243,32 @@ class Handling:
         fields.end()
         decided = prepare(self._use.compiled, text, types)
         if isinstance(decided, Refused):
-            self._refuse((await self.attempts.refused(text, decided)).answer)
+            self.refuse((await self.attempts.refused(text, decided)).answer)
             return
-        undo = self._names.add(name, Entry(text, decided, types))
-        self._send(wire.parse(name, decided.text, types), Expected("parse", undo=undo))
+        sent, hidden = decided.text, 0
+        if isinstance(decided, Prepared) and decided.shown:
+            facts = await self._gate.facts(decided.shown.table)
+            if facts is None:
+                return
+            sent += decided.shown.returning(facts.keys)
+            hidden = len(decided.shown.named(facts.keys))
+        undo = self._names.add(name, Entry(text, decided, types, hidden))
+        self.send(wire.parse(name, sent, types), Expected("parse", undo=undo))
 
     async def _on_bind(self, fields: Fields, content: bytes) -> None:
         del fields
         asked = wire.read_bind(content)
         entry = self._names.statement(asked.statement)
         if entry is None:
-            return self._refuse(_unknown_statement(asked.statement))
-        runs = None
-        if not isinstance(entry.decided, Passes):
-            runs = await self._bound(entry, asked)
-            if runs is None:
-                return None
-        portal = Portal(self._names.new_name(asked.portal), runs)
+            return self.refuse(_unknown_statement(asked.statement))
+        does: Runs | Passes | None
+        does = entry.decided if isinstance(entry.decided, Passes) else await self._bound(entry, asked)
+        if does is None:
+            return None
+        portal = Portal(self._names.new_name(asked.portal), does, entry.hidden)
         self._done_with(self._names.portal(asked.portal))
         undo = self._names.open(asked.portal, portal)
-        self._send(asked.encoded(portal.name, asked.statement), Expected("bind", undo=undo))
+        self.send(asked.encoded(portal.name, asked.statement, entry.hidden), Expected("bind", undo=undo))
         return None
 
     async def _bound(self, entry: Entry, asked: wire.Bind) -> Runs | None:
@@ -249,10 +278,10 @@ class Handling:
         try:
             values, runs = entry.bound(asked)
         except ValueError as error:
-            self._refuse(wire.error("22P03", f"The values can't be read: {error}."))
+            self.refuse(wire.error("22P03", f"The values can't be read: {error}."))
             return None
         if isinstance(runs, Refused):
-            self._refuse((await self.attempts.refused_values(entry.text, values, runs)).answer)
+            self.refuse((await self.attempts.refused_values(entry.text, values, runs)).answer)
             return None
         return runs
 
@@ -260,7 +289,7 @@ class Handling:
         """Ask the target for the types of a statement's parameters. Return whether it answered."""
         answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         quiet = wire.PARAMETERS + wire.ROW_DESCRIPTION + wire.NO_DATA
-        self._send(wire.describe(b"S", name) + wire.FLUSH, Expected("describe", quiet=quiet, wanted=answer))
+        self.send(wire.describe(b"S", name) + wire.FLUSH, Expected("describe", quiet=quiet, wanted=answer))
         content = await answer
         if content is None:
             return False
@@ -272,11 +301,13 @@ class Handling:
         del content
         kind, name = fields.data(1), fields.string()
         fields.end()
-        if kind == b"S" and self._names.statement(name) is None:
-            return self._refuse(_unknown_statement(name))
+        entry = self._names.statement(name) if kind == b"S" else self._names.portal(name)
+        if kind == b"S" and entry is None:
+            return self.refuse(_unknown_statement(name))
         if kind not in (b"P", b"S"):
             raise ProtocolError("a Describe message is of an unknown kind")
-        self._send(wire.describe(kind, self._known(kind, name)), Expected("describe"))
+        hidden = entry.hidden if entry else 0
+        self.send(wire.describe(kind, self._known(kind, name)), Expected("describe", hidden=hidden))
         return None
 
     def _known(self, kind: bytes, name: str) -> str:
@@ -300,7 +331,7 @@ class Handling:
             self._done_with(portal)
             close()
 
-        self._send(wire.close(kind, known), Expected("close", done=closed))
+        self.send(wire.close(kind, known), Expected("close", done=closed))
 
     async def _on_execute(self, fields: Fields, content: bytes) -> None:
         del content
@@ -308,22 +339,23 @@ class Handling:
         fields.end()
         portal = self._names.portal(name)
         if portal is None:
-            return self._refuse(_unknown_portal(name))
-        if portal.runs is not None and portal.run not in self.attempts.open:
-            if portal.runs.max_rows is not None and limit:
-                hint = "Read all rows at once: the statement may touch only a limited number."
-                return self._refuse(wire.error(NOT_SUPPORTED, "Row limits are unsupported here.", hint=hint))
+            return self.refuse(_unknown_portal(name))
+        runs = portal.does if isinstance(portal.does, Runs) else None
+        if runs is not None and (portal.run not in self.attempts.open or portal.run in self._gate.held):
+            if limit and (runs.max_rows is not None or runs.shown):
+                hint = "Read all rows at once."
+                return self.refuse(wire.error(NOT_SUPPORTED, "Row limits are unsupported here.", hint=hint))
             try:
-                portal.run = await self._begin(portal.runs)
+                portal.run = await self._begin(runs)
             except NotRun as error:
-                return self._refuse(error.answer)
-        await self._execute(portal.name, limit, portal.run)
+                return self.refuse(error.answer)
+        await self._execute(portal, limit)
         return None
 
     async def _on_flush(self, fields: Fields, content: bytes) -> None:
         del content
         fields.end()
-        self._send(wire.FLUSH)
+        self.send(wire.FLUSH)
 
 
 def _unknown_statement(name: str) -> bytes:

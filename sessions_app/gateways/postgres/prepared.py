@@ -17,11 +17,14 @@ from sessions_app.policy.commands.postgres.statements import Passes, Prepared, R
 class Entry:
     """A prepared statement: its text as the client sent it, the decision on it, and the OIDs of its
     parameters' types, 0 for those that only the target knows.
+
+    On the target, a statement that may be held at its COMMIT returns ``hidden`` more columns.
     """
 
     text: str
     decided: Prepared | Passes
     types: Sequence[int]
+    hidden: int = 0
 
     def lacks_types(self, asked: wire.Bind) -> bool:
         """Whether a binary value can't be read without asking the target for its type."""
@@ -61,13 +64,14 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class Portal:
-    """A portal: its name on the target, and its statement if that is a command.
+    """A portal: its name on the target, and its statement.
 
-    ``run`` is the command's last execution.
+    ``run`` is the last execution of a command. ``hidden`` is as in `Entry`.
     """
 
     name: str
-    runs: Runs | None
+    does: Runs | Passes
+    hidden: int = 0
     run: Run | None = None
 
 

@@ -182,14 +182,17 @@ class Bind:
     values: Sequence[bytes | None]
     rest: bytes
 
-    def encoded(self, portal: str, statement: str) -> bytes:
-        """Return the message under other names."""
+    def encoded(self, portal: str, statement: str, more: int = 0) -> bytes:
+        """Return the message under other names, for a statement that returns ``more`` columns of text."""
         formats = struct.pack(f"!H{len(self.formats)}H", len(self.formats), *self.formats)
         values = b"".join(
             struct.pack("!i", -1) if one is None else struct.pack("!i", len(one)) + one for one in self.values
         )
         count = struct.pack("!H", len(self.values))
-        return message(b"B", string(portal), string(statement), formats, count, values, self.rest)
+        rest = self.rest
+        if more and (said := Fields(rest).short()) > 1:
+            rest = struct.pack("!H", said + more) + rest[2:] + bytes(2 * more)
+        return message(b"B", string(portal), string(statement), formats, count, values, rest)
 
 
 NO_VALUES = Bind("", "", (), (), struct.pack("!H", 0))
@@ -209,6 +212,41 @@ def read_bind(content: bytes) -> Bind:
         raise ProtocolError("a Bind message has impossible formats")
     each = formats if len(formats) == len(values) else (formats or [TEXT]) * len(values)
     return Bind(portal, statement, each, values, rest)
+
+
+# In a RowDescription, the bytes of a column after its name.
+_COLUMN = 18
+
+
+def split_description(content: bytes, last: int) -> bytes:
+    """Return a RowDescription without its last columns; empty if there are no others. Raises
+    ProtocolError.
+    """
+    fields = Fields(content)
+    kept = _kept(fields, last)
+    for _ in range(kept):
+        fields.string()
+        fields.data(_COLUMN)
+    return struct.pack("!H", kept) + content[2 : len(content) - fields.left] if kept else b""
+
+
+def split_row(content: bytes, last: int) -> tuple[bytes, list[bytes | None]]:
+    """Return a DataRow without its last columns, empty if there are no others, and the values of those.
+    Raises ProtocolError.
+    """
+    fields = Fields(content)
+    kept = _kept(fields, last)
+    for _ in range(kept):
+        fields.value()
+    row = struct.pack("!H", kept) + content[2 : len(content) - fields.left] if kept else b""
+    return row, [fields.value() for _ in range(last)]
+
+
+def _kept(fields: Fields, last: int) -> int:
+    count = fields.short()
+    if count < last:
+        raise ProtocolError("a row has too few columns")
+    return count - last
 
 
 def describe(kind: bytes, name: str) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from accounts.models import Identity
 from broker.audit.events import Event
-from sessions_app.models import CommandRun
+from sessions_app.models import CommandRun, HeldCommit
 from sessions_app.operations.notifications.await_answer import await_answer
 from sessions_app.operations.notifications.notify import notified_first
 from sessions_app.operations.notifications.notify_approvers import notify_approvers
@@ -34,13 +34,19 @@ def notify_people_of_hold(
 ) -> None:
     """Notify these people of a held command. ``again`` is a reminder."""
     until = run.hold_lapses_at or now
+    what = _commit(run.held_commit) if hasattr(run, "held_commit") else f"run {run.line}"
     notify_approvers(
         people=people,
         event=Event.COMMAND_HELD,
-        subject=f"{run.grant.holder} is waiting to run {run.line} on {run.target}",
+        subject=f"{run.grant.holder} is waiting to {what} on {run.target}",
         body=lambda say: f"{run.grant.ref}. Allow it once or deny it before {say.moment(until)}.",
         path=f"/grants/{run.grant.ref}/",
         of=run,
         now=now,
         again=again,
     )
+
+
+def _commit(held: HeldCommit) -> str:
+    rows = "1 row" if held.touched == 1 else f"{held.touched} rows"
+    return f"commit a change of {rows}, {held.run.line},"

@@ -15,7 +15,7 @@ from django.db.models import Q
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import Json, record
-from sessions_app.models import AccessPolicy, CommandRun, Notice, RunState, StoredRecording
+from sessions_app.models import AccessPolicy, CommandRun, HeldCommit, Notice, RunState, StoredRecording
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.record.recover_recording import FINDER, recover_recording
 from sessions_app.queries.record.holds import run_held
@@ -40,9 +40,11 @@ def purge_recordings(*, folder: Path, now: dt.datetime) -> int:
     Return the number of deleted recordings. Recordings of lost gateways are recovered first, so that they
     count toward limits and expire as well. Each deletion is recorded beforehand, so that no file disappears
     without an entry after a crash. Recordings under legal hold stay. Administrators are notified, once a day,
-    when space is running out. Without a folder or a store, nothing is done, because the folder is on another
-    machine.
+    when space is running out. Without a folder or a store, nothing else is done, because the folder is on
+    another machine. The rows that approvers saw of held transactions are deleted after the same time.
     """
+    for policy in AccessPolicy.objects.all():
+        _purge_commits(policy, now)
     if not folder.is_dir() and not settings.RECORDINGS_STORE:
         return 0
     _recover(folder, now)
@@ -81,8 +83,22 @@ def _mark(policy: AccessPolicy, now: dt.datetime) -> None:
         _record(ref, list(runs), now)
 
 
+@transaction.atomic
+def _purge_commits(policy: AccessPolicy, now: dt.datetime) -> None:
+    old = CommandRun.objects.filter(
+        held_commit__isnull=False, grant__policy=policy, ended_at__lt=too_old(policy, now)
+    ).filter(~Q(run_held()))
+    found = list(old.order_by("ended_at")[:BATCH].select_related("grant"))
+    HeldCommit.objects.filter(run__in=found).delete()
+    for ref, runs in groupby(sorted(found, key=lambda run: run.grant.ref), key=lambda run: run.grant.ref):
+        _record_gone(ref, [{"run": run.pk, "held_commit": True} for run in runs], now)
+
+
 def _record(ref: str, runs: Sequence[CommandRun], now: dt.datetime) -> None:
-    gone: list[Json] = [{"run": run.pk, "recording_sha256": run.recording_digest} for run in runs]
+    _record_gone(ref, [{"run": run.pk, "recording_sha256": run.recording_digest} for run in runs], now)
+
+
+def _record_gone(ref: str, gone: list[Json], now: dt.datetime) -> None:
     record(
         event=Event.RECORDING_PURGED,
         actor=FINDER,

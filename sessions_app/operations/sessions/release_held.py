@@ -40,7 +40,7 @@ def release_held(*, use: AnyUse, run_id: int, line: str, decision: Allowed, now:
         if (line, list(decision.argv)) != (run.line, run.argv):
             raise StillHeld("Another command was allowed.", hint="Ask an approver to allow this command.")
         run.deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
-        run.state, run.started_at = RunState.RUNNING, now
+        run.state, run.started_at = RunState.RUNNING, run.started_at or now
         run.client_address = use.client or run.client_address
         run.save(update_fields=["deadline", "state", "started_at", "client_address"])
         lease(use, now)

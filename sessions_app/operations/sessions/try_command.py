@@ -102,7 +102,7 @@ def try_command(
             _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason})
             note_deviation(grant_id=use.grant_id, now=now)
             return _tried(run, "refused", decision, explain(decision))
-        if decision.hold:
+        if decision.hold and not decision.at_commit:
             if why := limit_holds(grant=grant, now=now):
                 return _put_off(use, session, line, why, now, order_id)
             run = _hold(use, session, line, decision, now, order_id)

@@ -41,7 +41,7 @@ class Allowed:
     `argv` is its words; over HTTP, the method and the path. `matched` contains the values of the free
     parameters. Without finish_seconds, the command is cut off when the grant ends. `notes` are clauses for
     the record and the tester, such as where a value came from. `untrusted`: what it returns may contain
-    instructions from outsiders.
+    instructions from outsiders. `at_commit`: it runs before it is held, and its COMMIT waits for approval.
     """
 
     index: int
@@ -52,6 +52,7 @@ class Allowed:
     argv: tuple[str, ...]
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     untrusted: bool = field(default=False, kw_only=True)
+    at_commit: bool = field(default=False, kw_only=True)
 
     @property
     def line(self) -> str:

@@ -262,6 +262,11 @@ CODES: Mapping[str, Code] = {
         "A destructive call, or one with a free sink, runs without approval after an untrusted result.",
         "Set `after_untrusted: hold`, or bind the sinks.",
     ),
+    "held_call": Code(
+        "warning",
+        "A held `call` waits before it is sent. Approvers see the call, and not the rows that it changes.",
+        "Write its statements as `sql`, which wait at COMMIT, or accept that approvers don't see the rows.",
+    ),
     "no_where": Code(
         "error or warning",
         "The statement covers every row, or its WHERE can match every row. It is an error for UPDATE and"

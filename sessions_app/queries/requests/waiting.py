@@ -30,8 +30,10 @@ from sessions_app.queries.statements.related_names import OF_GRANT, with_names
 
 def holds_for(identity: Identity, now: dt.datetime) -> QuerySet[CommandRun]:
     """Return the held commands that wait for the identity's decision, soonest to expire first."""
-    found = deciders.holds_for(identity, now).select_related("grant__holder", "grant__cluster", "target")
-    own = ("line", "argv", "effect", "hold_lapses_at", "target__name")
+    found = deciders.holds_for(identity, now).select_related(
+        "grant__holder", "grant__cluster", "target", "held_commit"
+    )
+    own = ("line", "argv", "effect", "hold_lapses_at", "target__name", "held_commit")
     return found.only(*own, *OF_GRANT).order_by("hold_lapses_at")
 
 

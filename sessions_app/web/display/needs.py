@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from sessions_app.models import AccessRequest, CommandRun, Comment, Grant
 from sessions_app.policy.commands.argv.quoting import readable
+from sessions_app.queries.grants.held_commits import HeldStatement, statements_of
 from sessions_app.web.display.cards import GrantCard, RequestCard, grant_cards, request_cards
 from sessions_app.web.display.states import EFFECT, UNKNOWN, Look
 
@@ -21,11 +22,15 @@ def exact_line(run: CommandRun) -> str:
 
 
 class Hold(NamedTuple):
-    """A held command with its exact arguments and the display style of its effect."""
+    """A held command with its exact arguments and the display style of its effect.
+
+    ``statements`` are those of a transaction that is held at its COMMIT.
+    """
 
     run: CommandRun
     line: str
     look: Look
+    statements: Sequence[HeldStatement] = ()
 
 
 class Question(NamedTuple):
@@ -64,9 +69,14 @@ def needs_of(
     ``said``.
     """
     return Needs(
-        holds=[Hold(run, exact_line(run), EFFECT.get(run.effect, UNKNOWN)) for run in holds],
+        holds=[_hold(run) for run in holds],
         requests=request_cards(requests, now),
         reviews=grant_cards(reviews, now),
         releases=releases,
         questions=[Question(asked, asked.said[-1]) for asked in questions],  # type: ignore[attr-defined]  # prefetched by `questions_for`
     )
+
+
+def _hold(run: CommandRun) -> Hold:
+    statements = statements_of(run.held_commit) if hasattr(run, "held_commit") else ()
+    return Hold(run, exact_line(run), EFFECT.get(run.effect, UNKNOWN), statements)

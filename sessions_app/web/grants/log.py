@@ -23,6 +23,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.notifications.notify import notified_first
 from sessions_app.queries.gateways.watches import watchable
+from sessions_app.queries.grants.held_commits import HeldStatement, readable_commits
 from sessions_app.queries.requests.deciders import deciders_in, holds_for
 from sessions_app.queries.requests.facts import readable_document
 from sessions_app.web.display import states as words
@@ -95,7 +96,8 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class RunEntry:
     """An attempted command. ``open``: its output is shown. ``ask`` is the query of the form that requests the
-    command, if the reader can request it.
+    command, if the reader can request it. ``statements`` are those of a transaction that is or was held at
+    its COMMIT, if the reader may decide on it.
     """
 
     run: CommandRun
@@ -108,6 +110,7 @@ class RunEntry:
     by_gateway: bool
     watchers: Sequence[str]
     now: dt.datetime
+    statements: Sequence[HeldStatement] = ()
 
     @property
     def under_way(self) -> bool:
@@ -258,7 +261,8 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
     """
     show = asked.show if asked.show in FILTERS else ""
     orders = _recent(grant, now, asked.order)
-    runs = grant.runs.select_related("target", "decided_by", "session", "order")
+    runs = grant.runs.select_related("target", "decided_by", "session", "order", "held_commit")
+    runs = runs.defer("held_commit__sealed_content")
     runs = runs.annotate(watched_by=ArraySubquery(_names_of_watchers(now)))
     page = page_of(runs.filter(FILTERS[show]) if show else runs, key="pk", before=asked.before, size=SIZE)
     for run in page.rows:
@@ -312,6 +316,7 @@ def _entries(
     own = answers_for(reader, grant.holder)
     sets = askable_sets(reader, grant) if reader.pk == grant.holder_id else None
     by_gateway = runs_by_gateway(grant)
+    commits = readable_commits(reader, grant, runs)
     return [
         RunEntry(
             run=run,
@@ -324,6 +329,7 @@ def _entries(
             by_gateway=by_gateway or hasattr(run, "order"),
             watchers=list(dict.fromkeys(getattr(run, "watched_by", ()))),
             now=now,
+            statements=commits.get(run.pk, ()),
         )
         for run in runs
     ]

@@ -48,6 +48,22 @@ commands:
   - sql: INSERT INTO app.orders (id, status) VALUES ({id}, {status})
     where: {id: {int: [1, 9]}, status: {choice: [open, paid, closed]}}
     effect: change
+  - sql: UPDATE app.orders SET note = {note} WHERE status = {status} RETURNING id, note
+    where: {status: {choice: [open, paid, closed]}, note: {pattern: "[a-z ]{1,40}"}}
+    effect: change
+    hold: true
+    explain: true
+    max_rows: 2
+  - sql: INSERT INTO app.bills (id, note) VALUES ({id}, {note})
+    where: {id: {int: [1, 99]}, note: {pattern: "[a-z ]{1,40}"}}
+    effect: change
+    hold: true
+  - sql: DELETE FROM app.bills WHERE id < {id}
+    where: {id: {int: [1, 99]}}
+    effect: destructive
+    hold: true
+  - call: CALL app.commits()
+    effect: change
   - sql: DELETE FROM app.orders WHERE id = {id}
     where: {id: {int: [1, 9]}}
     effect: destructive
@@ -77,6 +93,8 @@ $$BEGIN PERFORM pg_catalog.pg_sleep(seconds); RETURN seconds; END$$;
 CREATE TABLE app.many AS SELECT n AS id, pg_catalog.repeat('x', 1000) AS text
   FROM pg_catalog.generate_series(1, 200000) AS n;
 INSERT INTO app.orders VALUES (3, 'open', 3, 'z');
+CREATE TABLE app.bills (id int UNIQUE DEFERRABLE INITIALLY DEFERRED, note text);
+CREATE PROCEDURE app.commits() LANGUAGE plpgsql AS $$BEGIN COMMIT; END$$;
 REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA app FROM PUBLIC;
 GRANT ALL ON ALL TABLES IN SCHEMA app TO stint_broker WITH GRANT OPTION;
 GRANT EXECUTE ON ALL ROUTINES IN SCHEMA app TO stint_broker WITH GRANT OPTION;

@@ -143,6 +143,8 @@ def _laxer(inner: CompiledStatement, outer: CompiledStatement) -> str | None:
     ours, theirs = inner.rule, outer.rule
     if theirs.held and not ours.held:
         return "would run without the approval that each run requires"
+    if theirs.explained and not ours.explained:
+        return "would be approved without its plan"
     if (ours.finish_seconds or 0) > (theirs.finish_seconds or 0):
         return "could continue for longer after the grant ends"
     if theirs.rows is not None and (ours.rows is None or ours.rows > theirs.rows):

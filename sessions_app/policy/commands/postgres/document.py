@@ -114,7 +114,9 @@ class PostgresCommandSet(PrivilegeSet):
         except RuleRefused:
             return
         try:
-            if known:
-                compile_rule(index, rule, types, {}, self.schema_name)
+            compiled = compile_rule(index, rule, types, {}, self.schema_name) if known else None
         except RuleRefused as error:
             yield Problem(f"commands[{index}].{rule.WRITTEN}", error.reason)
+            return
+        if compiled is not None and rule.explained and not compiled.at_commit:
+            yield Problem(f"commands[{index}].explain", "needs `hold: true` on an INSERT, UPDATE or DELETE")

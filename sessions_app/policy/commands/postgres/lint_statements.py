@@ -80,6 +80,7 @@ def statement_findings(document: PostgresCommandSet) -> Iterator[Finding]:
         yield from _functions(one)
         yield from _places(one)
         yield from _effects(one)
+        yield from _holds(one)
     yield from _overlaps(compiled.commands)
 
 
@@ -255,6 +256,17 @@ def _effects(one: CompiledStatement) -> Iterator[Finding]:
 
 def _effect(one: CompiledStatement, message: str, effect: Effect, severity: Severity) -> Finding:
     return _found(one, "effect", message, f"set effect: {effect}", severity, field="effect")
+
+
+def _holds(one: CompiledStatement) -> Iterator[Finding]:
+    if one.verb == "CALL" and one.rule.held:
+        yield _found(
+            one,
+            "held_call",
+            "an approver sees the call before it runs, and not the rows that it changes",
+            "write its statements as `sql`, which wait at COMMIT, or accept it with a reason",
+            field="hold",
+        )
 
 
 def _overlaps(commands: tuple[CompiledStatement, ...]) -> Iterator[Finding]:

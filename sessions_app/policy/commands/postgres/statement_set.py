@@ -103,6 +103,9 @@ def describe_statements(compiled: StatementSet) -> list[CommandView]:
 def _view(one: CompiledStatement, bound: Mapping[str, str]) -> CommandView:
     rule = one.rule
     detail = [f"rolled back if it changes more than {rule.rows} rows"] if rule.rows is not None else []
+    if one.at_commit:
+        plan = " and its plan" if rule.explained else ""
+        detail.append(f"each {one.verb} waits at COMMIT for a second person, who sees its rows{plan}")
     return CommandView(
         index=one.index,
         text=one.text,

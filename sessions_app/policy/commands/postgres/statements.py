@@ -20,10 +20,12 @@ from sessions_app.policy.commands.postgres.sql.passes import Passes, read_pass
 from sessions_app.policy.commands.postgres.sql.pieces import Value, identifier, literal, render
 from sessions_app.policy.commands.postgres.sql.reading import Statement, read_statement
 from sessions_app.policy.commands.postgres.sql.selects import limit_fault, select_fault
+from sessions_app.policy.commands.postgres.sql.showing import Shown, shown_of
 from sessions_app.policy.commands.postgres.sql.types import declared_type, keeps
 from sessions_app.policy.commands.postgres.statement_set import StatementSet
 
 MAX_STATEMENTS = 100
+AT_COMMIT = "its COMMIT waits for a second person"
 _SCROLLS = {0x2: "SCROLL ", 0x4: "NO SCROLL "}
 _SCROLL = 0x2 | 0x4
 # ASENSITIVE, INSENSITIVE and the planner's own option change nothing.
@@ -38,12 +40,14 @@ class Runs:
     """An allowed command.
 
     ``text`` is the SQL to send, with `$n` for each bound parameter. ``allowed.line`` is the SQL with its
-    values in place. ``max_rows``: a run that changes more rows must be rolled back.
+    values in place. ``max_rows``: a run that changes more rows must be rolled back. ``shown`` is what its hold
+    shows, if it is held at its COMMIT.
     """
 
     text: str
     allowed: Allowed
     max_rows: int | None
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,8 @@ def _prepared(compiled: StatementSet, read: _Read) -> Prepared | Refused:
     fits = [one for one in _candidates(compiled, statement) if _fits_form(one, read)]
     if not fits:
         return _explain(compiled, read, statement.values)
-    return Prepared(_sent(fits[0], read, statement.values), places, compiled, read, tuple(fits))
+    shown = next((shown_of(one, statement) for one in fits if one.at_commit), None)
+    return Prepared(_sent(fits[0], read, statement.values), places, shown, compiled, read, tuple(fits))
 
 
 def _fits_form(command: CompiledStatement, read: _Read) -> bool:
@@ -132,10 +137,15 @@ def _fits_form(command: CompiledStatement, read: _Read) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A prepared statement. ``text`` is the SQL to send, and ``places`` the number of its parameters."""
+    """A prepared statement.
+
+    ``text`` is the SQL to send, and ``places`` the number of its parameters. ``shown`` is what its hold shows,
+    if some values make it one that is held at its COMMIT.
+    """
 
     text: str
     places: int
+    shown: Shown | None
     _compiled: StatementSet = field(repr=False)
     _read: _Read = field(repr=False)
     _commands: tuple[CompiledStatement, ...] = field(repr=False)
@@ -243,8 +253,37 @@ def _runs(
 ) -> Runs:
     rule = command.rule
     line = read.before + render(read.statement.shape, list(_recorded(command, read, values)))
-    allowed = Allowed(command.index, rule.effect, rule.held, rule.finish_seconds, matched, (line,))
-    return Runs(_sent(command, read, read.statement.values), allowed, rule.rows)
+    notes = (AT_COMMIT,) if command.at_commit else ()
+    allowed = Allowed(
+        command.index,
+        rule.effect,
+        rule.held,
+        rule.finish_seconds,
+        matched,
+        (line,),
+        notes=notes,
+        at_commit=command.at_commit,
+    )
+    return Runs(
+        _sent(command, read, read.statement.values), allowed, rule.rows, _shown(command, read, values)
+    )
+
+
+def _shown(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> Shown | None:
+    if not command.at_commit:
+        return None
+    texts = list(_exact(command, read, values))
+    return shown_of(command, read.statement, texts)
+
+
+def _exact(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> Iterator[str]:
+    """Yield each value as a constant that means the same as the value that is sent."""
+    for place, value in zip(command.places, values, strict=True):
+        if value.kind != "bound":
+            yield literal(place if isinstance(place, Value) else _with_cast(value, place))
+        else:
+            shown = _with_cast(value, place)
+            yield literal(shown._replace(kind="text", cast=shown.cast or _declared(value, read)))
 
 
 def _sent(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> str:

@@ -17,6 +17,8 @@ from sessions_app.policy.commands.postgres.sql.reading import Statement, Verb
 from sessions_app.policy.commands.postgres.sql.rules import StatementRule
 from sessions_app.policy.commands.postgres.sql.types import keeps
 
+WRITING = ("INSERT", "UPDATE", "DELETE")
+
 
 class Place(NamedTuple):
     """The place of a parameter's value: its type, the grant's value if it has one, and the rule's cast."""
@@ -85,6 +87,16 @@ class CompiledStatement(answers.CompiledCommand):
     def verb(self) -> Verb:
         """The SQL verb: `SELECT` if the command has limits instead of a statement."""
         return self.statement.verb if self.statement else "SELECT"
+
+    @property
+    def at_commit(self) -> bool:
+        """Whether each run is held at its COMMIT. Reads and calls are held before they are sent."""
+        return self.rule.held and self.verb in WRITING
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether one of its values is secret, so that its rows and its plan can't be shown."""
+        return any(getattr(one, "secret", False) for one in self.places)
 
     @property
     def strictness(self) -> tuple[bool, int, float, int]:

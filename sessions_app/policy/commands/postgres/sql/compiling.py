@@ -50,7 +50,7 @@ def compile_rule(
         rule,
         shown(statement.shape, places),
         types,
-        needed_privileges(statement, places),
+        _needed(statement, places, shows=rule.held),
         statement,
         places,
         None,
@@ -87,6 +87,13 @@ def _argument_type(one: Place | Value) -> str:
     if one.kind not in types:
         raise SQLRefused("write the type of NULL, as in NULL::integer")
     return types[one.kind]
+
+
+def _needed(statement: Statement, places: tuple[Place | Value, ...], *, shows: bool) -> tuple[Privilege, ...]:
+    """Return what a role needs to run a statement, and to show the columns that it sets if it is held."""
+    needed = needed_privileges(statement, places)
+    shown = [_column("SELECT", column) for column in statement.written] if shows else []
+    return tuple(dict.fromkeys((*needed, *shown)))
 
 
 def needed_privileges(statement: Statement, places: tuple[Place | Value, ...]) -> tuple[Privilege, ...]:

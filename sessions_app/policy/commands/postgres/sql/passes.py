@@ -12,8 +12,12 @@ from postgast.pg_query_pb2 import Node, ParseResult, RawStmt, TransactionStmtKin
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused
 
-Effect = Literal["begin", "commit", "rollback", "savepoint", "setting", "cursor", "empty"]
+Effect = Literal[
+    "begin", "commit", "rollback", "savepoint", "release", "rollback to", "setting", "cursor", "empty"
+]
 
+# Bytes. The server would cut a longer name, so that two names could mean one savepoint.
+LONGEST_NAME = 63
 # Settings that a client may change: none affects a decision; some affect how values are printed.
 SETTINGS = frozenset(
     (
@@ -48,8 +52,8 @@ _TRANSACTIONS: Mapping[int, Effect] = {
     TransactionStmtKind.TRANS_STMT_COMMIT: "commit",
     TransactionStmtKind.TRANS_STMT_ROLLBACK: "rollback",
     TransactionStmtKind.TRANS_STMT_SAVEPOINT: "savepoint",
-    TransactionStmtKind.TRANS_STMT_RELEASE: "savepoint",
-    TransactionStmtKind.TRANS_STMT_ROLLBACK_TO: "savepoint",
+    TransactionStmtKind.TRANS_STMT_RELEASE: "release",
+    TransactionStmtKind.TRANS_STMT_ROLLBACK_TO: "rollback to",
 }
 _REASONS: Mapping[str, str] = {
     "copy_stmt": "COPY is not allowed: use SELECT or INSERT",
@@ -72,10 +76,14 @@ _REASONS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """A statement that may be sent although it is not a command. ``text`` is the SQL to send."""
+    """A statement that may be sent although it is not a command.
+
+    ``text`` is the SQL to send, and ``savepoint`` the name of the savepoint that it concerns.
+    """
 
     text: str
     effect: Effect
+    savepoint: str = ""
 
 
 def read_pass(raw: RawStmt) -> Passes | None:
@@ -96,7 +104,7 @@ def read_pass(raw: RawStmt) -> Passes | None:
     read = _READERS.get(kind)
     if read is None:
         raise SQLRefused(_REASONS.get(kind, "this kind of statement is not allowed"))
-    return Passes(_text(raw.stmt), read(getattr(raw.stmt, kind)))
+    return Passes(_text(raw.stmt), read(getattr(raw.stmt, kind)), raw.stmt.transaction_stmt.savepoint_name)
 
 
 def _text(node: Node) -> str:
@@ -106,6 +114,8 @@ def _text(node: Node) -> str:
 def _transaction(node: Any) -> Effect:
     if node.kind not in _TRANSACTIONS:
         raise SQLRefused("prepared transactions are not allowed: they outlive the session")
+    if len(node.savepoint_name.encode()) > LONGEST_NAME:
+        raise SQLRefused(f"the name of a savepoint has at most {LONGEST_NAME} bytes")
     if node.chain:
         raise SQLRefused("AND CHAIN is not allowed: use BEGIN")
     return _TRANSACTIONS[node.kind]

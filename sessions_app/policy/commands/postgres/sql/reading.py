@@ -52,8 +52,9 @@ class Statement:
 
     ``shape`` and ``values`` are its SQL. ``read`` are the columns that it reads, ``starred`` the tables of
     which it reads every column, and ``written`` the columns that it sets. ``narrowed``: its WHERE requires
-    that a column has some value or range. ``limit`` is its LIMIT. ``one_row``: it returns one row of
-    aggregates. ``own_types``: a cast names a type outside pg_catalog. ``routine`` is the routine that it
+    that a column has some value or range. ``where`` is the shape of its WHERE, whose first value is
+    ``where_from``. ``limit`` is its LIMIT. ``one_row``: it returns one row of
+    aggregates. ``returns``: it has RETURNING. ``own_types``: a cast names a type outside pg_catalog. ``routine`` is the routine that it
     calls; its values are the arguments.
     """
 
@@ -67,6 +68,9 @@ class Statement:
     functions: tuple[str, ...] = ()
     has_where: bool = False
     narrowed: bool = False
+    where: Shape = ()
+    where_from: int = 0
+    returns: bool = False
     limit: int | None = None
     one_row: bool = False
     own_types: bool = False
@@ -93,6 +97,9 @@ class _Reader(Sources):
         self.starred: dict[Table, None] = {}
         self.has_where = False
         self.narrowed = False
+        self.where: Shape = ()
+        self.where_from = 0
+        self.returns = False
 
     def _made(self, verb: Verb, **more: Any) -> Statement:
         pieces = joined(self.out)
@@ -112,6 +119,9 @@ class _Reader(Sources):
             functions=tuple(self.functions),
             has_where=self.has_where,
             narrowed=self.narrowed,
+            where=self.where,
+            where_from=self.where_from,
+            returns=self.returns,
             own_types=self.own_types,
             **more,
         )
@@ -119,7 +129,10 @@ class _Reader(Sources):
     def _where(self, node: Node) -> None:
         self.out.append(" WHERE ")
         self.has_where = True
+        start = len(self.out)
+        self.where_from = len(values_of(self.out))
         self.expression(node)
+        self.where = shape_of(joined(self.out[start:]))
         self.narrowed = narrows(node)
 
     # SELECT
@@ -288,6 +301,7 @@ class _Reader(Sources):
     def _returning(self, node: Any) -> None:
         if node.HasField("returning_clause"):
             only(node.returning_clause, ("exprs",))
+            self.returns = True
             self.out.append(" RETURNING ")
             self._targets(node.returning_clause.exprs)
 

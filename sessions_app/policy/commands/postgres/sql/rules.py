@@ -48,6 +48,11 @@ class StatementRule(CommandRule):
         """How many rows a run may change at most; None without a limit."""
         return None
 
+    @property
+    def explained(self) -> bool:
+        """Whether a held run is shown with its plan."""
+        return False
+
     def template(self, schema: str) -> Template | None:
         """Return its statement; None if it has limits instead. Raises SQLRefused."""
         del schema
@@ -71,6 +76,10 @@ class SQLRule(StatementRule):
     max_rows: StrictInt | None = Field(
         default=None, ge=1, le=MAX_ROWS, description="Roll back a run that changes more rows"
     )
+    explain: StrictBool = Field(
+        default=False,
+        description="Show the server's plan of each held INSERT, UPDATE or DELETE to the second person",
+    )
 
     @property
     def text(self) -> str:
@@ -80,6 +89,10 @@ class SQLRule(StatementRule):
     @property
     def rows(self) -> int | None:
         return self.max_rows
+
+    @property
+    def explained(self) -> bool:
+        return self.explain
 
     def template(self, schema: str) -> Template:
         found = read_template(self.sql, schema)

@@ -1,0 +1,119 @@
+"""The COMMIT of one connection's transactions, once a second person has approved them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.conf import settings
+
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.gateways.core.attempts import NotReleased, released
+from sessions_app.gateways.core.endpoint import Shared
+from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.gateways.postgres import wire
+from sessions_app.gateways.postgres.answers import IDLE
+from sessions_app.gateways.postgres.attempts import REFUSED, NotRun, error_of
+from sessions_app.gateways.postgres.changes import content_of
+from sessions_app.gateways.postgres.gate import Gate
+from sessions_app.gateways.postgres.sending import CANCELED_BY_CLIENT, Canceled, Sending
+from sessions_app.operations.sessions.authorize_use import AnyUse
+from sessions_app.operations.sessions.hold_commit import hold_commit
+from sessions_app.operations.sessions.proofs.postgres import StatementUse
+from sessions_app.operations.sessions.try_command import Tried
+from sessions_app.policy.commands.answers import Allowed, Refused
+
+
+class Commits:
+    """Decides when the COMMIT of a held transaction is sent."""
+
+    def __init__(self, shared: Shared, session: OpenSession[StatementUse], gate: Gate, both: Sending) -> None:
+        self._shared, self._session, self._gate, self._both = shared, session, gate, both
+        # The end of the last statement in the gateway's own block. The client gets it after the COMMIT.
+        self._withheld = b""
+
+    def withhold(self, complete: bytes) -> None:
+        """Show the end of a statement: once it is committed, if it is the last of the gateway's own block."""
+        self._withheld = complete
+        if self._gate.block != "own":
+            self.show()
+
+    def show(self) -> None:
+        """Show the end of a statement that is not the last of its batch."""
+        if self._withheld:
+            self._both.to_client(self._withheld)
+            self._withheld = b""
+
+    async def end_block(self) -> None:
+        """End the gateway's own block at the client's Sync."""
+        if self._gate.block == "own":
+            await self._end_block()
+        self._withheld = b""
+
+    async def _end_block(self) -> None:
+        gate = self._gate
+        goes_on = not self._both.answers.skips and await gate.own.drained()
+        if goes_on and gate.block != "own":
+            # The client has begun a block in it, or ended it.
+            return
+        if goes_on and await self.allowed():
+            gate.commits()
+            if await gate.own.ask("COMMIT") is not None:
+                gate.committed()
+                self.show()
+                return
+        if await gate.own.sync() != IDLE and gate.block == "own":
+            await gate.roll_back("a statement of its transaction failed")
+
+    async def allowed(self) -> bool:
+        """Wait until the transaction may be committed. Return False if not: then it has failed, or it is
+        rolled back, and the client has the error.
+        """
+        if not await self._gate.own.drained():
+            return False
+        if not self._gate.holds:
+            return True
+        if not await self._gate.still():
+            return False
+        try:
+            await self._both.wait(self._approved())
+        except NotRun as error:
+            await self._gate.roll_back("not approved")
+            self._both.refuse(error.answer)
+            return False
+        except Canceled as error:
+            await self._gate.roll_back(CANCELED_BY_CLIENT, "cut")
+            self._both.refuse(error.answer)
+            return False
+        self._session.check()
+        return True
+
+    async def _approved(self) -> None:
+        """Wait until a second person approves. Raises NotRun."""
+        runs = list(self._gate.held)
+        lead = runs[0]
+        try:
+            tried = await self._shared.database.run(
+                _hold,
+                use=self._session.use,
+                run_ids=[run.tried.run_id for run in runs],
+                decision=lead.tried.decision,
+                content=content_of(list(self._gate.held.values())),
+            )
+            if isinstance(tried.decision, Refused):
+                raise NotRun(wire.error(REFUSED, f"Stint refused this transaction: {tried.message}"))
+            self._both.say(tried.message)
+            lead.tried = await released(self._shared, self._session.use, tried)
+        except NotReleased as error:
+            self._gate.settle(lead, error.state)
+            raise NotRun(wire.error(REFUSED, f"{error.message} The transaction is rolled back.")) from error
+        except StintError as error:
+            raise NotRun(error_of(error)) from error
+
+
+def _hold(*, use: AnyUse, run_ids: list[int], decision: Allowed, content: dict[str, Any]) -> Tried:
+    lasts = dt.timedelta(seconds=settings.COMMIT_HOLD_SECONDS)
+    return hold_commit(
+        use=use, run_ids=run_ids, decision=decision, content=content, lasts=lasts, now=clock.now()
+    )

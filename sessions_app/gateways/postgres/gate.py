@@ -1,0 +1,190 @@
+"""Holds the COMMIT of transactions with statements that a second person must approve.
+
+Such a statement runs in a transaction block, so that nothing but a COMMIT commits it: neither a Sync nor a
+procedure. Without a block of the client's, the gateway begins one, and ends it at the client's Sync. Source:
+PostgreSQL's documentation, "Message Flow" and "Transactions".
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from django.conf import settings
+
+from sessions_app.gateways.postgres.attempts import Attempts, Run
+from sessions_app.gateways.postgres.changes import Change
+from sessions_app.gateways.postgres.own import Own, Row, TableFacts
+from sessions_app.policy.commands.postgres.sql.expressions import Table
+from sessions_app.policy.commands.postgres.sql.passes import Passes
+from sessions_app.policy.commands.postgres.sql.showing import Shown
+
+# Statements of one transaction that an approver can read, and characters of all of them.
+MAX_STATEMENTS, MAX_TEXT = 20, 32_000
+# Milliseconds that the server waits for the gateway after a hold has expired.
+_LATER_MS = 15_000
+# A statement waits for locks for ten seconds at most, so that held transactions don't line up.
+_LIMIT_LOCKS = """
+SELECT set_config('lock_timeout', '10000', true)::text FROM pg_settings
+ WHERE name = 'lock_timeout' AND (setting::int = 0 OR setting::int > 10000)
+"""
+IN_FULL = "the transaction has more statements than an approver can read: commit fewer at once"
+
+
+class Gate:
+    """The transaction of one connection.
+
+    ``block`` is who began its transaction block, if there is one. ``held`` are its statements that wait for
+    the COMMIT, with what their hold shows.
+    """
+
+    def __init__(self, attempts: Attempts, own: Own) -> None:
+        self._attempts, self.own = attempts, own
+        self.block: Literal["", "client", "own"] = ""
+        self.held: dict[Run, Change] = {}
+        # Whether the transaction had failed before this batch.
+        self._failed = False
+        # Savepoints, with the number of held statements before each.
+        self._marks: list[tuple[str, int]] = []
+        self._facts: dict[Table, TableFacts] = {}
+
+    async def facts(self, table: Table) -> TableFacts | None:
+        """Return what the server says about a table; None if the target has failed."""
+        if table not in self._facts:
+            found = await self.own.facts(table)
+            if found is None:
+                return None
+            self._facts[table] = found
+        return self._facts[table]
+
+    # Before and after a statement
+
+    def is_full(self, run: Run) -> bool:
+        """Whether an approver could not read one more statement of the transaction."""
+        size = sum(len(change.line) for change in self.held.values()) + len(run.tried.line)
+        return len(self.held) >= MAX_STATEMENTS or size > MAX_TEXT
+
+    async def prepare(self, run: Run, shown: Shown) -> Change | None:
+        """Begin a block, and read what the hold shows. Return None if the target has failed."""
+        facts = await self.facts(shown.table)
+        if facts is None or not await self.own.drained():
+            return None
+        change = Change(run.tried.line, shown, facts)
+        if not self.block:
+            if await self.own.ask("BEGIN") is None:
+                return None
+            self.block = "own"
+        if not self.held and not await self._limit():
+            return None
+        return change if await self._look(change) else None
+
+    async def _limit(self) -> bool:
+        """Limit how long the transaction waits for locks, and how long the server waits for the gateway."""
+        idle = settings.COMMIT_HOLD_SECONDS * 1000 + _LATER_MS
+        return (
+            await self.own.ask(_LIMIT_LOCKS, 1) is not None
+            and await self.own.ask(f"SET LOCAL idle_in_transaction_session_timeout = {idle}") is not None
+        )
+
+    async def _look(self, change: Change) -> bool:
+        shown = change.shown
+        if shown.secret:
+            return True
+        if shown.explain:
+            plan = await self.own.ask(f"EXPLAIN (FORMAT TEXT, COSTS) {shown.plain}", 1)
+            if plan is None:
+                return False
+            change.plan = "\n".join(line or "" for (line,) in plan)
+        if shown.verb == "UPDATE":
+            rows: list[Row] | None = await self.own.ask(shown.before(change.facts.keys), len(change.columns))
+            if rows is None:
+                return False
+            change.before = rows
+        return True
+
+    def ran(self, run: Run, change: Change) -> None:
+        """Note that a statement has run, and waits for the COMMIT."""
+        change.rows, run.uncommitted = run.rows, True
+        self.held[run] = change
+
+    # What ends the transaction, or a part of it
+
+    def passed(self, passes: Passes) -> None:
+        """Follow a statement of transaction control that has succeeded."""
+        if passes.effect == "begin":
+            self.block = "client"
+        elif passes.effect in ("commit", "rollback"):
+            self._over("rolled back by its client")
+        elif passes.effect == "savepoint":
+            self._marks.append((passes.savepoint, len(self.held)))
+        elif passes.effect in ("release", "rollback to"):
+            self._to_savepoint(passes)
+
+    def _to_savepoint(self, passes: Passes) -> None:
+        named = [at for at, (name, _) in enumerate(self._marks) if name == passes.savepoint]
+        if not named:
+            return
+        at = named[-1]
+        if passes.effect == "release":
+            del self._marks[at:]
+            return
+        del self._marks[at + 1 :]
+        self._failed = False
+        for run in list(self.held)[self._marks[at][1] :]:
+            self._undo(run, "rolled back to a savepoint by its client")
+
+    def ready(self, state: bytes) -> None:
+        """Follow the transaction's state at the end of a batch."""
+        if state == b"I":
+            self._over("rolled back: a statement of its transaction failed")
+        elif not self.block:
+            self.block = "client"
+        self._failed = state == b"E"
+
+    def _over(self, why: str) -> None:
+        self.block, self._failed = "", False
+        self._marks.clear()
+        for run in list(self.held):
+            self._undo(run, why)
+
+    def _undo(self, run: Run, why: str, state: str = "done") -> None:
+        del self.held[run]
+        run.uncommitted = False
+        if run in self._attempts.open:
+            self._attempts.finish(run, state, why if state == "cut" else f"{run.touched}; {why}")
+
+    # At the COMMIT
+
+    @property
+    def holds(self) -> bool:
+        """Whether a COMMIT needs approval. A failed transaction can only be rolled back."""
+        return bool(self.held) and not self._failed
+
+    async def still(self) -> bool:
+        """Let the server know that it waits in a transaction. Return False if the transaction has failed."""
+        return await self._limit() and await self.own.sync() == b"T"
+
+    def settle(self, run: Run, state: str) -> None:
+        """Note that the record already has the end of a run whose hold ended in this state."""
+        if state in ("denied", "lapsed", "over"):
+            self._attempts.open.discard(run)
+
+    async def roll_back(self, why: str, state: str = "done") -> None:
+        """Roll the transaction back, and record why."""
+        await self.own.ask("ROLLBACK")
+        for run in list(self.held):
+            self._undo(run, f"{why}, rolled back", state)
+        self.block = ""
+        self._marks.clear()
+
+    def commits(self) -> None:
+        """Note that the COMMIT is being sent."""
+        for run in self.held:
+            run.uncommitted = False
+
+    def committed(self) -> None:
+        """Record that the transaction is committed."""
+        for run in list(self.held):
+            del self.held[run]
+            self._attempts.finish(run, "done", f"{run.touched}, committed")
+        self.block = ""
+        self._marks.clear()
