@@ -1,4 +1,4 @@
-"""A data fix in psql waits until a second person decides on their phone.
+"""A data fix in psql waits at its COMMIT until a second person decides on their phone.
 
 A real PostgreSQL server behind the gateway, and the web process as in production.
 """
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
+from tests.support.browser.fits import misfits
 from tests.support.browser.screens import PHONE
 from tests.support.browser.site import serve
 from tests.support.servers.postgres_place import Place, postgres_place
@@ -36,11 +37,11 @@ def site(place) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("verdict", "note", "printed", "reason"),
     [
-        ("Allow once", "refunded", "UPDATE 1", "1 row"),
+        ("Allow COMMIT", "refunded", "UPDATE 1", "1 row, committed"),
         ("Deny", "y", "Bob denied it", "Denied by a second person: Bob"),
     ],
 )
-def test_a_held_data_fix_runs_or_changes_nothing_as_a_second_person_decides_on_a_phone(
+def test_a_held_data_fix_is_committed_or_rolled_back_as_a_second_person_decides_on_a_phone(
     place, visit, verdict, note, printed, reason
 ):
     read_note = "SELECT note FROM app.orders WHERE id = 2"
@@ -51,11 +52,16 @@ def test_a_held_data_fix_runs_or_changes_nothing_as_a_second_person_decides_on_a
     eventually(lambda: grant.runs.filter(state="held").exists())
     assert place.shop.one(read_note) == "y"
     bob.reload()
-    expect(bob.locator("main")).to_contain_text(SENT)
+    change = bob.locator(".change")
+    expect(change).to_contain_text(SENT)
+    expect(change).to_contain_text("1 row changed, not committed yet")
+    expect(change.locator("del")).to_have_text("before: y")
+    expect(change.locator("ins")).to_have_text("after: refunded")
+    assert misfits(bob) == []
     bob.get_by_role("button", name=verdict).click()
     expect(bob.locator(".messages")).to_be_visible()
     done = fix.result()
-    assert "This command is waiting for approval" in done.stderr
+    assert "waiting for approval at its COMMIT" in done.stderr
     assert printed in done.stdout + done.stderr
     assert place.shop.one(read_note) == note
     decided = last("command.hold_decided", grant.ref)

@@ -47,6 +47,7 @@ def sql(text: str, **more):
         ({"grant": "SELECT ON app.orders", "sql": "SELECT 1"}, "exactly one of grant, sql, select and call"),
         ({"hold": True}, "exactly one of grant, sql, select and call"),
         (CALL | {"max_rows": 1}, "max_rows"),
+        (UPDATE | {"explain": True}, "needs `hold: true` on an INSERT, UPDATE or DELETE"),
     ],
 )
 def test_a_rule_that_is_not_clear_is_refused_with_the_reason(rule, says):
@@ -120,6 +121,7 @@ ANY = {"x": {"pattern": ".*"}}
         (UPDATE | {"effect": "read"}, ("error", "effect")),
         (DELETE | {"effect": "change"}, ("warning", "effect")),
         (CALL | {"effect": "read"}, ("warning", "effect")),
+        (CALL | {"hold": True}, ("warning", "held_call")),
     ],
 )
 def test_the_linter_says_what_a_rule_allows_beyond_what_is_obvious(rule, finding):

@@ -209,8 +209,8 @@ PASSES = [
     ("end", "commit", "COMMIT"),
     ("ABORT", "rollback", "ROLLBACK"),
     ("SAVEPOINT a", "savepoint", "SAVEPOINT a"),
-    ("RELEASE a", "savepoint", None),
-    ("ROLLBACK TO a", "savepoint", None),
+    ("RELEASE a", "release", None),
+    ("ROLLBACK TO a", "rollback to", None),
     ("SET LOCAL statement_timeout = 500", "setting", None),
     ("SET TIME ZONE 'UTC'", "setting", None),
     ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "setting", None),
@@ -246,6 +246,46 @@ def test_of_commands_that_fit_the_held_one_decides_then_the_one_for_fewer_rows()
     assert decide(
         compiled(rule | {"effect": "read"}, within), "select id from orders where id=1 limit 1"
     ).hold
+
+
+HELD = UPDATE | {"hold": True}
+
+
+def test_a_held_statement_shows_the_rows_that_it_is_about_with_the_values_that_are_sent():
+    (runs,) = decide_text(compiled(HELD), PAID)
+    assert runs.allowed.at_commit
+    assert runs.shown.before(("id",)) == (
+        "SELECT id::pg_catalog.text, status::pg_catalog.text FROM app.orders"
+        " WHERE id = 7 ORDER BY id LIMIT 20 FOR NO KEY UPDATE"
+    )
+    assert runs.shown.returning(()) == " RETURNING id::pg_catalog.text, status::pg_catalog.text"
+    bound = prepare(compiled(HELD), "UPDATE orders SET status = $1 WHERE id = $2", [0, 23])
+    runs = bound.bind(["paid", "7"])
+    assert "WHERE id = '7'::integer " in runs.shown.before(("id",))
+    assert runs.shown.plain == "UPDATE app.orders SET status = 'paid' WHERE id = '7'::integer"
+
+
+@pytest.mark.parametrize("rule", [SELECT, CALL])
+def test_reads_and_calls_are_held_before_they_are_sent(rule):
+    (command,) = compiled(rule | {"hold": True}).commands
+    assert not command.at_commit
+
+
+def test_a_role_reads_what_its_held_statements_set_and_nothing_more():
+    def privileges(rule) -> set[str]:
+        return set(map(str, compiled(rule).privileges()))
+
+    assert privileges(HELD) - privileges(UPDATE) == {"SELECT (status) ON app.orders"}
+
+
+def test_the_name_of_a_savepoint_is_never_cut_by_the_server():
+    assert isinstance(decide_text(compiled(), f"SAVEPOINT {'a' * 64}")[0], Refused)
+    assert decide_text(compiled(), f"SAVEPOINT {'a' * 63}")[0].savepoint == "a" * 63
+
+
+def test_approvers_read_that_a_statement_waits_at_its_commit():
+    (view,) = describe(compiled(HELD | {"explain": True}))
+    assert "each UPDATE waits at COMMIT for a second person, who sees its rows and its plan" in view.detail
 
 
 def test_a_role_gets_what_its_statements_need_by_column():
