@@ -722,6 +722,7 @@ FREE_SQL = {"sql": SQL[0], "where": {"x": {"name": 9}, "y": {"int": [1, 9]}}}
         (FREE_SQL, {"sql": "UPDATE app.t SET a = 'a'"}, "not covered"),
         (FREE_SQL | {"max_rows": 1}, FREE_SQL, "could change more rows"),
         (FREE_SQL | {"hold": True}, FREE_SQL, "without the approval"),
+        (FREE_SQL | {"hold": True, "explain": True}, FREE_SQL | {"hold": True}, "without its plan"),
         (FREE_SQL, FREE_SQL | {"end": {"finish": "1m"}}, "longer after the grant ends"),
         ({"select": LIMITS[1]}, {"select": LIMITS[0]}, None),
         ({"select": LIMITS[0]}, {"select": LIMITS[1]}, "not covered"),
