@@ -1,10 +1,14 @@
 """/grants and /runs"""
 
+import datetime as dt
+
 import pytest
 
 from sessions_app.models import CommandRun, Grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
+from sessions_app.operations.sessions.hold_commit import hold_commit
+from tests.sessions_app.operations.sessions.test_hold_commit import content
 from tests.support.world.acts import change, enter, policy, run, undo
 
 
@@ -54,6 +58,23 @@ def test_lists_are_filtered_by_the_same_rule_and_narrowed_by_filters(api, world,
     assert refs(api("robot"), "?endable=true") == [ours]
     api("alice").post(f"/grants/{ours}/end")
     assert refs(api("alice"), "?endable=true") == [grant.ref]
+
+
+def test_what_a_held_transaction_would_change_is_shown_to_approvers_alone(api, world, grant):
+    used, opened = enter(grant, now=world.now)
+    tried = run(used, opened, now=world.now)
+    plain = run(used, opened, now=world.now).run_id
+    lasts = dt.timedelta(minutes=1)
+    about = {"use": used, "decision": tried.decision, "content": content(3), "lasts": lasts, "now": world.now}
+    hold_commit(run_ids=[tried.run_id], **about)
+    (statement,) = api("bob").get(f"/runs/{tried.run_id}/commit").body["statements"]
+    assert (statement["touched"], statement["rows"][0][1]) == (
+        3,
+        {"column": "note", "before": None, "after": "Personal data", "state": "changed"},
+    )
+    assert api("bob").get("/runs?state=held").body["results"][0]["touched"] == 3
+    assert api("bob").get(f"/runs/{plain}/commit").status_code == 404
+    assert api("alice").get(f"/runs/{tried.run_id}/commit").status_code == 404
 
 
 def test_sessions_and_runs_of_a_grant_are_listed(api, grant, held):
