@@ -83,6 +83,8 @@ def _is_count(text: str, limit: int) -> bool:
 
 def _value_within(ours: Place | Value, theirs: Place | Value, names: Names) -> bool:
     fixed = _fixed(ours)
+    if _shows(ours, theirs):
+        return False
     if fixed is None:
         same_cast = ours.cast == theirs.cast
         return (
@@ -101,6 +103,11 @@ def _value_within(ours: Place | Value, theirs: Place | Value, names: Names) -> b
     return theirs.fault(fixed, matched) is None and all(
         names.value(name, text) for name, text in matched.items()
     )
+
+
+def _shows(ours: Place | Value, theirs: Place | Value) -> bool:
+    """Whether the child would record a value that the parent keeps secret."""
+    return isinstance(theirs, Place) and theirs.secret and not (isinstance(ours, Place) and ours.secret)
 
 
 def _fixed(one: Place | Value) -> Value | None:
@@ -149,6 +156,8 @@ def _laxer(inner: CompiledStatement, outer: CompiledStatement) -> str | None:
         return "could continue for longer after the grant ends"
     if theirs.rows is not None and (ours.rows is None or ours.rows > theirs.rows):
         return "could change more rows"
+    if theirs.secret and (inner.limits or any(map(_shows, inner.places, outer.places))):
+        return "would record values that the grant keeps secret"
     if understates(ours.effect, theirs.effect):
         return f"{UNDERSTATED}: {clip(outer.text)}"
     return None

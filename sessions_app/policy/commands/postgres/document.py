@@ -109,6 +109,7 @@ class PostgresCommandSet(PrivilegeSet):
             )
             return
         types = {**self.parameters, **rule.where}
+        yield from _secret_problems(f"commands[{index}].secret", rule)
         try:
             known = set(rule.names) <= types.keys()
         except RuleRefused:
@@ -120,3 +121,11 @@ class PostgresCommandSet(PrivilegeSet):
             return
         if compiled is not None and rule.explained and not compiled.at_commit:
             yield Problem(f"commands[{index}].explain", "needs `hold: true` on an INSERT, UPDATE or DELETE")
+
+
+def _secret_problems(path: str, rule: StatementRule) -> Iterator[Problem]:
+    for name in rule.secret:
+        if name not in rule.where:
+            yield Problem(
+                path, f"{name} must be declared under where: approvers see the values of parameters"
+            )

@@ -34,6 +34,11 @@ class StatementSet(decide.CompiledSet):
     def statements(self) -> bool:
         return True
 
+    @property
+    def hides(self) -> bool:
+        """Whether one of its commands has secret values. Then a refused statement may contain some, too."""
+        return any(one.rule.secret for one in (*self.commands, *self.left_out))
+
     def privileges(self) -> tuple[Privilege, ...]:
         """Return every privilege that the grant's role needs for its statements, each once."""
         found: dict[Privilege, None] = {}
@@ -106,6 +111,8 @@ def _view(one: CompiledStatement, bound: Mapping[str, str]) -> CommandView:
     if one.at_commit:
         plan = " and its plan" if rule.explained else ""
         detail.append(f"each {one.verb} waits at COMMIT for a second person, who sees its rows{plan}")
+    if rule.secret:
+        detail.append(f"{', '.join(rule.secret)}: recorded only as a digest")
     return CommandView(
         index=one.index,
         text=one.text,

@@ -6,8 +6,8 @@ several commands match, the strictest decides: held first, then destructive befo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from postgast.pg_query_pb2 import RawStmt
 
@@ -31,6 +31,10 @@ _SCROLL = 0x2 | 0x4
 # ASENSITIVE, INSENSITIVE and the planner's own option change nothing.
 _HARMLESS = 0x8 | 0x10 | 0x100
 _INTEGERS = ("smallint", "integer", "bigint")
+# In place of a secret value where there is no key for its digest.
+HIDDEN = "[secret]"
+# No statement that is allowed contains this character.
+_PLACE = "\0"
 
 __all__ = ("Passes", "Prepared", "Runs", "decide_line", "decide_text", "prepare")
 
@@ -40,14 +44,25 @@ class Runs:
     """An allowed command.
 
     ``text`` is the SQL to send, with `$n` for each bound parameter. ``allowed.line`` is the SQL with its
-    values in place. ``max_rows``: a run that changes more rows must be rolled back. ``shown`` is what its hold
-    shows, if it is held at its COMMIT.
+    values in place; secret values are left out. ``max_rows``: a run that changes more rows must be rolled
+    back. ``shown`` is what its hold shows, if it is held at its COMMIT.
     """
 
     text: str
     allowed: Allowed
     max_rows: int | None
     shown: Shown | None = None
+    # The secret values, and the parts of the line around them.
+    _secrets: tuple[str, ...] = field(default=(), repr=False)
+    _around: tuple[str, ...] = field(default=(), repr=False)
+
+    def recorded(self, digest: Callable[[str], str]) -> Allowed:
+        """Return the decision to record. ``digest`` returns what is recorded in place of a secret value."""
+        if not self._secrets:
+            return self.allowed
+        shown = (*map(digest, self._secrets), "")
+        line = "".join(text for pair in zip(self._around, shown, strict=True) for text in pair)
+        return replace(self.allowed, argv=(line,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +279,17 @@ def _runs(
         notes=notes,
         at_commit=command.at_commit,
     )
-    return Runs(
-        _sent(command, read, read.statement.values), allowed, rule.rows, _shown(command, read, values)
-    )
+    text, shown = _sent(command, read, read.statement.values), _shown(command, read, values)
+    runs = Runs(text, allowed, rule.rows, shown)
+    return _without_secrets(runs, command, values) if rule.secret else runs
+
+
+def _without_secrets(runs: Runs, command: CompiledStatement, values: tuple[Value, ...]) -> Runs:
+    around, pairs = tuple(runs.allowed.line.split(_PLACE)), zip(command.places, values, strict=True)
+    secrets = tuple(value.text for place, value in pairs if isinstance(place, Place) and place.secret)
+    known = {name: text for name, text in runs.allowed.matched.items() if name not in command.rule.secret}
+    allowed = replace(runs.allowed, matched=known, argv=(HIDDEN.join(around),))
+    return replace(runs, allowed=allowed, _secrets=secrets, _around=around)
 
 
 def _shown(command: CompiledStatement, read: _Read, values: tuple[Value, ...]) -> Shown | None:
@@ -308,6 +331,9 @@ def _recorded(command: CompiledStatement, read: _Read, values: tuple[Value, ...]
             yield literal(place)
             continue
         shown = _with_cast(value, place)
+        if isinstance(place, Place) and place.secret:
+            yield f"{_PLACE}::{shown.cast}" if shown.cast else _PLACE
+            continue
         if shown.kind == "bound":
             shown = shown._replace(kind="number" if _is_number(shown, place, read, number) else "text")
         yield literal(shown)

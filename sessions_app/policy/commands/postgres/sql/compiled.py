@@ -21,12 +21,16 @@ WRITING = ("INSERT", "UPDATE", "DELETE")
 
 
 class Place(NamedTuple):
-    """The place of a parameter's value: its type, the grant's value if it has one, and the rule's cast."""
+    """The place of a parameter's value: its type, the grant's value if it has one, and the rule's cast.
+
+    ``secret``: its values are recorded and shown only as digests.
+    """
 
     name: str
     type: ParameterType
     bound: str | None
     cast: str
+    secret: bool = False
 
     def fault(self, value: Value, matched: dict[str, str]) -> str | None:
         """Return, as a clause, why a value does not fit; None if it does. Adds the value to ``matched``."""
@@ -96,16 +100,19 @@ class CompiledStatement(answers.CompiledCommand):
     @property
     def has_secrets(self) -> bool:
         """Whether one of its values is secret, so that its rows and its plan can't be shown."""
-        return any(getattr(one, "secret", False) for one in self.places)
+        return any(isinstance(one, Place) and one.secret for one in self.places)
 
     @property
-    def strictness(self) -> tuple[bool, int, float, int]:
-        """The sort key: held first, then destructive before change before read, then fewer rows."""
+    def strictness(self) -> tuple[bool, int, float, bool, int]:
+        """The sort key: held first, then destructive before change before read, then fewer rows, then with
+        secret values.
+        """
         rows = self.rule.rows
         return (
             not self.rule.held,
             EFFECT_RANK[self.rule.effect],
             float("inf") if rows is None else rows,
+            not self.rule.secret,
             self.index,
         )
 

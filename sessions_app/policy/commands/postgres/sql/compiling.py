@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from sessions_app.policy.commands.parameters import Int, ParameterType
 from sessions_app.policy.commands.postgres.lines import parse_line
@@ -43,7 +43,7 @@ def compile_rule(
     template = rule.template(schema)
     if template is None:
         raise SQLRefused("the rule has no statement")
-    places = places_of(template, types, bound)
+    places = places_of(template, types, bound, rule.secret)
     statement = template.statement
     return CompiledStatement(
         index,
@@ -58,7 +58,10 @@ def compile_rule(
 
 
 def places_of(
-    template: Template, types: Mapping[str, ParameterType], bound: Mapping[str, str]
+    template: Template,
+    types: Mapping[str, ParameterType],
+    bound: Mapping[str, str],
+    secret: Collection[str] = (),
 ) -> tuple[Place | Value, ...]:
     """Return the places of a statement in order, and its constants. Arguments of a routine get their types.
 
@@ -68,7 +71,7 @@ def places_of(
     for value in template.statement.values:
         if value.kind == "bound":
             name = template.places[value.number - 1]
-            found.append(Place(name, types[name], bound.get(name), value.cast))
+            found.append(Place(name, types[name], bound.get(name), value.cast, name in secret))
         else:
             found.append(value)
     if template.statement.routine is None:

@@ -49,6 +49,18 @@ def parse(text: str) -> Sequence[RawStmt]:
 
     Assumes `standard_conforming_strings = on`.
     """
+    _check_nesting(tokens_of(text))
+    try:
+        found: Sequence[RawStmt] = postgast.parse(text).stmts
+    except postgast.PgQueryError as error:
+        raise SQLRefused(_reason(error), "syntax") from None
+    except DecodeError:
+        raise SQLRefused(_DEEP, "syntax") from None
+    return found
+
+
+def tokens_of(text: str) -> Sequence[Any]:
+    """Return the tokens of a text, each with its start and end in bytes. Raises SQLRefused."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -60,8 +72,7 @@ def parse(text: str) -> Sequence[RawStmt]:
     if size >= 256 and _LONG_RUN.search(text):
         raise SQLRefused("the SQL has 256 operator characters in a row: shorten the run", "syntax")
     try:
-        _check_nesting(postgast.scan(text).tokens)
-        found: Sequence[RawStmt] = postgast.parse(text).stmts
+        found: Sequence[Any] = postgast.scan(text).tokens
     except postgast.PgQueryError as error:
         raise SQLRefused(_reason(error), "syntax") from None
     except DecodeError:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, StrictBool, StrictInt
 
-from sessions_app.policy.commands.document import FROZEN, CommandRule, Visible
+from sessions_app.policy.commands.document import FROZEN, CommandRule, ParameterName, Visible
 from sessions_app.policy.commands.finish import Finish
 from sessions_app.policy.commands.postgres.sql.expressions import SYSTEM_COLUMNS, Column, Table
 from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused
@@ -29,6 +29,12 @@ class StatementRule(CommandRule):
     """The part that all rules of statements share."""
 
     hold: StrictBool = Field(default=False, description="Each run needs the approval of a second person")
+    secret: tuple[ParameterName, ...] = Field(
+        default=(),
+        max_length=50,
+        description="Parameters whose values are recorded and shown only as digests",
+        examples=[["token"]],
+    )
     end: Literal["cut"] | Finish = Field(
         default="cut", description="What happens to a running statement when the grant ends"
     )
