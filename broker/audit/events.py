@@ -194,6 +194,14 @@ class Event(StrEnum):
         "A target reported afterward what a holder ran on it.",
         "run target statement database at error",
     )
+    CONVERSATION_RECORDED = (
+        "recording.completed",
+        (
+            "The recording of a database connection was completed. It belongs to `run`, the first statement"
+            " that ran."
+        ),
+        "run session target recording recording_sha256 recording_bytes",
+    )
     RECORDING_WATCHED = (
         "recording.watched",
         "Someone watched a recording or read its output in full.",

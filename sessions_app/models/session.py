@@ -169,6 +169,8 @@ class CommandRun(models.Model):
     recording = models.CharField(max_length=200, blank=True)
     recording_digest = models.CharField(max_length=64, blank=True)
     output_bytes = models.BigIntegerField(default=0)
+    # The rows that a statement returned or changed; null for other commands.
+    rows = models.BigIntegerField(null=True)
     # The size of the recording's file in bytes; 0 if there is no file.
     recording_bytes = models.BigIntegerField(default=0, db_default=0)
     # When the file is due for deletion. Its digest stays.

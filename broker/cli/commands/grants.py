@@ -175,6 +175,7 @@ def _run(shell: Shell, row: Row, *, output: bool) -> None:
         screen.say_json({**row, "output": _output(shell, row)} if output else row, lines=True)
         return
     status = "" if row["exit_status"] is None else f" ({row['exit_status']})"
+    status += "" if row["rows"] is None else f" ({row['rows']} rows)"
     reason = f": {plain(row['reason'])}" if row["reason"] else ""
     when = clock_time(row["tried_at"])
     screen.say(f"{when}  {plain(row['target'])}  {word(row['state'])}{status}  {plain(row['line'])}{reason}")
@@ -184,7 +185,7 @@ def _run(shell: Shell, row: Row, *, output: bool) -> None:
 
 
 def _output(shell: Shell, row: Row) -> str:
-    if not row["output_bytes"]:
+    if not row["recording_sha256"]:
         return ""
     said, following = shell.wire.text(f"/runs/{row['id']}/output")
     while following:

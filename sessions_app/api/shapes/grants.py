@@ -147,7 +147,10 @@ class RunShape(Shape):
     allowed_for_grant = serializers.BooleanField(
         help_text="The approval is for the same call for the rest of the grant."
     )
-    output_bytes = serializers.IntegerField()
+    output_bytes = serializers.IntegerField(help_text="The size of its output or result.")
+    rows = serializers.IntegerField(
+        allow_null=True, help_text="Rows that a statement returned or changed; null for other commands."
+    )
     recording_sha256 = serializers.CharField(source="recording_digest")
     recording_purged_at = serializers.DateTimeField(allow_null=True)
 
@@ -284,6 +287,8 @@ class ReceiptRunShape(Shape):
     at = Moment()
     ended_at = Moment(allow_null=True)
     exit_status = serializers.IntegerField(allow_null=True)
+    rows = serializers.IntegerField(allow_null=True)
+    output_bytes = serializers.IntegerField()
     signal = serializers.CharField()
     why = serializers.CharField()
     recording_sha256 = serializers.CharField()

@@ -164,4 +164,5 @@ TYPE = ConnectorType(
     parameters=PostgresParameters,
     default_port=DEFAULT_PORT,
     issues=True,
+    orders=True,
 )

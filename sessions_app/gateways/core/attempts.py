@@ -20,7 +20,7 @@ from sessions_app.operations.sessions.try_command import Tried, try_command
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.queries.grants.current import HoldNow, hold_of
 
-U = TypeVar("U", bound=TokenUse)
+U = TypeVar("U", bound=AnyUse)
 
 
 class NotReleased(Exception):
@@ -40,17 +40,20 @@ async def attempt(
     *,
     line: str,
     decision: Allowed | Refused,
+    order_id: int | None = None,
     too_late: Callable[[Tried], None],
 ) -> Tried:
     """Record an attempt with its decision. Nothing may be sent before this function has returned `allowed`.
 
-    If the call is canceled, the recording in progress finishes, and ``too_late`` is called with the result.
+    ``order_id`` is the order from a page that led to the attempt. If the call is canceled, the recording in progress finishes, and ``too_late`` is called with the result.
     Raises StintError.
     """
     if session.id is None:
         raise AssertionError
     trying = asyncio.ensure_future(
-        shared.database.run(_try, use=use, session_id=session.id, line=line, decision=decision)
+        shared.database.run(
+            _try, use=use, session_id=session.id, line=line, decision=decision, order_id=order_id
+        )
     )
     try:
         return await asyncio.shield(trying)
@@ -88,13 +91,20 @@ def _failed(work: asyncio.Future[Tried]) -> bool:
 # Operations, with the current time
 
 
-def _try(*, use: TokenUse, session_id: int, line: str, decision: Allowed | Refused) -> Tried:
+def _try(
+    *, use: AnyUse, session_id: int, line: str, decision: Allowed | Refused, order_id: int | None
+) -> Tried:
     now = clock.now()
     try:
-        return try_command(use=use, session=session_id, line=line, decision=decision, now=now)
+        return try_command(
+            use=use, session=session_id, line=line, decision=decision, order_id=order_id, now=now
+        )
     except GrantIsOver:
-        # An attempt after the end is recorded too.
-        record_dead_token(token_digest=use.credential_digest, target_name=use.target.name, line=line, now=now)
+        # An attempt after the end is recorded too. An order from a page gets the reason.
+        if isinstance(use, TokenUse):
+            record_dead_token(
+                token_digest=use.credential_digest, target_name=use.target.name, line=line, now=now
+            )
         raise
 
 

@@ -1,4 +1,4 @@
-"""Opens the session of a token, so that the grant can't end unnoticed between admission and registration."""
+"""Opens sessions before their first command, so that no grant can end unnoticed in between."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 from broker.kernel import clock
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.node import Node
+from sessions_app.gateways.core.orders import PROOF
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.open_session import open_session
@@ -28,8 +29,27 @@ async def open_by_token(
     proof = f"token {use.credential_id}"
     runs_out = good_until if good_until < use.expires_at else None
     session = OpenSession(node.registry, use, client_address=client, proof=proof, good_until=runs_out)
+    return await _registered(node, database, session)
+
+
+async def open_from_page(node: Node, database: Database, use: U) -> OpenSession[U]:
+    """Register the use of a grant by a holder who is signed in to the pages, and return its session.
+
+    Raises StintError.
+    """
+    session = OpenSession(node.registry, use, client_address=use.client, proof=PROOF)
+    return await _registered(node, database, session)
+
+
+async def _registered(node: Node, database: Database, session: OpenSession[U]) -> OpenSession[U]:
     opening = asyncio.ensure_future(
-        database.run(_open, use=use, gateway_id=node.id, client=client, proof=proof)
+        database.run(
+            _open,
+            use=session.use,
+            gateway_id=node.id,
+            client=session.client_address,
+            proof=session.proof,
+        )
     )
     session.registering(opening)
     opening.add_done_callback(functools.partial(_opened, session))

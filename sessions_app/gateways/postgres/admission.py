@@ -12,7 +12,7 @@ from broker.kernel import clock
 from broker.kernel.crypto import derived_token, token_digest
 from sessions_app.gateways.postgres import scram
 from sessions_app.operations.sessions.authorize_use import authorize_use, used_from
-from sessions_app.operations.sessions.proofs.postgres import AtPostgres, StatementUse
+from sessions_app.operations.sessions.proofs.postgres import AtPostgres, TokenStatements
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
 from sessions_app.policy import references
 from sessions_app.queries.grants.tokens import token_of
@@ -71,7 +71,7 @@ def login_of(*, user: str) -> Login:
     return Login(wish=wish, verifier=known, digest=token_digest(token) if token else "")
 
 
-def admit(*, login: Login, client: str) -> StatementUse:
+def admit(*, login: Login, client: str) -> TokenStatements:
     """Return the use that a proven token authorizes now. Raises NotAdmitted."""
     ref, target = login.wish.grant_ref, login.wish.target
     uses = authorize_use(by=AtPostgres(login.digest, target))

@@ -36,6 +36,8 @@ NO_TLS = wire.error(
 class Line(asyncio.StreamReaderProtocol):
     """One client's connection after its TLS handshake. It frees the slot when it ends."""
 
+    writer: asyncio.StreamWriter
+
     def __init__(
         self, place: Slot, serve: Callable[[Line], Coroutine[Any, Any, None]], *, direct: bool
     ) -> None:

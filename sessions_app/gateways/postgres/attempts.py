@@ -13,8 +13,11 @@ from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.attempts import NotReleased, attempt, released
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.offered import NOT_TO_BE_ASKED, form_url
+from sessions_app.gateways.core.recording import Recording
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.postgres import wire
+from sessions_app.gateways.postgres.hiding import Hiding
+from sessions_app.gateways.postgres.transcript import Transcript
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.proofs.postgres import StatementUse
 from sessions_app.operations.sessions.try_command import Tried
@@ -57,11 +60,6 @@ class Run:
     sent: bool = False
     began: float = 0.0
 
-    @property
-    def touched(self) -> str:
-        """How many rows, as text."""
-        return f"{self.rows} {'row' if self.rows == 1 else 'rows'}"
-
     def send(self) -> None:
         """Note that the statement is being sent."""
         self.sent, self.began = True, time.monotonic()
@@ -72,16 +70,30 @@ class Attempts:
 
     def __init__(self, shared: Shared, session: OpenSession[StatementUse]) -> None:
         self._shared, self._session, self._use = shared, session, session.use
+        self._hiding = Hiding(session.use.compiled, session.use.mark)
+        # The order from a page that these statements carry out, and what keeps their results.
+        self.order_id: int | None = None
+        self.transcript: Transcript | None = None
+        self.kept: Callable[[Run], Recording | None] = _nothing_kept
         # Those that have not ended.
         self.open: set[Run] = set()
 
-    async def refused(self, line: str, refused: Refused, question: Question | None = None) -> NotRun:
-        """Record that a statement is not allowed, and return the error for its client.
+    async def refused(
+        self,
+        line: str,
+        refused: Refused,
+        question: Question | None = None,
+        values: Sequence[str | None] = (),
+    ) -> NotRun:
+        """Record that a statement is not allowed with these bound values, and return the error for its
+        client.
 
         ``question`` asks what else would allow it.
         """
+        shown = self._hiding.text(line, values)
+        self._note(shown)
         try:
-            await self._try(line, refused)
+            await self._try(shown, self._hiding.refused(refused))
             url = await self._shared.database.run(self._url, refused=refused, line=line, question=question)
         except StintError as error:
             return NotRun(error_of(error))
@@ -102,25 +114,33 @@ class Attempts:
             bound = found.bind(values) if isinstance(found, Prepared) else refused
             return bound.allowed if isinstance(bound, Runs) else bound
 
-        return await self.refused(with_values(text, values), refused, question)
+        return await self.refused(text, refused, question, values)
 
     async def begin(self, runs: Runs, say: Callable[[str], None]) -> Run:
         """Record an allowed statement, and wait if another person has to approve it. Raises NotRun.
 
         ``say`` shows messages to its holder during the wait.
         """
+        allowed = runs.recorded(self._hiding.digest)
         try:
-            tried = await self._try(runs.allowed.line, runs.allowed)
+            tried = await self._try(allowed.line, allowed)
         except StintError as error:
             raise NotRun(error_of(error)) from error
         if isinstance(tried.decision, Refused):
             raise NotRun(wire.error(REFUSED, f"Stint refused this statement: {tried.message}"))
         run = Run(tried, runs.max_rows, runs.shown)
         self.open.add(run)
+        self._note(tried.line)
         if tried.verdict == "held":
             say(tried.message)
             await self._released(run)
+        if self.transcript is not None:
+            self.transcript.ran(run.tried.run_id)
         return run
+
+    def _note(self, line: str) -> None:
+        if self.transcript is not None:
+            self.transcript.statement(line)
 
     async def _released(self, run: Run) -> None:
         try:
@@ -137,7 +157,13 @@ class Attempts:
 
     async def _try(self, line: str, decision: Allowed | Refused) -> Tried:
         tried = await attempt(
-            self._shared, self._session, self._use, line=line, decision=decision, too_late=self._too_late
+            self._shared,
+            self._session,
+            self._use,
+            line=line,
+            decision=decision,
+            order_id=self.order_id,
+            too_late=self._too_late,
         )
         metrics.COMMANDS.labels(tried.verdict).inc()
         return tried
@@ -149,14 +175,19 @@ class Attempts:
     def finish(self, run: Run, state: str, reason: str = "") -> None:
         """Report how a statement ended: ``done``, ``failed`` or ``cut``."""
         self.open.discard(run)
+        recording = (self.kept(run) if state == "done" else None) or Recording("", "", 0, 0)
         seconds = round(time.monotonic() - run.began, 3) if run.sent else 0.0
         self._shared.node.registry.reports.send(
             self._session,
             finish_run,
             run_id=run.tried.run_id,
             state=state,
-            reason=reason or run.touched,
+            reason=self._hiding.failure(reason),
             output_bytes=run.size,
+            rows=run.rows if run.sent else None,
+            recording=recording.path,
+            recording_digest=recording.digest,
+            recording_bytes=recording.file_bytes,
             exchanged={"rows": run.rows, "seconds": seconds},
             now=self._shared.node.clock.now(),
             plain={"reason": "its result could not be recorded"},
@@ -178,12 +209,8 @@ class Attempts:
         return form_url(self._use.holder_id, self._use.cluster, asked)
 
 
-def with_values(text: str, values: Sequence[str | None]) -> str:
-    """Return a statement with its bound values in a comment, as recorded for a refused statement."""
-    bound = ", ".join(
-        f"${at} = NULL" if value is None else f"${at} = {value!r}" for at, value in enumerate(values, 1)
-    )
-    return f"{text} -- {bound}" if bound else text
+def _nothing_kept(run: Run) -> None:
+    del run
 
 
 def error_of(error: StintError) -> bytes:

@@ -8,19 +8,22 @@ import asyncio
 import contextlib
 import datetime as dt
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from broker.kernel.errors import StintError
+from sessions_app.connectors.postgres.parameters import parameters_of
 from sessions_app.gateways.core.cuttable import Cuttable
 from sessions_app.gateways.core.endpoint import Shared
+from sessions_app.gateways.core.recording import Recorder
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.postgres import wire
-from sessions_app.gateways.postgres.arriving import Line
 from sessions_app.gateways.postgres.handling import NOT_SUPPORTED, Handling
+from sessions_app.gateways.postgres.transcript import Transcript
 from sessions_app.gateways.postgres.upstream import Upstream
-from sessions_app.gateways.postgres.wire import Closed, Messages, ProtocolError
+from sessions_app.gateways.postgres.wire import Closed, ProtocolError
+from sessions_app.operations.sessions.keep_conversation import keep_conversation
 from sessions_app.operations.sessions.proofs.postgres import StatementUse
 
 log = structlog.get_logger(__name__)
@@ -37,6 +40,43 @@ class TargetGone(Exception):
     """The target has closed the connection, or broke the protocol. The message says which."""
 
 
+class Outgoing(Protocol):
+    """Where the messages to a client are written."""
+
+    def write(self, data: bytes) -> object:
+        """Send whole messages."""
+
+    async def drain(self) -> None:
+        """Wait until the client has read most of them."""
+
+    def is_closing(self) -> bool:
+        """Whether the client gets nothing more."""
+
+    def close(self) -> None:
+        """Close the connection once everything was sent."""
+
+
+class Client(Protocol):
+    """A client's connection after login."""
+
+    gone: bool
+    on_gone: Callable[[], object]
+
+    @property
+    def writer(self) -> Outgoing:
+        """Where messages to it are written."""
+
+    def abort(self) -> None:
+        """Cut the connection immediately."""
+
+
+class Incoming(Protocol):
+    """The messages of a client."""
+
+    async def next(self) -> tuple[bytes, bytes]:
+        """Return the type and the content of the next message. Raises ProtocolError and Closed."""
+
+
 class Conversation(Cuttable):
     """One connection, as the only user of its session."""
 
@@ -44,18 +84,30 @@ class Conversation(Cuttable):
         self,
         shared: Shared,
         session: OpenSession[StatementUse],
-        line: Line,
-        messages: Messages,
+        line: Client,
+        messages: Incoming,
         upstream: Upstream,
         begin: Callable[[Coroutine[Any, Any, None]], None],
+        record: Callable[[int], Recorder] | None = None,
     ) -> None:
-        """``begin`` runs what may continue after the connection has ended."""
+        """``begin`` runs what may continue after the connection has ended. ``record`` starts the recording
+        of the connection, which belongs to a run; without it, nothing is recorded here.
+        """
         super().__init__()
         self._session, self._use = session, session.use
         self._line, self._messages, self._upstream, self._background = line, messages, upstream, begin
         self._handling = Handling(shared, session, to_client=self._to_client, to_target=upstream.writer.write)
-        self._answers, self._attempts = self._handling.answers, self._handling.attempts
+        self._answers, self.attempts = self._handling.answers, self._handling.attempts
         self._handling.on_ready = self._is_ready
+        if record is not None:
+            self.attempts.transcript = Transcript(
+                record,
+                prompt=parameters_of(session.use.place).database,
+                hides=session.use.compiled.hides,
+                failed=self.stop,
+            )
+        self._reports = shared.node.registry.reports
+        self._now = shared.node.clock.now
         self._ended = ""
         self._gone = self._cancels = False
 
@@ -63,7 +115,7 @@ class Conversation(Cuttable):
 
     @property
     def _begun(self) -> bool:
-        return any(run.sent and not run.uncommitted for run in self._attempts.open)
+        return any(run.sent and not run.uncommitted for run in self.attempts.open)
 
     @property
     def finish_by(self) -> dt.datetime | None:
@@ -147,12 +199,28 @@ class Conversation(Cuttable):
             said = f"{self._use.grant_ref} has ended" if over else "The connection was closed"
             self._end(ENDED, f"{said}: {self._stopped}.")
         runs = bool(self._answers.expected)
-        self._attempts.finish_all(self._stopped or self._ended or GIVEN_UP)
+        self.attempts.finish_all(self._stopped or self._ended or GIVEN_UP)
         self._background(self._leave(cancel=runs))
+        self._keep_transcript(self._stopped or self._ended or GIVEN_UP)
         self._session.leave(self)
         self._session.close(self._stopped or ("the holder disconnected" if self._gone else "done"))
         self._line.writer.close()
         asyncio.get_running_loop().call_later(GOODBYE_S, self._line.abort)
+
+    def _keep_transcript(self, why: str) -> None:
+        transcript = self.attempts.transcript
+        recording = transcript.close(why) if transcript is not None else None
+        if transcript is not None and recording is not None:
+            self._reports.send(
+                self._session,
+                keep_conversation,
+                run_id=transcript.run_id,
+                recording=recording.path,
+                recording_digest=recording.digest,
+                recording_bytes=recording.file_bytes,
+                now=self._now(),
+                plain={},
+            )
 
     async def _leave(self, *, cancel: bool) -> None:
         """Close the connection to the target, and cancel a statement that still runs there."""
@@ -168,6 +236,8 @@ class Conversation(Cuttable):
     def _to_client(self, data: bytes) -> None:
         if not self._line.writer.is_closing():
             self._line.writer.write(data)
+        if self.attempts.transcript is not None:
+            self.attempts.transcript.answered(data)
 
     async def _relay(self) -> None:
         """Pass the target's answers to the client. Raises TargetGone."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
+import functools
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from django.conf import settings
 
 from broker.kernel import request_id
 from broker.kernel.errors import StintError
@@ -20,16 +23,21 @@ from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.known import Admissions
 from sessions_app.gateways.core.opening import open_by_token
 from sessions_app.gateways.core.options import WebOptions
+from sessions_app.gateways.core.orders import Orders
+from sessions_app.gateways.core.recording import Recorder
+from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.core.tls import POSTGRESQL, Tls
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.admission import NotAdmitted
 from sessions_app.gateways.postgres.arriving import Greeting, Line
 from sessions_app.gateways.postgres.conversation import GOODBYE_S, LARGEST, Conversation
 from sessions_app.gateways.postgres.login import Proven, Targets, authorized, prove, read_first
+from sessions_app.gateways.postgres.orders import run_ordered
 from sessions_app.gateways.postgres.startup import StartupRefused
 from sessions_app.gateways.postgres.upstream import NotConnected
 from sessions_app.gateways.postgres.wire import Closed, ProtocolError
-from sessions_app.operations.sessions.proofs.postgres import StatementUse
+from sessions_app.operations.sessions.proofs.postgres import StatementUse, TokenStatements
+from sessions_app.queries.record.recording_files import Room, Rooms, recording_path
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +60,8 @@ class PostgresEndpoint:
         self._conversations: dict[bytes, Conversation] = {}
         self._arrivals: Arrivals | None = None
         self._listener: asyncio.Server | None = None
+        self._rooms = Rooms()
+        self._orders: Orders | None = None
 
     async def open(self, shared: Shared) -> None:
         """Start to listen. Raises GatewaySettings, OSError, and Unavailable without a database."""
@@ -73,6 +83,10 @@ class PostgresEndpoint:
             reuse_address=True,
         )
         shared.node.keep(self._tls.keep(), "postgres-tls")
+        self._orders = Orders(
+            shared, "postgres", functools.partial(run_ordered, shared, self._targets, self._begin)
+        )
+        self._orders.begin()
         await shared.node.lease.renew()
         log.info("postgres.listens", host=self._options.host, port=self._options.port)
 
@@ -86,6 +100,8 @@ class PostgresEndpoint:
         self.drain()
         if self._arrivals is not None:
             self._arrivals.close()
+        if self._orders is not None:
+            await self._orders.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)
         for line in list(self._lines):
@@ -153,21 +169,30 @@ class PostgresEndpoint:
         line.place.proven(use.grant_id)
         return await self._converse(line, proven, use)
 
-    async def _converse(self, line: Line, proven: Proven, use: StatementUse) -> None:
+    async def _converse(self, line: Line, proven: Proven, use: TokenStatements) -> None:
         shared = self._shared
-        session = await open_by_token(
+        session: OpenSession[StatementUse] = await open_by_token(
             shared.node, shared.database, use, client=line.address, good_until=use.good_until
         )
         try:
             if closed := shared.closed_because():
                 # It cut its sessions before this one was open.
                 raise NotAdmitted("57P03", f"{closed.rstrip('.').capitalize()}.")
-            upstream = await self._targets.connect(use, proven.startup)
+            room = await shared.database.run(self._rooms.room_for, grant_id=use.grant_id)
+            upstream = await self._targets.connect(use, proven.startup.settings)
         except BaseException as error:
             session.close(str(error) if isinstance(error, NotConnected) else "it could not be opened")
             raise
         proven.messages.most = LARGEST
-        talk = Conversation(shared, session, line, proven.messages, upstream, self._begin)
+        talk = Conversation(
+            shared,
+            session,
+            line,
+            proven.messages,
+            upstream,
+            self._begin,
+            functools.partial(_recorder, use, shared.node.clock.now, room),
+        )
         key = secrets.token_bytes(_KEY_BYTES)
         self._conversations[key] = talk
         hello = (
@@ -202,6 +227,16 @@ def _refuse(line: Line, code: str, why: str, hint: str = "") -> None:
         line.writer.write(wire.error(code, why, severity="FATAL", hint=hint))
         line.writer.close()
     asyncio.get_running_loop().call_later(GOODBYE_S, line.abort)
+
+
+def _recorder(use: StatementUse, now: Callable[[], dt.datetime], room: Room, run_id: int) -> Recorder:
+    return Recorder(
+        settings.RECORDINGS_DIR,
+        recording_path(use.grant_ref, run_id),
+        title=f"{use.grant_ref} {use.holder} on {use.target.name}",
+        started=now(),
+        room=room,
+    )
 
 
 def _no_site(host: str) -> bool:

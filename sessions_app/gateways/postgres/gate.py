@@ -150,7 +150,7 @@ class Gate:
         del self.held[run]
         run.uncommitted = False
         if run in self._attempts.open:
-            self._attempts.finish(run, state, why if state == "cut" else f"{run.touched}; {why}")
+            self._attempts.finish(run, state, why)
 
     # At the COMMIT
 
@@ -185,6 +185,6 @@ class Gate:
         """Record that the transaction is committed."""
         for run in list(self.held):
             del self.held[run]
-            self._attempts.finish(run, "done", f"{run.touched}, committed")
+            self._attempts.finish(run, "done", "committed")
         self.block = ""
         self._marks.clear()

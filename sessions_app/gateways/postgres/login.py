@@ -22,7 +22,7 @@ from sessions_app.gateways.postgres.arriving import Line
 from sessions_app.gateways.postgres.startup import LONGEST, Startup, StartupRefused, read_startup
 from sessions_app.gateways.postgres.upstream import NotConnected, Upstream, connect
 from sessions_app.gateways.postgres.wire import Closed, Fields, Messages, ProtocolError
-from sessions_app.operations.sessions.proofs.postgres import StatementUse
+from sessions_app.operations.sessions.proofs.postgres import StatementUse, TokenStatements
 
 # Bytes of one message before login.
 LONGEST_PROOF = 8192
@@ -104,7 +104,7 @@ def _negotiate(line: Line, startup: Startup) -> None:
         line.writer.write(wire.message(b"v", numbers, names))
 
 
-async def authorized(proven: Proven, address: str, admissions: Admissions) -> StatementUse:
+async def authorized(proven: Proven, address: str, admissions: Admissions) -> TokenStatements:
     """Return what a proven token authorizes now. Raises NotAdmitted, StartupRefused and Unavailable."""
     use = await admissions.ask(proven.login.digest, address, admit, login=proven.login, client=address)
     database = parameters_of(use.place).database
@@ -123,10 +123,10 @@ class Targets:
     # Roles whose password this process has set, with the grant's end at that time.
     _set: dict[tuple[str, int], object] = field(default_factory=dict)
 
-    async def connect(self, use: StatementUse, startup: Startup) -> Upstream:
-        """Log in as the role of a grant. Raises NotConnected."""
+    async def connect(self, use: StatementUse, chosen: Mapping[str, str]) -> Upstream:
+        """Log in as the role of a grant, with the settings that its holder chose. Raises NotConnected."""
         user, password = role_names(use.mark).login, derived_token("role", use.mark)
-        settings, key = _settings(use, startup.settings), (use.mark, use.target.id)
+        settings, key = _settings(use, chosen), (use.mark, use.target.id)
         if key not in self._set:
             await self._give_password(use, password)
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 # A type byte, then the length of the rest with its own four bytes.
@@ -136,6 +136,15 @@ def notice(text: str, *, severity: str = "NOTICE", code: str = "00000") -> bytes
 def _said(kind: bytes, severity: str, code: str, text: str, detail: str, hint: str) -> bytes:
     fields = (("S", severity), ("V", severity), ("C", code), ("M", text), ("D", detail), ("H", hint))
     return message(kind, *(name.encode() + string(said) for name, said in fields if said), b"\0")
+
+
+def split(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the type and the content of each of these whole messages."""
+    at = 0
+    while at < len(data):
+        end = at + 1 + int.from_bytes(data[at + 1 : at + HEAD], "big")
+        yield data[at : at + 1], data[at + HEAD : end]
+        at = end
 
 
 def read_error(content: bytes) -> dict[str, str]:

@@ -6,6 +6,7 @@ The file itself contains everything needed.
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import io
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def recover_recording(*, run: CommandRun, folder: Path, now: dt.datetime) -> boo
     """
     path = recording_path(run.grant.ref, run.pk)
     file = folder / path
-    if not file.is_file() or changed_at(file) > now - QUIET:
+    if not file.is_file() or changed_at(file) > now - QUIET or _is_open(file):
         return False
     if not file.stat().st_size:
         file.unlink()
@@ -48,10 +49,21 @@ def recover_recording(*, run: CommandRun, folder: Path, now: dt.datetime) -> boo
             path=path,
             digest=digest,
             file_bytes=size,
-            output_bytes=printed,
+            # The size of a statement's result is known already.
+            output_bytes=waiting.output_bytes or printed,
             now=now,
         )
     return True
+
+
+def _is_open(file: Path) -> bool:
+    """Whether a gateway still writes the file. A connection can be quiet for long."""
+    with file.open("rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def take_recording(

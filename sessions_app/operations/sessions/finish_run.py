@@ -22,6 +22,7 @@ _WRITTEN = (
     "signal",
     "exit_status",
     "output_bytes",
+    "rows",
     "recording",
     "recording_digest",
     "recording_bytes",
@@ -47,6 +48,7 @@ def finish_run(
     exit_status: int | None = None,
     signal: str = "",
     output_bytes: int = 0,
+    rows: int | None = None,
     recording: str = "",
     recording_digest: str = "",
     recording_bytes: int = 0,
@@ -56,8 +58,9 @@ def finish_run(
 ) -> None:
     """Record how a command ended, with the SHA-256 digest and the size of its recording.
 
-    ``exchanged`` is recorded for requests over HTTP (the status, and the sizes and digests of both bodies)
-    and for transfers over SSH (the direction, the path, the size and the digest). A command that is already
+    ``rows`` are those that a statement returned or changed. ``exchanged`` is recorded for requests over HTTP
+    (the status, and the sizes and digests of both bodies), for transfers over SSH (the direction, the path,
+    the size and the digest) and for statements (the rows and the seconds). A command that is already
     over does not change, except that a recording is added if its gateway was lost. ``state`` is `done` (the
     command exited, even with an error), `cut` (it was terminated, or its end is unknown) or `failed` (nothing
     was sent to the target). Anything else raises ValueError.
@@ -83,7 +86,7 @@ def finish_run(
         run.state, run.ended_at, run.signal = end, now, recordable(signal)[:16]
         run.exit_status = None if exit_status is None else min(exit_status, _GREATEST_STATUS)
         run.output_bytes, run.recording, run.recording_digest = output_bytes, recording, recording_digest
-        run.recording_bytes = recording_bytes
+        run.recording_bytes, run.rows = recording_bytes, rows
         run.reason = recordable(reason)
         run.save(update_fields=_WRITTEN)
         record_finished(run=run, exchanged=exchanged, now=now)

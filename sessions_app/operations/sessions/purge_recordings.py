@@ -29,6 +29,8 @@ AGAIN = dt.timedelta(days=1)
 # For this long after a run was cut, this module looks for its recording. `reconcile_recordings` finds later
 # ones.
 LATELY = dt.timedelta(days=1)
+# How long the result of a statement that was started on a page is kept, whatever the policy says.
+RESULTS_KEPT = dt.timedelta(days=1)
 
 log = structlog.get_logger(__name__)
 
@@ -67,11 +69,12 @@ def _recover(folder: Path, now: dt.datetime) -> None:
 
 @transaction.atomic
 def _mark(policy: AccessPolicy, now: dt.datetime) -> None:
+    results = Q(rows__isnull=False, order__isnull=False, ended_at__lt=now - RESULTS_KEPT)
     old = CommandRun.objects.filter(
+        Q(ended_at__lt=too_old(policy, now)) | results,
         recording_bytes__gt=0,
         recording_purged_at__isnull=True,
         grant__policy=policy,
-        ended_at__lt=too_old(policy, now),
     ).filter(~Q(run_held()))
     found = list(
         old.order_by("ended_at")[:BATCH]

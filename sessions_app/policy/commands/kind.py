@@ -48,7 +48,8 @@ class CommandKind:
       at each run.
     - ``lint(document)``: all findings, errors first.
 
-    ``forms`` describes how the commands are run from a page; None if they can't be.
+    ``forms`` describes how the commands are run from a page; None if they can't be. ``fills(compiled)``:
+    whether that applies to the commands of a set.
     """
 
     name: str
@@ -63,3 +64,4 @@ class CommandKind:
     describe: Callable[[Any], list[CommandView]]
     lint: Callable[[Any], list[Finding]]
     forms: Forms | None = None
+    fills: Callable[[Any], bool] = lambda compiled: True  # noqa: ARG005  # most kinds have one sort of set

@@ -136,7 +136,8 @@ def describe(compiled: CompiledSet) -> list[CommandView]:
 
 def forms_of(compiled: CompiledSet) -> Forms | None:
     """Return how the commands of a set are run from a page; None if they can't be run from there."""
-    return _KINDS[compiled.kind].forms
+    kind = _KINDS[compiled.kind]
+    return kind.forms if kind.fills(compiled) else None
 
 
 def lint(document: CommandSetDocument) -> list[Finding]:

@@ -89,6 +89,8 @@ def _run(run: CommandRun) -> dict[str, Any]:
         "at": run.tried_at.isoformat(),
         "ended_at": run.ended_at.isoformat() if run.ended_at else None,
         "exit_status": run.exit_status,
+        "rows": run.rows,
+        "output_bytes": run.output_bytes,
         "signal": run.signal,
         "why": run.reason,
         "notes": run.notes,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.utils.safestring import SafeString
 
@@ -24,6 +25,7 @@ MAX_BYTES = 256 * 1024
 MAX_LINES = 400
 MAX_CHARS = 64 * 1024
 MAX_HITS = 100
+Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,20 @@ def output_for(run: CommandRun, reader: Identity, now: dt.datetime) -> Output | 
     Each view is recorded, except when holders watch the running output of their own command. Raises NotFound
     for a run that the reader can't see.
     """
+    return shown_for(run, reader, now, output_of)
+
+
+def shown_for(
+    run: CommandRun, reader: Identity, now: dt.datetime, read: Callable[[io.BufferedReader], Shown]
+) -> Shown | None:
+    """Return what ``read`` makes of a run's recording, like ``output_for``."""
     running = run.state == RunState.RUNNING
     try:
         file = open_file(recording_path(run.grant.ref, run.pk)) if running else open_recording(run)
         if file is None:
             return None
         with file:
-            found = output_of(file)
+            found = read(file)
     except (OSError, CannotDecrypt):
         return None
     if not running or not answers_for(reader, run.grant.holder):

@@ -174,6 +174,9 @@ _COMMANDS: dict[str, Act] = {
     Event.COMMAND_WATCH_ENDED: lambda ref, data: (
         f"stopped watching a command{on(data)} under {ref}{why(data)}"
     ),
+    Event.CONVERSATION_RECORDED: lambda ref, data: (
+        f"completed the recording of a connection{on(data)} under {ref}"
+    ),
     Event.RECORDING_WATCHED: "watched a recording of {ref}",
     Event.RECORDING_RECOVERED: lambda ref, data: (
         f"recovered a recording{on(data)} under {ref}: its gateway was lost"

@@ -256,4 +256,6 @@ def run_result(run: CommandRun) -> str:
     """Return a command's result and duration: `exit 0, 0.9 s`; empty if the command did not finish."""
     if run.state != RunState.DONE:
         return ""
+    if run.rows is not None:
+        return f"{plural(run.rows, 'row')}, {took(run)}"
     return f"killed by {run.signal}, {took(run)}" if run.signal else f"exit {run.exit_status}, {took(run)}"

@@ -30,7 +30,8 @@ from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.grants.receipts import receipt
 from sessions_app.queries.statements.related_names import unnamed, with_names
-from sessions_app.web.display.recording import Output, output_for
+from sessions_app.web.display.recording import output_for
+from sessions_app.web.display.results import is_result, result_of
 from sessions_app.web.forms.narrowing import narrowed_grants
 from sessions_app.web.forms.times import typed_duration
 from sessions_app.web.grants.grant_page import GrantPage, grant_page
@@ -121,10 +122,12 @@ def _page(request: HttpRequest, ref: str) -> GrantPage:
         )
 
 
-def _output(request: HttpRequest, shown: GrantPage) -> Output | None:
-    """Return the output that the page shows, after recording that the reader viewed it."""
+def _output(request: HttpRequest, shown: GrantPage) -> dict[str, object]:
+    """Return the output or the result that the page shows, after recording that the reader viewed it."""
     run = shown.log.opened
-    return output_for(run, who(request), clock.now()) if run else None
+    if run is not None and is_result(run):
+        return result_of(run, who(request), clock.now())
+    return {"output": output_for(run, who(request), clock.now()) if run else None}
 
 
 @page(writes=True)
@@ -168,7 +171,7 @@ def _detail(
     context = {
         "live": live,
         "grant": live.grant,
-        "output": _output(request, live),
+        **_output(request, live),
         "error": error,
         "form": form if live.has_form(form, _number(failed or request.POST.get("seconds", ""))) else "",
         "failed": _number(failed),
@@ -186,7 +189,7 @@ def live(request: HttpRequest, ref: str) -> HttpResponse:
     shown = _page(request, ref)
     if request.GET.get("seen") == shown.seen:
         return HttpResponse(status=204)
-    context = {"live": shown, "grant": shown.grant, "output": _output(request, shown)}
+    context = {"live": shown, "grant": shown.grant, **_output(request, shown)}
     return render(request, "grants/_grant_live.html", context)
 
 

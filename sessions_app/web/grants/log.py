@@ -22,11 +22,13 @@ from sessions_app.models import (
     Watch,
 )
 from sessions_app.operations.notifications.notify import notified_first
+from sessions_app.queries.catalog.statement_sets import observed_of
 from sessions_app.queries.gateways.watches import watchable
 from sessions_app.queries.grants.held_commits import HeldStatement, readable_commits
 from sessions_app.queries.requests.deciders import deciders_in, holds_for
 from sessions_app.queries.requests.facts import readable_document
 from sessions_app.web.display import states as words
+from sessions_app.web.display.results import is_result
 from sessions_app.web.display.states import Look, took
 from sessions_app.web.grants.askable import askable_sets, request_query
 from sessions_app.web.grants.runnable import runs_by_gateway
@@ -57,6 +59,10 @@ EMPTY = {
         ),
     ),
     "mcp": ("No calls yet", "Every tool call shows up here immediately: allowed, held or refused."),
+    "postgres": (
+        "No statements yet",
+        "Every attempted statement shows up here immediately: allowed, held or refused.",
+    ),
 }
 # Shown, by kind of cluster, if nothing was attempted before the end.
 EMPTY_AT_END = {
@@ -64,6 +70,7 @@ EMPTY_AT_END = {
     "http": ("No requests", "No request was made before access ended."),
     "kubernetes": ("No requests", "No request was made before access ended."),
     "ssh": ("No commands", "No command was attempted before access ended."),
+    "postgres": ("No statements", "No statement was attempted before access ended."),
 }
 PARTLY = (
     "Nothing observed",
@@ -130,7 +137,7 @@ class RunEntry:
     @property
     def replays(self) -> bool:
         """Whether the reader can replay the recording. Without output, there is nothing to replay."""
-        return self.watch and bool(self.run.output_bytes or self.under_way)
+        return self.watch and (bool(self.run.output_bytes or self.under_way) or self.run.rows is not None)
 
     @property
     def watchable(self) -> bool:
@@ -147,6 +154,8 @@ class RunEntry:
         """The text of the link that opens or closes the output."""
         if self.open:
             return "close"
+        if self.run.rows is not None:
+            return "result" if is_result(self.run) else "conversation"
         return f"output, {filesizeformat(self.run.output_bytes)}" if self.run.recording else "output"
 
     @property
@@ -268,7 +277,9 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
     for run in page.rows:
         run.grant = grant
     own = answers_for(reader, grant.holder)
-    opened = _opened(asked, page, {order.pk: order.run_id for order in orders}, own=own)
+    # The output of statements is not recorded while they run.
+    live = own and grant.cluster.kind != "postgres"
+    opened = _opened(asked, page, {order.pk: order.run_id for order in orders}, own=live)
     return Log(
         entries=_entries(page.rows, grant, reader, now, opened),
         orders=[_order(order, now) for order in orders if order.run_id is None and not page.newer],
@@ -278,7 +289,7 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
         show=show,
         asked=asked,
         kind=grant.cluster.kind,
-        observed=grant.cluster.observed,
+        observed=observed_of(grant),
         ended=grant.state in (GrantState.REVOKING, GrantState.ENDED),
         told=_told(grant) if any(run.waits(now) for run in page.rows) else [],
     )
@@ -372,6 +383,9 @@ def _exit(run: CommandRun) -> str:
         return f", killed by {run.signal}"
     if run.exit_status is not None:
         return f", exit {run.exit_status}"
+    if run.rows is not None:
+        size = f", {filesizeformat(run.output_bytes)}" if run.output_bytes else ""
+        return f": {words.plural(run.rows, 'row')}{size}"
     return f": {run.reason.rstrip('.')}" if run.reason else ""
 
 

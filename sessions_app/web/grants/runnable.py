@@ -37,7 +37,7 @@ class RunField:
 @dataclass(frozen=True, slots=True)
 class Runnable:
     """One allowed command, its fields, and the terminal line that runs it. ``copy`` is empty if the command
-    has free parameters. ``form``: the command can be run on the page.
+    has free parameters. ``form``: the command can be run on the page. ``elsewhere`` is where it runs if it can't.
     """
 
     view: CommandView
@@ -45,6 +45,7 @@ class Runnable:
     line: str
     copy: str
     form: bool = False
+    elsewhere: str = "a terminal"
 
     @property
     def destructive(self) -> bool:
@@ -92,20 +93,23 @@ def runnable_of(
     """Return a grant's commands for one of its targets. ``typed`` contains the values of a submitted form."""
     compiled = commands.compiled(grant.command_set_version, grant.parameters, grant.commands)
     views, forms = describe(compiled), forms_of(compiled)
-    if forms is None or not takes_orders(grant):
+    if forms is None or not _has_orders(grant):
         return [Runnable(view, [], "", "") for view in views]
     if target is None:
         return []
     account = _account(grant, target, now) if runs_by_gateway(grant) else ""
     fillable = forms.fillable(compiled)
-    return [_runnable(view, account, typed, form=view.index in fillable) for view in views]
+    where = "a database client" if grant.cluster.kind == "postgres" else "a terminal"
+    return [_runnable(view, account, typed, form=view.index in fillable, elsewhere=where) for view in views]
 
 
-def _runnable(view: CommandView, account: str, typed: Mapping[str, str], *, form: bool) -> Runnable:
+def _runnable(
+    view: CommandView, account: str, typed: Mapping[str, str], *, form: bool, elsewhere: str
+) -> Runnable:
     line = _line(view, f"{account}@{settings.SSH_PUBLIC_HOST}") if account else ""
     names = [(field_name(view.index, free.name), free) for free in view.free] if form else []
     fields = [RunField(name, free, typed.get(name, "")) for name, free in names]
-    return Runnable(view, fields, line, "" if view.free else line, form)
+    return Runnable(view, fields, line, "" if view.free else line, form, elsewhere)
 
 
 def _line(view: CommandView, place: str) -> str:
@@ -121,8 +125,13 @@ def _line(view: CommandView, place: str) -> str:
 
 def takes_orders(grant: Grant) -> bool:
     """Whether a gateway runs commands that are started on the grant's page. Access to a `direct` cluster
-    bypasses the gateway.
+    bypasses the gateway. Raises DocumentError.
     """
+    compiled = commands.compiled(grant.command_set_version, grant.parameters, grant.commands)
+    return _has_orders(grant) and forms_of(compiled) is not None
+
+
+def _has_orders(grant: Grant) -> bool:
     kind = find(grant.cluster.kind)
     return kind is not None and kind.orders and not grant.cluster.connection.get("direct")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django_htmx.middleware import HtmxDetails
 
+from accounts.models import Identity
 from broker.kernel import clock
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.sessions.decide_hold import decide_hold
@@ -14,15 +15,17 @@ from sessions_app.operations.sessions.remind_hold import remind_hold
 from sessions_app.operations.sessions.stop_run import stop_run
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
 from sessions_app.queries.gateways.watches import watchable
-from sessions_app.web.display.recording import output_for
+from sessions_app.web.display.recording import output_for, shown_for
+from sessions_app.web.display.results import is_result, result_of, rows_of
 from sessions_app.web.grants.grant_page import end_form
+from sessions_app.web.layout.downloads import csv_file
 from sessions_app.web.layout.views import ACT, back, page, who
 
 
 def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
     found = (
         CommandRun.objects.visible_to(who(request))
-        .select_related("grant__holder", "grant__cluster", "target")
+        .select_related("grant__holder", "grant__cluster", "target", "order")
         .filter(pk=run, grant__ref=ref)
         .first()
     )
@@ -32,19 +35,30 @@ def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
 
 
 @page(writes=True)
-def output(request: HttpRequest, ref: str, run: int) -> HttpResponse:
+def output(request: HttpRequest, ref: str, run: int) -> HttpResponse | StreamingHttpResponse:
     """Show the output of a command, up to now if it is running. Return 204 if the recording still has
-    ``size`` bytes.
+    ``size`` bytes. With ``as=csv``, return the result of a statement that was started on the page as a file.
     """
     found = _find(request, ref, run)
-    shown, running = output_for(found, who(request), clock.now()), found.state == RunState.RUNNING
+    running = found.state == RunState.RUNNING
+    context = {"run": found, "grant": found.grant, "running": running}
+    if request.GET.get("as") == "csv":
+        return _csv(found, who(request))
+    if is_result(found):
+        context |= result_of(found, who(request), clock.now())
+        return render(request, "grants/_run_output.html", context)
+    shown = output_for(found, who(request), clock.now())
     if request.GET.get("size") == str(shown.size if shown else 0):
         return HttpResponse(status=204)
-    return render(
-        request,
-        "grants/_run_output.html",
-        {"run": found, "output": shown, "grant": found.grant, "running": running},
-    )
+    return render(request, "grants/_run_output.html", {**context, "output": shown})
+
+
+def _csv(run: CommandRun, reader: Identity) -> StreamingHttpResponse:
+    kept = is_result(run) and run.recording
+    rows = shown_for(run, reader, clock.now(), rows_of) if kept else None
+    if not rows:
+        raise Http404
+    return csv_file(f"{run.grant.ref}-{run.pk}.csv", [name or "" for name in rows[0]], rows[1:])
 
 
 @page()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.http import StreamingHttpResponse
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 class _Echo:
@@ -20,11 +22,11 @@ class _Echo:
 
 
 def plain(value: object) -> str:
-    """Return a cell's text. Text that a spreadsheet would treat as a formula is prefixed with an
-    apostrophe.
+    """Return a cell's text. Text that a spreadsheet would treat as a formula is prefixed with an apostrophe,
+    unless it is a number.
     """
     text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
 
 
 def csv_file(name: str, columns: Sequence[str], lines: Iterable[Iterable[object]]) -> StreamingHttpResponse:

@@ -20,6 +20,7 @@ from sessions_app.web.display.recording import (
     length_of,
     output_of,
 )
+from sessions_app.web.display.results import is_result
 from sessions_app.web.display.states import Look, run_result, took
 from sessions_app.web.layout.pagination import SIZE, Page
 
@@ -80,6 +81,15 @@ class Replay:
     def result(self) -> str:
         """How the command ended, and after how long."""
         return run_result(self.run) or took(self.run)
+
+    @property
+    def note(self) -> str:
+        """What a recording of statements contains; empty for other commands."""
+        if self.run.grant.cluster.kind != "postgres":
+            return ""
+        if is_result(self.run):
+            return "The result of the statement: the names of its columns, then one row a line."
+        return "The connection from this statement on, without the rows that statements returned."
 
     @property
     def poster(self) -> float:

@@ -79,6 +79,19 @@ commands:
     effect: change
     end: {finish: 10s}
 """
+# A command set with a secret value, which makes it hide refused values as well.
+WITH_SECRET = """
+name: set-notes
+kind: postgres
+summary: Set secret notes
+risk: high
+schema: app
+commands:
+  - sql: UPDATE app.orders SET note = {note} WHERE id = {id} RETURNING id, note
+    where: {id: {int: [1, 9]}, note: {pattern: "[a-z]{4,40}"}}
+    secret: [note]
+    effect: change
+"""
 # Every change of an order is noted, with the role that made it.
 TABLES = """
 CREATE TABLE app.seen (who name, id int);
@@ -252,7 +265,7 @@ def _files(shop: Shop) -> dict[str, str]:
         "name": "shop-work",
         "summary": "Planned work",
         "clusters": ["shop"],
-        "command_sets": ["fix-orders"],
+        "command_sets": ["fix-orders", "set-notes"],
         "requesters": {"groups": ["operators"]},
         "approvals": [{"count": 1, "from": ["approvers"]}],
         "max_duration": "4h",
@@ -260,6 +273,7 @@ def _files(shop: Shop) -> dict[str, str]:
     }
     return {
         "command-sets/fix-orders.yaml": accepted(COMMAND_SET),
+        "command-sets/set-notes.yaml": accepted(WITH_SECRET),
         "clusters/shop.yaml": yaml.safe_dump(cluster),
         "policies/shop-work.yaml": json.dumps(policy),
     }

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sessions_app.operations.sessions.authorize_use import AnyUse, Proof, authorize_use
+from sessions_app.operations.sessions.proofs import kubernetes, postgres
 from sessions_app.operations.sessions.proofs.holder import ByHolder
-from sessions_app.operations.sessions.proofs.kubernetes import OfHolder
 
 _PROOFS: dict[str, Callable[[int, str, str, dt.datetime], Proof[Any]]] = {
     "ssh": ByHolder,
-    "kubernetes": OfHolder,
+    "kubernetes": kubernetes.OfHolder,
+    "postgres": postgres.OfHolder,
 }
 
 

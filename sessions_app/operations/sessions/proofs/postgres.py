@@ -1,10 +1,14 @@
-"""Authenticate a use by a grant's token, at Stint's own PostgreSQL gateway."""
+"""Authenticate a use at Stint's own PostgreSQL gateway, with a grant's token or by a sign-in to the web
+interface.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from broker.kernel.statement import Answer, Statement, moment, number, text
 from sessions_app.connectors.base import TargetSpec
@@ -13,6 +17,7 @@ from sessions_app.operations.sessions.authorize_use import (
     GOOD_TOKEN,
     MADE,
     TOKENS,
+    AnyUse,
     Row,
     TokenUse,
     fields_of,
@@ -33,10 +38,23 @@ SELECT {COLUMNS},
    AND $2::text IN ('', t.name) AND {live()}
 """,  # fixed text
 )
+_OF_HOLDER = Statement(
+    "stint_authorize_at_postgres",
+    f"""
+SELECT {COLUMNS}, v.digest, c.id, c.connection::text, c.sealed_connection
+  FROM sessions_app_grant g
+  JOIN sessions_app_grant_targets gt ON gt.grant_id = g.id
+  JOIN sessions_app_target t ON t.id = gt.target_id AND t.cluster_id = g.cluster_id
+  JOIN sessions_app_cluster c ON c.id = g.cluster_id
+  JOIN accounts_identity i ON i.id = g.holder_id{MADE}
+ WHERE g.holder_id = $1::bigint AND g.ref = $4::text AND t.name = $2::text AND g.held_at IS NULL
+   AND c.kind = 'postgres' AND {live("$3::timestamptz")}
+""",  # noqa: S608  # fixed text
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StatementUse(TokenUse):
+class TokenStatements(TokenUse):
     """One grant on one PostgreSQL server, for statements through Stint's own gateway.
 
     ``place`` has Stint's own login for the server.
@@ -59,17 +77,58 @@ class AtPostgres:
     def ask(self, values: Sequence[bytes | None]) -> Answer:
         return _AT_POSTGRES(values)
 
-    def use(self, row: Row) -> StatementUse:
-        digest, key, jkt, cluster, connection, sealed, good_until, credential = row[20:]
-        fields = fields_of(row, text(digest), StatementSet)
-        parameters = parameters_of(
-            "postgres", json.loads(text(connection)), sealed or b"", cluster_id=number(cluster)
-        )
-        return StatementUse(
-            **fields,
-            place=TargetSpec(cluster=fields["cluster"], target=fields["target"], parameters=parameters),
+    def use(self, row: Row) -> TokenStatements:
+        digest, key, jkt, *stored, good_until, credential = row[20:]
+        return TokenStatements(
+            **_placed(row, digest, *stored),
             credential_id=number(key),
             credential_digest=text(credential),
             good_until=moment(good_until),
             jkt=text(jkt),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolderStatements(AnyUse):
+    """One grant on one PostgreSQL server, for a holder who uses the web interface.
+
+    ``place`` has Stint's own login for the server.
+    """
+
+    compiled: StatementSet
+    place: TargetSpec = field(repr=False)
+
+
+StatementUse = TokenStatements | HolderStatements
+
+
+@dataclass(frozen=True, slots=True)
+class OfHolder:
+    """A signed-in identity, with a target and the reference of one of the identity's grants."""
+
+    holder_id: int
+    target_name: str
+    grant_ref: str
+    now: dt.datetime
+
+    def values(self) -> Sequence[str | None]:
+        return str(self.holder_id), self.target_name, self.now.isoformat(), self.grant_ref
+
+    def ask(self, values: Sequence[bytes | None]) -> Answer:
+        return _OF_HOLDER(values)
+
+    def use(self, row: Row) -> HolderStatements:
+        return HolderStatements(**_placed(row, *row[20:]))
+
+
+def _placed(
+    row: Row, digest: bytes | None, cluster: bytes | None, connection: bytes | None, sealed: bytes | None
+) -> dict[str, Any]:
+    fields = fields_of(row, text(digest), StatementSet)
+    parameters = parameters_of(
+        "postgres", json.loads(text(connection)), sealed or b"", cluster_id=number(cluster)
+    )
+    return {
+        **fields,
+        "place": TargetSpec(cluster=fields["cluster"], target=fields["target"], parameters=parameters),
+    }

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from sessions_app.policy.commands.answers import Allowed, CommandView, Refused
-from sessions_app.policy.commands.kind import CommandKind
+from sessions_app.policy.commands.kind import CommandKind, Forms
 from sessions_app.policy.commands.postgres import decide as privileges
 from sessions_app.policy.commands.postgres.covers import covers as covers_statements
 from sessions_app.policy.commands.postgres.decide import CompiledSet
 from sessions_app.policy.commands.postgres.document import PostgresCommandSet
+from sessions_app.policy.commands.postgres.filling import fillable, line_of, lines_for
 from sessions_app.policy.commands.postgres.lint import lint
 from sessions_app.policy.commands.postgres.starters import STARTERS
 from sessions_app.policy.commands.postgres.statement_set import (
@@ -70,4 +71,6 @@ KIND = CommandKind(
     covers=covers,
     describe=describe,
     lint=lint,
+    forms=Forms(fillable=fillable, lines_for=lines_for, line_of=line_of),
+    fills=lambda compiled: isinstance(compiled, StatementSet),
 )

@@ -1,0 +1,62 @@
+"""What is recorded in place of secret values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from broker.kernel.crypto import keyed_digests
+from sessions_app.policy.commands.answers import Refused
+from sessions_app.policy.commands.postgres.sql.hiding import hidden
+from sessions_app.policy.commands.postgres.statement_set import StatementSet
+
+# In bytes.
+_DIGEST = 16
+_REASONS = {
+    "value": "a value is not allowed",
+    "syntax": "it can't be read",
+    "statement": "no command allows this statement",
+}
+_FROM_SERVER = re.compile(r"([0-9A-Z]{5}) .*", re.DOTALL)
+
+
+class Hiding:
+    """Hides the secret values of one grant, whose key makes their digests: equal values can be recognized
+    within the grant, and none can be guessed.
+
+    In a set without secret values, everything is recorded unchanged.
+    """
+
+    def __init__(self, compiled: StatementSet, mark: str) -> None:
+        """``mark`` is the grant mark."""
+        self.hides = compiled.hides
+        self._digest = keyed_digests(f"secret values of {mark}") if self.hides else None
+
+    def digest(self, value: str) -> str:
+        """Return what is recorded in place of a value."""
+        if self._digest is None:
+            return value
+        return f"[secret, sha256:{self._digest(value.encode('utf-8', 'replace'))[:_DIGEST].hex()}]"
+
+    def text(self, text: str, values: Sequence[str | None] = ()) -> str:
+        """Return a text that is not allowed as recorded, with its bound values in a comment."""
+        shown: Callable[[str], str] = self.digest if self.hides else repr
+        return with_values(hidden(text, self.digest) if self.hides else text, values, shown)
+
+    def refused(self, refused: Refused) -> Refused:
+        """Return a refusal as recorded. Its reason may quote a value."""
+        reason = _REASONS.get(refused.code) if self.hides else None
+        return refused if reason is None else replace(refused, reason=reason)
+
+    def failure(self, reason: str) -> str:
+        """Return why a statement failed as recorded: the server's message may quote a value."""
+        return _FROM_SERVER.sub(r"\1", reason) if self.hides else reason
+
+
+def with_values(text: str, values: Sequence[str | None], shown: Callable[[str], str] = repr) -> str:
+    """Return a statement with its bound values in a comment."""
+    bound = ", ".join(
+        f"${at} = NULL" if value is None else f"${at} = {shown(value)}" for at, value in enumerate(values, 1)
+    )
+    return f"{text} -- {bound}" if bound else text

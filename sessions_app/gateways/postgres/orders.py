@@ -1,0 +1,115 @@
+"""Statements that holders start on a grant's page: decided, recorded and held like those of any client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from broker.kernel.errors import Unavailable
+from sessions_app.gateways.core.endpoint import Shared
+from sessions_app.gateways.core.opening import open_from_page
+from sessions_app.gateways.core.recording import Recording
+from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.gateways.postgres import wire
+from sessions_app.gateways.postgres.attempts import Run
+from sessions_app.gateways.postgres.conversation import Conversation
+from sessions_app.gateways.postgres.login import Targets
+from sessions_app.gateways.postgres.results import Result, write
+from sessions_app.gateways.postgres.upstream import NotConnected
+from sessions_app.operations.sessions.authorize_use import used_from
+from sessions_app.operations.sessions.claim_order import Claimed
+from sessions_app.operations.sessions.proofs.postgres import HolderStatements, StatementUse
+from sessions_app.queries.record.recording_files import Room, Rooms
+
+log = structlog.get_logger(__name__)
+
+
+class PageClient:
+    """A client that sends one statement and keeps its result."""
+
+    def __init__(self, line: str) -> None:
+        self.result = Result()
+        self.gone = False
+        self.on_gone: Callable[[], object] = bool
+        self._asks = deque([(b"Q", wire.string(line))])
+        self._answered = asyncio.Event()
+
+    # Its messages, and what it gets
+
+    async def next(self) -> tuple[bytes, bytes]:
+        """Return its statement, and after the answer its goodbye."""
+        if self._asks:
+            return self._asks.popleft()
+        await self._answered.wait()
+        return b"X", b""
+
+    def write(self, data: bytes) -> None:
+        """Take messages."""
+        for kind, content in wire.split(data):
+            if kind == wire.READY:
+                self._answered.set()
+            else:
+                self.result.take(kind, content)
+
+    # A connection that is in memory
+
+    @property
+    def writer(self) -> PageClient:
+        """Itself."""
+        return self
+
+    def is_closing(self) -> bool:
+        """Return False: it takes every message."""
+        return False
+
+    async def drain(self) -> None:
+        """Return at once: it has read every message."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def abort(self) -> None:
+        """Do nothing."""
+
+
+async def run_ordered(
+    shared: Shared, targets: Targets, begin: Callable[[Coroutine[Any, Any, None]], None], claimed: Claimed
+) -> None:
+    """Try the line of an order and run it if allowed. Raises StintError if nothing could be recorded.
+
+    ``begin`` runs what may continue after the statement has ended.
+    """
+    if not isinstance(claimed.use, HolderStatements):
+        raise AssertionError  # noqa: TRY004  # an endpoint gets only orders of its own protocol
+    use: StatementUse = used_from(claimed.use, claimed.client_address)
+    session: OpenSession[StatementUse] = await open_from_page(shared.node, shared.database, use)
+    try:
+        room = await shared.database.run(Rooms().room_for, grant_id=use.grant_id)
+        upstream = await targets.connect(use, {})
+    except NotConnected as error:
+        session.close(str(error))
+        raise Unavailable(f"{error} Nothing was run.") from error
+    except BaseException:
+        session.close("it could not be opened")
+        raise
+    client = PageClient(claimed.line)
+    talk = Conversation(shared, session, client, client, upstream, begin)
+    talk.attempts.order_id = claimed.order_id
+    talk.attempts.kept = lambda run: _kept(shared, use, client, run, room)
+    await talk.run()
+
+
+def _kept(shared: Shared, use: StatementUse, client: PageClient, run: Run, room: Room) -> Recording | None:
+    """Keep the result of a statement as its recording. Without columns, there is nothing to keep."""
+    if not client.result.columns:
+        return None
+    title = f"{use.grant_ref} {use.holder} on {use.target.name}: {run.tried.line}"
+    try:
+        return write(client.result, use.grant_ref, run.tried.run_id, title, shared.node.clock.now(), room)
+    except OSError as error:
+        log.warning("result.not_kept", run=run.tried.run_id, error=str(error))
+        return None

@@ -1,0 +1,158 @@
+"""What is recorded of statements: secret values as digests, the conversation, and results for the page."""
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from broker.audit.models import AuditEntry
+from broker.kernel import clock
+from sessions_app.models import RunState
+from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.operations.sessions.order_command import LineRefused, order_command
+from sessions_app.queries.record.recording_content import digest_of
+from tests.support.waits import eventually
+
+pytestmark = pytest.mark.processes
+
+NOTE = "UPDATE orders SET note = %s WHERE id = %s RETURNING id, note"
+
+
+@pytest.fixture
+def recordings(place, settings) -> Path:
+    """The folder in which the gateway writes recordings, for readers in this process as well."""
+    settings.RECORDINGS_DIR = place.folder / "state" / "recordings"
+    return settings.RECORDINGS_DIR
+
+
+def texts(grant) -> str:
+    """Everything that the database has about a grant's runs and its record."""
+    runs = grant.runs.order_by("pk").values_list("line", "argv", "reason")
+    entries = AuditEntry.objects.filter(object_ref=grant.ref).values_list("body", flat=True)
+    return json.dumps([*map(str, runs), *entries], default=str)
+
+
+def conversation(recordings: Path, grant) -> str:
+    """The text of a grant's only recording, once it is reported."""
+    eventually(lambda: grant.runs.exclude(recording="").exists(), within=10)
+    run = grant.runs.exclude(recording="").get()
+    file = recordings / run.recording
+    with file.open("rb") as opened:
+        assert digest_of(opened) == run.recording_digest
+    entry = AuditEntry.objects.get(object_ref=grant.ref, event="recording.completed")
+    assert (entry.data["run"], entry.data["recording_sha256"]) == (run.pk, run.recording_digest)
+    return "".join(json.loads(line)[2] for line in file.read_text().splitlines()[1:])
+
+
+def test_secret_values_are_never_recorded(place, recordings):
+    grant = place.grant(command_set="set-notes")
+    with place.connect(grant) as client:
+        assert client.execute(
+            "UPDATE orders SET note = 'hunter' WHERE id = 1 RETURNING id, note"
+        ).fetchone() == (
+            1,
+            "hunter",
+        )
+        client.execute(NOTE, ["hunter", 2], prepare=True)
+        for text, values in (
+            ("UPDATE orders SET note = 'hunter' WHERE note = 'hunter'", None),
+            ('UPDATE orders SET note = "hunter" WHERE', None),
+            (NOTE, ["hunter", 99]),
+            (NOTE, ["not hunter", 1]),
+            ("UPDATE orders SET status = 'hunter' WHERE id = 1", None),
+        ):
+            with pytest.raises(psycopg.Error):
+                client.execute(text, values)
+    said = conversation(recordings, grant)
+    eventually(lambda: not grant.sessions.filter(closed_at=None).exists(), within=10)
+    assert "hunter" not in texts(grant) + said
+    first, second = grant.runs.filter(state=RunState.DONE).order_by("pk").values_list("line", flat=True)
+    assert first.startswith("UPDATE app.orders SET note = [secret, sha256:")
+    assert first.partition(" WHERE ")[0] == second.partition(" WHERE ")[0], "equal values can be recognized"
+
+
+def test_the_conversation_is_recorded_without_rows(place, recordings):
+    grant = place.grant()
+    place.shop.admin("UPDATE app.orders SET status = 'open', note = 'private' WHERE id = 1")
+    with place.connect(grant) as client:
+        with client.transaction():
+            assert client.execute("SELECT note FROM orders WHERE id = 1").fetchone() == ("private",)
+        with pytest.raises(errors.InsufficientPrivilege):
+            client.execute("DELETE FROM orders")
+        with pytest.raises(errors.UniqueViolation):
+            client.execute("INSERT INTO orders (id, status) VALUES (1, 'open')")
+    said = conversation(recordings, grant)
+    lines = [line for line in said.splitlines() if line]
+    assert "private" not in said
+    assert [line[:44] for line in lines] == [
+        "BEGIN",
+        "shop=> SELECT note FROM app.orders WHERE id ",
+        "SELECT 1",
+        "COMMIT",
+        "shop=> DELETE FROM orders;",
+        "ERROR 42501: Stint refused this statement: n",
+        "shop=> INSERT INTO app.orders (id, status) V",
+        "ERROR 23505: duplicate key value violates un",
+        "[stint: its client disconnected]",
+    ]
+
+
+def order(grant, index: int, **values: str):
+    return order_command(
+        grant_id=grant.pk, actor=grant.holder, target="db-1", index=index, values=values, now=clock.now()
+    )
+
+
+def ended(made):
+    """The run of an order, once it has ended."""
+
+    def run():
+        made.refresh_from_db()
+        assert not made.error, made.error
+        return made.run_id and made.run.ended_at
+
+    eventually(run, within=15)
+    return made.run
+
+
+def test_a_statement_from_the_page_runs_once_and_its_rows_are_kept(place, recordings):
+    place.shop.admin("UPDATE app.orders SET status = 'open'")
+    grant = place.grant()
+    run = ended(order(grant, 1, status="paid", id="3"))
+    assert (run.state, run.rows, run.grant_id) == ("done", 2, grant.pk)
+    rows = [
+        json.loads(json.loads(line)[2]) for line in (recordings / run.recording).read_text().splitlines()[1:]
+    ]
+    assert rows == [["id"], ["1"], ["2"]]
+    eventually(lambda: not grant.sessions.filter(closed_at=None).exists(), within=10)
+    assert grant.sessions.get().proof == "page"
+
+
+@pytest.mark.parametrize("allow", [True, False])
+def test_a_statement_from_the_page_waits_for_a_second_person(place, recordings, allow):
+    place.shop.admin("UPDATE app.orders SET note = 'x'")
+    grant = place.grant()
+    made = order(grant, 2, note="from the page", id="1")
+    eventually(lambda: grant.runs.filter(state="held").exists(), within=15)
+    decide_hold(run_id=grant.runs.get().pk, actor=place.world.bob, allow=allow, now=clock.now())
+    run = ended(made)
+    assert run.state == ("done" if allow else "hold_denied")
+    assert place.shop.one("SELECT note FROM app.orders WHERE id = 1") == ("from the page" if allow else "x")
+
+
+def test_more_rows_than_allowed_are_rolled_back_from_the_page_as_well(place, recordings):
+    place.shop.admin("UPDATE app.orders SET status = 'open'")
+    run = ended(order(place.grant(), 1, status="paid", id="9"))
+    assert (run.state, run.recording) == ("failed", "")
+    assert "rolled back" in run.reason
+    assert place.shop.one("SELECT count(*) FROM app.orders WHERE status = 'paid'") == 0
+
+
+def test_a_value_that_is_not_allowed_is_refused_and_recorded(place, recordings):
+    grant = place.grant()
+    with pytest.raises(LineRefused, match="status"):
+        order(grant, 0, status="gone", id="1")
+    eventually(lambda: grant.runs.filter(state="refused").exists(), within=15)
+    assert "'gone'" in grant.runs.get().line
