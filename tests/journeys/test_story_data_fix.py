@@ -37,7 +37,7 @@ def site(place) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("verdict", "note", "printed", "reason"),
     [
-        ("Allow COMMIT", "refunded", "UPDATE 1", "1 row, committed"),
+        ("Allow COMMIT", "refunded", "UPDATE 1", "committed"),
         ("Deny", "y", "Bob denied it", "Denied by a second person: Bob"),
     ],
 )

@@ -45,8 +45,8 @@ async def attempt(
 ) -> Tried:
     """Record an attempt with its decision. Nothing may be sent before this function has returned `allowed`.
 
-    ``order_id`` is the order from a page that led to the attempt. If the call is canceled, the recording in progress finishes, and ``too_late`` is called with the result.
-    Raises StintError.
+    ``order_id`` is the order from a page that led to the attempt. If the call is canceled, the recording in
+    progress finishes, and ``too_late`` is called with the result. Raises StintError.
     """
     if session.id is None:
         raise AssertionError

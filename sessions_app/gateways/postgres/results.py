@@ -1,5 +1,5 @@
-"""Results of statements that were started on a page, kept as recordings: JSON, one row a line, first the names
-of the columns.
+"""Results of statements that were started on a page, kept as recordings: one row a line as JSON, first the
+names of the columns.
 """
 
 from __future__ import annotations

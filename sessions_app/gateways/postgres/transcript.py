@@ -1,5 +1,5 @@
-"""The recording of one connection: its statements, their numbers of rows, errors and notices as text, never the
-rows.
+"""The recording of one connection as text: its statements, their numbers of rows, errors and notices, but
+never the rows.
 """
 
 from __future__ import annotations

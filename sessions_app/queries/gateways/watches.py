@@ -44,5 +44,7 @@ def watchable(run: CommandRun) -> bool:
     been loaded.
     """
     kind = find(run.grant.cluster.kind)
-    recorded = (kind is not None and kind.runs) or run.argv[:1] in _STREAMED or hasattr(run, "order")
+    # The result of a statement is recorded once it is complete.
+    ordered = hasattr(run, "order") and run.grant.cluster.kind != "postgres"
+    recorded = (kind is not None and kind.runs) or run.argv[:1] in _STREAMED or ordered
     return run.state == RunState.RUNNING and recorded

@@ -37,7 +37,8 @@ class RunField:
 @dataclass(frozen=True, slots=True)
 class Runnable:
     """One allowed command, its fields, and the terminal line that runs it. ``copy`` is empty if the command
-    has free parameters. ``form``: the command can be run on the page. ``elsewhere`` is where it runs if it can't.
+    has free parameters. ``form``: the command can be run on the page. ``elsewhere`` is where it runs if it
+    can't.
     """
 
     view: CommandView

@@ -1,4 +1,4 @@
-"""Statements on the page of a grant, as far as this needs no gateway: forms, rows, results and conversations."""
+"""Statements on the page of a grant, without a gateway: forms, rows, results and conversations."""
 
 import csv
 import io

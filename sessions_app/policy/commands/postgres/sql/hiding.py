@@ -49,5 +49,5 @@ def _pieces(raw: bytes, tokens: Any, digest: Callable[[str], str]) -> Iterator[b
 
 
 def _value(source: str) -> str:
-    """Return the value of a plain text constant, which then has the digest that it has where it is allowed."""
+    """Return the value of a plain text constant, so that it has the same digest as where it is allowed."""
     return source[1:-1].replace("''", "'") if source.startswith("'") else source
