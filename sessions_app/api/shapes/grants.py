@@ -14,6 +14,7 @@ from sessions_app.connectors.registry import find
 from sessions_app.models import EndReason, Grant, GrantState, Observed, RunState, Verdict
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.catalog.command_sets import compiled
+from sessions_app.queries.catalog.statement_sets import observed_of
 from sessions_app.queries.gateways.addresses import mcp_address
 
 
@@ -39,14 +40,7 @@ class GrantShape(Shape):
     heartbeat_due_at = Moment(allow_null=True, help_text="When the next heartbeat is due.")
     parameters = serializers.DictField(child=serializers.CharField())
     targets = serializers.SerializerMethodField()
-    observed = Choice(
-        choices=Observed.values,
-        source="cluster.observed",
-        help_text=(
-            "How much activity Stint observes: `all` through a gateway, `some` as the target reports, or"
-            " `nothing`."
-        ),
-    )
+    observed = serializers.SerializerMethodField()
     break_glass = serializers.BooleanField()
     own_incident = serializers.BooleanField(
         source="is_own_incident",
@@ -69,6 +63,13 @@ class GrantShape(Shape):
     reviewed_at = Moment(allow_null=True)
     reviewed_by = serializers.CharField(source="reviewed_by.username", allow_null=True)
     review_note = serializers.CharField()
+
+    @shown_as(Choice(choices=Observed.values))
+    def get_observed(self, grant: Grant) -> str:
+        """How much activity Stint observes: `all` through a gateway, `some` as the target reports, or
+        `nothing`.
+        """
+        return observed_of(grant)
 
     def get_targets(self, grant: Grant) -> list[str]:
         """Names of the targets, sorted."""

@@ -19,6 +19,7 @@ from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.recording import Recorder
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.postgres import wire
+from sessions_app.gateways.postgres.attempts import Attempts
 from sessions_app.gateways.postgres.handling import NOT_SUPPORTED, Handling
 from sessions_app.gateways.postgres.transcript import Transcript
 from sessions_app.gateways.postgres.upstream import Upstream
@@ -97,10 +98,10 @@ class Conversation(Cuttable):
         self._session, self._use = session, session.use
         self._line, self._messages, self._upstream, self._background = line, messages, upstream, begin
         self._handling = Handling(shared, session, to_client=self._to_client, to_target=upstream.writer.write)
-        self._answers, self.attempts = self._handling.answers, self._handling.attempts
+        self._answers, self._attempts = self._handling.answers, self._handling.attempts
         self._handling.on_ready = self._is_ready
         if record is not None:
-            self.attempts.transcript = Transcript(
+            self._attempts.transcript = Transcript(
                 record,
                 prompt=parameters_of(session.use.place).database,
                 hides=session.use.compiled.hides,
@@ -111,11 +112,16 @@ class Conversation(Cuttable):
         self._ended = ""
         self._gone = self._cancels = False
 
+    @property
+    def attempts(self) -> Attempts:
+        """Its statements in the record."""
+        return self._attempts
+
     # The ``User`` interface of its session.
 
     @property
     def _begun(self) -> bool:
-        return any(run.sent and not run.uncommitted for run in self.attempts.open)
+        return any(run.sent and not run.uncommitted for run in self._attempts.open)
 
     @property
     def finish_by(self) -> dt.datetime | None:
@@ -199,7 +205,7 @@ class Conversation(Cuttable):
             said = f"{self._use.grant_ref} has ended" if over else "The connection was closed"
             self._end(ENDED, f"{said}: {self._stopped}.")
         runs = bool(self._answers.expected)
-        self.attempts.finish_all(self._stopped or self._ended or GIVEN_UP)
+        self._attempts.finish_all(self._stopped or self._ended or GIVEN_UP)
         self._background(self._leave(cancel=runs))
         self._keep_transcript(self._stopped or self._ended or GIVEN_UP)
         self._session.leave(self)
@@ -208,7 +214,7 @@ class Conversation(Cuttable):
         asyncio.get_running_loop().call_later(GOODBYE_S, self._line.abort)
 
     def _keep_transcript(self, why: str) -> None:
-        transcript = self.attempts.transcript
+        transcript = self._attempts.transcript
         recording = transcript.close(why) if transcript is not None else None
         if transcript is not None and recording is not None:
             self._reports.send(
@@ -236,8 +242,8 @@ class Conversation(Cuttable):
     def _to_client(self, data: bytes) -> None:
         if not self._line.writer.is_closing():
             self._line.writer.write(data)
-        if self.attempts.transcript is not None:
-            self.attempts.transcript.answered(data)
+        if self._attempts.transcript is not None:
+            self._attempts.transcript.answered(data)
 
     async def _relay(self) -> None:
         """Pass the target's answers to the client. Raises TargetGone."""

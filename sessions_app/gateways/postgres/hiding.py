@@ -18,7 +18,7 @@ _REASONS = {
     "syntax": "it can't be read",
     "statement": "no command allows this statement",
 }
-_FROM_SERVER = re.compile(r"([0-9A-Z]{5}) .*", re.DOTALL)
+_FROM_SERVER = re.compile(r"\A([0-9A-Z]{5}) .*", re.DOTALL)
 
 
 class Hiding:

@@ -59,10 +59,13 @@ class Transcript:
 
     def answered(self, message: bytes) -> None:
         """Add a message that the client gets, unless it is a row or belongs to the protocol."""
-        kind, content = message[:1], message[wire.HEAD :]
+        kind = message[:1]
+        if kind not in _SHOWN:
+            return
+        content = message[wire.HEAD :]
         if kind == wire.COMMAND_COMPLETE:
             self._say(content.rstrip(b"\0").decode(errors="replace"))
-        elif kind in _SHOWN:
+        else:
             said = wire.read_error(content)
             code, text = said.get("C", ""), "" if self._hides else f": {said.get('M', '')}"
             self._say(f"{said.get('S', 'ERROR')} {code}{text}")

@@ -3,6 +3,7 @@ true.
 """
 
 import datetime as dt
+import fcntl
 import hashlib
 import os
 
@@ -136,3 +137,10 @@ def test_what_was_purged_is_not_brought_back_by_a_late_word(world, folder, lost)
     entries = AuditEntry.objects.count()
     report(lost, digest="c" * 64, now=world.now + 401 * DAY)
     assert (acts.fresh(lost).recording_bytes, AuditEntry.objects.count()) == (0, entries)
+
+
+def test_a_file_that_a_gateway_still_writes_is_left_to_it(world, folder, lost):
+    with file_of(folder, lost).open("rb") as writing:
+        fcntl.flock(writing, fcntl.LOCK_SH)
+        assert not recover_recording(run=lost, folder=folder, now=world.now + 2 * MINUTE)
+    assert recover_recording(run=lost, folder=folder, now=world.now + 2 * MINUTE)
