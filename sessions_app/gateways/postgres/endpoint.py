@@ -84,7 +84,9 @@ class PostgresEndpoint:
         )
         shared.node.keep(self._tls.keep(), "postgres-tls")
         self._orders = Orders(
-            shared, "postgres", functools.partial(run_ordered, shared, self._targets, self._begin)
+            shared,
+            "postgres",
+            functools.partial(run_ordered, shared, self._targets, self._rooms, self._begin),
         )
         self._orders.begin()
         await shared.node.lease.renew()

@@ -34,7 +34,7 @@ class PageClient:
     def __init__(self, line: str) -> None:
         self.result = Result()
         self.gone = False
-        self.on_gone: Callable[[], object] = bool
+        self.on_gone: Callable[[], object] = lambda: None
         self._asks = deque([(b"Q", wire.string(line))])
         self._answered = asyncio.Event()
 
@@ -77,7 +77,11 @@ class PageClient:
 
 
 async def run_ordered(
-    shared: Shared, targets: Targets, begin: Callable[[Coroutine[Any, Any, None]], None], claimed: Claimed
+    shared: Shared,
+    targets: Targets,
+    rooms: Rooms,
+    begin: Callable[[Coroutine[Any, Any, None]], None],
+    claimed: Claimed,
 ) -> None:
     """Try the line of an order and run it if allowed. Raises StintError if nothing could be recorded.
 
@@ -88,7 +92,7 @@ async def run_ordered(
     use: StatementUse = used_from(claimed.use, claimed.client_address)
     session: OpenSession[StatementUse] = await open_from_page(shared.node, shared.database, use)
     try:
-        room = await shared.database.run(Rooms().room_for, grant_id=use.grant_id)
+        room = await shared.database.run(rooms.room_for, grant_id=use.grant_id)
         upstream = await targets.connect(use, {})
     except NotConnected as error:
         session.close(str(error))

@@ -86,7 +86,7 @@ def test_a_connection_that_cannot_be_recorded_does_not_go_on(tmp_path, transcrip
     (tmp_path / "file").touch()
     made = transcript(tmp_path / "file")
     made.ran(1)
-    assert failed == ["its recording can't be written: Not a directory"]
+    assert failed == ["its recording can't be written: File exists"]
     assert made.close("done") is None
 
 
