@@ -30,6 +30,7 @@ from sessions_app.queries.requests.offers import Question
 REFUSED, NO_ANSWER = "42501", "57P03"
 LATE = "the database answered too late; nothing was sent"
 NOT_SENT = "nothing was sent"
+_NOTHING = Recording("", "", 0, 0)
 
 
 class NotRun(Exception):
@@ -175,14 +176,14 @@ class Attempts:
     def finish(self, run: Run, state: str, reason: str = "") -> None:
         """Report how a statement ended: ``done``, ``failed`` or ``cut``."""
         self.open.discard(run)
-        recording = (self.kept(run) if state == "done" else None) or Recording("", "", 0, 0)
+        recording, why = self._recording(run) if state == "done" else (_NOTHING, "")
         seconds = round(time.monotonic() - run.began, 3) if run.sent else 0.0
         self._shared.node.registry.reports.send(
             self._session,
             finish_run,
             run_id=run.tried.run_id,
             state=state,
-            reason=self._hiding.failure(reason),
+            reason=self._hiding.failure(reason) or why,
             output_bytes=run.size,
             rows=run.rows if run.sent else None,
             recording=recording.path,
@@ -192,6 +193,13 @@ class Attempts:
             now=self._shared.node.clock.now(),
             plain={"reason": "its result could not be recorded"},
         )
+
+    def _recording(self, run: Run) -> tuple[Recording, str]:
+        """Keep the result of a run, and return its recording, and why there is none."""
+        try:
+            return self.kept(run) or _NOTHING, ""
+        except OSError as error:
+            return _NOTHING, f"its result can't be kept: {error.strerror}"
 
     def finish_all(self, reason: str) -> None:
         """Report every statement that has not ended as cut."""

@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import structlog
-
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.opening import open_from_page
@@ -24,8 +22,6 @@ from sessions_app.operations.sessions.authorize_use import used_from
 from sessions_app.operations.sessions.claim_order import Claimed
 from sessions_app.operations.sessions.proofs.postgres import HolderStatements, StatementUse
 from sessions_app.queries.record.recording_files import Room, Rooms
-
-log = structlog.get_logger(__name__)
 
 
 class PageClient:
@@ -108,12 +104,11 @@ async def run_ordered(
 
 
 def _kept(shared: Shared, use: StatementUse, client: PageClient, run: Run, room: Room) -> Recording | None:
-    """Keep the result of a statement as its recording. Without columns, there is nothing to keep."""
+    """Keep the result of a statement as its recording. Without columns, there is nothing to keep.
+
+    Raises OSError.
+    """
     if not client.result.columns:
         return None
     title = f"{use.grant_ref} {use.holder} on {use.target.name}: {run.tried.line}"
-    try:
-        return write(client.result, use.grant_ref, run.tried.run_id, title, shared.node.clock.now(), room)
-    except OSError as error:
-        log.warning("result.not_kept", run=run.tried.run_id, error=str(error))
-        return None
+    return write(client.result, use.grant_ref, run.tried.run_id, title, shared.node.clock.now(), room)

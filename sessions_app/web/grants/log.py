@@ -385,7 +385,8 @@ def _exit(run: CommandRun) -> str:
         return f", exit {run.exit_status}"
     if run.rows is not None:
         size = f", {filesizeformat(run.output_bytes)}" if run.output_bytes else ""
-        return f": {words.plural(run.rows, 'row')}{size}"
+        why = f", {run.reason}" if run.reason else ""
+        return f": {words.plural(run.rows, 'row')}{size}{why}"
     return f": {run.reason.rstrip('.')}" if run.reason else ""
 
 
