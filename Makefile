@@ -55,7 +55,7 @@ mutants: ## Run mutation tests on the decision code: N=400 mutants, chosen by SE
 	@$(PYTHON) tests/mutants.py
 
 bench: ## Run the benchmarks against their limits; B="ssh stack" runs only those
-	@.ci/bootstrap test
+	@.ci/bootstrap bench
 	$(PYTHON) -m tests.bench $(B)
 
 conformance: ## Run the MCP conformance suites against the gateway; needs npm

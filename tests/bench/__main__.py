@@ -20,6 +20,7 @@ PARTS = (
     "reconciling",
     "gateways",
     "clusters",
+    "statements",
     "stack",
 )
 # These run only when they are named: long benchmarks, and parts of others.

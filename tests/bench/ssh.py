@@ -47,7 +47,7 @@ def run(report: Report) -> None:
 def _logins(report: Report, place: Place) -> None:
     _grant(place)
     took: dict[str, list[float]] = {"gateway": [], "target": []}
-    with _plain_target(place) as target:
+    with plain_target(place) as target:
         commands = {"gateway": place.command("true"), "target": _direct(place, target)}
         for number in range(LOGINS + 2):
             # They alternate in going first.
@@ -64,10 +64,15 @@ def _logins(report: Report, place: Place) -> None:
 
 
 @contextlib.contextmanager
-def _plain_target(place: Place) -> Iterator[SshTarget]:
+def plain_target(place: Place) -> Iterator[SshTarget]:
     """Yield a server like the targets', but with an authorized key instead of an authority."""
     allowed = place.key("alice").with_suffix(".pub")
-    options = [f"AuthorizedKeysFile {allowed}", "StrictModes no", "PermitRootLogin prohibit-password"]
+    options = [
+        f"AuthorizedKeysFile {allowed}",
+        "StrictModes no",
+        "PermitRootLogin prohibit-password",
+        "Subsystem sftp internal-sftp",
+    ]
     with SshTarget([], programs=place.folder, options=options) as target:
         yield target
 

@@ -128,10 +128,23 @@ class Tally:
             known = time.monotonic() - self._known.get(key, float("-inf")) < KNOWN_S
             if not known or self.refusing or (len(self._counts) >= MOST and key not in self._counts):
                 return False
-            self._count(key, use, decision, now)
+        self.count(session_id, use, decision, now)
+        return True
+
+    @property
+    def behind(self) -> bool:
+        """Whether the record does not accept the pending requests, or too many are pending.
+
+        Every request must then be recorded before it passes.
+        """
+        return self.refusing or len(self._counts) >= MOST
+
+    def count(self, session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> None:
+        """Count one request, known or not, without waiting for anything."""
+        with self._lock:
+            self._count((session_id, decision.argv, use.client), use, decision, now)
         if self._thread is None:
             self._start()
-        return True
 
     def knows(self, session_id: int, use: AnyUse, decision: Allowed) -> bool:
         """Whether a request repeats an entry of the last ten minutes."""

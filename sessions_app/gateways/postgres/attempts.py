@@ -1,13 +1,21 @@
 """The statements of one connection in the record: each is recorded before it is sent, and reported when it
 ends.
+
+There is one exception. A read repeats if the record has the same statement on the same connection, whatever
+its values, from the last ten minutes. Repeats are counted when they end, and recorded within a second, each
+with its values (`core/tally.py`). A repeat that takes long, returns much or fails becomes a run of its own.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from broker.kernel import clock
 from broker.kernel.errors import StintError, Unavailable
 from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.attempts import NotReleased, attempt, released
@@ -15,12 +23,13 @@ from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.offered import NOT_TO_BE_ASKED, form_url
 from sessions_app.gateways.core.recording import Recording
 from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.gateways.core.tally import KNOWN_S, Tally
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.hiding import Hiding
 from sessions_app.gateways.postgres.transcript import Transcript
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.proofs.postgres import StatementUse
-from sessions_app.operations.sessions.try_command import Tried
+from sessions_app.operations.sessions.try_command import Tried, try_command
 from sessions_app.policy.commands.answers import Allowed, CompiledSet, Refused
 from sessions_app.policy.commands.postgres.sql.showing import Shown
 from sessions_app.policy.commands.postgres.statement_set import StatementSet
@@ -31,6 +40,10 @@ REFUSED, NO_ANSWER = "42501", "57P03"
 LATE = "the database answered too late; nothing was sent"
 NOT_SENT = "nothing was sent"
 _NOTHING = Recording("", "", 0, 0)
+# Seconds, and bytes of a result. A read that takes longer or returns more is a run of its own.
+SOON_S, SMALL = 1.0, 64 * 1024
+# The maximum number of statements of one connection whose repeats are counted.
+_MOST_KNOWN = 1000
 
 
 class NotRun(Exception):
@@ -45,37 +58,61 @@ class NotRun(Exception):
 class Run:
     """One allowed statement.
 
-    ``rows`` and ``size`` (bytes) count the part of its result that the client has received.
-
-    ``sent``: the target may have received it. ``most`` is the maximum number of rows that it may touch; None
-    for any. ``shown`` is what its hold shows, if its COMMIT is held. ``uncommitted``: it has run, and nothing
-    has been sent that commits it.
+    ``tried`` is None for a repeated read that is only counted. ``rows`` and ``size`` (bytes) count the part
+    of its result that the client has received. ``sent``: the target may have received it. ``uncommitted``: it
+    has run, and nothing has been sent that commits it.
     """
 
-    tried: Tried
-    most: int | None
-    shown: Shown | None = None
+    tried: Tried | None
+    runs: Runs | None
     uncommitted: bool = False
     rows: int = 0
     size: int = 0
     sent: bool = False
     began: float = 0.0
+    # The recording of a repeated read that became a run of its own.
+    becoming: asyncio.Task[None] | None = None
+
+    @property
+    def shown(self) -> Shown | None:
+        """What its hold shows, if its COMMIT is held."""
+        return self.runs.shown if self.runs is not None else None
+
+    @property
+    def most(self) -> int | None:
+        """The maximum number of rows that it may touch; None for any."""
+        return self.runs.max_rows if self.runs is not None else None
 
     def send(self) -> None:
         """Note that the statement is being sent."""
         self.sent, self.began = True, time.monotonic()
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it has returned little, and has not run for long."""
+        return self.size <= SMALL and time.monotonic() - self.began < SOON_S
+
+
+def _only_reads(runs: Runs) -> bool:
+    """Whether repeats of a statement can be counted: it changes nothing, and needs no approval or time."""
+    allowed = runs.allowed
+    return allowed.effect == "read" and not (allowed.hold or allowed.finish_seconds or runs.max_rows)
+
 
 class Attempts:
     """All statements of one connection."""
 
-    def __init__(self, shared: Shared, session: OpenSession[StatementUse]) -> None:
+    def __init__(self, shared: Shared, session: OpenSession[StatementUse], tally: Tally) -> None:
         self._shared, self._session, self._use = shared, session, session.use
+        self._tally = tally
         self._hiding = Hiding(session.use.compiled, session.use.mark)
         # The order from a page that these statements carry out, and what keeps their results.
         self.order_id: int | None = None
         self.transcript: Transcript | None = None
         self.kept: Callable[[Run], Recording | None] = _nothing_kept
+        # When the record last had each small read, by its text with `$n` for its values.
+        self._known: dict[str, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
         # Those that have not ended.
         self.open: set[Run] = set()
 
@@ -122,20 +159,20 @@ class Attempts:
 
         ``say`` shows messages to its holder during the wait.
         """
-        allowed = runs.recorded(self._hiding.digest)
+        allowed = self._recorded(runs)
         try:
             tried = await self._try(allowed.line, allowed)
         except StintError as error:
             raise NotRun(error_of(error)) from error
         if isinstance(tried.decision, Refused):
             raise NotRun(wire.error(REFUSED, f"Stint refused this statement: {tried.message}"))
-        run = Run(tried, runs.max_rows, runs.shown)
+        run = Run(tried, runs)
         self.open.add(run)
         self._note(tried.line)
         if tried.verdict == "held":
             say(tried.message)
-            await self._released(run)
-        if self.transcript is not None:
+            await self._released(run, tried)
+        if self.transcript is not None and run.tried is not None:
             self.transcript.ran(run.tried.run_id)
         return run
 
@@ -143,9 +180,51 @@ class Attempts:
         if self.transcript is not None:
             self.transcript.statement(line)
 
-    async def _released(self, run: Run) -> None:
+    def repeat(self, runs: Runs) -> Run | None:
+        """Begin a read that repeats one in the record. None if the statement must be recorded first."""
+        known_at = self._known.get(runs.text)
+        if known_at is None or not _only_reads(runs) or self._tally.behind:
+            return None
+        if time.monotonic() - known_at > KNOWN_S:
+            del self._known[runs.text]
+            return None
+        metrics.ALLOWED.inc()
+        run = Run(None, runs)
+        self.open.add(run)
+        if self.transcript is not None:
+            self.transcript.statement(self._recorded(runs).line)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SOON_S / 2, self._look)
+        return run
+
+    def _recorded(self, runs: Runs) -> Allowed:
+        return runs.recorded(self._hiding.digest)
+
+    def _look(self) -> None:
+        """Turn repeats that take long into runs of their own."""
+        self._timer = None
+        repeats = [run for run in self.open if run.tried is None and run.becoming is None]
+        for run in repeats:
+            if run.sent and not run.is_small:
+                self._become_run(run)
+        if repeats:
+            self._timer = asyncio.get_running_loop().call_later(SOON_S / 2, self._look)
+
+    def _become_run(self, run: Run) -> None:
+        if run.runs is not None:
+            self._known.pop(run.runs.text, None)
+            run.becoming = asyncio.create_task(self._made_run(run, self._recorded(run.runs)))
+
+    async def _made_run(self, run: Run, allowed: Allowed) -> None:
+        # If this fails, for example because the grant has ended meanwhile, the read is counted.
+        with contextlib.suppress(StintError):
+            run.tried = await self._shared.database.run(
+                _record, use=self._use, session_id=self._session.id, allowed=allowed
+            )
+
+    async def _released(self, run: Run, tried: Tried) -> None:
         try:
-            run.tried = await released(self._shared, self._use, run.tried)
+            run.tried = await released(self._shared, self._use, tried)
         except NotReleased as error:
             if error.state == "held":
                 self.finish(run, "failed", error.message)
@@ -176,6 +255,31 @@ class Attempts:
     def finish(self, run: Run, state: str, reason: str = "") -> None:
         """Report how a statement ended: ``done``, ``failed`` or ``cut``."""
         self.open.discard(run)
+        now = self._shared.node.clock.now()
+        if run.tried is None and run.becoming is None and (state == "failed" or run.size > SMALL):
+            self._become_run(run)
+        if run.tried is None and run.becoming is None:
+            self._count(run, now)
+        elif run.becoming is None:
+            self._learn(run, state)
+            self._report(run, state, reason, now)
+        else:
+            run.becoming.add_done_callback(lambda _: self._report(run, state, reason, now))
+
+    def _learn(self, run: Run, state: str) -> None:
+        if state == "done" and run.runs is not None and run.sent and run.is_small and _only_reads(run.runs):
+            self._known[run.runs.text] = time.monotonic()
+            if len(self._known) > _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+
+    def _count(self, run: Run, now: dt.datetime) -> None:
+        if run.runs is None or self._session.id is None:
+            raise AssertionError
+        self._tally.count(self._session.id, self._use, self._recorded(run.runs), now)
+
+    def _report(self, run: Run, state: str, reason: str, now: dt.datetime) -> None:
+        if run.tried is None:
+            return self._count(run, now)
         recording, why = self._recording(run) if state == "done" else (_NOTHING, "")
         seconds = round(time.monotonic() - run.began, 3) if run.sent else 0.0
         self._shared.node.registry.reports.send(
@@ -190,9 +294,10 @@ class Attempts:
             recording_digest=recording.digest,
             recording_bytes=recording.file_bytes,
             exchanged={"rows": run.rows, "seconds": seconds},
-            now=self._shared.node.clock.now(),
+            now=now,
             plain={"reason": "its result could not be recorded"},
         )
+        return None
 
     def _recording(self, run: Run) -> tuple[Recording, str]:
         """Keep the result of a run, and return its recording, and why there is none."""
@@ -215,6 +320,10 @@ class Attempts:
 
         asked = question or named
         return form_url(self._use.holder_id, self._use.cluster, asked)
+
+
+def _record(*, use: StatementUse, session_id: int, allowed: Allowed) -> Tried:
+    return try_command(use=use, session=session_id, line=allowed.line, decision=allowed, now=clock.now())
 
 
 def _nothing_kept(run: Run) -> None:

@@ -18,12 +18,13 @@ from sessions_app.gateways.core.cuttable import Cuttable
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.recording import Recorder
 from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.attempts import Attempts
 from sessions_app.gateways.postgres.handling import NOT_SUPPORTED, Handling
 from sessions_app.gateways.postgres.transcript import Transcript
 from sessions_app.gateways.postgres.upstream import Upstream
-from sessions_app.gateways.postgres.wire import Closed, ProtocolError
+from sessions_app.gateways.postgres.wire import Closed, Gathered, ProtocolError
 from sessions_app.operations.sessions.keep_conversation import keep_conversation
 from sessions_app.operations.sessions.proofs.postgres import StatementUse
 
@@ -88,6 +89,7 @@ class Conversation(Cuttable):
         line: Client,
         messages: Incoming,
         upstream: Upstream,
+        tally: Tally,
         begin: Callable[[Coroutine[Any, Any, None]], None],
         record: Callable[[int], Recorder] | None = None,
     ) -> None:
@@ -97,7 +99,8 @@ class Conversation(Cuttable):
         super().__init__()
         self._session, self._use = session, session.use
         self._line, self._messages, self._upstream, self._background = line, messages, upstream, begin
-        self._handling = Handling(shared, session, to_client=self._to_client, to_target=upstream.writer.write)
+        self._out, self._up = Gathered(line.writer), Gathered(upstream.writer)
+        self._handling = Handling(shared, session, tally, to_client=self._to_client, to_target=self._up.write)
         self._answers, self._attempts = self._handling.answers, self._handling.attempts
         self._handling.on_ready = self._is_ready
         if record is not None:
@@ -210,6 +213,7 @@ class Conversation(Cuttable):
         self._keep_transcript(self._stopped or self._ended or GIVEN_UP)
         self._session.leave(self)
         self._session.close(self._stopped or ("the holder disconnected" if self._gone else "done"))
+        self._out.flush()
         self._line.writer.close()
         asyncio.get_running_loop().call_later(GOODBYE_S, self._line.abort)
 
@@ -231,7 +235,8 @@ class Conversation(Cuttable):
     async def _leave(self, *, cancel: bool) -> None:
         """Close the connection to the target, and cancel a statement that still runs there."""
         with contextlib.suppress(OSError, RuntimeError):
-            self._upstream.writer.write(wire.TERMINATE)
+            self._up.write(wire.TERMINATE)
+            self._up.flush()
             self._upstream.writer.close()
         if cancel:
             await self._upstream.cancel()
@@ -240,8 +245,7 @@ class Conversation(Cuttable):
     # Between both sides
 
     def _to_client(self, data: bytes) -> None:
-        if not self._line.writer.is_closing():
-            self._line.writer.write(data)
+        self._out.write(data)
         if self._attempts.transcript is not None:
             self._attempts.transcript.answered(data)
 

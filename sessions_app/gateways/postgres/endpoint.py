@@ -26,6 +26,7 @@ from sessions_app.gateways.core.options import WebOptions
 from sessions_app.gateways.core.orders import Orders
 from sessions_app.gateways.core.recording import Recorder
 from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.core.tls import POSTGRESQL, Tls
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.admission import NotAdmitted
@@ -45,6 +46,8 @@ _LISTEN_BACKLOG = 512
 # Seconds from the TLS handshake to the proof of a token.
 LOGIN_S = 15.0
 _KEY_BYTES = 8
+# Seconds to record the counted reads at the end of the process.
+COUNTED_S = 1.0
 
 
 class PostgresEndpoint:
@@ -59,6 +62,7 @@ class PostgresEndpoint:
         # By the key with which a client can cancel a statement on its connection.
         self._conversations: dict[bytes, Conversation] = {}
         self._arrivals: Arrivals | None = None
+        self._tally = Tally()
         self._listener: asyncio.Server | None = None
         self._rooms = Rooms()
         self._orders: Orders | None = None
@@ -98,7 +102,10 @@ class PostgresEndpoint:
             self._listener.close()
 
     async def close(self) -> None:
-        """Stop listening immediately, and drop every connection. The node has already cut the sessions."""
+        """Stop listening immediately, and drop every connection. The node has already cut the sessions.
+
+        Counted reads are recorded, unless the database is unavailable.
+        """
         self.drain()
         if self._arrivals is not None:
             self._arrivals.close()
@@ -110,6 +117,10 @@ class PostgresEndpoint:
             line.abort()
         for task in list(self._tasks):
             task.cancel()
+        if self._arrivals is not None:
+            with contextlib.suppress(TimeoutError, StintError):
+                async with asyncio.timeout(COUNTED_S):
+                    await self._shared.database.run(self._tally.stop)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -192,6 +203,7 @@ class PostgresEndpoint:
             line,
             proven.messages,
             upstream,
+            self._tally,
             self._begin,
             functools.partial(_recorder, use, shared.node.clock.now, room),
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.answers import IDLE, NOT_RUN, Expected
 from sessions_app.gateways.postgres.attempts import NOT_SENT, NotRun, Run
@@ -43,11 +44,12 @@ class Handling(Sending):
         self,
         shared: Shared,
         session: OpenSession[StatementUse],
+        tally: Tally,
         *,
         to_client: Callable[[bytes], None],
         to_target: Callable[[bytes], None],
     ) -> None:
-        super().__init__(shared, session, to_client=to_client, to_target=to_target)
+        super().__init__(shared, session, tally, to_client=to_client, to_target=to_target)
         self._session, self._use = session, session.use
         self._ready = asyncio.Event()
         self._names = Named()
@@ -151,6 +153,10 @@ class Handling(Sending):
 
     async def _begin(self, runs: Runs) -> Run:
         """Record a statement and wait for its approval. Raises NotRun."""
+        repeated = self.attempts.repeat(runs)
+        if repeated is not None:
+            self.finish_by, self.finish_seconds = None, 0
+            return repeated
         try:
             run = await self.wait(self.attempts.begin(runs, self.say))
         except Canceled as error:
@@ -159,7 +165,7 @@ class Handling(Sending):
             raise NotRun(error.answer) from None
         self._session.check()
         self.finish_by, self.finish_seconds = None, 0
-        if runs.allowed.finish_seconds:
+        if runs.allowed.finish_seconds and run.tried is not None:
             self.finish_by, self.finish_seconds = run.tried.deadline, runs.allowed.finish_seconds
         return run
 

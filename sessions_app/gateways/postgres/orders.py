@@ -12,6 +12,7 @@ from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.opening import open_from_page
 from sessions_app.gateways.core.recording import Recording
 from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.attempts import Run
 from sessions_app.gateways.postgres.conversation import Conversation
@@ -75,6 +76,7 @@ class PageClient:
 async def run_ordered(
     shared: Shared,
     targets: Targets,
+    tally: Tally,
     rooms: Rooms,
     begin: Callable[[Coroutine[Any, Any, None]], None],
     claimed: Claimed,
@@ -97,7 +99,7 @@ async def run_ordered(
         session.close("it could not be opened")
         raise
     client = PageClient(claimed.line)
-    talk = Conversation(shared, session, client, client, upstream, begin)
+    talk = Conversation(shared, session, client, client, upstream, tally, begin)
     talk.attempts.order_id = claimed.order_id
     talk.attempts.kept = lambda run: _kept(shared, use, client, run, room)
     await talk.run()

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.postgres import wire
 from sessions_app.gateways.postgres.answers import NOT_RUN, Answers, Expected
 from sessions_app.gateways.postgres.attempts import Attempts
@@ -33,12 +34,13 @@ class Sending:
         self,
         shared: Shared,
         session: OpenSession[StatementUse],
+        tally: Tally,
         *,
         to_client: Callable[[bytes], None],
         to_target: Callable[[bytes], None],
     ) -> None:
         self.to_client, self.to_target = to_client, to_target
-        self.attempts = Attempts(shared, session)
+        self.attempts = Attempts(shared, session, tally)
         self.answers = Answers(self.attempts, to_client, self._is_ready)
         self._waiting: asyncio.Future[Any] | None = None
 

@@ -247,7 +247,7 @@ class Place(Running):
         return False
 
 
-def _files(shop: Shop) -> dict[str, str]:
+def _files(shop: Shop, commands: str) -> dict[str, str]:
     tls = (
         {"sslmode": "verify-full", "sslrootcert": shop.server.authority}
         if shop.server.authority
@@ -272,7 +272,7 @@ def _files(shop: Shop) -> dict[str, str]:
         "extension": {"times": 2, "by": "1h", "approvals": "none"},
     }
     return {
-        "command-sets/fix-orders.yaml": accepted(COMMAND_SET),
+        "command-sets/fix-orders.yaml": accepted(COMMAND_SET + commands),
         "command-sets/set-notes.yaml": accepted(WITH_SECRET),
         "clusters/shop.yaml": yaml.safe_dump(cluster),
         "policies/shop-work.yaml": json.dumps(policy),
@@ -286,33 +286,52 @@ def postgres_place(
     *,
     major: int = 0,
     change: Callable[[dict[str, str]], dict[str, str]] = dict,
+    settings: dict[str, str] | None = None,
 ) -> Iterator[Place]:
     """Run a server and the gateway in front of it in a new database until the block ends.
 
-    ``major`` is the server's version, by default the newest. ``change`` changes the gateway's environment.
+    ``major`` is the server's version, by default the newest. ``change`` changes the gateway's environment, and
+    ``settings`` are more of the server's.
     """
     from broker.kernel import clock
 
     with (
         fresh_database(blocker) as database,
         temporary_state_dir("stint-pg-") as state,
-        PostgresServer(state, major or majors()[-1]) as server,
+        PostgresServer(state, major or majors()[-1], settings) as server,
     ):
         clock.sync()
-        shop, port = set_up(server), free_port()
-        shop.admin(TABLES)
-        world = make_world(clock.now())
-        world.catalog.update(_files(shop))
-        world.apply(now=clock.now())
-        own = {
-            "STINT_GATEWAY_PUBLIC_URL": f"https://localhost:{port}",
-            "STINT_STATE_DIR": str(folder / "state"),
-        }
-        (folder / "state").mkdir(mode=0o700, exist_ok=True)
-        place = Place(world, shop, folder, change({**database.env, **own}), port)
-        try:
-            place.start()
+        with gateway_before(server, make_world(clock.now()), change(database.env), folder) as place:
             yield place
-        finally:
-            place.stop(signal.SIGTERM)
-        assert "Traceback" not in place.log.read_text(), place.log.read_text()
+
+
+@contextlib.contextmanager
+def gateway_before(
+    server: PostgresServer,
+    world: World,
+    env: dict[str, str],
+    folder: Path,
+    *,
+    tables: str = "",
+    commands: str = "",
+) -> Iterator[Place]:
+    """Run the gateway in front of a server, with a shop on it, in the current database until the block ends.
+
+    ``tables`` is SQL that adds to the shop, and ``commands`` are YAML that adds to the command set.
+    """
+    from broker.kernel import clock
+
+    shop, port = set_up(server), free_port()
+    shop.admin(tables + TABLES)
+    world.catalog.update(_files(shop, commands))
+    world.apply(now=clock.now())
+    state = folder / "state"
+    state.mkdir(mode=0o700, exist_ok=True)
+    own = {"STINT_GATEWAY_PUBLIC_URL": f"https://localhost:{port}", "STINT_STATE_DIR": str(state)}
+    place = Place(world, shop, folder, {**env, **own}, port)
+    try:
+        place.start()
+        yield place
+    finally:
+        place.stop(signal.SIGTERM)
+    assert "Traceback" not in place.log.read_text(), place.log.read_text()

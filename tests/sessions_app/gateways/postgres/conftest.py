@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.sessions_app.gateways.core.conftest import pytest_pyfunc_call  # noqa: F401  # coroutine tests
 from tests.support.servers.postgres_place import Place, postgres_place
 from tests.support.servers.postgres_server import majors
 
