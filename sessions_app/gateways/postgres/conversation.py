@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from broker.kernel.errors import StintError
+from broker.kernel.gathering import Gathering
 from sessions_app.connectors.postgres.parameters import parameters_of
 from sessions_app.gateways.core.cuttable import Cuttable
 from sessions_app.gateways.core.endpoint import Shared
@@ -24,7 +25,7 @@ from sessions_app.gateways.postgres.attempts import Attempts
 from sessions_app.gateways.postgres.handling import NOT_SUPPORTED, Handling
 from sessions_app.gateways.postgres.transcript import Transcript
 from sessions_app.gateways.postgres.upstream import Upstream
-from sessions_app.gateways.postgres.wire import Closed, Gathered, ProtocolError
+from sessions_app.gateways.postgres.wire import Closed, ProtocolError
 from sessions_app.operations.sessions.keep_conversation import keep_conversation
 from sessions_app.operations.sessions.proofs.postgres import StatementUse
 
@@ -99,7 +100,7 @@ class Conversation(Cuttable):
         super().__init__()
         self._session, self._use = session, session.use
         self._line, self._messages, self._upstream, self._background = line, messages, upstream, begin
-        self._out, self._up = Gathered(line.writer), Gathered(upstream.writer)
+        self._out, self._up = Gathering(line.writer), Gathering(upstream.writer)
         self._handling = Handling(shared, session, tally, to_client=self._to_client, to_target=self._up.write)
         self._answers, self._attempts = self._handling.answers, self._handling.attempts
         self._handling.on_ready = self._is_ready
@@ -213,8 +214,7 @@ class Conversation(Cuttable):
         self._keep_transcript(self._stopped or self._ended or GIVEN_UP)
         self._session.leave(self)
         self._session.close(self._stopped or ("the holder disconnected" if self._gone else "done"))
-        self._out.flush()
-        self._line.writer.close()
+        self._out.close()
         asyncio.get_running_loop().call_later(GOODBYE_S, self._line.abort)
 
     def _keep_transcript(self, why: str) -> None:
@@ -236,8 +236,7 @@ class Conversation(Cuttable):
         """Close the connection to the target, and cancel a statement that still runs there."""
         with contextlib.suppress(OSError, RuntimeError):
             self._up.write(wire.TERMINATE)
-            self._up.flush()
-            self._upstream.writer.close()
+            self._up.close()
         if cancel:
             await self._upstream.cancel()
         self._upstream.abort()

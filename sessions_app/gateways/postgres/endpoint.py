@@ -90,7 +90,9 @@ class PostgresEndpoint:
         self._orders = Orders(
             shared,
             "postgres",
-            functools.partial(run_ordered, shared, self._targets, self._rooms, self._begin),
+            functools.partial(
+                run_ordered, shared, self._targets, self._tally, self._rooms, self._begin
+            ),
         )
         self._orders.begin()
         await shared.node.lease.renew()

@@ -60,28 +60,6 @@ class Messages:
         return kind, content
 
 
-class Gathered:
-    """Sends everything that is written in one turn of the event loop at once. With TLS, each of these messages
-    would otherwise be a record of its own.
-    """
-
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer, self._loop = writer, asyncio.get_running_loop()
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        """Send data, after this turn."""
-        if not self._parts:
-            self._loop.call_soon(self.flush)
-        self._parts.append(data)
-
-    def flush(self) -> None:
-        """Send now, unless the connection is closing."""
-        parts, self._parts = self._parts, []
-        if parts and not self._writer.is_closing():
-            self._writer.write(b"".join(parts))
-
-
 class Fields:
     """Reads the fields of one message's content, in order. Every method raises ProtocolError."""
 

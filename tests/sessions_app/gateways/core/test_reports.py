@@ -108,6 +108,9 @@ async def test_a_report_is_told_with_all_that_it_says_and_without_the_plain_word
     assert await desk.reports.wait(seconds=1) is True
     assert taking.tried == [{"reason": "it said so", "session_id": 5}]
     assert desk.delivered == [1]
+    desk.send("a", "two", ends_more=False)
+    assert await desk.reports.wait(seconds=1) is True
+    assert (desk.taken, desk.delivered) == (["one", "two"], [1])
 
 
 async def test_a_report_waits_for_those_before_it_on_its_chain_and_for_no_others(desk):

@@ -81,7 +81,9 @@ class Connection:
             registry=SimpleNamespace(reports=self.record), clock=SimpleNamespace(now=lambda: None)
         )
         shared = SimpleNamespace(database=self.record, node=node)
-        self.attempts = Attempts(shared, SimpleNamespace(id=1, use=None), self.tally)  # type: ignore[arg-type]
+        self.attempts = Attempts(
+            shared, SimpleNamespace(id=1, use=None, grant=SimpleNamespace(over="")), self.tally
+        )  # type: ignore[arg-type]
 
     async def begin(self, one: Runs) -> Run:
         run = self.attempts.repeat(one) or await self.attempts.begin(one, lambda _: None)
