@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncssh
 
+from broker.kernel.gathering import Gathering
 from sessions_app.connectors.base import ConnectorError, TargetSpec
 from sessions_app.connectors.ssh.certificates import Credential, mint
 from sessions_app.connectors.ssh.options import CLOSED, HOST_CERTIFICATES, HOST_KEYS
@@ -44,6 +45,9 @@ class _Client(asyncssh.SSHClient):
     def __init__(self, credential: Callable[[], Awaitable[Credential]]) -> None:
         self._credential: Callable[[], Awaitable[Credential]] | None = credential
         self.authenticated = False
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        gather(conn)
 
     async def public_key_auth_requested(self) -> list[asyncssh.SSHKeyPair] | None:  # type: ignore[override]  # awaitable
         # A second request means that the certificate was refused. A retry would only earn the gateway a
@@ -181,6 +185,14 @@ CLIENT_OPTIONS: dict[str, Any] = {
     "login_timeout": 0,
     "client_version": "Stint",
 }
+
+
+def gather(connection: asyncssh.SSHConnection) -> None:
+    """Let a new connection send the packets of one turn of the event loop at once. The library sends two for
+    each piece of data.
+    """
+    transport = connection._transport  # noqa: SLF001  # no public way
+    connection._transport = Gathering(transport)  # type: ignore[assignment,arg-type]  # noqa: SLF001
 
 
 def cut(connection: asyncssh.SSHClientConnection) -> None:

@@ -38,7 +38,8 @@ _GET = (
     '[ -r "./$name" ] || no denied; exec 4<"./$name"; '
     '[ "$(readlink "$fd")" = "$path" ] || no changed; '
     "set -- $(stat -L -c '%f %s %Y' \"$fd\"); case $1 in 8???) ;; *) no special ;; esac; "
-    '[ "$2" -le "$most" ] || no large; echo "ok $2 $3"; exec head -c "$2" <&4'
+    '[ "$2" -le "$most" ] || no large; echo "ok $2 $3"; '
+    'exec dd bs=128K count="$2" iflag=count_bytes status=none <&4'
 )
 _LIST = (
     f"{_COMMON}most=$1; [ -r . ] || no denied; echo ok; "
@@ -47,7 +48,8 @@ _LIST = (
     '[ "$most" -gt 0 ] || { show "$@"; printf "more\\0"; exit 0; }; most=$((most - 1)); '
     'set -- "$@" "./$file"; [ $# -lt 200 ] || { show "$@"; set --; }; done; show "$@"; printf "end\\0"'
 )
-# The input ends with a commit. Without a valid one, as after a lost connection, nothing is published.
+# The input ends with a commit. Without a valid one, as after a lost connection, nothing is published. With
+# `nocache`, dd starts to write to the disk at once, so that less is left for the sync.
 _PUT = (
     f"{_COMMON}{_PATH}temp=./$1 most=$2 mode=$3 replace=$4 token=$5 want=$6; "
     '[ -d "./$name" ] && no special; if [ "$replace" = yes ]; then '
@@ -56,12 +58,14 @@ _PUT = (
     '[ -w . ] || no denied; [ ! -e "$temp" ] && [ ! -L "$temp" ] || no temporary; '
     "umask 077; set -C; trap 'rm -f -- \"$temp\"' EXIT; trap 'exit 143' TERM HUP INT; "
     'exec 4>"$temp"; echo ok; '
-    f'head -c "$((most + {COMMIT} + 1))" >&4 || no write; size=$(($(stat -L -c %s "$fd") - {COMMIT})); '
+    f'dd bs=256K count="$((most + {COMMIT} + 1))" iflag=fullblock,count_bytes '
+    "oflag=nocache status=none >&4 || no write; "
+    f'size=$(($(stat -L -c %s "$fd") - {COMMIT})); '
     f'[ "$size" -ge 0 ] || no incomplete; [ "$size" -le "$most" ] || no large; '
     f'commit=$(tail -c {COMMIT} "$fd" | tr -c "0-9a-f" x); digest=$(printf %s "$commit" | cut -c 65-); '
     '[ "$(printf %s "$commit" | cut -c -64 | tr -d "\\n" | sha256sum)" = "$token  -" ] || no incomplete; '
     'truncate -s "$size" "$fd" || no write; '
-    'sync "$fd" || no write; found=$(sha256sum <"$fd"); found=${found%% *}; '
+    'sync "$fd" & found=$(sha256sum <"$fd"); wait $! || no write; found=${found%% *}; '
     '[ "$found" = "$digest" ] || no digest; [ -z "$want" ] || [ "$found" = "$want" ] || no digest; '
     'chmod "$mode" "$fd" && sync "$fd" || no write; '
     'if [ "$replace" = yes ]; then mv -fT -- "$temp" "./$name" || no write; '

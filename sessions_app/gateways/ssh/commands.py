@@ -19,6 +19,7 @@ from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.marks import CannotWrap, run_mark
 from sessions_app.connectors.ssh.connection import Errand, cut
 from sessions_app.connectors.ssh.connector import sweep_target
+from sessions_app.connectors.ssh.options import LONGEST_PACKET
 from sessions_app.connectors.ssh.wrapper import force_command
 from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.first import try_first
@@ -270,7 +271,9 @@ class CommandExecution:
         self._target = target = TargetSession(self._io, recorder)
         try:
             self._check()
-            await connection.create_session(lambda: target, "stint", encoding=None)
+            await connection.create_session(
+                lambda: target, "stint", encoding=None, max_pktsize=LONGEST_PACKET
+            )
             if isinstance(tried.decision, Allowed) and tried.decision.finish_seconds:
                 self._finish_by = tried.deadline
                 self._finish_seconds = tried.decision.finish_seconds

@@ -13,7 +13,8 @@ import structlog
 
 from accounts.queries import KeyHolder, identity_by_fingerprint
 from broker.kernel.errors import Unavailable
-from sessions_app.connectors.ssh.options import CLOSED
+from sessions_app.connectors.ssh.connection import gather
+from sessions_app.connectors.ssh.options import CLOSED, FAST_CIPHERS, LONGEST_PACKET
 from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.registry import OpenSession, Registry, User
 from sessions_app.gateways.core.unproven import Unproven
@@ -65,6 +66,9 @@ SERVER_OPTIONS: dict[str, Any] = {
     "keepalive_interval": KEEPALIVE_INTERVAL,
     "keepalive_count_max": KEEPALIVE_COUNT,
     "server_version": "Stint",
+    "encryption_algs": list(FAST_CIPHERS),
+    # Fewer and larger packets take less CPU.
+    "max_pktsize": LONGEST_PACKET,
 }
 
 
@@ -121,6 +125,7 @@ class Connection(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._conn = conn
+        gather(conn)
         self._admissions.connections.add(self)
         self._address = str((conn.get_extra_info("peername") or ("",))[0])
         _acknowledge_at_once(conn)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
 
@@ -56,6 +57,27 @@ class NotTransferred(Exception):
     def __init__(self, word: str, why: str) -> None:
         super().__init__(why)
         self.word, self.why = word, why
+
+
+class _Digest:
+    """The SHA-256 of large pieces, computed in another thread."""
+
+    # One thread keeps the pieces in order.
+    _thread = ThreadPoolExecutor(1, thread_name_prefix="sha256")
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._last: Future[None] | None = None
+
+    def update(self, data: bytes) -> None:
+        """Add a piece."""
+        self._last = self._thread.submit(self._sha256.update, data)
+
+    def hexdigest(self) -> str:
+        """Return the digest of all pieces, after a moment if some are still to be added."""
+        if self._last is not None:
+            self._last.result()
+        return self._sha256.hexdigest()
 
 
 class Stream:
@@ -177,7 +199,7 @@ class FileTransfer(CommandExecution):
         super().__init__(parts, session, line, decision, self.stream)
         self._helper: Helper | None = None
         self._transfer: Transfer | None = decision.transfer if isinstance(decision, Allowed) else None
-        self._sent, self._sent_sha256 = 0, hashlib.sha256()
+        self._sent, self._sent_sha256 = 0, _Digest()
         # The word and clause of a failure that the gateway itself has found.
         self._fault: tuple[str, str] | None = None
         # Its run in the record, from the decision to the report.
@@ -342,8 +364,9 @@ class FileTransfer(CommandExecution):
         if self._transfer.direction == "list":
             return about
         down = self._transfer.direction == "get"
-        count, sha256 = (self.stream.count, self.stream.sha256) if down else (self._sent, self._sent_sha256)
-        return {**about, "bytes": count, "sha256": sha256.hexdigest()}
+        if down:
+            return {**about, "bytes": self.stream.count, "sha256": self.stream.sha256.hexdigest()}
+        return {**about, "bytes": self._sent, "sha256": self._sent_sha256.hexdigest()}
 
     async def _sweep(self, tried: Tried) -> None:
         """Remove the files that a cut upload may have left.

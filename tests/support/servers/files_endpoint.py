@@ -97,8 +97,8 @@ class FilesEndpoint(SSHEndpoint):
         try:
             receiving.stdin.write(_reads(f"{self.folder}/logs/{name}"))
             receiving.stdin.flush()
-            eventually(lambda: on_target(size) or receiving.poll() is not None)
-            yield Flood(self.place.port, before, lambda: bool(on_target(size)))
+            eventually(lambda: on_target(f"count={size}") or receiving.poll() is not None)
+            yield Flood(self.place.port, before, lambda: bool(on_target(f"count={size}")))
         finally:
             receiving.kill()
             receiving.wait()

@@ -94,7 +94,7 @@ def new_tag() -> int:
     return next(_numbers)
 
 
-def tagged(tag: int) -> list[int]:
+def tagged(tag: int | str) -> list[int]:
     """Return the ids of the processes with the tag among their arguments."""
     word = str(tag).encode()
     # Called many times a second while a test waits, so as cheap as possible.
@@ -102,7 +102,7 @@ def tagged(tag: int) -> list[int]:
     return [pid for pid in pids if word in _words(pid).split(b"\0")]
 
 
-def on_target(tag: int) -> list[int]:
+def on_target(tag: int | str) -> list[int]:
     """Return those of a command on a target, without the client's."""
     return [pid for pid in tagged(tag) if not _words(pid).startswith(b"ssh\0")]
 
