@@ -80,6 +80,7 @@ READS = {
         sessions_app.operations.grants.lock_to_end.lock_to_end
         accounts.operations.lock_person.lock_person
         sessions_app.operations.requests.limit_requests.limit_requests
+        sessions_app.operations.sessions.return_charges.return_charges
         sessions_app.operations.sessions.limit_holds.limit_holds"""
     ),
     "starts other processes, each of which records its acts": "manage.py:up manage.py:demo manage.py:serve",

@@ -45,6 +45,7 @@ _WORDS = {
     "silent": "heartbeat missed",
     "parent_ended": "parent grant ended",
     "restored": "database restored from a backup",
+    "budget_used": "budget used up",
 }
 _COLORS = {
     "active": "green",

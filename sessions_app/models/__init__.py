@@ -2,6 +2,7 @@
 
 from sessions_app.models.authority import SigningKey
 from sessions_app.models.bookmark import Bookmark, BookmarkPage
+from sessions_app.models.budget_use import BudgetUse
 from sessions_app.models.catalog import (
     Cluster,
     ClusterGroupObjectPermission,
@@ -77,6 +78,7 @@ __all__ = [
     "Asks",
     "Bookmark",
     "BookmarkPage",
+    "BudgetUse",
     "Cluster",
     "ClusterGroupObjectPermission",
     "ClusterUserObjectPermission",

@@ -37,6 +37,7 @@ class EndReason(models.TextChoices):
     SILENT = "silent", "Heartbeat missed"
     PARENT_ENDED = "parent_ended", "Parent grant ended"
     RESTORED = "restored", "Database restored from a backup"
+    BUDGET_USED = "budget_used", "Budget used up"
 
 
 def why_over(reason: str) -> str:
@@ -183,8 +184,7 @@ class Grant(models.Model):
     # to this run no longer count.
     held_at = models.DateTimeField(null=True, blank=True)
     deviations_after = models.BigIntegerField(default=0, db_default=0)
-    # The heartbeat interval in seconds, and the deadline for the next heartbeat. If it is missed, the grant
-    # ends.
+    # The heartbeat interval in seconds, and the next heartbeat's deadline. Missing it ends the grant.
     heartbeat_seconds = models.PositiveIntegerField(null=True, blank=True)
     heartbeat_due_at = models.DateTimeField(null=True, blank=True)
     warned_at = models.DateTimeField(null=True, blank=True)

@@ -5,6 +5,7 @@ Real nginx with Stint's own snippet, the real web process, the worker's own task
 webhooks.
 """
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
@@ -18,13 +19,18 @@ from sessions_app.connectors.http.snippets import Site, snippet
 from sessions_app.operations.notifications.deliver_webhooks import deliver_webhooks
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from sessions_app.operations.notifications.send_notices import send_notices
+from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.queries.grants.receipts import receipt
 from tests.conftest import fresh_database
 from tests.support.browser.site import serve
+from tests.support.servers.mcp_client import client_of
+from tests.support.servers.mcp_place import mcp_place
 from tests.support.servers.nginx import Application, Nginx, application, nginx
 from tests.support.servers.receiver import SECRET, Receiver, endpoint, receiver, webhook_file
 from tests.support.waits import eventually
 from tests.support.world.acts import events, last
 from tests.support.world.api_site import PROXY_KEY, token_of
+from tests.support.world.mcp_site import mail_files
 from tests.support.world.world import World, make_world
 
 FILES = {
@@ -188,3 +194,61 @@ def test_prices_are_asked_and_the_third_thing_else_ends_it(office, mailoutbox, c
     assert ended["data"]["details"]["reason"] == "deviation"
     assert (ended["data"]["holder"], ended["data"]["workflow"]) == ("robot", task.ref)
     assert "90000" not in json.dumps([came.json for came in told])
+
+
+# The assistant may order from the supplier that the request names, within a budget.
+ORDERS = """
+name: desk-mail
+kind: mcp
+summary: Order from the supplier of one request
+risk: high
+parameters:
+  request: {pattern: "T-[0-9]{1,8}"}
+commands:
+  - tool: look_up
+    arguments: {id: "{request}"}
+    effect: read
+  - tool: send_mail
+    arguments:
+      to: {from: result, fields: [look_up.requester.email]}
+      text: {pattern: "[0-9]{1,4}([.][0-9]{2})?"}
+    sinks: [to]
+    budget: [{sum: text, most: 500}]
+    effect: change
+examples:
+  allow: ['look_up {"id": "T-42"}']
+  refuse: ['send_mail {"to": "eve@shop"}']
+"""
+
+
+def test_orders_go_to_the_supplier_of_the_request_and_beyond_the_budget_only_with_a_person(
+    processes, django_db_setup, django_db_blocker, tmp_path
+):
+    files = {**mail_files(), "command-sets/desk-mail.yaml": ORDERS}
+    with mcp_place(django_db_blocker, tmp_path, files=files) as place:
+        grant, raw = place.client(command_set="desk-mail", parameters={"request": "T-42"})
+
+        def play(*calls: tuple[str, dict[str, str]]) -> list[str]:
+            async def made() -> list[Any]:
+                async with client_of(place.url, raw.token) as client:
+                    return [(await client.call_tool(*call)).structured_content for call in calls]
+
+            return [one.get("code") or one.get("error") or "made" for one in asyncio.run(made())]
+
+        def order(to: str, amount: str) -> tuple[str, dict[str, str]]:
+            return "send_mail", {"to": to, "text": amount}
+
+        supplier, elsewhere = "eve@shop", "mallory@evil"
+        assert play(order(supplier, "10"), ("look_up", {"id": "T-42"})) == ["from_result", "made"]
+        said = play(order(supplier, "400.50"), order(elsewhere, "1"), order(supplier, "99.50"))
+        assert said == ["made", "from_result", "made"]
+
+        # The next order waits with the reason, and is made once Bob has allowed it.
+        assert play(order(supplier, "0.01")) == ["held"]
+        run = grant.runs.get(state="held")
+        assert "held because text 0.01 is beyond the budget (500 of 500 used)" in run.notes
+        decide_hold(run_id=run.pk, actor=place.world.bob, allow=True, now=clock.now())
+        assert play(order(supplier, "0.01"), order(supplier, "0.02")) == ["made", "held"]
+        assert [call for call in place.desk.calls if call[0] == "send_mail"] == [("send_mail", supplier)] * 3
+        (budget,) = receipt(grant, clock.now())["budgets"]
+        assert budget["says"] == "text: 500.01 of 500 used"

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from rest_framework import serializers
 
+from broker.kernel import clock
 from sessions_app.api.fields import Choice, Moment, Shape, shown_as
 from sessions_app.api.shapes.catalog import EFFECTS, CommandShape
 from sessions_app.api.shapes.requests import VersionRefShape
@@ -16,6 +17,7 @@ from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.catalog.command_sets import compiled
 from sessions_app.queries.catalog.statement_sets import observed_of
 from sessions_app.queries.gateways.addresses import mcp_address
+from sessions_app.queries.grants.budgets import plain_budgets
 
 
 class GrantShape(Shape):
@@ -76,6 +78,19 @@ class GrantShape(Shape):
         return sorted(target.name for target in grant.targets.all())
 
 
+class BudgetShape(Shape):
+    """One budget, and how much of it is used. Amounts are decimal numbers as text."""
+
+    command = serializers.CharField(help_text="The command; empty for all commands together.")
+    measure = Choice(choices=["calls", "sum", "bytes", "rows"])
+    name = serializers.CharField(help_text="What is added up; empty for other measures.")
+    used = serializers.CharField()
+    most = serializers.CharField()
+    per = Choice(choices=["grant", "hour"], help_text="Counted over the whole grant, or the last 60 minutes.")
+    then = Choice(choices=["hold", "refuse", "end"], help_text="What happens to a run beyond it.")
+    says = serializers.CharField()
+
+
 class GrantDetailShape(GrantShape):
     """A grant, with what it allows and how to use it."""
 
@@ -84,12 +99,18 @@ class GrantDetailShape(GrantShape):
         help_text="The longest time that a run may continue after the end."
     )
     connect = serializers.SerializerMethodField(help_text="What to enter on each target.")
+    budgets = serializers.SerializerMethodField()
 
     @shown_as(CommandShape(many=True))
     def get_commands(self, grant: Grant) -> Any:
         """Commands that the approvers kept."""
         views = describe(compiled(grant.command_set_version, grant.parameters, grant.commands))
         return CommandShape(views, many=True).data
+
+    @shown_as(BudgetShape(many=True))
+    def get_budgets(self, grant: Grant) -> Any:
+        """Limits on all runs together, and how much of them is used."""
+        return BudgetShape(plain_budgets(grant, clock.now()), many=True).data
 
     def get_connect(self, grant: Grant) -> list[str]:
         """One ssh command for each target, or the URL of an MCP server; empty if the credential contains the
@@ -131,6 +152,7 @@ class RunShape(Shape):
         help_text="Clauses about the decision, one per line, such as where a value came from."
     )
     untrusted = serializers.BooleanField(help_text="The result can contain text from outsiders.")
+    over_budget = serializers.BooleanField(help_text="It was held because a budget is used up.")
     tried_at = Moment()
     started_at = Moment(allow_null=True)
     deadline = Moment(allow_null=True)
@@ -368,6 +390,7 @@ class ReceiptShape(Shape):
     state = Choice(choices=GrantState.values)
     approved = ReceiptApprovedShape()
     compared = ComparisonShape()
+    budgets = BudgetShape(many=True)
     run = ReceiptRunShape(many=True)
     refused = ReceiptRefusedShape(many=True)
     sessions = ReceiptSessionShape(many=True)

@@ -30,6 +30,7 @@ from sessions_app.operations.catalog.apply_catalog import Plan, apply_catalog
 from sessions_app.operations.catalog.publish_command_set import key_of, publish_command_set
 from sessions_app.operations.catalog.save_draft import save_draft
 from sessions_app.policy.commands.answers import CompileError, Refused
+from sessions_app.policy.commands.budgets import say_budgets
 from sessions_app.policy.commands.kinds import compile_open, decide
 from sessions_app.queries.catalog.command_sets import compiled, document_of
 
@@ -148,6 +149,7 @@ def _tried(version: CommandSetVersion, line: str, parameters: dict[str, str] | N
             "nearest": decision.nearest,
             "code": decision.code,
         }
+    budgets = say_budgets(budget for _, budget in usable.budgets_of(decision.index))
     return {
         "verdict": "held" if decision.hold else "allowed",
         "version": version.number,
@@ -156,7 +158,7 @@ def _tried(version: CommandSetVersion, line: str, parameters: dict[str, str] | N
         "effect": decision.effect,
         "finish_seconds": decision.finish_seconds,
         "matched": decision.matched,
-        "notes": decision.notes,
+        "notes": [*decision.notes, *(f"budget: {text}" for text in budgets)],
         "reason": "",
         "nearest": None,
         "code": None,

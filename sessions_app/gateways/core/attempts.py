@@ -24,8 +24,8 @@ U = TypeVar("U", bound=AnyUse)
 
 
 class NotReleased(Exception):
-    """A held attempt may not run. The state is `held` (no one can approve it), `denied`, `lapsed` or `over`,
-    with the reason.
+    """A held attempt may not run. The state is `held` (no one can approve it), `denied`, `lapsed`, `over`, or
+    `beyond` (its budget), with the reason.
     """
 
     def __init__(self, state: str, message: str) -> None:
@@ -73,9 +73,12 @@ async def released(shared: Shared, use: AnyUse, tried: Tried) -> Tried:
         try:
             hold = await shared.database.run(_hold, run_id=tried.run_id)
             if hold.state == "allowed":
-                return await shared.database.run(
+                made = await shared.database.run(
                     _release, use=use, run_id=tried.run_id, line=tried.line, decision=tried.decision
                 )
+                if isinstance(made.decision, Refused):
+                    raise NotReleased("beyond", made.message)
+                return made
         except Unavailable:
             await asyncio.sleep(1)
             continue

@@ -13,6 +13,7 @@ from aiohttp import ClientError, web
 from broker.kernel.errors import StintError
 from broker.kernel.problems import problem
 from sessions_app.gateways.core import metrics
+from sessions_app.gateways.core.allowance import Allowance
 from sessions_app.gateways.core.aside import aside
 from sessions_app.gateways.core.attempts import NotReleased, attempt, released
 from sessions_app.gateways.core.bodies import of_the_client
@@ -90,6 +91,7 @@ class Exchange(Cuttable):
         self._room = contextlib.ExitStack()
         self._relay: Relay | None = None
         self._run_id: int | None = None
+        self._allowance: Allowance | None = None
         self._counted = False
         self._unread: HeadRefused | None = None
         self._recording = asyncio.Lock()
@@ -156,6 +158,7 @@ class Exchange(Cuttable):
             self._body.content = ABSENT
             tried = await self._released(tried)
         self._run_id = tried.run_id
+        self._allowance = Allowance(self._parts.shared.database, tried)
         return await self._carry_out(decision)
 
     def _is_known(self, decision: Allowed) -> bool:
@@ -168,13 +171,11 @@ class Exchange(Cuttable):
         )
 
     def _ordinary(self, decision: Allowed) -> bool:
-        """Whether the request only reads, ends by itself, needs no approval, and has its whole body in its
-        line.
-        """
+        """Whether it only reads and ends, needs no approval or budget, and has its body in its line."""
         rule = decision.command.allows
         if rule is None or decision.effect != "read" or isinstance(self._body, Passed):
             return False
-        return not (rule.hold or rule.stream or rule.websocket)
+        return not (rule.hold or rule.stream or rule.websocket or rule.budget or self._use.compiled.budget)
 
     async def _repeat(self, decision: Allowed) -> web.StreamResponse:
         """Forward a repeated small read.
@@ -323,6 +324,7 @@ class Exchange(Cuttable):
             self._body,
             rule,
             lambda small: self._record(decision, small),
+            self._allowance,
         )
         longest = rule.response.time if rule.response else None
         try:
@@ -381,6 +383,7 @@ class Exchange(Cuttable):
             reason=self._report.reason,
             output_bytes=exchanged["answer_bytes"] if exchanged else 0,
             exchanged=exchanged,
+            unused=self._allowance.unused if self._allowance else {},
             now=self._parts.shared.node.clock.now(),
             plain={"reason": "the result could not be recorded"},
         )

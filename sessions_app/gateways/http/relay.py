@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 
 from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.parameters import parameters_of
+from sessions_app.gateways.core.allowance import BEYOND, Allowance
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.core.direct import Answer, media_in
 from sessions_app.gateways.core.heads import answered
@@ -58,10 +59,13 @@ class Relay:
         body: Body,
         rule: HTTPRequest,
         record: Record,
+        allowance: Allowance | None,
     ) -> None:
-        """``record`` is called before anything is sent to the client."""
+        """``record`` is called before anything is sent to the client. ``allowance`` limits what is sent, if a
+        budget does.
+        """
         self._upstream, self._asked, self._place, self._body, self._rule = upstream, asked, place, body, rule
-        self._record = record
+        self._record, self._allowance = record, allowance
         self.begun: web.StreamResponse | None = None
         self.sent = False
         self.status = 0
@@ -202,8 +206,12 @@ class Relay:
         self._events = media_in(answer) == EVENTS
         if not self._events and 0 < length_of(answer) <= SMALL and self._asked.method != "HEAD":
             return await self._pass_whole(answer, headers)
+        if self._asked.method != "HEAD":
+            # A response that is known to be too large is withheld before it begins.
+            await self._afford(max(0, length_of(answer)), reserve=True)
         await self._begin(begin(answer, headers), None if self._asked.method != "HEAD" else 0)
         async for piece in pieces(answer, self._most):
+            await self._afford(len(piece))
             await self._write(piece)
         return await self._end()
 
@@ -211,9 +219,18 @@ class Relay:
         """Relay a small response together with its head in one write, which takes half the time."""
         # As long as its Content-Length, which is within the limit.
         data = await answer.read()
+        await self._afford(len(data))
         self._in.take(data)
         await self._begin(web.Response(status=answer.status, headers=headers, body=data), len(data))
         return await self._end()
+
+    async def _afford(self, size: int, *, reserve: bool = False) -> None:
+        """Count what is about to be sent against the budget, or only reserve it. Raises Withheld."""
+        if self._allowance is None:
+            return
+        take = self._allowance.reserve if reserve else self._allowance.take
+        if not await take(size=size):
+            raise Withheld(BEYOND, 403)
 
     def _check(self, answer: Answer) -> None:
         if answer.status < 200:
@@ -230,6 +247,7 @@ class Relay:
             await self._begin(web.StreamResponse(status=answer.status, headers=picked_headers(headers)), 0)
             return await self._end()
         data = await picked(answer, fields, self._most)
+        await self._afford(len(data))
         begun = web.StreamResponse(status=answer.status, headers=picked_headers(headers))
         begun.content_type, begun.content_length = "application/json", len(data)
         await self._begin(begun, len(data))

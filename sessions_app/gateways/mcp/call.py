@@ -11,6 +11,7 @@ from broker.kernel.errors import StintError
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.mcp import wire
 from sessions_app.connectors.mcp.wire import Message
+from sessions_app.gateways.core.allowance import BEYOND, Allowance
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.mcp.answers import Answer
 from sessions_app.gateways.mcp.asked import Asked, check_parameters
@@ -24,6 +25,7 @@ from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.try_call import Waiting, try_call
 from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.budgets import BUDGET_USED
 from sessions_app.policy.commands.json_values.bodies import Json
 from sessions_app.policy.commands.mcp.decide import DecidedCall, decided
 from sessions_app.queries.grants.tokens import UNKNOWN, tokens_now
@@ -50,6 +52,7 @@ class Call:
         self._name, self._arguments = name, arguments
         self._call = decided(use.compiled, name, arguments)
         self._run: int | None = None
+        self._allowance: Allowance | None = None
         self._trying: asyncio.Future[Tried | Waiting] | None = None
 
     async def run(self) -> Message:
@@ -112,24 +115,32 @@ class Call:
 
     async def _make(self, tried: Tried, tool: Message) -> Message:
         self._run = tried.run_id
+        self._allowance = allowance = Allowance(self._database, tried)
         try:
-            message = await forward(self._held, self._asked, self._answer, tool, self._arguments)
+            message = await forward(self._held, self._asked, self._answer, tool, self._arguments, allowance)
         except ConnectorError as error:
             sent = isinstance(error, Unanswered)
             await self._finish("cut" if sent else "failed", error.message, 0)
             code = "unanswered" if sent else "not_made"
             return _result(stopped(self._use.grant_ref, error.message, code, run=tried.run_id))
         state, why = _outcome(message)
+        size = len(wire.dump(message))
+        if not await allowance.take(size=size, exact=True):
+            message, size, why = _result(self._beyond(tried)), 0, f"{BEYOND}; {WITHHELD}"
         result = message.get("result")
-        if isinstance(result, dict) and self._name in self._use.compiled.fields:
+        if size and isinstance(result, dict) and self._name in self._use.compiled.fields:
             # Before the client gets the result: the next call may use what it returned.
             await self._database.run(
                 _keep, use=self._use, run_id=tried.run_id, tool=self._name, result=result
             )
-        ended = await self._finish(state, why, len(wire.dump(message)))
+        ended = await self._finish(state, why, size)
         if ended:
             raise Over(ended)
         return message
+
+    def _beyond(self, tried: Tried) -> Message:
+        why = f"{BEYOND}. The call was made, but {WITHHELD}."
+        return stopped(self._use.grant_ref, why, BUDGET_USED, run=tried.run_id)
 
     async def _finish(self, state: str, why: str, size: int) -> str:
         """Record how the call ended. Return why its result must be withheld; empty if it need not be."""
@@ -139,6 +150,7 @@ class Call:
             state=state,
             reason=why,
             size=size,
+            unused=self._allowance.unused if self._allowance else {},
             credential_id=self._use.credential_id,
         )
         return self._held.why if self._held.over.is_set() else ended
@@ -229,8 +241,10 @@ def _keep(*, use: CallUse, run_id: int, tool: str, result: Message) -> None:
     keep_results(use=use, run_id=run_id, tool=tool, result=result, now=clock.now())
 
 
-def _finish(*, run_id: int, state: str, reason: str, size: int, credential_id: int) -> str:
+def _finish(
+    *, run_id: int, state: str, reason: str, size: int, unused: dict[str, int], credential_id: int
+) -> str:
     now = clock.now()
-    finish_run(run_id=run_id, state=state, reason=reason, output_bytes=size, now=now)
+    finish_run(run_id=run_id, state=state, reason=reason, output_bytes=size, unused=unused, now=now)
     token = tokens_now([credential_id], now).get(credential_id)
     return UNKNOWN if token is None else "" if token.live else token.why

@@ -12,12 +12,16 @@ from urllib.parse import urlencode
 from django.conf import settings
 
 from accounts.models import Identity
+from broker.kernel import clock
 from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.mcp.answers import text_result
+from sessions_app.models import Grant
 from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.try_call import Waiting
 from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING
 from sessions_app.policy.commands.answers import Refused
+from sessions_app.policy.commands.budgets import BUDGET_USED
+from sessions_app.queries.grants.budgets import plain_budgets
 from sessions_app.queries.grants.tokens import ENDS_OF_TOKENS
 from sessions_app.queries.requests.offers import offers
 
@@ -38,6 +42,9 @@ def refusal(use: CallUse, refused: Refused, line: str) -> Message:
     }
     if refused.nearest:
         told["nearest"] = refused.nearest
+    if refused.code == BUDGET_USED:
+        grant = Grant.objects.select_related("command_set_version").get(pk=use.grant_id)
+        told["budgets"] = plain_budgets(grant, clock.now())
     how = ""
     offer = None if refused.code in _NOT_TO_BE_ASKED else _offer(use, line)
     if offer is not None:

@@ -25,6 +25,7 @@ from sessions_app.policy import references
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.catalog.command_sets import compiled
 from sessions_app.queries.gateways.addresses import mcp_address
+from sessions_app.queries.grants.budgets import plain_budgets
 from sessions_app.queries.requests.offers import offers
 
 MOST = 50
@@ -150,17 +151,17 @@ def _offers(who: Identity, asked: Wanted, _now: dt.datetime) -> Did:
     return "\n".join(lines) or "You can't request any access.", {"may_ask_for": told}
 
 
-def _grants(who: Identity, _asked: Nothing, _now: dt.datetime) -> Did:
+def _grants(who: Identity, _asked: Nothing, now: dt.datetime) -> Did:
     own = Grant.objects.visible_to(who).filter(holder=who).not_ended()
     found = own.select_related("cluster", "command_set_version__command_set", "workflow").order_by("-pk")[
         :MOST
     ]
-    told = [_grant(grant) for grant in found]
+    told = [_grant(grant, now) for grant in found]
     lines = (f"{one['grant']} on {one['cluster']}, {one['state']} until {one['expires_at']}" for one in told)
     return "\n".join(lines) or "You hold no grants.", {"grants": told}
 
 
-def _grant(grant: Grant) -> dict[str, Any]:
+def _grant(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     views = describe(compiled(grant.command_set_version, grant.parameters, grant.commands))
     told = {
         "grant": grant.ref,
@@ -171,6 +172,7 @@ def _grant(grant: Grant) -> dict[str, Any]:
         "held": grant.held_at is not None,
         "workflow": grant.workflow.ref if grant.workflow else None,
         "allows": [view.text for view in views if not view.denies],
+        "budgets": plain_budgets(grant, now),
     }
     address = mcp_address(grant.cluster)
     return {**told, "mcp_url": address} if address else told

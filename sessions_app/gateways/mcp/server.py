@@ -10,6 +10,7 @@ from sessions_app.connectors.mcp import wire
 from sessions_app.connectors.mcp.conversation import Conversation, SessionLost
 from sessions_app.connectors.mcp.upstream import Unreached
 from sessions_app.connectors.mcp.wire import Message
+from sessions_app.gateways.core.allowance import Allowance
 from sessions_app.gateways.mcp.answers import Answer
 from sessions_app.gateways.mcp.asked import Asked
 from sessions_app.gateways.mcp.uses import OpenUse
@@ -50,7 +51,12 @@ async def _begun(held: OpenUse, lost: Conversation | None = None) -> Conversatio
 
 
 async def forward(
-    held: OpenUse, asked: Asked, answer: Answer, tool: Message, arguments: Mapping[str, Any]
+    held: OpenUse,
+    asked: Asked,
+    answer: Answer,
+    tool: Message,
+    arguments: Mapping[str, Any],
+    allowance: Allowance,
 ) -> Message:
     """Make an allowed call, relay the messages sent during the call, and return the response.
 
@@ -58,11 +64,11 @@ async def forward(
     """
     talk = await _begun(held)
     try:
-        return await _forward(talk, held, asked, answer, tool, arguments)
+        return await _forward(talk, held, asked, answer, tool, arguments, allowance)
     except SessionLost:
         # The server had no such session, so it did nothing with the call.
         talk = await _begun(held, lost=talk)
-        return await _forward(talk, held, asked, answer, tool, arguments)
+        return await _forward(talk, held, asked, answer, tool, arguments, allowance)
 
 
 async def _forward(
@@ -72,6 +78,7 @@ async def _forward(
     answer: Answer,
     tool: Message,
     arguments: Mapping[str, Any],
+    allowance: Allowance,
 ) -> Message:
     params = {"name": tool["name"], "arguments": dict(arguments), **_about_the_call(asked.params)}
     headers = wire.parameter_headers(tool.get("inputSchema"), arguments) if talk.modern else {}
@@ -85,7 +92,7 @@ async def _forward(
             if "id" in message:
                 # Sampling, elicitation, roots: this gateway forwards no requests to the client.
                 await _decline(talk, message)
-            elif _is_progress(message, mine):
+            elif _is_progress(message, mine) and await allowance.take(size=len(wire.dump(message))):
                 await answer.note(message)
     except (Unanswered, Unreached, SessionLost):
         raise

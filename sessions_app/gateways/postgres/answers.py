@@ -95,6 +95,12 @@ class Answers:
         """Expect one more answer."""
         self.expected.append(one)
 
+    async def afford(self, kind: bytes, content: bytes) -> None:
+        """Count a row against its budget before it is handled. Raises StintError."""
+        run = self.expected[0].run if kind == wire.DATA_ROW and self.expected else None
+        if run is not None and run.allowance is not None and not run.beyond:
+            run.beyond = not await run.allowance.take(size=len(content), rows=1)
+
     def take(self, kind: bytes, content: bytes) -> None:
         """Handle one message of the target. Raises ProtocolError."""
         if kind == wire.STATUS:
@@ -128,7 +134,7 @@ class Answers:
     def _counted(self, one: Expected, run: Run, kind: bytes, shown: bytes, content: bytes) -> None:
         if kind == wire.DATA_ROW:
             run.rows, run.size = run.rows + 1, run.size + max(0, len(shown) - wire.HEAD)
-            if run.most is not None and run.rows > run.most:
+            if run.beyond or (run.most is not None and run.rows > run.most):
                 # The statement is refused once it has ended. No one sees more rows than it may touch.
                 return
         elif kind == wire.COMMAND_COMPLETE:

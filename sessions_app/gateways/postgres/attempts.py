@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from broker.kernel import clock
 from broker.kernel.errors import StintError, Unavailable
 from sessions_app.gateways.core import metrics
+from sessions_app.gateways.core.allowance import Allowance
 from sessions_app.gateways.core.attempts import NotReleased, attempt, released
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.offered import NOT_TO_BE_ASKED, form_url
@@ -60,7 +61,8 @@ class Run:
 
     ``tried`` is None for a repeated read that is only counted. ``rows`` and ``size`` (bytes) count the part
     of its result that the client has received. ``sent``: the target may have received it. ``uncommitted``: it
-    has run, and nothing has been sent that commits it.
+    has run, and nothing has been sent that commits it. ``beyond``: its result is beyond the budget, so that
+    no more of it passes, and it is rolled back.
     """
 
     tried: Tried | None
@@ -70,6 +72,8 @@ class Run:
     size: int = 0
     sent: bool = False
     began: float = 0.0
+    allowance: Allowance | None = None
+    beyond: bool = False
     # The recording of a repeated read that became a run of its own.
     becoming: asyncio.Task[None] | None = None
 
@@ -83,6 +87,11 @@ class Run:
         """The maximum number of rows that it may touch; None for any."""
         return self.runs.max_rows if self.runs is not None else None
 
+    @property
+    def limited(self) -> bool:
+        """Whether its number of rows is checked before its client gets the end of its result."""
+        return self.most is not None or self.allowance is not None
+
     def send(self) -> None:
         """Note that the statement is being sent."""
         self.sent, self.began = True, time.monotonic()
@@ -91,12 +100,6 @@ class Run:
     def is_small(self) -> bool:
         """Whether it has returned little, and has not run for long."""
         return self.size <= SMALL and time.monotonic() - self.began < SOON_S
-
-
-def _only_reads(runs: Runs) -> bool:
-    """Whether repeats of a statement can be counted: it changes nothing, and needs no approval or time."""
-    allowed = runs.allowed
-    return allowed.effect == "read" and not (allowed.hold or allowed.finish_seconds or runs.max_rows)
 
 
 class Attempts:
@@ -172,6 +175,8 @@ class Attempts:
         if tried.verdict == "held":
             say(tried.message)
             await self._released(run, tried)
+        if run.tried is not None and run.tried.counts:
+            run.allowance = Allowance(self._shared.database, run.tried)
         if self.transcript is not None and run.tried is not None:
             self.transcript.ran(run.tried.run_id)
         return run
@@ -183,7 +188,7 @@ class Attempts:
     def repeat(self, runs: Runs) -> Run | None:
         """Begin a read that repeats one in the record. None if the statement must be recorded first."""
         known_at = self._known.get(runs.text)
-        if known_at is None or not _only_reads(runs) or self._tally.behind:
+        if known_at is None or not self._only_reads(runs) or self._tally.behind:
             return None
         if time.monotonic() - known_at > KNOWN_S:
             del self._known[runs.text]
@@ -221,6 +226,21 @@ class Attempts:
             run.tried = await self._shared.database.run(
                 _record, use=self._use, session_id=self._session.id, allowed=allowed
             )
+
+    def counts(self, runs: Runs) -> bool:
+        """Whether budgets count the results of a statement."""
+        budgets = self._use.compiled.budgets_of(runs.allowed.index)
+        return any(one.measure in ("bytes", "rows") for _, one in budgets)
+
+    def _only_reads(self, runs: Runs) -> bool:
+        """Whether repeats of a statement can be counted together.
+
+        It changes nothing, needs no approval or time, and has no budget.
+        """
+        allowed, compiled = runs.allowed, self._use.compiled
+        if allowed.effect != "read" or allowed.hold or allowed.finish_seconds or runs.max_rows:
+            return False
+        return not (compiled.counts and compiled.budgets_of(allowed.index))
 
     async def _released(self, run: Run, tried: Tried) -> None:
         try:
@@ -267,7 +287,7 @@ class Attempts:
             run.becoming.add_done_callback(lambda _: self._report(run, state, reason, now))
 
     def _learn(self, run: Run, state: str) -> None:
-        if state == "done" and run.runs is not None and run.sent and run.is_small and _only_reads(run.runs):
+        if state == "done" and run.runs is not None and run.sent and run.is_small and self._only_reads(run.runs):
             self._known[run.runs.text] = time.monotonic()
             if len(self._known) > _MOST_KNOWN:
                 del self._known[next(iter(self._known))]
@@ -294,6 +314,8 @@ class Attempts:
             recording_digest=recording.digest,
             recording_bytes=recording.file_bytes,
             exchanged={"rows": run.rows, "seconds": seconds},
+            unused=run.allowance.unused if run.allowance else {},
+            sent=run.sent,
             now=now,
             plain={"reason": "its result could not be recorded"},
             # Before the grant's end, nothing waits for the end of a statement.

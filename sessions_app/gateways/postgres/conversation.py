@@ -252,7 +252,9 @@ class Conversation(Cuttable):
         """Pass the target's answers to the client. Raises TargetGone."""
         try:
             while True:
-                self._answers.take(*await self._upstream.messages.next())
+                kind, content = await self._upstream.messages.next()
+                await self._answers.afford(kind, content)
+                self._answers.take(kind, content)
                 await self._line.writer.drain()
         except (Closed, OSError) as error:
             if self._line.gone:

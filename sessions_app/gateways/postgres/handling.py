@@ -13,6 +13,7 @@ import datetime as dt
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from sessions_app.gateways.core.allowance import BEYOND
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.gateways.core.tally import Tally
@@ -186,7 +187,7 @@ class Handling(Sending):
             if change is None:
                 return self._failed(run)
         expected = Expected("execute", run=run, hidden=portal.hidden)
-        if run is None or limit or (run.most is None and self._gate.block != "own" and change is None):
+        if run is None or limit or not (run.limited or self._gate.block == "own" or change is not None):
             self.send(wire.execute(portal.name, limit), expected)
             return True
         if change is not None:
@@ -194,8 +195,7 @@ class Handling(Sending):
         tag = await self.answer(wire.execute(portal.name), expected)
         if tag is None:
             return False
-        if run.most is not None and run.rows > run.most:
-            why = f"it touched {run.rows} rows, and may touch at most {run.most}"
+        if why := await _over_limit(run):
             self.attempts.finish(run, "failed", f"{why}; rolled back")
             self.refuse(
                 wire.error("42501", f"Stint refused this statement: {why}. Its transaction is rolled back.")
@@ -348,7 +348,7 @@ class Handling(Sending):
             return self.refuse(_unknown_portal(name))
         runs = portal.does if isinstance(portal.does, Runs) else None
         if runs is not None and (portal.run not in self.attempts.open or portal.run in self._gate.held):
-            if limit and (runs.max_rows is not None or runs.shown):
+            if limit and (runs.max_rows is not None or runs.shown or self.attempts.counts(runs)):
                 hint = "Read all rows at once."
                 return self.refuse(wire.error(NOT_SUPPORTED, "Row limits are unsupported here.", hint=hint))
             try:
@@ -362,6 +362,16 @@ class Handling(Sending):
         del content
         fields.end()
         self.send(wire.FLUSH)
+
+
+async def _over_limit(run: Run) -> str:
+    """Return, as a clause, why a statement that has ended must be rolled back; empty if it need not be."""
+    if run.most is not None and run.rows > run.most:
+        return f"it touched {run.rows} rows, and may touch at most {run.most}"
+    if run.allowance is not None and not run.beyond:
+        # Rows that it changed, but did not return.
+        run.beyond = not await run.allowance.take(rows=max(0, run.rows - run.allowance.rows), exact=True)
+    return BEYOND if run.beyond else ""
 
 
 def _unknown_statement(name: str) -> bytes:

@@ -35,11 +35,14 @@ def notify_people_of_hold(
     """Notify these people of a held command. ``again`` is a reminder."""
     until = run.hold_lapses_at or now
     what = _commit(run.held_commit) if hasattr(run, "held_commit") else f"run {run.line}"
+    # A hold that its command does not require needs its reason.
+    note = run.notes.rpartition("\n")[2]
+    why = f"{note[:1].upper()}{note[1:]}. " if run.over_budget and run.notes else ""
     notify_approvers(
         people=people,
         event=Event.COMMAND_HELD,
         subject=f"{run.grant.holder} is waiting to {what} on {run.target}",
-        body=lambda say: f"{run.grant.ref}. Allow it once or deny it before {say.moment(until)}.",
+        body=lambda say: f"{run.grant.ref}. {why}Allow it once or deny it before {say.moment(until)}.",
         path=f"/grants/{run.grant.ref}/",
         of=run,
         now=now,

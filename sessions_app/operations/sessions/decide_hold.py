@@ -17,7 +17,7 @@ from sessions_app.queries.requests.deciders import may_not_decide_in
 
 
 class OnlyOnce(Conflict):
-    """Only tool calls can be allowed for the rest of a grant. Allow the command once."""
+    """Only tool calls within their budget can be allowed for the rest of a grant. Allow the command once."""
 
     code = "only_once"
 
@@ -46,6 +46,8 @@ def decide_hold(
             raise AlreadyDecided("The command is no longer waiting.", hint="The holder can try it again.")
         if for_grant and run.grant.cluster.kind != "mcp":
             raise OnlyOnce("Only tool calls can be allowed for the rest of a grant.", hint="Allow it once.")
+        if for_grant and run.over_budget:
+            raise OnlyOnce("Each call beyond the budget needs its own approval.", hint="Allow it once.")
         run.decided_by, run.decided_at = actor, now
         run.allowed_for_grant = allow and for_grant
         if not allow:

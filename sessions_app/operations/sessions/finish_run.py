@@ -14,6 +14,7 @@ from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.cut_unfinished import UNFINISHED, record_finished
 from sessions_app.operations.record.recover_recording import take_recording
+from sessions_app.operations.sessions.return_charges import return_charges
 
 _ENDS = (RunState.DONE, RunState.CUT, RunState.FAILED)
 _WRITTEN = (
@@ -27,6 +28,7 @@ _WRITTEN = (
     "recording_digest",
     "recording_bytes",
     "reason",
+    "charges",
 )
 # The greatest value that the column holds. SSH sends an exit status as four unsigned bytes.
 _GREATEST_STATUS = 2**31 - 1
@@ -54,6 +56,8 @@ def finish_run(
     recording_bytes: int = 0,
     reason: str = "",
     exchanged: Mapping[str, Json] | None = None,
+    unused: Mapping[str, int] | None = None,
+    sent: bool = False,
     now: dt.datetime,
 ) -> None:
     """Record how a command ended, with the SHA-256 digest and the size of its recording.
@@ -64,6 +68,9 @@ def finish_run(
     over does not change, except that a recording is added if its gateway was lost. ``state`` is `done` (the
     command exited, even with an error), `cut` (it was terminated, or its end is unknown) or `failed` (nothing
     was sent to the target). Anything else raises ValueError.
+
+    ``unused`` is how many bytes and rows were reserved of budgets and not used. A run that failed counts only
+    if ``sent``: the target received it, and reported an error.
     """
     end = RunState(state)
     if end not in _ENDS:
@@ -88,6 +95,8 @@ def finish_run(
         run.output_bytes, run.recording, run.recording_digest = output_bytes, recording, recording_digest
         run.recording_bytes, run.rows = recording_bytes, rows
         run.reason = recordable(reason)
+        if run.charges:
+            return_charges(run=run, unsent=end == RunState.FAILED and not sent, unused=unused or {}, now=now)
         run.save(update_fields=_WRITTEN)
         record_finished(run=run, exchanged=exchanged, now=now)
 

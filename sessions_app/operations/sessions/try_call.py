@@ -77,11 +77,13 @@ def _once(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) ->
 def _record(
     use: CallUse, session_id: int, line: str, decision: Allowed | Refused, now: dt.datetime
 ) -> Tried | Waiting:
-    if isinstance(decision, Allowed) and decision.hold:
+    if isinstance(decision, Allowed) and (decision.hold or use.compiled.counts):
+        # A call beyond a budget can be held too.
         before = _before(use, decision, now)
         if before is not None:
             return _again(use, before, line, decision, now)
-        decision = _as_allowed_before(use, decision)
+        if decision.hold:
+            decision = _as_allowed_before(use, decision)
     return try_command(use=use, session=session_id, line=line, decision=decision, now=now)
 
 

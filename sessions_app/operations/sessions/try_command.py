@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,14 +14,16 @@ from broker.audit.record import Json, record
 from broker.kernel.errors import Conflict
 from broker.kernel.postgresql.prepared import prepared
 from broker.kernel.text import MAX_STORED, has_redaction, recordable, recordable_line, recordable_words
-from sessions_app.models import CommandOrder, CommandRun, RunState
+from sessions_app.models import CommandOrder, CommandRun, Grant, RunState
 from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.notifications.notify_of_hold import notify_of_hold
 from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of, place_of
+from sessions_app.operations.sessions.charge_run import Charged, charge_run
 from sessions_app.operations.sessions.limit_holds import limit_holds
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.sessions.open_session import Opening, add_session, lock_live, lock_open
 from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.budgets import BUDGET_USED
 
 HOLD_LASTS = dt.timedelta(minutes=5)
 WAITS = "This command is waiting for approval, for at most 5 minutes."
@@ -48,7 +51,8 @@ class Tried:
     """The outcome of an attempted line. ``line`` is the line as stored.
 
     ``deadline`` is the latest time at which the command ends. ``serial`` identifies its certificate.
-    ``approvable``: someone can approve the command, if it is held.
+    ``approvable``: someone can approve the command, if it is held. ``counts`` is what budgets count of its
+    results (`bytes`, `rows`), which must be charged before they pass.
     """
 
     run_id: int
@@ -59,6 +63,7 @@ class Tried:
     message: str
     deadline: dt.datetime | None
     approvable: bool = True
+    counts: frozenset[str] = frozenset()
 
     @property
     def serial(self) -> int:
@@ -86,8 +91,8 @@ def try_command(
     """
     decision = _storable(decision, line, ordered=order_id is not None)
     with transaction.atomic():
-        if isinstance(decision, Refused):
-            # A refusal locks the parent grants first.
+        if isinstance(decision, Refused) or use.compiled.counts:
+            # A refusal, and a run that is counted, locks the parent grants first.
             lock_watched(grant_id=use.grant_id)
         grant = lock_live(use, now)
         if isinstance(decision, Allowed) and decision.index not in grant.commands:
@@ -102,19 +107,72 @@ def try_command(
             _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason})
             note_deviation(grant_id=use.grant_id, now=now)
             return _tried(run, "refused", decision, explain(decision))
-        if decision.hold and not decision.at_commit:
-            if why := limit_holds(grant=grant, now=now):
-                return _put_off(use, session, line, why, now, order_id)
-            run = _hold(use, session, line, decision, now, order_id)
-            approvable = notify_of_hold(run=run, now=now)
-            says = WAITS if approvable else NOBODY_MAY_ALLOW
-            return replace(_tried(run, "held", decision, says), approvable=approvable)
+        waits = decision.hold and not decision.at_commit
+        charged = charge_run(grant=grant, use=use, decision=decision, later=waits, now=now)
+        if charged.then is not None:
+            held = _storable(_held_over(decision, charged), line, ordered=order_id is not None)
+            if charged.refused or isinstance(held, Refused):
+                return _over_budget(use, session, line, charged, held, now, order_id)
+            decision, waits = held, True
+        if waits:
+            over = charged.then is not None
+            return _wait(use, grant, session, line, decision, now, order_id, over=over)
         deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
-        run = _save(use, session, line, RunState.RUNNING, now, decision=decision, deadline=deadline)
+        run = _save(
+            use,
+            session,
+            line,
+            RunState.RUNNING,
+            now,
+            decision=decision,
+            deadline=deadline,
+            charges=charged.charges,
+        )
         _answer(order_id, run)
         lease(use, now)
         _record(Event.COMMAND_ALLOWED, use, run, now, _about(run, decision))
     return _tried(run, "allowed", decision, "")
+
+
+def _wait(
+    use: AnyUse,
+    grant: Grant,
+    session_id: int,
+    line: str,
+    decision: Allowed,
+    now: dt.datetime,
+    order_id: int | None,
+    *,
+    over: bool,
+) -> Tried:
+    """Hold a command, unless too many wait. ``over``: because a budget is used up."""
+    if why := limit_holds(grant=grant, now=now):
+        return _put_off(use, session_id, line, why, now, order_id)
+    run = _hold(use, session_id, line, decision, now, order_id, over=over)
+    approvable = notify_of_hold(run=run, now=now)
+    says = WAITS if approvable else NOBODY_MAY_ALLOW
+    return replace(_tried(run, "held", decision, says), approvable=approvable)
+
+
+def _held_over(decision: Allowed, charged: Charged) -> Allowed:
+    return replace(decision, hold=True, notes=(*decision.notes, f"held because {charged.why}"))
+
+
+def _over_budget(
+    use: AnyUse,
+    session_id: int,
+    line: str,
+    charged: Charged,
+    held: Allowed | Refused,
+    now: dt.datetime,
+    order_id: int | None,
+) -> Tried:
+    """Refuse a line because a budget is used up, and end the grant if the budget says so."""
+    unheld = f", and it can't be held: {held.reason}" if isinstance(held, Refused) else ""
+    over = ". The grant has ended" if charged.then == "end" else unheld
+    tried = _put_off(use, session_id, line, f"{charged.why}{over}.", now, order_id, code=BUDGET_USED)
+    charged.end_grants(now)
+    return tried
 
 
 def _storable(decision: Allowed | Refused, line: str, *, ordered: bool) -> Allowed | Refused:
@@ -143,7 +201,13 @@ def _tried(
         decision=decision,
         message=message,
         deadline=run.deadline,
+        counts=counted_in(run),
     )
+
+
+def counted_in(run: CommandRun) -> frozenset[str]:
+    """Return what budgets count of the results of a run."""
+    return frozenset(charge["measure"] for charge in run.charges) & {"bytes", "rows"}
 
 
 def explain(refused: Refused) -> str:
@@ -174,11 +238,19 @@ def _answer(order_id: int | None, run: CommandRun) -> None:
 
 
 def _hold(
-    use: AnyUse, session_id: int, line: str, decision: Allowed, now: dt.datetime, order_id: int | None
+    use: AnyUse,
+    session_id: int,
+    line: str,
+    decision: Allowed,
+    now: dt.datetime,
+    order_id: int | None,
+    *,
+    over: bool,
 ) -> CommandRun:
     run = _save(use, session_id, line, RunState.HELD, now, decision=decision)
     run.hold_lapses_at = min(now + HOLD_LASTS, use.expires_at)
-    run.save(update_fields=["hold_lapses_at"])
+    run.over_budget = over
+    run.save(update_fields=["hold_lapses_at", "over_budget"])
     _answer(order_id, run)
     _record(Event.COMMAND_HELD, use, run, now, _about(run, decision))
     return run
@@ -190,17 +262,22 @@ def _about(run: CommandRun, decision: Allowed) -> dict[str, Json]:
 
 
 def _put_off(
-    use: AnyUse, session_id: int, line: str, why: str, now: dt.datetime, order_id: int | None
+    use: AnyUse,
+    session_id: int,
+    line: str,
+    why: str,
+    now: dt.datetime,
+    order_id: int | None,
+    *,
+    code: str = TOO_MANY_WAITING,
 ) -> Tried:
     """Refuse a line that can be tried again later. The refusal does not count as a deviation."""
     run = _save(use, session_id, line, RunState.FAILED, now, reason=why)
     run.ended_at = now
     run.save(update_fields=["ended_at"])
     _answer(order_id, run)
-    _record(
-        Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason, "code": TOO_MANY_WAITING}
-    )
-    return _tried(run, "refused", Refused(why, None, TOO_MANY_WAITING), why)
+    _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason, "code": code})
+    return _tried(run, "refused", Refused(why, None, code), why)
 
 
 def _save(
@@ -213,6 +290,7 @@ def _save(
     decision: Allowed | None = None,
     deadline: dt.datetime | None = None,
     reason: str = "",
+    charges: Sequence[Json] = (),
 ) -> CommandRun:
     return CommandRun.objects.create(
         grant_id=use.grant_id,
@@ -230,6 +308,7 @@ def _save(
         deadline=deadline,
         untrusted=decision is not None and decision.untrusted,
         notes=recordable("\n".join(decision.notes)) if decision else "",
+        charges=list(charges),
     )
 
 

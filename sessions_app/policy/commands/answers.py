@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
-from sessions_app.policy.commands.document import CommandRule, Effect
+from sessions_app.policy.commands.budgets import AmountRefused, Budget, amount_of
+from sessions_app.policy.commands.document import BudgetedRule, CommandRule, Effect
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
 from sessions_app.policy.documents import Problem
 
@@ -42,6 +44,7 @@ class Allowed:
     parameters. Without finish_seconds, the command is cut off when the grant ends. `notes` are clauses for
     the record and the tester, such as where a value came from. `untrusted`: what it returns may contain
     instructions from outsiders. `at_commit`: it runs before it is held, and its COMMIT waits for approval.
+    `amounts` are the values that budgets add up, by name.
     """
 
     index: int
@@ -53,6 +56,7 @@ class Allowed:
     notes: tuple[str, ...] = field(default=(), kw_only=True)
     untrusted: bool = field(default=False, kw_only=True)
     at_commit: bool = field(default=False, kw_only=True)
+    amounts: Mapping[str, Decimal] = field(default_factory=dict, kw_only=True)
 
     @property
     def line(self) -> str:
@@ -127,12 +131,30 @@ class CompiledCommand:
 
 @dataclass(frozen=True, slots=True)
 class CompiledSet:
-    """The commands of one grant, compiled for `decide`. `bindings` are the values in canonical form."""
+    """The commands of one grant, compiled for `decide`. `bindings` are the values in canonical form.
+    `budget` limits all commands together.
+    """
 
     kind: str
     name: str
     bindings: Mapping[str, str]
     commands: Sequence[CompiledCommand]
+    budget: tuple[Budget, ...] = field(default=(), kw_only=True)
+
+    def budgets_of(self, index: int) -> list[tuple[str, Budget]]:
+        """Return the budgets that a run of a command counts against, each with its key in this set."""
+        own = (
+            (f"{index}.{at}", one)
+            for command in self.commands
+            if command.index == index
+            for at, one in enumerate(budget_of(command.rule))
+        )
+        return [*((f"set.{at}", one) for at, one in enumerate(self.budget)), *own]
+
+    @property
+    def counts(self) -> bool:
+        """Whether some runs are counted."""
+        return bool(self.budget) or any(budget_of(command.rule) for command in self.commands)
 
     def unenforced(self, connection: Mapping[str, object]) -> str | None:
         """Return, as a clause, what this connection can't enforce of the set; None if it can enforce
@@ -146,6 +168,26 @@ class CompiledSet:
         grants may.
         """
         return self.unenforced(connection)
+
+
+def budget_of(rule: CommandRule) -> tuple[Budget, ...]:
+    """Return the budgets of one command."""
+    return rule.budget if isinstance(rule, BudgetedRule) else ()
+
+
+def amounts_in(rule: CommandRule, values: Mapping[str, object]) -> dict[str, Decimal]:
+    """Return the amounts that a run adds to its budgets, by name. Raises AmountRefused for a missing or
+    unusable one.
+    """
+    found = {}
+    for budget in budget_of(rule):
+        if budget.sum is None:
+            continue
+        try:
+            found[budget.sum] = amount_of(values.get(budget.sum))
+        except AmountRefused as error:
+            raise AmountRefused(f"{budget.sum} {error}") from None
+    return found
 
 
 def free_parameter(name: str, type_: ParameterType) -> FreeParameter:

@@ -26,6 +26,11 @@ CODES: Mapping[str, Code] = {
         "The set has no examples of allowed and refused lines.",
         "Add at least one line under `allow` and one under `refuse`.",
     ),
+    "no_budget": Code(
+        "warning",
+        "The holder chooses an amount at each run, and nothing limits the total.",
+        "Set a `budget`, such as `[{sum: amount, most: 500}]`, or `hold: true`, or accept it and say why.",
+    ),
     "unused": Code(
         "warning",
         "No command uses the parameter.",

@@ -1,15 +1,16 @@
 """Differences between two versions of a command set, as sentences for approvers and publishers."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sessions_app.policy.commands.document import CommandSetDocument
+from sessions_app.policy.commands.budgets import Budget, say_budgets
+from sessions_app.policy.commands.document import BudgetedRule, BudgetedSet, CommandSetDocument
 
 Action = Literal["added", "removed", "changed"]
 # The most important fields of a command, in display order. Other fields follow.
-_FIRST = ("effect", "hold", "end", "as", "contain", "where")
+_FIRST = ("effect", "hold", "budget", "end", "as", "contain", "where")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +30,27 @@ def diff_documents(old: CommandSetDocument, new: CommandSetDocument) -> list[Cha
     The order of commands has no meaning and is not compared. Commands with the same text count as the same
     command.
     """
-    before = old.model_dump(mode="json", by_alias=True)
-    after = new.model_dump(mode="json", by_alias=True)
+    before, after = _data(old), _data(new)
     return [
-        *_fields("the set", before, after, ("name", "kind", "summary", "risk", "schema", "contain")),
+        *_fields(
+            "the set", before, after, ("name", "kind", "summary", "risk", "schema", "contain", "budget")
+        ),
         *_entries("parameter", before["parameters"], after["parameters"]),
         *_entries("command", _by_text(before, old), _by_text(after, new)),
         *_lines("allow", before, after),
         *_lines("refuse", before, after),
     ]
+
+
+def _data(document: CommandSetDocument) -> dict[str, Any]:
+    data = document.model_dump(mode="json", by_alias=True)
+    if isinstance(document, BudgetedSet):
+        data["budget"] = _say_budget(document.budget)
+    return data
+
+
+def _say_budget(budget: Sequence[Budget]) -> str:
+    return ". ".join(say_budgets(budget)) or "none"
 
 
 def _by_text(data: Mapping[str, Any], document: CommandSetDocument) -> dict[str, Any]:
@@ -47,7 +60,8 @@ def _by_text(data: Mapping[str, Any], document: CommandSetDocument) -> dict[str,
         key, count = rule.text, 2
         while key in found:
             key, count = f"{rule.text} ({count})", count + 1
-        found[key] = {rule.WRITTEN: written.get(rule.WRITTEN), **written, **document.in_force(rule)}
+        budget = {"budget": _say_budget(rule.budget)} if isinstance(rule, BudgetedRule) else {}
+        found[key] = {rule.WRITTEN: written.get(rule.WRITTEN), **written, **document.in_force(rule), **budget}
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
 
+from sessions_app.policy.commands.budgets import MAX_BUDGETS, Budget, Measure
 from sessions_app.policy.commands.characters import hidden_at, show
 from sessions_app.policy.commands.parameters import Parameter, ParameterType
 from sessions_app.policy.documents import Problem
@@ -98,6 +99,14 @@ class CommandRule(BaseModel):
         return None
 
 
+class BudgetedRule(CommandRule):
+    """A command whose runs can be counted."""
+
+    budget: tuple[Budget, ...] = Field(
+        default=(), max_length=MAX_BUDGETS, description="Limits on all runs of this command together"
+    )
+
+
 class Examples(BaseModel):
     """Lines that a version must allow and lines that it must refuse, as a condition for publishing."""
 
@@ -141,7 +150,15 @@ class CommandSetDocument(BaseModel):
     @property
     def may_hold(self) -> bool:
         """Whether some runs need approval."""
-        return any(rule.held for rule in self.commands)
+        return any(rule.held for rule in self.commands) or any(
+            one.then == "hold" for _, budget in self.budgets() for one in budget
+        )
+
+    def budgets(self) -> Iterator[tuple[str, tuple[Budget, ...]]]:
+        """Yield the budgets of each command, with their path."""
+        for index, rule in enumerate(self.commands):
+            if isinstance(rule, BudgetedRule):
+                yield f"commands[{index}].budget", rule.budget
 
     def in_force(self, rule: CommandRule) -> Mapping[str, Any]:
         """Return the set's defaults that apply to a command, by field."""
@@ -152,6 +169,42 @@ class CommandSetDocument(BaseModel):
         """Yield inconsistencies between the parts of the document."""
         for index, rule in enumerate(self.commands):
             yield from _problems(self, f"commands[{index}]", rule)
+
+
+class BudgetedSet(CommandSetDocument):
+    """A command set whose runs can be counted."""
+
+    MEASURES: ClassVar[tuple[Measure, ...]] = ("calls", "sum", "bytes")
+    budget: tuple[Budget, ...] = Field(
+        default=(), max_length=MAX_BUDGETS, description="Limits on all runs of all commands together"
+    )
+
+    def budgets(self) -> Iterator[tuple[str, tuple[Budget, ...]]]:
+        yield "budget", self.budget
+        yield from super().budgets()
+
+    def problems(self) -> Iterator[Problem]:
+        yield from super().problems()
+        for path, budget in self.budgets():
+            for at, one in enumerate(budget):
+                where = f"{path}[{at}]"
+                if one.measure not in self.MEASURES:
+                    yield Problem(where, f"{one.measure} can't be counted here: use calls, sum or bytes")
+                if one.sum is not None and path == "budget":
+                    yield Problem(where, "a sum belongs to one command: move it to the command's budget")
+        for index, rule in enumerate(self.commands):
+            sums = [one.sum for one in getattr(rule, "budget", ()) if one.sum is not None]
+            for name in sums:
+                if fault := self.sum_fault(rule, name):
+                    yield Problem(f"commands[{index}].budget", f"{name} {fault}")
+
+    def sum_fault(self, rule: CommandRule, name: str) -> str:
+        """Return, as a clause, why the values with a name can't be added up; empty if they can."""
+        raise NotImplementedError
+
+    def free_names(self, rule: CommandRule) -> Iterator[str]:
+        """Yield the names of the values that the holder chooses at each run."""
+        yield from rule.where
 
 
 def _problems(document: CommandSetDocument, path: str, rule: CommandRule) -> Iterator[Problem]:

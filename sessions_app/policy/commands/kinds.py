@@ -7,14 +7,17 @@ pages and the API call these functions, so they all get the same result.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sessions_app.policy.commands.answers import Allowed, CommandView, CompiledSet, Refused
+from sessions_app.policy.commands.budgets import looser, say_budgets
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.http.kind import KIND as HTTP
 from sessions_app.policy.commands.kind import CommandKind, Forms
 from sessions_app.policy.commands.kubernetes.kind import KIND as KUBERNETES
+from sessions_app.policy.commands.lint_budgets import budget_findings
 from sessions_app.policy.commands.mariadb.kind import KIND as MARIADB
 from sessions_app.policy.commands.mcp.kind import KIND as MCP
 from sessions_app.policy.commands.postgres.kind import KIND as POSTGRES
@@ -126,12 +129,14 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     """
     if parent.kind != child.kind:
         return f"commands of kind {child.kind} can't be covered by commands of kind {parent.kind}"
-    return _KINDS[child.kind].covers(parent, child)
+    return looser(child.budget, parent.budget) or _KINDS[child.kind].covers(parent, child)
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
     """Return the commands of a grant in document order, with their bound and free values."""
-    return _KINDS[compiled.kind].describe(compiled)
+    views = _KINDS[compiled.kind].describe(compiled)
+    shared = tuple(f"all commands together: {text}" for text in say_budgets(compiled.budget))
+    return [view if view.denies else replace(view, detail=(*view.detail, *shared)) for view in views]
 
 
 def forms_of(compiled: CompiledSet) -> Forms | None:
@@ -142,7 +147,7 @@ def forms_of(compiled: CompiledSet) -> Forms | None:
 
 def lint(document: CommandSetDocument) -> list[Finding]:
     """Return all findings, errors first."""
-    return _KINDS[document.kind].lint(document)
+    return [*_KINDS[document.kind].lint(document), *budget_findings(document)]
 
 
 def kinds() -> list[CommandKind]:

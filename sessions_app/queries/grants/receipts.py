@@ -8,6 +8,7 @@ from typing import Any
 from sessions_app.models import CommandRun, EndReason, Grant, Lease, RunState
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.catalog.command_sets import compiled
+from sessions_app.queries.grants.budgets import plain_budgets
 from sessions_app.queries.grants.comparisons import NEVER_RAN, comparison
 
 
@@ -40,6 +41,7 @@ def summary(grant: Grant, now: dt.datetime) -> dict[str, Any]:
         "state": grant.state,
         "approved": _approved(grant),
         "compared": comparison(grant, now),
+        "budgets": plain_budgets(grant, now),
         "ended": _ended(grant, now),
     }
 

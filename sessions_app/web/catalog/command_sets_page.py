@@ -13,7 +13,8 @@ from accounts.models import Identity
 from sessions_app.models import AccessPolicy, CommandSet, CommandSetVersion
 from sessions_app.operations.catalog.publish_command_set import key_of
 from sessions_app.policy.catalog import read_command_set
-from sessions_app.policy.commands.answers import Allowed, CommandView, CompileError, Refused
+from sessions_app.policy.commands.answers import Allowed, CommandView, CompiledSet, CompileError, Refused
+from sessions_app.policy.commands.budgets import say_budgets
 from sessions_app.policy.commands.diff import Change, diff_documents
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.examples import check_examples
@@ -247,11 +248,13 @@ def _try(document: CommandSetDocument, line: str, values: dict[str, str]) -> Try
     if isinstance(answer, Refused):
         nearest = f" Nearest: {answer.nearest}" if answer.nearest else ""
         return TryResult(line, False, f"{answer.reason[:1].upper()}{answer.reason[1:]}.{nearest}")
-    return TryResult(line, True, _said(answer), answer.effect, answer.hold)
+    return TryResult(line, True, _said(answer, compiled), answer.effect, answer.hold)
 
 
-def _said(answer: Allowed) -> str:
+def _said(answer: Allowed, compiled: CompiledSet) -> str:
     values = ", ".join(f"{name} is {value}" for name, value in answer.matched.items())
     held = " Each run needs a second person's approval." if answer.hold else ""
     notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in answer.notes)
+    counted = say_budgets(budget for _, budget in compiled.budgets_of(answer.index))
+    notes += "".join(f" Budget: {text}." for text in counted)
     return f"Command {answer.index + 1} of the set{f', {values}' if values else ''}.{held}{notes}"

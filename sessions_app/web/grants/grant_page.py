@@ -15,6 +15,7 @@ from sessions_app.operations.grants.delegate_grant import delegates_of
 from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.queries.catalog.statement_sets import observed_of
 from sessions_app.queries.gateways.addresses import mcp_address
+from sessions_app.queries.grants.budgets import BudgetState, budgets_of
 from sessions_app.queries.grants.delegations import chain_of, tree_below
 from sessions_app.queries.grants.end_preview import endings
 from sessions_app.queries.grants.extensions import Extension, extensions
@@ -63,6 +64,7 @@ class GrantPage:
     # Whether the reader needs an SSH key to use it, and has none.
     needs_key: bool
     seen: str
+    budgets: Sequence[BudgetState] = ()
 
     def has_form(self, form: str, which: int | None) -> bool:
         """Whether the page currently shows a form. ``which`` is the command's number for ``run``, and the
@@ -258,6 +260,7 @@ def grant_page(
     below = tree_below(grant)
     own = answers_for(reader, grant.holder)
     ending = EndForm(grant, endings([grant], now)[grant.pk])
+    budgets = budgets_of(grant, now)
     why_not_review = may_not_review(grant, reader) if grant.review_due_at and not grant.reviewed_at else "-"
     return GrantPage(
         grant=grant,
@@ -281,7 +284,8 @@ def grant_page(
         below=below,
         delegates=delegates_of(grant, now) if live and reader.pk == grant.holder_id else [],
         needs_key=own and live and not sessions and runs_by_gateway(grant) and not _has_key(grant.holder),
-        seen=_seen(grant, log, leases, sessions, pending.ref if pending else "", below),
+        seen=_seen(grant, log, leases, sessions, pending.ref if pending else "", below, budgets),
+        budgets=budgets,
     )
 
 
@@ -313,6 +317,7 @@ def _seen(
     sessions: Sequence[Session],
     pending: str,
     below: Sequence[tuple[int, Grant]],
+    budgets: Sequence[BudgetState],
 ) -> str:
     """Return a hash of everything the live part shows, so that polling causes no update without changes."""
     parts: list[object] = [
@@ -325,6 +330,7 @@ def _seen(
         grant.heartbeat_due_at,
         pending,
         *((one.ref, one.state) for _, one in below),
+        *(one.used for one in budgets),
     ]
     parts += [
         (

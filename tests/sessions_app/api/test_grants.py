@@ -10,6 +10,8 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.sessions.hold_commit import hold_commit
 from tests.sessions_app.operations.sessions.test_hold_commit import content
 from tests.support.world.acts import change, enter, policy, run, undo
+from tests.support.world.budget_site import Holder, budget_files
+from tests.support.world.mcp_site import add_desk
 
 
 @pytest.fixture
@@ -32,6 +34,15 @@ def refs(caller, query: str = "") -> list[str]:
 
 
 # Seeing
+
+
+def test_budgets_are_part_of_a_grant_and_of_its_receipt(api, world):
+    add_desk(world, 9000, budget_files({"calls": 2}))
+    holder = Holder(world)
+    holder.spend(1)
+    for place in ("", "/receipt"):
+        (budget,) = api("alice").get(f"/grants/{holder.grant.ref}{place}").body["budgets"]
+        assert (budget["used"], budget["most"], budget["then"]) == ("1", "2", "hold")
 
 
 def test_a_grant_says_what_it_allows_and_how_to_use_it(api, grant):

@@ -46,9 +46,10 @@ class CompiledHTTPCommand(answers.CompiledCommand):
     plain: bool  # only the path matters for the decision
 
     @property
-    def strictness(self) -> tuple[bool, int, int]:
+    def strictness(self) -> tuple[bool, int, bool, int]:
         """The sort key. The command with the lowest key decides."""
-        return (not self.rule.held, EFFECT_RANK[self.rule.effect], self.index)
+        rule = self.rule
+        return (not rule.held, EFFECT_RANK[rule.effect], not answers.budget_of(rule), self.index)
 
     @property
     def allows(self) -> HTTPRequest | None:
@@ -88,6 +89,8 @@ class CompiledSet(answers.CompiledSet):
 
     def unenforced(self, connection: Mapping[str, object]) -> str | None:
         """Return, as a clause, why the cluster's proxy can't enforce a request of the set; None if it can."""
+        if self.budget and connection.get("proxy") != "stint":
+            return "has a budget, which only Stint's own gateway can count: set proxy: stint, or remove it"
         faults = (unenforced(one.allows, connection) for one in self.commands if one.allows is not None)
         return next((fault for fault in faults if fault), None)
 
@@ -196,6 +199,7 @@ def _compile(document: HTTPCommandSet, bound: Mapping[str, str], keep: Collectio
         denies=tuple(one for one in kept if isinstance(one.rule, HTTPDeny)),
         by_shape=by_shape,
         deep=tuple(one for one in allows if one.deep),
+        budget=document.budget,
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from itertools import zip_longest
 
+from sessions_app.policy.commands.budgets import looser
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand, CompiledSet
 from sessions_app.policy.commands.http.document import HTTPRequest
@@ -54,7 +55,7 @@ def _laxer(
         return f"would let more of a response through than {clip(outer.text)}"
     if outer.rule.held and not one.rule.held and not _held_too(outer, parent, child):
         return "would run without the approval that each request requires"
-    return None
+    return looser(one.allows.budget, outer.allows.budget)
 
 
 def _held_too(outer: CompiledHTTPCommand, parent: CompiledSet, child: CompiledSet) -> bool:

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import Refused
+from sessions_app.policy.commands.budgets import AmountRefused
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand, CompiledSet
@@ -133,15 +134,19 @@ def decide_request(
             return Refused(lacking, one.text, "body")
         first = first or one
         if (one.streams or not stream) and (one.websockets or not websocket):
-            return _allowed(one, first, matched, asked)
+            return _allowed(compiled, one, first, matched, asked)
     if first is None:
         return _explain(compiled, asked)
     return Refused(_GOES_ON, None, "stream") if stream else Refused(_TALKS, None, "websocket")
 
 
 def _allowed(
-    one: CompiledHTTPCommand, strictest: CompiledHTTPCommand, matched: Mapping[str, str], asked: Asked
-) -> Allowed:
+    compiled: CompiledSet,
+    one: CompiledHTTPCommand,
+    strictest: CompiledHTTPCommand,
+    matched: Mapping[str, str],
+    asked: Asked,
+) -> Allowed | Refused:
     """Return the decision.
 
     The strictest of the matching commands sets the effect, even if another one allows more.
@@ -149,7 +154,28 @@ def _allowed(
     given = {name: value for name, value in (asked.headers or {}).items() if name in one.headers}
     words = (asked.method, asked.target.text, *words_of(asked.body, given))
     rule = strictest.rule
-    return Allowed(one.index, rule.effect, rule.held, None, matched, words, one)
+    if compiled.budget and asked.headers is None:
+        return Refused("only Stint's own gateway (proxy: stint) can count its budget", one.text, "gateway")
+    try:
+        amounts = answers.amounts_in(one.rule, _values(compiled, one, matched, asked))
+    except AmountRefused as error:
+        return Refused(str(error), one.text, "value")
+    return Allowed(one.index, rule.effect, rule.held, None, matched, words, one, amounts=amounts)
+
+
+def _values(
+    compiled: CompiledSet, one: CompiledHTTPCommand, matched: Mapping[str, str], asked: Asked
+) -> dict[str, object]:
+    """Return what budgets can add up, by name: keys of query, body and form, and parameters."""
+    if not answers.budget_of(one.rule):
+        return {}
+    body = asked.body
+    inside: Iterable[tuple[str, object]] = ()
+    if isinstance(body, Form):
+        inside = body.fields.items()
+    elif isinstance(body, Mapping):
+        inside = leaves(body, one.body or {})
+    return {**compiled.bindings, **matched, **dict(inside), **asked.target.query}
 
 
 def candidates(compiled: CompiledSet, method: str, path: str) -> Iterable[CompiledHTTPCommand]:

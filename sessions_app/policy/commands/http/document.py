@@ -5,10 +5,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, Tag
 
+from sessions_app.policy.commands.budgets import Budget, uncountable
 from sessions_app.policy.commands.document import (
     MAX_COMMANDS,
+    BudgetedRule,
+    BudgetedSet,
     CommandRule,
-    CommandSetDocument,
     Effect,
     Visible,
 )
@@ -86,7 +88,7 @@ class HTTPRule(CommandRule):
         raise NotImplementedError
 
 
-class HTTPRequest(HTTPRule):
+class HTTPRequest(HTTPRule, BudgetedRule):
     """One allowed request."""
 
     WRITTEN: ClassVar[str] = "request"
@@ -157,8 +159,8 @@ class HTTPRequest(HTTPRule):
     @property
     def needs_gateway(self) -> tuple[str, ...]:
         """The rule's keys that only Stint's own gateway can enforce, in document order."""
-        keys = ("form", "files", "upload", "headers", "hold", "response", "websocket")
-        return tuple(key for key in keys if getattr(self, key) not in (None, False, {}))
+        keys = ("form", "files", "upload", "headers", "hold", "budget", "response", "websocket")
+        return tuple(key for key in keys if getattr(self, key) not in (None, False, {}, ()))
 
     def template(self) -> Template:
         """Return the method and path. Raises RuleRefused."""
@@ -202,11 +204,31 @@ Rule = Annotated[
 ]
 
 
-class HTTPCommandSet(CommandSetDocument):
+class HTTPCommandSet(BudgetedSet):
     """A named list of allowed requests. A published version never changes."""
 
     kind: Literal["http"]
     commands: tuple[Rule, ...] = Field(max_length=MAX_COMMANDS, description="An empty list allows nothing")
+
+    def sum_fault(self, rule: CommandRule, name: str) -> str:
+        if not isinstance(rule, HTTPRequest):
+            return "is not counted here: remove it"
+        if name in rule.optional:
+            return "can't be optional, because a request without it has an unknown amount"
+        among = next((values for key, values in rule.limited if key != "headers" and name in values), None)
+        value: Any = f"{{{name}}}" if among is None else among[name]
+        parameter = placeholder_in(value)
+        if parameter is None:
+            return uncountable(value)
+        if parameter not in rule.where and parameter not in self.parameters:
+            return "is not in query, body or form, and is not a parameter: name one"
+        return uncountable(self.type_of(rule, parameter))
+
+    def free_names(self, rule: CommandRule) -> Iterator[str]:
+        yield from super().free_names(rule)
+        limited = rule.limited if isinstance(rule, HTTPRequest) else ()
+        for _, among in limited:
+            yield from (name for name, value in among.items() if isinstance(value, ParameterType))
 
     def problems(self) -> Iterator[Problem]:
         """Yield inconsistencies between the parts of the document."""
@@ -218,6 +240,8 @@ class HTTPCommandSet(CommandSetDocument):
             path = f"commands[{index}]"
             yield from self._path_places(path, rule)
             yield from _constraints(path, rule)
+            if isinstance(rule, HTTPRequest):
+                yield from _budget(path, rule, self.budget)
 
     def _path_places(self, path: str, rule: HTTPRule) -> Iterator[Problem]:
         """Check that a placeholder of type `path` comes last.
@@ -296,6 +320,17 @@ def _content(path: str, rule: HTTPRequest) -> Iterator[Problem]:
             f"a held request is stored until it is decided: limit its files to {say_bytes(MAX_HELD)} "
             "in total, or remove hold",
         )
+
+
+def _budget(path: str, rule: HTTPRequest, shared: Sequence[Budget]) -> Iterator[Problem]:
+    """Check that the budgets of a request, and of its set, can be enforced."""
+    every = (*rule.budget, *shared)
+    if rule.largest and any(one.then == "hold" for one in every):
+        yield Problem(
+            f"{path}.budget", "files and uploads can't wait for an approval: set then: refuse or end"
+        )
+    if rule.websocket and any(one.bytes is not None for one in every):
+        yield Problem(f"{path}.budget", "messages of a WebSocket are not counted: limit calls instead")
 
 
 def _answer(path: str, rule: HTTPRequest) -> Iterator[Problem]:

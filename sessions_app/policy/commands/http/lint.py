@@ -18,6 +18,7 @@ _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 _DECIDING = (
     "effect",
     "hold",
+    "budget",
     "query",
     "body",
     "form",

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from sessions_app.policy.commands.answers import CommandView, free_parameter
+from sessions_app.policy.commands.answers import CommandView, budget_of, free_parameter
+from sessions_app.policy.commands.budgets import say_budgets
 from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand, CompiledSet
 from sessions_app.policy.commands.http.document import HTTPDeny, HTTPRequest
 from sessions_app.policy.commands.http.limits import say_response
@@ -39,6 +40,7 @@ def _detail(one: CompiledHTTPCommand) -> Iterator[str]:
         yield "body: an empty object"
     if one.allows is not None:
         yield from _only_by_gateway(one, one.allows)
+    yield from say_budgets(budget_of(one.rule))
 
 
 def _only_by_gateway(one: CompiledHTTPCommand, rule: HTTPRequest) -> Iterator[str]:

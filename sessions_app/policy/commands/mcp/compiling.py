@@ -42,8 +42,8 @@ class CompiledToolCommand(answers.CompiledCommand):
         return isinstance(self.rule, MCPCall) and (self.rule.hold or bool(self.loose))
 
     @property
-    def strictness(self) -> tuple[bool, int, int]:
-        return (not self.held, EFFECT_RANK[self.rule.effect], self.index)
+    def strictness(self) -> tuple[bool, int, bool, int]:
+        return (not self.held, EFFECT_RANK[self.rule.effect], not answers.budget_of(self.rule), self.index)
 
     @property
     def name(self) -> str:
@@ -132,6 +132,7 @@ def _compile(document: MCPCommandSet, bound: Mapping[str, str], keep: Collection
         denies=tuple(one for one in kept if isinstance(one.rule, MCPDeny)),
         by_tool=by_tool,
         untrusted=document.untrusted,
+        budget=document.budget,
     )
 
 

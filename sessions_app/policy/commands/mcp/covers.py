@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TypeGuard
 
+from sessions_app.policy.commands.answers import budget_of
+from sessions_app.policy.commands.budgets import looser
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.json_values.bodies import canonical_body
 from sessions_app.policy.commands.json_values.checks import Exact, Typed
@@ -38,6 +40,8 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
         for outer in outers:
             if understates(one.rule.effect, outer.rule.effect) and _may_meet(one, outer):
                 return f"{clip(one.text)} {UNDERSTATED}: {clip(outer.text)}"
+            if _may_meet(one, outer) and (why := looser(budget_of(one.rule), budget_of(outer.rule))):
+                return f"{clip(one.text)} {why}"
         for deny in parent.denies:
             if deny.pattern.fullmatch(one.name) and not any(
                 _same_deny(deny, other) for other in child.denies

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sessions_app.policy.commands.answers import Allowed, CommandView, Refused, free_parameter
+from sessions_app.policy.commands.answers import (
+    Allowed,
+    CommandView,
+    Refused,
+    amounts_in,
+    budget_of,
+    free_parameter,
+)
+from sessions_app.policy.commands.budgets import AmountRefused, say_budgets
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, canonical_body, read_body
@@ -110,7 +118,8 @@ def decide_call(
             return answer
     allowed = [answer for answer in fitting if isinstance(answer, Allowed)]
     if allowed:
-        return min(allowed, key=lambda one: (not one.hold, EFFECT_RANK[one.effect], one.index))
+        places = {one.index: at for at, one in enumerate(compiled.by_tool[name])}
+        return min(allowed, key=lambda one: (not one.hold, EFFECT_RANK[one.effect], places[one.index]))
     return _explain(compiled, name, arguments, seen)
 
 
@@ -119,6 +128,7 @@ class _Found:
     """What became known while a call was compared with a command."""
 
     matched: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Json] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     held: bool = False
 
@@ -130,6 +140,10 @@ def _answer(
     found = _Found(held=one.held)
     if next(_faults(one, arguments, found, seen), None) is not None:
         return None
+    try:
+        amounts = amounts_in(one.rule, found.values)
+    except AmountRefused as error:
+        return Refused(f"the argument {error}", one.text, "value")
     if one.after != "allow" and seen is not None and seen.untrusted is not None:
         source = f"run {seen.untrusted.run} of {seen.untrusted.tool}, which is untrusted"
         if one.after == "refuse":
@@ -148,6 +162,7 @@ def _answer(
         (one.name, canonical_body(arguments)),
         notes=tuple(dict.fromkeys(found.notes)),
         untrusted=one.name in compiled.untrusted,
+        amounts=amounts,
     )
 
 
@@ -159,6 +174,7 @@ def _faults(
     try:
         for name, value in leaves(arguments, limited):  # type: ignore[arg-type]  # only the names are used
             given.add(name)
+            found.values[name] = value
             if name not in limited:
                 yield f"the argument {clip(name)} is not allowed"
                 continue
@@ -264,6 +280,7 @@ def _detail(compiled: CompiledSet, one: CompiledToolCommand) -> Iterator[str]:
     if compiled.untrusted and one.after != "allow":
         outcome = "held" if one.after == "hold" else "refused"
         yield f"{outcome} after a result of {', '.join(sorted(compiled.untrusted))}"
+    yield from say_budgets(budget_of(one.rule))
 
 
 def _of_sink(one: CompiledToolCommand, name: str) -> str:

@@ -11,17 +11,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, StrictBool, StrictStr, Tag
 
+from sessions_app.policy.commands.budgets import uncountable
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import (
     MAX_COMMANDS,
+    BudgetedRule,
+    BudgetedSet,
     CommandRule,
-    CommandSetDocument,
     Effect,
     Visible,
 )
 from sessions_app.policy.commands.json_values.placeholders import placeholder_in
 from sessions_app.policy.commands.mcp.results import FromResult, field_of
-from sessions_app.policy.commands.mcp.shapes import Scalar, Shaped
+from sessions_app.policy.commands.mcp.shapes import Scalar, Shaped, uncountable_shape
 from sessions_app.policy.commands.parameters import Parameter, ParameterType
 from sessions_app.policy.documents import Problem
 
@@ -80,7 +82,7 @@ class MCPRule(CommandRule):
         return tuple(dict.fromkeys(name for value in self.limited.values() for name in _names(value)))
 
 
-class MCPCall(MCPRule):
+class MCPCall(MCPRule, BudgetedRule):
     """One allowed tool."""
 
     WRITTEN: ClassVar[str] = "tool"
@@ -170,7 +172,7 @@ def _rule(data: Any) -> str:
 Rule = Annotated[Annotated[MCPCall, Tag(_CALL)] | Annotated[MCPDeny, Tag(_DENIAL)], Discriminator(_rule)]
 
 
-class MCPCommandSet(CommandSetDocument):
+class MCPCommandSet(BudgetedSet):
     """A named list of allowed tools. A published version never changes."""
 
     kind: Literal["mcp"]
@@ -205,6 +207,26 @@ class MCPCommandSet(CommandSetDocument):
         if isinstance(rule, MCPCall) and rule.effect != "read":
             return {"after_untrusted": self.after(rule)}
         return {}
+
+    def sum_fault(self, rule: CommandRule, name: str) -> str:
+        if not isinstance(rule, MCPCall) or name not in rule.arguments:
+            return "is not one of the arguments: name one"
+        if name in rule.optional:
+            return "can't be optional, because a call without it has an unknown amount"
+        value: Any = rule.arguments[name]
+        if isinstance(value, FromResult):
+            # Each call checks the value that it gets.
+            return ""
+        if isinstance(value, Shaped):
+            return uncountable_shape(value.shape)
+        parameter = placeholder_in(value)
+        known = parameter is not None and (parameter in rule.where or parameter in self.parameters)
+        return uncountable(self.type_of(rule, str(parameter)) if known else value)
+
+    def free_names(self, rule: CommandRule) -> Iterator[str]:
+        for name, value in rule.arguments.items() if isinstance(rule, MCPCall) else ():
+            if placeholder_in(value) in rule.where or isinstance(value, ParameterType | Shaped | FromResult):
+                yield name
 
     def problems(self) -> Iterator[Problem]:
         """Yield inconsistencies between the parts of the document."""

@@ -223,7 +223,7 @@ def _overlaps(document: MCPCommandSet) -> Iterator[Finding]:
     """Find pairs of commands for one tool, if it matters which one decides."""
     calls = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, MCPCall)]
     for (first, one), (second, other) in combinations(calls, 2):
-        if one.tool == other.tool and (one.effect, one.hold) != (other.effect, other.hold):
+        if one.tool == other.tool and _decides(one) != _decides(other):
             yield _found(
                 second,
                 "tool",
@@ -231,3 +231,7 @@ def _overlaps(document: MCPCommandSet) -> Iterator[Finding]:
                 f"a call can match both this and commands[{first}], and the stricter one decides",
                 "check that this is intended, or limit their arguments so that no call matches both",
             )
+
+
+def _decides(rule: MCPCall) -> tuple[object, ...]:
+    return rule.effect, rule.hold, rule.budget

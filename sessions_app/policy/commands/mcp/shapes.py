@@ -22,11 +22,12 @@ from pydantic import (
     model_validator,
 )
 
+from sessions_app.policy.commands.budgets import uncountable
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.json_values.bodies import Json
 from sessions_app.policy.commands.json_values.checks import Check, by_value
 from sessions_app.policy.commands.json_values.placeholders import placeholder_in
-from sessions_app.policy.commands.parameters import MAX_VALUE
+from sessions_app.policy.commands.parameters import MAX_VALUE, Pattern
 from sessions_app.policy.commands.patterns import compile_pattern, matches_broadly
 
 MAX_ITEMS = 100
@@ -148,6 +149,19 @@ def values_of(shape: Shape) -> Iterator[Json]:
 def depth_of(shape: Shape) -> int:
     """Return the number of levels in a shape."""
     return 1 + max((depth_of(inner) for inner in inside(shape)), default=0)
+
+
+def uncountable_shape(shape: Shape) -> str:
+    """Return, as a clause, why the values of a shape can't be added up; empty if they can."""
+    if shape.has_const or shape.enum:
+        fixed = [shape.const] if shape.has_const else list(shape.enum)
+        return next((fault for one in fixed if (fault := uncountable(one))), "")
+    if shape.type == "string" and shape.pattern is not None:
+        return uncountable(Pattern(pattern=shape.pattern))
+    if shape.type not in ("integer", "number"):
+        return "is not a number: use integer or number, or a pattern of digits"
+    low = shape.minimum
+    return "" if low is not None and low >= 0 else "can be negative: set minimum: 0"
 
 
 class Shaped(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sessions_app.policy.commands.budgets import looser
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.parameters import Choice, Int, ParameterType
 from sessions_app.policy.commands.postgres.sql.compiled import (
@@ -160,4 +161,4 @@ def _laxer(inner: CompiledStatement, outer: CompiledStatement) -> str | None:
         return "would record values that the grant keeps secret"
     if understates(ours.effect, theirs.effect):
         return f"{UNDERSTATED}: {clip(outer.text)}"
-    return None
+    return looser(ours.budget, theirs.budget)

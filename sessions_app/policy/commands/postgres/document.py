@@ -7,10 +7,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, StrictStr, Tag
 
+from sessions_app.policy.commands.budgets import Measure, uncountable
 from sessions_app.policy.commands.document import (
     MAX_COMMANDS,
+    BudgetedSet,
     CommandRule,
-    CommandSetDocument,
     RuleRefused,
     Visible,
 )
@@ -67,10 +68,11 @@ AnyRule = Annotated[
 ]
 
 
-class PostgresCommandSet(PrivilegeSet):
+class PostgresCommandSet(PrivilegeSet, BudgetedSet):
     """A named list of privileges or of statements in one database. A published version never changes."""
 
     SERVER: ClassVar[str] = "PostgreSQL"
+    MEASURES: ClassVar[tuple[Measure, ...]] = ("calls", "sum", "bytes", "rows")
     kind: Literal["postgres"]
     default_schema: Annotated[StrictStr, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] | None = Field(
         default=None,
@@ -96,10 +98,22 @@ class PostgresCommandSet(PrivilegeSet):
         """Yield inconsistencies between the parts of the document."""
         if not self.statements:
             yield from super().problems()
+            if self.budget:
+                yield Problem("budget", "uses of privileges can't be counted: write statements instead")
             return
-        yield from CommandSetDocument.problems(self)
+        yield from BudgetedSet.problems(self)
         for index, rule in enumerate(self.commands):
             yield from self._rule_problems(index, rule)
+
+    def sum_fault(self, rule: CommandRule, name: str) -> str:
+        types = {**self.parameters, **rule.where}
+        try:
+            used = rule.names
+        except RuleRefused:
+            return ""
+        if name not in used or name not in types:
+            return "is not a parameter of this command: name one"
+        return uncountable(types[name])
 
     def _rule_problems(self, index: int, rule: CommandRule) -> Iterator[Problem]:
         if not isinstance(rule, StatementRule):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sessions_app.policy.commands.answers import CommandView, free_parameter
 from sessions_app.policy.commands.binding import bind, check_kept
+from sessions_app.policy.commands.budgets import say_budgets
 from sessions_app.policy.commands.postgres import decide
 from sessions_app.policy.commands.postgres.document import PostgresCommandSet
 from sessions_app.policy.commands.postgres.privileges import Privilege
@@ -85,6 +86,7 @@ def _compile(
         schema=document.schema_name,
         by_shape=_by_shape(kept),
         selects=tuple(one for one in _strictest_first(kept) if one.limits),
+        budget=document.budget,
     )
 
 
@@ -120,5 +122,5 @@ def _view(one: CompiledStatement, bound: Mapping[str, str]) -> CommandView:
         effect=rule.effect,
         hold=rule.held,
         finish_seconds=rule.finish_seconds,
-        detail=tuple(detail),
+        detail=(*detail, *say_budgets(rule.budget)),
     )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from postgast.pg_query_pb2 import RawStmt
 
-from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.answers import Allowed, Refused, amounts_in
+from sessions_app.policy.commands.budgets import AmountRefused
 from sessions_app.policy.commands.characters import hidden_at, show
 from sessions_app.policy.commands.parameters import Int
 from sessions_app.policy.commands.postgres.sql.compiled import CompiledStatement, Place, constant_fault
@@ -174,7 +176,8 @@ class Prepared:
             if given is not None and at is not None:
                 return Refused(f"a value contains {show(given[at])}, which is invisible", None, "value")
         bound = tuple(_bound(value, values) for value in self._read.statement.values)
-        return _first(self._commands, self._read, bound) or _explain(self._compiled, self._read, bound)
+        found = _first(self._compiled, self._commands, self._read, bound)
+        return found or _explain(self._compiled, self._read, bound)
 
 
 def _bound(value: Value, values: Sequence[str | None]) -> Value:
@@ -196,7 +199,7 @@ def _decided(compiled: StatementSet, raw: RawStmt) -> Passes | Runs | Refused:
         return _refused(compiled, error, [raw])
     values = read.statement.values
     commands = _candidates(compiled, read.statement)
-    return _first(commands, read, values) or _explain(compiled, read, values)
+    return _first(compiled, commands, read, values) or _explain(compiled, read, values)
 
 
 def _read(compiled: StatementSet, raw: RawStmt, declared: tuple[str, ...]) -> _Read:
@@ -223,11 +226,23 @@ def _candidates(compiled: StatementSet, statement: Statement) -> Sequence[Compil
     return sorted((*same, *compiled.selects), key=lambda one: one.strictness)
 
 
-def _first(commands: Sequence[CompiledStatement], read: _Read, values: tuple[Value, ...]) -> Runs | None:
+def _first(
+    compiled: StatementSet,
+    commands: Sequence[CompiledStatement],
+    read: _Read,
+    values: tuple[Value, ...],
+) -> Runs | Refused | None:
     for command in commands:
         matched: dict[str, str] = {}
         if _command_fault(command, read, values, matched) is None:
-            return _runs(command, read, values, matched)
+            budgets = (*command.rule.budget, *compiled.budget)
+            if read.before and any(one.measure in ("bytes", "rows") for one in budgets):
+                return Refused("the rows of a cursor can't be counted: select without one", None, "value")
+            try:
+                amounts = amounts_in(command.rule, {**compiled.bindings, **matched})
+            except AmountRefused as error:
+                return Refused(str(error), command.text, "value")
+            return _runs(command, read, values, matched, amounts)
     return None
 
 
@@ -264,7 +279,11 @@ def _declared_fault(place: Place | Value, value: Value, read: _Read) -> str | No
 
 
 def _runs(
-    command: CompiledStatement, read: _Read, values: tuple[Value, ...], matched: dict[str, str]
+    command: CompiledStatement,
+    read: _Read,
+    values: tuple[Value, ...],
+    matched: dict[str, str],
+    amounts: dict[str, Decimal],
 ) -> Runs:
     rule = command.rule
     line = read.before + render(read.statement.shape, list(_recorded(command, read, values)))
@@ -278,6 +297,7 @@ def _runs(
         (line,),
         notes=notes,
         at_commit=command.at_commit,
+        amounts=amounts,
     )
     text, shown = _sent(command, read, read.statement.values), _shown(command, read, values)
     runs = Runs(text, allowed, rule.rows, shown)

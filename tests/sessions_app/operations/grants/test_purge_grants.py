@@ -11,6 +11,7 @@ from broker.audit.models import AuditEntry
 from broker.kernel import clock
 from sessions_app.models import (
     AccessRequest,
+    BudgetUse,
     Grant,
     GrantState,
     Lease,
@@ -121,6 +122,12 @@ def test_the_database_lets_nobody_delete_what_is_younger_than_ninety_days_or_by_
 ):
     with pytest.raises(REFUSALS, match=why), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL stint.purge = 'on'; {statement}")
+
+
+def test_what_it_used_of_budgets_is_deleted_with_it(world, old):
+    BudgetUse.objects.create(grant=old, key="0.0")
+    purge_grants(now=world.now)
+    assert not BudgetUse.objects.exists()
 
 
 def test_a_reference_is_never_used_again(world, old, monkeypatch):

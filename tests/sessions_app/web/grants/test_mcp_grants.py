@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.world.budget_site import Holder, budget_files
 from tests.support.world.mcp_site import add_desk, grant_unseen
 from tests.support.world.reading import read, says
 
@@ -29,3 +30,14 @@ def test_others_see_what_it_allows_and_get_no_token(grant, as_bob):
     assert "What it allows" in shown
     assert "MCP server" not in shown
     assert as_bob.post(f"/grants/{grant.ref}/credential/", {"target": "desk"}).status_code == 404
+
+
+def test_the_page_shows_what_is_used_and_a_call_beyond_it_can_only_be_allowed_once(world, as_bob):
+    add_desk(world, 9000, budget_files({"calls": 1}))
+    holder = Holder(world)
+    holder.spend(1)
+    says(page(as_bob, holder.grant), "Budget", "1 of 1 call used: nothing is left")
+    holder.spend(2)
+    shown = page(as_bob, holder.grant)
+    says(shown, "held because it is beyond the budget", "Allow once")
+    assert "Allow for this grant" not in shown

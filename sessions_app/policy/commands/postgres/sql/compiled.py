@@ -103,14 +103,15 @@ class CompiledStatement(answers.CompiledCommand):
         return any(isinstance(one, Place) and one.secret for one in self.places)
 
     @property
-    def strictness(self) -> tuple[bool, int, float, bool, int]:
-        """The sort key: held first, then destructive before change before read, then fewer rows, then with
-        secret values.
+    def strictness(self) -> tuple[bool, int, bool, float, bool, int]:
+        """The sort key: held first, then destructive before change before read, those with a budget before
+        others, then fewer rows, then with secret values.
         """
         rows = self.rule.rows
         return (
             not self.rule.held,
             EFFECT_RANK[self.rule.effect],
+            not self.rule.budget,
             float("inf") if rows is None else rows,
             not self.rule.secret,
             self.index,

@@ -6,7 +6,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, StrictBool, StrictInt
 
-from sessions_app.policy.commands.document import FROZEN, CommandRule, ParameterName, Visible
+from sessions_app.policy.commands.document import (
+    FROZEN,
+    BudgetedRule,
+    CommandRule,
+    ParameterName,
+    Visible,
+)
 from sessions_app.policy.commands.finish import Finish
 from sessions_app.policy.commands.postgres.sql.expressions import SYSTEM_COLUMNS, Column, Table
 from sessions_app.policy.commands.postgres.sql.parsing import SQLRefused
@@ -25,7 +31,7 @@ _Text = Annotated[Visible, Field(min_length=1, max_length=MAX_SQL)]
 _Name = Annotated[Visible, Field(min_length=1, max_length=255)]
 
 
-class StatementRule(CommandRule):
+class StatementRule(BudgetedRule):
     """The part that all rules of statements share."""
 
     hold: StrictBool = Field(default=False, description="Each run needs the approval of a second person")
