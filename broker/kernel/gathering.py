@@ -9,7 +9,7 @@ from typing import Any, Protocol
 class Writer(Protocol):
     """A transport, or a stream's writer."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> object:
         """Send data."""
 
     def close(self) -> None:

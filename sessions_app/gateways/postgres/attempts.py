@@ -78,6 +78,13 @@ class Run:
     becoming: asyncio.Task[None] | None = None
 
     @property
+    def entry(self) -> Tried:
+        """Its entry in the record, which only repeated reads lack."""
+        if self.tried is None:
+            raise AssertionError
+        return self.tried
+
+    @property
     def shown(self) -> Shown | None:
         """What its hold shows, if its COMMIT is held."""
         return self.runs.shown if self.runs is not None else None

@@ -97,8 +97,8 @@ class Commits:
             tried = await self._shared.database.run(
                 _hold,
                 use=self._session.use,
-                run_ids=[run.tried.run_id for run in runs],
-                decision=lead.tried.decision,
+                run_ids=[run.entry.run_id for run in runs],
+                decision=lead.entry.decision,
                 content=content_of(list(self._gate.held.values())),
             )
             if isinstance(tried.decision, Refused):

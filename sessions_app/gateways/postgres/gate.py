@@ -60,7 +60,7 @@ class Gate:
 
     def is_full(self, run: Run) -> bool:
         """Whether an approver could not read one more statement of the transaction."""
-        size = sum(len(change.line) for change in self.held.values()) + len(run.tried.line)
+        size = sum(len(change.line) for change in self.held.values()) + len(run.entry.line)
         return len(self.held) >= MAX_STATEMENTS or size > MAX_TEXT
 
     async def prepare(self, run: Run, shown: Shown) -> Change | None:
@@ -68,7 +68,7 @@ class Gate:
         facts = await self.facts(shown.table)
         if facts is None or not await self.own.drained():
             return None
-        change = Change(run.tried.line, shown, facts)
+        change = Change(run.entry.line, shown, facts)
         if not self.block:
             if await self.own.ask("BEGIN") is None:
                 return None

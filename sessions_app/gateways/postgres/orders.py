@@ -112,5 +112,5 @@ def _kept(shared: Shared, use: StatementUse, client: PageClient, run: Run, room:
     """
     if not client.result.columns:
         return None
-    title = f"{use.grant_ref} {use.holder} on {use.target.name}: {run.tried.line}"
-    return write(client.result, use.grant_ref, run.tried.run_id, title, shared.node.clock.now(), room)
+    title = f"{use.grant_ref} {use.holder} on {use.target.name}: {run.entry.line}"
+    return write(client.result, use.grant_ref, run.entry.run_id, title, shared.node.clock.now(), room)
