@@ -23,8 +23,8 @@ class Gathering:
     """Sends everything that is written in one turn of the event loop at once. Everything else goes to the
     writer.
 
-    A library may write each message of a protocol by itself, and each write takes a call of the kernel and,
-    with TLS, a record.
+    Libraries write each message of a protocol separately, and each write is a system call and, with TLS, a
+    record.
     """
 
     def __init__(self, writer: Writer) -> None:

@@ -184,7 +184,7 @@ def _writes(report: Report, place: Place) -> None:
     eventually(lambda: _finished(grants) == done, within=30)
     report.note(f"changes a second under one grant: {alone.rate:,.0f}, p50 {alone.p50:.1f} ms")
     rate = median([sum(ran.rate for ran in each) for each in rans])
-    report.figure(f"changes a second under {GRANTS} grants, each recorded by itself", rate, "/s", least=300)
+    report.figure(f"changes a second under {GRANTS} grants, each with its own entry", rate, "/s", least=300)
 
 
 def _finished(grants: Sequence[object]) -> int:

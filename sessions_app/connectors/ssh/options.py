@@ -20,8 +20,8 @@ KEY_EXCHANGES = (
     "diffie-hellman-group16-sha512",
     "diffie-hellman-group18-sha512",
 )
-# By far the fastest here, and in all clients. The client's order decides, and OpenSSH prefers ChaCha20, so the
-# gateway does not offer that.
+# By far the fastest here, and in all clients. The client's order decides, and OpenSSH prefers ChaCha20, so
+# the gateway does not offer that.
 FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 # For targets, which may accept nothing else.
 CIPHERS = (*FAST_CIPHERS, "chacha20-poly1305@openssh.com")

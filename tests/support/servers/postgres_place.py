@@ -290,8 +290,8 @@ def postgres_place(
 ) -> Iterator[Place]:
     """Run a server and the gateway in front of it in a new database until the block ends.
 
-    ``major`` is the server's version, by default the newest. ``change`` changes the gateway's environment, and
-    ``settings`` are more of the server's.
+    ``major`` is the server's version, by default the newest. ``change`` changes the gateway's environment.
+    ``settings`` are more of the server's settings.
     """
     from broker.kernel import clock
 

@@ -45,8 +45,8 @@ class Tally:
 
 
 class Record:
-    """Stands for Stint's database. ``tried`` has the lines that were recorded one by one, and ``ends`` how
-    they ended. It accepts nothing while it is ``lost``.
+    """Takes the place of Stint's database. ``tried`` has the lines that were recorded one by one, and
+    ``ends`` how they ended. It accepts nothing while it is ``lost``.
     """
 
     def __init__(self) -> None:

@@ -44,9 +44,14 @@ def logged(place: Place, role: str) -> list[str]:
         for entry in map(json.loads, log.read_text().splitlines()):
             ran = re.fullmatch(r"(?:execute [^:]*|statement): (.*)", entry.get("message", ""), re.DOTALL)
             if entry.get("user") == role and ran:
-                values = dict(re.findall(r"(\$\d+) = ('(?:[^']|'')*'|NULL)", entry.get("detail", "")))
-                found.append(without_quotes(re.sub(r"\$\d+", lambda at: values[at[0]], ran[1])))  # noqa: B023  # used at once
+                found.append(without_quotes(with_values(ran[1], entry.get("detail", ""))))
     return found
+
+
+def with_values(text: str, detail: str) -> str:
+    """Return a statement with its parameters as the log's detail shows them."""
+    values = dict(re.findall(r"(\$\d+) = ('(?:[^']|'')*'|NULL)", detail))
+    return re.sub(r"\$\d+", lambda at: values[at[0]], text)
 
 
 def use(client: psycopg.Connection) -> None:
