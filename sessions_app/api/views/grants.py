@@ -284,8 +284,8 @@ class RunCommit(Endpoint):
 
     @described(HeldCommitShape)
     def get(self, request: Request, run_id: int) -> Response:
-        """Return each statement of a transaction that waits, or waited, at its COMMIT, with its rows before and
-        after. Only for those who may decide on it.
+        """Return each statement of a transaction that waits, or waited, at its COMMIT, with its rows before
+        and after. Only for those who may decide on it.
         """
         run = reads.run_of(self.identity, run_id)
         statements = readable_commits(self.identity, run.grant, [run]).get(run.pk)

@@ -81,7 +81,8 @@ def _cells(
     columns: Sequence[str], before: Sequence[str | None] | None, after: Sequence[str | None] | None
 ) -> Iterator[Cell]:
     for at, column in enumerate(columns):
-        old, new = before[at] if before else None, after[at] if after else None
+        old = None if before is None else before[at]
+        new = None if after is None else after[at]
         state = (
             "removed" if after is None else "added" if before is None else "same" if old == new else "changed"
         )

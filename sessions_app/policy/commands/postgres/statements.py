@@ -156,8 +156,8 @@ def _fits_form(command: CompiledStatement, read: _Read) -> bool:
 class Prepared:
     """A prepared statement.
 
-    ``text`` is the SQL to send, and ``places`` the number of its parameters. ``shown`` is what its hold shows,
-    if some values make it one that is held at its COMMIT.
+    ``text`` is the SQL to send, and ``places`` the number of its parameters. ``shown`` is what its hold
+    shows, if some values make it one that is held at its COMMIT.
     """
 
     text: str
