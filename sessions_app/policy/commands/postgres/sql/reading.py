@@ -54,8 +54,8 @@ class Statement:
     which it reads every column, and ``written`` the columns that it sets. ``narrowed``: its WHERE requires
     that a column has some value or range. ``where`` is the shape of its WHERE, whose first value is
     ``where_from``. ``limit`` is its LIMIT. ``one_row``: it returns one row of aggregates. ``returns``: it has
-    RETURNING. ``own_types``: a cast names a type outside pg_catalog. ``routine`` is the routine that it calls;
-    its values are the arguments.
+    RETURNING. ``own_types``: a cast names a type outside pg_catalog. ``routine`` is the routine that it
+    calls; its values are the arguments.
     """
 
     verb: Verb
