@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sessions_app.policy.commands.sizes import show_bytes
 from sessions_app.policy.durations import show_duration
 from sessions_app.policy.samples import sample_of
 from sessions_app.policy.spelling import closest, did_you_mean
@@ -68,8 +69,8 @@ _FORMS = {
 def plain_message(kind: str, message: str, context: Mapping[str, Any], written: Any) -> str:
     """Return pydantic's message in plain language.
 
-    ``written`` is the value in the document: durations are text there, so their limits are shown as
-    durations.
+    ``written`` is the value in the document: durations and sizes are text there, so their limits are shown in
+    the same form.
     """
     if kind == "literal_error":
         expected = context["expected"]
@@ -85,8 +86,15 @@ def plain_message(kind: str, message: str, context: Mapping[str, Any], written: 
     if kind in _LIMITS:
         word, name = _LIMITS[kind]
         limit = context[name]
-        return f"must be {word} {show_duration(limit) if isinstance(written, str) else limit}"
+        return f"must be {word} {_shown(limit, written)}"
     return _MESSAGES.get(kind, message.removeprefix("Value error, "))
+
+
+def _shown(limit: int, written: Any) -> str:
+    """Return a limit in the form of the value that exceeds it."""
+    if not isinstance(written, str):
+        return str(limit)
+    return show_bytes(limit) if written.endswith("B") else show_duration(limit)
 
 
 def _type_meant(message: str, written: Any) -> str:

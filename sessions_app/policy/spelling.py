@@ -23,7 +23,7 @@ def suggestion(model: type[BaseModel], path: str, data: Any) -> str:
     *parent, key = [int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", path)]
     for part in parent:
         data = data[part]
-    known = sorted(_keys_at(_schema(model), parent).difference(data))
+    known = sorted(_keys_at(_schema(model), parent, data).difference(data))
     return closest(str(key).lower().replace("-", "_").replace(" ", "_"), known)
 
 
@@ -45,14 +45,19 @@ def _schema(model: type[BaseModel]) -> Schema:
     return model.model_json_schema()
 
 
-def _keys_at(schema: Schema, path: Sequence[str | int]) -> set[str]:
-    """Return the keys that a mapping at a path of the document can have."""
+def _keys_at(schema: Schema, path: Sequence[str | int], data: Mapping[str, Any]) -> set[str]:
+    """Return the keys that the mapping ``data`` at a path of the document can have.
+
+    Of several kinds of mappings, those count with which it has most keys in common.
+    """
     definitions = schema.get("$defs", {})
     nodes = list(_alternatives(schema, definitions))
     for part in path:
         inside = (child for node in nodes for child in _children(node, part))
         nodes = [one for child in inside for one in _alternatives(child, definitions)]
-    return {key for node in nodes for key in node.get("properties", {})}
+    kinds = [set(node["properties"]) for node in nodes if "properties" in node]
+    most = max((len(keys & data.keys()) for keys in kinds), default=0)
+    return {key for keys in kinds if len(keys & data.keys()) == most for key in keys}
 
 
 def _alternatives(node: Schema, definitions: Schema) -> Iterator[Schema]:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from sessions_app.policy.catalog import FOLDERS, read_one
-from sessions_app.policy.documents import DocumentError, Problem, load_yaml
+from sessions_app.policy.commands.http.limits import FileLimit
+from sessions_app.policy.documents import DocumentError, Problem, load_yaml, problems_of
 from sessions_app.policy.starter_policy import policy_source
 from tests.support.servers.issuer import trust_file
 from tests.support.servers.receiver import webhook_file
@@ -125,3 +127,18 @@ def test_a_list_with_one_wrong_entry_is_not_said_to_be_empty_as_well():
     with pytest.raises(DocumentError) as caught:
         read_one("clusters/web.yaml", json.dumps(data))
     assert [problem.path for problem in caught.value.problems] == ["targets[0].port"]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("300GB", "must be at most 100MB"),
+        ("0B", "needs a size with a unit"),
+        (10**12, "must be at most 100000000"),
+    ],
+)
+def test_a_limit_is_said_in_the_form_of_what_exceeds_it(written, said):
+    with pytest.raises(ValidationError) as caught:
+        FileLimit(max=written, types=("text/plain",))
+    (found,) = problems_of(caught.value, data={"max": written})
+    assert found.message.startswith(said)

@@ -24,6 +24,12 @@ def problems(file: str, old: str, new: str):
         ("policies/web-work.yaml", "requesters: {groups", "requesters: {group", "groups"),
         ("policies/checkout-change.yaml", "zone: Europe", "time_zone: Europe", ""),
         ("command-sets/restart-web.yaml", "hold: true", "holds: true", "hold"),
+        (
+            "command-sets/read-orders.yaml",
+            "  - grant: SELECT ON app.orders\n",
+            "  - grant: SELECT ON app.orders\n    holds: true\n",
+            "",
+        ),
         ("clusters/web.yaml", "host_key: ", "hostkey: ", "host_key"),
         ("clusters/web.yaml", "name: web\n", "name: web\nqwert: 1\n", ""),
     ],
