@@ -1,10 +1,11 @@
 // Shows the output of a running command as it is printed, in a terminal without input (xterm.js, loaded when first needed).
+// Recordings are replayed in the same terminal (replay.js).
 (() => {
   const FONT = 13, SMALLEST = 9, SCROLLBACK = 5000, HIDDEN = 60000;
   const WORDS = {
     'command ended': ['ok', 'Ended'], 'access ended': ['warn', 'You may no longer see it'], 'signed out': ['warn', 'Signed out'],
     'too slow': ['warn', 'Your connection is too slow'], unavailable: ['warn', 'Live view not available'],
-    restarts: ['info', 'Reconnecting'], hidden: ['mute', 'Paused while this page is hidden'], live: ['ok', 'Live'], '': ['info', 'Connecting'],
+    restarts: ['info', 'Reconnecting'], hidden: ['mute', 'Paused while this page is hidden'], live: ['ok', 'Live'], waits: ['warn', 'Waiting'], '': ['info', 'Connecting'],
   };
   const AGAIN = ['restarts', 'unavailable', 'too slow', ''];
   // Characters that reorder or hide text: what is read must be what was printed.
@@ -40,6 +41,47 @@
     document.head.append(Object.assign(document.createElement('link'), { rel: 'stylesheet', href: url, onload: done, onerror: done }));
   });
 
+  // Opens a read-only terminal in an element that names the files of xterm.js. Rejects if they can't be loaded.
+  const open = async ({ dataset }, place, size) => {
+    const [{ Terminal }] = await Promise.all([import(dataset.xterm), loadSheet(dataset.styles)]);
+    const style = getComputedStyle(document.documentElement);
+    const term = new Terminal({
+      ...size, disableStdin: true, cursorInactiveStyle: 'none', fontSize: FONT, scrollback: SCROLLBACK,
+      fontFamily: style.getPropertyValue('--mono'), linkHandler: null, theme: { background: '#14171d', foreground: '#dfe2e8' },
+    });
+    // Titles, links and the clipboard: whatever the target prints for them has no effect.
+    [0, 1, 2, 7, 8, 9, 52, 777, 1337].forEach(code => term.parser.registerOscHandler(code, () => true));
+    withSheets(() => term.open(place));
+    Object.assign(term.textarea, { tabIndex: -1, disabled: true });
+    place.addEventListener('keydown', event => scroll(term, event));
+    new ResizeObserver(() => fit(term, place)).observe(place);
+    return term;
+  };
+
+  // The whole width of the terminal is shown if its characters stay readable; otherwise it scrolls sideways.
+  const fit = (term, place) => {
+    const shown = place.querySelector('.xterm-screen')?.clientWidth, free = place.clientWidth - 30;
+    if (!shown || free <= 0) return;
+    const size = Math.floor(10 * term.options.fontSize * free / shown) / 10;
+    const next = Math.max(SMALLEST, Math.min(FONT, size));
+    if (Math.abs(next - term.options.fontSize) >= 0.2) term.options.fontSize = next;
+  };
+
+  const resize = (term, place, cols, rows) => {
+    term.resize(cols, rows);
+    requestAnimationFrame(() => fit(term, place));
+  };
+
+  const scroll = (term, event) => {
+    const by = { ArrowUp: -1, ArrowDown: 1, PageUp: -20, PageDown: 20, Home: -SCROLLBACK, End: SCROLLBACK }[event.key];
+    if (!by) return;
+    term.scrollLines(by);
+    event.preventDefault();
+  };
+
+  const visible = text => text.replace(HIDING, '\ufffd');
+  window.stintTerminal = { open, resize, visible };
+
   class Screen {
     constructor(box) {
       this.box = box;
@@ -61,10 +103,15 @@
     }
 
     async begin() {
-      if ('over' in this.box.dataset) return this.end();
+      const { over, waits } = this.box.dataset;
+      // While the command waits, the page looks for its start, and replaces this view.
+      if (over !== undefined || waits !== undefined) {
+        this.over = true;
+        one(this.box, 'watching').hidden = true;
+        return this.show(over ?? 'waits');
+      }
       try {
-        const [{ Terminal }] = await Promise.all([import(this.box.dataset.xterm), loadSheet(this.box.dataset.styles)]);
-        this.open(Terminal);
+        this.term = await open(this.box, this.place, { cols: 80, rows: 24 });
       } catch {
         return this.show('unavailable', 'The terminal could not be loaded. Read the output as text.');
       }
@@ -72,36 +119,6 @@
         if (await this.follow()) pause = 2000;
         if (!this.over && this.box.isConnected) await wait(pause);
       }
-    }
-
-    open(Terminal) {
-      const style = getComputedStyle(document.documentElement);
-      const term = this.term = new Terminal({
-        cols: 80, rows: 24, disableStdin: true, cursorInactiveStyle: 'none', fontSize: FONT, scrollback: SCROLLBACK,
-        fontFamily: style.getPropertyValue('--mono'), linkHandler: null, theme: { background: '#14171d', foreground: '#dfe2e8' },
-      });
-      // Titles, links and the clipboard: whatever the target prints for them has no effect.
-      [0, 1, 2, 7, 8, 9, 52, 777, 1337].forEach(code => term.parser.registerOscHandler(code, () => true));
-      withSheets(() => term.open(this.place));
-      Object.assign(term.textarea, { tabIndex: -1, disabled: true });
-      this.place.addEventListener('keydown', event => this.scroll(event));
-      new ResizeObserver(() => this.fit()).observe(this.place);
-    }
-
-    // The whole width of the terminal is shown if its characters stay readable; otherwise it scrolls sideways.
-    fit() {
-      const shown = this.place.querySelector('.xterm-screen')?.clientWidth, free = this.place.clientWidth - 30;
-      if (!shown || free <= 0) return;
-      const size = Math.floor(10 * this.term.options.fontSize * free / shown) / 10;
-      const next = Math.max(SMALLEST, Math.min(FONT, size));
-      if (Math.abs(next - this.term.options.fontSize) >= 0.2) this.term.options.fontSize = next;
-    }
-
-    scroll(event) {
-      const by = { ArrowUp: -1, ArrowDown: 1, PageUp: -20, PageDown: 20, Home: -SCROLLBACK, End: SCROLLBACK }[event.key];
-      if (!by) return;
-      this.term.scrollLines(by);
-      event.preventDefault();
     }
 
     // One stream, until it ends. Returns whether there was output.
@@ -137,11 +154,11 @@
       const write = {
         start: () => {
           this.term.reset();
-          this.resize(value.cols, value.rows);
+          resize(this.term, this.place, value.cols, value.rows);
           this.show('live', value.skipped ? 'Earlier output is not shown here. The recording has everything.' : '');
         },
-        o: () => this.term.write(value.replace(HIDING, '\ufffd')),
-        r: () => this.resize(...value.split('x').map(Number)),
+        o: () => this.term.write(visible(value)),
+        r: () => resize(this.term, this.place, ...value.split('x').map(Number)),
         gap: () => this.term.write(`\r\n\x1b[7m ${value ? `${value.toLocaleString('en')} characters` : 'Some output'} left out here. The recording has everything. \x1b[0m\r\n`),
         watchers: () => { one(this.box, 'watchers').textContent = value.join(', '); },
         end: () => this.end(),
@@ -152,11 +169,6 @@
         },
       }[kind];
       if (write) write();
-    }
-
-    resize(cols, rows) {
-      this.term.resize(cols, rows);
-      requestAnimationFrame(() => this.fit());
     }
 
     end() {

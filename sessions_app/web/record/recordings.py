@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from csp.constants import WASM_UNSAFE_EVAL
-from csp.decorators import csp_update
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -45,8 +43,6 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "record/recordings.html", context)
 
 
-# The player's terminal is a WebAssembly module.
-@csp_update({"script-src": [WASM_UNSAFE_EVAL]})  # type: ignore[untyped-decorator]  # the library has no types
 @page(writes=True)
 def detail(request: HttpRequest, run: int) -> HttpResponse:
     """Show one recording, to be watched, read and searched."""

@@ -81,9 +81,6 @@ def test_watching_is_recorded_once_a_visit_and_looking_at_the_list_is_not(
     assert acts.last("recording.watched", grant.ref).actor == "bob"
 
 
-def test_webassembly_is_allowed_on_the_page_of_a_recording_alone(recorded, grant, as_bob):
-    policy = as_bob.get(f"/recordings/{recorded.pk}/")["Content-Security-Policy"]
-    assert "script-src 'self' 'wasm-unsafe-eval'" in policy
-    assert "unsafe-" not in policy.replace("wasm-unsafe-eval", "")
-    for url in ("/recordings/", f"/grants/{grant.ref}/", "/"):
+def test_no_page_allows_inline_or_evaluated_script(recorded, grant, as_bob):
+    for url in (f"/recordings/{recorded.pk}/", "/recordings/", f"/grants/{grant.ref}/", "/"):
         assert "unsafe" not in as_bob.get(url)["Content-Security-Policy"]
