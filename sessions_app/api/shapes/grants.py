@@ -15,9 +15,9 @@ from sessions_app.connectors.registry import find
 from sessions_app.models import EndReason, Grant, GrantState, Observed, RunState, Verdict
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.catalog.command_sets import compiled
-from sessions_app.queries.catalog.statement_sets import observed_of
 from sessions_app.queries.gateways.addresses import mcp_address
 from sessions_app.queries.grants.budgets import plain_budgets
+from sessions_app.queries.grants.observing import observed_under
 
 
 class GrantShape(Shape):
@@ -71,7 +71,7 @@ class GrantShape(Shape):
         """How much activity Stint observes: `all` through a gateway, `some` as the target reports, or
         `nothing`.
         """
-        return observed_of(grant)
+        return observed_under(grant)
 
     def get_targets(self, grant: Grant) -> list[str]:
         """Names of the targets, sorted."""

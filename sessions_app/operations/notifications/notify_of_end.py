@@ -11,7 +11,7 @@ from sessions_app.models import Asks, EndReason, Grant, Observed
 from sessions_app.operations.notifications.await_answer import await_answer
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_start import how_it_began
-from sessions_app.queries.catalog.statement_sets import observed_of
+from sessions_app.queries.grants.observing import observed_under
 from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.deciders import reviewers
 
@@ -52,7 +52,7 @@ def notify_of_end(*, grant: Grant, now: dt.datetime) -> None:
 
 
 def _what_to_read(grant: Grant) -> str:
-    if observed_of(grant) == Observed.NOTHING:
+    if observed_under(grant) == Observed.NOTHING:
         return (
             "Activity is not observed here. Ask the holder and check the target, then describe what you"
             " found."

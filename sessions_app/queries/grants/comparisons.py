@@ -13,7 +13,7 @@ from sessions_app.models import CommandRun, Grant, GrantState, Observed, RunStat
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.catalog.command_sets import compiled
-from sessions_app.queries.catalog.statement_sets import observed_of
+from sessions_app.queries.grants.observing import observed_under
 
 USED = (RunState.ALLOWED, RunState.RUNNING, RunState.DONE, RunState.CUT)
 # Finished with a nonzero exit status, a signal or an error.
@@ -47,7 +47,7 @@ def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     refused_times = _refused_times(grant, refused)
     approved, used = _seconds(grant, now)
     return {
-        "observed": observed_of(grant),
+        "observed": observed_under(grant),
         "sentence": sentence(
             commands=[row["times"] for row in commands],
             targets=[row["times"] for row in targets],
@@ -87,7 +87,7 @@ def _commands(grant: Grant, views: Sequence[CommandView]) -> list[dict[str, Any]
     uses = _uses(grant, "command_index")
     # If the target itself enforces the commands, runs are read back without the command that allowed them, or
     # not at all.
-    unused = 0 if observed_of(grant) == Observed.ALL else None
+    unused = 0 if observed_under(grant) == Observed.ALL else None
     return [
         {
             "command": view.text,
@@ -101,7 +101,7 @@ def _commands(grant: Grant, views: Sequence[CommandView]) -> list[dict[str, Any]
 def _targets(grant: Grant) -> list[dict[str, Any]]:
     uses = _uses(grant, "target__name")
     names = sorted(target.name for target in grant.targets.all())
-    unused = None if observed_of(grant) == Observed.NOTHING else 0
+    unused = None if observed_under(grant) == Observed.NOTHING else 0
     return [{"target": name, "times": uses[name].times if name in uses else unused} for name in names]
 
 
@@ -124,7 +124,7 @@ def _refused(grant: Grant) -> list[dict[str, Any]]:
 
 
 def _refused_times(grant: Grant, told: Sequence[Mapping[str, Any]]) -> int | None:
-    if not told and observed_of(grant) != Observed.ALL:
+    if not told and observed_under(grant) != Observed.ALL:
         return None
     if len(told) == MOST_REFUSED:
         return CommandRun.objects.filter(grant=grant, state__in=REFUSED).count()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sessions_app.models import CommandRun, Grant, GrantState, Observed, RunState
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.grants.end_preview import Ending
+from sessions_app.queries.grants.observing import observed_under
 
 MOST = 5
 
@@ -59,7 +60,7 @@ class EndForm:
         """The other effects, as sentences."""
         said = []
         if not self.ending.cut and not self.ending.finish:
-            seen = self.grant.cluster.observed == Observed.ALL
+            seen = observed_under(self.grant) == Observed.ALL
             running = "Anything running on its targets is terminated immediately."
             said.append("Nothing is running." if seen else running)
         cut = "Commands on all targets are terminated immediately."

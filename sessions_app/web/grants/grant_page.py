@@ -13,12 +13,12 @@ from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target
 from sessions_app.operations.grants.delegate_grant import delegates_of
 from sessions_app.operations.notifications.notify_of_start import how_it_began
-from sessions_app.queries.catalog.statement_sets import observed_of
 from sessions_app.queries.gateways.addresses import mcp_address
 from sessions_app.queries.grants.budgets import BudgetState, budgets_of
 from sessions_app.queries.grants.delegations import chain_of, tree_below
 from sessions_app.queries.grants.end_preview import endings
 from sessions_app.queries.grants.extensions import Extension, extensions
+from sessions_app.queries.grants.observing import observed_under
 from sessions_app.queries.grants.receipts import summary
 from sessions_app.queries.requests.deciders import may_not_decide_in, may_not_review, reviewers
 from sessions_app.web.display.cards import GrantCard
@@ -108,7 +108,7 @@ class GrantPage:
     @property
     def review_advice(self) -> str:
         """A hint for reviewers about the first step."""
-        if observed_of(self.grant) == Observed.NOTHING:
+        if observed_under(self.grant) == Observed.NOTHING:
             return "Commands are not observed here. Check the target, then describe what you found."
         return "Review what was run, then describe what you found."
 

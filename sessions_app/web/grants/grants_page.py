@@ -14,6 +14,7 @@ from accounts.models import Identity
 from sessions_app.models import AccessRequest, Cluster, CommandSetVersion, Grant, GrantState, Observed
 from sessions_app.policy import references
 from sessions_app.queries.grants.counts import Counts, run_counts
+from sessions_app.queries.grants.observing import observed_under
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.cards import GrantCard
 from sessions_app.web.display.states import BREAK_GLASS, Look
@@ -43,7 +44,7 @@ class GrantRow:
         """The number of commands attempted and refused, as far as Stint observes them."""
         if self.counts:
             return f"{self.counts.runs}{f', {self.counts.refused} refused' if self.counts.refused else ''}"
-        observed = self.card.grant.cluster.observed
+        observed = observed_under(self.card.grant)
         if observed == Observed.NOTHING:
             return "not observed"
         yet = "" if self.card.grant.state == GrantState.ENDED else " yet"

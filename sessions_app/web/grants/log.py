@@ -22,9 +22,9 @@ from sessions_app.models import (
     Watch,
 )
 from sessions_app.operations.notifications.notify import notified_first
-from sessions_app.queries.catalog.statement_sets import observed_of
 from sessions_app.queries.gateways.watches import watchable
 from sessions_app.queries.grants.held_commits import HeldStatement, readable_commits
+from sessions_app.queries.grants.observing import observed_under
 from sessions_app.queries.requests.deciders import deciders_in, holds_for
 from sessions_app.queries.requests.facts import readable_document
 from sessions_app.web.display import states as words
@@ -289,7 +289,7 @@ def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Lo
         show=show,
         asked=asked,
         kind=grant.cluster.kind,
-        observed=observed_of(grant),
+        observed=observed_under(grant),
         ended=grant.state in (GrantState.REVOKING, GrantState.ENDED),
         told=_told(grant) if any(run.waits(now) for run in page.rows) else [],
     )

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from sessions_app.models import EndReason, Grant, GrantState, Lease, Observed
-from sessions_app.queries.catalog.statement_sets import observed_of
+from sessions_app.queries.grants.observing import observed_under
 from sessions_app.web.display.states import Look
 from sessions_app.web.grants.log import Counts
 from sessions_app.web.templatetags.times import ago, rough, when
@@ -119,7 +119,7 @@ class Receipt:
     @property
     def _tried(self) -> str:
         many = self.counts.by_kind["all"]
-        if observed_of(self.grant) == Observed.ALL:
+        if observed_under(self.grant) == Observed.ALL:
             commands = f"{self.counts['all']} command{'' if many == 1 else 's'} attempted"
             return f"{commands}, {self.counts['refused']} refused, {self.counts['held']} held."
         if self.counts.any:
@@ -153,7 +153,7 @@ class Receipt:
         if many <= 0:
             return ""
         other = "other " if self.proof.leases else ""
-        what = "run" if observed_of(self.grant) == Observed.ALL else "created"
+        what = "run" if observed_under(self.grant) == Observed.ALL else "created"
         return (
             f"Nothing was {what} on {many:,} {other}target{'' if many == 1 else 's'}, so there was nothing to"
             " revoke."

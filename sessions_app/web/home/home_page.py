@@ -22,6 +22,7 @@ from sessions_app.operations.requests.remind_request import PAUSE
 from sessions_app.queries.grants.counts import LIVE, Counts, run_counts
 from sessions_app.queries.grants.end_preview import endings
 from sessions_app.queries.grants.extensions import Extension, longest_extension
+from sessions_app.queries.grants.observing import observed_under
 from sessions_app.queries.requests import waiting
 from sessions_app.queries.requests.starts import would_run
 from sessions_app.queries.statements.related_names import with_bars, with_names
@@ -68,7 +69,7 @@ class HomeGrant:
     @property
     def used(self) -> str:
         """The number of commands run and refused under the grant."""
-        observed = self.grant.cluster.observed
+        observed = observed_under(self.grant)
         if self.counts is None:
             return "commands not observed here" if observed == Observed.NOTHING else "no commands yet"
         many, refused = self.counts

@@ -15,6 +15,7 @@ from sessions_app.models import (
     RunState,
 )
 from sessions_app.queries.grants.comparisons import comparison
+from sessions_app.queries.grants.observing import observed_under
 from sessions_app.queries.statements.related_names import LARGE
 
 PAST = dt.timedelta(days=90)
@@ -89,7 +90,7 @@ def past_of(request: AccessRequest, reader: Identity, now: dt.datetime, *, whole
     same = [pk for pk, *_, command_set in ended if command_set == request.command_set_version.command_set_id]
     runs = CommandRun.objects.filter(grant__in=looked_at)
     refused = runs.filter(state=RunState.REFUSED).count() if looked_at else 0
-    known = refused or request.cluster.observed == Observed.ALL
+    known = refused or observed_under(request) == Observed.ALL
     past = PastRecord(
         grants=len(ended),
         early=sum(bool(at and at < expires) for _, _, at, expires, _ in ended),
