@@ -107,8 +107,12 @@ class Event(StrEnum):
         "The deadline of an active grant was moved.",
         "request seconds expires_at",
     )
-    GRANT_HELD = ("grant.held", "The grant was suspended after too many refused commands.", "refused tried")
-    GRANT_RELEASED = ("grant.released", "An approver released a suspended grant.", "note")
+    GRANT_HELD = (
+        "grant.held",
+        "The grant was suspended, by a person with a `note` or after too many refused commands.",
+        "note refused tried",
+    )
+    GRANT_RELEASED = ("grant.released", "A suspended grant was resumed.", "note")
     GRANT_DELEGATED = (
         "grant.delegated",
         "The holder delegated part of the grant. `chain` is the chain of grants, starting with the original.",

@@ -190,6 +190,13 @@ def missing(needed: Sequence[Row]) -> str:
     return ", and ".join(said)
 
 
+def _suspended_by(row: Row) -> str:
+    if not row["held_by"]:
+        return "after too many refused commands"
+    note = f" ({plain(row['held_note'])})" if row["held_note"] else ""
+    return f"by {plain(row['held_by'])}{note}"
+
+
 def grant(row: Row, *, err: bool = False) -> None:
     """Print a grant with what it allows and how to use it."""
     pairs = {
@@ -203,7 +210,7 @@ def grant(row: Row, *, err: bool = False) -> None:
             f"{clock_time(row['starts_at'])} to {clock_time(row['expires_at'])} ({ago(row['expires_at'])})"
         ),
         "Suspended": (
-            f"since {clock_time(row['held_at'])}: nothing runs until an approver resumes it"
+            f"since {clock_time(row['held_at'])} {_suspended_by(row)}. Nothing new runs until it is resumed."
             if row["held_at"]
             else ""
         ),

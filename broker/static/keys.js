@@ -25,6 +25,7 @@
     a: '[data-key=a], button[name=verdict][value=approve]',
     d: '[data-key=d], button[name=verdict][value=deny]',
     e: '[data-key=e]',
+    s: '[data-key=s]',
   };
   const OPENS = 'a, summary, button[type=button], button[popovertarget]';
   let leader = 0;
@@ -75,6 +76,7 @@
     g: () => { leader = performance.now() + 1500; },
     j: () => step(1),
     k: () => step(-1),
+    s: () => reach('s'),
   };
 
   hear('keydown', event => {

@@ -265,9 +265,9 @@ class End(Body):
     kill = Flag(default=False)
 
 
-@extend_schema_serializer(examples=[_example({"note": "A typo."})])
-class Release(Body):
-    """What the review found."""
+@extend_schema_serializer(examples=[_example({"note": "Wrong host."})])
+class Reason(Body):
+    """The reason, for the people concerned and the record."""
 
     note = Text(default="", allow_blank=True, max_length=MAX_TEXT)
 

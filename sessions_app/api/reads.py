@@ -77,6 +77,7 @@ _BESIDE_GRANT = {
     "command_set_version": ["number", "digest"],
     "command_set_version__command_set": ["name"],
     "ended_by": ["username"],
+    "held_by": ["username"],
     "reviewed_by": ["username"],
 }
 _OF_GRANT = [

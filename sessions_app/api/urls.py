@@ -61,6 +61,7 @@ GRANTS = [
     path("", grants.Grants.as_view()),
     path("/<api_grant:ref>", grants.OneGrant.as_view()),
     path("/<api_grant:ref>/credential", grants.GrantCredential.as_view()),
+    path("/<api_grant:ref>/suspend", grants.GrantSuspend.as_view()),
     path("/<api_grant:ref>/release", grants.GrantRelease.as_view()),
     path("/<api_grant:ref>/delegate", grants.GrantDelegate.as_view()),
     path("/<api_grant:ref>/heartbeat", grants.GrantHeartbeat.as_view()),

@@ -156,8 +156,7 @@ class Grant(models.Model):
     parameters = models.JSONField(default=dict)
     commands = models.JSONField(default=list)
     targets = models.ManyToManyField(Target, related_name="grants")
-    # Identifies every process and object of the grant on its targets, so that all of them can be found.
-    # Authorizes nothing.
+    # Identifies every process and object of the grant on its targets. Authorizes nothing.
     mark = models.CharField(max_length=64)
     break_glass = models.BooleanField(default=False)
     starts_at = models.DateTimeField()
@@ -180,9 +179,11 @@ class Grant(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
-    # When the grant was suspended after too many refused commands, until an approver releases it. Refusals up
-    # to this run no longer count.
+    # When, by whom (None: after too many refused commands) and why it was suspended.
     held_at = models.DateTimeField(null=True, blank=True)
+    held_by = models.ForeignKey(Identity, models.PROTECT, related_name="+", null=True, db_index=False)
+    held_note = models.TextField(blank=True, db_default="")
+    # Refusals up to this run no longer count.
     deviations_after = models.BigIntegerField(default=0, db_default=0)
     # The heartbeat interval in seconds, and the next heartbeat's deadline. Missing it ends the grant.
     heartbeat_seconds = models.PositiveIntegerField(null=True, blank=True)

@@ -146,7 +146,7 @@ class WorkflowNeeded(PolicyPart):
 
 class Deviations(PolicyPart):
     """How many refused commands are tolerated. At the limit, a machine's grant ends, and a person's grant is
-    suspended until an approver releases it, or ends.
+    suspended until an approver resumes it, or ends.
     """
 
     limit: Annotated[int, Field(ge=1, le=1000)] = Field(description="The number of refused commands")

@@ -68,9 +68,10 @@ EVENTS: Mapping[str, Sent] = {
     Event.GRANT_ACTIVE.value: Sent("Access started"),
     Event.GRANT_EXTENDED.value: Sent("A grant was extended", {"expires_at": _TIME}),
     Event.GRANT_HELD.value: Sent(
-        "A grant was suspended after too many refused commands", {"refused": _COUNT, "tried": _TEXTS}
+        "A grant was suspended, by a person or after too many refused commands",
+        {"note": _TEXT, "refused": _COUNT, "tried": _TEXTS},
     ),
-    Event.GRANT_RELEASED.value: Sent("An approver released a suspended grant", {"note": _TEXT}),
+    Event.GRANT_RELEASED.value: Sent("A suspended grant was resumed", {"note": _TEXT}),
     Event.GRANT_REVOKING.value: Sent(
         "A grant began to end; nothing new can run", {"reason": _TEXT, "note": _TEXT}
     ),

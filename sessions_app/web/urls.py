@@ -130,6 +130,7 @@ urlpatterns: list[URLPattern] = [
     path("grants/<gr:ref>/", grants.detail, name="grant"),
     path("grants/<gr:ref>/live/", grants.live, name="grant_live"),
     path("grants/<gr:ref>/credential/", grants.credential, name="grant_credential"),
+    path("grants/<gr:ref>/suspend/", grants.suspend, name="grant_suspend"),
     path("grants/<gr:ref>/release/", grants.release, name="grant_release"),
     path("grants/<gr:ref>/retry/", grants.retry, name="grant_retry"),
     path("grants/<gr:ref>/end/", grants.end, name="grant_end"),

@@ -11,6 +11,10 @@ from playwright.sync_api import expect
 from broker.audit.models import AuditEntry
 from broker.embedded.state import temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
+from broker.kernel import clock
+from sessions_app.models import EndReason
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.sessions.decide_hold import decide_hold
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.browser.site import serve
 from tests.support.servers.gateway import Place, new_tag
@@ -89,10 +93,6 @@ def test_output_is_seen_within_seconds_with_who_watches_until_the_command_is_ter
 
 
 def test_after_the_end_the_same_view_offers_the_replay(place, running, visit):
-    from broker.kernel import clock
-    from sessions_app.models import EndReason
-    from sessions_app.operations.grants.end_grant import end_grant
-
     grant, run = running
     bob = visit("bob")
     bob.goto(f"/grants/{grant.ref}/runs/{run.pk}/watch/")
@@ -119,3 +119,22 @@ def test_without_the_queue_the_command_goes_on_and_the_view_says_that_it_is_not_
     finally:
         os.kill(valkey.pid, signal.SIGCONT)
     expect(bob.locator("[data-state]")).to_have_text("Live")
+
+
+def test_the_view_of_a_waiting_command_changes_without_a_reload_when_another_person_allows_it(place, visit):
+    grant = place.grant()
+    client = subprocess.Popen(
+        place.command("echo held nginx", user=f"{grant.ref}.web-1"), stderr=subprocess.DEVNULL
+    )
+    try:
+        eventually(lambda: grant.runs.filter(state="held").exists())
+        run, bob = grant.runs.get(), visit("bob")
+        bob.goto(f"/grants/{grant.ref}/runs/{run.pk}/watch/")
+        expect(bob.locator("[data-state]")).to_have_text("Waiting")
+        bob.evaluate("window.same = true")
+        decide_hold(run_id=run.pk, actor=place.world.dora, allow=True, now=clock.now())
+        expect(bob.locator("[data-state]")).to_have_text("Done")
+        assert bob.evaluate("window.same")
+    finally:
+        client.kill()
+        client.wait()

@@ -1,4 +1,4 @@
-"""Commands for grants: grants, end, extend, log and receipt."""
+"""Commands for grants: grants, end, suspend, resume, extend, log and receipt."""
 
 from __future__ import annotations
 
@@ -89,6 +89,26 @@ def _ended(row: Row) -> None:
             f"{plain(row['ref'])} is {word(row['state'])}: access is closed, and targets have yet to"
             f" confirm{trouble}"
         )
+
+
+@click.command(cls=CLICommand)
+@click.argument("ref", type=GRANT)
+@click.option("--reason", "-m", default="", help="Reason, for the holder, approvers and the record.")
+@pass_shell
+def suspend(shell: Shell, ref: str, reason: str) -> None:
+    """Suspend a grant: nothing new can run until someone else resumes it. Running commands continue."""
+    row: Row = shell.wire.post(f"/grants/{ref}/suspend", {"note": reason})
+    shell.show(row, lambda: screen.say(f"{plain(row['ref'])} is suspended. Running commands continue."))
+
+
+@click.command(cls=CLICommand)
+@click.argument("ref", type=GRANT)
+@click.option("--note", "-m", default="", help="Why it can be used again, for the holder and the record.")
+@pass_shell
+def resume(shell: Shell, ref: str, note: str) -> None:
+    """Resume a suspended grant of another person."""
+    row: Row = shell.wire.post(f"/grants/{ref}/release", {"note": note})
+    shell.show(row, lambda: screen.say(f"{plain(row['ref'])} is resumed: new commands can run."))
 
 
 @click.command(cls=CLICommand)
@@ -227,6 +247,7 @@ def _receipt(row: Row) -> None:
                 )
                 or _none_seen(row)
             ),
+            "Suspended": "\n".join(_suspended(one) for one in row["suspended"]),
             "Ended": _end_of(ended) if ended else "",
             "Checked": "\n".join(_checked(one) for one in row["checked"]),
         }
@@ -242,6 +263,12 @@ def _ran(one: Row) -> str:
     return plain(f"{clock_time(one['at'])} {one['target']}: {one['command']} {spoken(one['state'])}{status}")
 
 
+def _suspended(one: Row) -> str:
+    why = f"by {one['by']}{one['why'] and ': ' + one['why']}" if one["by"] else f"after {one['why']}"
+    then = f"; resumed {clock_time(one['resumed_at'])} by {one['resumed_by']}" if one["resumed_at"] else ""
+    return plain(f"{clock_time(one['at'])} {why}{then}")
+
+
 def _end_of(ended: Row) -> str:
     by = f" by {ended['by']}" if ended["by"] else ""
     proven = f", confirmed after {span(ended['seconds'])}" if ended["proven_at"] else ", not confirmed yet"
@@ -255,4 +282,4 @@ def _checked(one: Row) -> str:
     )
 
 
-COMMANDS = (grants, end, extend, log, receipt)
+COMMANDS = (grants, end, suspend, resume, extend, log, receipt)

@@ -52,9 +52,13 @@ class GrantShape(Shape):
     starts_at = Moment()
     expires_at = Moment()
     activated_at = Moment(allow_null=True)
-    held_at = Moment(
-        allow_null=True, help_text="When the grant was suspended after too many refused commands."
+    held_at = Moment(allow_null=True, help_text="When the grant was suspended; null if it isn't suspended.")
+    held_by = serializers.CharField(
+        source="held_by.username",
+        allow_null=True,
+        help_text="Who suspended it; null: it was suspended after too many refused commands.",
     )
+    held_note = serializers.CharField(help_text="Why this person suspended it.")
     revoking_at = Moment(allow_null=True)
     ended_at = Moment(allow_null=True, help_text="When the end was confirmed on all targets.")
     end_reason = Choice(choices=EndReason.values, allow_null=True)
@@ -71,7 +75,7 @@ class GrantShape(Shape):
         """How much activity Stint observes: `all` through a gateway, `some` as the target reports, or
         `nothing`.
         """
-        return observed_under(grant)
+        return observed_under(grant).value
 
     def get_targets(self, grant: Grant) -> list[str]:
         """Names of the targets, sorted."""
@@ -340,6 +344,16 @@ class ReceiptSessionShape(Shape):
     closed_at = Moment(allow_null=True)
 
 
+class ReceiptSuspensionShape(Shape):
+    """One suspension in a receipt."""
+
+    at = Moment()
+    by = serializers.CharField(allow_null=True, help_text="Null: after too many refused commands.")
+    why = serializers.CharField()
+    resumed_at = Moment(allow_null=True)
+    resumed_by = serializers.CharField(allow_null=True)
+
+
 class ReceiptEndShape(Shape):
     """How the grant ended."""
 
@@ -391,6 +405,7 @@ class ReceiptShape(Shape):
     approved = ReceiptApprovedShape()
     compared = ComparisonShape()
     budgets = BudgetShape(many=True)
+    suspended = ReceiptSuspensionShape(many=True)
     run = ReceiptRunShape(many=True)
     refused = ReceiptRefusedShape(many=True)
     sessions = ReceiptSessionShape(many=True)

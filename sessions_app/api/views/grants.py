@@ -11,7 +11,15 @@ from accounts.models import Scope
 from broker.kernel import clock
 from broker.kernel.errors import NotFound
 from sessions_app.api import reads
-from sessions_app.api.bodies import Delegate, End, Extend, HoldDecision, NewCredential, Release, Review
+from sessions_app.api.bodies import (
+    Delegate,
+    End,
+    Extend,
+    HoldDecision,
+    NewCredential,
+    Reason,
+    Review,
+)
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import ByNumber, OfGrants, OfRuns
 from sessions_app.api.idempotency import once
@@ -34,6 +42,7 @@ from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.release_grant import release_grant
 from sessions_app.operations.grants.retry_revoke import retry_revoke
 from sessions_app.operations.grants.stop_grant import stop_grant
+from sessions_app.operations.grants.suspend_grant import suspend_grant
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.sessions.decide_hold import decide_hold
@@ -165,16 +174,31 @@ class GrantRetry(Endpoint):
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
 
 
+class GrantSuspend(Endpoint):
+    """Suspends a grant."""
+
+    scope: ClassVar[str] = Scope.END
+    outlives_token: ClassVar[bool] = True
+
+    @described(GrantDetailShape, body=Reason)
+    @once
+    def post(self, request: Request, ref: str) -> Response:
+        """Suspend a grant: nothing new can run until it is resumed. Running commands continue."""
+        sent = self.body(Reason)
+        grant = suspend_grant(grant_id=reads.any_grant(ref), actor=self.identity, now=clock.now(), **sent)
+        return self.answer(GrantDetailShape, reads.grant_after(grant))
+
+
 class GrantRelease(Endpoint):
-    """Releases a suspended grant."""
+    """Resumes a suspended grant."""
 
     scope: ClassVar[str] = Scope.DECIDE
 
-    @described(GrantDetailShape, body=Release)
+    @described(GrantDetailShape, body=Reason)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Release a grant that was suspended after too many refused commands."""
-        sent = self.body(Release)
+        """Resume a suspended grant that you approve, or that you suspended, unless it is your own."""
+        sent = self.body(Reason)
         grant_id = reads.id_of_grant(self.identity, ref)
         release_grant(grant_id=grant_id, actor=self.identity, now=clock.now(), **sent)
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))

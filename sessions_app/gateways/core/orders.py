@@ -84,7 +84,7 @@ class Orders:
         error = ""
         try:
             if claimed.use is None:
-                error = OVER
+                error = f"{claimed.suspended} Nothing was run." if claimed.suspended else OVER
             else:
                 await self._run(claimed)
         except StintError as problem:

@@ -121,7 +121,7 @@ def _dead(shown: Shown, digest: str) -> NotAdmitted:
         # Recording requests with unknown tokens would let anyone fill the record.
         log.warning("http.unknown_token", name=shown.name[:63], client=shown.client)
     elif dead.held:
-        return NotAdmitted(held(dead.grant_ref, now).as_problem())
+        return NotAdmitted(held(dead, now).as_problem())
     why = "The token expired, was revoked, or is for another server."
     return challenge("invalid_token", "The token is not valid here.", invalid=True, detail=why)
 

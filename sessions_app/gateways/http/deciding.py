@@ -184,7 +184,7 @@ class Decider:
             # Recording requests with unknown tokens would let anyone fill the record.
             log.warning("request.unknown_token", target=asked.target[:63], client=asked.client[:64])
         elif dead.held:
-            return held(dead.grant_ref, now)
+            return held(dead, now)
         return NoToken(
             "invalid_token", "the token is not valid here: it expired, was revoked, or is for another server"
         )

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from accounts.models import Identity
 from broker.kernel.problems import problem
+from sessions_app.operations.sessions.record_refused_request import DeadToken
 from sessions_app.policy.commands.http.contents import UNSEEN, Content
 from sessions_app.queries.requests.requestable import requestable
 
@@ -72,11 +73,11 @@ def deny(
     return Denial(message=context["message"], context=context)
 
 
-def held(grant_ref: str, now: dt.datetime) -> Denial:
-    """Return the denial for a suspended grant. There is nothing to request, because an approver must release
+def held(dead: DeadToken, now: dt.datetime) -> Denial:
+    """Return the denial for a suspended grant. There is nothing to request, because an approver must resume
     the grant.
     """
-    message = f"{grant_ref} is suspended after too many refused commands. An approver can release it."
+    message = dead.says
     return Denial(
         message=message,
         context={

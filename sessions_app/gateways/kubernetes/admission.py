@@ -52,9 +52,7 @@ def _dead(asked: Asked, digest: str) -> NotMade:
         log.warning("kubernetes.unknown_token", name=asked.name[:63], client=asked.client)
         return NotMade(401, "The token is not valid here.")
     if dead.held:
-        return NotMade(
-            403, f"{dead.grant_ref} is suspended after too many refused commands. An approver can release it."
-        )
+        return NotMade(403, dead.says)
     # Not 401: kubectl would only get the same token again, and show less.
     return NotMade(
         403,

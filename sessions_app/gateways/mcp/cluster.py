@@ -113,9 +113,9 @@ class ClusterService:
             return
         name, arguments = said
         if use.held:
-            await self._write_down_unmade(use, name, arguments)
-            why = "it is suspended after too many refused commands; an approver can release it"
-            await answer.result(stopped(use.grant_ref, f"{why}.", "grant_held"))
+            dead = await self._write_down_unmade(use, name, arguments)
+            why = dead.says if dead is not None else "is suspended."
+            await answer.result(stopped(use.grant_ref, why.removeprefix(f"{use.grant_ref} "), "grant_held"))
         else:
             try:
                 async with self._in_use(caller) as held:
@@ -130,10 +130,12 @@ class ClusterService:
             except StintError as error:
                 await answer.result(stopped(use.grant_ref, f"{error}", error.code))
 
-    async def _write_down_unmade(self, use: CallUse, name: str, arguments: dict[str, Json]) -> None:
+    async def _write_down_unmade(
+        self, use: CallUse, name: str, arguments: dict[str, Json]
+    ) -> DeadToken | None:
         """Record a call that was not made, because its grant or token can't be used, or no longer can."""
         line = line_of(name, arguments)
-        await self._uses.database.run(
+        return await self._uses.database.run(
             _dead_token, digest=use.credential_digest, target=use.target.name, line=line
         )
 
@@ -222,10 +224,16 @@ class _TooManyAtOnce(StintError):
 
 def _use(*, digest: str, cluster: str, client: str, body: bytes) -> CallUse | None:
     use = only(authorize_use(by=ByToken(digest, cluster)))
-    if use is None and _dead_token(digest=digest, target=cluster, line=line_in(body)) is None:
+    if use is not None:
+        return use
+    dead = _dead_token(digest=digest, target=cluster, line=line_in(body))
+    if dead is None:
         # Recording requests with unknown tokens would let anyone fill the record.
         log.warning("mcp.unknown_token", cluster=cluster[:63], client=client)
-    return use
+    elif dead.held:
+        # The grant that it was delegated from is suspended.
+        raise Rejected(403, None, dead.says)
+    return None
 
 
 def _dead_token(*, digest: str, target: str, line: str) -> DeadToken | None:

@@ -21,11 +21,13 @@ from sessions_app.models import AccessRequest, Grant
 from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.check_request import NewRequest
 from sessions_app.operations.requests.request_access import request_access
+from sessions_app.operations.sessions.open_session import RESUMABLE
 from sessions_app.policy import references
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.catalog.command_sets import compiled
 from sessions_app.queries.gateways.addresses import mcp_address
 from sessions_app.queries.grants.budgets import plain_budgets
+from sessions_app.queries.grants.suspensions import suspension_of
 from sessions_app.queries.requests.offers import offers
 
 MOST = 50
@@ -157,19 +159,25 @@ def _grants(who: Identity, _asked: Nothing, now: dt.datetime) -> Did:
         :MOST
     ]
     told = [_grant(grant, now) for grant in found]
-    lines = (f"{one['grant']} on {one['cluster']}, {one['state']} until {one['expires_at']}" for one in told)
+    lines = (
+        one.get("suspended")
+        or f"{one['grant']} on {one['cluster']}, {one['state']} until {one['expires_at']}"
+        for one in told
+    )
     return "\n".join(lines) or "You hold no grants.", {"grants": told}
 
 
 def _grant(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     views = describe(compiled(grant.command_set_version, grant.parameters, grant.commands))
+    suspension = suspension_of(grant)
     told = {
         "grant": grant.ref,
         "state": str(grant.state),
         "cluster": grant.cluster.name,
         "command_set": grant.command_set_version.command_set.name,
         "expires_at": grant.expires_at.isoformat(),
-        "held": grant.held_at is not None,
+        "held": bool(suspension),
+        **({"suspended": f"{grant.ref} {suspension}. {RESUMABLE}"} if suspension else {}),
         "workflow": grant.workflow.ref if grant.workflow else None,
         "allows": [view.text for view in views if not view.denies],
         "budgets": plain_budgets(grant, now),

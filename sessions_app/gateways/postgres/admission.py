@@ -12,6 +12,7 @@ from broker.kernel import clock
 from broker.kernel.crypto import derived_token, token_digest
 from sessions_app.gateways.postgres import scram
 from sessions_app.operations.sessions.authorize_use import authorize_use, used_from
+from sessions_app.operations.sessions.open_session import RESUMABLE
 from sessions_app.operations.sessions.proofs.postgres import AtPostgres, TokenStatements
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
 from sessions_app.policy import references
@@ -83,5 +84,5 @@ def admit(*, login: Login, client: str) -> TokenStatements:
     dead = record_dead_token(token_digest=login.digest, target_name=target or ref, line=LINE, now=clock.now())
     why = dead.why if dead is not None else "it has no such token"
     log.warning("postgres.not_admitted", grant=ref, client=client, why=why)
-    hint = "An approver can release it." if dead is not None and dead.held else "Request new access."
+    hint = RESUMABLE if dead is not None and dead.held else "Request new access."
     raise NotAdmitted("28000", f"{ref} can't be used: {why}.", hint)

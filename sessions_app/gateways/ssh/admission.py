@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from accounts.queries import identity_by_fingerprint
 from broker.kernel.errors import StintError
 from sessions_app.operations.sessions.authorize_use import authorize_use
+from sessions_app.operations.sessions.open_session import RESUMABLE
 from sessions_app.operations.sessions.proofs.holder import ByHolder, Use
 from sessions_app.policy import references
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.ssh.decide import decide
 from sessions_app.policy.commands.ssh.tree import has_files
+from sessions_app.queries.grants.suspensions import suspended_at
 
 _REFERENCE = re.compile(references.GRANT, re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
@@ -23,6 +25,13 @@ class NoAccess(StintError):
     """You have no access now. The message says where to request it."""
 
     code = "no_access"
+    status = 403
+
+
+class Suspended(StintError):
+    """Your grant is suspended, so nothing new can run. An approver can resume it."""
+
+    code = "grant_is_held"
     status = 403
 
 
@@ -62,12 +71,17 @@ def parse_wish(username: str) -> Wish | None:
 def admit(*, proof: Proof, now: dt.datetime) -> list[Use]:
     """Return the uses that this proof and user name have now. Looks the key up again, since it may have been
     removed.
+
+    Raises Suspended if the only grants that would be usable are suspended.
     """
     wish = parse_wish(proof.asked_as)
     holder = identity_by_fingerprint(proof.fingerprint)
     if wish is None or holder is None or holder.id != proof.identity_id:
         return []
-    return authorize_use(by=ByHolder(holder.id, wish.target, wish.grant_ref, now))
+    uses = authorize_use(by=ByHolder(holder.id, wish.target, wish.grant_ref, now))
+    if not uses and (why := suspended_at(holder.id, "ssh", wish.target, wish.grant_ref, now)):
+        raise Suspended(why, hint=RESUMABLE)
+    return uses
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,7 +259,7 @@ class Connection(asyncssh.SSHServer):
     async def session_for(self, line: str | None) -> tuple[OpenSession[Use], Allowed | Refused | None]:
         """Return the session of a line or of the prompt, and the decision on the line.
 
-        Raises NoAccess, SeveralGrants, Unavailable.
+        Raises NoAccess, Suspended, SeveralGrants, Unavailable.
         """
         proof, uses = await self._uses()
         chosen = choose(uses, line, asked_as=proof.asked_as, public_url=self._admissions.public_url)
@@ -268,7 +268,7 @@ class Connection(asyncssh.SSHServer):
     async def session_for_files(self) -> OpenSession[Use]:
         """Return the session of the grant that has rules for files.
 
-        Raises NoAccess, SeveralGrants, Unavailable.
+        Raises NoAccess, Suspended, SeveralGrants, Unavailable.
         """
         proof, uses = await self._uses()
         use = choose_for_files(uses, asked_as=proof.asked_as, public_url=self._admissions.public_url)

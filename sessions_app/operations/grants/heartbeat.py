@@ -7,8 +7,8 @@ import datetime as dt
 from accounts.models import Identity
 from broker.kernel.errors import Conflict, Forbidden, NotFound
 from sessions_app.models import Grant, GrantState
-from sessions_app.models.grant import all_above_usable
 from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.queries.grants.suspensions import all_above_live
 
 # The grant ends after this many missed heartbeats in a row.
 MISSED = 3
@@ -54,7 +54,7 @@ def heartbeat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
             f"{grant.ref} needs no heartbeat.", hint="The grant ends when it expires, or when you end it."
         )
     alive = Grant.objects.filter(
-        all_above_usable(now),
+        all_above_live(now),
         pk=grant.pk,
         state=GrantState.ACTIVE,
         expires_at__gt=now,

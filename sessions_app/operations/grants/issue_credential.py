@@ -22,9 +22,8 @@ from sessions_app.connectors.base import ConnectorError, Credential, Issuer
 from sessions_app.connectors.http.connector import origin_of
 from sessions_app.connectors.kubernetes.kubeconfig import exec_kubeconfig, install_command
 from sessions_app.connectors.registry import find
-from sessions_app.models import Grant, GrantState, Lease
-from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.grants.issue_http_token import issue_http_token, takes_tokens
+from sessions_app.models import Grant, Lease
+from sessions_app.operations.grants.issue_http_token import check_usable, issue_http_token, takes_tokens
 from sessions_app.operations.targets.connect import connector_for, lease_of, place_of_target, spec_of
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.queries.gateways.addresses import http_address, mcp_address, postgres_address
@@ -89,8 +88,7 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     )
     if grant is None or not may_give_credentials(actor, grant.holder):
         raise NotFound("Grant not found.")
-    if grant.state != GrantState.ACTIVE or grant.expires_at <= now or grant.held_at is not None:
-        raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")
+    check_usable(grant, now)
     check_stands()
     kind = find(grant.cluster.kind)
     if kind is None or not kind.issues:

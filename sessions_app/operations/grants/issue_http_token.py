@@ -18,6 +18,7 @@ from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from sessions_app.models import Grant, GrantCredential, GrantState
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.queries.catalog.statement_sets import has_statements
+from sessions_app.queries.grants.suspensions import suspension_of
 from sessions_app.queries.grants.tokens import PREFIX, shared_token
 
 _KINDS = ("http", "mcp")
@@ -110,6 +111,14 @@ def _replaced(
     return made, text
 
 
+def check_usable(grant: Grant, now: dt.datetime) -> None:
+    """Raise GrantIsOver unless a grant is active and not suspended."""
+    if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
+        raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")
+    if suspension := suspension_of(grant):
+        raise GrantIsOver(f"{grant.ref} {suspension}.", hint="An approver can resume it.")
+
+
 def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     grant = (
         Grant.objects.visible_to(actor)
@@ -124,11 +133,6 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         raise NotItsHolder("Only the holder of a grant can get its token.")
     if not takes_tokens(grant):
         raise NotOverHTTP(f"{grant.ref} does not use a token.", hint="Its page explains how to use it.")
-    if grant.state == GrantState.ACTIVE and grant.held_at is not None:
-        raise GrantIsOver(
-            f"{grant.ref} is suspended after too many refused commands.", hint="An approver can release it."
-        )
-    if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
-        raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")
+    check_usable(grant, now)
     check_stands()
     return grant

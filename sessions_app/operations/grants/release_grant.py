@@ -1,4 +1,4 @@
-"""Release a grant that was suspended after too many refused commands."""
+"""Resume a suspended grant."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from broker.kernel.text import checked_text
 from sessions_app.models import CommandRun, Grant, GrantState
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.queries.grants.delegations import in_tree_of
-from sessions_app.queries.requests.deciders import may_not_decide_in
+from sessions_app.queries.requests.deciders import may_not_release
 
 
 class NotHeld(Conflict):
-    """The grant is not suspended, so there is nothing to release."""
+    """The grant is not suspended, so there is nothing to resume."""
 
     code = "not_held"
 
 
 class MayNotRelease(Forbidden):
-    """Only an approver can release a suspended grant, and never the grant's own holder."""
+    """An approver, or the person who suspended the grant, can resume it, but never the grant's own holder."""
 
     code = "may_not_release"
 
@@ -34,7 +34,8 @@ class MayNotRelease(Forbidden):
 def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.datetime) -> Grant:
     """Allow commands under a suspended grant again.
 
-    Earlier refusals no longer count, including those under grants delegated from it.
+    If it was suspended after too many refused commands, those no longer count, including those under grants
+    delegated from it.
 
     Raises NotFound, MayNotRelease, NotHeld.
     """
@@ -48,13 +49,12 @@ def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.dat
         )
         if grant is None:
             raise NotFound("Grant not found.")
-        if why_not := may_not_decide_in(grant, actor):
-            raise MayNotRelease(why_not, hint="Another approver must release it.")
+        if why_not := may_not_release(grant, actor):
+            raise MayNotRelease(why_not, hint="Another approver must resume it.")
         if grant.held_at is None or grant.state != GrantState.ACTIVE:
             raise NotHeld(f"{grant.ref} is not suspended.")
-        runs = CommandRun.objects.filter(grant__in=in_tree_of(grant))
-        last = runs.aggregate(last=Max("pk"))["last"] or 0
-        Grant.objects.filter(pk=grant.pk).update(held_at=None, deviations_after=last)
+        reviewed = {} if grant.held_by_id else {"deviations_after": _last_run(grant)}
+        Grant.objects.filter(pk=grant.pk).update(held_at=None, held_by=None, held_note="", **reviewed)
         record(
             event=Event.GRANT_RELEASED,
             actor=actor_of(actor),
@@ -68,8 +68,13 @@ def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.dat
             event=Event.GRANT_RELEASED,
             now=now,
             path=f"/grants/{grant.ref}/",
-            subject=f"{grant.ref} was released",
-            body=f"{actor} reviewed the refused commands.\n{note}".strip(),
+            subject=f"{grant.ref} was resumed",
+            body=f"{actor} resumed it: new commands can run again.\n{note}".strip(),
         )
     grant.refresh_from_db()
     return grant
+
+
+def _last_run(grant: Grant) -> int:
+    runs = CommandRun.objects.filter(grant__in=in_tree_of(grant))
+    return runs.aggregate(last=Max("pk"))["last"] or 0

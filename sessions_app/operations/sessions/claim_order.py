@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from sessions_app.models import CommandOrder
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.proofs.page import uses_from_page
+from sessions_app.queries.grants.suspensions import suspension_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """An order that this gateway must run. ``use`` is None if its holder can no longer use the target."""
+    """An order that this gateway must run. ``use`` is None if its holder can no longer use the target.
+    ``suspended`` is a sentence about the grant's suspension; empty if it isn't suspended.
+    """
 
     order_id: int
     grant_ref: str
     line: str
     client_address: str
     use: AnyUse | None
+    suspended: str = ""
 
 
 def claim_order(*, order_id: int, gateway_id: int, now: dt.datetime) -> Claimed | None:
@@ -37,7 +41,9 @@ def claim_order(*, order_id: int, gateway_id: int, now: dt.datetime) -> Claimed 
         grant_ref=order.grant.ref,
         now=now,
     )
+    suspension = "" if uses else suspension_of(order.grant)
     return Claimed(
+        suspended=f"{order.grant.ref} {suspension}." if suspension else "",
         order_id=order.pk,
         grant_ref=order.grant.ref,
         line=order.line,

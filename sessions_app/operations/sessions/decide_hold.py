@@ -13,7 +13,14 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
+from sessions_app.queries.grants.suspensions import suspension_of
 from sessions_app.queries.requests.deciders import may_not_decide_in
+
+
+class GrantSuspended(Conflict):
+    """The command's grant is suspended, so the command could not run. Resume the grant first."""
+
+    code = "grant_suspended"
 
 
 class OnlyOnce(Conflict):
@@ -28,7 +35,7 @@ def decide_hold(
     """Allow a held command once, exactly as typed, or deny it.
 
     ``for_grant`` allows a tool call with the same arguments for the rest of the grant. Raises NotFound,
-    MayNotDecide, AlreadyDecided, OnlyOnce.
+    MayNotDecide, AlreadyDecided, GrantSuspended, OnlyOnce.
     """
     with transaction.atomic():
         run = (
@@ -44,6 +51,10 @@ def decide_hold(
             raise MayNotDecide(why_not, hint="Another approver must decide.")
         if not run.waits(now):
             raise AlreadyDecided("The command is no longer waiting.", hint="The holder can try it again.")
+        if allow and (suspension := suspension_of(run.grant)):
+            raise GrantSuspended(
+                f"{run.grant.ref} {suspension}.", hint="Resume it first, then allow the command."
+            )
         if for_grant and run.grant.cluster.kind != "mcp":
             raise OnlyOnce("Only tool calls can be allowed for the rest of a grant.", hint="Allow it once.")
         if for_grant and run.over_budget:

@@ -131,6 +131,6 @@ def _notify(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) ->
         of=grant,
         subject=f"{count} refused commands by {grant.holder} under {grant.ref} on {grant.cluster}",
         body="\n".join(
-            [*lines, "", "Nothing runs until an approver releases it." if held else "The grant has ended."]
+            [*lines, "", "Nothing new runs until an approver resumes it." if held else "The grant has ended."]
         ),
     )

@@ -21,6 +21,7 @@ from sessions_app.models import Grant, GrantCredential, GrantState, Session
 from sessions_app.models.grant import all_above_usable
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of, life_of_use
+from sessions_app.queries.grants.suspensions import suspension_of
 
 
 class SessionIsOver(GrantIsOver):
@@ -35,8 +36,12 @@ class TokenIsOver(GrantIsOver):
     code = "token_is_over"
 
 
+# What to do about a suspended grant.
+RESUMABLE = "An approver can resume it."
+
+
 class GrantIsHeld(GrantIsOver):
-    """The grant is suspended after too many refused commands. Nothing runs until an approver releases it."""
+    """The grant, or one that it was delegated from, is suspended. Nothing new runs until it is resumed."""
 
     code = "grant_is_held"
 
@@ -61,21 +66,24 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
     # The grant may have ended while this waited for the lock.
     if grant is None or not _is_live(grant, now) or ask(_ENDS, grant.pk):
         raise GrantIsOver(f"{use.grant_ref} has ended.", hint="Request new access.")
-    if grant.held_at is not None:
-        raise GrantIsHeld(
-            f"{use.grant_ref} is suspended after too many refused commands.",
-            hint="An approver can release it.",
-        )
+    if grant.held_at is not None or not _is_usable_above(grant, now):
+        if suspension := suspension_of(grant):
+            raise GrantIsHeld(f"{grant.ref} {suspension}.", hint=RESUMABLE)
+        raise GrantIsOver(f"{use.grant_ref} has ended.", hint="Request new access.")
     _lock_token(use, now)
     return grant
 
 
 def _is_live(grant: Grant, now: dt.datetime) -> bool:
-    """Whether a locked grant may be used, unless it is suspended."""
+    """Whether a locked grant may be used, unless it, or a grant that it was delegated from, is suspended or
+    over.
+    """
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now or not grant.holder.may_act:
         return False
-    if grant.heartbeat_due_at is not None and grant.heartbeat_due_at <= now:
-        return False
+    return grant.heartbeat_due_at is None or grant.heartbeat_due_at > now
+
+
+def _is_usable_above(grant: Grant, now: dt.datetime) -> bool:
     return grant.parent_id is None or Grant.objects.filter(all_above_usable(now), pk=grant.pk).exists()
 
 

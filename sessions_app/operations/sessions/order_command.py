@@ -15,9 +15,9 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.text import MAX_STORED, recordable
-from sessions_app.models import CommandOrder, Grant, GrantState
+from sessions_app.models import CommandOrder, Grant
 from sessions_app.operations.grants.cut_unfinished import UNFINISHED
-from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.operations.grants.issue_http_token import check_usable
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.proofs.page import uses_from_page
 from sessions_app.operations.sessions.try_command import explain
@@ -105,8 +105,7 @@ def _use(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> tuple
     forms = forms_of(uses[0].compiled) if len(uses) == 1 else None
     if forms is not None:
         return uses[0], forms
-    if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
-        raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")
+    check_usable(grant, now)
     raise InvalidInput(
         f"{grant.ref} does not cover this target.",
         hint="Choose one of the grant's targets.",

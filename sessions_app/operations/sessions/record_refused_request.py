@@ -13,14 +13,15 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.text import recordable, recordable_line
 from sessions_app.models import CommandRun, Grant, GrantCredential, GrantState, RunState
-from sessions_app.models.grant import all_above_usable
 from sessions_app.operations.sessions.authorize_use import holder_of, place_of
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
+from sessions_app.operations.sessions.open_session import RESUMABLE
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.operations.sessions.try_command import MAX_REASON
+from sessions_app.queries.grants.suspensions import all_above_live, suspension_of
 
-HELD = "the grant is suspended after too many refused commands"
 UNKNOWN = "this use is not allowed"
+_SUBJECT = "the grant "
 
 
 def record_refused_request(
@@ -64,12 +65,17 @@ def record_refused_request(
 class DeadToken:
     """The grant of a token that is not valid now.
 
-    ``held``: the token would be valid if an approver released the grant. ``why`` is a clause.
+    ``held``: the token would be valid if an approver resumed the grant. ``why`` is a clause.
     """
 
     grant_ref: str
     held: bool
     why: str = field(default="", compare=False)
+
+    @property
+    def says(self) -> str:
+        """Why the token of a suspended grant can't be used, and who can change that, as sentences."""
+        return f"{self.grant_ref} {self.why.removeprefix(_SUBJECT)}. {RESUMABLE}"
 
 
 def record_dead_token(
@@ -88,8 +94,8 @@ def record_dead_token(
         return None
     grant = credential.grant
     fault = _fault(credential, target_name, now)
-    held = not fault and grant.held_at is not None
-    why = HELD if held else fault or UNKNOWN
+    suspension = "" if fault else why_suspended(grant)
+    held, why = bool(suspension), suspension or fault or UNKNOWN
     record_attempt(
         event=Event.COMMAND_REFUSED,
         actor=actor_of(grant.holder),
@@ -128,9 +134,15 @@ def why_over(grant: Grant, now: dt.datetime) -> str:
         return "the grant has expired"
     if grant.heartbeat_due_at is not None and grant.heartbeat_due_at <= now:
         return "its heartbeat was missed"
-    if not Grant.objects.filter(all_above_usable(now), pk=grant.pk).exists():
+    if not Grant.objects.filter(all_above_live(now), pk=grant.pk).exists():
         return "the grant that it was delegated from is over"
     return ""
+
+
+def why_suspended(grant: Grant) -> str:
+    """Return, as a clause, why a grant can't be used while it is suspended; empty if it isn't."""
+    suspension = suspension_of(grant)
+    return f"{_SUBJECT}{suspension}" if suspension else ""
 
 
 def _places(grant: Grant) -> set[str]:

@@ -15,7 +15,11 @@ from broker.audit.attempts import record_attempt
 from broker.audit.events import Event
 from broker.kernel.text import recordable, recordable_line
 from sessions_app.models import Grant
-from sessions_app.operations.sessions.record_refused_request import HELD, UNKNOWN, why_over
+from sessions_app.operations.sessions.record_refused_request import (
+    UNKNOWN,
+    why_over,
+    why_suspended,
+)
 from sessions_app.operations.sessions.try_command import MAX_REASON
 
 
@@ -69,7 +73,7 @@ def record_dead_account(
     why = why_over(grant, now) or (
         "the grant is for another cluster" if grant.cluster_id not in clusters else ""
     )
-    why = why or (HELD if grant.held_at is not None else UNKNOWN)
+    why = why or why_suspended(grant) or UNKNOWN
     cluster = clusters.get(grant.cluster_id) or next(iter(clusters.values()))
     record_refused_review(mark=mark, cluster=cluster, line=line, reason=why, code="over", now=now)
     return DeadAccount(grant.ref, grant.holder_id, cluster, why)

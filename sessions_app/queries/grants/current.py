@@ -12,7 +12,8 @@ from django.db.models.functions import Least
 from broker.kernel.each_free import BATCH
 from broker.kernel.statement import Statement, moment, number
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, RunState
-from sessions_app.models.grant import all_above_usable, why_over
+from sessions_app.models.grant import why_over
+from sessions_app.queries.grants.suspensions import all_above_live
 
 TIME_OVER = why_over(EndReason.EXPIRED)
 
@@ -38,11 +39,11 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
     """Return the state of each grant. Grants that do not exist are left out.
 
     A grant is not live if its holder is disabled or missed a heartbeat, or if a grant that it was delegated
-    from is not usable.
+    from is not live. A suspended grant is live: what runs under it may continue.
     """
     fit = {
         "held_by_active": Q(holder__is_active=True) & ~Q(holder__owner__is_active=False),
-        "heard_of": Q(Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now), all_above_usable(now)),
+        "heard_of": Q(Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now), all_above_live(now)),
     }
     rows = list(
         Grant.objects.filter(pk__in=list(ids))

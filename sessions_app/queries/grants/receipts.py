@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from broker.audit.events import Event
+from broker.audit.models import AuditEntry
 from sessions_app.models import CommandRun, EndReason, Grant, Lease, RunState
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.catalog.command_sets import compiled
@@ -42,6 +44,7 @@ def summary(grant: Grant, now: dt.datetime) -> dict[str, Any]:
         "approved": _approved(grant),
         "compared": comparison(grant, now),
         "budgets": plain_budgets(grant, now),
+        "suspended": _suspended(grant),
         "ended": _ended(grant, now),
     }
 
@@ -78,6 +81,31 @@ def _approved(grant: Grant) -> dict[str, Any]:
             for approval in approvals
         ],
     }
+
+
+def _suspended(grant: Grant) -> list[dict[str, Any]]:
+    """Return each suspension with its end, from the record."""
+    entries = AuditEntry.objects.filter(
+        object_type="grant",
+        object_ref=grant.ref,
+        event__in=(Event.GRANT_HELD.value, Event.GRANT_RELEASED.value),
+    )
+    found: list[dict[str, Any]] = []
+    for entry in entries.order_by("seq"):
+        if entry.event == Event.GRANT_HELD.value:
+            by_person = entry.actor_id is not None
+            found.append(
+                {
+                    "at": entry.at.isoformat(),
+                    "by": entry.actor if by_person else None,
+                    "why": entry.data.get("note", "") if by_person else "too many refused commands",
+                    "resumed_at": None,
+                    "resumed_by": None,
+                }
+            )
+        elif found:
+            found[-1] |= {"resumed_at": entry.at.isoformat(), "resumed_by": entry.actor}
+    return found
 
 
 def _run(run: CommandRun) -> dict[str, Any]:

@@ -235,7 +235,7 @@ def _of_grant(notice: Notice, grant: Grant, now: dt.datetime) -> str:
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
         return _ended(grant)
     if notice.asks == Asks.RELEASE:
-        return "" if grant.held_at else "Released"
+        return "" if grant.held_at else "Resumed"
     extended = notice.asks == Asks.TIME and grant.expires_at > notice.created_at + NEAR_END
     return "Extended" if extended else ""
 

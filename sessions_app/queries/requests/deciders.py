@@ -239,15 +239,24 @@ def holds_for(person: Identity, now: dt.datetime) -> CommandRunQuerySet:
     )
 
 
-def releases_for(person: Identity, now: dt.datetime) -> GrantQuerySet:
-    """Return the grants that are suspended after too many refused commands and that this person may
-    release.
+def may_not_release(grant: Grant, person: Identity) -> str:
+    """Return why this identity can't resume a suspended grant; empty if it can.
+
+    Approvers can, and so can the person who suspended it, but never its holder.
     """
+    if grant.held_by_id is not None and grant.held_by_id == person.pk:
+        return _barred(person, holders_of(grant), "You hold this grant, or delegated it.")
+    return may_not_decide_in(grant, person)
+
+
+def releases_for(person: Identity, now: dt.datetime) -> GrantQuerySet:
+    """Return the suspended grants that this person may resume."""
     if not _decides(person):
         return Grant.objects.none()
     return Grant.objects.filter(
         Q(policy__in=AccessPolicy.objects.holding(person, "approve"))
-        | Q(cluster__in=Cluster.objects.holding(person, "approve")),
+        | Q(cluster__in=Cluster.objects.holding(person, "approve"))
+        | Q(held_by=person),
         ~_stands_behind("pk", person),
         state=GrantState.ACTIVE,
         held_at__isnull=False,

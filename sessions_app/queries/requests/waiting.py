@@ -67,8 +67,8 @@ def live_glass_for(identity: Identity) -> QuerySet[Grant]:
 
 
 def releases_for(identity: Identity, now: dt.datetime) -> QuerySet[Grant]:
-    """Return other people's suspended grants that the identity can release."""
-    return with_names(deciders.releases_for(identity, now)).order_by("held_at")
+    """Return other people's suspended grants that the identity can resume."""
+    return with_names(deciders.releases_for(identity, now)).select_related("held_by").order_by("held_at")
 
 
 def questions_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:

@@ -177,7 +177,7 @@ def _extension(document: PolicyDocument) -> str:
 
 def _deviations(document: PolicyDocument) -> str:
     machines, people = document.deviations_of(person=False), document.deviations_of(person=True)
-    what = "is suspended until an approver releases it" if people.people == "hold" else "ends"
+    what = "is suspended until an approver resumes it" if people.people == "hold" else "ends"
     return (
         f"After {machines.limit} refused commands, a machine's access ends. "
         f"After {people.limit}, a person's access {what}."

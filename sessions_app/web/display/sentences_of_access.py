@@ -101,6 +101,12 @@ def _purged(ref: str, data: Data) -> str:
     return f"purged {many(len(data['runs']), 'recording')} of {ref}; digests stay in the record"
 
 
+def _suspended(ref: str, data: Data) -> str:
+    if "note" in data:
+        return f"suspended {ref}{why(data, 'note')}"
+    return f"suspended {ref} after {many(data.get('refused', 'some'), 'refused command')}"
+
+
 def _lease_made(ref: str, data: Data) -> str:
     if data.get("ahead"):
         return f"started creating access{on(data)} for {ref}"
@@ -132,10 +138,8 @@ _GRANTS: dict[str, Act] = {
     Event.GRANT_REVOKING: _ends,
     Event.GRANT_ENDED: "confirmed the revocation of {ref} on all targets",
     Event.GRANT_EXTENDED: _extended,
-    Event.GRANT_HELD: lambda ref, data: (
-        f"suspended {ref} after {many(data.get('refused', 'some'), 'refused command')}"
-    ),
-    Event.GRANT_RELEASED: lambda ref, data: f"released {ref}{why(data, 'note')}",
+    Event.GRANT_HELD: _suspended,
+    Event.GRANT_RELEASED: lambda ref, data: f"resumed {ref}{why(data, 'note')}",
     Event.GRANT_DELEGATED: _delegated,
     Event.GRANT_REVOKE_FAILING: _failing,
     Event.GRANT_PURGED: lambda ref, data: (

@@ -112,7 +112,7 @@ class GrantHead:
 
     @property
     def held(self) -> bool:
-        """Whether the grant is suspended until an approver releases it."""
+        """Whether the grant is suspended until it is resumed."""
         return self.grant.held_at is not None and self.grant.state == GrantState.ACTIVE
 
     @property

@@ -12,18 +12,21 @@ from accounts.models import Identity, SSHPublicKey, answers_for
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target
 from sessions_app.operations.grants.delegate_grant import delegates_of
+from sessions_app.operations.grants.suspend_grant import is_suspendable
 from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.queries.gateways.addresses import mcp_address
 from sessions_app.queries.grants.budgets import BudgetState, budgets_of
 from sessions_app.queries.grants.delegations import chain_of, tree_below
-from sessions_app.queries.grants.end_preview import endings
+from sessions_app.queries.grants.end_preview import Ending, endings
 from sessions_app.queries.grants.extensions import Extension, extensions
 from sessions_app.queries.grants.observing import observed_under
 from sessions_app.queries.grants.receipts import summary
-from sessions_app.queries.requests.deciders import may_not_decide_in, may_not_review, reviewers
+from sessions_app.queries.grants.suspensions import suspension_of
+from sessions_app.queries.requests.deciders import may_not_release, may_not_review, reviewers
 from sessions_app.web.display.cards import GrantCard
 from sessions_app.web.display.states import in_order
 from sessions_app.web.forms.end_form import EndForm
+from sessions_app.web.forms.suspend_form import SuspendForm
 from sessions_app.web.grants.grant_head import GrantHead
 from sessions_app.web.grants.log import Asked, Log, RunEntry, log_of
 from sessions_app.web.grants.receipt import Proof, Receipt
@@ -50,6 +53,8 @@ class GrantPage:
     # Who can review this break-glass access, if a review is due and the reader can't do the review.
     reviewers: Sequence[Identity]
     may_release: bool
+    # What suspends the grant; None if the reader can't suspend it now.
+    suspending: SuspendForm | None
     targets: Sequence[Target]
     target: Target | None
     runnable: Sequence[Runnable]
@@ -81,7 +86,8 @@ class GrantPage:
             ),
             "delegate": bool(self.delegates),
             "credential": holds and self.issues and not self.by_gateway and self.card.running,
-            "release": self.may_release and self.grant.held_at is not None,
+            "release": self.may_release,
+            "suspend": self.suspending is not None,
             "review": self.may_not_review == "",
         }.get(form, False)
 
@@ -173,6 +179,21 @@ class GrantPage:
         return self.grant.heartbeat_due_at if self.grant.state == GrantState.ACTIVE else None
 
     @property
+    def who_resumes(self) -> str:
+        """A sentence about who can resume the suspended grant."""
+        if self.may_release:
+            return "Running commands continue until they end."
+        return "An approver must resume it." if self.own else "Its approvers can resume it."
+
+    @property
+    def suspended_above(self) -> str:
+        """A sentence about a suspended grant that this one was delegated from; empty if there is none."""
+        if self.grant.held_at is not None or self.is_over or not self.chain:
+            return ""
+        suspension = suspension_of(self.grant)
+        return f"{self.grant.ref} {suspension}." if suspension else ""
+
+    @property
     def is_live(self) -> bool:
         """Whether the page updates itself."""
         return not self.is_over
@@ -258,7 +279,9 @@ def grant_page(
     pending = grant.extensions.filter(state=RequestState.PENDING).first()
     live = grant.state == GrantState.ACTIVE and grant.expires_at > now
     below = tree_below(grant)
+    chain = chain_of(grant) if grant.parent_id else []
     own = answers_for(reader, grant.holder)
+    may_end = _may_end(grant, reader, now)
     ending = EndForm(grant, endings([grant], now)[grant.pk])
     budgets = budgets_of(grant, now)
     why_not_review = may_not_review(grant, reader) if grant.review_due_at and not grant.reviewed_at else "-"
@@ -267,11 +290,12 @@ def grant_page(
         head=GrantHead(GrantCard(grant, now), own, reader.pk == grant.holder_id),
         own=own,
         may_run=live and reader.pk == grant.holder_id and takes_orders(grant) and grant.held_at is None,
-        may_end=_may_end(grant, reader, now),
+        may_end=may_end,
         ending=ending,
         may_not_review=why_not_review,
         reviewers=reviewers(grant) if why_not_review not in ("", "-") and grant.state in OVER else [],
-        may_release=live and grant.held_at is not None and not may_not_decide_in(grant, reader),
+        may_release=live and grant.held_at is not None and not may_not_release(grant, reader),
+        suspending=suspend_form(grant, reader, now, ending.ending) if may_end else None,
         targets=targets,
         target=chosen,
         runnable=runnable_of(grant, chosen, now, typed or {}),
@@ -280,11 +304,11 @@ def grant_page(
         sessions=sessions,
         pending_extension=pending.ref if pending else "",
         extensions=extensions(grant, now) if reader.pk == grant.holder_id else [],
-        chain=chain_of(grant) if grant.parent_id else [],
+        chain=chain,
         below=below,
         delegates=delegates_of(grant, now) if live and reader.pk == grant.holder_id else [],
         needs_key=own and live and not sessions and runs_by_gateway(grant) and not _has_key(grant.holder),
-        seen=_seen(grant, log, leases, sessions, pending.ref if pending else "", below, budgets),
+        seen=_seen(grant, chain, log, leases, sessions, pending.ref if pending else "", below, budgets),
         budgets=budgets,
     )
 
@@ -296,6 +320,16 @@ def _has_key(holder: Identity) -> bool:
 def end_form(grant: Grant, reader: Identity, now: dt.datetime) -> EndForm | None:
     """Return the form that ends a grant; None if the reader can't end it."""
     return EndForm(grant, endings([grant], now)[grant.pk]) if _may_end(grant, reader, now) else None
+
+
+def suspend_form(
+    grant: Grant, reader: Identity, now: dt.datetime, ending: Ending | None = None
+) -> SuspendForm | None:
+    """Return the form that suspends a grant that the reader can end; None if it can't be suspended now."""
+    live = grant.state == GrantState.ACTIVE and grant.expires_at > now and grant.held_at is None
+    if not live or not is_suspendable(grant):
+        return None
+    return SuspendForm(grant, ending or endings([grant], now)[grant.pk], answers_for(reader, grant.holder))
 
 
 def _receipt(grant: Grant, log: Log, proof: Proof, now: dt.datetime) -> Receipt | None:
@@ -312,6 +346,7 @@ def _may_end(grant: Grant, reader: Identity, now: dt.datetime) -> bool:
 
 def _seen(
     grant: Grant,
+    chain: Sequence[Grant],
     log: Log,
     leases: Sequence[Lease],
     sessions: Sequence[Session],
@@ -323,7 +358,7 @@ def _seen(
     parts: list[object] = [
         grant.version,
         grant.state,
-        grant.held_at,
+        *(one.held_at for one in chain or [grant]),
         grant.expires_at,
         grant.last_error,
         grant.reviewed_at,

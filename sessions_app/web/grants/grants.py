@@ -24,6 +24,7 @@ from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.release_grant import release_grant
 from sessions_app.operations.grants.retry_revoke import retry_revoke
 from sessions_app.operations.grants.stop_grant import stop_grant
+from sessions_app.operations.grants.suspend_grant import suspend_grant
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.sessions.order_command import order_command
@@ -73,6 +74,7 @@ _PEOPLE = (
     "request__requester",
     "request__requester__owner",
     "ended_by",
+    "held_by",
     "reviewed_by",
     "parent__holder",
 )
@@ -88,6 +90,7 @@ def find_grant(request: HttpRequest, ref: str) -> Grant:
             "request__policy",
             "holder__owner",
             "ended_by",
+            "held_by",
             "reviewed_by",
             "workflow",
             "parent__holder",
@@ -243,16 +246,30 @@ def credential(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 @page(ACT)
+@stays_at("suspend")
+def suspend(request: HttpRequest, ref: str) -> HttpResponse:
+    """Suspend a grant: nothing new can run until it is resumed."""
+    suspend_grant(
+        grant_id=find_grant(request, ref).pk,
+        actor=who(request),
+        note=request.POST.get("note", ""),
+        now=clock.now(),
+    )
+    messages.success(request, f"{ref} is suspended. Running commands continue.")
+    return back(request, "grant", ref)
+
+
+@page(ACT)
 @stays_at("release")
 def release(request: HttpRequest, ref: str) -> HttpResponse:
-    """Release a suspended grant."""
+    """Resume a suspended grant."""
     release_grant(
         grant_id=find_grant(request, ref).pk,
         actor=who(request),
         note=request.POST.get("note", ""),
         now=clock.now(),
     )
-    messages.success(request, f"{ref} released.")
+    messages.success(request, f"{ref} is resumed: new commands can run.")
     return back(request, "grant", ref)
 
 

@@ -141,8 +141,8 @@ class RunEntry:
 
     @property
     def watchable(self) -> bool:
-        """Whether the command's output can be watched live."""
-        return watchable(self.run)
+        """Whether the command's output can be watched live, now or once another person allows it."""
+        return watchable(self.run) or (self.by_gateway and self.run.may_yet_run(self.now))
 
     @property
     def output_url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -158,6 +159,19 @@ class Receipt:
             f"Nothing was {what} on {many:,} {other}target{'' if many == 1 else 's'}, so there was nothing to"
             " revoke."
         )
+
+    @property
+    def suspensions(self) -> list[SafeString]:
+        """Each suspension: when, by whom and why, and when it was resumed."""
+        found = []
+        for one in self.summary["suspended"]:
+            note = f": {one['why']}" if one["why"] else ""
+            by = f"by {one['by']}{note}" if one["by"] else f"after {one['why']}"
+            resumed = one["resumed_at"] and dt.datetime.fromisoformat(one["resumed_at"])
+            then = format_html("; resumed {} by {}", when(resumed), one["resumed_by"]) if resumed else ""
+            at = when(dt.datetime.fromisoformat(one["at"]))
+            found.append(format_html("{} {}{}", at, by, then))
+        return found
 
     @property
     def allowed(self) -> str:

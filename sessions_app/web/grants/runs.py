@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from typing import NamedTuple
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
@@ -15,17 +18,27 @@ from sessions_app.operations.sessions.remind_hold import remind_hold
 from sessions_app.operations.sessions.stop_run import stop_run
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
 from sessions_app.queries.gateways.watches import watchable
+from sessions_app.queries.grants.suspensions import suspension
+from sessions_app.queries.requests.deciders import deciders_in, holds_for
 from sessions_app.web.display.recording import output_for, shown_for
 from sessions_app.web.display.results import is_result, result_of, rows_of
-from sessions_app.web.grants.grant_page import end_form
+from sessions_app.web.grants.grant_page import end_form, suspend_form
 from sessions_app.web.layout.downloads import csv_file
 from sessions_app.web.layout.views import ACT, back, page, who
+from sessions_app.web.templatetags.stint import some_of
 
 
 def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
     found = (
         CommandRun.objects.visible_to(who(request))
-        .select_related("grant__holder", "grant__cluster", "target", "order")
+        .select_related(
+            "grant__holder",
+            "grant__held_by",
+            "grant__cluster",
+            "grant__command_set_version__command_set",
+            "target",
+            "order",
+        )
         .filter(pk=run, grant__ref=ref)
         .first()
     )
@@ -69,17 +82,38 @@ def watch(request: HttpRequest, ref: str, run: int) -> HttpResponse:
     The script of the terminal then requests the output, and that request is recorded.
     """
     found, now = _find(request, ref, run), clock.now()
+    seen = f"{found.state}-{found.decided_at is not None}-{found.grant.held_at is not None}"
+    if request.GET.get("seen") == seen:
+        return HttpResponse(status=204)
+    waits = found.may_yet_run(now) or found.state == RunState.ALLOWED
     ending = end_form(found.grant, who(request), now)
     part: HtmxDetails | None = getattr(request, "htmx", None)
     context = {
         "run": found,
         "grant": found.grant,
         "running": found.state == RunState.RUNNING,
+        "waits": waits,
+        "seen": seen,
+        "wait": _wait(found, who(request), now) if found.waits(now) else None,
         "stoppable": watchable(found) and ending is not None,
         "ending": ending,
+        "suspension": suspension(found.grant) if found.grant.held_at else "",
+        "suspending": suspend_form(found.grant, who(request), now, ending.ending) if ending else None,
         "next": (part and part.current_url_abs_path) or request.get_full_path(),
     }
     return render(request, "grants/_screen.html" if part else "grants/watch.html", context)
+
+
+class _Wait(NamedTuple):
+    """What a held command waits for: the people who can allow it, and whether the reader is one of them."""
+
+    deciders: str
+    may_decide: bool
+
+
+def _wait(run: CommandRun, reader: Identity, now: dt.datetime) -> _Wait:
+    mine = holds_for(reader, now).filter(pk=run.pk).exists()
+    return _Wait(some_of(sorted(deciders_in(run.grant), key=str)), mine)
 
 
 _VERDICTS = {"allow": "allowed once", "allow_grant": "allowed for the rest of this grant", "deny": "denied"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from django.db.models import Count, Prefetch, QuerySet
@@ -25,9 +25,12 @@ from sessions_app.models import (
 )
 from sessions_app.queries.gateways.watches import watchable
 from sessions_app.queries.grants.counts import LIVE, Counts, run_counts
-from sessions_app.queries.grants.end_preview import goes_on
+from sessions_app.queries.grants.end_preview import endings, goes_on
+from sessions_app.queries.grants.observing import observed_under
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.states import Linked, Look, plural, severity_look, workflow_state
+from sessions_app.web.forms.suspend_form import SuspendForm
+from sessions_app.web.grants.grant_page import suspend_form
 from sessions_app.web.workflows.on_call import Call, calls_for, offered
 
 MOST = 50
@@ -79,10 +82,13 @@ def _are(count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One grant for an incident, and the activity under it: `3 commands, 1 refused`."""
+    """One grant for an incident, and the activity under it: `3 commands, 1 refused`. ``suspending`` suspends
+    the grant; None if the reader can't suspend it now.
+    """
 
     grant: Grant
     did: str
+    suspending: SuspendForm | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +269,7 @@ def incident_page(incident: Workflow, reader: Identity, now: dt.datetime) -> Inc
         call=call,
         may_choose=bool(call and call.offer and not call.grant),
         offer=offered(call) if call and is_open and not call.grant else "",
-        holding=[Holding(grant, _did(grant, counts.get(grant.pk))) for grant in holding],
+        holding=_holding(holding, reader, counts, now),
         ended=[Holding(grant, _did(grant, counts.get(grant.pk))) for grant in ended],
         requests=list(asked.select_related("grant", "extends").order_by("-number")[:MOST]),
         runs=[
@@ -283,10 +289,29 @@ def incident_page(incident: Workflow, reader: Identity, now: dt.datetime) -> Inc
     return _named(page)
 
 
+def _holding(
+    grants: Sequence[Grant], reader: Identity, counts: Mapping[int, Counts], now: dt.datetime
+) -> list[Holding]:
+    endable = set(
+        Grant.objects.endable_by(reader)
+        .filter(pk__in=[one.pk for one in grants])
+        .values_list("pk", flat=True)
+    )
+    ends = endings([one for one in grants if one.pk in endable], now)
+    return [
+        Holding(
+            grant,
+            _did(grant, counts.get(grant.pk)),
+            suspend_form(grant, reader, now, ends[grant.pk]) if grant.pk in endable else None,
+        )
+        for grant in grants
+    ]
+
+
 def _did(grant: Grant, counts: Counts | None) -> str:
     if counts:
         return plural(counts.runs, "command") + (f", {counts.refused} refused" if counts.refused else "")
-    return "commands not observed here" if grant.cluster.observed == "nothing" else "no commands"
+    return "commands not observed here" if observed_under(grant) == "nothing" else "no commands"
 
 
 def _ending(incident: Workflow, now: dt.datetime) -> Ending:
@@ -313,7 +338,7 @@ def _named(page: IncidentPage) -> IncidentPage:
     parts += [workflow.read_at.replace(second=0, microsecond=0) if workflow.read_at else None]
     parts += [member.pk for member in page.members]
     held = [one.grant for one in (*page.holding, *page.ended)]
-    parts += [(grant.pk, grant.version, grant.expires_at) for grant in held]
+    parts += [(grant.pk, grant.version, grant.expires_at, grant.held_at) for grant in held]
     parts += [(asked.pk, asked.state) for asked in page.requests]
     parts += [(one.run.pk, one.run.state) for one in page.runs]
     seen = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -233,3 +233,19 @@ def test_a_part_of_a_grant_is_handed_on_and_no_more_than_it_is(api, world):
     wider = api("alice").post(f"/grants/{grant.ref}/delegate", {**part, "parameters": {"unit": "haproxy"}})
     assert (wider.status_code, wider.body["code"]) == (422, "not_within")
     assert api("bob").post(f"/grants/{grant.ref}/delegate", part).status_code == 403
+
+
+# Suspending
+
+
+def test_an_approver_suspends_it_and_it_is_resumed(api, grant):
+    answer = api("bob").post(f"/grants/{grant.ref}/suspend", {"note": "Wrong host"})
+    assert (answer.status_code, answer.body["held_by"], answer.body["held_note"]) == (
+        200,
+        "bob",
+        "Wrong host",
+    )
+    assert api("bob").post(f"/grants/{grant.ref}/suspend").body["code"] == "already_suspended"
+    assert api("alice").post(f"/grants/{grant.ref}/release").status_code == 403
+    resumed = api("dora").post(f"/grants/{grant.ref}/release", {"note": "The right one"})
+    assert (resumed.status_code, resumed.body["held_at"]) == (200, None)

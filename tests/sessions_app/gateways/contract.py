@@ -14,6 +14,8 @@ import pytest
 from broker.kernel import clock
 from sessions_app.models import CommandRun, EndReason, GatewayNode, Grant, Session
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.release_grant import release_grant
+from sessions_app.operations.grants.suspend_grant import suspend_grant
 from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.sessions.decide_hold import decide_hold
@@ -171,6 +173,23 @@ def test_a_disabled_holder_is_cut_and_let_in_no_more(endpoint):
     enable_identity(identity_id=grant.holder.pk, actor=world.admin, now=clock.now())
     assert not endpoint.once(grant).done
     eventually(lambda: ended(endpoint, grant))
+
+
+# Suspension
+
+
+def test_a_suspended_grant_begins_nothing_until_it_is_resumed_and_what_runs_goes_on(endpoint):
+    grant, bob = endpoint.grant(), endpoint.world.bob
+    with endpoint.lasting(grant) as lasting:
+        suspend_grant(grant_id=grant.pk, actor=bob, note="Wrong host", now=clock.now())
+        before = endpoint.reached(grant)
+        answer = endpoint.once(grant)
+        assert not answer.done
+        assert "was suspended by Bob: Wrong host" in answer.text
+        assert endpoint.reached(grant) == before
+        assert lasting.lives()
+        release_grant(grant_id=grant.pk, actor=bob, now=clock.now())
+        assert endpoint.once(grant).done
 
 
 # Held attempts

@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import json
+import re
 
 import pytest
 from django.conf import settings
@@ -221,11 +222,44 @@ def test_a_held_grant_says_so_and_an_approver_lets_it_go_on(world, as_alice, as_
     used = acts.use(grant, now=world.now)
     acts.run(used, acts.session(used, now=world.now), "echo restart sshd", now=world.now)
     assert "too many refused commands" in read(as_alice, f"/grants/{grant.ref}/")
-    assert "Release" not in read(as_alice, f"/grants/{grant.ref}/")
-    assert "Release" in read(as_bob, f"/grants/{grant.ref}/")
+    assert "Resume" not in read(as_alice, f"/grants/{grant.ref}/")
+    assert "Resume" in read(as_bob, f"/grants/{grant.ref}/")
     assert as_alice.post(f"/grants/{grant.ref}/release/").status_code == 403
     assert as_bob.post(f"/grants/{grant.ref}/release/", {"note": "A typing mistake"}).status_code == 302
     assert "too many refused commands" not in read(as_alice, f"/grants/{grant.ref}/")
+
+
+def test_a_grant_is_suspended_on_its_page_which_says_by_whom_and_that_what_runs_goes_on(
+    grant, opened, as_alice, as_bob, now
+):
+    acts.run(*opened, "echo restart nginx", now=now)
+    page = f"/grants/{grant.ref}/"
+    assert "1 running command continues. End them one by one." in read(as_bob, page)
+    assert as_bob.post(f"{page}suspend/", {"note": "Wrong host"}).status_code == 302
+    assert "by Bob" in (shown := read(as_alice, page))
+    assert "Wrong host" in shown
+    assert "An approver must resume it." in shown
+    assert "Wrong host" in read(as_alice, f"{page}runs/{grant.runs.get().pk}/watch/")
+    assert f"{page}suspend/" not in read(as_bob, page)
+    assert as_bob.post(f"{page}suspend/").status_code == 409
+
+
+def test_the_live_view_of_a_held_command_says_for_whom_it_waits_and_changes_when_it_runs(
+    grant, opened, as_alice, as_bob, now
+):
+    held = acts.run(*opened, "echo stop nginx", now=now)
+    url = f"/grants/{grant.ref}/runs/{held.run_id}/watch/"
+    page = read(as_bob, url)
+    assert "Bob and Dora can allow it" in page
+    assert "Allow once" in page
+    assert "Allow once" not in read(as_alice, url)
+    address = re.search(r'hx-get="([^"]+seen=[^"]+)"', page)[1]
+    assert as_bob.get(address).status_code == 204
+    for state, shown in (("running", "data-term"), ("hold_denied", 'data-over="Denied by a second person"')):
+        grant.runs.filter(pk=held.run_id).update(state=state)
+        page = as_bob.get(address).content.decode()
+        assert shown in page
+        assert "data-waits" not in page
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""Who suspended a grant, and why.
+
+- ``stint_live_until``: as ``stint_usable_until``, but a suspended grant counts. Under it, what runs may continue.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import django.db.models.deletion
+from django.conf import settings
+from django.db import migrations, models
+
+_USABLE = importlib.import_module("sessions_app.migrations.0012_end_intents").USABLE
+LIVE = _USABLE.replace("stint_usable_until", "stint_live_until").replace(" AND g.held_at IS NULL", "")
+
+
+class Migration(migrations.Migration):
+    """Two columns of grants, and a function."""
+
+    dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("sessions_app", "0024_run_stops"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="grant",
+            name="held_by",
+            field=models.ForeignKey(
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
+        ),
+        migrations.AddField(
+            model_name="grant",
+            name="held_note",
+            field=models.TextField(blank=True, db_default=""),
+        ),
+        migrations.RunSQL(LIVE, "DROP FUNCTION stint_live_until"),
+    ]

@@ -1,0 +1,47 @@
+"""The content of the form that suspends a grant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sessions_app.models import Grant, Observed, RunState
+from sessions_app.queries.grants.end_preview import Ending
+from sessions_app.queries.grants.observing import observed_under
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendForm:
+    """The form that suspends one grant. ``own``: the reader holds the grant, so someone else must resume
+    it.
+    """
+
+    grant: Grant
+    ending: Ending
+    own: bool
+
+    @property
+    def says(self) -> str:
+        """The effects, as sentences."""
+        return " ".join(part for part in (self._below, self._running, self._resumes) if part)
+
+    @property
+    def _below(self) -> str:
+        many = self.ending.below
+        below = f", nor under {many} delegated grant{'' if many == 1 else 's'}" if many else ""
+        return f"Nothing new can run under {self.grant.ref}{below}."
+
+    @property
+    def _running(self) -> str:
+        runs = [*self.ending.cut, *self.ending.finish]
+        many = sum(1 for run in runs if run.state != RunState.HELD)
+        if many:
+            return f"{many} running command{' continues' if many == 1 else 's continue'}. {END_SEPARATELY}"
+        seen = observed_under(self.grant) == Observed.ALL
+        return "Nothing is running." if seen else f"Running commands continue. {END_SEPARATELY}"
+
+    @property
+    def _resumes(self) -> str:
+        return "Only an approver can resume it." if self.own else "You, or an approver, can resume it."
+
+
+END_SEPARATELY = "End them one by one."
