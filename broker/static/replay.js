@@ -25,8 +25,8 @@
       this.bar.addEventListener('input', () => this.seek(Number(this.bar.value)));
       one('play').addEventListener('click', () => this.toggle());
       JSON.parse(box.dataset.markers).forEach(([at, label]) => one('marks').append(new Option(label, at)));
-      this.seek(Number(box.dataset.poster));
-      // Before it plays, it shows what is found there.
+      // Before it plays, it shows the output up to its start, or all of it.
+      this.seek(Number(box.dataset.start) || this.length);
       this.at = Number(box.dataset.start);
       this.show();
     }

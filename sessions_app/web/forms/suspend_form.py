@@ -34,8 +34,10 @@ class SuspendForm:
     def _running(self) -> str:
         runs = [*self.ending.cut, *self.ending.finish]
         many = sum(1 for run in runs if run.state != RunState.HELD)
+        if many == 1:
+            return "1 running command continues. You can end it separately."
         if many:
-            return f"{many} running command{' continues' if many == 1 else 's continue'}. {END_SEPARATELY}"
+            return f"{many} running commands continue. {END_SEPARATELY}"
         seen = observed_under(self.grant) == Observed.ALL
         return "Nothing is running." if seen else f"Running commands continue. {END_SEPARATELY}"
 

@@ -92,11 +92,6 @@ class Replay:
         return "The connection from this statement on, without the rows that statements returned."
 
     @property
-    def poster(self) -> float:
-        """The time, in seconds, whose output the player shows before it starts."""
-        return self.start or self.content.length
-
-    @property
     def rows(self) -> int:
         """The height of the terminal in rows: the height of the output, within limits."""
         if self.content.text is None or self.content.text.cut:

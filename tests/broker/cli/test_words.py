@@ -46,3 +46,21 @@ def test_an_approval_is_withdrawn_by_its_reference(monkeypatch, capsys):
     monkeypatch.setattr(Shell, "wire", Wire())
     assert run_command(["undo", "req-12"]) == 0
     assert capsys.readouterr().out == "Approval of REQ-12 withdrawn.\n"
+
+
+def test_a_grant_is_suspended_with_a_reason_and_resumed(monkeypatch, capsys):
+    posted = []
+
+    class Wire:
+        def post(self, path, body):
+            posted.append((path, body))
+            return {"ref": "GR-7F3K"}
+
+    monkeypatch.setattr(Shell, "wire", Wire())
+    assert run_command(["suspend", "gr-7f3k", "--reason", "Wrong host"]) == 0
+    assert run_command(["resume", "GR-7F3K"]) == 0
+    assert posted == [
+        ("/grants/GR-7F3K/suspend", {"note": "Wrong host"}),
+        ("/grants/GR-7F3K/release", {"note": ""}),
+    ]
+    assert capsys.readouterr().out.startswith("GR-7F3K is suspended. Running commands continue.\n")

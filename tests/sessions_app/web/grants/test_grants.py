@@ -234,7 +234,7 @@ def test_a_grant_is_suspended_on_its_page_which_says_by_whom_and_that_what_runs_
 ):
     acts.run(*opened, "echo restart nginx", now=now)
     page = f"/grants/{grant.ref}/"
-    assert "1 running command continues. End them one by one." in read(as_bob, page)
+    assert "1 running command continues. You can end it separately." in read(as_bob, page)
     assert as_bob.post(f"{page}suspend/", {"note": "Wrong host"}).status_code == 302
     assert "by Bob" in (shown := read(as_alice, page))
     assert "Wrong host" in shown
