@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
-from sessions_app.models import Grant, Observed, RunState
-from sessions_app.queries.grants.end_preview import Ending
+from accounts.models import Identity, answers_for
+from sessions_app.models import Grant, GrantState, Observed, RunState
+from sessions_app.operations.grants.suspend_grant import is_suspendable
+from sessions_app.queries.grants.end_preview import Ending, endings
 from sessions_app.queries.grants.observing import observed_under
+
+END_SEPARATELY = "End them one by one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +51,11 @@ class SuspendForm:
         return "Only an approver can resume it." if self.own else "You, or an approver, can resume it."
 
 
-END_SEPARATELY = "End them one by one."
+def suspend_form(
+    grant: Grant, reader: Identity, now: dt.datetime, ending: Ending | None = None
+) -> SuspendForm | None:
+    """Return the form that suspends a grant that the reader can end; None if it can't be suspended now."""
+    live = grant.state == GrantState.ACTIVE and grant.expires_at > now and grant.held_at is None
+    if not live or not is_suspendable(grant):
+        return None
+    return SuspendForm(grant, ending or endings([grant], now)[grant.pk], answers_for(reader, grant.holder))

@@ -12,12 +12,11 @@ from accounts.models import Identity, SSHPublicKey, answers_for
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target
 from sessions_app.operations.grants.delegate_grant import delegates_of
-from sessions_app.operations.grants.suspend_grant import is_suspendable
 from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.queries.gateways.addresses import mcp_address
 from sessions_app.queries.grants.budgets import BudgetState, budgets_of
 from sessions_app.queries.grants.delegations import chain_of, tree_below
-from sessions_app.queries.grants.end_preview import Ending, endings
+from sessions_app.queries.grants.end_preview import endings
 from sessions_app.queries.grants.extensions import Extension, extensions
 from sessions_app.queries.grants.observing import observed_under
 from sessions_app.queries.grants.receipts import summary
@@ -26,7 +25,7 @@ from sessions_app.queries.requests.deciders import may_not_release, may_not_revi
 from sessions_app.web.display.cards import GrantCard
 from sessions_app.web.display.states import in_order
 from sessions_app.web.forms.end_form import EndForm
-from sessions_app.web.forms.suspend_form import SuspendForm
+from sessions_app.web.forms.suspend_form import SuspendForm, suspend_form
 from sessions_app.web.grants.grant_head import GrantHead
 from sessions_app.web.grants.log import Asked, Log, RunEntry, log_of
 from sessions_app.web.grants.receipt import Proof, Receipt
@@ -320,16 +319,6 @@ def _has_key(holder: Identity) -> bool:
 def end_form(grant: Grant, reader: Identity, now: dt.datetime) -> EndForm | None:
     """Return the form that ends a grant; None if the reader can't end it."""
     return EndForm(grant, endings([grant], now)[grant.pk]) if _may_end(grant, reader, now) else None
-
-
-def suspend_form(
-    grant: Grant, reader: Identity, now: dt.datetime, ending: Ending | None = None
-) -> SuspendForm | None:
-    """Return the form that suspends a grant that the reader can end; None if it can't be suspended now."""
-    live = grant.state == GrantState.ACTIVE and grant.expires_at > now and grant.held_at is None
-    if not live or not is_suspendable(grant):
-        return None
-    return SuspendForm(grant, ending or endings([grant], now)[grant.pk], answers_for(reader, grant.holder))
 
 
 def _receipt(grant: Grant, log: Log, proof: Proof, now: dt.datetime) -> Receipt | None:

@@ -22,7 +22,8 @@ from sessions_app.queries.grants.suspensions import suspension
 from sessions_app.queries.requests.deciders import deciders_in, holds_for
 from sessions_app.web.display.recording import output_for, shown_for
 from sessions_app.web.display.results import is_result, result_of, rows_of
-from sessions_app.web.grants.grant_page import end_form, suspend_form
+from sessions_app.web.forms.suspend_form import suspend_form
+from sessions_app.web.grants.grant_page import end_form
 from sessions_app.web.layout.downloads import csv_file
 from sessions_app.web.layout.views import ACT, back, page, who
 from sessions_app.web.templatetags.stint import some_of

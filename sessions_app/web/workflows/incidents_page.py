@@ -29,8 +29,7 @@ from sessions_app.queries.grants.end_preview import endings, goes_on
 from sessions_app.queries.grants.observing import observed_under
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.states import Linked, Look, plural, severity_look, workflow_state
-from sessions_app.web.forms.suspend_form import SuspendForm
-from sessions_app.web.grants.grant_page import suspend_form
+from sessions_app.web.forms.suspend_form import SuspendForm, suspend_form
 from sessions_app.web.workflows.on_call import Call, calls_for, offered
 
 MOST = 50
