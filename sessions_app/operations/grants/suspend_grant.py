@@ -7,7 +7,7 @@ import datetime as dt
 from django.db import transaction
 
 from accounts.actors import actor_of
-from accounts.models import Identity
+from accounts.models import Identity, answers_for
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.crypto import CannotDecrypt
@@ -106,7 +106,7 @@ def _notify(grant: Grant, actor: Identity, note: str, now: dt.datetime) -> None:
     """Notify the holder, and the people who can resume the grant."""
     deciders = [one for one in deciders_in(grant) if one.pk != actor.pk]
     subject = f"{grant.ref} was suspended by {actor}"
-    holders = [] if grant.holder.pk == actor.pk else [grant.holder]
+    holders = [] if answers_for(actor, grant.holder) else [grant.holder]
     for people, asks, says in (
         (
             holders,

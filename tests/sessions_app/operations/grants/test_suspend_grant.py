@@ -16,9 +16,12 @@ from sessions_app.operations.grants.suspend_grant import (
     suspend_grant,
 )
 from sessions_app.operations.sessions.authorize_use import authorize_use
+from sessions_app.operations.sessions.claim_order import claim_order
 from sessions_app.operations.sessions.decide_hold import GrantSuspended, decide_hold
 from sessions_app.operations.sessions.open_session import GrantIsHeld, GrantIsOver
+from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.operations.sessions.proofs.holder import ByHolder
+from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.queries.grants.current import grants_now
 from sessions_app.queries.grants.receipts import receipt
 from tests.support.world.acts import change, enter, fresh, last, policy, run, use
@@ -89,6 +92,18 @@ def test_a_waiting_command_is_denied_but_not_allowed_while_its_grant_is_suspende
     with pytest.raises(GrantSuspended):
         decide_hold(run_id=held.run_id, actor=world.dora, allow=True, now=world.now)
     decide_hold(run_id=held.run_id, actor=world.dora, allow=False, now=world.now)
+
+
+def test_an_order_from_its_page_is_refused_and_one_that_waits_says_why_it_does_not_run(world):
+    grant = world.grant()
+    asked = {"grant_id": grant.pk, "actor": world.alice, "target": "web-1", "index": 0, "now": world.now}
+    order = order_command(**asked, values={})
+    suspend(world, grant, world.bob)
+    node = renew_gateway(name="one", version="1", now=world.now).id
+    claimed = claim_order(order_id=order.pk, gateway_id=node, now=world.now)
+    assert (claimed.use, claimed.suspended) == (None, f"{grant.ref} was suspended by Bob: Wrong host.")
+    with pytest.raises(GrantIsOver, match="was suspended by Bob"):
+        order_command(**asked, values={})
 
 
 def test_it_ends_as_before(world):
