@@ -38,7 +38,14 @@ from sessions_app.models import (
 from sessions_app.models.grant import handed_on_by
 from sessions_app.models.session import CommandRunQuerySet
 from sessions_app.queries.status.end_latency import PROMISE_S
-from sessions_app.queries.status.periods import Earliest, Latest, Percentile, Period, seconds
+from sessions_app.queries.status.periods import (
+    Earliest,
+    Latest,
+    Period,
+    by_part_and_whole,
+    percentile,
+    seconds,
+)
 from sessions_app.queries.status.settled import Known
 
 
@@ -182,8 +189,8 @@ def _own(reader: Identity, condition: Q) -> GrantQuerySet:
     return Grant.objects.filter(_AnyOf("pk", ArraySubquery(held.union(handed_on))))
 
 
-def confirmed(reader: Identity, period: Period, *, whole: bool) -> list[Confirmed]:
-    """Return how long the confirmation of revocations took, for each part or for the whole period.
+def confirmed(reader: Identity, period: Period) -> list[Confirmed]:
+    """Return how long the confirmation of revocations took, for each part, and then for the whole period.
 
     Ends at the deadline don't count as revocations.
     """
@@ -191,17 +198,8 @@ def confirmed(reader: Identity, period: Period, *, whole: bool) -> list[Confirme
         Grant.objects.visible_to(reader)
         .filter(ended_in(period.since, period.until))
         .exclude(end_reason=EndReason.EXPIRED)
-        .annotate(took=took())
+        .values(part=period.part_of("ended_at"), took=took())
     )
-    figures = {
-        "ends": Count("pk"),
-        "late": Count("pk", filter=Q(took__gt=dt.timedelta(seconds=PROMISE_S))),
-        "p50": Percentile("took", 0.5),
-        "p99": Percentile("took", 0.99),
-    }
-    if whole:
-        rows = [(None, *found.aggregate(**figures).values())]
-    else:
-        by_part = found.annotate(part=period.part_of("ended_at")).values_list("part")
-        rows = list(by_part.annotate(**figures).order_by("part"))
+    late = f"count(*) FILTER (WHERE took > interval '{PROMISE_S} seconds')"
+    rows = by_part_and_whole(found, "count(*)", late, percentile(0.5, "took"), percentile(0.99, "took"))
     return [Confirmed(day, ends, late, seconds(p50), seconds(p99)) for day, ends, late, p50, p99 in rows]

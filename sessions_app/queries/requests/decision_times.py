@@ -10,7 +10,7 @@ from django.db.models import Count, DurationField, Exists, ExpressionWrapper, F,
 from accounts.models import Identity, answered_for_by
 from sessions_app.models import AccessRequest, Approval, RequestState, Settled
 from sessions_app.queries.grants.activity import created_in
-from sessions_app.queries.status.periods import Percentile, Period, seconds
+from sessions_app.queries.status.periods import Period, by_part_and_whole, percentile, seconds
 from sessions_app.queries.status.settled import Known
 
 DECIDED = (RequestState.APPROVED, RequestState.DENIED)
@@ -57,22 +57,13 @@ def asked(known: Known) -> list[Asked]:
     return rows
 
 
-def decided(reader: Identity, period: Period, *, whole: bool) -> list[Decided]:
-    """Return how long the period's requests waited for people's decisions, by part or for the whole
-    period.
+def decided(reader: Identity, period: Period) -> list[Decided]:
+    """Return how long the period's requests waited for people's decisions, for each part, and then for the
+    whole period.
     """
     wait = ExpressionWrapper(F("decided_at") - F("created_at"), output_field=DurationField())
     found = AccessRequest.objects.visible_to(reader).filter(created_in(period), by_people())
-    figures = {
-        "decided": Count("pk"),
-        "denied": Count("pk", filter=Q(state=RequestState.DENIED)),
-        "p50": Percentile("wait", 0.5),
-        "p90": Percentile("wait", 0.9),
-    }
-    found = found.annotate(wait=wait)
-    if whole:
-        rows = [(None, *found.aggregate(**figures).values())]
-    else:
-        by_part = found.annotate(part=period.part_of("created_at")).values_list("part")
-        rows = list(by_part.annotate(**figures).order_by("part"))
+    waits = found.values("state", part=period.part_of("created_at"), wait=wait)
+    denied = f"count(*) FILTER (WHERE state = '{RequestState.DENIED.value}')"
+    rows = by_part_and_whole(waits, "count(*)", denied, percentile(0.5, "wait"), percentile(0.9, "wait"))
     return [Decided(day, count, denied, seconds(p50), seconds(p90)) for day, count, denied, p50, p90 in rows]

@@ -8,23 +8,17 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from django.db.models import DateField, DurationField, Func, Value
-from django.db.models.aggregates import Aggregate
+from django.db import connection
+from django.db.models import DateField, Func, QuerySet, Value
 from django.db.models.functions import Cast, TruncDate, TruncWeek
 
 # Periods of more days are divided into weeks.
 MOST_DAYS = 31
 
 
-class Percentile(Aggregate):
-    """The value below which a share of the durations lies, interpolated like PostgreSQL's percentile_cont."""
-
-    function = "percentile_cont"
-    template = "%(function)s(%(share)s) WITHIN GROUP (ORDER BY %(expressions)s)"
-    output_field = DurationField()
-
-    def __init__(self, expression: object, share: float, **extra: Any) -> None:
-        super().__init__(expression, share=float(share), **extra)
+def percentile(share: float, column: str) -> str:
+    """Return the SQL of the value below which a share of a column lies, interpolated between two values."""
+    return f"percentile_cont({share}) WITHIN GROUP (ORDER BY {column})"
 
 
 class Earliest(Func):
@@ -91,6 +85,23 @@ class Period:
             return TruncDate(field, tzinfo=self.zone)
         week = Cast(TruncWeek(field, tzinfo=self.zone), DateField())
         return Latest(week, Value(self.first, DateField()), output_field=DateField())
+
+
+def by_part_and_whole(rows: QuerySet[Any, Any], *figures: str) -> list[tuple[Any, ...]]:
+    """Return the figures of each part of a period, oldest first, then those of the whole period.
+
+    ``rows`` have a column ``part``; ``figures`` are SQL aggregates over their columns. The part of the whole
+    period is None. One statement reads the rows once for both.
+    """
+    sql, values = rows.query.sql_with_params()
+    grouped = f"""
+SELECT part, {", ".join(figures)} FROM ({sql}) AS found
+ GROUP BY GROUPING SETS ((part), ()) ORDER BY part NULLS LAST
+"""  # noqa: S608  # Django's SQL, and fixed text
+    with connection.cursor() as cursor:
+        cursor.execute(grouped, values)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
 
 
 def seconds(duration: dt.timedelta | None) -> float | None:

@@ -95,6 +95,8 @@ def insight(reader: Identity, period: Period, now: dt.datetime) -> Insight:
     """Return the figures of a period."""
     known = known_of(reader, period)
     grants, commands = granted(known), refused(known)
+    *decisions, whole_decided = decided(reader, period)
+    *ends, whole_ended = confirmed(reader, period)
     ids = {row.cluster for row in grants} | {row.cluster for row in commands}
     read = _Read(
         links=Links(period),
@@ -103,10 +105,10 @@ def insight(reader: Identity, period: Period, now: dt.datetime) -> Insight:
         commands=commands,
         reviews=to_review(reader, period, now),
         requests=asked(known),
-        decisions=decided(reader, period, whole=False),
-        decided=decided(reader, period, whole=True)[0],
-        ends=confirmed(reader, period, whole=False),
-        ended=confirmed(reader, period, whole=True)[0],
+        decisions=decisions,
+        decided=whole_decided,
+        ends=ends,
+        ended=whole_ended,
     )
     figures = [make(read) for make in _FIGURES]
     return Insight(period, _tiles(read), figures)
