@@ -197,9 +197,10 @@ def test_one_person_and_all_together_have_a_bounded_number_of_streams(live_world
 
 
 def test_who_stops_reading_is_written_to_no_more_and_keeps_the_place(live_world, monkeypatch):
-    from sessions_app import streams
+    from sessions_app.streams import application as streams
+    from sessions_app.streams import serving
 
-    monkeypatch.setattr(streams, "PATIENCE", 0.05)
+    monkeypatch.setattr(serving, "PATIENCE", 0.05)
 
     async def play() -> tuple[int, int]:
         application, left, written, writes = streams.Streams(), asyncio.Event(), asyncio.Event(), []
