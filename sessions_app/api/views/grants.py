@@ -149,8 +149,8 @@ class GrantCredential(Endpoint):
     @described(CredentialShape, body=NewCredential)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Get a new credential for a target of your grant. The previous one is no longer valid for new
-        logins.
+        """Get a credential for a target of your grant. The previous one is no longer valid for new logins,
+        except where clients share a token: Kubernetes, and PostgreSQL with statements.
         """
         sent = self.body(NewCredential)
         grant_id = reads.id_of_grant(self.identity, ref)

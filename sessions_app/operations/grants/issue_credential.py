@@ -47,7 +47,7 @@ def issue_credential(
 ) -> Credential:
     """Return a new credential for one target of an active grant.
 
-    The previous credential stops working for new logins.
+    The previous credential stops working for new logins, unless it has the same token (`shares_token`).
 
     The actor must be the holder, or own the machine that is the holder. ``target`` None means the only
     target. ``jkt`` binds an HTTP token to a key of the holder (RFC 9449). The credential is recorded before

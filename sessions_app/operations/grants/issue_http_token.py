@@ -38,6 +38,11 @@ def takes_tokens(grant: Grant) -> bool:
     return cluster.kind in _KINDS
 
 
+def shares_token(grant: Grant) -> bool:
+    """Whether all clients of a grant get the same token."""
+    return takes_tokens(grant) and grant.cluster.kind in _SHARED
+
+
 class NotItsHolder(Forbidden):
     """Only the holder of a grant can delegate it, get its token or send its heartbeats. Sign in as the
     holder.

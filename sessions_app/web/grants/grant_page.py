@@ -12,6 +12,7 @@ from accounts.models import Identity, SSHPublicKey, answers_for
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target
 from sessions_app.operations.grants.delegate_grant import delegates_of
+from sessions_app.operations.grants.issue_http_token import shares_token
 from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.queries.gateways.addresses import mcp_address
 from sessions_app.queries.grants.budgets import BudgetState, budgets_of
@@ -171,6 +172,11 @@ class GrantPage:
     def many_targets(self) -> bool:
         """Whether a credential can be issued for more than one target."""
         return len(self.targets) > 1
+
+    @property
+    def shares_token(self) -> bool:
+        """Whether a new credential has the same token as the previous one."""
+        return shares_token(self.grant)
 
     @property
     def heartbeat_ends(self) -> dt.datetime | None:

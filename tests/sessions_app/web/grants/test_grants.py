@@ -186,6 +186,7 @@ def made(world, making):
 def test_the_holder_is_shown_a_credential_once(made, as_alice):
     page = read(as_alice, f"/grants/{made.ref}/")
     assert "Create credential" in page
+    assert "replaces the previous one" in page
     assert f"key-to-{made.ref}" not in page
     shown = as_alice.post(f"/grants/{made.ref}/credential/", {"target": "web-2"})
     assert f'<code tabindex="0">key-to-{made.ref}</code>' in shown.content.decode()

@@ -42,6 +42,12 @@ def test_each_command_that_is_one_request_has_a_form_and_the_others_say_where_th
     assert "ssh -p" not in page
 
 
+def test_the_page_says_that_credentials_share_a_token(grant, as_alice):
+    page = page_of(as_alice, grant)
+    assert "have the same token" in page
+    assert "replaces the previous one" not in page
+
+
 def test_a_command_for_a_terminal_alone_and_others_grants_take_no_order(grant, as_alice, as_bob):
     assert run(as_alice, grant, 1).status_code == 400
     assert run(as_bob, grant, 0).status_code == 404
