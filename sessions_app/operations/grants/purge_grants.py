@@ -14,8 +14,9 @@ from broker.audit.record import record_many
 from sessions_app.policy.references import request_ref
 
 PURGER = Actor.system("retention")
-# The maximum number of rows per transaction, and of transactions per run.
-BATCH, ROUNDS = 100, 20
+# The maximum number of rows per transaction, and of transactions per run. At one run every ten minutes, these
+# are 33 grants a second, which is more than a large installation makes.
+BATCH, ROUNDS = 100, 200
 
 
 def purge_grants(*, now: dt.datetime) -> int:

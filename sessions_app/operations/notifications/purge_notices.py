@@ -7,15 +7,17 @@ import datetime as dt
 from django.conf import settings
 from django.db.models import Q
 
+from broker.kernel.batches import in_rounds
 from sessions_app.models import Notice
 from sessions_app.queries.record.holds import notice_held
 
-BATCH = 5000
+# The maximum number of rows per transaction, and of transactions per run.
+BATCH, ROUNDS = 5000, 20
 
 
 def purge_notices(*, now: dt.datetime) -> int:
-    """Delete notifications older than STINT_NOTICES_DAYS, up to 5,000 at a time, and return the number; 0 if
-    they are kept forever. Notifications that are not mailed yet, or are under legal hold, stay.
+    """Delete notifications older than STINT_NOTICES_DAYS, up to 5,000 in each transaction, and return the
+    number; 0 if they are kept forever. Notifications that are not mailed yet, or are under legal hold, stay.
     """
     if not settings.NOTICES_DAYS:
         return 0
@@ -27,5 +29,4 @@ def purge_notices(*, now: dt.datetime) -> int:
         .filter(~Q(notice_held()))
         .order_by("pk")
     )
-    count, _ = Notice.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).delete()
-    return count
+    return in_rounds(old, BATCH, ROUNDS)

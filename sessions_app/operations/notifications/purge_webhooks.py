@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 
+from broker.kernel.batches import in_rounds
 from sessions_app.models import WebhookMessage
 
 KEPT = dt.timedelta(days=30)
-BATCH = 5000
+# The maximum number of rows per transaction, and of transactions per run.
+BATCH, ROUNDS = 5000, 200
 
 
 def purge_webhooks(*, now: dt.datetime) -> int:
-    """Delete messages older than 30 days, up to 5,000 at a time, and return the number. Their events stay in
-    the record.
+    """Delete messages older than 30 days, up to 5,000 in each transaction, and return the number. Their
+    events stay in the record.
     """
     old = WebhookMessage.objects.filter(created_at__lt=now - KEPT).order_by("created_at")
-    count, _ = WebhookMessage.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).delete()
-    return count
+    return in_rounds(old, BATCH, ROUNDS)
