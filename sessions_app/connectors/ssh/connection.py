@@ -232,9 +232,7 @@ async def connect_tcp(target: TargetFacts) -> socket.socket:
     why = "the host name has no address"
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            for family, kind, protocol, _, address in await loop.getaddrinfo(
-                target.address, target.port, type=socket.SOCK_STREAM
-            ):
+            for family, kind, protocol, _, address in await _resolved(target):
                 sock = socket.socket(family, kind, protocol)
                 try:
                     sock.setblocking(False)
@@ -255,6 +253,17 @@ async def connect_tcp(target: TargetFacts) -> socket.socket:
     except UnicodeError:
         why = "the host name is not valid"
     raise unreachable(target, why)
+
+
+async def _resolved(target: TargetFacts) -> Sequence[tuple[Any, ...]]:
+    """Return a target's addresses, as `getaddrinfo` does. Only names are resolved in another thread."""
+    try:
+        return socket.getaddrinfo(
+            target.address, target.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        return await loop.getaddrinfo(target.address, target.port, type=socket.SOCK_STREAM)
 
 
 def _words(error: OSError) -> str:

@@ -30,6 +30,8 @@ AHEAD = dt.timedelta(seconds=30)
 # again.
 LATE, EVERY, AGAIN = 1.0, 0.1, 1.0
 PLACES = 8
+# How long the list is used before the database is asked for it again.
+FRESH = dt.timedelta(seconds=1)
 
 _SOON = Statement(
     "stint_expiring",
@@ -55,19 +57,25 @@ class Expiry:
     def __init__(self) -> None:
         self._due: dict[tuple[int, dt.datetime | None], _Due] = {}
         self._expected = math.inf
+        self._read_at = dt.datetime.min.replace(tzinfo=dt.UTC)
         self._threads = KeyedThreads(PLACES)
 
     def heard(self, now: dt.datetime, *, again_in: float) -> None:
-        """Read the access that ends soon from the database.
+        """Note that the database responded, and read the access that ends soon unless that is known.
 
-        The next query follows in ``again_in`` seconds.
+        The next response follows in ``again_in`` seconds.
         """
+        if now - self._read_at >= FRESH:
+            self._read(now)
+        self._expected = time.monotonic() + again_in
+
+    def _read(self, now: dt.datetime) -> None:
         found = text(_SOON([str(at).encode() for at in (now - AHEAD, now + AHEAD)]).get_value(0, 0)).split()
         rows = Lease.objects.filter(pk__in=found).select_related("target", "grant__cluster") if found else ()
         self._due = {
             key: due for row in rows if (due := self._known(row, now, key := (row.pk, row.made_until)))
         }
-        self._expected = time.monotonic() + again_in
+        self._read_at = now
 
     def keep(self, stop: threading.Event) -> None:
         """End overdue access while the database is unavailable, until ``stop`` is set."""

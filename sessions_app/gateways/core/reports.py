@@ -25,29 +25,22 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._last: dict[object, asyncio.Task[None]] = {}
-        # Called after a report that the database has accepted, if other ends may now be due.
+        # Called after an accepted report that made something due: its operation returned true.
         self.on_delivered: Callable[[], None] = _nothing
 
     def send(
-        self,
-        chain: object,
-        function: Callable[..., object],
-        /,
-        *,
-        plain: Mapping[str, Any],
-        ends_more: bool = True,
-        **arguments: Any,
+        self, chain: object, function: Callable[..., object], /, *, plain: Mapping[str, Any], **arguments: Any
     ) -> None:
         """Call an operation in a thread, after earlier calls on the same chain, until the database has
         accepted it.
 
         ``plain`` replaces data from outside if the database refuses it. A report that is refused again is
         dropped if others follow it. So no data from a holder or a target can keep a session from being
-        closed. ``ends_more``: other ends may be due once it is accepted.
+        closed.
         """
         before = self._last.get(chain)
         task = asyncio.get_running_loop().create_task(
-            self._deliver(chain, before, function, arguments, {**arguments, **plain}, ends_more=ends_more)
+            self._deliver(chain, before, function, arguments, {**arguments, **plain})
         )
         self._last[chain] = task
         task.add_done_callback(lambda done: self._forget(chain, done))
@@ -70,14 +63,12 @@ class Reports:
         function: Callable[..., object],
         arguments: dict[str, Any],
         plain: dict[str, Any],
-        *,
-        ends_more: bool,
     ) -> None:
         if before is not None:
             await asyncio.wait([before])
         while True:
             try:
-                await self._database.run(function, **arguments)
+                made_due = await self._database.run(function, **arguments)
             except Unavailable as error:
                 log.warning("report.waits", what=function.__name__, error=str(error))
                 await asyncio.sleep(RETRY)
@@ -90,7 +81,7 @@ class Reports:
                 else:
                     await asyncio.sleep(RETRY)
             else:
-                if ends_more:
+                if made_due:
                     self.on_delivered()
                 return
 

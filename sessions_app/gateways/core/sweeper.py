@@ -35,6 +35,9 @@ LONGEST_SLEEP, SHORTEST_SLEEP = 1.0, 0.02
 SLEEP_OF_MANY = 10.0
 BASELESS_EVERY, BASELESS_OF_MANY = 2.0, 30.0
 HURRY = 0.25
+# Seconds from a wake to the sweep, unless something is due sooner. Other processes that start or revoke the
+# same grants are usually done by then, so that the work is not done twice.
+GATHERS = 0.02
 
 
 class Sweeper:
@@ -76,7 +79,11 @@ class Sweeper:
     def _sweep_on(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
-            self._wake.wait(_kept_alive(self._sweep, LONGEST_SLEEP))
+            left = _kept_alive(self._sweep, LONGEST_SLEEP)
+            due = time.monotonic() + left
+            if self._wake.wait(left):
+                # Wakes come in bursts, and a worker usually has the same message.
+                self._stop.wait(max(0.0, min(GATHERS, due - time.monotonic())))
 
     def _expire_on(self) -> None:
         self._expiry.keep(self._stop)

@@ -325,8 +325,6 @@ class Attempts:
             sent=run.sent,
             now=now,
             plain={"reason": "its result could not be recorded"},
-            # Before the grant's end, nothing waits for the end of a statement.
-            ends_more=bool(self._session.grant.over),
         )
         return None
 

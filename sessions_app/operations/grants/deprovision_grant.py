@@ -76,7 +76,7 @@ PLACES_AT_HOST = 3
 PLACES_IN_DOUBT = 2
 
 
-_CLAIMED = Rows(Grant, "cluster", "holder", tail="WHERE sessions_app_grant.id = %s")
+_CLAIMED = Rows(Grant, "cluster", "holder", "command_set_version", tail="WHERE sessions_app_grant.id = %s")
 _LEASES = Rows(
     Lease,
     "target",
@@ -121,7 +121,9 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
     try:
         leases = _LEASES(grant.pk)
         in_use = is_in_use(grant)
-        if not in_use and not (leases and _made_until(grant, now())):
+        # The grant is ending, so nothing begins to create anything anymore.
+        making = any(lease.making_until for lease in leases) and _made_until(grant, now())
+        if not in_use and not making:
             return _finish(grant, _revoke(leases, grant, now), now())
         if not in_use or _is_late(grant, now()):
             # These answers are not final: a hung gateway can't terminate commands, and an object that a

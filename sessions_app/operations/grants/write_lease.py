@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import IntegrityError, transaction
+
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
@@ -48,9 +50,7 @@ def write_lease(
     }
     row, made = _LEASE.first(grant_id, target.id), False
     if row is None:
-        row, made = Lease.objects.get_or_create(
-            grant_id=grant_id, target_id=target.id, defaults={"made_at": now, **there, **login}
-        )
+        row, made = _created(grant_id=grant_id, target_id=target.id, made_at=now, **there, **login)
     if any(getattr(row, name) != value for name, value in there.items()):
         raise GrantIsOver(f"{target.name} has a new address.", hint="Request new access.")
     if row.gone_at is not None:
@@ -64,3 +64,12 @@ def write_lease(
             now=now,
             data={"target": target.name, **({"ahead": True} if ahead else {})},
         )
+
+
+def _created(**fields: Any) -> tuple[Lease, bool]:
+    """Return the new lease, or the one that another process has just created, and whether it is new."""
+    try:
+        with transaction.atomic():
+            return Lease.objects.create(**fields), True
+    except IntegrityError:
+        return Lease.objects.get(grant_id=fields["grant_id"], target_id=fields["target_id"]), False

@@ -29,21 +29,22 @@ WHERE sessions_app_session.id = %s AND sessions_app_session.closed_at IS NULL
 
 
 @prepared()
-def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
+def close_session(*, session_id: int, reason: str, now: dt.datetime) -> bool:
     """Record that a session has no connections left. A session that is already closed does not change.
 
-    If the grant is ending and this was its last session, its revocation continues immediately.
+    If the grant is ending and this was its last session, its revocation is due immediately. Return whether
+    it is.
     """
     reason = recordable(reason)
     with transaction.atomic():
         session = _OPEN.first(session_id)
         if session is None:
-            return
+            return False
         session.closed_at, session.close_reason = now, reason[:40]
         session.save(update_fields=["closed_at", "close_reason"])
         # A command whose end was not reported ended with its connection.
         cut = cut_unfinished(of=session, reason=reason, now=now)
-        _hurry_end(session.grant, now)
+        hurried = _hurry_end(session.grant, now)
         for run in cut:
             record_finished(run=run, now=now)
         record_end(
@@ -54,13 +55,16 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
             now=now,
             data={"session": session.pk, "target": session.target.name, "reason": reason},
         )
+    return hurried
 
 
-def _hurry_end(grant: Grant, now: dt.datetime) -> None:
-    if is_in_use(grant):
-        return
+def _hurry_end(grant: Grant, now: dt.datetime) -> bool:
+    if grant.state != GrantState.REVOKING or is_in_use(grant):
+        return False
     # If the grant's end waits for a row lock, the process that updates the row continues the revocation.
-    if Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, revoking_at__isnull=False).update(
+    if not Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, revoking_at__isnull=False).update(
         next_attempt_at=now
     ):
-        enqueue("grants.deprovision", grant_id=grant.pk)
+        return False
+    enqueue("grants.deprovision", grant_id=grant.pk)
+    return True

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from sessions_app.connectors.fake import FakeConnector
-from sessions_app.gateways.core.expiry import LATE, Expiry
+from sessions_app.gateways.core.expiry import FRESH, LATE, Expiry
 from sessions_app.models import Lease
 from tests.support.waits import eventually
 from tests.support.world.acts import enter, run
@@ -54,5 +54,5 @@ def test_what_was_extended_or_is_gone_is_remembered_no_longer(world, target):
     kept.heard(world.now, again_in=1)
     assert kept._due
     Lease.objects.update(made_until=world.now + dt.timedelta(hours=1))
-    kept.heard(world.now, again_in=1)
+    kept.heard(world.now + FRESH, again_in=1)
     assert not kept._due

@@ -52,12 +52,13 @@ class Taking:
         self.__name__ = self.name
         self.go.set()
 
-    def __call__(self, **arguments: object) -> None:
+    def __call__(self, **arguments: object) -> bool:
         self.tried.append(arguments)
         happens(self.go)
         if self.failures:
             raise self.failures.pop(0)
         self.taken.append(self.name)
+        return self.name != "quiet"
 
 
 @dataclass
@@ -108,9 +109,12 @@ async def test_a_report_is_told_with_all_that_it_says_and_without_the_plain_word
     assert await desk.reports.wait(seconds=1) is True
     assert taking.tried == [{"reason": "it said so", "session_id": 5}]
     assert desk.delivered == [1]
-    desk.send("a", "two", ends_more=False)
+
+
+async def test_a_report_after_which_nothing_is_due_starts_no_sweep(desk):
+    desk.send("a", "quiet")
     assert await desk.reports.wait(seconds=1) is True
-    assert (desk.taken, desk.delivered) == (["one", "two"], [1])
+    assert (desk.taken, desk.delivered) == (["quiet"], [])
 
 
 async def test_a_report_waits_for_those_before_it_on_its_chain_and_for_no_others(desk):

@@ -72,7 +72,7 @@ def test_closed_by_two_at_once_it_is_recorded_once(live_world):
     grant = live_world.grant()
     opened = session(use(grant, now=live_world.now), now=live_world.now)
     results = at_once(*[lambda: close_session(session_id=opened, reason="x", now=live_world.now)] * 3)
-    assert results == [None] * 3
+    assert results == [False] * 3
     assert events(grant.ref).count("session.closed") == 1
 
 
@@ -99,7 +99,7 @@ def test_a_session_that_is_closed_while_its_requests_are_recorded_is_closed_afte
         # It waits for the record, where the request is already. The request refers to the session when it is
         # committed.
         wait_for_waiters(owner_connection, 1)
-    assert closing.result() is None
+    assert closing.result() is False
     assert (CommandRun.objects.get().state, Session.objects.get().close_reason) == ("done", "left")
     # Neither waited for the other, so nothing was kept aside.
     assert last("session.closed").data["reason"] == "left"
