@@ -65,7 +65,8 @@ class Expiry:
 
         The next response follows in ``again_in`` seconds.
         """
-        if now - self._read_at >= FRESH:
+        # A clock that was set back doesn't make the list fresh.
+        if not dt.timedelta() <= now - self._read_at < FRESH:
             self._read(now)
         self._expected = time.monotonic() + again_in
 

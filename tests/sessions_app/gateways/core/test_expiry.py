@@ -48,11 +48,12 @@ def test_what_is_overdue_is_ended_and_nothing_else_when_the_database_is_silent(w
     assert set(target.calls) == {f"expire {over}"}
 
 
-def test_what_was_extended_or_is_gone_is_remembered_no_longer(world, target):
+@pytest.mark.parametrize("later", [FRESH, -FRESH], ids=["later", "after the clock was set back"])
+def test_what_was_extended_or_is_gone_is_remembered_no_longer(world, target, later):
     lasting(world, 0)
     kept = Expiry()
     kept.heard(world.now, again_in=1)
     assert kept._due
     Lease.objects.update(made_until=world.now + dt.timedelta(hours=1))
-    kept.heard(world.now + FRESH, again_in=1)
+    kept.heard(world.now + later, again_in=1)
     assert not kept._due
