@@ -15,8 +15,8 @@ from sessions_app.policy.references import request_ref
 
 PURGER = Actor.system("retention")
 # The maximum number of rows per transaction, and of transactions per run. At one run every ten minutes, these
-# are 33 grants a second, which is more than a large installation makes.
-BATCH, ROUNDS = 100, 200
+# are 33 grants a second.
+BATCH, ROUNDS = 500, 40
 
 
 def purge_grants(*, now: dt.datetime) -> int:
