@@ -56,9 +56,7 @@ class Insight:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """The data read for a page. ``decided`` and ``ended`` cover the whole period; the rest is split into
-    parts.
-    """
+    """The data read for a page, by part. ``decided`` and ``ended`` cover the whole period."""
 
     links: Links
     clusters: Mapping[int, Cluster]
