@@ -93,7 +93,10 @@ class AuthZEN:
             }
 
     def _evaluate(self, said: Mapping[str, Any], key: str) -> dict[str, Any]:
-        return _decision(self.decider.decide(_asked(said, key)))
+        try:
+            return _decision(self.decider.decide(_asked(said, key)))
+        except _Foreign as error:
+            return _denied("unknown_entity", str(error))
 
 
 def metadata() -> dict[str, Any]:
@@ -110,16 +113,15 @@ def _decision(answer: Answer) -> dict[str, Any]:
         use = answer.use
         return {"decision": True, "context": {"grant": use.grant_ref, "holder": use.holder}}
     if isinstance(answer, NoToken):
-        context = {
-            "reason": "policy_denied",
-            "code": answer.error,
-            "message": answer.message,
-            "next_action": "none",
-        }
-        return {"decision": False, "context": context}
+        return _denied(answer.error, answer.message)
     if isinstance(answer, Shut):
         raise BadCall(503, answer.message)
     return {"decision": False, "context": answer.context}
+
+
+def _denied(code: str, message: str) -> dict[str, Any]:
+    context = {"reason": "policy_denied", "code": code, "message": message, "next_action": "none"}
+    return {"decision": False, "context": context}
 
 
 def _body(environ: Environ) -> dict[str, Any]:
@@ -142,20 +144,35 @@ def _semantic(said: Mapping[str, Any]) -> str:
     return str(wanted)
 
 
+class _Foreign(Exception):
+    """A valid evaluation of something that Stint does not decide. It is denied."""
+
+
 def _asked(said: Mapping[str, Any], key: str) -> Asked:
+    """Return what to decide. Raises BadCall for an invalid call, and _Foreign."""
     subject, action, resource = (_entity(said, name) for name in ("subject", "action", "resource"))
-    if subject.get("type") != "grant_token" or TOKEN.fullmatch(_text(subject, "id", "subject")) is None:
-        raise BadCall(400, 'subject must be {"type": "grant_token", "id": "sgt_…"}')
-    if resource.get("type") != "http_request":
-        raise BadCall(400, 'resource.type must be "http_request"')
-    properties, seen = _entity(resource, "properties"), _entity(action, "properties", needed=False)
-    proof = _entity(subject, "properties", needed=False).get("dpop", "")
+    of_subject, seen, properties = (
+        _entity(one, "properties", needed=False) for one in (subject, action, resource)
+    )
+    _entity(said, "context", needed=False)
+    token, method, uri = (
+        _text(subject, "id", "subject"),
+        _text(action, "name", "action"),
+        _text(resource, "id", "resource"),
+    )
+    if _text(subject, "type", "subject") != "grant_token" or TOKEN.fullmatch(token) is None:
+        raise _Foreign('the subject must be {"type": "grant_token", "id": "sgt_…"}')
+    if _text(resource, "type", "resource") != "http_request":
+        raise _Foreign('resource.type must be "http_request"')
+    if not isinstance(target := properties.get("target"), str):
+        raise _Foreign("resource.properties.target must name the target")
+    proof = of_subject.get("dpop", "")
     return Asked(
         proxy_key=key,
-        target=_text(properties, "target", "resource.properties"),
-        method=_text(action, "name", "action"),
-        uri=_text(resource, "id", "resource"),
-        token=subject["id"],
+        target=target,
+        method=method,
+        uri=uri,
+        token=token,
         bound=bool(proof),
         proof=proof if isinstance(proof, str) else "",
         origin=str(properties.get("origin", "")),

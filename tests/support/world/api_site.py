@@ -102,6 +102,17 @@ def token_of(grant, world, *, jkt="", actor=None):
     return issue_http_token(grant_id=grant.pk, actor=actor or world.alice, jkt=jkt, now=world.now)[1]
 
 
+def evaluation(token, request="GET /tickets/T-42", **properties):
+    """Return an AuthZEN evaluation of a request; ``properties`` are those of its action."""
+    method, _, uri = request.partition(" ")
+    action = {"name": method, "properties": properties} if properties else {"name": method}
+    return {
+        "subject": {"type": "grant_token", "id": token},
+        "action": action,
+        "resource": {"type": "http_request", "id": uri, "properties": {"target": "tickets-api"}},
+    }
+
+
 def used(world):
     """Return alice's grant on it in use: the proxy's values, with the session open."""
     from sessions_app.operations.sessions.open_request_session import open_request_session
