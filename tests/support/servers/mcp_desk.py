@@ -34,7 +34,7 @@ class Desk:
     )
     requesters: dict[str, str] = field(default_factory=lambda: {"T-41": "bob@shop", "T-42": "eve@shop"})
     closed: set[str] = field(default_factory=set)
-    # Overrides the answer to a method: a status, any result, or an error with its code.
+    # Overrides the answer to a method: a status, any result, an error with its code, or bytes.
     instead: dict[str, Any] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
     # Methods that are answered only once ``go`` is set.
@@ -180,6 +180,8 @@ async def _whole(receive) -> bytes:
 async def _say_instead(send, what):
     if isinstance(what, int):
         return await _say(send, what)
+    if isinstance(what, bytes):
+        return await _say(send, 200, what, b"application/json")
     failed = isinstance(what, dict) and "code" in what
     said = json.dumps({"jsonrpc": "2.0", "id": None, "error" if failed else "result": what})
     return await _say(send, 400 if failed else 200, said.encode(), b"application/json")
