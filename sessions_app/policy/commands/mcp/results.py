@@ -170,8 +170,8 @@ def _text(value: Json) -> str:
 def returned(result: Mapping[str, Any], fields: Collection[ResultField]) -> list[Value]:
     """Return the values that a tool's result has in these fields, each once, at most MAX_VALUES.
 
-    Reads the structured content, and each text that is JSON. A result that is an error or that the client
-    does not get counts as empty.
+    Reads the structured content or, if there is none, each text that is JSON. A result that is an error or
+    that the client does not get counts as empty.
     """
     if result.get("isError") or result.get("resultType", "complete") != "complete":
         return []
@@ -193,6 +193,8 @@ def _roots(result: Mapping[str, Any]) -> Iterator[Json]:
         # Servers have to wrap a result that is not an object.
         if set(structured) == {"result"}:
             yield structured["result"]
+        # A text beside it repeats it, or is what an outsider wrote: never more than it has.
+        return
     content = result.get("content")
     for block in content if isinstance(content, list) else ():
         if isinstance(block, Mapping) and block.get("type") == "text" and isinstance(block.get("text"), str):

@@ -83,8 +83,11 @@ WHOLE = [
         {"content": [{"type": "text", "text": "\0" * 1000}]},
         {"content": FIELD},
         {"structuredContent": [FIELD]},
+        {
+            "content": [{"type": "text", "text": json.dumps(FIELD)}],
+            "structuredContent": {"result": json.dumps(FIELD)},
+        },
         [],
-        "text",
     )
 ] + [message("NaN"), message("[" * 100_000), b"", b"\xff\xfe{}"]
 RESULTS = [

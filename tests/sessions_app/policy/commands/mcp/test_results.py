@@ -162,6 +162,7 @@ def test_approvers_read_what_must_come_from_a_result_and_what_untrusted_results_
         ({"structuredContent": {"a": True, "b": None}}, "t.a", []),
         ({"structuredContent": {"a": "x" * 5000}}, "t.a", []),
         ({"structuredContent": ["x"]}, "t[]", []),
+        ({"structuredContent": {}, "content": [{"type": "text", "text": '{"a":"x"}'}]}, "t.a", []),
         ({"content": "x"}, "t", []),
         ({}, "t", []),
     ],
