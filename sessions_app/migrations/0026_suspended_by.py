@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("sessions_app", "0024_run_stops"),
+        ("sessions_app", "0025_notices_of_what"),
     ]
 
     operations = [

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     """The table of held transactions."""
 
     dependencies = [
-        ("sessions_app", "0024_run_stops"),
+        ("sessions_app", "0026_suspended_by"),
     ]
 
     operations = [

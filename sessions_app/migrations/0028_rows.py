@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Adds the column."""
 
-    dependencies = [("sessions_app", "0024_run_stops")]
+    dependencies = [("sessions_app", "0027_held_commits")]
 
     operations = [
         migrations.AddField(model_name="commandrun", name="rows", field=models.BigIntegerField(null=True)),

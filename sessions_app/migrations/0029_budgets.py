@@ -27,7 +27,7 @@ END_REASONS = [
 class Migration(migrations.Migration):
     """A table of counters, two columns of runs, and a reason for an end."""
 
-    dependencies = [("sessions_app", "0024_run_stops")]
+    dependencies = [("sessions_app", "0028_rows")]
 
     operations = [
         migrations.AddField(
