@@ -218,9 +218,9 @@ def test_a_cell_that_a_spreadsheet_would_run_is_defused(world, as_bob):
     world.request(reason="=HYPERLINK(1)\nnext", ticket='a "quoted", one')
     (row,) = file(as_bob)
     assert (row["reason"], row["ticket"]) == ("'=HYPERLINK(1)\nnext", 'a "quoted", one')
-    for text in ("=1", "+1", "-1", "@x", "\tx", "\rx"):
+    for text in ("=1", "+1", "-1+1", "@x", "\tx", "\rx"):
         assert plain(text) == f"'{text}"
-    assert [plain(value) for value in ("1=1", 7, None, "a-b")] == ["1=1", "7", "", "a-b"]
+    assert [plain(value) for value in ("1=1", 7, "-1.5", None, "a-b")] == ["1=1", "7", "-1.5", "", "a-b"]
 
 
 def test_what_is_still_ending_reaches_to_now(world, now):
