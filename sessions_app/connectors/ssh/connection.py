@@ -187,7 +187,7 @@ CLIENT_OPTIONS: dict[str, Any] = {
 }
 
 
-def gather(connection: asyncssh.connection.SSHConnection) -> None:
+def gather(connection: asyncssh.SSHClientConnection | asyncssh.SSHServerConnection) -> None:
     """Let a new connection send the packets of one turn of the event loop at once. The library sends two for
     each piece of data.
     """
