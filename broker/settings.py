@@ -86,7 +86,6 @@ GATEWAY_METRICS_PORT = service.GATEWAY_METRICS_PORT.read()
 WORKER_METRICS_PORT = service.WORKER_METRICS_PORT.read()
 
 # --- Database, queue, secret
-# ------------------------------------------------------------------------------------
 
 _database_url, _owner_url, _queue_url, SECRET_KEY = urls()
 # Migrations and the archiving of the record run as the owner of the schema; all other code runs as a role
